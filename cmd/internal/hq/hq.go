@@ -1,0 +1,161 @@
+package hq
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// ALPN is the protocol's name in the TLS handshake.
+const ALPN = "hq-interop"
+
+// The error codes with which a server resets a stream whose request it cannot answer, after HTTP's status codes.
+const (
+	CodeBadRequest = 400 // the request is not "GET /path"
+	CodeForbidden  = 403 // the path leads out of the root, or may not be read
+	CodeNotFound   = 404 // there is no such file
+	CodeInternal   = 500 // the file could not be read to its end
+)
+
+// maxRequest is the longest request line that a server reads, in bytes.
+const maxRequest = 8 << 10
+
+// Stream is the part of a QUIC stream that HTTP/0.9 needs; *quicnet.Stream is one.
+type Stream interface {
+	io.ReadWriteCloser
+	CancelRead(code uint64)
+	CancelWrite(code uint64)
+}
+
+// Files serves the files below a root; no path and no symbolic link leads out of it.
+type Files struct {
+	root *os.Root
+}
+
+// Open opens the folder dir as the root.
+func Open(dir string) (*Files, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Files{root}, nil
+}
+
+// Serve reads one request from s and answers it. It returns the path that was asked for, how many bytes of file were
+// sent, and why not all of them; the stream is finished or reset in either case.
+func (f *Files) Serve(s Stream) (path string, n int64, err error) {
+	path, err = readRequest(s)
+	if err != nil {
+		return "", 0, refuse(s, CodeBadRequest, err)
+	}
+	file, err := f.open(path)
+	if err != nil {
+		return path, 0, refuse(s, codeOf(err), err)
+	}
+	defer file.Close()
+	n, err = io.Copy(s, file)
+	if err != nil {
+		return path, n, refuse(s, CodeInternal, err)
+	}
+	return path, n, s.Close()
+}
+
+// Close closes the root.
+func (f *Files) Close() error { return f.root.Close() }
+
+func (f *Files) open(path string) (*os.File, error) {
+	name := strings.TrimPrefix(path, "/")
+	if name == "" || strings.HasSuffix(name, "/") {
+		name += "index.html"
+	}
+	file, err := f.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file: %w", path, fs.ErrPermission)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// readRequest reads "GET /path" up to the line end, or up to the end of the stream, which some clients send in its place.
+func readRequest(s io.Reader) (path string, err error) {
+	line, err := bufio.NewReader(io.LimitReader(s, maxRequest)).ReadBytes('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	if err != nil && len(line) == maxRequest {
+		return "", fmt.Errorf("the request is longer than %d bytes", maxRequest)
+	}
+	target, ok := strings.CutPrefix(string(bytes.TrimRight(line, "\r\n")), "GET ")
+	if !ok || !strings.HasPrefix(target, "/") {
+		return "", fmt.Errorf("the request %.40q is not of the form \"GET /path\"", line)
+	}
+	target, _, _ = strings.Cut(target, "?")
+	path, err = url.PathUnescape(target)
+	if err != nil {
+		return "", err
+	}
+	return path, nil
+}
+
+func refuse(s Stream, code uint64, err error) error {
+	s.CancelWrite(code)
+	s.CancelRead(code)
+	return err
+}
+
+func codeOf(err error) uint64 {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return CodeNotFound
+	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "path escapes from parent"):
+		return CodeForbidden
+	}
+	return CodeInternal
+}
+
+// Get asks for path, which starts with a slash and is escaped as in a URL, and copies the answer to w. It returns the
+// number of bytes copied. A server's refusal is returned as an error that says what its code means.
+func Get(s Stream, path string, w io.Writer) (n int64, err error) {
+	if _, err = io.WriteString(s, "GET "+path+"\r\n"); err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot send the request for %s: %w", path, err)
+	}
+	n, err = io.Copy(w, s)
+	var reset *quic.StreamError
+	if errors.As(err, &reset) && reset.Remote {
+		return n, refusal(path, reset)
+	}
+	if err != nil {
+		return n, fmt.Errorf("%s broke off after %d bytes: %w", path, n, err)
+	}
+	return n, nil
+}
+
+func refusal(path string, reset *quic.StreamError) error {
+	switch reset.Code {
+	case CodeBadRequest:
+		return fmt.Errorf("the server did not understand the request for %s: %w", path, reset)
+	case CodeForbidden:
+		return fmt.Errorf("the server does not give out %s: %w", path, reset)
+	case CodeNotFound:
+		return fmt.Errorf("the server has no file %s: %w", path, reset)
+	}
+	return fmt.Errorf("the server broke off %s: %w", path, reset)
+}

@@ -1,0 +1,58 @@
+// Package progress draws the commands' progress bars: on a terminal, and nowhere else.
+package progress
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// Bar counts bytes towards a total. Its methods may be called from several goroutines, and do nothing where there is
+// no terminal.
+type Bar struct {
+	bar *progressbar.ProgressBar
+}
+
+// New returns a bar on w with a few words of what is counted. total is in bytes, -1 if it is not known; quiet, or a w that
+// is not a terminal, makes a bar that draws nothing.
+func New(w io.Writer, what string, total int64, quiet bool) *Bar {
+	f, ok := w.(*os.File)
+	if quiet || !ok || !term.IsTerminal(int(f.Fd())) {
+		return &Bar{}
+	}
+	return &Bar{progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionUseIECUnits(true),
+		progressbar.OptionFullWidth(),
+		progressbar.OptionSpinnerType(14),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// Add counts n more bytes.
+func (b *Bar) Add(n int) {
+	if b.bar != nil {
+		_ = b.bar.Add(n) // an error here is a terminal that went away
+	}
+}
+
+// Write counts len(p) bytes, so that a Bar may stand in an io.MultiWriter.
+func (b *Bar) Write(p []byte) (int, error) {
+	b.Add(len(p))
+	return len(p), nil
+}
+
+// Done takes the bar off the terminal.
+func (b *Bar) Done() {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
+}

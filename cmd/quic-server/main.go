@@ -1,0 +1,191 @@
+// Command quic-server serves the files of a folder over QUIC with HTTP/0.9 (ALPN hq-interop).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0 // stopped by a signal
+	exitFailed = 1 // could not start, or the socket failed
+	exitUsage  = 2 // bad flags
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+type options struct {
+	listen, root, cert, key, cc string
+	retry, verbose              bool
+}
+
+// errUsage marks an error of the command line.
+type errUsage struct{ error }
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "quic-server --listen HOST:PORT --root DIR [--cert FILE --key FILE]",
+		Short: "Serve the files of a folder over QUIC",
+		Long: `quic-server serves the files of a folder over QUIC version 1 with HTTP/0.9, the
+protocol "hq-interop" of the public QUIC interop runner.
+
+Without --cert and --key it makes a self-signed certificate for "localhost", the
+loopback addresses and the host of --listen; clients then need --insecure.
+SSLKEYLOGFILE names a file to which TLS secrets are appended, for Wireshark.
+It runs until SIGINT or SIGTERM.
+
+Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad flags.`,
+		Example: `  quic-server --listen 127.0.0.1:4433 --root ./public
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry`,
+		Args:          noArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, stdout, stderr) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "`HOST:PORT` to listen on; an empty host means every address, port 0 a free one")
+	f.StringVar(&o.root, "root", ".", "`DIR` whose files are served; nothing outside it ever is")
+	f.StringVar(&o.cert, "cert", "", "PEM `FILE` with the certificate chain, leaf first")
+	f.StringVar(&o.key, "key", "", "PEM `FILE` with the private key")
+	f.BoolVar(&o.retry, "retry", false, "make every client prove its address with a Retry first")
+	f.StringVar(&o.cc, "congestion", "cubic", "congestion controller: cubic or reno")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection and each file")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "quic-server:", err)
+	if errors.As(err, &errUsage{}) {
+		fmt.Fprintln(stderr, "Run 'quic-server --help' for the flags.")
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return errUsage{fmt.Errorf("unexpected argument %q: the folder to serve is given with --root", args[0])}
+	}
+	return nil
+}
+
+func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	cfg, err := o.config()
+	if err != nil {
+		return err
+	}
+	files, err := hq.Open(o.root)
+	if err != nil {
+		return fmt.Errorf("cannot serve %s: %w", o.root, err)
+	}
+	defer files.Close()
+	ep, err := quicnet.Listen(o.listen, cfg)
+	if err != nil {
+		return explainListen(o.listen, err)
+	}
+	defer ep.Close()
+	fmt.Fprintf(stdout, "quic-server: listening on %s, serving %s\n", ep.Addr(), o.root)
+	log := &logger{w: stderr, verbose: o.verbose}
+	for {
+		conn, err := ep.Accept(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go serveConn(ctx, conn, files, log)
+	}
+}
+
+func (o *options) config() (*quic.Config, error) {
+	host, _, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return nil, errUsage{fmt.Errorf("--listen %q is not HOST:PORT: %w", o.listen, err)}
+	}
+	tlsConf, err := tlsfiles.Server(o.cert, o.key, []string{"localhost", "127.0.0.1", "::1", host}, hq.ALPN)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &quic.Config{TLS: tlsConf}
+	switch o.cc {
+	case "cubic":
+		cfg.Congestion = quic.CUBIC
+	case "reno":
+		cfg.Congestion = quic.NewReno
+	default:
+		return nil, errUsage{fmt.Errorf("--congestion %q is neither cubic nor reno", o.cc)}
+	}
+	if o.retry {
+		cfg.Retry = func(netip.AddrPort) bool { return true }
+	}
+	return cfg, nil
+}
+
+func explainListen(addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("cannot listen on %s: another program uses that port; choose another with --listen", addr)
+	}
+	return fmt.Errorf("cannot listen on %s: %w", addr, err)
+}
+
+// serveConn answers every stream of one connection until it is closed. Whatever goes wrong here is this connection's alone.
+func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *logger) {
+	log.printf("%s: connected", conn.RemoteAddr())
+	for {
+		s, err := conn.AcceptStream(ctx)
+		if ctx.Err() != nil {
+			conn.CloseWithError(0, "the server is shutting down")
+			return
+		}
+		if err != nil {
+			log.printf("%s: %v", conn.RemoteAddr(), err)
+			return
+		}
+		go func() {
+			path, n, err := files.Serve(s)
+			if err != nil {
+				log.printf("%s: %q: %d bytes sent, then %v", conn.RemoteAddr(), path, n, err)
+				return
+			}
+			log.printf("%s: %q: %d bytes", conn.RemoteAddr(), path, n)
+		}()
+	}
+}
+
+// logger writes whole lines; os.File makes each write one.
+type logger struct {
+	w       io.Writer
+	verbose bool
+}
+
+func (l *logger) printf(format string, args ...any) {
+	if l.verbose {
+		fmt.Fprintf(l.w, format+"\n", args...)
+	}
+}

@@ -1,0 +1,121 @@
+package quic
+
+import (
+	"crypto/tls"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// Config is what an endpoint and its connections are made of. The zero value of every field but TLS stands for its
+// default. A Config must not be changed once it is in use; many connections share one.
+type Config struct {
+	// TLS is the TLS configuration: required, and for a server it must yield a certificate. NextProtos is required
+	// (RFC 9001, section 8.1).
+	TLS *tls.Config
+
+	// MaxIdleTimeout ends a connection on which nothing arrives for that long (RFC 9000, section 10.1); the peer's
+	// own, smaller value rules. Default 30 s; negative: none.
+	MaxIdleTimeout time.Duration
+
+	// HandshakeTimeout ends a connection whose handshake takes longer. Default 10 s.
+	HandshakeTimeout time.Duration
+
+	// KeepAlive sends a PING when nothing was sent or received for that long. Default 0: never.
+	KeepAlive time.Duration
+
+	// StreamReceiveWindow is the initial flow-control window of each stream, MaxStreamReceiveWindow what it may grow
+	// to, in bytes. Defaults 512 KiB and 6 MiB.
+	StreamReceiveWindow, MaxStreamReceiveWindow uint64
+
+	// ReceiveWindow is the initial flow-control window of the connection, MaxReceiveWindow what it may grow to, in
+	// bytes. Defaults 768 KiB and 15 MiB.
+	ReceiveWindow, MaxReceiveWindow uint64
+
+	// MaxStreamsBidi and MaxStreamsUni are how many streams of each type the peer may have open. Defaults 100 and
+	// 100; negative: none; at most 2^60.
+	MaxStreamsBidi, MaxStreamsUni int64
+
+	// StreamSendBuffer is how many bytes of one stream StreamSend accepts beyond what the peer has acknowledged.
+	// Default 1 MiB.
+	StreamSendBuffer int
+
+	// MaxDatagramFrameSize is the largest DATAGRAM frame that we accept, in bytes (RFC 9221, section 3). Default 0:
+	// datagrams are off.
+	MaxDatagramFrameSize int
+
+	// MaxUDPPayload is the largest UDP payload that we send, in bytes, 1200 to 65527. Default 1200: larger values are for networks
+	// whose MTU is known.
+	MaxUDPPayload int
+
+	// Congestion is the congestion controller. Default CUBIC.
+	Congestion CongestionAlgorithm
+
+	// InitialRTT is the RTT assumed before the first sample (RFC 9002, section 6.2.2). Default 333 ms.
+	InitialRTT time.Duration
+
+	// MaxAckDelay is how long an acknowledgement may wait (RFC 9000, section 13.2.1), below 2^14 ms. Default 25 ms.
+	MaxAckDelay time.Duration
+
+	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).
+	ConnIDs ConnIDGenerator
+
+	// Rand is the source of randomness of the protocol engine (connection IDs, tokens, packet-number skips);
+	// BoringSSL keeps its own. It must be safe for concurrent use. Default crypto/rand.Reader.
+	Rand io.Reader
+
+	// Retry, called for each connection attempt from an address that is not validated, tells whether the client must
+	// prove its address by a Retry first (RFC 9000, section 8.1.2). Default nil: never.
+	Retry func(remote netip.AddrPort) bool
+
+	// TokenKey encrypts Retry tokens and NEW_TOKEN tokens; servers that share it accept each other's. Default: random.
+	TokenKey *[32]byte
+
+	// StatelessResetKey derives stateless reset tokens from connection IDs (RFC 9000, section 10.3.2). A server that
+	// keeps it over a restart can tell its old peers. Default: random.
+	StatelessResetKey *[32]byte
+
+	// MaxHandshakes bounds server connections whose handshake is not complete; attempts beyond it are answered with
+	// CONNECTION_REFUSED. Default 4096.
+	MaxHandshakes int
+}
+
+// CongestionAlgorithm names a congestion controller.
+type CongestionAlgorithm uint8
+
+// The congestion controllers.
+const (
+	CUBIC   CongestionAlgorithm = iota // RFC 9438, the default
+	NewReno                            // RFC 9002, section 7
+)
+
+// ECN is the two-bit Explicit Congestion Notification field of the IP header (RFC 3168).
+type ECN uint8
+
+// The values of ECN.
+const (
+	NotECT ECN = 0b00
+	ECT1   ECN = 0b01
+	ECT0   ECN = 0b10
+	CE     ECN = 0b11
+)
+
+// Train is one or more datagrams that arrived together from one 4-tuple with one ECN mark, all of SegSize bytes but the
+// last, which may be shorter. A single datagram is a train of one.
+type Train struct {
+	Buf     []byte         // the datagrams' payloads, back to back; decrypted in place, never kept
+	SegSize int            // bytes of each datagram but the last; 0: Buf is one datagram
+	Local   netip.AddrPort // the address that the train was sent to
+	Remote  netip.AddrPort // the address that it came from
+	ECN     ECN
+}
+
+// Transmit describes a train that Conn.Send wrote: N bytes, datagrams of SegSize bytes but the last, which may be shorter.
+type Transmit struct {
+	N       int            // bytes written; 0: nothing to send
+	SegSize int            // bytes of each datagram but the last; N if there is one datagram
+	Local   netip.AddrPort // the address to send from
+	Remote  netip.AddrPort // the address to send to
+	ECN     ECN            // the mark for every datagram of the train
+	SendAt  time.Time      // when pacing would have the train leave; zero or past: now
+}

@@ -1,0 +1,225 @@
+package quic
+
+import (
+	"fmt"
+	"net"
+)
+
+// TransportErrorCode is a QUIC transport error code (RFC 9000, section 20.1).
+type TransportErrorCode uint64
+
+// The transport error codes of RFC 9000, section 20.1, and RFC 9368, section 10.2.
+const (
+	NoError                 TransportErrorCode = 0x00
+	InternalError           TransportErrorCode = 0x01
+	ConnectionRefused       TransportErrorCode = 0x02
+	FlowControlError        TransportErrorCode = 0x03
+	StreamLimitError        TransportErrorCode = 0x04
+	StreamStateError        TransportErrorCode = 0x05
+	FinalSizeError          TransportErrorCode = 0x06
+	FrameEncodingError      TransportErrorCode = 0x07
+	TransportParameterError TransportErrorCode = 0x08
+	ConnectionIDLimitError  TransportErrorCode = 0x09
+	ProtocolViolation       TransportErrorCode = 0x0a
+	InvalidToken            TransportErrorCode = 0x0b
+	ApplicationErrorCode    TransportErrorCode = 0x0c
+	CryptoBufferExceeded    TransportErrorCode = 0x0d
+	KeyUpdateError          TransportErrorCode = 0x0e
+	AEADLimitReached        TransportErrorCode = 0x0f
+	NoViablePath            TransportErrorCode = 0x10
+	VersionNegotiationCode  TransportErrorCode = 0x11
+
+	// CryptoErrorBase plus a TLS alert is the code that the alert travels under (RFC 9001, section 4.8).
+	CryptoErrorBase TransportErrorCode = 0x100
+)
+
+var transportErrorNames = map[TransportErrorCode]string{
+	NoError:                 "NO_ERROR",
+	InternalError:           "INTERNAL_ERROR",
+	ConnectionRefused:       "CONNECTION_REFUSED",
+	FlowControlError:        "FLOW_CONTROL_ERROR",
+	StreamLimitError:        "STREAM_LIMIT_ERROR",
+	StreamStateError:        "STREAM_STATE_ERROR",
+	FinalSizeError:          "FINAL_SIZE_ERROR",
+	FrameEncodingError:      "FRAME_ENCODING_ERROR",
+	TransportParameterError: "TRANSPORT_PARAMETER_ERROR",
+	ConnectionIDLimitError:  "CONNECTION_ID_LIMIT_ERROR",
+	ProtocolViolation:       "PROTOCOL_VIOLATION",
+	InvalidToken:            "INVALID_TOKEN",
+	ApplicationErrorCode:    "APPLICATION_ERROR",
+	CryptoBufferExceeded:    "CRYPTO_BUFFER_EXCEEDED",
+	KeyUpdateError:          "KEY_UPDATE_ERROR",
+	AEADLimitReached:        "AEAD_LIMIT_REACHED",
+	NoViablePath:            "NO_VIABLE_PATH",
+	VersionNegotiationCode:  "VERSION_NEGOTIATION_ERROR",
+}
+
+// String returns the name that the RFC gives the code, or CRYPTO_ERROR with the TLS alert.
+func (c TransportErrorCode) String() string {
+	if name, ok := transportErrorNames[c]; ok {
+		return name
+	}
+	if c >= CryptoErrorBase && c <= CryptoErrorBase+0xff {
+		return fmt.Sprintf("CRYPTO_ERROR(alert %d)", uint64(c-CryptoErrorBase))
+	}
+	return fmt.Sprintf("error 0x%x", uint64(c))
+}
+
+// TransportError is why a connection was closed by the transport, on either side (CONNECTION_CLOSE of type 0x1c,
+// RFC 9000, section 19.19). It unwraps to net.ErrClosed and, where the cause was local, to the cause.
+type TransportError struct {
+	Code      TransportErrorCode
+	Remote    bool   // the peer closed the connection
+	FrameType uint64 // the frame that brought the error, 0 if none or not known
+	Reason    string // a text for people, never longer than a packet, as the peer sent it if Remote
+	Cause     error  // the local error behind Code, such as a certificate that did not verify; may be nil
+}
+
+// Error tells which side closed the connection, the code's name and the reason.
+func (e *TransportError) Error() string {
+	s := fmt.Sprintf("quic: connection closed %s: %s", side(e.Remote), e.Code)
+	if e.FrameType != 0 {
+		s += fmt.Sprintf(" in frame 0x%x", e.FrameType)
+	}
+	if e.Reason != "" {
+		s += fmt.Sprintf(": %q", e.Reason)
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Is matches a *TransportError of the same code and side.
+func (e *TransportError) Is(target error) bool {
+	t, ok := target.(*TransportError)
+	return ok && t.Code == e.Code && t.Remote == e.Remote
+}
+
+// Unwrap returns net.ErrClosed and the cause.
+func (e *TransportError) Unwrap() []error { return closedBecause(e.Cause) }
+
+// ApplicationError is why a connection was closed by the application, on either side (CONNECTION_CLOSE of type
+// 0x1d, RFC 9000, section 19.19). It unwraps to net.ErrClosed.
+type ApplicationError struct {
+	Code   uint64 // 0 to 2^62-1, of the application protocol's choosing
+	Remote bool   // the peer closed the connection
+	Reason string // a text for people
+}
+
+// Error tells which side closed the connection, the code and the reason.
+func (e *ApplicationError) Error() string {
+	s := fmt.Sprintf("quic: connection closed %s by the application: code 0x%x", side(e.Remote), e.Code)
+	if e.Reason != "" {
+		s += fmt.Sprintf(": %q", e.Reason)
+	}
+	return s
+}
+
+// Is matches an *ApplicationError of the same code and side.
+func (e *ApplicationError) Is(target error) bool {
+	t, ok := target.(*ApplicationError)
+	return ok && t.Code == e.Code && t.Remote == e.Remote
+}
+
+// Unwrap returns net.ErrClosed.
+func (e *ApplicationError) Unwrap() error { return net.ErrClosed }
+
+// StreamError is why a stream ended before its time: the peer reset its sending part (RESET_STREAM) or asked us to
+// stop sending (STOP_SENDING), or the application here did either.
+type StreamError struct {
+	StreamID uint64
+	Code     uint64 // the application's error code
+	Remote   bool   // the peer ended it
+}
+
+// Error tells which stream, which side and the code.
+func (e *StreamError) Error() string {
+	return fmt.Sprintf("quic: stream %d ended %s: code 0x%x", e.StreamID, side(e.Remote), e.Code)
+}
+
+// Is matches a *StreamError of the same stream, code and side.
+func (e *StreamError) Is(target error) bool {
+	t, ok := target.(*StreamError)
+	return ok && *t == *e
+}
+
+// IdleTimeoutError is why a connection ended in silence: nothing arrived for the idle timeout (RFC 9000, section
+// 10.1), or the handshake did not finish in time. It is a timeout in the sense of net.Error and unwraps to
+// net.ErrClosed.
+type IdleTimeoutError struct {
+	Handshake bool // the handshake did not finish
+}
+
+// Error tells which timeout it was.
+func (e *IdleTimeoutError) Error() string {
+	if e.Handshake {
+		return "quic: timeout: the handshake did not finish in time"
+	}
+	return "quic: timeout: nothing was received from the peer for the idle timeout"
+}
+
+// Timeout is true.
+func (e *IdleTimeoutError) Timeout() bool { return true }
+
+// Temporary is false: the connection is gone.
+func (e *IdleTimeoutError) Temporary() bool { return false }
+
+// Is matches any *IdleTimeoutError of the same kind.
+func (e *IdleTimeoutError) Is(target error) bool {
+	t, ok := target.(*IdleTimeoutError)
+	return ok && *t == *e
+}
+
+// Unwrap returns net.ErrClosed.
+func (e *IdleTimeoutError) Unwrap() error { return net.ErrClosed }
+
+// VersionNegotiationError is why a client gave up: the server speaks none of our versions (RFC 9000, section 6.2).
+type VersionNegotiationError struct {
+	Offered []uint32 // the versions that the server listed
+}
+
+// Error lists the server's versions.
+func (e *VersionNegotiationError) Error() string {
+	return fmt.Sprintf("quic: the server speaks none of our versions, only %#x", e.Offered)
+}
+
+// Is matches any *VersionNegotiationError.
+func (e *VersionNegotiationError) Is(target error) bool {
+	_, ok := target.(*VersionNegotiationError)
+	return ok
+}
+
+// Unwrap returns net.ErrClosed.
+func (e *VersionNegotiationError) Unwrap() error { return net.ErrClosed }
+
+// StatelessResetError is why a connection ended: the peer no longer knows it (RFC 9000, section 10.3).
+type StatelessResetError struct{}
+
+// Error says so.
+func (e *StatelessResetError) Error() string {
+	return "quic: stateless reset: the peer has lost the connection's state"
+}
+
+// Is matches any *StatelessResetError.
+func (e *StatelessResetError) Is(target error) bool {
+	_, ok := target.(*StatelessResetError)
+	return ok
+}
+
+// Unwrap returns net.ErrClosed.
+func (e *StatelessResetError) Unwrap() error { return net.ErrClosed }
+
+func side(remote bool) string {
+	if remote {
+		return "by the peer"
+	}
+	return "here"
+}
+
+func closedBecause(cause error) []error {
+	if cause == nil {
+		return []error{net.ErrClosed}
+	}
+	return []error{net.ErrClosed, cause}
+}

@@ -1,0 +1,95 @@
+package quic
+
+import "github.com/boringquic/boringquic/crypto/handshake"
+
+// EventKind says what an Event tells.
+type EventKind uint8
+
+// The kinds of event.
+const (
+	// EventHandshakeComplete: TLS is done and, on a client, the server is authenticated; 1-RTT data may flow.
+	EventHandshakeComplete EventKind = iota + 1
+	// EventHandshakeConfirmed: RFC 9001, section 4.1.2.
+	EventHandshakeConfirmed
+	// EventAsk: TLS waits for an answer (certificate, verification, signature). Run Event.Ask.Run outside the
+	// connection's lock, then call Conn.Answer under it.
+	EventAsk
+	// EventStreamOpened: the peer opened Event.Stream. Streams below it of the same type are announced too, each
+	// once, in ascending order.
+	EventStreamOpened
+	// EventReadable: Event.Stream went from having nothing to read to having data, the end or a reset.
+	EventReadable
+	// EventWritable: Event.Stream, on which StreamSend had accepted less than all, can take data again; or its
+	// peer sent STOP_SENDING, which StreamSend will report.
+	EventWritable
+	// EventStreamsAvailable: the peer raised its limit on streams that we may open, of the type of Event.Stream
+	// (0 bidirectional, 2 unidirectional: see StreamTypeBidi and StreamTypeUni).
+	EventStreamsAvailable
+	// EventStreamFinished: both parts of Event.Stream are done, acknowledged and read; the connection has
+	// forgotten the stream.
+	EventStreamFinished
+	// EventDatagram: there are DATAGRAM frames to read, where there were none.
+	EventDatagram
+	// EventDatagramWritable: the queue of outgoing datagrams, which was full, has room.
+	EventDatagramWritable
+	// EventNewToken: the server sent Event.Data, a token for a later connection (RFC 9000, section 8.1.3).
+	EventNewToken
+	// EventSessionTicket: a client's TLS session, Event.Data, for later resumption.
+	EventSessionTicket
+	// EventEndpoint: Event.Endpoint must be given to the Endpoint that routes to this connection, and its reply to
+	// Conn.HandleReply.
+	EventEndpoint
+	// EventClosed: the connection is closing or draining; Conn.Err tells why. No further stream or datagram event comes.
+	EventClosed
+	// EventDrained: the connection's state can be forgotten (RFC 9000, section 10.2). The last event.
+	EventDrained
+)
+
+// Event is something that happened on a connection, read with Conn.NextEvent. Events are edge-triggered: each is told
+// once, and again only after the condition went away and came back.
+type Event struct {
+	Kind     EventKind
+	Stream   uint64         // a stream ID; see Kind
+	Data     []byte         // EventNewToken and EventSessionTicket: the caller's to keep
+	Ask      *handshake.Ask // EventAsk
+	Endpoint EndpointEvent  // EventEndpoint
+}
+
+// EndpointEventKind says what an EndpointEvent asks of the Endpoint.
+type EndpointEventKind uint8
+
+// The kinds of EndpointEvent.
+const (
+	// NeedConnectionIDs: issue Count more connection IDs for this connection.
+	NeedConnectionIDs EndpointEventKind = iota + 1
+	// RetireConnectionID: the peer no longer uses connection ID Seq; stop routing it.
+	RetireConnectionID
+	// AddResetToken: a datagram from Remote that ends in Token is a stateless reset for this connection.
+	AddResetToken
+	// RemoveResetToken: Token is no longer to be looked for.
+	RemoveResetToken
+	// ConnDrained: forget the connection altogether.
+	ConnDrained
+)
+
+// EndpointEvent is what a Conn needs its Endpoint to do. Conn and Endpoint never call each other, so that each may
+// stand under a lock of its own: whoever drives them carries these over.
+type EndpointEvent struct {
+	Kind  EndpointEventKind
+	Count int
+	Seq   uint64
+	Token [statelessResetTokenLen]byte
+}
+
+// EndpointReply is the Endpoint's answer to an EndpointEvent, to be given to Conn.HandleReply. Its zero value says
+// nothing.
+type EndpointReply struct {
+	IDs []IssuedConnID
+}
+
+// IssuedConnID is a connection ID that an Endpoint routes to a connection (RFC 9000, section 5.1.1).
+type IssuedConnID struct {
+	ID         ConnID
+	Seq        uint64
+	ResetToken [statelessResetTokenLen]byte
+}

@@ -1,0 +1,78 @@
+package quic
+
+import "time"
+
+// Every bound on what a peer can make us hold, in one place. Each has a test that reaches it.
+const (
+	// minDatagramSize is the size that a datagram with an Initial packet is padded to (RFC 9000, section 14.1).
+	minDatagramSize = 1200
+
+	// maxConnIDLen is the longest connection ID of version 1, in bytes (RFC 9000, section 17.2).
+	maxConnIDLen = 20
+
+	// minInitialDCIDLen is the shortest Destination Connection ID of a client's first Initial (RFC 9000, section 7.2).
+	minInitialDCIDLen = 8
+
+	// statelessResetTokenLen is the length of a stateless reset token in bytes (RFC 9000, section 10.3).
+	statelessResetTokenLen = 16
+
+	// amplificationFactor bounds what we send to an address that is not validated (RFC 9000, section 8.1).
+	amplificationFactor = 3
+
+	// maxCryptoBufferHandshake and maxCryptoBufferApp bound out-of-order CRYPTO data per level, in bytes beyond what TLS has
+	// consumed, during and after the handshake; past them stands CRYPTO_BUFFER_EXCEEDED (RFC 9000, section 7.5).
+	maxCryptoBufferHandshake = 64 << 10
+	maxCryptoBufferApp       = 16 << 10
+
+	// maxAckRanges is how many ranges of received packet numbers are kept per space, the newest ones.
+	maxAckRanges = 64
+
+	// maxStreamGaps bounds the separate pieces of out-of-order data a receive stream or CRYPTO stream may hold.
+	maxStreamGaps = 1000
+
+	// maxGapBytes bounds the bookkeeping for out-of-order pieces over all streams of a connection, in bytes.
+	maxGapBytes = 256 << 10
+
+	// maxPathResponses bounds PATH_RESPONSE frames queued; older ones are dropped.
+	maxPathResponses = 16
+
+	// activeConnIDLimit is the active_connection_id_limit that we announce (RFC 9000, section 18.2).
+	activeConnIDLimit = 4
+
+	// maxRetiredConnIDs bounds RETIRE_CONNECTION_ID frames not yet acknowledged: three times the limit, past
+	// which stands CONNECTION_ID_LIMIT_ERROR.
+	maxRetiredConnIDs = 3 * activeConnIDLimit
+
+	// maxUndecryptable is how many packets that came before their keys are kept per connection, at most
+	// maxUndecryptableBytes in all.
+	maxUndecryptable      = 10
+	maxUndecryptableBytes = 16 << 10
+
+	// maxDatagramQueue bounds DATAGRAM frames received and not yet read; the oldest is dropped. The same number
+	// bounds those queued for sending.
+	maxDatagramQueue = 128
+
+	// maxPostHandshakeCrypto bounds CRYPTO data after the handshake, in bytes an hour.
+	maxPostHandshakeCrypto = 64 << 10
+
+	// glitchBurst and glitchRate bound frames with no effect: a bucket of that many, refilled at that many a second.
+	glitchBurst = 10000
+	glitchRate  = 330
+
+	// maxTokenLen is the longest NEW_TOKEN token that a client keeps, in bytes.
+	maxTokenLen = 2048
+
+	// maxReasonLen bounds the reason phrase of CONNECTION_CLOSE that we send, in bytes.
+	maxReasonLen = 256
+
+	// keyUpdateAfter is how many packets are sealed with one 1-RTT key before we update it, well below the
+	// confidentiality limit of 2^23 packets of AES-GCM (RFC 9001, section 6.6).
+	keyUpdateAfter = 1 << 22
+
+	// integrityLimitGCM and integrityLimitChaCha bound packets that fail authentication (RFC 9001, section 6.6).
+	integrityLimitGCM    = 1 << 52
+	integrityLimitChaCha = 1 << 36
+
+	// maxIdleTimeoutCap bounds a peer's max_idle_timeout, so that sums of times never overflow.
+	maxIdleTimeoutCap = 24 * time.Hour
+)
