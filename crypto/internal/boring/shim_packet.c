@@ -1,0 +1,452 @@
+#if defined(__has_include)
+#if __has_include("compat.h")
+#include "compat.h"
+#endif
+#endif
+#include "shim_packet.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/aead.h>
+#include <openssl/aes.h>
+#include <openssl/chacha.h>
+#include <openssl/digest.h>
+#include <openssl/err.h>
+#include <openssl/hkdf.h>
+#include <openssl/mem.h>
+
+enum {
+  TAG_LEN = 16,
+  IV_LEN = 12,
+  SAMPLE_LEN = 16,
+  MAX_PN_LEN = 4,
+  MAX_SECRET_LEN = 48,
+  MAX_KEY_LEN = 32,
+  BATCH = 64,  // packets whose header-protection masks are computed together
+};
+
+static const int64_t MAX_PN = ((int64_t)1 << 62) - 1;
+
+// An AEAD key with its IV.
+typedef struct {
+  EVP_AEAD_CTX aead;
+  uint8_t iv[IV_LEN];
+} packet_key;
+
+// A header-protection key (RFC 9001, section 5.4).
+typedef struct {
+  union {
+    AES_KEY aes;
+    uint8_t chacha[32];
+  } key;
+  uint32_t is_chacha;
+} header_key;
+
+struct bq_keys {
+  packet_key *read[BQ_SLOTS], *write[BQ_SLOTS];
+  header_key *read_header[BQ_SLOTS], *write_header[BQ_SLOTS];
+  // 1-RTT only: the read keys before and after the current one (RFC 9001, section 6.3).
+  packet_key *previous_read, *next_read;
+  int64_t first_pn;  // the lowest packet number seen under the current read key
+  uint32_t read_gen, write_gen;
+};
+
+static int64_t live;
+
+int64_t bq_packet_live(void) { return __atomic_load_n(&live, __ATOMIC_RELAXED); }
+
+static void *new_cleared(size_t size) {
+  void *p = calloc(1, size);
+  if (p != NULL) __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+  return p;
+}
+
+static void free_cleansed(void *p, size_t size) {
+  if (p == NULL) return;
+  OPENSSL_cleanse(p, size);
+  free(p);
+  __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
+}
+
+static void free_packet_key(packet_key **key) {
+  if (*key != NULL) EVP_AEAD_CTX_cleanup(&(*key)->aead);
+  free_cleansed(*key, sizeof **key);
+  *key = NULL;
+}
+
+static void free_header_key(header_key **key) {
+  free_cleansed(*key, sizeof **key);
+  *key = NULL;
+}
+
+bq_keys *bq_keys_new(void) { return new_cleared(sizeof(bq_keys)); }
+
+void bq_keys_free(bq_keys *k) {
+  if (k == NULL) return;
+  for (int slot = 0; slot < BQ_SLOTS; slot++) bq_keys_drop(k, slot);
+  free_cleansed(k, sizeof *k);
+}
+
+void bq_keys_drop_previous(bq_keys *k) { free_packet_key(&k->previous_read); }
+
+void bq_keys_drop(bq_keys *k, int slot) {
+  free_packet_key(&k->read[slot]);
+  free_packet_key(&k->write[slot]);
+  free_header_key(&k->read_header[slot]);
+  free_header_key(&k->write_header[slot]);
+  if (slot == BQ_ONE_RTT) {
+    free_packet_key(&k->previous_read);
+    free_packet_key(&k->next_read);
+  }
+}
+
+// Derivation.
+
+typedef struct {
+  const EVP_AEAD *aead;
+  const EVP_MD *hash;
+  size_t key_len;
+  int is_chacha;
+} suite_params;
+
+static int find_suite(uint16_t suite, suite_params *out) {
+  switch (suite) {
+    case 0x1301:
+      *out = (suite_params){EVP_aead_aes_128_gcm(), EVP_sha256(), 16, 0};
+      return 1;
+    case 0x1302:
+      *out = (suite_params){EVP_aead_aes_256_gcm(), EVP_sha384(), 32, 0};
+      return 1;
+    case 0x1303:
+      *out = (suite_params){EVP_aead_chacha20_poly1305(), EVP_sha256(), 32, 1};
+      return 1;
+  }
+  return 0;
+}
+
+static int expand_label(const EVP_MD *hash, uint8_t *out, size_t out_len, const uint8_t *secret, size_t secret_len,
+                        const uint8_t *label, size_t label_len, const uint8_t *context, size_t context_len) {
+  static const char prefix[] = "tls13 ";
+  const size_t prefix_len = sizeof prefix - 1;
+  uint8_t info[2 + 1 + 255 + 1 + 255];
+  size_t n = 0;
+  if (out_len > 0xffff || prefix_len + label_len > 255 || context_len > 255) return 0;
+  info[n++] = (uint8_t)(out_len >> 8);
+  info[n++] = (uint8_t)out_len;
+  info[n++] = (uint8_t)(prefix_len + label_len);
+  memcpy(info + n, prefix, prefix_len);
+  n += prefix_len;
+  if (label_len > 0) memcpy(info + n, label, label_len);
+  n += label_len;
+  info[n++] = (uint8_t)context_len;
+  if (context_len > 0) memcpy(info + n, context, context_len);
+  n += context_len;
+  return HKDF_expand(out, out_len, hash, secret, secret_len, info, n);
+}
+
+static int expand(const EVP_MD *hash, uint8_t *out, size_t out_len, const uint8_t *secret, const char *label) {
+  return expand_label(hash, out, out_len, secret, EVP_MD_size(hash), (const uint8_t *)label, strlen(label), NULL, 0);
+}
+
+static packet_key *derive_packet_key(const suite_params *s, const uint8_t *secret) {
+  uint8_t raw[MAX_KEY_LEN];
+  packet_key *key = new_cleared(sizeof *key);
+  if (key == NULL) return NULL;
+  EVP_AEAD_CTX_zero(&key->aead);
+  int ok = expand(s->hash, raw, s->key_len, secret, "quic key") &&
+           expand(s->hash, key->iv, IV_LEN, secret, "quic iv") &&
+           EVP_AEAD_CTX_init(&key->aead, s->aead, raw, s->key_len, TAG_LEN, NULL);
+  OPENSSL_cleanse(raw, sizeof raw);
+  if (!ok) free_packet_key(&key);
+  return key;
+}
+
+static header_key *derive_header_key(const suite_params *s, const uint8_t *secret) {
+  uint8_t raw[MAX_KEY_LEN];
+  header_key *key = new_cleared(sizeof *key);
+  if (key == NULL) return NULL;
+  int ok = expand(s->hash, raw, s->key_len, secret, "quic hp");
+  if (ok && s->is_chacha) {
+    memcpy(key->key.chacha, raw, sizeof key->key.chacha);
+    key->is_chacha = 1;
+  } else if (ok) {
+    ok = AES_set_encrypt_key(raw, (unsigned)s->key_len * 8, &key->key.aes) == 0;
+  }
+  OPENSSL_cleanse(raw, sizeof raw);
+  if (!ok) free_header_key(&key);
+  return key;
+}
+
+// RFC 9001, section 6.1: secret_<n+1> = HKDF-Expand-Label(secret_<n>, "quic ku", "", Hash.length).
+static int update_secret(const suite_params *s, uint8_t *secret) {
+  uint8_t next[MAX_SECRET_LEN];
+  const size_t len = EVP_MD_size(s->hash);
+  int ok = expand(s->hash, next, len, secret, "quic ku");
+  if (ok) memcpy(secret, next, len);
+  OPENSSL_cleanse(next, sizeof next);
+  return ok;
+}
+
+int bq_keys_install(bq_keys *k, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len) {
+  suite_params s;
+  if (slot < 0 || slot >= BQ_SLOTS || !find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash)) return 0;
+  const int updates = slot == BQ_ONE_RTT && !write;
+  packet_key *key = derive_packet_key(&s, secret), *next = NULL;
+  header_key *header = derive_header_key(&s, secret);
+  int ok = key != NULL && header != NULL;
+  if (ok && updates) {
+    ok = update_secret(&s, secret) && (next = derive_packet_key(&s, secret)) != NULL;
+  }
+  if (!ok) {
+    free_packet_key(&key);
+    free_packet_key(&next);
+    free_header_key(&header);
+    ERR_clear_error();
+    return 0;
+  }
+  packet_key **key_place = write ? &k->write[slot] : &k->read[slot];
+  header_key **header_place = write ? &k->write_header[slot] : &k->read_header[slot];
+  free_packet_key(key_place);
+  free_header_key(header_place);
+  *key_place = key;
+  *header_place = header;
+  if (updates) {
+    free_packet_key(&k->previous_read);
+    free_packet_key(&k->next_read);
+    k->next_read = next;
+    k->read_gen = 0;
+    k->first_pn = 0;
+  } else if (slot == BQ_ONE_RTT) {
+    k->write_gen = 0;
+  }
+  return 1;
+}
+
+int bq_keys_install_initial(bq_keys *k, const uint8_t *salt, size_t salt_len, const uint8_t *dcid, size_t dcid_len,
+                            int client) {
+  const EVP_MD *hash = EVP_sha256();
+  uint8_t initial[EVP_MAX_MD_SIZE], ours[32], theirs[32];
+  size_t len = 0;
+  int ok = HKDF_extract(initial, &len, hash, dcid, dcid_len, salt, salt_len) &&
+           expand(hash, ours, sizeof ours, initial, client ? "client in" : "server in") &&
+           expand(hash, theirs, sizeof theirs, initial, client ? "server in" : "client in") &&
+           bq_keys_install(k, 1, BQ_INITIAL, 0x1301, ours, sizeof ours) &&
+           bq_keys_install(k, 0, BQ_INITIAL, 0x1301, theirs, sizeof theirs);
+  OPENSSL_cleanse(initial, sizeof initial);
+  OPENSSL_cleanse(ours, sizeof ours);
+  OPENSSL_cleanse(theirs, sizeof theirs);
+  return ok;
+}
+
+int bq_keys_advance_read(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn) {
+  suite_params s;
+  if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->next_read == NULL) return 0;
+  if (!update_secret(&s, secret)) return 0;
+  packet_key *next = derive_packet_key(&s, secret);
+  if (next == NULL) return 0;
+  free_packet_key(&k->previous_read);
+  k->previous_read = k->read[BQ_ONE_RTT];
+  k->read[BQ_ONE_RTT] = k->next_read;
+  k->next_read = next;
+  k->first_pn = first_pn;
+  k->read_gen++;
+  return 1;
+}
+
+int bq_keys_advance_write(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len) {
+  suite_params s;
+  if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->write[BQ_ONE_RTT] == NULL) return 0;
+  if (!update_secret(&s, secret)) return 0;
+  packet_key *key = derive_packet_key(&s, secret);
+  if (key == NULL) return 0;
+  free_packet_key(&k->write[BQ_ONE_RTT]);
+  k->write[BQ_ONE_RTT] = key;
+  k->write_gen++;
+  return 1;
+}
+
+// Header protection (RFC 9001, section 5.4).
+
+static void header_mask(const header_key *key, const uint8_t *sample, uint8_t *mask) {
+  if (!key->is_chacha) {
+    AES_encrypt(sample, mask, &key->key.aes);
+    return;
+  }
+  static const uint8_t zero[5];
+  const uint32_t counter = (uint32_t)sample[0] | (uint32_t)sample[1] << 8 | (uint32_t)sample[2] << 16 |
+                           (uint32_t)sample[3] << 24;
+  CRYPTO_chacha_20(mask, zero, sizeof zero, key->key.chacha, sample + 4, counter);
+}
+
+static uint8_t first_byte_mask(uint8_t first) { return first & 0x80 ? 0x0f : 0x1f; }
+
+// The nonce is the IV with the packet number exclusive-ored into its end (RFC 9001, section 5.3), and the path ID, which
+// is 0 as long as there is one path, into its beginning.
+static void make_nonce(uint8_t nonce[IV_LEN], const uint8_t *iv, uint32_t path_id, int64_t pn) {
+  memcpy(nonce, iv, IV_LEN);
+  for (int i = 0; i < 4; i++) nonce[3 - i] ^= (uint8_t)(path_id >> (8 * i));
+  for (int i = 0; i < 8; i++) nonce[11 - i] ^= (uint8_t)((uint64_t)pn >> (8 * i));
+}
+
+// RFC 9000, appendix A.3.
+static int64_t decode_pn(int64_t largest, uint32_t truncated, int pn_len) {
+  const int64_t expected = largest + 1;
+  const int64_t window = (int64_t)1 << (8 * pn_len);
+  const int64_t candidate = (expected & ~(window - 1)) | truncated;
+  if (candidate <= expected - window / 2 && candidate <= MAX_PN - window) return candidate + window;
+  if (candidate > expected + window / 2 && candidate >= window) return candidate - window;
+  return candidate;
+}
+
+// The way in.
+
+// choose_read_key picks the key for an unmasked packet and tells its generation. A 1-RTT packet of the other key phase
+// is an old one if its number lies below the current generation's first, else it begins the next (RFC 9001, section 6.5).
+static const packet_key *choose_read_key(const bq_keys *k, bq_open_desc *d) {
+  d->gen = 0;
+  if (d->slot != BQ_ONE_RTT) return k->read[d->slot];
+  const uint32_t phase = (d->first >> 2) & 1;
+  if (phase == (k->read_gen & 1)) {
+    d->gen = k->read_gen;
+    return k->read[BQ_ONE_RTT];
+  }
+  if (k->read_gen > 0 && d->pn < k->first_pn) {
+    d->gen = k->read_gen - 1;
+    return k->previous_read;
+  }
+  d->gen = k->read_gen + 1;
+  return k->next_read;
+}
+
+static int open_packet(const bq_keys *k, uint8_t *packet, const uint8_t *mask, bq_open_desc *d) {
+  packet[0] ^= mask[0] & first_byte_mask(packet[0]);
+  d->first = packet[0];
+  d->pn_len = (packet[0] & 3) + 1;
+  uint8_t *pn = packet + d->pn_off;
+  uint32_t truncated = 0;
+  for (int i = 0; i < d->pn_len; i++) {
+    pn[i] ^= mask[1 + i];
+    truncated = truncated << 8 | pn[i];
+  }
+  d->pn = decode_pn(d->largest, truncated, d->pn_len);
+  const packet_key *key = choose_read_key(k, d);
+  if (key == NULL || d->pn > MAX_PN) return BQ_FAILED;
+
+  uint8_t nonce[IV_LEN];
+  make_nonce(nonce, key->iv, d->path_id, d->pn);
+  const size_t header_len = (size_t)d->pn_off + d->pn_len;
+  uint8_t *payload = packet + header_len;
+  const size_t sealed_len = d->len - header_len;
+  size_t out_len;
+  // With max_out without the tag, a failure clears the payload and leaves the last 16 bytes, which may be a stateless
+  // reset token.
+  if (!EVP_AEAD_CTX_open(&key->aead, payload, &out_len, sealed_len - TAG_LEN, nonce, IV_LEN, payload, sealed_len, packet,
+                         header_len)) {
+    return BQ_FAILED;
+  }
+  return BQ_OPENED;
+}
+
+static int check_open(const bq_keys *k, size_t buf_len, const bq_open_desc *d) {
+  if ((uint64_t)d->off + d->len > buf_len || d->pn_off == 0 ||
+      d->len < (uint32_t)d->pn_off + MAX_PN_LEN + SAMPLE_LEN || d->slot >= BQ_SLOTS || d->largest < -1 ||
+      d->largest > MAX_PN) {
+    return BQ_TOO_SHORT;
+  }
+  if (k->read[d->slot] == NULL) return BQ_NO_KEY;
+  return BQ_OPENED;
+}
+
+void bq_open(const bq_keys *k, uint8_t *buf, size_t buf_len, bq_open_desc *d, size_t n) {
+  uint8_t masks[BATCH][SAMPLE_LEN];
+  int failed = 0;
+  while (n > 0) {
+    const size_t batch = n < BATCH ? n : BATCH;
+    // The masks first and together: AES blocks that do not wait for each other overlap in the processor.
+    for (size_t i = 0; i < batch; i++) {
+      d[i].status = (uint8_t)check_open(k, buf_len, &d[i]);
+      if (d[i].status != BQ_OPENED) continue;
+      header_mask(k->read_header[d[i].slot], buf + d[i].off + d[i].pn_off + MAX_PN_LEN, masks[i]);
+    }
+    for (size_t i = 0; i < batch; i++) {
+      if (d[i].status != BQ_OPENED) continue;
+      d[i].status = (uint8_t)open_packet(k, buf + d[i].off, masks[i], &d[i]);
+      failed |= d[i].status == BQ_FAILED;
+    }
+    d += batch;
+    n -= batch;
+  }
+  if (failed) ERR_clear_error();
+}
+
+// The way out.
+
+static int check_seal(const bq_keys *k, const uint8_t *buf, size_t buf_len, const bq_seal_desc *d) {
+  return (uint64_t)d->off + d->len <= buf_len && d->pn_off > 0 && d->pn_len >= 1 && d->pn_len <= MAX_PN_LEN &&
+         d->len >= (uint32_t)d->pn_off + MAX_PN_LEN + SAMPLE_LEN && d->slot < BQ_SLOTS && k->write[d->slot] != NULL &&
+         (d->slot != BQ_ONE_RTT || d->gen == k->write_gen) && d->pn >= 0 && d->pn <= MAX_PN &&
+         (buf[d->off] & 3) + 1 == d->pn_len;
+}
+
+static int seal_packet(const packet_key *key, uint8_t *packet, const bq_seal_desc *d) {
+  uint8_t nonce[IV_LEN];
+  make_nonce(nonce, key->iv, d->path_id, d->pn);
+  const size_t header_len = (size_t)d->pn_off + d->pn_len;
+  uint8_t *payload = packet + header_len;
+  const size_t sealed_len = d->len - header_len;
+  size_t out_len;
+  return EVP_AEAD_CTX_seal(&key->aead, payload, &out_len, sealed_len, nonce, IV_LEN, payload, sealed_len - TAG_LEN,
+                           packet, header_len);
+}
+
+static void protect_header(uint8_t *packet, const uint8_t *mask, const bq_seal_desc *d) {
+  packet[0] ^= mask[0] & first_byte_mask(packet[0]);
+  for (int i = 0; i < d->pn_len; i++) packet[d->pn_off + i] ^= mask[1 + i];
+}
+
+int bq_seal(const bq_keys *k, uint8_t *buf, size_t buf_len, const bq_seal_desc *d, size_t n) {
+  uint8_t masks[BATCH][SAMPLE_LEN];
+  for (size_t i = 0; i < n; i++) {
+    if (!check_seal(k, buf, buf_len, &d[i])) return 0;
+  }
+  while (n > 0) {
+    const size_t batch = n < BATCH ? n : BATCH;
+    for (size_t i = 0; i < batch; i++) {
+      if (!seal_packet(k->write[d[i].slot], buf + d[i].off, &d[i])) {
+        ERR_clear_error();
+        return 0;
+      }
+    }
+    for (size_t i = 0; i < batch; i++) {
+      header_mask(k->write_header[d[i].slot], buf + d[i].off + d[i].pn_off + MAX_PN_LEN, masks[i]);
+    }
+    for (size_t i = 0; i < batch; i++) protect_header(buf + d[i].off, masks[i], &d[i]);
+    d += batch;
+    n -= batch;
+  }
+  return 1;
+}
+
+// Single calls.
+
+int bq_retry_tag(const uint8_t *key, const uint8_t *nonce, const uint8_t *pseudo, size_t len, uint8_t *tag) {
+  EVP_AEAD_CTX aead;
+  size_t out_len = 0;
+  uint8_t empty = 0;
+  EVP_AEAD_CTX_zero(&aead);
+  int ok = EVP_AEAD_CTX_init(&aead, EVP_aead_aes_128_gcm(), key, 16, TAG_LEN, NULL) &&
+           EVP_AEAD_CTX_seal(&aead, tag, &out_len, TAG_LEN, nonce, IV_LEN, &empty, 0, pseudo, len) &&
+           out_len == TAG_LEN;
+  EVP_AEAD_CTX_cleanup(&aead);
+  if (!ok) ERR_clear_error();
+  return ok;
+}
+
+int bq_expand_label(size_t hash_len, uint8_t *out, size_t out_len, const uint8_t *secret, size_t secret_len,
+                    const uint8_t *label, size_t label_len, const uint8_t *context, size_t context_len) {
+  const EVP_MD *hash = hash_len == 48 ? EVP_sha384() : EVP_sha256();
+  int ok = expand_label(hash, out, out_len, secret, secret_len, label, label_len, context, context_len);
+  if (!ok) ERR_clear_error();
+  return ok;
+}
