@@ -1,0 +1,178 @@
+package sim
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// Delay holds each datagram for d and up to jitter more. Datagrams may overtake each other within the jitter.
+func Delay(d, jitter time.Duration) Stage {
+	return func(w *World, p Datagram, next func(Datagram)) {
+		w.After(w.Between(d, d+jitter), func() { next(p) })
+	}
+}
+
+// Rate lets bitsPerSecond pass, as a queue of at most queueBytes before a serial line does; what finds the queue full is
+// lost. A datagram that finds more than markBytes queued and is ECN-capable is marked CE; markBytes 0 marks none.
+func Rate(bitsPerSecond float64, queueBytes, markBytes int) Stage {
+	var free time.Time // when the line has sent what is queued
+	return func(w *World, p Datagram, next func(Datagram)) {
+		if free.Before(w.Now()) {
+			free = w.Now()
+		}
+		queued := int(free.Sub(w.Now()).Seconds() * bitsPerSecond / 8)
+		if queued+len(p.Data) > queueBytes {
+			return
+		}
+		if markBytes > 0 && queued > markBytes && p.ECN != quic.NotECT {
+			p.ECN = quic.CE
+		}
+		free = free.Add(time.Duration(float64(len(p.Data)) * 8 / bitsPerSecond * float64(time.Second)))
+		w.After(free.Sub(w.Now()), func() { next(p) })
+	}
+}
+
+// Loss loses each datagram with probability p, by itself.
+func Loss(p float64) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if !w.Chance(p) {
+			next(d)
+		}
+	}
+}
+
+// BurstLoss loses all datagrams while the link is bad. A good link becomes bad at a datagram with probability begin, a
+// bad one good with probability end (the model of Gilbert).
+func BurstLoss(begin, end float64) Stage {
+	bad := false
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if bad {
+			bad = !w.Chance(end)
+		} else {
+			bad = w.Chance(begin)
+		}
+		if !bad {
+			next(d)
+		}
+	}
+}
+
+// DropNth loses the n-th datagram, counted from 1, and no other.
+func DropNth(n int) Stage {
+	count := 0
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if count++; count != n {
+			next(d)
+		}
+	}
+}
+
+// Reorder holds each datagram with probability p for up to delay, so that later ones overtake it.
+func Reorder(p float64, delay time.Duration) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if !w.Chance(p) {
+			next(d)
+			return
+		}
+		w.After(w.Between(1, delay), func() { next(d) })
+	}
+}
+
+// Duplicate delivers each datagram with probability p a second time, up to delay later.
+func Duplicate(p float64, delay time.Duration) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if w.Chance(p) {
+			again := d
+			again.Data = bytes.Clone(d.Data)
+			w.After(w.Between(0, delay), func() { next(again) })
+		}
+		next(d)
+	}
+}
+
+// Corrupt changes one byte of each datagram with probability p.
+func Corrupt(p float64) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if w.Chance(p) && len(d.Data) > 0 {
+			d.Data[w.rng.IntN(len(d.Data))] ^= byte(1 + w.rng.IntN(255))
+		}
+		next(d)
+	}
+}
+
+// MarkCE marks each ECN-capable datagram as having met congestion, with probability p.
+func MarkCE(p float64) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if d.ECN != quic.NotECT && w.Chance(p) {
+			d.ECN = quic.CE
+		}
+		next(d)
+	}
+}
+
+// ClearECN removes the ECN mark, as some routers do.
+func ClearECN() Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		d.ECN = quic.NotECT
+		next(d)
+	}
+}
+
+// MTU loses datagrams whose UDP payload is longer than n bytes.
+func MTU(n int) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if len(d.Data) <= n {
+			next(d)
+		}
+	}
+}
+
+// Blackhole loses everything from one time since the epoch until, not including, another.
+func Blackhole(from, until time.Duration) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if now := w.Elapsed(); now < from || now >= until {
+			next(d)
+		}
+	}
+}
+
+// NAT is a network address translator: its Out stage on the link from inside gives datagrams an outer port, its In stage
+// on the link back restores the inner address. It forgets the port at each time of Rebind since the epoch and takes the
+// next one; what comes in for an older port is lost.
+type NAT struct {
+	Outside netip.AddrPort // the first outer address; rebinding counts the port up
+	Rebind  []time.Duration
+
+	inside netip.AddrPort
+}
+
+func (n *NAT) outer(w *World) netip.AddrPort {
+	port := n.Outside.Port()
+	for _, at := range n.Rebind {
+		if w.Elapsed() >= at {
+			port++
+		}
+	}
+	return netip.AddrPortFrom(n.Outside.Addr(), port)
+}
+
+// Out is the stage for the link that leads outside. It serves one inner address.
+func (n *NAT) Out() Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		n.inside, d.From = d.From, n.outer(w)
+		next(d)
+	}
+}
+
+// In is the stage for the link that leads inside.
+func (n *NAT) In() Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if d.To == n.outer(w) {
+			d.To = n.inside
+			next(d)
+		}
+	}
+}
