@@ -1,0 +1,99 @@
+package congestion
+
+import "time"
+
+// Limits on the congestion window.
+const (
+	// initialPackets and initialBytes bound the initial window (RFC 9002, section 7.2).
+	initialPackets = 10
+	initialBytes   = 14720
+
+	// minPackets is the smallest window, in datagrams (RFC 9002, section 7.2).
+	minPackets = 2
+
+	// MaxWindow bounds the window, and with it the record of sent packets.
+	MaxWindow = 64 << 20
+)
+
+// Ack is what one acknowledgement told of a path.
+type Ack struct {
+	Bytes      int64         // bytes newly acknowledged, of packets in flight
+	NewestSent int64         // when the newest of them was sent
+	NewestPN   int64         // its packet number
+	LargestPN  int64         // the largest packet number sent so far, for counting rounds
+	AppLimited bool          // the window was not used up: it must not grow (RFC 9002, section 7.8)
+	LatestRTT  time.Duration // 0 if the acknowledgement gave no sample
+	MinRTT     time.Duration
+	SRTT       time.Duration
+}
+
+// Controller is a congestion controller of one path (RFC 9002, section 7). What is in flight is counted by the caller.
+type Controller interface {
+	// OnAck is told of each acknowledgement that newly acknowledges packets in flight, losses first.
+	OnAck(now int64, a Ack)
+	// OnCongestion is told of the newest lost or CE-marked packet of an acknowledgement by the time it was sent. A
+	// controller reacts once in a round trip: not to packets sent before its last reaction.
+	OnCongestion(now, sent int64)
+	// OnSpurious is told that the packets whose loss brought the last reaction had arrived after all.
+	OnSpurious()
+	// OnPersistentCongestion is told of losses over such a time that the window falls to its minimum.
+	OnPersistentCongestion()
+	// Window returns the congestion window in bytes.
+	Window() int64
+	// SlowStart tells whether the window still grows exponentially.
+	SlowStart() bool
+	// SetMaxDatagram tells the largest datagram that the path carries.
+	SetMaxDatagram(size int)
+}
+
+// window is what NewReno and CUBIC share: the window, the threshold and the recovery period.
+type window struct {
+	cwnd, ssthresh int64
+	maxDatagram    int64
+	recoveryStart  int64 // packets sent up to then belong to a loss that was reacted to; 0: none
+	hystart        hystart
+	before         struct{ cwnd, ssthresh int64 } // the last reaction, for OnSpurious
+}
+
+func newWindow(maxDatagram int) window {
+	m := int64(maxDatagram)
+	return window{
+		cwnd:        min(initialPackets*m, max(initialBytes, 2*m)),
+		ssthresh:    1<<63 - 1,
+		maxDatagram: m,
+	}
+}
+
+// Window returns the congestion window in bytes.
+func (w *window) Window() int64 { return w.cwnd }
+
+// SlowStart tells whether the window is below the slow start threshold.
+func (w *window) SlowStart() bool { return w.cwnd < w.ssthresh }
+
+// SetMaxDatagram tells the largest datagram.
+func (w *window) SetMaxDatagram(size int) {
+	w.maxDatagram = int64(size)
+	w.cwnd = max(w.cwnd, w.minimum())
+}
+
+func (w *window) minimum() int64 { return minPackets * w.maxDatagram }
+
+func (w *window) inRecovery(sent int64) bool { return w.recoveryStart != 0 && sent <= w.recoveryStart }
+
+// reduce starts a recovery period with a fraction of the window (RFC 9002, section 7.3.2).
+func (w *window) reduce(now int64, num, den int64) {
+	w.before.cwnd, w.before.ssthresh = w.cwnd, w.ssthresh
+	w.recoveryStart = now
+	w.ssthresh = max(w.cwnd*num/den, w.minimum())
+	w.cwnd = w.ssthresh
+}
+
+// growSlowStart adds what was acknowledged, less in HyStart++'s conservative slow start.
+func (w *window) growSlowStart(a Ack) {
+	divisor, exit := w.hystart.onAck(a)
+	if exit {
+		w.ssthresh = w.cwnd
+		return
+	}
+	w.cwnd = min(w.cwnd+a.Bytes/divisor, MaxWindow)
+}

@@ -1,0 +1,333 @@
+package recovery
+
+import (
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/congestion"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// Constants of loss detection (RFC 9002, sections 6.1 and 7.6).
+const (
+	packetThreshold    = 3
+	maxPacketThreshold = 20 // how far reordering that was seen may raise it
+	persistentPTOs     = 3
+	maxBackoff         = 10 // doublings of the PTO; beyond them it stays
+	keepLostPTOs       = 3
+)
+
+// Loss detects lost packets of one connection and tells when to probe (RFC 9002, section 6). Init it before use.
+type Loss struct {
+	spaces       [numSpaces]space
+	client       bool
+	ptoCount     int
+	threshold    int64         // packets that may overtake one before it is lost
+	ageShift     uint          // a packet is lost when it is older than RTT + RTT >> ageShift
+	maxAckDelay  time.Duration // the peer's
+	confirmed    bool          // the handshake is: PTOs of the AppSpace count
+	hasHandshake bool          // a client has Handshake keys
+	validated    bool          // a client knows that the server has validated its address
+	blocked      bool          // a server may send nothing before it receives more
+	epoch        epoch
+	Stats        Stats
+}
+
+// Stats counts over a connection's life.
+type Stats struct {
+	Lost     uint64 // packets declared lost
+	Spurious uint64 // of those, acknowledged later
+	PTOs     uint64
+}
+
+// epoch is the last reaction of the congestion controller: it is taken back when all that brought it was spurious.
+type epoch struct {
+	start          int64
+	lost, spurious int
+}
+
+// Init makes l ready. A server's peer never waits for our probes, so that for it address validation is no question.
+func (l *Loss) Init(client bool) {
+	l.client, l.validated = client, !client
+	l.threshold, l.ageShift = packetThreshold, 3
+	for i := range l.spaces {
+		l.spaces[i].init()
+	}
+}
+
+// SetMaxAckDelay tells the peer's max_ack_delay.
+func (l *Loss) SetMaxAckDelay(d time.Duration) { l.maxAckDelay = d }
+
+// SetHandshakeKeys tells a client that it has Handshake keys, so that anti-deadlock probes use them.
+func (l *Loss) SetHandshakeKeys() { l.hasHandshake = true }
+
+// SetHandshakeConfirmed tells that the handshake is confirmed.
+func (l *Loss) SetHandshakeConfirmed() { l.confirmed, l.validated = true, true }
+
+// SetAmplificationLimited tells whether a server may send nothing before it receives more: then no PTO is armed.
+func (l *Loss) SetAmplificationLimited(limited bool) { l.blocked = limited }
+
+// NextPN returns the packet number that the next packet of a space has.
+func (l *Loss) NextPN(sp Space) int64 { return l.spaces[sp].next() }
+
+// LargestAcked returns the largest packet number that the peer has acknowledged, -1 if none.
+func (l *Loss) LargestAcked(sp Space) int64 { return l.spaces[sp].largestAcked }
+
+// Full tells whether the space remembers so many packets that none may be added.
+func (l *Loss) Full(sp Space) bool { return l.spaces[sp].packets.len() >= maxRecords }
+
+// ElicitingInFlight tells whether ack-eliciting packets of the space are in flight.
+func (l *Loss) ElicitingInFlight(sp Space) bool { return l.spaces[sp].eliciting > 0 }
+
+// SkipDue tells whether the next packet number of the AppSpace is one to leave out, so that a peer that acknowledges what
+// it has not received is found out (RFC 9000, section 21.4). Then Skip must be called.
+func (l *Loss) SkipDue() bool {
+	s := &l.spaces[AppSpace]
+	return l.confirmed && s.next() >= s.skipAt
+}
+
+// Skip leaves out the next packet number and plans the next one to leave out, about a window's worth of packets later.
+func (l *Loss) Skip(now int64, path *Path, random uint64) {
+	s := &l.spaces[AppSpace]
+	if s.skipAt > 0 {
+		s.packets.push(record{time: now, frame: s.frames.end, flags: skipped})
+	}
+	window := uint64(max(path.CC.Window()/int64(path.maxDatagram), 64))
+	s.skipAt = s.next() + int64(window/2+random%(2*window))
+}
+
+// OnPacketSent records that the packet with number NextPN was sent. frames is copied.
+func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, frames []Frame, path *Path) {
+	s := &l.spaces[sp]
+	s.push(now, p, frames, path.ID)
+	if p.InFlight {
+		path.onSent(now, int64(p.Size))
+	}
+	if p.ECT {
+		path.ECN.onSent()
+	}
+	if s.packets.len() > 2*keepAcks && s.packets.at(s.packets.start).flags&inFlight == 0 {
+		s.trim(0)
+	}
+}
+
+// ackSum is what one acknowledgement newly acknowledged.
+type ackSum struct {
+	congestion.Ack
+	packets   int
+	eliciting bool
+	marked    uint64 // packets sent with ECT(0)
+}
+
+// OnAck processes an ACK frame. ranges is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
+// frame has no counts. Frames acknowledged and lost go to h. Its cost is proportional to what is newly acknowledged.
+func (l *Loss) OnAck(now int64, sp Space, acks []wire.AckRange, ackDelay time.Duration, ecn *wire.ECNCounts, path *Path, h Handler) error {
+	s := &l.spaces[sp]
+	largest := acks[0].End - 1
+	if largest >= s.next() {
+		return ErrUnsent
+	}
+	raised := largest > s.largestAcked
+	prior := path.InFlight
+	var sum ackSum
+	sum.NewestPN = -1
+	for _, r := range acks {
+		if r.End <= s.packets.start {
+			break
+		}
+		if err := l.ackRange(now, sp, max(r.Start, s.packets.start), r.End, &sum, path, h); err != nil {
+			return err
+		}
+	}
+	s.largestAcked = max(s.largestAcked, largest)
+	if sum.packets == 0 {
+		return nil
+	}
+	if raised && sum.NewestPN == largest && sum.eliciting {
+		l.sampleRTT(now, sp, &sum, ackDelay, path)
+	}
+	if raised && path.ECN.onAck(sp, sum.marked, ecn) {
+		path.CC.OnCongestion(now, sum.NewestSent)
+	}
+	l.detect(now, sp, path, h)
+	if sum.Bytes > 0 {
+		sum.AppLimited = path.appLimited && !path.windowLimited(prior)
+		sum.LargestPN = s.next() - 1
+		sum.MinRTT, sum.SRTT = path.RTT.Min, path.RTT.Smoothed
+		path.CC.OnAck(now, sum.Ack)
+	}
+	if l.validated || sp == HandshakeSpace {
+		l.validated = true
+		l.ptoCount = 0 // not for an Initial at a client: the server may not have validated it (RFC 9002, section 6.2.1)
+	}
+	s.trim(now - int64(keepLostPTOs*path.RTT.pto()))
+	return nil
+}
+
+func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duration, path *Path) {
+	switch {
+	case sp == InitialSpace:
+		ackDelay = 0
+	case l.confirmed:
+		ackDelay = min(ackDelay, l.maxAckDelay)
+	}
+	sum.LatestRTT = time.Duration(now - sum.NewestSent)
+	path.RTT.update(sum.LatestRTT, max(ackDelay, 0))
+}
+
+// windowLimited tells whether so much was in flight that the window, and not the application, held back.
+func (p *Path) windowLimited(inFlight int64) bool {
+	window := p.CC.Window()
+	return inFlight+3*int64(p.maxDatagram) >= window || p.CC.SlowStart() && inFlight > window/2
+}
+
+// ackRange acknowledges the packets of [from, to) that are not acknowledged yet.
+func (l *Loss) ackRange(now int64, sp Space, from, to int64, sum *ackSum, path *Path, h Handler) error {
+	s := &l.spaces[sp]
+	known := s.acked
+	for i := range known { // skip to the first known range that is not wholly below
+		if known[i].End > from {
+			known = known[i:]
+			break
+		}
+		if i == len(known)-1 {
+			known = nil
+		}
+	}
+	for pn := from; pn < to; {
+		stop := to
+		if len(known) > 0 {
+			if known[0].Start <= pn {
+				pn, known = known[0].End, known[1:]
+				continue
+			}
+			stop = min(to, known[0].Start)
+		}
+		for ; pn < stop; pn++ {
+			r := s.packets.at(pn)
+			if r.flags&skipped != 0 {
+				return ErrSkipped
+			}
+			l.ackOne(sp, pn, r, sum, path, h)
+		}
+	}
+	s.acked.Add(from, to)
+	return nil
+}
+
+func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h Handler) {
+	s := &l.spaces[sp]
+	if r.flags&lost != 0 {
+		l.onSpurious(s, pn, r, path)
+	} else if r.flags&inFlight != 0 {
+		s.settle(r, path)
+		if r.path == path.ID {
+			sum.Bytes += int64(r.size)
+		}
+	}
+	r.flags |= acked
+	sum.packets++
+	if pn > sum.NewestPN {
+		sum.NewestPN, sum.NewestSent = pn, r.time
+	}
+	sum.eliciting = sum.eliciting || r.flags&ackEliciting != 0
+	if r.flags&ect != 0 {
+		sum.marked++
+	}
+	for i := range int64(r.frames) {
+		h.OnFrameAcked(sp, *s.frames.at(r.frame + i))
+	}
+}
+
+// onSpurious learns from a lost packet that arrived after all: the network reorders more than was thought.
+func (l *Loss) onSpurious(s *space, pn int64, r *record, path *Path) {
+	l.Stats.Spurious++
+	l.threshold = min(max(l.threshold, s.largestAcked-pn+1), maxPacketThreshold)
+	l.ageShift = 2
+	if r.time > l.epoch.start {
+		return
+	}
+	l.epoch.spurious++
+	if l.epoch.spurious == l.epoch.lost {
+		path.CC.OnSpurious()
+	}
+}
+
+// detect declares packets lost that were overtaken by the largest acknowledged one by too many packets or too much time
+// (RFC 9002, section 6.1), and sets the time at which the next one is.
+func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
+	s := &l.spaces[sp]
+	s.lossTime = 0
+	rtt := max(path.RTT.Latest, path.RTT.Smoothed)
+	age := int64(max(rtt+rtt>>l.ageShift, granularity))
+	newest, losses, persistent := int64(0), 0, false
+	for ; s.scan < s.largestAcked; s.scan++ {
+		r := s.packets.at(s.scan)
+		if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
+			continue
+		}
+		if s.largestAcked-s.scan < l.threshold && r.time > now-age {
+			s.lossTime = r.time + age
+			break
+		}
+		l.lose(sp, r, path, h)
+		if r.path != path.ID || r.flags&probe != 0 {
+			continue
+		}
+		losses++
+		newest = max(newest, r.time)
+		persistent = l.extendBurst(s, s.scan, r, path) || persistent
+	}
+	if newest == 0 {
+		return
+	}
+	if newest > l.epoch.start {
+		l.epoch = epoch{start: now}
+	}
+	l.epoch.lost += losses
+	path.CC.OnCongestion(now, newest)
+	if persistent {
+		path.CC.OnPersistentCongestion()
+		path.RTT.Min = path.RTT.Latest // RFC 9002, section 5.2
+	}
+}
+
+// lose declares one packet lost.
+func (l *Loss) lose(sp Space, r *record, path *Path, h Handler) {
+	s := &l.spaces[sp]
+	s.settle(r, path)
+	r.flags |= lost
+	l.Stats.Lost++
+	if r.flags&ect != 0 {
+		path.ECN.onLost()
+	}
+	for i := range int64(r.frames) {
+		h.OnFrameLost(sp, *s.frames.at(r.frame + i))
+	}
+}
+
+// extendBurst adds a lost packet to the run of losses and tells whether the run spans persistent congestion (RFC 9002, section 7.6.2).
+func (l *Loss) extendBurst(s *space, pn int64, r *record, path *Path) bool {
+	if r.flags&ackEliciting == 0 || !path.RTT.sampled {
+		return false
+	}
+	b := &s.burst
+	if b.first == 0 || s.ackedBetween(b.lastPN, pn) {
+		b.first = r.time
+	}
+	b.last, b.lastPN = r.time, pn
+	span := persistentPTOs * (path.RTT.pto() + l.maxAckDelay)
+	return b.last-b.first > int64(span)
+}
+
+// ackedBetween tells whether a packet number between low and high is acknowledged.
+func (s *space) ackedBetween(low, high int64) bool {
+	if low < s.packets.start {
+		return true // what lay between is forgotten
+	}
+	for _, r := range s.acked {
+		if r.End > low {
+			return r.Start < high
+		}
+	}
+	return false
+}

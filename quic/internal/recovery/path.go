@@ -1,0 +1,121 @@
+package recovery
+
+import (
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/congestion"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// Path is what recovery knows of one path: its round-trip time, its congestion controller and pacer, the bytes in flight
+// and whether ECN works.
+type Path struct {
+	ID       uint8 // packets remember the path that they were sent on
+	RTT      RTT
+	CC       congestion.Controller
+	ECN      ECN
+	InFlight int64 // bytes of packets that count for congestion control, neither acknowledged nor lost
+
+	pacer       congestion.Pacer
+	maxDatagram int
+	appLimited  bool
+}
+
+// NewPath returns a path for datagrams of at most maxDatagram bytes.
+func NewPath(id uint8, cc congestion.Controller, initialRTT time.Duration, maxDatagram int) Path {
+	return Path{ID: id, CC: cc, RTT: NewRTT(initialRTT), maxDatagram: maxDatagram}
+}
+
+// Available returns how many bytes the congestion window has left; negative or zero if none.
+func (p *Path) Available() int64 { return p.CC.Window() - p.InFlight }
+
+// PaceAt returns when the next packet may leave: now or later.
+func (p *Path) PaceAt(now int64) int64 { return p.pacer.Next(now, p.rate(), p.maxDatagram) }
+
+// PaceBudget returns how many bytes may leave now, after PaceAt said now.
+func (p *Path) PaceBudget() int64 {
+	if p.rate() == 0 {
+		return 1 << 62
+	}
+	return p.pacer.Credit()
+}
+
+// SetAppLimited tells whether the last train was short for want of data rather than of window (RFC 9002, section 7.8).
+func (p *Path) SetAppLimited(limited bool) { p.appLimited = limited }
+
+func (p *Path) rate() int64 {
+	if !p.RTT.sampled {
+		return 0
+	}
+	return congestion.Rate(p.CC.Window(), p.RTT.Smoothed, p.CC.SlowStart())
+}
+
+func (p *Path) onSent(now int64, size int64) {
+	p.InFlight += size
+	p.pacer.OnSent(now, p.rate(), p.maxDatagram, size)
+}
+
+// ECNState is where the validation of ECN on a path stands (RFC 9000, appendix A.4).
+type ECNState uint8
+
+// The states of ECN validation.
+const (
+	ECNTesting ECNState = iota // the first packets are marked
+	ECNUnknown                 // they are sent, and no acknowledgement has told yet
+	ECNCapable                 // marks arrive and are counted
+	ECNFailed                  // the path or the peer does not do ECN: nothing is marked
+)
+
+// ecnTestPackets is how many packets are marked before an acknowledgement must have shown that marks arrive.
+const ecnTestPackets = 10
+
+// ECN validates that a path carries ECN marks and that the peer counts them (RFC 9000, section 13.4.2).
+type ECN struct {
+	State  ECNState
+	sent   uint64 // packets marked ECT(0)
+	lost   uint64 // of those sent while testing
+	counts [numSpaces]wire.ECNCounts
+}
+
+// Mark tells whether the next packet is to be marked ECT(0).
+func (e *ECN) Mark() bool { return e.State == ECNTesting || e.State == ECNCapable }
+
+func (e *ECN) onSent() {
+	e.sent++
+	if e.State == ECNTesting && e.sent >= ecnTestPackets {
+		e.State = ECNUnknown
+	}
+}
+
+func (e *ECN) onLost() {
+	e.lost++
+	if e.State != ECNCapable && e.lost >= ecnTestPackets {
+		e.State = ECNFailed
+	}
+}
+
+// onAck compares the counts of an acknowledgement that raises the largest acknowledged packet number and newly acknowledges marked
+// packets that were sent with ECT(0). It tells whether new CE marks came.
+func (e *ECN) onAck(sp Space, marked uint64, counts *wire.ECNCounts) (ce bool) {
+	if e.State == ECNFailed {
+		return false
+	}
+	old := &e.counts[sp]
+	if counts == nil {
+		if marked > 0 {
+			e.State = ECNFailed
+		}
+		return false
+	}
+	if counts.ECT0 < old.ECT0 || counts.ECT1 < old.ECT1 || counts.CE < old.CE ||
+		counts.ECT0-old.ECT0+counts.CE-old.CE < marked || counts.ECT1 > 0 || counts.ECT0+counts.CE > e.sent {
+		e.State = ECNFailed
+		return false
+	}
+	ce = counts.CE > old.CE
+	*old = *counts
+	if marked > 0 {
+		e.State = ECNCapable
+	}
+	return ce
+}

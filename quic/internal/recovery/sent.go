@@ -1,0 +1,170 @@
+package recovery
+
+import (
+	"errors"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
+)
+
+// Space is a packet number space (RFC 9000, section 12.3).
+type Space uint8
+
+// The packet number spaces.
+const (
+	InitialSpace Space = iota
+	HandshakeSpace
+	AppSpace
+	numSpaces
+)
+
+// Frame is what a sent packet carried, as far as its acknowledgement or loss means something. What ID and Off stand
+// for depends on the type: offsets, limits, sequence numbers.
+type Frame struct {
+	Type    uint8 // the low byte of the frame type; for STREAM without its flags
+	Flags   uint8
+	Len     uint16 // bytes of data
+	ID, Off uint64
+}
+
+// FlagFin in Frame.Flags says that a STREAM frame ended its stream.
+const FlagFin = 1
+
+// Handler is told what became of frames. It must not send from within.
+type Handler interface {
+	OnFrameAcked(sp Space, f Frame)
+	OnFrameLost(sp Space, f Frame)
+}
+
+// SentPacket describes a packet at the moment that it is sent.
+type SentPacket struct {
+	Size         int  // bytes, tag included
+	AckEliciting bool // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
+	InFlight     bool // it counts for congestion control: ack-eliciting, or padded
+	Probe        bool // a path MTU probe: its loss says nothing about congestion
+	ECT          bool // marked ECT(0)
+}
+
+// maxRecords bounds the packets that one space remembers. No window is so large that it comes near.
+const maxRecords = 1 << 17
+
+// keepAcks is how many packets that elicit no acknowledgement are remembered for the sake of the ACK frames in them.
+const keepAcks = 256
+
+// Errors of OnAck; both are a PROTOCOL_VIOLATION.
+var (
+	ErrUnsent  = errors.New("acknowledgement of a packet that was never sent")
+	ErrSkipped = errors.New("acknowledgement of a packet number that was skipped on purpose")
+)
+
+type flags uint8
+
+const (
+	ackEliciting flags = 1 << iota
+	inFlight
+	probe
+	ect
+	acked
+	lost
+	skipped
+)
+
+// record is a sent packet.
+type record struct {
+	time   int64 // when it was sent
+	frame  int64 // index of its first Frame
+	size   uint16
+	frames uint8
+	flags  flags
+	path   uint8
+}
+
+// space is the record of one packet number space. Indexes of packets are packet numbers.
+type space struct {
+	packets      ring[record]
+	frames       ring[Frame]
+	acked        ranges.Set // packet numbers from packets.start on that are acknowledged
+	largestAcked int64      // -1: none
+	scan         int64      // no packet below it is waiting to be acknowledged or lost
+	eliciting    int        // ack-eliciting packets that are in flight
+	lastSent     int64      // when the last ack-eliciting packet was sent
+	lossTime     int64      // when the next packet will be lost for its age; 0: none
+	skipAt       int64      // the next packet number to leave out; 0: none is planned
+	burst        lossBurst
+	discarded    bool
+}
+
+// lossBurst is a run of lost packets with none acknowledged between them (RFC 9002, section 7.6).
+type lossBurst struct {
+	first, last int64 // when the first and the last ack-eliciting packets of it were sent; 0: none
+	lastPN      int64
+}
+
+func (s *space) init() { s.largestAcked = -1 }
+
+func (s *space) next() int64 { return s.packets.end }
+
+func (s *space) push(now int64, p SentPacket, frames []Frame, path uint8) {
+	r := record{time: now, frame: s.frames.end, size: uint16(p.Size), frames: uint8(len(frames)), path: path}
+	if p.AckEliciting {
+		r.flags |= ackEliciting
+		s.lastSent = now
+	}
+	if p.InFlight {
+		r.flags |= inFlight
+		if p.AckEliciting {
+			s.eliciting++
+		}
+	}
+	if p.Probe {
+		r.flags |= probe
+	}
+	if p.ECT {
+		r.flags |= ect
+	}
+	for _, f := range frames {
+		s.frames.push(f)
+	}
+	s.packets.push(r)
+}
+
+// settle takes a packet out of flight.
+func (s *space) settle(r *record, path *Path) {
+	if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
+		return
+	}
+	if r.flags&ackEliciting != 0 {
+		s.eliciting--
+	}
+	if r.path == path.ID {
+		path.InFlight -= int64(r.size)
+	}
+}
+
+// trim forgets packets at the front about which nothing is left to learn. Lost packets are kept until lostBefore, so that
+// a late acknowledgement shows that they were not.
+func (s *space) trim(lostBefore int64) {
+	i := s.packets.start
+	for ; i < s.packets.end; i++ {
+		r := s.packets.at(i)
+		switch {
+		case r.flags&(acked|skipped) != 0:
+			continue
+		case r.flags&lost != 0 && r.time < lostBefore:
+			continue
+		case r.flags&(inFlight|lost) == 0 && (i < s.largestAcked || s.packets.end-i > keepAcks):
+			continue
+		}
+		break
+	}
+	if i == s.packets.start {
+		return
+	}
+	frames := s.frames.end
+	if i < s.packets.end {
+		frames = s.packets.at(i).frame
+	}
+	s.packets.dropTo(i)
+	s.frames.dropTo(frames)
+	s.acked.RemoveBelow(i)
+	s.scan = max(s.scan, i)
+}

@@ -1,0 +1,138 @@
+package recovery
+
+import "time"
+
+// PTO returns the probe timeout of the AppSpace, with the peer's max_ack_delay and without backoff: the unit of several
+// other timers (RFC 9000, sections 8.2.4 and 10.2).
+func (l *Loss) PTO(path *Path) time.Duration { return path.RTT.pto() + l.maxAckDelay }
+
+// Timer returns when OnTimeout is due, 0 if never (RFC 9002, section 6.2 and appendix A.8).
+func (l *Loss) Timer(path *Path) int64 {
+	if at, _ := l.earliestLoss(); at != 0 {
+		return at
+	}
+	at, _ := l.probeTime(path)
+	return at
+}
+
+func (l *Loss) earliestLoss() (at int64, sp Space) {
+	for i := range l.spaces {
+		if t := l.spaces[i].lossTime; t != 0 && (at == 0 || t < at) {
+			at, sp = t, Space(i)
+		}
+	}
+	return at, sp
+}
+
+// probeTime returns when the next probe is due, and in which space.
+func (l *Loss) probeTime(path *Path) (at int64, sp Space) {
+	if l.blocked {
+		return 0, 0
+	}
+	shift := min(l.ptoCount, maxBackoff)
+	for i := range l.spaces {
+		s := &l.spaces[i]
+		if s.eliciting == 0 {
+			continue
+		}
+		wait := path.RTT.pto()
+		if Space(i) == AppSpace {
+			if !l.confirmed {
+				continue // the peer may not be able to process 1-RTT packets yet (section 6.2.1)
+			}
+			wait += l.maxAckDelay
+		}
+		if t := s.lastSent + int64(wait<<shift); at == 0 || t < at {
+			at, sp = t, Space(i)
+		}
+	}
+	if at != 0 || l.validated {
+		return at, sp
+	}
+	// A client must not wait for a server that may not send: it probes with nothing in flight (section 6.2.2.1).
+	sp = l.deadlockSpace()
+	last := max(l.spaces[InitialSpace].lastSent, l.spaces[HandshakeSpace].lastSent)
+	return last + int64(path.RTT.pto()<<shift), sp
+}
+
+func (l *Loss) deadlockSpace() Space {
+	if l.hasHandshake {
+		return HandshakeSpace
+	}
+	return InitialSpace
+}
+
+// OnTimeout is called when Timer is due. It declares packets lost that have become too old, or else answers that probes
+// packets are to be sent in a space, with the oldest data that is not acknowledged, which it hands to h as if lost.
+func (l *Loss) OnTimeout(now int64, path *Path, h Handler) (probes int, sp Space) {
+	if at, sp := l.earliestLoss(); at != 0 {
+		if at <= now {
+			l.detect(now, sp, path, h)
+		}
+		return 0, sp
+	}
+	at, sp := l.probeTime(path)
+	if at == 0 || at > now {
+		return 0, sp
+	}
+	l.ptoCount++
+	l.Stats.PTOs++
+	if l.spaces[sp].eliciting == 0 {
+		l.spaces[sp].lastSent = now
+		return 1, sp
+	}
+	l.resendOldest(sp, h)
+	return 2, sp
+}
+
+// resendOldest hands the frames of the two oldest ack-eliciting packets in flight to h, which are not lost for that.
+func (l *Loss) resendOldest(sp Space, h Handler) {
+	s := &l.spaces[sp]
+	found := 0
+	for pn := s.scan; pn < s.packets.end && found < 2; pn++ {
+		r := s.packets.at(pn)
+		if r.flags&ackEliciting == 0 || r.flags&(acked|lost) != 0 {
+			continue
+		}
+		found++
+		for i := range int64(r.frames) {
+			h.OnFrameLost(sp, *s.frames.at(r.frame + i))
+		}
+	}
+}
+
+// Requeue takes every packet of a space out of flight and hands its frames to h as lost, without a word to the congestion
+// controller: after a Retry (RFC 9000, section 17.2.5.3).
+func (l *Loss) Requeue(sp Space, path *Path, h Handler) {
+	s := &l.spaces[sp]
+	for pn := s.packets.start; pn < s.packets.end; pn++ {
+		r := s.packets.at(pn)
+		if r.flags&(acked|lost|skipped) != 0 {
+			continue
+		}
+		s.settle(r, path)
+		r.flags |= lost
+		for i := range int64(r.frames) {
+			h.OnFrameLost(sp, *s.frames.at(r.frame + i))
+		}
+	}
+	s.scan = s.packets.end
+	l.ptoCount = 0
+}
+
+// Discard forgets a space whose keys are gone: nothing of it is in flight any more, and probing starts anew (RFC 9002, section 6.4).
+func (l *Loss) Discard(sp Space, path *Path) {
+	s := &l.spaces[sp]
+	if s.discarded {
+		return
+	}
+	for pn := s.packets.start; pn < s.packets.end; pn++ {
+		s.settle(s.packets.at(pn), path)
+	}
+	next := s.next()
+	*s = space{discarded: true}
+	s.init()
+	s.packets.start, s.packets.end = next, next
+	s.scan = next
+	l.ptoCount = 0
+}
