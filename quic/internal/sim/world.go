@@ -17,6 +17,7 @@ type World struct {
 	rng    *rand.Rand
 	queue  eventQueue
 	serial uint64
+	err    error
 }
 
 // NewWorld returns a World at the epoch whose chance comes from seed.
@@ -48,10 +49,17 @@ func (w *World) After(d time.Duration, do func()) {
 	heap.Push(&w.queue, event{at: w.now.Add(max(d, 0)), serial: w.serial, do: do})
 }
 
-// Run lets time pass until done, which is asked after each event, is true. It returns an error if the events run out
-// before, or the clock passes limit from the epoch.
+// Fail ends Run with err, after the current event.
+func (w *World) Fail(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// Run lets time pass until done, which is asked after each event, is true. It returns an error if Fail was called, if the
+// events run out before, or if the clock passes limit from the epoch.
 func (w *World) Run(limit time.Duration, done func() bool) error {
-	for !done() {
+	for w.err == nil && !done() {
 		if len(w.queue) == 0 {
 			return fmt.Errorf("sim: nothing is left to happen after %v", w.Elapsed())
 		}
@@ -62,7 +70,7 @@ func (w *World) Run(limit time.Duration, done func() bool) error {
 		w.now = e.at
 		e.do()
 	}
-	return nil
+	return w.err
 }
 
 type event struct {

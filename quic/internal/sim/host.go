@@ -1,0 +1,267 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+const (
+	// maxTrain bounds the bytes of a train, as the length field of UDP does.
+	maxTrain = 65535
+
+	// maxRounds is how often a connection may send, or its timer fire, at one instant; more is a loop without end.
+	maxRounds = 10000
+)
+
+// Host is an Endpoint with its connections on one address, driven as a program with a socket would drive them.
+type Host struct {
+	Addr     netip.AddrPort
+	Endpoint *quic.Endpoint
+	Conns    []*Conn // all that ever were, in order
+
+	// OnEvent is called for each event of a connection that is not for the driver.
+	OnEvent func(c *Conn, ev quic.Event)
+
+	world     *World
+	out       *Link
+	inbox     []Datagram
+	scheduled bool // work will run at this instant
+	buf       []byte
+	reply     []byte
+	train     []byte
+}
+
+// Conn is a connection of a Host.
+type Conn struct {
+	*quic.Conn
+	App     any // the application's own
+	Drained bool
+
+	host    *Host
+	dirty   bool
+	held    bool // a train waits for its time to leave
+	timer   time.Time
+	instant time.Time // when rounds began to count
+	rounds  int
+}
+
+// NewHost returns a Host on addr.
+func NewHost(w *World, addr netip.AddrPort, e *quic.Endpoint, onEvent func(*Conn, quic.Event)) *Host {
+	return &Host{
+		Addr: addr, Endpoint: e, OnEvent: onEvent, world: w,
+		buf: make([]byte, maxTrain), reply: make([]byte, 1500),
+	}
+}
+
+// Attach gives the Host the link that it sends on.
+func (h *Host) Attach(out *Link) { h.out = out }
+
+// Receive takes a datagram from a link.
+func (h *Host) Receive(d Datagram) {
+	h.inbox = append(h.inbox, d)
+	h.wake()
+}
+
+// Add takes a connection that the Endpoint made, and drives it from now on.
+func (h *Host) Add(qc *quic.Conn) *Conn {
+	c := &Conn{Conn: qc, host: h}
+	h.Conns = append(h.Conns, c)
+	c.Touch()
+	return c
+}
+
+// Touch has the connection's events and packets looked after at this instant; to be called after any call on it.
+func (c *Conn) Touch() {
+	c.dirty = true
+	c.host.wake()
+}
+
+func (h *Host) wake() {
+	if !h.scheduled {
+		h.scheduled = true
+		h.world.After(0, h.work)
+	}
+}
+
+// work handles what came in at this instant, in trains, and lets the touched connections go on.
+func (h *Host) work() {
+	h.scheduled = false
+	inbox := h.inbox
+	h.inbox = nil
+	for len(inbox) > 0 {
+		n := trainLen(inbox)
+		h.route(inbox[:n])
+		inbox = inbox[n:]
+	}
+	for _, c := range h.Conns {
+		if c.dirty && !c.Drained {
+			c.dirty = false
+			c.service()
+		}
+	}
+}
+
+// trainLen is how many datagrams from the first form a train, as generic receive offload would see it.
+func trainLen(ds []Datagram) int {
+	first, total := ds[0], len(ds[0].Data)
+	for n := 1; n < len(ds); n++ {
+		d, before := ds[n], len(ds[n-1].Data)
+		total += len(d.Data)
+		if before != len(first.Data) || len(d.Data) > before || len(d.Data) == 0 || d.From != first.From ||
+			d.To != first.To || d.ECN != first.ECN || total > maxTrain {
+			return n
+		}
+	}
+	return len(ds)
+}
+
+func (h *Host) route(ds []Datagram) {
+	h.train = h.train[:0]
+	for _, d := range ds {
+		h.train = append(h.train, d.Data...)
+	}
+	t := quic.Train{Buf: h.train, SegSize: len(ds[0].Data), Local: ds[0].To, Remote: ds[0].From, ECN: ds[0].ECN}
+	for len(t.Buf) > 0 {
+		r := h.Endpoint.Route(h.world.Now(), t, h.reply)
+		if r.N <= 0 || r.N > len(t.Buf) {
+			h.world.Fail(fmt.Errorf("sim: Route covers %d of %d bytes", r.N, len(t.Buf)))
+			return
+		}
+		if r.Reply > 0 {
+			h.out.Send(Datagram{Data: bytes.Clone(h.reply[:r.Reply]), From: t.Local, To: t.Remote})
+		}
+		if r.Conn != nil {
+			h.deliver(r, t)
+		}
+		t.Buf = t.Buf[r.N:]
+	}
+}
+
+func (h *Host) deliver(r quic.Routed, t quic.Train) {
+	var c *Conn
+	for _, known := range h.Conns {
+		if known.Conn == r.Conn {
+			c = known
+		}
+	}
+	if (c == nil) != r.New {
+		h.world.Fail(fmt.Errorf("sim: Route says New is %v of a connection that is known: %v", r.New, c != nil))
+		return
+	}
+	if c == nil {
+		c = h.Add(r.Conn)
+	}
+	if c.Drained {
+		h.world.Fail(fmt.Errorf("sim: a datagram was routed to a drained connection"))
+		return
+	}
+	t.Buf = t.Buf[:r.N:r.N]
+	c.Recv(h.world.Now(), t)
+	c.Touch()
+}
+
+// service reads the connection's events, sends what it has to send and sets its timer.
+func (c *Conn) service() {
+	for {
+		c.readEvents()
+		if c.Drained || c.held {
+			break
+		}
+		if !c.countRound() {
+			return
+		}
+		t := c.Send(c.host.world.Now(), c.host.buf)
+		if t.N == 0 {
+			break
+		}
+		c.transmit(t)
+	}
+	c.setTimer()
+}
+
+func (c *Conn) readEvents() {
+	w := c.host.world
+	for {
+		ev, ok := c.NextEvent()
+		if !ok {
+			return
+		}
+		switch ev.Kind {
+		case quic.EventAsk:
+			ev.Ask.Run()
+			c.Answer(ev.Ask)
+		case quic.EventEndpoint:
+			c.HandleReply(w.Now(), c.host.Endpoint.HandleEvent(c.Conn, ev.Endpoint))
+		default:
+			c.Drained = c.Drained || ev.Kind == quic.EventDrained
+			c.host.OnEvent(c, ev)
+		}
+	}
+}
+
+// transmit sends a train now, or when pacing would have it leave.
+func (c *Conn) transmit(t quic.Transmit) {
+	h := c.host
+	send := func(train []byte) {
+		for len(train) > 0 {
+			n := min(t.SegSize, len(train))
+			h.out.Send(Datagram{Data: bytes.Clone(train[:n]), From: t.Local, To: t.Remote, ECN: t.ECN})
+			train = train[n:]
+		}
+	}
+	if t.SegSize <= 0 {
+		h.world.Fail(fmt.Errorf("sim: a train of %d bytes in segments of %d", t.N, t.SegSize))
+		return
+	}
+	wait := t.SendAt.Sub(h.world.Now())
+	if t.SendAt.IsZero() || wait <= 0 {
+		send(h.buf[:t.N])
+		return
+	}
+	c.held = true
+	train := bytes.Clone(h.buf[:t.N])
+	h.world.After(wait, func() {
+		send(train)
+		c.held = false
+		c.Touch()
+	})
+}
+
+func (c *Conn) setTimer() {
+	at, ok := c.Timeout()
+	if !ok || c.Drained {
+		c.timer = time.Time{}
+		return
+	}
+	if at.Equal(c.timer) {
+		return
+	}
+	c.timer = at
+	w := c.host.world
+	w.After(at.Sub(w.Now()), func() {
+		if !c.timer.Equal(at) || c.Drained || !c.countRound() {
+			return // set anew since
+		}
+		c.timer = time.Time{}
+		c.OnTimeout(w.Now())
+		c.Touch()
+	})
+}
+
+// countRound is false if the connection is in a loop without end at one instant.
+func (c *Conn) countRound() bool {
+	now := c.host.world.Now()
+	if !c.instant.Equal(now) {
+		c.instant, c.rounds = now, 0
+	}
+	if c.rounds++; c.rounds > maxRounds {
+		c.host.world.Fail(fmt.Errorf("sim: a connection of %v is busy without end at %v", c.host.Addr,
+			c.host.world.Elapsed()))
+		return false
+	}
+	return true
+}
