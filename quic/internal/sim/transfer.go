@@ -53,7 +53,8 @@ type transfer struct {
 
 // exchange is one side of a stream.
 type exchange struct {
-	request         []byte // the client's: still to be sent; the server's: as far as it was received
+	request         []byte // the client's: what is still to be sent of it
+	asked           []byte // the server's: what it has received of the request
 	toSend, sent    int    // toSend is -1 before the server knows
 	toRead, read    int
 	finSent, finned bool
@@ -126,6 +127,9 @@ func (t *transfer) readStream(c *Conn, id uint64, client bool) {
 		t.fail(c, "stream %d is readable, which nobody opened", id)
 		return
 	}
+	if x.finned {
+		return // EventStreamOpened and EventReadable both told of it
+	}
 	for !x.finned {
 		n, fin, err := c.StreamRecv(id, t.scratch)
 		if err != nil {
@@ -133,9 +137,9 @@ func (t *transfer) readStream(c *Conn, id uint64, client bool) {
 			return
 		}
 		p := t.scratch[:n]
-		if !client && len(x.request) < requestLen {
-			k := min(requestLen-len(x.request), n)
-			x.request, p = append(x.request, p[:k]...), p[k:]
+		if !client && len(x.asked) < requestLen {
+			k := min(requestLen-len(x.asked), n)
+			x.asked, p = append(x.asked, p[:k]...), p[k:]
 		}
 		if !t.content.matches(p, x.read) {
 			t.fail(c, "stream %d: the bytes from %d on are not those that were sent", id, x.read)
@@ -147,9 +151,8 @@ func (t *transfer) readStream(c *Conn, id uint64, client bool) {
 			break
 		}
 	}
-	if !client && len(x.request) == requestLen && x.toSend < 0 {
-		x.toSend = int(binary.BigEndian.Uint64(x.request))
-		x.request = nil
+	if !client && len(x.asked) == requestLen && x.toSend < 0 {
+		x.toSend = int(binary.BigEndian.Uint64(x.asked))
 		t.write(c, id, x)
 	}
 	if x.finned {

@@ -23,10 +23,13 @@ func run(t *testing.T, s Scenario) *Result {
 	if r.Handshake == 0 || r.Total < r.Handshake {
 		t.Errorf("handshake complete after %v, all data after %v", r.Handshake, r.Total)
 	}
-	for _, c := range []*Conn{r.Client, r.Server} {
-		if _, ok := c.Err().(*quic.ApplicationError); !ok && c == r.Client {
-			t.Errorf("the client ended with %v", c.Err())
-		}
+	if _, ok := r.Client.Err().(*quic.ApplicationError); !ok {
+		t.Errorf("the client ended with %v, want its own close", r.Client.Err())
+	}
+	switch err := r.Server.Err().(type) {
+	case *quic.ApplicationError, *quic.IdleTimeoutError: // the latter if the close was lost
+	default:
+		t.Errorf("the server ended with %v, want the client's close or silence", err)
 	}
 	return r
 }
@@ -76,8 +79,8 @@ func TestLossOfNth(t *testing.T) {
 				if direction == "to client" {
 					link = r.ToClient
 				}
-				if link.Sent < n || link.Sent != link.Delivered+1 && r.ToClient == link {
-					t.Errorf("%d datagrams sent, %d delivered", link.Sent, link.Delivered)
+				if link.Sent < n || link.Delivered >= link.Sent {
+					t.Errorf("%d datagrams sent, %d delivered: none was lost", link.Sent, link.Delivered)
 				}
 			})
 		}
