@@ -1,0 +1,122 @@
+//go:build scripted
+
+package quic
+
+import (
+	"testing"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// updateKeys has the scripted peer send with its next key.
+func (p *scripted) updateKeys() {
+	p.t.Helper()
+	p.must(p.keys.AdvanceWrite())
+	p.phase = !p.phase
+}
+
+// ping has the peer send PING and waits for its acknowledgement.
+func (p *scripted) ping(reason string) {
+	p.t.Helper()
+	delete(p.ignored, wire.FrameAck)
+	defer func() { p.ignored[wire.FrameAck] = true }()
+	p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+	for range 5 { // the acknowledgement may be delayed
+		for len(p.got) > 0 {
+			if f, ok := p.next(); ok && f.typ == wire.FrameAck {
+				p.got = nil
+				return
+			}
+		}
+		if p.conn.IsClosed() {
+			break
+		}
+		p.advance()
+	}
+	p.t.Fatalf("%s: PING was not acknowledged: %v", reason, p.conn.Err())
+}
+
+// RFC 9001, section 6.
+func TestKeyUpdateByPeer(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		p := play(t, client)
+		p.handshake()
+		p.ping("before any update")
+		for range 3 {
+			gen := p.keys.ReadGen()
+			p.updateKeys()
+			p.ping("after an update")
+			if p.keys.ReadGen() != gen+1 {
+				t.Fatalf("conn did not follow: generation %d, was %d (s6.2)", p.keys.ReadGen(), gen)
+			}
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+			p.ping("twice in one generation")
+			if p.keys.ReadGen() != gen+1 {
+				t.Fatal("conn updated again without cause")
+			}
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+		}
+	}
+}
+
+// RFC 9001, section 6.5: packets of the old key that come late are accepted.
+func TestKeyUpdateReordered(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	late := p.encode(scriptedPacket{slot: protect.OneRTT, frames: [][]byte{streamFrame(0, 0, "late", false)}})
+	p.updateKeys()
+	p.ping("the first packet of the new key")
+	p.recvFrom(p.remote, late)
+	p.drain()
+	buf := make([]byte, 10)
+	if n, _, err := p.conn.StreamRecv(0, buf); err != nil || string(buf[:n]) != "late" {
+		t.Fatalf("StreamRecv: %q, %v", buf[:n], err)
+	}
+	p.ping("still open")
+}
+
+// RFC 9001, section 6.2: an acknowledgement in an old-phase packet of a new-phase one is KEY_UPDATE_ERROR.
+func TestKeyUpdateAckWithOldKey(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	p.must(p.conn.KeyUpdate())
+	p.conn.Ping()
+	p.drain()
+	if p.keys.ReadGen() != 1 {
+		t.Fatalf("the PING after KeyUpdate came in generation %d", p.keys.ReadGen())
+	}
+	p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+	p.wantClose("an old key acknowledges a new one", KeyUpdateError)
+}
+
+// RFC 9001, section 6.1: an update may be started, but not twice before the first is acknowledged.
+func TestKeyUpdateByConn(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	p.must(p.conn.KeyUpdate())
+	p.conn.Ping()
+	p.drain()
+	if p.conn.KeyUpdate() == nil {
+		t.Error("a second update before the first was acknowledged")
+	}
+	p.updateKeys()
+	p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+	p.got = nil
+	p.wantIdle("acknowledged")
+}
+
+// RFC 9001, section 9.5 and 6.3: a forged packet of the other phase changes nothing.
+func TestKeyUpdateForged(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	for range 100 {
+		b := p.encode(scriptedPacket{slot: protect.OneRTT, flip: true, frames: [][]byte{frame(wire.FramePing)}})
+		p.recvFrom(p.remote, b) // sealed with the current key, so that the next one does not open it
+	}
+	p.wantIdle("forged packets")
+	p.ping("after forged packets")
+	if p.keys.ReadGen() != 0 {
+		t.Error("conn updated its keys for a forged packet")
+	}
+}

@@ -1,0 +1,166 @@
+//go:build scripted
+
+package quic
+
+import (
+	"testing"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// lose has conn find out that its last 1-RTT packets were lost: by acknowledgements of later ones, or by its timer.
+func (p *scripted) lose(how string) {
+	p.t.Helper()
+	p.ignored[wire.FramePing] = true
+	if how == "PTO" {
+		for range 5 { // other timers may come first
+			p.advance()
+			for _, f := range p.got {
+				if !p.ignored[f.typ] || f.typ == wire.FramePing {
+					return
+				}
+			}
+		}
+		p.t.Fatal("no probe came")
+	}
+	from := p.largest[2] + 1
+	for range 3 { // the packet threshold, RFC 9002, section 6.1.1
+		p.conn.Ping()
+		p.drain()
+	}
+	b, ok := wire.AppendAck(nil, []wire.AckRange{{Start: from, End: p.largest[2] + 1}}, 0, nil, 100)
+	if !ok || p.largest[2] < from+2 {
+		p.t.Fatalf("conn sent packets %d to %d for three PINGs", from, p.largest[2])
+	}
+	p.sendFrames(protect.OneRTT, b)
+}
+
+// resend plays f once for each way to lose.
+func resend(t *testing.T, f func(t *testing.T, how string)) {
+	for _, how := range []string{"loss", "PTO"} {
+		t.Run(how, func(t *testing.T) { f(t, how) })
+	}
+}
+
+func TestResendStream(t *testing.T) {
+	resend(t, func(t *testing.T, how string) {
+		p := newScriptedServer(t)
+		p.handshake()
+		id, err := p.conn.OpenStream()
+		p.must(err)
+		if n, err := p.conn.StreamSend(id, []byte("hello"), false); n != 5 || err != nil {
+			t.Fatalf("StreamSend: %d, %v", n, err)
+		}
+		p.drain()
+		p.wantStream("the first time", id, 0, "hello", false)
+		p.lose(how)
+		p.wantStream("resent", id, 0, "hello", false)
+		if n, err := p.conn.StreamSend(id, nil, true); n != 0 || err != nil {
+			t.Fatalf("StreamSend: %d, %v", n, err)
+		}
+		p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+		p.wantStream("the end alone", id, 5, "", true)
+		p.lose(how)
+		p.wantStream("the end resent", id, 5, "", true)
+		p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+		p.wantIdle("all is acknowledged")
+	})
+}
+
+func TestResendHandshakeDone(t *testing.T) {
+	resend(t, func(t *testing.T, how string) {
+		p := newScriptedClient(t)
+		p.sendTLS()
+		p.got = nil
+		p.sendTLS() // Finished
+		p.ignoreIDs()
+		p.wantFrame("the handshake is confirmed", protect.OneRTT, frame(wire.FrameHandshakeDone))
+		p.got = nil
+		p.lose(how)
+		p.wantFrame("resent", protect.OneRTT, frame(wire.FrameHandshakeDone))
+		p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+		p.wantIdle("acknowledged")
+	})
+}
+
+// ignoreIDs ignores what a server sends by itself after the handshake.
+func (p *scripted) ignoreIDs() {
+	for _, typ := range []uint64{wire.FrameNewConnectionID, wire.FrameNewToken, wire.FrameCrypto} {
+		p.ignored[typ] = true
+	}
+}
+
+func TestResendRetireConnectionID(t *testing.T) {
+	resend(t, func(t *testing.T, how string) {
+		p := newScriptedClient(t)
+		p.handshake()
+		p.sendFrames(protect.OneRTT, newConnectionIDFrame(1, 1, "12345678", [16]byte{1}))
+		p.srcID = []byte("12345678") // conn must use it now, s5.1.2
+		p.wantFrame("the old ID is retired", protect.OneRTT, frame(wire.FrameRetireConnectionID, 0))
+		p.lose(how)
+		p.wantFrame("resent", protect.OneRTT, frame(wire.FrameRetireConnectionID, 0))
+	})
+}
+
+// RFC 9000, section 13.3: PATH_RESPONSE is sent once.
+func TestPathResponseIsNotResent(t *testing.T) {
+	resend(t, func(t *testing.T, how string) {
+		p := newScriptedClient(t)
+		p.handshake()
+		p.sendFrames(protect.OneRTT, append(frame(wire.FramePathChallenge), "12345678"...))
+		p.wantType("the answer", protect.OneRTT, wire.FramePathResponse)
+		p.lose(how)
+		p.wantIdle("not again")
+	})
+}
+
+// RFC 9000, section 8.1, and RFC 9002, section 6.2.2.1: a client that hears nothing resends its ClientHello.
+func TestResendClientHello(t *testing.T) {
+	p := newScriptedServer(t)
+	p.ignored[wire.FramePing] = true
+	hello := p.wantType("the ClientHello", protect.Initial, wire.FrameCrypto)
+	p.got = nil
+	for range 2 {
+		p.advance()
+		p.wantFrame("resent", protect.Initial, hello.raw)
+		p.got = nil
+		if p.lastSize < minDatagramSize {
+			t.Errorf("its datagram has %d bytes, want 1200 (s14.1)", p.lastSize)
+		}
+	}
+	p.handshake()
+}
+
+// RFC 9000, section 8.1: a server sends three times what it received, however often its timer fires.
+func TestAmplificationLimit(t *testing.T) {
+	p := newScriptedClient(t)
+	received := 0
+	hello := p.encode(scriptedPacket{slot: protect.Initial, frames: [][]byte{p.takeCrypto(protect.Initial)}})
+	received += len(hello)
+	p.recvFrom(p.remote, hello)
+	p.drain()
+	for range 20 {
+		if _, ok := p.conn.Timeout(); !ok || p.conn.IsClosed() {
+			break
+		}
+		p.advance()
+	}
+	if p.bytes == 0 || p.bytes > 3*received {
+		t.Errorf("the server sent %d bytes for %d", p.bytes, received)
+	}
+}
+
+// RFC 9000, section 14.1: an Initial packet in a smaller datagram is discarded, the first and any later one.
+func TestSmallInitialDatagram(t *testing.T) {
+	p := newScriptedClient(t)
+	small := scriptedPacket{slot: protect.Initial, unpadded: true, frames: [][]byte{frame(wire.FramePing)}}
+	p.send(small)
+	p.wantIdle("the first datagram is too small")
+	p.sendTLS()
+	p.got = nil
+	small.frames = [][]byte{frame(wire.FrameConnectionClose, 1, 0, 0)}
+	p.send(small)
+	p.wantIdle("a later datagram is too small")
+	p.handshake()
+}
