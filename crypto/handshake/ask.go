@@ -1,0 +1,299 @@
+package handshake
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/boringquic/boringquic/crypto/internal/boring"
+)
+
+type askKind uint8
+
+const (
+	askServerCert askKind = iota // configuration and certificate for a ClientHello
+	askClientCert                // certificate for a CertificateRequest
+	askVerify                    // the peer's chain
+	askFinal                     // a server's last word where the client sent no certificate
+	askSign
+)
+
+// Ask is a question of TLS to the program. Run answers it; Conn.Answer hands the answer back. It refers to nothing of its
+// connection.
+type Ask struct {
+	kind askKind
+	done bool
+
+	ctx *Context
+	cfg *tls.Config
+
+	hello      []byte                      // askServerCert: the ClientHello
+	params     Params                      // askServerCert
+	request    *tls.CertificateRequestInfo // askClientCert
+	rawChain   [][]byte                    // askVerify
+	state      tls.ConnectionState         // askVerify, askFinal
+	serverName string                      // askVerify at a client
+	signer     crypto.Signer               // askSign
+	sigalg     uint16                      // askSign
+	input      []byte                      // askSign
+
+	// The answer.
+	err       error
+	alert     uint8
+	newConfig *tls.Config // from GetConfigForClient
+	cred      *credential // nil: no certificate
+	signature []byte
+}
+
+// Run runs the program's code that the answer takes: callbacks, crypto/x509, a crypto.Signer. It may be called on any
+// goroutine, and takes as long as that code takes. It is to be called once.
+func (a *Ask) Run() {
+	switch a.kind {
+	case askServerCert:
+		a.runServerCert()
+	case askClientCert:
+		a.runClientCert()
+	case askVerify, askFinal:
+		a.runVerify()
+	case askSign:
+		a.runSign()
+	}
+	a.done = true
+}
+
+// fail is the answer that ends the handshake.
+func (a *Ask) fail(alert uint8, err error) { a.alert, a.err = alert, err }
+
+// newAsk makes the Ask of an event of BoringSSL, and answers it at once if that takes no code of the program's.
+func (c *Conn) newAsk(ev *boring.TLSEvent) Event {
+	a := &Ask{ctx: c.ctx, cfg: c.cfg}
+	inline := false
+	switch {
+	case ev.Kind == boring.EvAskCert && !c.client:
+		a.kind, a.hello, a.params = askServerCert, c.hello, c.params
+		c.hello, c.wantHello = nil, false
+		inline = c.cfg.GetConfigForClient == nil && c.cfg.GetCertificate == nil
+	case ev.Kind == boring.EvAskCert:
+		a.kind, a.request = askClientCert, parseCertRequest(ev.Data)
+		inline = c.cfg.GetClientCertificate == nil
+	case ev.Kind == boring.EvAskVerify:
+		a.kind, a.rawChain, a.state, a.serverName = askVerify, c.rawChain, c.ConnectionState(), c.serverName
+		if !c.client {
+			a.serverName = ""
+		}
+	case ev.Kind == boring.EvAskSign:
+		a.kind, a.sigalg = askSign, ev.Code
+		if !a.forSigning(c.creds, ev.Data) {
+			c.fail(alertInternalError, errors.New("handshake: a signature by an unknown key"))
+			return Event{}
+		}
+	}
+	c.ask = a
+	if inline {
+		a.Run()
+		c.Answer(a)
+		return Event{}
+	}
+	return Event{Kind: EventAsk, Level: Level(ev.Level), Ask: a}
+}
+
+// needsJudgement tells whether a server's callbacks are still to judge the connection, the client having sent no
+// certificate.
+func (c *Conn) needsJudgement() bool {
+	if c.client || c.judged {
+		return false
+	}
+	return c.cfg.VerifyConnection != nil || c.cfg.VerifyPeerCertificate != nil && c.cfg.ClientAuth != tls.NoClientCert
+}
+
+// askFinally asks for the judgement of needsJudgement.
+func (c *Conn) askFinally() Event {
+	c.ask = &Ask{kind: askFinal, ctx: c.ctx, cfg: c.cfg, state: c.ConnectionState()}
+	return Event{Kind: EventAsk, Level: Application, Ask: c.ask}
+}
+
+// Answer hands back the Ask that was told last, whose Run has returned, and lets the handshake go on. An error comes as
+// EventAlert too, but for those of a wrong Ask.
+func (c *Conn) Answer(a *Ask) error {
+	switch {
+	case c.released:
+		return errReleased
+	case a == nil || a != c.ask:
+		return errors.New("handshake: not the Ask that is to be answered")
+	case !a.done:
+		return errors.New("handshake: an Ask whose Run has not returned")
+	}
+	c.ask = nil
+	if c.err != nil {
+		return c.err
+	}
+	if a.err != nil {
+		c.fail(a.alert, a.err)
+		return c.err
+	}
+	switch a.kind {
+	case askServerCert, askClientCert:
+		c.answerCert(a)
+	case askVerify:
+		c.state.PeerCertificates = a.state.PeerCertificates
+		c.state.VerifiedChains = a.state.VerifiedChains
+		c.rawChain, c.judged = nil, true
+		c.run(boring.OpVerify, c.readLevel, nil)
+	case askFinal:
+		c.judged = true
+	case askSign:
+		c.run(boring.OpSign, c.readLevel, a.signature)
+	}
+	return c.err
+}
+
+func (c *Conn) answerCert(a *Ask) {
+	if a.newConfig != nil {
+		if err := c.replaceConfig(a.newConfig); err != nil {
+			c.fail(alertInternalError, err)
+			return
+		}
+	}
+	if a.cred != nil {
+		if err := c.useCredential(a.cred); err != nil {
+			c.fail(alertInternalError, err)
+			return
+		}
+	}
+	c.run(boring.OpCert, c.readLevel, nil)
+}
+
+// replaceConfig puts the tls.Config of GetConfigForClient in place of the one before.
+func (c *Conn) replaceConfig(cfg *tls.Config) error {
+	s, err := resolve(cfg, false)
+	if err != nil {
+		return err
+	}
+	if !c.tls.SetALPN(s.alpn) || !c.tls.SetGroups(s.groups) {
+		return errMemory
+	}
+	c.tls.SetFlags(true, cfg.KeyLogWriter != nil, s.tickets)
+	c.cfg = cfg
+	return c.setClientAuth(cfg)
+}
+
+// parseCertRequest reads what EvAskCert says at a client.
+func parseCertRequest(b []byte) *tls.CertificateRequestInfo {
+	info := &tls.CertificateRequestInfo{Version: tls.VersionTLS13}
+	if len(b) < 2 {
+		return info
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	for b = b[2:]; n > 0 && len(b) >= 2; n-- {
+		info.SignatureSchemes = append(info.SignatureSchemes, tls.SignatureScheme(binary.BigEndian.Uint16(b)))
+		b = b[2:]
+	}
+	for len(b) >= 2 {
+		n := 2 + int(binary.BigEndian.Uint16(b))
+		if n > len(b) {
+			break
+		}
+		info.AcceptableCAs = append(info.AcceptableCAs, append([]byte(nil), b[2:n]...))
+		b = b[n:]
+	}
+	return info
+}
+
+func (a *Ask) runClientCert() {
+	cert, err := a.clientCert()
+	if err != nil {
+		a.fail(alertInternalError, err)
+		return
+	}
+	if len(cert.Certificate) == 0 {
+		return // the server may do without
+	}
+	if a.cred, err = a.ctx.credential(cert); err != nil {
+		a.fail(alertInternalError, err)
+	}
+}
+
+// clientCert chooses as crypto/tls does.
+func (a *Ask) clientCert() (*tls.Certificate, error) {
+	if f := a.cfg.GetClientCertificate; f != nil {
+		cert, err := f(a.request)
+		if cert == nil && err == nil {
+			err = errors.New("handshake: GetClientCertificate returned neither a certificate nor an error")
+		}
+		return cert, err
+	}
+	for i := range a.cfg.Certificates {
+		if a.request.SupportsCertificate(&a.cfg.Certificates[i]) == nil {
+			return &a.cfg.Certificates[i], nil
+		}
+	}
+	return &tls.Certificate{}, nil
+}
+
+func (a *Ask) runServerCert() {
+	var cert *tls.Certificate
+	next, err := a.replay(a.cfg, func(info *tls.ClientHelloInfo) (next *tls.Config, err error) {
+		if f := a.cfg.GetConfigForClient; f != nil {
+			if next, err = f(info); err != nil || next != nil && next != a.cfg {
+				return next, err
+			}
+		}
+		cert, err = chooseCert(a.cfg, info)
+		return nil, err
+	})
+	if err == nil && next != nil {
+		// Only a ClientHelloInfo that was made for the new configuration speaks for it.
+		a.newConfig = next
+		if err = checkConfig(next, false); err == nil {
+			_, err = a.replay(next, func(info *tls.ClientHelloInfo) (*tls.Config, error) {
+				cert, err = chooseCert(next, info)
+				return nil, err
+			})
+		}
+	}
+	if err == nil && cert == nil {
+		err = errors.New("handshake: crypto/tls cannot read the ClientHello")
+	}
+	if err == nil {
+		a.cred, err = a.ctx.credential(cert)
+	}
+	switch {
+	case errors.Is(err, errNoCertificates):
+		a.fail(alertUnrecognizedName, err)
+	case err != nil:
+		a.fail(alertInternalError, err)
+	}
+}
+
+// errReplayed ends crypto/tls's handshake when it has served its purpose.
+var errReplayed = errors.New("handshake: replayed")
+
+// replay has crypto/tls read the ClientHello under cfg, so that f gets the genuine ClientHelloInfo.
+func (a *Ask) replay(cfg *tls.Config, f func(*tls.ClientHelloInfo) (*tls.Config, error)) (next *tls.Config, err error) {
+	replayed := false
+	cfg = cfg.Clone()
+	cfg.MinVersion = tls.VersionTLS13
+	cfg.GetConfigForClient = func(info *tls.ClientHelloInfo) (*tls.Config, error) {
+		replayed = true
+		info.Conn = addrConn{local: a.params.LocalAddr, remote: a.params.RemoteAddr}
+		next, err = f(info)
+		return nil, errReplayed
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	q := tls.QUICServer(&tls.QUICConfig{TLSConfig: cfg})
+	defer q.Close()
+	readErr := q.Start(ctx)
+	if readErr == nil {
+		readErr = q.HandleData(tls.QUICEncryptionLevelInitial, a.hello)
+	}
+	if !replayed {
+		return nil, fmt.Errorf("handshake: crypto/tls cannot read the ClientHello: %w", readErr)
+	}
+	return next, err
+}
+
+var errNoCertificates = errors.New("handshake: no certificate for the client")

@@ -1,0 +1,187 @@
+package handshake
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/boringquic/boringquic/crypto/internal/boring"
+)
+
+// Context is what the connections of one endpoint and role share: BoringSSL's SSL_CTX and the parsed forms of certificates
+// and keys. It is safe for concurrent use, and freed when it is collected.
+type Context struct {
+	boring *boring.TLSContext
+	client bool
+
+	mu          sync.Mutex
+	credentials map[credentialKey]*credential
+}
+
+// NewContext returns a Context for clients or for servers. It fails if C memory is short.
+func NewContext(client bool) (*Context, error) {
+	b, err := boring.NewTLSContext(client)
+	if err != nil {
+		return nil, fmt.Errorf("handshake: %w", err)
+	}
+	return &Context{boring: b, client: client, credentials: make(map[credentialKey]*credential)}, nil
+}
+
+// Params is what a connection needs beside its tls.Config.
+type Params struct {
+	// ServerName is the name or IP address of the server, for SNI and verification, that a client uses if
+	// tls.Config.ServerName is empty.
+	ServerName string
+	// TransportParameters is the value of our quic_transport_parameters extension (RFC 9001, section 8.2). It is copied.
+	// It may come later by Conn.SetTransportParameters.
+	TransportParameters []byte
+	// LocalAddr and RemoteAddr are what ClientHelloInfo.Conn answers in a server's callbacks.
+	LocalAddr, RemoteAddr net.Addr
+	// CipherSuites bounds the TLS 1.3 cipher suites, by their registered numbers (0x1301, 0x1302, 0x1303), in a client's
+	// order of preference. nil: all three.
+	CipherSuites []uint16
+}
+
+// New returns a connection. cfg must not change while the connection lives. An error says which field of cfg or p is not
+// acceptable.
+func (x *Context) New(cfg *tls.Config, p Params) (*Conn, error) {
+	s, err := resolve(cfg, x.client)
+	if err != nil {
+		return nil, err
+	}
+	for _, suite := range p.CipherSuites {
+		if suite < tls.TLS_AES_128_GCM_SHA256 || suite > tls.TLS_CHACHA20_POLY1305_SHA256 {
+			return nil, fmt.Errorf("handshake: Params.CipherSuites: 0x%04x is not a cipher suite of QUIC", suite)
+		}
+	}
+	c := &Conn{ctx: x, params: p, client: x.client, readLevel: Initial}
+	if x.client {
+		c.serverName = cfg.ServerName
+		if c.serverName == "" {
+			c.serverName = p.ServerName
+		}
+		if c.serverName == "" && !cfg.InsecureSkipVerify {
+			return nil, errors.New("handshake: either a server name or tls.Config.InsecureSkipVerify is required")
+		}
+	}
+	var now int64
+	if cfg.Time != nil {
+		now = cfg.Time().Unix()
+	}
+	c.tls, err = x.boring.New(now)
+	if err != nil {
+		return nil, fmt.Errorf("handshake: %w", err)
+	}
+	if err := c.setUp(cfg, s); err != nil {
+		c.tls.Free()
+		return nil, err
+	}
+	return c, nil
+}
+
+// settings is what BoringSSL needs to know of a tls.Config.
+type settings struct {
+	alpn    []byte // NextProtos in the wire's form
+	groups  []uint16
+	tickets bool
+}
+
+// resolve checks a tls.Config and translates it.
+func resolve(cfg *tls.Config, client bool) (s settings, err error) {
+	if cfg == nil {
+		return s, errors.New("handshake: a tls.Config is required")
+	}
+	if err := checkConfig(cfg, client); err != nil {
+		return s, err
+	}
+	for _, proto := range cfg.NextProtos {
+		if len(proto) == 0 || len(proto) > 255 {
+			return s, fmt.Errorf("handshake: tls.Config.NextProtos: %q is not of 1 to 255 bytes", proto)
+		}
+		s.alpn = append(append(s.alpn, byte(len(proto))), proto...)
+	}
+	if len(s.alpn) == 0 && (client || cfg.GetConfigForClient == nil) {
+		return s, errors.New("handshake: tls.Config.NextProtos is required in QUIC (RFC 9001, section 8.1)")
+	}
+	if len(s.alpn) > 1<<16-4 {
+		return s, errors.New("handshake: tls.Config.NextProtos is too long")
+	}
+	if s.groups = groups(cfg.CurvePreferences); len(s.groups) == 0 {
+		return s, errors.New("handshake: tls.Config.CurvePreferences has no group that BoringSSL supports")
+	}
+	// A ticket would carry the client's authentication into a connection that may be under another policy.
+	s.tickets = !cfg.SessionTicketsDisabled && (client || cfg.ClientAuth == tls.NoClientCert)
+	return s, nil
+}
+
+func checkConfig(cfg *tls.Config, client bool) error {
+	refused := ""
+	switch {
+	case cfg.Rand != nil:
+		refused = "Rand"
+	case cfg.WrapSession != nil:
+		refused = "WrapSession"
+	case cfg.UnwrapSession != nil:
+		refused = "UnwrapSession"
+	case cfg.EncryptedClientHelloConfigList != nil:
+		refused = "EncryptedClientHelloConfigList"
+	case cfg.EncryptedClientHelloRejectionVerify != nil:
+		refused = "EncryptedClientHelloRejectionVerify"
+	case cfg.GetEncryptedClientHelloKeys != nil:
+		refused = "GetEncryptedClientHelloKeys"
+	case cfg.EncryptedClientHelloKeys != nil:
+		refused = "EncryptedClientHelloKeys"
+	}
+	switch {
+	case refused != "":
+		return fmt.Errorf("handshake: tls.Config.%s is not supported", refused)
+	case cfg.MinVersion > tls.VersionTLS13 || cfg.MaxVersion != 0 && cfg.MaxVersion < tls.VersionTLS13:
+		return errors.New("handshake: tls.Config.MinVersion and MaxVersion must permit TLS 1.3 (RFC 9001, section 4.2)")
+	case cfg.ClientAuth < tls.NoClientCert || cfg.ClientAuth > tls.RequireAndVerifyClientCert:
+		return fmt.Errorf("handshake: tls.Config.ClientAuth: %d is unknown", cfg.ClientAuth)
+	case !client && len(cfg.Certificates) == 0 && cfg.GetCertificate == nil && cfg.GetConfigForClient == nil:
+		return errors.New("handshake: a server's tls.Config needs Certificates, GetCertificate or GetConfigForClient")
+	}
+	return nil
+}
+
+// supportedGroups is what crypto/tls and BoringSSL both have, the best first, and the first four of which are offered by
+// default.
+var supportedGroups = [...]uint16{
+	uint16(tls.X25519MLKEM768), uint16(tls.X25519), uint16(tls.CurveP256), uint16(tls.CurveP384), uint16(tls.CurveP521),
+}
+
+// groups translates CurvePreferences, whose order crypto/tls documents as ignored.
+func groups(preferences []tls.CurveID) []uint16 {
+	if len(preferences) == 0 {
+		return supportedGroups[:4]
+	}
+	var out []uint16
+	for _, group := range supportedGroups {
+		for _, wanted := range preferences {
+			if uint16(wanted) == group {
+				out = append(out, group)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// sniName returns the name to be sent as SNI, which is empty for IP addresses (RFC 6066, section 3).
+func sniName(name string) string {
+	host := name
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		host = host[1 : len(host)-1]
+	}
+	if i := strings.LastIndexByte(host, '%'); i > 0 {
+		host = host[:i]
+	}
+	if net.ParseIP(host) != nil {
+		return ""
+	}
+	return strings.TrimRight(name, ".")
+}

@@ -1,0 +1,27 @@
+// Package handshake is the TLS 1.3 handshake of QUIC (RFC 9001) by BoringSSL, configured by a *crypto/tls.Config.
+//
+// A Context belongs to an endpoint and a role and makes a Conn for each connection. A Conn does no I/O and never blocks:
+// the caller feeds it the peer's handshake bytes in order and takes events from it: secrets, bytes to be sent, the peer's
+// transport parameters, the end of the handshake, an alert. Where TLS needs an answer that only the program has (which
+// certificate, is this chain good, a signature) the event is an Ask; its Run executes the program's code, on any
+// goroutine and without any lock, and Conn.Answer lets the handshake go on. A server with certificates and keys in memory,
+// without callbacks and client certificates, gets no Ask at all; a client gets one for the server's certificate.
+//
+// Fields of tls.Config mean what crypto/tls documents. Those that cannot be honoured (Rand, WrapSession, UnwrapSession,
+// and, for now, those of Encrypted Client Hello) are refused with an error by Context.New and, if they come from
+// GetConfigForClient, end the handshake.
+//
+// Limitations:
+//   - No resumption by clients yet: ClientSessionCache is ignored, and tickets are told as EventSessionTicket. Servers
+//     resume sessions with ticket keys of the Context's own; SessionTicketKey and SetSessionTicketKeys are ignored, and a
+//     server that asks for client certificates issues no tickets. No 0-RTT.
+//   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3. Params.CipherSuites bounds the suites; a
+//     server chooses as if there was no bound, and refuses the client if the choice is outside.
+//   - CurvePreferences: of those that crypto/tls knows, SecP256r1MLKEM768 and SecP384r1MLKEM1024 are left out.
+//   - KeyLogWriter is called by NextEvent, on the caller's goroutine.
+//   - VerifyConnection of a server runs after the client's Finished if the client sent no certificate, and before its
+//     CertificateVerify otherwise. EventHandshakeComplete waits for it in either case.
+//   - ConnectionState.ExportKeyingMaterial does not work on the value that Conn.ConnectionState returns; use
+//     Conn.ExportKeyingMaterial.
+//   - CertificateRequestInfo.Context of GetClientCertificate returns nil.
+package handshake

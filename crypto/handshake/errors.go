@@ -1,0 +1,61 @@
+package handshake
+
+import (
+	"crypto/tls"
+	"fmt"
+
+	"github.com/boringquic/boringquic/crypto/internal/boring"
+)
+
+// Alerts of RFC 8446, section 6.
+const (
+	alertUnexpectedMessage      = 10
+	alertBadCertificate         = 42
+	alertUnsupportedCertificate = 43
+	alertCertificateExpired     = 45
+	alertUnknownCA              = 48
+	alertInternalError          = 80
+	alertUnrecognizedName       = 112
+)
+
+// Types of handshake messages (RFC 8446, section 4).
+const (
+	messageCertificateRequest = 13
+	messageKeyUpdate          = 24
+)
+
+// ProtocolError says that the peer broke a rule of QUIC's use of TLS for which the connection error is PROTOCOL_VIOLATION,
+// not a TLS alert: bytes that are left over at a level that TLS has left (RFC 9001, section 4.1.3), a legacy_session_id
+// (section 8.4), a CertificateRequest after the handshake (section 4.4), a wrong max_early_data_size (section 4.6.1).
+type ProtocolError struct {
+	Reason string
+}
+
+// Error returns the reason.
+func (e *ProtocolError) Error() string { return "handshake: " + e.Reason }
+
+// translate makes an error of what BoringSSL says of a failure.
+func (c *Conn) translate(r *boring.TLSResult) error {
+	switch {
+	case r.Why == boring.WhyExcessData && c.readLevel == Initial:
+		return &ProtocolError{"bytes beyond the last TLS message in Initial packets"}
+	case r.Why == boring.WhySessionID:
+		return &ProtocolError{"a ClientHello with a legacy_session_id"}
+	case r.Why == boring.WhyEarlyDataSize:
+		return &ProtocolError{"a session ticket with a max_early_data_size other than 0xffffffff"}
+	case c.client && c.finished && r.LastMessage == messageCertificateRequest:
+		return &ProtocolError{"a CertificateRequest after the handshake"}
+	}
+	return fmt.Errorf("handshake: BoringSSL: %s (%w)", r.Text, tls.AlertError(r.Alert))
+}
+
+// failLevel ends the connection because of bytes at a level that TLS does not read at; first is their first one.
+func (c *Conn) failLevel(level Level, first byte) {
+	if level == Handshake && first == messageKeyUpdate {
+		// RFC 9001, section 6: at any level.
+		c.fail(alertUnexpectedMessage, fmt.Errorf("handshake: a TLS KeyUpdate message (%w)",
+			tls.AlertError(alertUnexpectedMessage)))
+		return
+	}
+	c.fail(alertUnexpectedMessage, &ProtocolError{"TLS bytes at a level that TLS does not read at"})
+}

@@ -1,0 +1,358 @@
+package handshake
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/boringquic/boringquic/crypto/internal/boring"
+)
+
+// Level is an encryption level (RFC 9001, section 2.1). The numbers are those of protect.Slot.
+type Level uint8
+
+// The encryption levels.
+const (
+	Initial Level = iota
+	EarlyData
+	Handshake
+	Application
+)
+
+// EventKind says what an Event tells.
+type EventKind uint8
+
+// The kinds of events. A write secret comes before the bytes to be sent at its level, and the peer's transport parameters
+// before the 1-RTT secrets.
+const (
+	// NoEvent: there is none at present.
+	NoEvent EventKind = iota
+	// EventReadSecret and EventWriteSecret: Data is the traffic secret of Level for cipher suite Suite.
+	EventReadSecret
+	EventWriteSecret
+	// EventHandshakeData: Data is to be sent in CRYPTO frames at Level.
+	EventHandshakeData
+	// EventTransportParameters: Data is the peer's quic_transport_parameters extension. Until EventHandshakeComplete it is
+	// not authenticated.
+	EventTransportParameters
+	// EventAsk: the handshake rests until Ask has run and been handed to Conn.Answer.
+	EventAsk
+	// EventHandshakeComplete: the peer is authenticated as the configuration demands (RFC 9001, section 4.1.1).
+	EventHandshakeComplete
+	// EventAlert: TLS failed. The connection is to be closed with Alert; or, if errors.As finds a *ProtocolError in Err,
+	// with PROTOCOL_VIOLATION. Err tells why, and unwraps to the error of a callback or of crypto/x509 if it was that. It
+	// comes once and is the last event.
+	EventAlert
+	// EventSessionTicket: a client's session for later use, Data, in BoringSSL's form; it holds secrets.
+	EventSessionTicket
+)
+
+// Event is something that a Conn has to tell.
+type Event struct {
+	Kind  EventKind
+	Level Level
+	Alert uint8  // EventAlert: RFC 8446, section 6
+	Suite uint16 // EventReadSecret, EventWriteSecret
+	Data  []byte // valid until the next call of a method of the Conn
+	Err   error  // EventAlert
+	Ask   *Ask   // EventAsk
+}
+
+// Conn is the TLS side of one QUIC connection. It is not for concurrent use. No method runs the program's code but
+// NextEvent, which writes to KeyLogWriter, and calls of Public on an opaque key.
+type Conn struct {
+	ctx        *Context
+	tls        *boring.TLS // nil after Release, and at a server that has no more use for it
+	cfg        *tls.Config // a server's may be replaced by GetConfigForClient's
+	params     Params
+	serverName string // a client's
+	client     bool
+	released   bool
+
+	creds     []*credential // what BoringSSL may choose from
+	readLevel Level         // where handshake bytes are read
+	hello     []byte        // the client's first handshake bytes, while a callback needs them
+	wantHello bool
+
+	queue    []byte // events drained from BoringSSL, of which told bytes have been told
+	told     int
+	ask      *Ask  // told, and not answered
+	err      error // why the connection failed
+	alert    uint8
+	hasAlert bool // EventAlert is due
+
+	judged   bool // a server's VerifyPeerCertificate and VerifyConnection have run
+	finished bool // BoringSSL's part of the handshake is over
+	state    tls.ConnectionState
+	rawChain [][]byte // the peer's certificates
+	suite    uint16
+	exporter []byte
+}
+
+var (
+	errReleased = errors.New("handshake: the connection was released")
+	errMemory   = errors.New("handshake: out of C memory")
+)
+
+// setUp gives BoringSSL what the configuration says.
+func (c *Conn) setUp(cfg *tls.Config, s settings) error {
+	t := c.tls
+	ok := t.SetALPN(s.alpn) && t.SetGroups(s.groups) && t.SetSuites(c.params.CipherSuites)
+	if len(c.params.TransportParameters) > 0 {
+		ok = ok && t.SetParams(c.params.TransportParameters)
+	}
+	if !ok {
+		return errMemory
+	}
+	c.cfg = cfg
+	if c.client {
+		if name := sniName(c.serverName); name != "" && !t.SetServerName(name) {
+			return fmt.Errorf("handshake: %q cannot be a server name", name)
+		}
+		t.SetFlags(cfg.GetClientCertificate != nil || len(cfg.Certificates) > 0, cfg.KeyLogWriter != nil, s.tickets)
+		return nil
+	}
+	if err := c.setClientAuth(cfg); err != nil {
+		return err
+	}
+	c.wantHello = cfg.GetConfigForClient != nil || cfg.GetCertificate != nil || len(cfg.Certificates) > 1
+	t.SetFlags(c.wantHello, cfg.KeyLogWriter != nil, s.tickets)
+	if !c.wantHello {
+		return c.use(&cfg.Certificates[0])
+	}
+	return nil
+}
+
+func (c *Conn) setClientAuth(cfg *tls.Config) error {
+	if cfg.ClientAuth == tls.NoClientCert {
+		return nil
+	}
+	var names []byte
+	if cfg.ClientCAs != nil {
+		//lint:ignore SA1019 ClientCAs is the program's own pool, whose subjects are all there.
+		for _, name := range cfg.ClientCAs.Subjects() {
+			if len(names)+len(name) > maxCANames {
+				// RFC 8446, section 4.2.4: the extension is an optional hint.
+				names = nil
+				break
+			}
+			names = append(binary.BigEndian.AppendUint16(names, uint16(len(name))), name...)
+		}
+	}
+	require := cfg.ClientAuth == tls.RequireAnyClientCert || cfg.ClientAuth == tls.RequireAndVerifyClientCert
+	if !c.tls.SetClientAuth(require, names) {
+		return errMemory
+	}
+	return nil
+}
+
+// maxCANames bounds the names of CAs in a CertificateRequest, in bytes; with more of them none is told.
+const maxCANames = 60 << 10
+
+// use lets BoringSSL choose cert.
+func (c *Conn) use(cert *tls.Certificate) error {
+	cred, err := c.ctx.credential(cert)
+	if err != nil {
+		return err
+	}
+	return c.useCredential(cred)
+}
+
+func (c *Conn) useCredential(cred *credential) error {
+	if !c.tls.AddCredential(cred.boring) {
+		return errMemory
+	}
+	c.creds = append(c.creds, cred)
+	return nil
+}
+
+// Start begins the handshake; a client's ClientHello is among the events then. Our transport parameters must be set at a
+// client.
+func (c *Conn) Start() error {
+	if c.released {
+		return errReleased
+	}
+	if c.client {
+		c.run(boring.OpStart, Initial, nil)
+	}
+	return c.err
+}
+
+// SetTransportParameters sets the value of our quic_transport_parameters extension, which is copied. A client must do so
+// before Start. A server may still do so when EventTransportParameters was told, if an Ask came with it that is not
+// answered.
+func (c *Conn) SetTransportParameters(b []byte) {
+	if c.tls != nil && c.err == nil && !c.tls.SetParams(b) {
+		c.fail(alertInternalError, errMemory)
+	}
+}
+
+// Feed takes handshake bytes of the peer that arrived at level, in their order; it copies them. An error comes as
+// EventAlert too.
+func (c *Conn) Feed(level Level, data []byte) error {
+	switch {
+	case c.released:
+		return errReleased
+	case c.err != nil:
+		return c.err
+	case len(data) == 0:
+		return nil
+	case c.tls == nil:
+		// The handshake of a server is over. Nothing may follow but KeyUpdate, which QUIC forbids (RFC 9001, section 6).
+		if level == Application {
+			c.fail(alertUnexpectedMessage, errors.New("handshake: a TLS message from a client after the handshake"))
+		} else {
+			c.failLevel(level, data[0])
+		}
+		return c.err
+	}
+	if c.wantHello {
+		c.hello = append(c.hello, data...)
+	}
+	c.run(boring.OpFeed, level, data)
+	return c.err
+}
+
+// run crosses into BoringSSL and takes what it has to tell.
+func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
+	r := c.tls.Run(op, uint8(level), in)
+	if c.told == len(c.queue) {
+		c.queue, c.told = c.queue[:0], 0
+	}
+	c.queue = c.tls.Drain(c.queue)
+	c.readLevel = Level(r.Level)
+	switch {
+	case r.WrongLevel:
+		c.failLevel(level, in[0])
+	case r.Failed:
+		c.fail(r.Alert, c.translate(&r))
+	case r.Complete && !c.client:
+		// All that is left to do for a server's SSL object is to refuse messages.
+		c.finished = true
+		c.tls.Free()
+		c.tls = nil
+	case r.Complete:
+		c.finished = true
+	}
+}
+
+// fail ends the connection. The first reason counts.
+func (c *Conn) fail(alert uint8, err error) {
+	if c.err != nil {
+		return
+	}
+	c.alert, c.err, c.hasAlert = alert, err, true
+	c.hello, c.wantHello = nil, false
+	if c.tls != nil {
+		c.tls.Free()
+		c.tls = nil
+	}
+}
+
+// NextEvent returns what there is to tell, in order; an Event with Kind NoEvent if there is nothing.
+func (c *Conn) NextEvent() Event {
+	for !c.released {
+		if !c.holds() {
+			if ev, ok := c.nextQueued(); ok {
+				if ev.Kind != NoEvent {
+					return ev
+				}
+				continue
+			}
+		}
+		if c.hasAlert {
+			c.hasAlert = false
+			return Event{Kind: EventAlert, Alert: c.alert, Err: c.err}
+		}
+		if c.told == len(c.queue) {
+			clear(c.queue)
+			c.queue, c.told = nil, 0
+		}
+		break
+	}
+	return Event{}
+}
+
+// holds tells whether the rest of the queue has to wait for an answer: a server says nothing in 1-RTT before its client is
+// accepted.
+func (c *Conn) holds() bool { return c.ask != nil && c.ask.kind == askFinal }
+
+// nextQueued handles the next event of BoringSSL; ok tells that there was one. It gives NoEvent if it is of no interest
+// outside.
+func (c *Conn) nextQueued() (out Event, ok bool) {
+	ev, n := boring.ConsumeEvent(c.queue[c.told:])
+	if n == 0 {
+		return out, false
+	}
+	out = Event{Level: Level(ev.Level), Data: ev.Data}
+	switch ev.Kind {
+	case boring.EvReadSecret:
+		out.Kind, out.Suite, c.suite = EventReadSecret, ev.Code, ev.Code
+	case boring.EvWriteSecret:
+		out.Kind, out.Suite, c.suite = EventWriteSecret, ev.Code, ev.Code
+	case boring.EvHandshakeData:
+		if out.Level == Application && c.needsJudgement() {
+			return c.askFinally(), true
+		}
+		out.Kind = EventHandshakeData
+	case boring.EvPeerParams:
+		out.Kind = EventTransportParameters
+	case boring.EvSession:
+		out.Kind = EventSessionTicket
+	case boring.EvComplete:
+		if c.needsJudgement() {
+			return c.askFinally(), true
+		}
+		c.state.HandshakeComplete = true
+		out = Event{Kind: EventHandshakeComplete, Level: Application}
+	case boring.EvAskCert, boring.EvAskVerify, boring.EvAskSign:
+		c.told += n
+		return c.newAsk(&ev), true
+	default:
+		c.note(&ev)
+	}
+	c.told += n
+	return out, true
+}
+
+// note keeps what an event says about the connection.
+func (c *Conn) note(ev *boring.TLSEvent) {
+	switch ev.Kind {
+	case boring.EvKeyLog:
+		if w := c.cfg.KeyLogWriter; w != nil {
+			keyLogMu.Lock()
+			_, err := w.Write(append(ev.Data[:len(ev.Data):len(ev.Data)], '\n'))
+			keyLogMu.Unlock()
+			if err != nil {
+				c.fail(alertInternalError, fmt.Errorf("handshake: KeyLogWriter: %w", err))
+			}
+		}
+	case boring.EvExporterSecret:
+		c.exporter = append([]byte(nil), ev.Data...)
+	case boring.EvInfo:
+		c.noteInfo(ev.Data)
+	case boring.EvPeerCerts:
+		c.rawChain = splitChain(ev.Data)
+	case boring.EvOCSP:
+		c.state.OCSPResponse = append([]byte(nil), ev.Data...)
+	case boring.EvSCTs:
+		c.noteSCTs(ev.Data)
+	}
+}
+
+// keyLogMu has one connection at a time write to a KeyLogWriter.
+var keyLogMu sync.Mutex
+
+// Release frees the connection's C memory, exactly once however often it is called. Nothing works after it but
+// ConnectionState and ExportKeyingMaterial.
+func (c *Conn) Release() {
+	c.released = true
+	if c.tls != nil {
+		c.tls.Free()
+		c.tls = nil
+	}
+	clear(c.queue)
+	c.queue, c.told, c.ask, c.hello, c.creds = nil, 0, nil, nil, nil
+}

@@ -1,0 +1,98 @@
+// The TLS 1.3 handshake of QUIC over BoringSSL's SSL_QUIC_METHOD, by pull: what BoringSSL tells is kept in a buffer of
+// events that the caller drains. Nothing here calls back into Go, and no pointer of the caller's is kept.
+#ifndef BORINGQUIC_SHIM_H
+#define BORINGQUIC_SHIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// What a record of the event buffer is. A record is eight bytes: the kind, the encryption level, a 16-bit code and a
+// 32-bit length, little-endian; and then so many bytes.
+enum {
+  BQ_EV_READ_SECRET = 1,   // code: the cipher suite
+  BQ_EV_WRITE_SECRET,      // code: the cipher suite
+  BQ_EV_HANDSHAKE_DATA,    // to be sent at the level
+  BQ_EV_PEER_PARAMS,       // the peer's transport parameters
+  BQ_EV_KEY_LOG,           // a line for the key log, without its end
+  BQ_EV_EXPORTER_SECRET,   // exporter_master_secret of RFC 8446, section 7.1
+  BQ_EV_SESSION,           // a client's session, as SSL_SESSION_to_bytes writes it
+  BQ_EV_INFO,              // group, flags (16 bits each, big-endian), then ALPN and server name, 8-bit length each
+  BQ_EV_PEER_CERTS,        // the chain, each certificate after its 24-bit length, big-endian
+  BQ_EV_OCSP,              // a stapled OCSP response
+  BQ_EV_SCTS,              // SignedCertificateTimestampList of RFC 6962, section 3.3
+  BQ_EV_ASK_CERT,          // client: 16-bit count of signature algorithms, those, then CA names after 16-bit lengths
+  BQ_EV_ASK_VERIFY,        // the chain told before is to be judged
+  BQ_EV_ASK_SIGN,          // code: the signature algorithm; 8 bytes of credential (bq_cred_id), then the input
+  BQ_EV_COMPLETE,          // the handshake is complete
+};
+
+// Flags of BQ_EV_INFO.
+enum { BQ_INFO_RESUMED = 1, BQ_INFO_HELLO_RETRY = 2 };
+
+// What bq_tls_run is to do before it lets the handshake go on.
+enum { BQ_OP_START, BQ_OP_FEED, BQ_OP_CERT, BQ_OP_VERIFY, BQ_OP_SIGN };
+
+// What became of it.
+enum { BQ_RUN_OK, BQ_RUN_FAILED, BQ_RUN_WRONG_LEVEL };
+
+// Why it failed, where the caller has to know more than the alert.
+enum { BQ_WHY_OTHER, BQ_WHY_EXCESS_DATA, BQ_WHY_SESSION_ID, BQ_WHY_EARLY_DATA_SIZE, BQ_WHY_TOO_LONG };
+
+typedef struct {
+  uint32_t pending;     // bytes of events to be drained
+  uint8_t status;       // BQ_RUN_
+  uint8_t why;          // BQ_WHY_, if it failed
+  uint8_t alert;        // the TLS alert, if it failed
+  uint8_t level;        // the level that handshake bytes are read at
+  uint8_t last_message; // type of the last handshake message received
+  uint8_t complete;
+  char text[96];        // what BoringSSL says of the failure, ended by zero
+} bq_result;
+
+typedef struct bq_ctx bq_ctx;    // SSL_CTX
+typedef struct bq_cred bq_cred;  // SSL_CREDENTIAL
+typedef struct bq_tls bq_tls;
+
+// Functions that return int answer 1 for success and 0 for failure.
+
+bq_ctx *bq_ctx_new(int client);
+void bq_ctx_free(bq_ctx *ctx);
+
+// bq_cred_new makes a credential of a certificate chain (each certificate after its 24-bit length, big-endian) and a
+// PKCS #8 private key, or with none, of one whose signatures will be asked for. ocsp, scts and sigalgs may be empty. On
+// failure it answers NULL and writes the reason to text, of text_len bytes.
+bq_cred *bq_cred_new(const uint8_t *chain, size_t chain_len, const uint8_t *key, size_t key_len, const uint8_t *ocsp,
+                     size_t ocsp_len, const uint8_t *scts, size_t scts_len, const uint16_t *sigalgs, size_t num_sigalgs,
+                     uint8_t *text, size_t text_len);
+void bq_cred_free(bq_cred *cred);
+uint64_t bq_cred_id(const bq_cred *cred);
+
+// bq_tls_new makes a connection. now is the time in seconds since 1970 for session tickets; 0 stands for the system's
+// clock. The connection keeps ctx alive.
+bq_tls *bq_tls_new(bq_ctx *ctx, int client, int64_t now);
+void bq_tls_free(bq_tls *t);
+
+// The following set what a connection does; those that a server needs later than its start may be called until
+// BQ_OP_CERT.
+int bq_tls_set_params(bq_tls *t, const uint8_t *params, size_t len);
+int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len);  // in the wire's form
+int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n);
+int bq_tls_set_server_name(bq_tls *t, const uint8_t *name, size_t len);
+// bq_tls_set_suites bounds the cipher suites to these, at most eight.
+int bq_tls_set_suites(bq_tls *t, const uint16_t *suites, size_t n);
+// bq_tls_set_client_auth has a server ask for a certificate, and refuse clients without one if require is set. names are
+// the CAs to be told, each after its 16-bit length, big-endian.
+int bq_tls_set_client_auth(bq_tls *t, int require, const uint8_t *names, size_t len);
+int bq_tls_add_cred(bq_tls *t, const bq_cred *cred);
+void bq_tls_set_flags(bq_tls *t, int ask_cert, int log_keys, int tickets);
+
+// bq_tls_run does op with its input and runs the handshake until it wants data or an answer. Text and reason of a failure
+// come in r; BoringSSL's error queue is empty before and after.
+void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_result *r);
+// bq_tls_drain copies the events, out_len bytes of them, to out and forgets them.
+void bq_tls_drain(bq_tls *t, uint8_t *out, size_t out_len);
+
+// bq_tls_live counts the connections and credentials in C memory, for tests.
+int64_t bq_tls_live(void);
+
+#endif
