@@ -64,10 +64,12 @@ const (
 	NeedConnectionIDs EndpointEventKind = iota + 1
 	// RetireConnectionID: the peer no longer uses connection ID Seq; stop routing it.
 	RetireConnectionID
-	// AddResetToken: a datagram from Remote that ends in Token is a stateless reset for this connection.
+	// AddResetToken: a datagram to no known connection ID that ends in Token is a stateless reset for this connection.
 	AddResetToken
 	// RemoveResetToken: Token is no longer to be looked for.
 	RemoveResetToken
+	// HandshakeOver: a server's handshake is complete; it no longer counts against Config.MaxHandshakes.
+	HandshakeOver
 	// ConnDrained: forget the connection altogether.
 	ConnDrained
 )
