@@ -1,10 +1,15 @@
 package quic
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // Config is what an endpoint and its connections are made of. The zero value of every field but TLS stands for its
@@ -44,8 +49,8 @@ type Config struct {
 	// datagrams are off.
 	MaxDatagramFrameSize int
 
-	// MaxUDPPayload is the largest UDP payload that we send, in bytes, 1200 to 65527. Default 1200: larger values are for networks
-	// whose MTU is known.
+	// MaxUDPPayload is the largest UDP payload that we send, in bytes, 1200 to 65527. Default 1200: larger values are
+	// for networks whose MTU is known.
 	MaxUDPPayload int
 
 	// Congestion is the congestion controller. Default CUBIC.
@@ -79,6 +84,79 @@ type Config struct {
 	// CONNECTION_REFUSED. Default 4096.
 	MaxHandshakes int
 }
+
+// resolve returns a copy of c in which every field that stood for its default has it. A resolved Config resolves to
+// itself. The error names the field that is out of range.
+func (c *Config) resolve() (*Config, error) {
+	if c == nil || c.TLS == nil {
+		return nil, errors.New("quic: Config.TLS is required")
+	}
+	if len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil {
+		return nil, errors.New("quic: Config.TLS.NextProtos is required")
+	}
+	r := *c
+	orDefault(&r.MaxIdleTimeout, 30*time.Second)
+	orDefault(&r.HandshakeTimeout, 10*time.Second)
+	orDefault(&r.StreamReceiveWindow, 512<<10)
+	orDefault(&r.MaxStreamReceiveWindow, max(6<<20, r.StreamReceiveWindow))
+	orDefault(&r.ReceiveWindow, 768<<10)
+	orDefault(&r.MaxReceiveWindow, max(15<<20, r.ReceiveWindow))
+	orDefault(&r.MaxStreamsBidi, 100)
+	orDefault(&r.MaxStreamsUni, 100)
+	orDefault(&r.StreamSendBuffer, 1<<20)
+	orDefault(&r.MaxUDPPayload, minDatagramSize)
+	orDefault(&r.InitialRTT, 333*time.Millisecond)
+	orDefault(&r.MaxAckDelay, 25*time.Millisecond)
+	orDefault(&r.MaxHandshakes, 4096)
+	if r.ConnIDs == nil {
+		r.ConnIDs = RandomConnIDs(8)
+	}
+	if r.Rand == nil {
+		r.Rand = rand.Reader
+	}
+	return &r, r.check()
+}
+
+func orDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// check finds fields that are out of range, after the defaults are filled in.
+func (c *Config) check() error {
+	for _, f := range []struct {
+		name           string
+		v, least, most int64
+	}{
+		{"HandshakeTimeout", int64(c.HandshakeTimeout), 1, int64(maxIdleTimeoutCap)},
+		{"KeepAlive", int64(c.KeepAlive), 0, int64(maxIdleTimeoutCap)},
+		{"StreamReceiveWindow", clampInt64(c.StreamReceiveWindow), 1, wire.MaxVarint},
+		{"MaxStreamReceiveWindow", clampInt64(c.MaxStreamReceiveWindow), clampInt64(c.StreamReceiveWindow), wire.MaxVarint},
+		{"ReceiveWindow", clampInt64(c.ReceiveWindow), 1, wire.MaxVarint},
+		{"MaxReceiveWindow", clampInt64(c.MaxReceiveWindow), clampInt64(c.ReceiveWindow), wire.MaxVarint},
+		{"MaxStreamsBidi", c.MaxStreamsBidi, -1 << 63, wire.MaxStreamsLimit},
+		{"MaxStreamsUni", c.MaxStreamsUni, -1 << 63, wire.MaxStreamsLimit},
+		{"StreamSendBuffer", int64(c.StreamSendBuffer), 1, 1 << 40},
+		{"MaxDatagramFrameSize", int64(c.MaxDatagramFrameSize), 0, 65535},
+		{"MaxUDPPayload", int64(c.MaxUDPPayload), minDatagramSize, maxUDPPayloadSize},
+		{"InitialRTT", int64(c.InitialRTT), int64(time.Microsecond), int64(time.Minute)},
+		{"MaxAckDelay", int64(c.MaxAckDelay), int64(time.Millisecond), int64((1<<14 - 1) * time.Millisecond)},
+		{"ConnIDs.Len", int64(c.ConnIDs.Len()), 0, maxConnIDLen},
+		{"MaxHandshakes", int64(c.MaxHandshakes), 1, 1 << 40},
+	} {
+		if f.v < f.least || f.v > f.most {
+			return fmt.Errorf("quic: Config.%s is %d, which is not within %d and %d", f.name, f.v, f.least, f.most)
+		}
+	}
+	if c.Congestion > NewReno {
+		return fmt.Errorf("quic: Config.Congestion is %d, which is no algorithm", c.Congestion)
+	}
+	return nil
+}
+
+func clampInt64(v uint64) int64 { return int64(min(v, 1<<63-1)) }
 
 // CongestionAlgorithm names a congestion controller.
 type CongestionAlgorithm uint8
@@ -117,5 +195,5 @@ type Transmit struct {
 	Local   netip.AddrPort // the address to send from
 	Remote  netip.AddrPort // the address to send to
 	ECN     ECN            // the mark for every datagram of the train
-	SendAt  time.Time      // when pacing would have the train leave; zero or past: now
+	SendAt  time.Time      // when pacing would have the train leave; zero or past: now. With N 0: when there will be one
 }

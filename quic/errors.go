@@ -223,3 +223,8 @@ func closedBecause(cause error) []error {
 	}
 	return []error{net.ErrClosed, cause}
 }
+
+// transportError is an error that we found in what the peer sent; it closes the connection.
+func transportError(code TransportErrorCode, reason string) *TransportError {
+	return &TransportError{Code: code, Reason: reason}
+}

@@ -7,6 +7,24 @@ const (
 	// minDatagramSize is the size that a datagram with an Initial packet is padded to (RFC 9000, section 14.1).
 	minDatagramSize = 1200
 
+	// maxUDPPayloadSize is the largest payload of a UDP datagram over IP (RFC 9000, section 18.2).
+	maxUDPPayloadSize = 65527
+
+	// maxPaths bounds the paths of a connection that are known at a time: the one in use, the one before it and
+	// others that the peer sent from.
+	maxPaths = 4
+
+	// maxPathChallenges is how many PATH_CHALLENGE frames are sent on a path before it is given up.
+	maxPathChallenges = 3
+
+	// maxSessionTickets and maxNewTokens bound what of a server's tickets and tokens waits for the application;
+	// the newest are kept.
+	maxSessionTickets = 4
+	maxNewTokens      = 4
+
+	// maxIssuedConnIDs is how many of our connection IDs a peer may have in use, whatever more it would take.
+	maxIssuedConnIDs = 4
+
 	// maxConnIDLen is the longest connection ID of version 1, in bytes (RFC 9000, section 17.2).
 	maxConnIDLen = 20
 
@@ -15,6 +33,20 @@ const (
 
 	// statelessResetTokenLen is the length of a stateless reset token in bytes (RFC 9000, section 10.3).
 	statelessResetTokenLen = 16
+
+	// statelessResetBurst and statelessResetRate bound the stateless resets that an endpoint sends: a bucket of that many,
+	// refilled at that many a second (RFC 9000, section 10.3.3).
+	statelessResetBurst = 1000
+	statelessResetRate  = 1000
+
+	// retryTokenLife and newTokenLife are how long tokens of Retry and of NEW_TOKEN are good, by the clock of the server that
+	// made them; tokenClockSkew is how far another server's may be ahead (RFC 9000, sections 8.1.3 and 8.1.4).
+	retryTokenLife = 10 * time.Second
+	newTokenLife   = 24 * time.Hour
+	tokenClockSkew = 2 * time.Second
+
+	// maxSeenTokens is how many tokens of NEW_TOKEN are remembered after their use, so that they serve once.
+	maxSeenTokens = 4096
 
 	// amplificationFactor bounds what we send to an address that is not validated (RFC 9000, section 8.1).
 	amplificationFactor = 3
@@ -68,6 +100,9 @@ const (
 	// keyUpdateAfter is how many packets are sealed with one 1-RTT key before we update it, well below the
 	// confidentiality limit of 2^23 packets of AES-GCM (RFC 9001, section 6.6).
 	keyUpdateAfter = 1 << 22
+
+	// confidentialityLimitGCM is how many packets one key of AES-GCM may seal (RFC 9001, section 6.6); ChaCha20 has no limit.
+	confidentialityLimitGCM = 1 << 23
 
 	// integrityLimitGCM and integrityLimitChaCha bound packets that fail authentication (RFC 9001, section 6.6).
 	integrityLimitGCM    = 1 << 52

@@ -1,0 +1,133 @@
+package quic
+
+const (
+	// chunkSize is the size of the pieces in which stream data is kept, in bytes.
+	chunkSize = 16 << 10
+
+	// smallChunk is the size that the first piece of a buffer starts with; it doubles up to chunkSize.
+	smallChunk = 1 << 10
+
+	// maxFreeChunks bounds the pieces that a connection keeps for reuse.
+	maxFreeChunks = 64
+)
+
+// chunkPool keeps full-sized chunks of one connection for reuse.
+type chunkPool struct {
+	free [][]byte
+}
+
+func (p *chunkPool) get() []byte {
+	if n := len(p.free); n > 0 {
+		c := p.free[n-1]
+		p.free = p.free[:n-1]
+		return c
+	}
+	return make([]byte, chunkSize)
+}
+
+func (p *chunkPool) put(c []byte) {
+	if len(c) == chunkSize && len(p.free) < maxFreeChunks {
+		p.free = append(p.free, c)
+	}
+}
+
+// release lets all free chunks go, when the connection has no stream that could use them.
+func (p *chunkPool) release() { p.free = nil }
+
+// chunks holds the bytes of a stream from offset base on. Its pieces start at multiples of chunkSize; a piece that
+// nothing was written to is nil.
+type chunks struct {
+	base   int64    // the first offset that is kept
+	pieces [][]byte // pieces[head] holds base
+	head   int
+}
+
+// write copies p to offset off, which is not below base.
+func (c *chunks) write(pool *chunkPool, off int64, p []byte) {
+	for len(p) > 0 {
+		piece := c.piece(pool, off, len(p))
+		n := copy(piece, p)
+		off, p = off+int64(n), p[n:]
+	}
+}
+
+// piece returns the room at offset off in its piece, which is made to hold n bytes from there or to end.
+func (c *chunks) piece(pool *chunkPool, off int64, n int) []byte {
+	i := c.index(off)
+	for i >= len(c.pieces) {
+		c.pieces = append(c.pieces, nil)
+	}
+	at := int(off % chunkSize)
+	need := min(at+n, chunkSize)
+	if have := c.pieces[i]; len(have) < need {
+		c.pieces[i] = grow(pool, have, need, off >= chunkSize)
+		pool.put(have)
+	}
+	return c.pieces[i][at:]
+}
+
+// grow returns a piece of at least need bytes that starts with what have holds. Only where little data is
+// expected, at the start of a stream, is it smaller than chunkSize.
+func grow(pool *chunkPool, have []byte, need int, long bool) []byte {
+	size := max(smallChunk, len(have))
+	for size < need {
+		size *= 2
+	}
+	if size >= chunkSize || long {
+		c := pool.get()
+		copy(c, have)
+		return c
+	}
+	c := make([]byte, size)
+	copy(c, have)
+	return c
+}
+
+func (c *chunks) index(off int64) int { return c.head + int(off/chunkSize-c.base/chunkSize) }
+
+// append appends the n bytes from offset off on to b.
+func (c *chunks) append(b []byte, off int64, n int) []byte {
+	for n > 0 {
+		piece := c.pieces[c.index(off)][off%chunkSize:]
+		m := min(n, len(piece))
+		b = append(b, piece[:m]...)
+		off, n = off+int64(m), n-m
+	}
+	return b
+}
+
+// read copies from offset base on into p, which must not ask for more than was written, and forgets what it copied.
+func (c *chunks) read(pool *chunkPool, p []byte) {
+	off := c.base
+	for n := 0; n < len(p); {
+		m := copy(p[n:], c.pieces[c.index(off)][off%chunkSize:])
+		n, off = n+m, off+int64(m)
+	}
+	c.drop(pool, off)
+}
+
+// drop forgets everything below offset off.
+func (c *chunks) drop(pool *chunkPool, off int64) {
+	last := min(c.index(off), len(c.pieces))
+	for i := c.head; i < last; i++ {
+		pool.put(c.pieces[i])
+		c.pieces[i] = nil
+	}
+	c.head, c.base = last, off
+	switch {
+	case c.head == len(c.pieces):
+		c.pieces, c.head = c.pieces[:0], 0
+	case c.head >= 16 && c.head > len(c.pieces)/2:
+		n := copy(c.pieces, c.pieces[c.head:])
+		clear(c.pieces[n:])
+		c.pieces, c.head = c.pieces[:n], 0
+	}
+}
+
+// clear forgets everything.
+func (c *chunks) clear(pool *chunkPool) {
+	for _, piece := range c.pieces[c.head:] {
+		pool.put(piece)
+	}
+	*c = chunks{base: c.base}
+}

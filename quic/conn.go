@@ -1,0 +1,380 @@
+package quic
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/netip"
+	"time"
+
+	"github.com/boringquic/boringquic/crypto/handshake"
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// Conn is one QUIC connection, as a state machine without I/O: datagrams go in by Recv and come out of Send, time comes in
+// as an argument, and what happened is read with NextEvent. After any call on it, read its events, call Send until it
+// has nothing, and have OnTimeout called when Timeout says.
+//
+// A Conn is not for concurrent use.
+type Conn struct {
+	cfg    *Config // resolved
+	client bool
+	clock  clock
+	state  connState
+	err    error // why the connection is closed
+
+	keys   keyring
+	tls    tlsState
+	hello  helloIDs
+	local  localIDs
+	peer   peerIDs
+	path   *path // the path that we send on
+	paths  pathSet
+	spaces [numSpaces]packetSpace
+	loss   recovery.Loss
+
+	streams   streams
+	datagrams datagrams
+
+	closing  closing
+	idle     idle
+	early    earlyPackets
+	glitches glitchBucket
+	signals  signals
+	events   eventQueue
+	sending  sendState
+	stats    Stats
+	userData any
+}
+
+// clock turns the caller's time into nanoseconds that never read 0 and never step back.
+type clock struct {
+	base time.Time
+	now  int64
+}
+
+// start has the clock read one second at t, so that no time in use is near 0, which stands for never.
+func (k *clock) start(t time.Time) { k.base, k.now = t.Add(-time.Second), int64(time.Second) }
+
+func (k *clock) read(t time.Time) int64 {
+	k.now = max(k.now, int64(t.Sub(k.base)))
+	return k.now
+}
+
+func (k *clock) time(at int64) time.Time { return k.base.Add(time.Duration(at)) }
+
+const numSpaces = 3
+
+// packetSpace is a packet number space with the stream of TLS bytes that travels in it.
+type packetSpace struct {
+	acks    acks
+	crypto  cryptoStream
+	dropped bool // its keys are gone (RFC 9001, section 4.9)
+}
+
+// spaceOfSlot is the packet number space of each key slot (RFC 9000, section 12.3).
+var spaceOfSlot = [...]recovery.Space{
+	protect.Initial:   recovery.InitialSpace,
+	protect.ZeroRTT:   recovery.AppSpace,
+	protect.Handshake: recovery.HandshakeSpace,
+	protect.OneRTT:    recovery.AppSpace,
+}
+
+// slotOfSpace is the key slot that packets of each space are sent with.
+var slotOfSpace = [numSpaces]protect.Slot{
+	recovery.InitialSpace:   protect.Initial,
+	recovery.HandshakeSpace: protect.Handshake,
+	recovery.AppSpace:       protect.OneRTT,
+}
+
+// helloIDs are the connection IDs that the handshake authenticates (RFC 9000, section 7.3).
+type helloIDs struct {
+	origDst   ConnID // the Destination Connection ID of the client's very first Initial packet
+	clientDst ConnID // that of the Initial packet which the Initial keys are made from
+	retrySrc  ConnID // the Source Connection ID of the Retry packet
+	retried   bool   // there was a Retry
+	peerSrc   ConnID // the peer's Source Connection ID, once peerKnown
+	peerKnown bool
+	heard     bool   // a client has processed a packet of the server
+	token     []byte // for the Initial packets of a client
+}
+
+// signals are small things to be sent that belong to no stream.
+type signals struct {
+	handshakeDone sentVal
+	newToken      sentVal
+	token         []byte // that newToken carries
+	ping          bool
+}
+
+// Direction is a part of a stream.
+type Direction uint8
+
+// The parts of a stream, as StreamShutdown names them.
+const (
+	ReadDirection  Direction = 1 << iota // what the peer sends
+	WriteDirection                       // what we send
+)
+
+// ConnectParams is what a client's connection needs beside its Config. The zero value of every field but Remote and one of
+// ServerName and Config.TLS.ServerName stands for something sensible.
+type ConnectParams struct {
+	ServerName string         // for SNI and verification, if Config.TLS.ServerName is empty
+	Local      netip.AddrPort // the address to send from; may be unspecified
+	Remote     netip.AddrPort // the server's address
+	// SrcConnID is our connection ID. If it is empty and Config.ConnIDs makes longer ones, a random one is taken:
+	// Endpoint.Connect chooses and routes one.
+	SrcConnID ConnID
+	Token     []byte             // from EventNewToken of an earlier connection to this server, or nil
+	TLS       *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
+}
+
+// AcceptParams is what a server's connection needs beside its Config. An Endpoint fills them in from the first Initial
+// packet, which is then given to Conn.Recv.
+type AcceptParams struct {
+	SrcConnID       ConnID // ours
+	PeerConnID      ConnID // the Source Connection ID of the client's Initial packet
+	ClientDstConnID ConnID // its Destination Connection ID, which the Initial keys are made from
+	OrigDstConnID   ConnID // the Destination Connection ID of the first Initial packet, before any Retry
+	// RetrySrcConnID is the Source Connection ID of the Retry packet, if Retried.
+	RetrySrcConnID   ConnID
+	Retried          bool
+	AddressValidated bool // by a token (RFC 9000, section 8.1)
+	Local, Remote    netip.AddrPort
+	// ResetToken is the stateless reset token of SrcConnID; nil: none is announced.
+	ResetToken *[statelessResetTokenLen]byte
+	NewToken   []byte             // a token for the client's next connection; nil: none
+	TLS        *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
+}
+
+// Connect begins a client's connection. The first datagram is Send's to make. The error tells what is wrong with cfg or p.
+func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
+	c, err := newConn(now, cfg, true)
+	if err != nil {
+		return nil, err
+	}
+	if p.SrcConnID.Len() == 0 && c.cfg.ConnIDs.Len() > 0 {
+		if p.SrcConnID, err = generateConnID(c.cfg); err != nil {
+			return nil, err
+		}
+	}
+	// RFC 9000, section 7.2: unpredictable, and at least 8 bytes long.
+	var dst [minInitialDCIDLen]byte
+	if !c.random(dst[:]) {
+		return nil, errRand
+	}
+	c.hello.origDst, _ = MakeConnID(dst[:])
+	c.hello.clientDst = c.hello.origDst
+	c.hello.token = append([]byte(nil), p.Token...)
+	c.local.init(p.SrcConnID, nil)
+	c.path = c.newPath(p.Local, p.Remote)
+	c.path.dcid, c.path.validated = c.hello.origDst, true
+	return c.start(handshake.Params{ServerName: p.ServerName}, p.TLS, wire.TransportParameters{})
+}
+
+// Accept begins a server's connection for a client whose first Initial packet is at hand; it is to be given to Recv next.
+// The error tells what is wrong with cfg or p.
+func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
+	c, err := newConn(now, cfg, false)
+	if err != nil {
+		return nil, err
+	}
+	c.hello.origDst, c.hello.clientDst = p.OrigDstConnID, p.ClientDstConnID
+	c.hello.retrySrc, c.hello.retried = p.RetrySrcConnID, p.Retried
+	c.hello.peerSrc, c.hello.peerKnown = p.PeerConnID, true
+	c.signals.token = p.NewToken
+	c.local.init(p.SrcConnID, p.ResetToken)
+	c.peer.init(p.PeerConnID)
+	c.path = c.newPath(p.Local, p.Remote)
+	c.path.dcid, c.path.validated = p.PeerConnID, p.AddressValidated
+	params := wire.TransportParameters{
+		OriginalDstConnID:   p.OrigDstConnID.Bytes(),
+		StatelessResetToken: p.ResetToken,
+	}
+	if p.Retried {
+		params.RetrySrcConnID = p.RetrySrcConnID.Bytes()
+	}
+	return c.start(handshake.Params{}, p.TLS, params)
+}
+
+func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
+	cfg, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{cfg: cfg, client: client}
+	c.clock.start(now)
+	c.loss.Init(client)
+	c.idle.init(c.clock.now, cfg)
+	c.streams.init(client, cfg)
+	c.datagrams.init(cfg)
+	return c, nil
+}
+
+// start makes the Initial keys and begins the TLS handshake. params holds what is a server's own.
+func (c *Conn) start(p handshake.Params, shared *handshake.Context, params wire.TransportParameters) (*Conn, error) {
+	c.keys.init()
+	if err := c.keys.InstallInitial(wire.Version1, c.hello.clientDst.Bytes(), c.client); err != nil {
+		return nil, fmt.Errorf("quic: %w", err)
+	}
+	c.fillParams(&params)
+	p.TransportParameters = params.Append(nil)
+	if err := c.startTLS(p, shared); err != nil {
+		c.Release()
+		return nil, err
+	}
+	return c, nil
+}
+
+var errRand = errors.New("quic: Config.Rand gave no randomness")
+
+// random fills b, of at most a few bytes, from Config.Rand.
+func (c *Conn) random(b []byte) bool {
+	_, err := io.ReadFull(c.cfg.Rand, b)
+	return err == nil
+}
+
+func generateConnID(cfg *Config) (ConnID, error) {
+	var b [maxConnIDLen]byte
+	var failed error
+	id := b[:cfg.ConnIDs.Len()]
+	err := cfg.ConnIDs.Generate(id, func(p []byte) {
+		if _, err := io.ReadFull(cfg.Rand, p); err != nil {
+			failed = errRand
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	out, _ := MakeConnID(id)
+	return out, err
+}
+
+// Release frees the memory that the connection has outside of Go, at once; without it that happens when the Conn is
+// collected. It is safe at any time and more than once; the connection is dead then.
+func (c *Conn) Release() {
+	c.keys.release()
+	c.tls.release()
+	if c.state != stateDrained {
+		c.state = stateDrained
+		if c.err == nil {
+			c.err = &TransportError{Code: NoError, Reason: "released"}
+		}
+	}
+}
+
+// OpenStream opens a bidirectional stream and returns its ID. errors.Is(err, ErrStreamLimit) tells that the peer allows no
+// more of them now: EventStreamsAvailable comes when it does. Nothing is sent before data is.
+func (c *Conn) OpenStream() (id uint64, err error) { return c.open(false) }
+
+// OpenUniStream opens a stream on which only we send.
+func (c *Conn) OpenUniStream() (id uint64, err error) { return c.open(true) }
+
+func (c *Conn) open(uni bool) (uint64, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.open(uni)
+}
+
+// StreamSend queues bytes of p for sending on stream id, and the stream's end after all of p if fin. It takes n bytes, which
+// are copied; n < len(p) without an error says that buffers or flow control are full, in which case fin was not taken
+// either, and EventWritable comes when there is room. A *StreamError tells that the stream was reset.
+func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.send(id, p, fin)
+}
+
+// StreamRecv copies what was received on stream id, in order, into p. n == 0 without fin and err says that there is nothing
+// now; fin says that everything has been read. A *StreamError tells that the peer reset the stream.
+func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
+	if c.err != nil {
+		return 0, false, c.err
+	}
+	return c.streams.recv(c.clock.now, id, p)
+}
+
+// StreamShutdown ends a part of stream id before its time, or both: ReadDirection asks the peer to stop sending
+// (STOP_SENDING), WriteDirection resets what we send (RESET_STREAM). code is the application's, at most 2^62-1. A part that
+// is already over is left as it is.
+func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case code > wire.MaxVarint:
+		return fmt.Errorf("quic: error code 0x%x is above 2^62-1", code)
+	}
+	return c.streams.shutdown(c.clock.now, id, dir, code)
+}
+
+// Readable yields the streams that have data, their end or a reset to be read.
+func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
+
+// Writable yields the streams that StreamSend would take data for.
+func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
+
+// DatagramSend queues b for sending in one DATAGRAM frame (RFC 9221); it is copied. It fails if the peer takes none, or none
+// as large, and with ErrDatagramQueueFull if too many are waiting.
+func (c *Conn) DatagramSend(b []byte) error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.datagrams.send(b, c.MaxDatagramSize())
+}
+
+// DatagramRecv copies the oldest received datagram into b and forgets it; ok is false if there is none. What does not fit
+// into b is lost.
+func (c *Conn) DatagramRecv(b []byte) (n int, ok bool) { return c.datagrams.recv(b) }
+
+// IsEstablished tells whether the handshake is complete and the connection not closed.
+func (c *Conn) IsEstablished() bool { return c.tls.complete && c.state == stateActive }
+
+// IsClosed tells whether the connection is closing, draining or drained; Err tells why.
+func (c *Conn) IsClosed() bool { return c.state != stateActive }
+
+// IsDrained tells whether the connection's time is over: nothing will be sent, and it can be forgotten.
+func (c *Conn) IsDrained() bool { return c.state == stateDrained }
+
+// Err returns why the connection is closed, nil if it is not: a *TransportError, *ApplicationError, *IdleTimeoutError,
+// *VersionNegotiationError or *StatelessResetError.
+func (c *Conn) Err() error { return c.err }
+
+// Ping has Send send a packet that the peer must acknowledge.
+func (c *Conn) Ping() { c.signals.ping = true }
+
+// TLS returns the state of the TLS connection; before the handshake is complete little of it is set. Its
+// ExportKeyingMaterial does not work: use that of Conn.
+func (c *Conn) TLS() tls.ConnectionState { return c.tls.conn.ConnectionState() }
+
+// ExportKeyingMaterial derives length bytes from the connection's secrets (RFC 8446, section 7.5). It fails before the
+// handshake is complete.
+func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
+	return c.tls.conn.ExportKeyingMaterial(label, context, length)
+}
+
+// LocalAddr returns the address that the connection sends from; it may be unspecified.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.path.local }
+
+// RemoteAddr returns the peer's address.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.path.remote }
+
+// SourceIDs returns the connection IDs under which the peer may send to this connection.
+func (c *Conn) SourceIDs() []ConnID {
+	ids := make([]ConnID, 0, len(c.local.ids))
+	for i := range c.local.ids {
+		ids = append(ids, c.local.ids[i].id)
+	}
+	return ids
+}
+
+// UserData returns what SetUserData stored.
+func (c *Conn) UserData() any { return c.userData }
+
+// SetUserData stores a value of the caller's with the connection.
+func (c *Conn) SetUserData(v any) { c.userData = v }

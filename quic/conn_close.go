@@ -1,0 +1,190 @@
+package quic
+
+import (
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+	"time"
+)
+
+// connState is where a connection is between its begin and its end (RFC 9000, section 10.2).
+type connState uint8
+
+const (
+	stateActive   connState = iota
+	stateClosing            // we have closed it, and say so whenever the peer sends more
+	stateDraining           // the peer has closed it: nothing is sent
+	stateDrained            // it can be forgotten
+)
+
+// closing is what a closed connection still knows.
+type closing struct {
+	frame    wire.ConnectionClose
+	due      bool  // CONNECTION_CLOSE is to be sent
+	received int   // datagrams since it was sent last
+	patience int   // how many of them bring the next one, doubled each time
+	until    int64 // when the connection can be forgotten
+}
+
+// Close closes the connection: with app as the application, with one of its error codes, at most 2^62-1; else with a transport
+// error code, NoError as a rule. reason is a text for people, of which at most 256 bytes travel. Data that was not
+// delivered is lost. Closing a closed connection does nothing.
+func (c *Conn) Close(now time.Time, app bool, code uint64, reason string) {
+	c.clock.read(now)
+	if c.state != stateActive {
+		return
+	}
+	code = min(code, wire.MaxVarint)
+	if app {
+		c.err = &ApplicationError{Code: code, Reason: reason}
+	} else {
+		c.err = &TransportError{Code: TransportErrorCode(code), Reason: reason}
+	}
+	c.beginClose(wire.ConnectionClose{App: app, Code: code}, reason)
+}
+
+// fail closes the connection for an error that we found.
+func (c *Conn) fail(err *TransportError) {
+	if c.state != stateActive {
+		return
+	}
+	c.err = err
+	c.beginClose(wire.ConnectionClose{Code: uint64(err.Code), FrameType: err.FrameType}, err.Reason)
+}
+
+func (c *Conn) beginClose(frame wire.ConnectionClose, reason string) {
+	frame.Reason = []byte(reason[:min(len(reason), maxReasonLen)])
+	c.closing = closing{frame: frame, due: true, patience: 1, until: c.closeTime()}
+	c.state = stateClosing
+	c.endStreams()
+}
+
+// closeTime is when a connection that is closed now can be forgotten (RFC 9000, section 10.2).
+func (c *Conn) closeTime() int64 { return c.clock.now + 3*int64(c.loss.PTO(c.path.rec)) }
+
+// endStreams tells of the end and lets go of what only an active connection needs.
+func (c *Conn) endStreams() {
+	c.events.push(Event{Kind: EventClosed})
+	c.early = earlyPackets{}
+	c.streams.end()
+	c.datagrams = datagrams{}
+	for sp := range c.spaces {
+		c.spaces[sp].crypto = cryptoStream{}
+	}
+}
+
+// drain ends the connection without a word: the peer has closed it, or does not know it.
+func (c *Conn) drain(now int64) {
+	if c.state == stateActive {
+		c.endStreams()
+	}
+	if c.state < stateDraining {
+		c.state = stateDraining
+		c.closing.due = false
+		c.closing.until = c.closeTime()
+	}
+}
+
+// forget ends the connection at once.
+func (c *Conn) forget() {
+	if c.state == stateActive {
+		c.endStreams()
+	}
+	c.state = stateDrained
+	c.events.pushEndpoint(EndpointEvent{Kind: ConnDrained})
+	c.events.push(Event{Kind: EventDrained})
+	c.keys.release()
+	c.tls.release()
+}
+
+// handleClose acts on the peer's CONNECTION_CLOSE.
+func (c *Conn) handleClose(now int64, f *wire.ConnectionClose) {
+	if c.err == nil {
+		reason := string(f.Reason)
+		if f.App {
+			c.err = &ApplicationError{Code: f.Code, Remote: true, Reason: reason}
+		} else {
+			c.err = &TransportError{Code: TransportErrorCode(f.Code), Remote: true, FrameType: f.FrameType, Reason: reason}
+		}
+	}
+	c.drain(now)
+}
+
+// findClose looks for a CONNECTION_CLOSE at the front of a packet that came to a closed connection: then the peer knows, and
+// need not be told again.
+func (c *Conn) findClose(in *inPacket) {
+	for b := in.payload; len(b) > 0; {
+		n := 1
+		switch b[0] {
+		case wire.FramePadding, wire.FramePing:
+		case wire.FrameAck, wire.FrameAckECN:
+			_, _, n = wire.ConsumeAck(b, nil)
+		case wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
+			c.drain(in.now)
+			return
+		default:
+			return
+		}
+		if n < 0 {
+			return
+		}
+		b = b[n:]
+	}
+}
+
+// onReceived counts datagrams that come to a closed connection; some of them bring an answer (RFC 9000, section 10.2.1).
+func (cl *closing) onReceived(segSize, size int) {
+	cl.received += (size + segSize - 1) / segSize
+	if cl.received >= cl.patience {
+		cl.received, cl.patience, cl.due = 0, min(2*cl.patience, 1<<20), true
+	}
+}
+
+// packClose makes a datagram with CONNECTION_CLOSE in a packet of every space that the peer may be able to read (RFC 9000,
+// section 10.2.3).
+func (c *Conn) packClose(t *outTrain) int {
+	c.closing.due = false
+	limit := int(min(uint64(t.path.maxDatagram), uint64(cap(t.buf)), t.path.allowance()))
+	if limit < minDatagramSize {
+		return 0
+	}
+	first, last := recovery.InitialSpace, recovery.AppSpace
+	if c.tls.confirmed {
+		first = last
+	}
+	for last > first && !c.maySeal(last) {
+		last--
+	}
+	padTo := 0
+	for sp := first; sp <= last; sp++ {
+		if !c.maySeal(sp) {
+			continue
+		}
+		h := c.beginPacket(t, sp, limit)
+		t.pkt.b = wire.AppendConnectionClose(t.pkt.b, c.closing.fit(sp, t.pkt.room()))
+		if sp == recovery.InitialSpace {
+			padTo = minDatagramSize
+		}
+		if sp == last && padTo > 0 {
+			t.pkt.pad(0, padTo-protect.Overhead)
+		}
+		c.endPacket(t, &h)
+	}
+	return len(t.buf)
+}
+
+func (c *Conn) maySeal(sp recovery.Space) bool {
+	return !c.spaces[sp].dropped && c.keys.HasWrite(slotOfSpace[sp])
+}
+
+// fit is the frame as a packet of a space may carry it: before 1-RTT nothing of the application's is told (RFC 9000,
+// section 10.2.3).
+func (cl *closing) fit(sp recovery.Space, room int) wire.ConnectionClose {
+	f := cl.frame
+	if f.App && sp != recovery.AppSpace {
+		f = wire.ConnectionClose{Code: uint64(ApplicationErrorCode)}
+	}
+	const fixed = 1 + 8 + 8 + 2
+	f.Reason = f.Reason[:min(len(f.Reason), max(room-fixed-2*minCoalesced, 0))]
+	return f
+}

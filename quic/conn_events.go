@@ -1,0 +1,64 @@
+package quic
+
+// eventQueue are the events of the connection as a whole; streams and datagrams keep their own.
+type eventQueue struct {
+	queue []Event
+	head  int
+}
+
+func (q *eventQueue) push(ev Event) { q.queue = append(q.queue, ev) }
+
+func (q *eventQueue) pushEndpoint(ev EndpointEvent) { q.push(Event{Kind: EventEndpoint, Endpoint: ev}) }
+
+// pushToken and pushTicket tell of what a server gives for later connections; the newest ones are kept.
+func (q *eventQueue) pushToken(token []byte) {
+	q.pushBounded(Event{Kind: EventNewToken, Data: token}, maxNewTokens)
+}
+
+func (q *eventQueue) pushTicket(ticket []byte) {
+	q.pushBounded(Event{Kind: EventSessionTicket, Data: ticket}, maxSessionTickets)
+}
+
+func (q *eventQueue) pushBounded(ev Event, most int) {
+	waiting, oldest := 0, -1
+	for i := len(q.queue) - 1; i >= q.head; i-- {
+		if q.queue[i].Kind == ev.Kind {
+			waiting++
+			oldest = i
+		}
+	}
+	if waiting >= most {
+		q.queue = append(q.queue[:oldest], q.queue[oldest+1:]...)
+	}
+	q.push(ev)
+}
+
+func (q *eventQueue) pop() (Event, bool) {
+	if q.head == len(q.queue) {
+		return Event{}, false
+	}
+	ev := q.queue[q.head]
+	q.queue[q.head] = Event{}
+	q.head++
+	if q.head == len(q.queue) {
+		q.queue, q.head = q.queue[:0], 0
+		if cap(q.queue) > keepEvents {
+			q.queue = nil
+		}
+	}
+	return ev, true
+}
+
+// keepEvents is how many slots an empty queue keeps.
+const keepEvents = 4
+
+// NextEvent returns what has happened, in order; ok is false if there is nothing to tell.
+func (c *Conn) NextEvent() (ev Event, ok bool) {
+	if ev, ok = c.events.pop(); ok || c.state != stateActive {
+		return ev, ok
+	}
+	if ev, ok = c.streams.nextEvent(); ok {
+		return ev, ok
+	}
+	return c.datagrams.nextEvent()
+}

@@ -1,0 +1,349 @@
+package quic
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// localIDs are the connection IDs that we have given to the peer (RFC 9000, section 5.1.1).
+type localIDs struct {
+	first ConnID    // the Source Connection ID of our long headers
+	ids   []localID // those in force, in the order of their sequence numbers
+	len   int       // bytes of each of them
+	next  uint64    // the sequence number after the last one issued
+	limit uint64    // how many the peer takes
+}
+
+type localID struct {
+	seq   uint64
+	id    ConnID
+	token [statelessResetTokenLen]byte
+	tell  sentVal // its NEW_CONNECTION_ID frame
+}
+
+func (l *localIDs) init(id ConnID, token *[statelessResetTokenLen]byte) {
+	first := localID{id: id}
+	if token != nil {
+		first.token = *token
+	}
+	l.first, l.ids, l.len, l.next = id, []localID{first}, id.Len(), 1
+}
+
+// setLimit takes the peer's active_connection_id_limit.
+func (l *localIDs) setLimit(limit uint64) { l.limit = min(limit, maxIssuedConnIDs) }
+
+// find returns the sequence number of a connection ID of ours.
+func (l *localIDs) find(id []byte) (seq uint64, ok bool) {
+	for i := range l.ids {
+		if bytes.Equal(l.ids[i].id.Bytes(), id) {
+			return l.ids[i].seq, true
+		}
+	}
+	return 0, false
+}
+
+// index returns where the connection ID with that sequence number is, -1 if it is gone.
+func (l *localIDs) index(seq uint64) int {
+	for i := range l.ids {
+		if l.ids[i].seq == seq {
+			return i
+		}
+	}
+	return -1
+}
+
+// requestConnIDs asks the Endpoint for as many connection IDs as the peer takes.
+func (c *Conn) requestConnIDs() {
+	l := &c.local
+	if l.len == 0 || uint64(len(l.ids)) >= l.limit {
+		return
+	}
+	c.events.pushEndpoint(EndpointEvent{Kind: NeedConnectionIDs, Count: int(l.limit) - len(l.ids)})
+}
+
+// HandleReply takes an Endpoint's answer to an EndpointEvent.
+func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
+	if c.state != stateActive {
+		return
+	}
+	for _, id := range r.IDs {
+		if uint64(len(c.local.ids)) >= c.local.limit || id.Seq != c.local.next || id.ID.Len() != c.local.len {
+			continue // not what was asked for
+		}
+		c.local.next++
+		issued := localID{seq: id.Seq, id: id.ID, token: id.ResetToken}
+		issued.tell.set()
+		c.local.ids = append(c.local.ids, issued)
+	}
+}
+
+// handleRetireConnectionID acts on a RETIRE_CONNECTION_ID frame (RFC 9000, section 19.16). usedSeq is the
+// connection ID that its packet was sent to.
+func (c *Conn) handleRetireConnectionID(seq, usedSeq uint64) *TransportError {
+	switch {
+	case c.local.len == 0:
+		return transportError(ProtocolViolation, "RETIRE_CONNECTION_ID of a zero-length connection ID")
+	case seq >= c.local.next:
+		return transportError(ProtocolViolation, "RETIRE_CONNECTION_ID of a connection ID never issued")
+	case seq == usedSeq:
+		return transportError(ProtocolViolation, "RETIRE_CONNECTION_ID of the connection ID in use")
+	}
+	i := c.local.index(seq)
+	if i < 0 {
+		return nil
+	}
+	c.local.ids = append(c.local.ids[:i], c.local.ids[i+1:]...)
+	c.events.pushEndpoint(EndpointEvent{Kind: RetireConnectionID, Seq: seq})
+	c.requestConnIDs()
+	return nil
+}
+
+// wantsSend tells whether a NEW_CONNECTION_ID frame is due.
+func (l *localIDs) wantsSend() bool {
+	for i := range l.ids {
+		if l.ids[i].tell.due() {
+			return true
+		}
+	}
+	return false
+}
+
+// peerIDs are the connection IDs that the peer has given to us (RFC 9000, section 5.1.2).
+type peerIDs struct {
+	ids           []peerID   // those in force
+	known         ranges.Set // sequence numbers ever received, from retirePriorTo on
+	retirePriorTo uint64
+	retiring      []retiredID // RETIRE_CONNECTION_ID frames that are not acknowledged
+}
+
+type peerID struct {
+	seq      uint64
+	id       ConnID
+	token    [statelessResetTokenLen]byte
+	hasToken bool
+	used     bool // a path sends to it
+}
+
+type retiredID struct {
+	seq  uint64
+	tell sentVal
+}
+
+// init begins with the connection ID of the handshake.
+func (p *peerIDs) init(id ConnID) {
+	p.ids = append(p.ids[:0], peerID{id: id, used: true})
+	p.known.Add(0, 1)
+}
+
+// setParams takes what a server's transport parameters say of connection IDs.
+func (p *peerIDs) setParams(tp *wire.TransportParameters) {
+	if tp.StatelessResetToken != nil {
+		p.ids[0].token, p.ids[0].hasToken = *tp.StatelessResetToken, true
+	}
+	if a := tp.PreferredAddress; a != nil {
+		// RFC 9000, section 5.1.1: the connection ID of preferred_address has sequence number 1.
+		id, _ := MakeConnID(a.ConnID)
+		p.ids = append(p.ids, peerID{seq: 1, id: id, token: a.StatelessResetToken, hasToken: true})
+		p.known.Add(1, 2)
+	}
+}
+
+func (p *peerIDs) find(seq uint64) *peerID {
+	for i := range p.ids {
+		if p.ids[i].seq == seq {
+			return &p.ids[i]
+		}
+	}
+	return nil
+}
+
+// unused returns a connection ID that no path sends to, nil if there is none.
+func (p *peerIDs) unused() *peerID {
+	for i := range p.ids {
+		if !p.ids[i].used {
+			return &p.ids[i]
+		}
+	}
+	return nil
+}
+
+// handleNewConnectionID acts on a NEW_CONNECTION_ID frame (RFC 9000, section 19.15).
+func (c *Conn) handleNewConnectionID(seq, retirePriorTo uint64, idBytes, token []byte) *TransportError {
+	p := &c.peer
+	if c.hello.peerSrc.Len() == 0 {
+		return transportError(ProtocolViolation, "NEW_CONNECTION_ID from a peer with a zero-length connection ID")
+	}
+	id, _ := MakeConnID(idBytes)
+	fresh := peerID{seq: seq, id: id, token: [statelessResetTokenLen]byte(token), hasToken: true}
+	for i := range p.ids {
+		k := &p.ids[i]
+		if k.seq == seq && (k.id != id || k.hasToken && k.token != fresh.token) || k.seq != seq && k.id == id {
+			return transportError(ProtocolViolation, "NEW_CONNECTION_ID contradicts an earlier one")
+		}
+	}
+	switch {
+	case seq < p.retirePriorTo:
+		// Section 19.15: retire at once what is below the peer's own mark.
+		if p.retire(seq) {
+			return c.checkRetiring()
+		}
+		return nil
+	case !p.known.Contains(int64(seq)):
+		p.known.Add(int64(seq), int64(seq)+1)
+		p.ids = append(p.ids, fresh)
+	}
+	if retirePriorTo > p.retirePriorTo {
+		if err := c.retireBelow(retirePriorTo); err != nil {
+			return err
+		}
+	}
+	if len(p.ids) > activeConnIDLimit || len(p.known) > maxRetiredConnIDs {
+		return transportError(ConnectionIDLimitError, "more connection IDs than were allowed")
+	}
+	return c.checkRetiring()
+}
+
+func (c *Conn) checkRetiring() *TransportError {
+	if len(c.peer.retiring) > maxRetiredConnIDs {
+		return transportError(ConnectionIDLimitError, "too many connection IDs to retire")
+	}
+	return nil
+}
+
+// retire queues a RETIRE_CONNECTION_ID frame and tells whether there was none for seq.
+func (p *peerIDs) retire(seq uint64) bool {
+	for i := range p.retiring {
+		if p.retiring[i].seq == seq {
+			return false
+		}
+	}
+	r := retiredID{seq: seq}
+	r.tell.set()
+	p.retiring = append(p.retiring, r)
+	return true
+}
+
+// retireBelow retires the connection IDs with sequence numbers below limit, at a cost that depends on how many there are and
+// not on limit. Paths that send to one of them take another.
+func (c *Conn) retireBelow(limit uint64) *TransportError {
+	p := &c.peer
+	p.retirePriorTo = limit
+	p.known.RemoveBelow(int64(limit))
+	kept := p.ids[:0]
+	var gone [activeConnIDLimit + 1]peerID
+	n := 0
+	for _, id := range p.ids {
+		if id.seq >= limit || n == len(gone) {
+			kept = append(kept, id)
+			continue
+		}
+		gone[n] = id
+		n++
+	}
+	p.ids = kept
+	for _, id := range gone[:n] {
+		p.retire(id.seq)
+		c.forgetToken(&id)
+	}
+	return c.rebindPaths()
+}
+
+// rebindPaths gives each path whose connection ID was retired another one. A path for which there is none is forgotten, and
+// without one for the path in use the connection is over.
+func (c *Conn) rebindPaths() *TransportError {
+	if c.peer.find(c.path.dcidSeq) == nil {
+		id := c.peer.unused()
+		if id == nil {
+			return transportError(NoViablePath, "no connection ID is left to send to")
+		}
+		c.useID(c.path, id)
+	}
+	c.paths.rebind(c)
+	return nil
+}
+
+// useID has a path send to a connection ID of the peer; its stateless reset token counts from now on (RFC 9000, section
+// 10.3.1: only the tokens of connection IDs that were used).
+func (c *Conn) useID(p *path, id *peerID) {
+	p.dcid, p.dcidSeq = id.id, id.seq
+	if !id.used {
+		id.used = true
+		c.tellToken(id)
+	}
+}
+
+// dropID retires a connection ID that no path needs any more.
+func (c *Conn) dropID(seq uint64) {
+	p := &c.peer
+	for i := range p.ids {
+		if p.ids[i].seq == seq {
+			id := p.ids[i]
+			p.ids = append(p.ids[:i], p.ids[i+1:]...)
+			p.retire(seq)
+			c.forgetToken(&id)
+			return
+		}
+	}
+}
+
+func (c *Conn) tellToken(id *peerID) {
+	if id.hasToken {
+		c.events.pushEndpoint(EndpointEvent{Kind: AddResetToken, Token: id.token})
+	}
+}
+
+func (c *Conn) forgetToken(id *peerID) {
+	if id.used && id.hasToken {
+		c.events.pushEndpoint(EndpointEvent{Kind: RemoveResetToken, Token: id.token})
+	}
+}
+
+// isReset tells whether a datagram that could not be opened is a stateless reset (RFC 9000, section 10.3.1): its last 16
+// bytes are compared with every token in use, in constant time.
+func (p *peerIDs) isReset(datagram []byte) bool {
+	if len(datagram) < minStatelessReset {
+		return false
+	}
+	tail := datagram[len(datagram)-statelessResetTokenLen:]
+	match := 0
+	for i := range p.ids {
+		if p.ids[i].used && p.ids[i].hasToken {
+			match |= subtle.ConstantTimeCompare(p.ids[i].token[:], tail)
+		}
+	}
+	return match == 1
+}
+
+// minStatelessReset is the least that a stateless reset is long, in bytes (RFC 9000, section 10.3).
+const minStatelessReset = 5 + statelessResetTokenLen
+
+// wantsSend tells whether a RETIRE_CONNECTION_ID frame is due.
+func (p *peerIDs) wantsSend() bool {
+	for i := range p.retiring {
+		if p.retiring[i].tell.due() {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *peerIDs) onRetireAcked(seq uint64) {
+	for i := range p.retiring {
+		if p.retiring[i].seq == seq {
+			p.retiring = append(p.retiring[:i], p.retiring[i+1:]...)
+			return
+		}
+	}
+}
+
+func (p *peerIDs) onRetireLost(seq uint64) {
+	for i := range p.retiring {
+		if p.retiring[i].seq == seq {
+			p.retiring[i].tell.onLost(seq)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package quic
+
+import (
+	"errors"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+)
+
+// keyring is the connection's packet-protection keys with what RFC 9001, sections 4.9 and 6, want counted of their use.
+type keyring struct {
+	*protect.Keys
+
+	failures       uint64 // packets that did not authenticate, over all keys
+	integrityLimit uint64
+	sealed         uint64 // 1-RTT packets sealed with the current key
+	updateAfter    uint64
+	sealLimit      uint64
+
+	firstSent    int64 // the first packet number sealed with the current 1-RTT key, -1: none was yet
+	firstRead    int64 // the lowest packet number opened with the current 1-RTT key, -1: none was yet
+	readAcked    bool  // an acknowledgement of such a packet was sent
+	previousDrop int64 // when the previous read key goes; 0: there is none
+}
+
+func (k *keyring) init() {
+	k.Keys = protect.NewKeys()
+	k.firstSent, k.firstRead = -1, -1
+	k.integrityLimit, k.updateAfter, k.sealLimit = integrityLimitChaCha, keyUpdateAfter, confidentialityLimitGCM
+}
+
+func (k *keyring) release() {
+	if k.Keys != nil {
+		k.Release()
+	}
+}
+
+// setLimits sets the limits of the negotiated cipher suite (RFC 9001, section 6.6).
+func (k *keyring) setLimits(suite protect.Suite) {
+	if suite == protect.ChaCha20Poly1305SHA256 {
+		k.integrityLimit, k.sealLimit = integrityLimitChaCha, 1<<62
+		return
+	}
+	k.integrityLimit, k.sealLimit = integrityLimitGCM, confidentialityLimitGCM
+}
+
+// failed counts a packet that did not authenticate.
+func (k *keyring) failed() *TransportError {
+	k.failures++
+	if k.failures >= k.integrityLimit {
+		return transportError(AEADLimitReached, "too many packets do not authenticate")
+	}
+	return nil
+}
+
+// onOpened notes a 1-RTT packet that opened with the key of generation gen, and commits the peer's key update if it is
+// the first one of the next.
+func (k *keyring) onOpened(now, pn int64, gen uint32, pto int64) *TransportError {
+	current := k.ReadGen()
+	if gen == current {
+		if k.firstRead < 0 || pn < k.firstRead {
+			k.firstRead = pn
+		}
+		return nil
+	}
+	if gen < current {
+		return nil // late, and opened with the previous key
+	}
+	// RFC 9001, section 6.2: a peer that updates again before it has seen an acknowledgement for a packet of the
+	// current phase violates the protocol.
+	if current > 0 && !k.readAcked {
+		return transportError(KeyUpdateError, "a second key update before the first was acknowledged")
+	}
+	if err := k.AdvanceRead(pn); err != nil {
+		return &TransportError{Code: InternalError, Cause: err}
+	}
+	k.firstRead, k.readAcked = pn, false
+	k.previousDrop = now + 3*pto // RFC 9001, section 6.5
+	if k.WriteGen() < k.ReadGen() {
+		return k.advanceWrite() // the answer, before anything else is sent
+	}
+	return nil
+}
+
+func (k *keyring) advanceWrite() *TransportError {
+	if err := k.AdvanceWrite(); err != nil {
+		return &TransportError{Code: InternalError, Cause: err}
+	}
+	k.sealed, k.firstSent = 0, -1
+	return nil
+}
+
+// onSealed counts a 1-RTT packet that is about to be sealed.
+func (k *keyring) onSealed(pn int64) {
+	k.sealed++
+	if k.firstSent < 0 {
+		k.firstSent = pn
+	}
+}
+
+// onAckSent notes that an acknowledgement up to largest was sent.
+func (k *keyring) onAckSent(largest int64) {
+	if k.firstRead >= 0 && largest >= k.firstRead {
+		k.readAcked = true
+	}
+}
+
+// checkAck judges an acknowledgement that arrived in a packet of generation gen: who has seen our new key must
+// have answered with his (RFC 9001, section 6.2).
+func (k *keyring) checkAck(gen uint32, largest int64) *TransportError {
+	if gen < k.WriteGen() && k.firstSent >= 0 && largest >= k.firstSent {
+		return transportError(KeyUpdateError, "an old key acknowledges packets of the new one")
+	}
+	return nil
+}
+
+// KeyUpdate replaces the keys of 1-RTT packets (RFC 9001, section 6); the connection does so by itself in good time. It
+// fails before the handshake is confirmed and while the update before is not acknowledged.
+func (c *Conn) KeyUpdate() error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case !c.tls.confirmed:
+		return errors.New("quic: no key update before the handshake is confirmed")
+	case !c.mayUpdateKeys():
+		return errors.New("quic: no key update before the last one is acknowledged")
+	}
+	if err := c.keys.advanceWrite(); err != nil {
+		return err
+	}
+	c.signals.ping = true // so that there is something to acknowledge
+	return nil
+}
+
+// mayUpdateKeys tells whether the peer has acknowledged a packet of the current generation, so that it has both keys
+// (RFC 9001, section 6.1), and whether the key before it is gone (section 6.5).
+func (c *Conn) mayUpdateKeys() bool {
+	k := &c.keys
+	return c.tls.confirmed && k.WriteGen() == k.ReadGen() && k.previousDrop == 0 && k.firstSent >= 0 &&
+		c.loss.LargestAcked(recovery.AppSpace) >= k.firstSent
+}
+
+// beforeSeal is called before 1-RTT packets are made: it updates the key in time.
+func (c *Conn) beforeSeal() *TransportError {
+	k := &c.keys
+	if k.sealed >= k.updateAfter && c.mayUpdateKeys() {
+		return k.advanceWrite()
+	}
+	if k.sealed+maxTrainPackets >= k.sealLimit {
+		return transportError(AEADLimitReached, "too many packets under one key")
+	}
+	return nil
+}
+
+// dropSpace forgets a packet number space and its keys (RFC 9001, section 4.9).
+func (c *Conn) dropSpace(sp recovery.Space) {
+	s := &c.spaces[sp]
+	if s.dropped {
+		return
+	}
+	s.dropped = true
+	c.keys.Drop(slotOfSpace[sp])
+	c.loss.Discard(sp, c.path.rec)
+	s.crypto.clear(&c.streams.pool)
+	s.acks = acks{}
+	c.sending.probes[sp] = 0
+	c.early.drop(slotOfSpace[sp])
+}

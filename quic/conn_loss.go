@@ -1,0 +1,62 @@
+package quic
+
+import (
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// lossHandler is a Conn as recovery sees it: what was in packets that were acknowledged or lost. It is the mirror of
+// conn_pack.go. Frames that are missing from the switches are not repaired: PING, DATAGRAM, PATH_CHALLENGE and
+// PATH_RESPONSE, PADDING and CONNECTION_CLOSE (RFC 9000, section 13.3).
+type lossHandler Conn
+
+// OnFrameAcked is told of each frame of a packet that is newly acknowledged.
+func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
+	c := (*Conn)(h)
+	switch f.Type {
+	case wire.FrameStream:
+		c.streams.onFrameAcked(f)
+	case wire.FrameAck:
+		c.spaces[sp].acks.onAcked(int64(f.Off))
+	case wire.FrameCrypto:
+		c.spaces[sp].crypto.onAcked(&c.streams.pool, f)
+	case wire.FrameHandshakeDone:
+		c.signals.handshakeDone.onAcked(0)
+	case wire.FrameNewToken:
+		c.signals.newToken.onAcked(0)
+		c.signals.token = nil
+	case wire.FrameNewConnectionID:
+		if i := c.local.index(f.ID); i >= 0 {
+			c.local.ids[i].tell.onAcked(0)
+		}
+	case wire.FrameRetireConnectionID:
+		c.peer.onRetireAcked(f.ID)
+	default:
+		c.streams.onFrameAcked(f)
+	}
+}
+
+// OnFrameLost is told of each frame of a packet that is lost, or that is to be sent again as a probe.
+func (h *lossHandler) OnFrameLost(sp recovery.Space, f recovery.Frame) {
+	c := (*Conn)(h)
+	switch f.Type {
+	case wire.FrameStream:
+		c.streams.onFrameLost(f)
+	case wire.FrameAck:
+		// The next one tells more.
+	case wire.FrameCrypto:
+		c.spaces[sp].crypto.onLost(f)
+	case wire.FrameHandshakeDone:
+		c.signals.handshakeDone.onLost(0)
+	case wire.FrameNewToken:
+		c.signals.newToken.onLost(0)
+	case wire.FrameNewConnectionID:
+		if i := c.local.index(f.ID); i >= 0 {
+			c.local.ids[i].tell.onLost(0)
+		}
+	case wire.FrameRetireConnectionID:
+		c.peer.onRetireLost(f.ID)
+	default:
+		c.streams.onFrameLost(f)
+	}
+}

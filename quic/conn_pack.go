@@ -1,0 +1,155 @@
+package quic
+
+import (
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// maxFrameRecords is how many frames of one packet are remembered, and so how many it may hold that matter when it is
+// acknowledged or lost.
+const maxFrameRecords = 64
+
+// packet is a packet that is being built.
+type packet struct {
+	b            []byte // the train's buffer up to what is written; its capacity is where this packet's room ends, tag excluded
+	whole        int    // bytes of frames that a packet of this size holds when it is empty
+	records      [maxFrameRecords]recovery.Frame
+	count        int
+	ackEliciting bool // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
+	padded       bool // it holds PADDING, and so counts as in flight
+}
+
+// room returns how many bytes of frames still fit.
+func (p *packet) room() int { return cap(p.b) - len(p.b) }
+
+// note remembers a frame for its acknowledgement or loss; it is false if the record is full, and then the frame must not be appended.
+func (p *packet) note(f recovery.Frame) bool {
+	if p.count == maxFrameRecords {
+		return false
+	}
+	p.records[p.count] = f
+	p.count++
+	return true
+}
+
+// pad appends PADDING until the packet's frames end n bytes after where they began.
+func (p *packet) pad(start, n int) {
+	for len(p.b)-start < n {
+		p.b = append(p.b, wire.FramePadding)
+		p.padded = true
+	}
+}
+
+// wants tells whether there is a packet to be sent in a space: with acksOnly, one that nothing holds back.
+func (c *Conn) wants(now int64, sp recovery.Space, acksOnly bool) bool {
+	s := &c.spaces[sp]
+	switch {
+	case s.dropped || !c.keys.HasWrite(slotOfSpace[sp]) || sp == recovery.AppSpace && !c.tls.complete:
+		return false
+	case s.acks.due(now) || c.sending.probes[sp] > 0:
+		return true
+	case acksOnly:
+		return false
+	}
+	return s.crypto.wantsSend() || sp == recovery.AppSpace && c.wantsApp()
+}
+
+// wantsApp tells whether frames that only 1-RTT packets carry are to be sent.
+func (c *Conn) wantsApp() bool {
+	g := &c.signals
+	return c.streams.wantsSend() || c.datagrams.out.len > 0 || g.ping || g.handshakeDone.due() || g.newToken.due() ||
+		c.local.wantsSend() || c.peer.wantsSend()
+}
+
+// appendFrames fills a packet of a space with frames, the most urgent first.
+func (c *Conn) appendFrames(now int64, pkt *packet, sp recovery.Space, acksOnly bool) {
+	s := &c.spaces[sp]
+	probing := c.sending.probes[sp] > 0
+	acksOnly = acksOnly && !probing
+	if s.acks.due(now) || s.acks.pending() && !acksOnly {
+		c.appendAck(now, pkt, sp)
+	}
+	if acksOnly {
+		return
+	}
+	s.crypto.append(pkt)
+	if sp == recovery.AppSpace {
+		c.appendSignals(pkt)
+		c.local.append(pkt)
+		c.peer.append(pkt)
+		c.streams.appendControl(pkt)
+		c.datagrams.append(pkt)
+		c.streams.appendData(pkt)
+	}
+	if !pkt.ackEliciting && (probing || s.acks.wantsPing() && pkt.count > 0) && pkt.room() > 0 {
+		pkt.b = append(pkt.b, wire.FramePing)
+		pkt.ackEliciting = true
+	}
+	if pkt.ackEliciting && probing {
+		c.sending.probes[sp]--
+	}
+}
+
+func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
+	a := &c.spaces[sp].acks
+	exponent := uint8(0)
+	if sp == recovery.AppSpace {
+		exponent = localAckDelayExponent
+	}
+	if a.append(now, pkt, exponent) && sp == recovery.AppSpace {
+		c.keys.onAckSent(a.largest())
+	}
+}
+
+// appendSignals appends HANDSHAKE_DONE, PING and NEW_TOKEN.
+func (c *Conn) appendSignals(pkt *packet) {
+	g := &c.signals
+	if g.handshakeDone.due() && pkt.room() > 0 && pkt.note(recovery.Frame{Type: wire.FrameHandshakeDone}) {
+		pkt.b = append(pkt.b, wire.FrameHandshakeDone)
+		pkt.ackEliciting = true
+		g.handshakeDone.onSent(0)
+	}
+	if g.ping && pkt.room() > 0 {
+		pkt.b = append(pkt.b, wire.FramePing)
+		pkt.ackEliciting = true
+		g.ping = false
+	}
+	if g.newToken.due() && pkt.room() >= 3+len(g.token) && pkt.note(recovery.Frame{Type: wire.FrameNewToken}) {
+		pkt.b = wire.AppendNewToken(pkt.b, g.token)
+		pkt.ackEliciting = true
+		g.newToken.onSent(0)
+	}
+}
+
+// append appends NEW_CONNECTION_ID frames.
+func (l *localIDs) append(pkt *packet) {
+	for i := range l.ids {
+		id := &l.ids[i]
+		if !id.tell.due() {
+			continue
+		}
+		const most = 1 + 8 + 1 + 1 + maxConnIDLen + statelessResetTokenLen
+		if pkt.room() < most || !pkt.note(recovery.Frame{Type: wire.FrameNewConnectionID, ID: id.seq}) {
+			return
+		}
+		pkt.b = wire.AppendNewConnectionID(pkt.b, id.seq, 0, id.id.Bytes(), id.token)
+		pkt.ackEliciting = true
+		id.tell.onSent(0)
+	}
+}
+
+// append appends RETIRE_CONNECTION_ID frames.
+func (p *peerIDs) append(pkt *packet) {
+	for i := range p.retiring {
+		r := &p.retiring[i]
+		if !r.tell.due() {
+			continue
+		}
+		if pkt.room() < 9 || !pkt.note(recovery.Frame{Type: wire.FrameRetireConnectionID, ID: r.seq}) {
+			return
+		}
+		pkt.b = wire.AppendRetireConnectionID(pkt.b, r.seq)
+		pkt.ackEliciting = true
+		r.tell.onSent(r.seq)
+	}
+}

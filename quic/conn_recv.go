@@ -1,0 +1,416 @@
+package quic
+
+import (
+	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// The way in, from a train of datagrams to plaintext:
+//
+//  1. Recv finds the path that the train came on.
+//  2. gather parses the headers of as many packets as have keys, from the first on: in steady state the whole train.
+//  3. All of them are opened in one crossing.
+//  4. onPacket judges each: authentic, new, well-formed; and commits key updates.
+//  5. handleFrames acts on what is in it (conn_frames.go).
+//  6. afterPacket notes what is to be acknowledged, and follows the peer to another path.
+//
+// Frames of one packet may bring the keys that the next one needs, so that 2 begins anew where it stopped.
+
+// maxTrainPackets is how many packets cross into C at a time.
+const maxTrainPackets = 64
+
+// inTrain is a train that is being received, and how far.
+type inTrain struct {
+	Train
+	pos  int
+	path *path // nil: a new path, of which no packet has proved authentic yet
+}
+
+// datagram returns the bounds of the datagram around offset off.
+func (t *inTrain) datagram(off int) (start, end int) {
+	start = off - off%t.SegSize
+	return start, min(start+t.SegSize, len(t.Buf))
+}
+
+// Recv takes a train of datagrams for this connection. It decrypts t.Buf in place and does not keep it.
+func (c *Conn) Recv(now time.Time, t Train) {
+	n := c.clock.read(now)
+	if c.state >= stateDraining || len(t.Buf) == 0 {
+		return
+	}
+	if t.SegSize <= 0 || t.SegSize > len(t.Buf) {
+		t.SegSize = len(t.Buf)
+	}
+	c.stats.BytesReceived += uint64(len(t.Buf))
+	c.stats.DatagramsReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
+	p, ok := c.receivePath(n, &t)
+	if !ok {
+		c.stats.PacketsDropped++
+		return
+	}
+	if p != nil && !p.validated {
+		p.received += uint64(len(t.Buf))
+	}
+	if c.state == stateClosing {
+		c.closing.onReceived(t.SegSize, len(t.Buf))
+	}
+	in := inTrain{Train: t, path: p}
+	c.recvTrain(n, &in)
+	c.replayEarly(n)
+	c.updateLimits()
+}
+
+// recvTrain opens and handles the packets of a train.
+func (c *Conn) recvTrain(now int64, t *inTrain) {
+	var descs [maxTrainPackets]protect.OpenDesc
+	for t.pos < len(t.Buf) && c.state < stateDraining {
+		n := c.gather(now, t, &descs)
+		if n == 0 {
+			continue
+		}
+		c.keys.Open(t.Buf, descs[:n])
+		for i := 0; i < n && c.state < stateDraining; i++ {
+			c.onPacket(now, t, &descs[i])
+			c.settleKeys()
+		}
+	}
+}
+
+// verdict is what gather is to do with what stands at the front of a datagram.
+type verdict uint8
+
+const (
+	verdictOpen  verdict = iota // a packet whose keys are there
+	verdictSkip                 // a packet to be ignored, or that was dealt with
+	verdictRest                 // nothing more is to be had from this datagram
+	verdictEarly                // a packet whose keys are still to come
+	verdictAlone                // a Retry or Version Negotiation packet: to be looked at when nothing is before it
+)
+
+// gather fills descs with the next packets of a train, up to the first one whose keys do not exist yet, if anything stands
+// before that one.
+func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.OpenDesc) (n int) {
+	for n < len(descs) && t.pos < len(t.Buf) {
+		start, end := t.datagram(t.pos)
+		b := t.Buf[t.pos:end]
+		d := &descs[n]
+		size, v := c.parsePacket(b, t.pos == start, t.Buf[start:end], d)
+		switch v {
+		case verdictOpen:
+			d.Off = uint32(t.pos)
+			n++
+		case verdictEarly:
+			if n > 0 {
+				return n
+			}
+			c.early.add(now, c.earlyLife(), b[:size], d.Slot, t.ECN)
+		case verdictAlone:
+			if n > 0 {
+				return n
+			}
+			c.handleUnprotected(now, b)
+			size = len(b)
+		case verdictRest:
+			c.stats.PacketsDropped++
+			size = len(b)
+			if t.pos == start && !wire.IsLongHeader(b[0]) {
+				c.checkReset(now, b)
+			}
+		case verdictSkip:
+			c.stats.PacketsDropped++
+		}
+		t.pos += size
+	}
+	return n
+}
+
+// parsePacket looks at the unprotected part of the packet at the front of b, the rest of a datagram, and prepares d to open it.
+// size is the packet's length.
+func (c *Conn) parsePacket(b []byte, first bool, datagram []byte, d *protect.OpenDesc) (size int, v verdict) {
+	if wire.IsLongHeader(b[0]) {
+		return c.parseLong(b, first, datagram, d)
+	}
+	idLen := c.local.len
+	if !wire.HasFixedBit(b[0]) || len(b) < 1+idLen {
+		return 0, verdictRest
+	}
+	if _, ok := c.local.find(b[1 : 1+idLen]); !ok {
+		return 0, verdictRest
+	}
+	if !first && !c.sameID(datagram, b[1:1+idLen]) {
+		return 0, verdictRest
+	}
+	*d = protect.OpenDesc{
+		Len: uint32(len(b)), PNOff: uint16(1 + idLen), Slot: protect.OneRTT,
+		Largest: c.spaces[recovery.AppSpace].acks.largest(),
+	}
+	if !c.canOpen(protect.OneRTT) {
+		return len(b), verdictEarly
+	}
+	return len(b), verdictOpen
+}
+
+func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenDesc) (size int, v verdict) {
+	version, _, _, n := wire.ConsumeInvariants(b)
+	if n < 0 {
+		return 0, verdictRest
+	}
+	if version == 0 {
+		return 0, verdictAlone
+	}
+	h, n := wire.ConsumeLongHeader(b)
+	if n < 0 || !wire.HasFixedBit(b[0]) {
+		return 0, verdictRest
+	}
+	// RFC 9000, section 12.2: packets of a datagram with different Destination Connection IDs are not one sender's.
+	if !first && !c.sameID(datagram, h.DstConnID) {
+		return 0, verdictRest
+	}
+	if h.Type == wire.Retry {
+		return 0, verdictAlone
+	}
+	if h.TooShortToOpen() || !c.acceptsHeader(&h, len(datagram)) {
+		return n, verdictSkip
+	}
+	slot := protect.Slot(h.Type) // the numbers are the same, but for types that were dealt with
+	sp := spaceOfSlot[slot]
+	*d = protect.OpenDesc{
+		Len: uint32(n), PNOff: uint16(h.PNOffset), Slot: slot, Largest: c.spaces[sp].acks.largest(),
+	}
+	switch {
+	case c.spaces[sp].dropped || slot == protect.ZeroRTT:
+		return n, verdictSkip
+	case !c.canOpen(slot):
+		return n, verdictEarly
+	}
+	return n, verdictOpen
+}
+
+// canOpen tells whether packets of a slot can be processed. 1-RTT packets cannot before the handshake is complete, even with
+// keys (RFC 9001, section 5.7).
+func (c *Conn) canOpen(slot protect.Slot) bool {
+	return c.keys.HasRead(slot) && (slot != protect.OneRTT || c.tls.complete)
+}
+
+// sameID tells whether a datagram's first packet was sent to that connection ID.
+func (c *Conn) sameID(datagram, id []byte) bool {
+	if wire.IsLongHeader(datagram[0]) {
+		_, dst, _, n := wire.ConsumeInvariants(datagram)
+		return n >= 0 && string(dst) == string(id)
+	}
+	return false // a short header packet reaches to the end of its datagram
+}
+
+// acceptsHeader judges a version 1 long header by what is known of the connection.
+func (c *Conn) acceptsHeader(h *wire.LongHeader, datagramLen int) bool {
+	_, ours := c.local.find(h.DstConnID)
+	if !c.client && h.Type != wire.Handshake && string(h.DstConnID) == string(c.hello.clientDst.Bytes()) {
+		ours = true // the client's own choice, before it knew ours
+	}
+	if !ours {
+		return false
+	}
+	if h.Type == wire.Initial {
+		// RFC 9000, sections 14.1 and 17.2.2.
+		if !c.client && datagramLen < minDatagramSize || c.client && len(h.Token) > 0 {
+			return false
+		}
+	}
+	// RFC 9000, section 7.2: the peer's Source Connection ID does not change.
+	return !c.hello.peerKnown || string(h.SrcConnID) == string(c.hello.peerSrc.Bytes())
+}
+
+// onPacket judges a packet that was to be opened, and handles its frames.
+func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
+	start, end := t.datagram(int(d.Off))
+	sp := spaceOfSlot[d.Slot]
+	s := &c.spaces[sp]
+	if d.Status != protect.Opened || s.dropped {
+		c.stats.PacketsDropped++
+		if d.Status != protect.Failed {
+			return
+		}
+		if int(d.Off) == start && d.Slot == protect.OneRTT {
+			c.checkReset(now, t.Buf[start:end])
+		}
+		if err := c.keys.failed(); err != nil {
+			c.fail(err)
+		}
+		return
+	}
+	if s.acks.duplicate(d.PN) {
+		c.stats.PacketsDropped++
+		return
+	}
+	packet := t.Buf[d.Off : d.Off+d.Len]
+	in := inPacket{
+		now: now, slot: d.Slot, space: sp, pn: d.PN, gen: d.Gen, path: t.path,
+		payload: packet[int(d.PNOff)+int(d.PNLen) : len(packet)-protect.Overhead],
+	}
+	if err := c.acceptPacket(t, d, packet, &in); err != nil {
+		c.fail(err)
+		return
+	}
+	if in.ignore {
+		c.stats.PacketsDropped++
+		return
+	}
+	c.stats.PacketsReceived++
+	if c.state == stateClosing {
+		c.findClose(&in)
+		return
+	}
+	if err := c.handleFrames(&in); err != nil {
+		c.fail(err)
+		return
+	}
+	c.afterPacket(t, &in)
+}
+
+// acceptPacket makes the checks of an authentic packet that come before its frames.
+func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *inPacket) *TransportError {
+	reserved := byte(0x0c) // RFC 9000, section 17.2
+	if d.Slot == protect.OneRTT {
+		reserved = 0x18 // section 17.3.1
+	}
+	if d.First&reserved != 0 {
+		return transportError(ProtocolViolation, "reserved bits are set")
+	}
+	if d.Slot == protect.OneRTT {
+		in.usedSeq, _ = c.local.find(packet[1 : 1+c.local.len])
+		if err := c.keys.onOpened(in.now, d.PN, d.Gen, int64(c.loss.PTO(c.path.rec))); err != nil {
+			return err
+		}
+		if in.path == nil {
+			if t.path = c.paths.find(t.Local, t.Remote); t.path == nil {
+				t.path = c.addPath(&t.Train, in.usedSeq)
+				t.path.received += uint64(len(t.Buf))
+			}
+			in.path = t.path
+		}
+		return nil
+	}
+	if in.path == nil {
+		in.ignore = true // nothing of the handshake comes from another address
+		return nil
+	}
+	_, _, src, _ := wire.ConsumeInvariants(packet)
+	if !c.hello.peerKnown {
+		c.adoptPeer(src)
+	}
+	in.ignore = string(src) != string(c.hello.peerSrc.Bytes())
+	return nil
+}
+
+// adoptPeer takes the connection ID that the server has chosen (RFC 9000, section 7.2).
+func (c *Conn) adoptPeer(src []byte) {
+	c.hello.peerSrc, _ = MakeConnID(src)
+	c.hello.peerKnown = true
+	c.peer.init(c.hello.peerSrc)
+	c.path.dcid = c.hello.peerSrc
+}
+
+// afterPacket notes a packet that was processed.
+func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
+	c.hello.heard = true
+	s := &c.spaces[in.space]
+	newest := in.pn > s.acks.largest()
+	delay := time.Duration(0)
+	if in.space == recovery.AppSpace {
+		delay = c.cfg.MaxAckDelay
+	}
+	if !s.dropped {
+		s.acks.received(in.now, in.pn, in.eliciting, t.ECN, delay)
+	}
+	c.idle.onReceived(in.now)
+	if in.slot == protect.Handshake && !c.client {
+		// RFC 9000, section 8.1, and RFC 9001, section 4.9.1.
+		c.path.validated = true
+		c.dropSpace(recovery.InitialSpace)
+	}
+	if in.slot != protect.OneRTT || c.state != stateActive {
+		return
+	}
+	in.path.usedSeq = in.usedSeq
+	if in.path != c.path && newest && in.nonProbing {
+		c.migrate(in.now, in.path)
+	}
+}
+
+// checkReset ends the connection if a datagram that could not be opened is a stateless reset.
+func (c *Conn) checkReset(now int64, datagram []byte) {
+	if c.peer.isReset(datagram) {
+		c.err = &StatelessResetError{}
+		c.drain(now)
+	}
+}
+
+// earlyPackets are packets that came before their keys, at most maxUndecryptable of them.
+type earlyPackets struct {
+	packets []earlyPacket
+	bytes   int
+	ready   bool  // keys came since they were looked at
+	expires int64 // when they are forgotten; 0: there are none
+}
+
+type earlyPacket struct {
+	b    []byte
+	slot protect.Slot
+	ecn  ECN
+}
+
+// earlyLife is how long early packets are kept.
+func (c *Conn) earlyLife() int64 { return 3 * int64(c.loss.PTO(c.path.rec)) }
+
+func (e *earlyPackets) add(now, life int64, b []byte, slot protect.Slot, ecn ECN) {
+	if len(e.packets) >= maxUndecryptable || e.bytes+len(b) > maxUndecryptableBytes {
+		return
+	}
+	if len(e.packets) == 0 {
+		e.expires = now + life
+	}
+	e.packets = append(e.packets, earlyPacket{append([]byte(nil), b...), slot, ecn})
+	e.bytes += len(b)
+}
+
+// drop forgets the packets of a slot.
+func (e *earlyPackets) drop(slot protect.Slot) {
+	kept := e.packets[:0]
+	e.bytes = 0
+	for _, p := range e.packets {
+		if p.slot != slot {
+			kept = append(kept, p)
+			e.bytes += len(p.b)
+		}
+	}
+	clear(e.packets[len(kept):])
+	e.packets = kept
+	if len(kept) == 0 {
+		*e = earlyPackets{}
+	}
+}
+
+// replayEarly handles the early packets whose keys have come.
+func (c *Conn) replayEarly(now int64) {
+	for c.early.ready && c.state == stateActive {
+		c.early.ready = false
+		packets := c.early.packets
+		c.early = earlyPackets{expires: c.early.expires}
+		for _, p := range packets {
+			if !c.canOpen(p.slot) && c.state == stateActive {
+				c.early.packets = append(c.early.packets, p)
+				c.early.bytes += len(p.b)
+				continue
+			}
+			t := inTrain{Train: Train{Buf: p.b, SegSize: len(p.b), Local: c.path.local, Remote: c.path.remote, ECN: p.ecn},
+				path: c.path}
+			c.recvTrain(now, &t)
+		}
+		if len(c.early.packets) == 0 {
+			c.early.expires = 0
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package quic
+
+import (
+	"bytes"
+	"crypto/subtle"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// maxRetryTokenLen is the longest token of a Retry packet that a client takes, in bytes: every Initial packet carries it.
+const maxRetryTokenLen = 900
+
+// handleUnprotected acts on a packet without packet protection. One that does not fit is dropped.
+func (c *Conn) handleUnprotected(now int64, b []byte) {
+	version, _, _, _ := wire.ConsumeInvariants(b)
+	if c.client && c.state == stateActive && !c.hello.heard {
+		if version == 0 && c.handleVersionNegotiation(b) || version != 0 && c.handleRetry(b) {
+			return
+		}
+	}
+	c.stats.PacketsDropped++
+}
+
+// handleVersionNegotiation acts on a Version Negotiation packet (RFC 9000, section 6.2): a client that speaks one version gives
+// up. It is false if the packet is to be ignored.
+func (c *Conn) handleVersionNegotiation(b []byte) bool {
+	dst, src, versions, n := wire.ConsumeVersionNegotiation(b)
+	if n < 0 || !bytes.Equal(dst, c.local.first.Bytes()) || !bytes.Equal(src, c.path.dcid.Bytes()) {
+		return false
+	}
+	for _, v := range versions {
+		if v == wire.Version1 {
+			return false
+		}
+	}
+	c.err = &VersionNegotiationError{Offered: versions}
+	c.forget()
+	return true
+}
+
+// handleRetry acts on a Retry packet (RFC 9000, section 17.2.5): the handshake begins anew, with a token. It is false if the
+// packet is to be ignored.
+func (c *Conn) handleRetry(b []byte) bool {
+	h, n := wire.ConsumeLongHeader(b)
+	if n < 0 || c.hello.retried || len(h.Token) == 0 || len(h.Token) > maxRetryTokenLen ||
+		!bytes.Equal(h.DstConnID, c.local.first.Bytes()) || bytes.Equal(h.SrcConnID, c.path.dcid.Bytes()) {
+		return false
+	}
+	tag, err := protect.RetryTag(h.Version, c.hello.origDst.Bytes(), b[:len(b)-protect.Overhead])
+	if err != nil || subtle.ConstantTimeCompare(tag[:], b[len(b)-protect.Overhead:]) != 1 {
+		return false
+	}
+	c.hello.retried = true
+	c.hello.retrySrc, _ = MakeConnID(h.SrcConnID)
+	c.hello.clientDst = c.hello.retrySrc
+	c.hello.token = bytes.Clone(h.Token)
+	c.path.dcid = c.hello.retrySrc
+	if err := c.keys.InstallInitial(wire.Version1, h.SrcConnID, true); err != nil {
+		c.fail(&TransportError{Code: InternalError, Cause: err})
+		return true
+	}
+	c.loss.Requeue(recovery.InitialSpace, c.path.rec, (*lossHandler)(c))
+	return true
+}

@@ -1,0 +1,321 @@
+package quic
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// The way out, from plaintext to a train of datagrams:
+//
+//  1. Send settles what is to be sent: a CONNECTION_CLOSE, a path probe, which travels alone, or a train of packets.
+//  2. packTrain adds datagrams as long as they are of one size and path validation, congestion control and pacing allow.
+//  3. packDatagram coalesces a packet of each packet number space that has something to send.
+//  4. packPacket writes a header, has conn_pack.go fill in the frames, and tells recovery.
+//  5. All packets are sealed in one crossing.
+
+// Bounds of a train: what one sendmsg with UDP_SEGMENT takes.
+const (
+	maxTrainSegments = 64
+	maxTrainBytes    = 65000
+)
+
+// maxPNLen is the longest packet number in a header, in bytes.
+const maxPNLen = 4
+
+// minCoalesced is the least room for which another packet is begun in a datagram, in bytes.
+const minCoalesced = 128
+
+// sendState is what holds sending back, or forces it.
+type sendState struct {
+	probes [numSpaces]int // packets that must elicit an acknowledgement, whatever the congestion window says
+	paceAt int64          // when pacing lets more leave; 0: it does not hold anything back
+}
+
+// outTrain is a train that is being built.
+type outTrain struct {
+	now       int64
+	buf       []byte
+	path      *path
+	ect       bool
+	n         int // packets
+	handshake bool
+	eliciting bool
+	descs     [maxTrainPackets]protect.SealDesc
+	pkt       packet
+}
+
+// Send writes the next train of datagrams into buf, which must hold at least 1200 bytes and should hold 64 KiB, so that trains
+// get as long as one system call takes. To be called until N is 0, after each call that could have made the connection want to
+// send.
+func (c *Conn) Send(now time.Time, buf []byte) Transmit {
+	n := c.clock.read(now)
+	if c.state >= stateDraining || len(buf) < minDatagramSize || c.state == stateClosing && !c.closing.due {
+		return Transmit{}
+	}
+	t := outTrain{now: n, buf: buf[:0:min(len(buf), maxTrainBytes)], path: c.path}
+	segSize := c.packTrain(&t)
+	if t.n == 0 {
+		if c.sending.paceAt > n {
+			return Transmit{SendAt: c.clock.time(c.sending.paceAt)}
+		}
+		return Transmit{}
+	}
+	if !c.keys.Seal(t.buf, t.descs[:t.n]) {
+		c.err = &TransportError{Code: InternalError, Reason: "a packet could not be sealed"}
+		c.drain(n)
+		return Transmit{}
+	}
+	return c.onTrain(&t, segSize)
+}
+
+// onTrain takes note of a train that is about to leave.
+func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
+	size := len(t.buf)
+	if !t.path.validated {
+		t.path.sent += uint64(size)
+		c.updateLimits()
+	}
+	if t.eliciting {
+		c.idle.onSent(t.now)
+	}
+	c.stats.BytesSent += uint64(size)
+	c.stats.DatagramsSent += uint64((size + segSize - 1) / segSize)
+	c.stats.PacketsSent += uint64(t.n)
+	if t.handshake && c.client {
+		c.dropSpace(recovery.InitialSpace) // RFC 9001, section 4.9.1
+	}
+	out := Transmit{N: size, SegSize: segSize, Local: t.path.local, Remote: t.path.remote}
+	if t.ect {
+		out.ECN = ECT0
+	}
+	return out
+}
+
+// packTrain fills t and returns the size of its datagrams; only the last one may be shorter.
+func (c *Conn) packTrain(t *outTrain) (segSize int) {
+	if c.state == stateClosing {
+		return c.packClose(t)
+	}
+	if c.keys.HasWrite(protect.OneRTT) {
+		if err := c.beforeSeal(); err != nil {
+			c.fail(err)
+			return c.packClose(t)
+		}
+	}
+	if n := c.packProbe(t); n > 0 {
+		return n
+	}
+	t.ect = t.path.rec.ECN.Mark()
+	limit := t.path.maxDatagram
+	for segments := 0; segments < maxTrainSegments && t.n+numSpaces <= maxTrainPackets; segments++ {
+		size := c.packDatagram(t, limit)
+		if size == 0 {
+			break
+		}
+		if segSize == 0 {
+			segSize, limit = size, size
+		}
+		// A short datagram ends the train; one that is nearly full sets the size of the others.
+		if size < segSize || size < t.path.maxDatagram-shortBy {
+			break
+		}
+	}
+	return segSize
+}
+
+// shortBy is how many bytes less than the path allows a train's datagrams may have.
+const shortBy = 48
+
+// held tells whether congestion control or pacing holds back all but acknowledgements and probes.
+func (c *Conn) held(t *outTrain) bool {
+	rec := t.path.rec
+	c.sending.paceAt = 0
+	if rec.Available() < int64(t.path.maxDatagram) {
+		rec.SetAppLimited(false)
+		return true
+	}
+	if at := rec.PaceAt(t.now); at > t.now {
+		rec.SetAppLimited(false)
+		c.sending.paceAt = at
+		return true
+	}
+	return false
+}
+
+// packDatagram adds a datagram of at most limit bytes and returns its size, 0 if there is nothing to send.
+func (c *Conn) packDatagram(t *outTrain, limit int) int {
+	start := len(t.buf)
+	limit = int(min(uint64(limit), uint64(cap(t.buf)-start), t.path.allowance()))
+	if limit < minDatagramSize && start == 0 || limit < minCoalesced {
+		return 0
+	}
+	held := c.held(t)
+	var wanted [numSpaces]bool
+	last := -1
+	for sp := range recovery.Space(numSpaces) {
+		if c.wants(t.now, sp, held) {
+			wanted[sp], last = true, int(sp)
+		}
+	}
+	if last < 0 {
+		if !held {
+			t.path.rec.SetAppLimited(true)
+			c.sending.paceAt = 0
+		} else if !c.wantsHeld(t.now) {
+			c.sending.paceAt = 0
+		}
+		return 0
+	}
+	first := t.n
+	padTo := 0
+	for sp := range recovery.Space(numSpaces) {
+		if !wanted[sp] || t.n > first && start+limit-len(t.buf) < minCoalesced {
+			continue
+		}
+		isLast := int(sp) == last
+		if c.packPacket(t, sp, start, start+limit, &padTo, isLast, held) && padTo > 0 && !isLast &&
+			start+limit-len(t.buf) < minCoalesced {
+			break // packPacket has padded it
+		}
+	}
+	return len(t.buf) - start
+}
+
+// wantsHeld tells whether there would be something to send if nothing held it back.
+func (c *Conn) wantsHeld(now int64) bool {
+	for sp := range recovery.Space(numSpaces) {
+		if c.wants(now, sp, false) {
+			return true
+		}
+	}
+	return false
+}
+
+// packPacket adds a packet of a space to the datagram that began at start and may reach to end; false if it has nothing to
+// carry. padTo is the size that the datagram has to have, which an Initial packet sets (RFC 9000, section 14.1): the last
+// packet, or the last one that fits, is padded to it.
+func (c *Conn) packPacket(t *outTrain, sp recovery.Space, start, end int, padTo *int, last, acksOnly bool) bool {
+	if c.loss.Full(sp) {
+		return false
+	}
+	h := c.beginPacket(t, sp, end)
+	pkt := &t.pkt
+	c.appendFrames(t.now, pkt, sp, acksOnly)
+	if sp == recovery.InitialSpace && (c.client || pkt.ackEliciting) && len(pkt.b) > h.payload {
+		*padTo = minDatagramSize
+	}
+	pad := last && *padTo > 0
+	if *padTo > 0 && end-len(pkt.b)-protect.Overhead < minCoalesced {
+		pad = true
+	}
+	if len(pkt.b) == h.payload && !pad {
+		return false
+	}
+	if pad {
+		pkt.pad(start, *padTo-protect.Overhead)
+	}
+	c.endPacket(t, &h)
+	return true
+}
+
+// header is where the parts of a packet that is being built lie.
+type header struct {
+	sp        recovery.Space
+	start     int // of the packet in the train
+	lengthOff int
+	pnOff     int
+	pnLen     int
+	payload   int // where the frames begin
+	pn        int64
+	gen       uint32
+}
+
+// beginPacket writes a header at the end of t and makes t.pkt ready for frames.
+func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) header {
+	if sp == recovery.AppSpace && c.loss.SkipDue() {
+		var random [8]byte
+		if c.random(random[:]) {
+			c.loss.Skip(t.now, t.path.rec, binary.BigEndian.Uint64(random[:]))
+		}
+	}
+	h := header{sp: sp, start: len(t.buf), pn: c.loss.NextPN(sp)}
+	h.pnLen = wire.PacketNumberLen(h.pn, c.loss.LargestAcked(sp))
+	b := t.buf
+	if sp == recovery.AppSpace {
+		h.gen = c.keys.WriteGen()
+		b, h.pnOff = wire.AppendShortHeader(b, t.path.dcid.Bytes(), false, h.gen&1 != 0, h.pn, h.pnLen)
+	} else {
+		typ, token := wire.Handshake, []byte(nil)
+		if sp == recovery.InitialSpace {
+			typ, token = wire.Initial, c.hello.token
+		}
+		b, h.lengthOff, h.pnOff = wire.AppendLongHeader(b, typ, wire.Version1, t.path.dcid.Bytes(), c.local.first.Bytes(), token,
+			h.pn, h.pnLen)
+		end = min(end, h.start+maxLongPacket)
+	}
+	h.payload = len(b)
+	p := &t.pkt
+	p.b = b[: len(b) : end-protect.Overhead]
+	p.whole = end - protect.Overhead - len(b)
+	p.count, p.ackEliciting, p.padded = 0, false, false
+	return h
+}
+
+// maxLongPacket is the longest packet with a long header, in bytes, such that two bytes hold its Length.
+const maxLongPacket = 1<<14 - 1
+
+// endPacket finishes the packet of h: header protection needs a sample of its payload (RFC 9001, section 5.4.2).
+func (c *Conn) endPacket(t *outTrain, h *header) {
+	p := &t.pkt
+	p.pad(h.pnOff, 4)
+	b := t.buf[:len(p.b)+protect.Overhead]
+	if h.sp != recovery.AppSpace {
+		wire.PutVarint2(b[h.lengthOff:], uint64(len(b)-h.pnOff))
+	}
+	size := len(b) - h.start
+	t.descs[t.n] = protect.SealDesc{
+		PN: h.pn, Off: uint32(h.start), Len: uint32(size), PNOff: uint16(h.pnOff - h.start), PNLen: uint8(h.pnLen),
+		Slot: slotOfSpace[h.sp], Gen: h.gen,
+	}
+	t.n++
+	t.buf = b
+	t.eliciting = t.eliciting || p.ackEliciting
+	t.handshake = t.handshake || h.sp == recovery.HandshakeSpace
+	if h.sp == recovery.AppSpace {
+		c.keys.onSealed(h.pn)
+	}
+	c.loss.OnPacketSent(t.now, h.sp, recovery.SentPacket{
+		Size: size, AckEliciting: p.ackEliciting, InFlight: (p.ackEliciting || p.padded) && t.path == c.path, ECT: t.ect,
+	}, p.records[:p.count], t.path.rec)
+}
+
+// packProbe makes a datagram with the PATH_CHALLENGE and PATH_RESPONSE frames that wait for one path, padded to full size
+// where the anti-amplification limit allows that (RFC 9000, section 8.2).
+func (c *Conn) packProbe(t *outTrain) int {
+	if !c.tls.complete {
+		return 0
+	}
+	p := c.paths.nextProbing(c.path)
+	if p == nil {
+		return 0
+	}
+	limit := int(min(uint64(p.maxDatagram), p.allowance()))
+	t.path = p
+	h := c.beginPacket(t, recovery.AppSpace, min(limit, cap(t.buf)))
+	challenged := p.challenge.sent
+	c.appendProbes(t.now, &t.pkt, p)
+	if len(t.pkt.b) == h.payload {
+		t.path = c.path
+		return 0
+	}
+	if limit >= minDatagramSize {
+		t.pkt.pad(0, minDatagramSize-protect.Overhead)
+		p.challenge.padded = p.challenge.padded || p.challenge.sent > challenged
+	}
+	c.endPacket(t, &h)
+	return len(t.buf)
+}

@@ -1,0 +1,112 @@
+package quic
+
+import "time"
+
+// Timeout returns when OnTimeout is to be called next; ok is false if never. The time may have passed already.
+func (c *Conn) Timeout() (at time.Time, ok bool) {
+	t := c.timer()
+	if t == 0 {
+		return time.Time{}, false
+	}
+	return c.clock.time(t), true
+}
+
+func (c *Conn) timer() int64 {
+	switch c.state {
+	case stateDrained:
+		return 0
+	case stateClosing, stateDraining:
+		return c.closing.until
+	}
+	pto := int64(c.loss.PTO(c.path.rec))
+	at := earlier(c.loss.Timer(c.path.rec), c.sending.paceAt)
+	at = earlier(at, c.idle.deadline(pto))
+	at = earlier(at, c.idle.handshake)
+	at = earlier(at, c.idle.keepAliveAt())
+	at = earlier(at, c.early.expires)
+	at = earlier(at, c.keys.previousDrop)
+	at = earlier(at, c.paths.timer(c.path))
+	for sp := range c.spaces {
+		at = earlier(at, c.spaces[sp].acks.timer())
+	}
+	return at
+}
+
+// earlier returns the earlier of two times, of which 0 stands for never.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// OnTimeout acts on the timers that are due at now. It may be called at any time; after it, read events and call Send.
+func (c *Conn) OnTimeout(now time.Time) {
+	n := c.clock.read(now)
+	due := func(at int64) bool { return at != 0 && at <= n }
+	switch c.state {
+	case stateDrained:
+		return
+	case stateClosing, stateDraining:
+		if due(c.closing.until) {
+			c.forget()
+		}
+		return
+	}
+	rec := c.path.rec
+	switch {
+	case due(c.idle.handshake):
+		c.err = &IdleTimeoutError{Handshake: true}
+		c.forget()
+		return
+	case due(c.idle.deadline(int64(c.loss.PTO(rec)))):
+		c.err = &IdleTimeoutError{}
+		c.forget()
+		return
+	}
+	if due(c.loss.Timer(rec)) {
+		if probes, sp := c.loss.OnTimeout(n, rec, (*lossHandler)(c)); probes > 0 {
+			c.sending.probes[sp] = probes
+		}
+	}
+	if due(c.idle.keepAliveAt()) {
+		c.idle.keptAlive = true
+		c.signals.ping = true
+	}
+	if due(c.early.expires) {
+		c.early = earlyPackets{}
+	}
+	if due(c.keys.previousDrop) {
+		c.keys.previousDrop = 0
+		c.keys.DropPrevious()
+	}
+	if due(c.sending.paceAt) {
+		c.sending.paceAt = 0
+	}
+	c.onPathTimer(n)
+}
+
+// updateLimits brings up to date, after each train in, what follows from it.
+func (c *Conn) updateLimits() {
+	c.loss.SetAmplificationLimited(c.path.allowance() < minDatagramSize)
+	c.streams.rtt = int64(c.path.rec.RTT.Smoothed)
+	if n := c.streams.glitches; n > 0 {
+		c.streams.glitches = 0
+		if !c.glitches.charge(c.clock.now, n) {
+			c.fail(transportError(ProtocolViolation, "too many frames without effect"))
+		}
+	}
+}
+
+// glitchBucket bounds frames without effect: a bucket of tokens.
+type glitchBucket struct {
+	used  float64
+	since int64
+}
+
+// charge takes n tokens, and tells whether they were there.
+func (g *glitchBucket) charge(now int64, n int) bool {
+	g.used = max(g.used-float64(now-g.since)*glitchRate/1e9, 0) + float64(n)
+	g.since = now
+	return g.used <= glitchBurst
+}

@@ -1,0 +1,254 @@
+package quic
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/boringquic/boringquic/crypto/handshake"
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// tlsState is the TLS handshake and how far it has come.
+type tlsState struct {
+	conn      *handshake.Conn
+	complete  bool // RFC 9001, section 4.1.1
+	confirmed bool // section 4.1.2
+	hasParams bool // the peer's transport parameters are in force
+	dropDue   bool // Handshake keys are to be dropped when the packet at hand is done with
+
+	postCrypto int   // bytes of CRYPTO data after the handshake
+	postSince  int64 // when they were begun to be counted
+
+	ackDelayExponent uint8 // the peer's
+}
+
+func (s *tlsState) release() {
+	if s.conn != nil {
+		s.conn.Release()
+	}
+}
+
+// localAckDelayExponent is the ack_delay_exponent that we use, which is the default one.
+const localAckDelayExponent = 3
+
+// fillParams adds to a server's own transport parameters what both roles declare.
+func (c *Conn) fillParams(p *wire.TransportParameters) {
+	cfg := c.cfg
+	p.InitialSrcConnID = c.local.ids[0].id.Bytes()
+	p.MaxIdleTimeout = max(cfg.MaxIdleTimeout, 0)
+	p.MaxUDPPayloadSize = maxUDPPayloadSize
+	p.InitialMaxData = cfg.ReceiveWindow
+	p.MaxStreamDataBidiLocal = cfg.StreamReceiveWindow
+	p.MaxStreamDataBidiRemote = cfg.StreamReceiveWindow
+	p.MaxStreamDataUni = cfg.StreamReceiveWindow
+	p.MaxStreamsBidi = uint64(max(cfg.MaxStreamsBidi, 0))
+	p.MaxStreamsUni = uint64(max(cfg.MaxStreamsUni, 0))
+	p.AckDelayExponent = localAckDelayExponent
+	p.MaxAckDelay = cfg.MaxAckDelay.Round(time.Millisecond)
+	p.ActiveConnIDLimit = activeConnIDLimit
+	p.MaxDatagramFrameSize = uint64(cfg.MaxDatagramFrameSize)
+}
+
+// startTLS makes the TLS connection; a client's ClientHello is ready to be sent then.
+func (c *Conn) startTLS(p handshake.Params, shared *handshake.Context) error {
+	if shared == nil {
+		var err error
+		if shared, err = handshake.NewContext(c.client); err != nil {
+			return err
+		}
+	}
+	p.LocalAddr, p.RemoteAddr = addr(c.path.local), addr(c.path.remote)
+	conn, err := shared.New(c.cfg.TLS, p)
+	if err != nil {
+		return err
+	}
+	c.tls.conn = conn
+	if err := conn.Start(); err != nil {
+		return err
+	}
+	c.pumpTLS()
+	if c.err != nil {
+		return c.err
+	}
+	return nil
+}
+
+// addr is an address for crypto/tls's callbacks, which want a net.Addr.
+type addr netip.AddrPort
+
+func (a addr) Network() string { return "udp" }
+func (a addr) String() string  { return netip.AddrPort(a).String() }
+
+// Answer hands back an Ask of EventAsk whose Run has returned, and continues the handshake with it. What that brings
+// is sent and told by the next calls of Send and NextEvent.
+func (c *Conn) Answer(a *handshake.Ask) {
+	if c.state != stateActive {
+		return
+	}
+	c.tls.conn.Answer(a) // an error comes as EventAlert too
+	c.pumpTLS()
+}
+
+// feedTLS hands on what has come in order in a packet number space.
+func (c *Conn) feedTLS(sp recovery.Space) {
+	s := &c.spaces[sp].crypto
+	var buf [2048]byte
+	for n := s.readable(); n > 0 && c.state == stateActive; n = s.readable() {
+		p := buf[:min(n, len(buf))]
+		s.read(&c.streams.pool, p)
+		c.tls.conn.Feed(handshake.Level(slotOfSpace[sp]), p) // an error comes as EventAlert too
+		c.pumpTLS()
+	}
+}
+
+// pumpTLS acts on what TLS has to say.
+func (c *Conn) pumpTLS() {
+	for c.state == stateActive {
+		ev := c.tls.conn.NextEvent()
+		if ev.Kind == handshake.NoEvent {
+			return
+		}
+		if err := c.onTLSEvent(&ev); err != nil {
+			c.fail(err)
+		}
+	}
+}
+
+func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
+	slot := protect.Slot(ev.Level)
+	switch ev.Kind {
+	case handshake.EventReadSecret:
+		if err := c.keys.InstallRead(slot, protect.Suite(ev.Suite), ev.Data); err != nil {
+			return &TransportError{Code: InternalError, Cause: err}
+		}
+		c.early.ready = c.early.ready || len(c.early.packets) > 0
+		if slot == protect.OneRTT {
+			c.keys.setLimits(protect.Suite(ev.Suite))
+		}
+	case handshake.EventWriteSecret:
+		if err := c.keys.InstallWrite(slot, protect.Suite(ev.Suite), ev.Data); err != nil {
+			return &TransportError{Code: InternalError, Cause: err}
+		}
+		if slot == protect.Handshake && c.client {
+			c.loss.SetHandshakeKeys()
+		}
+	case handshake.EventHandshakeData:
+		c.spaces[spaceOfSlot[slot]].crypto.write(&c.streams.pool, ev.Data)
+	case handshake.EventTransportParameters:
+		return c.onPeerParams(ev.Data)
+	case handshake.EventAsk:
+		c.events.push(Event{Kind: EventAsk, Ask: ev.Ask})
+	case handshake.EventHandshakeComplete:
+		return c.onHandshakeComplete()
+	case handshake.EventAlert:
+		return tlsError(ev)
+	case handshake.EventSessionTicket:
+		c.events.pushTicket(bytes.Clone(ev.Data))
+	}
+	return nil
+}
+
+// tlsError is the error that an alert of TLS stands for (RFC 9001, section 4.8).
+func tlsError(ev *handshake.Event) *TransportError {
+	var violation *handshake.ProtocolError
+	if errors.As(ev.Err, &violation) {
+		return &TransportError{Code: ProtocolViolation, FrameType: wire.FrameCrypto, Reason: violation.Reason, Cause: ev.Err}
+	}
+	return &TransportError{Code: CryptoErrorBase + TransportErrorCode(ev.Alert), FrameType: wire.FrameCrypto, Cause: ev.Err}
+}
+
+// onPeerParams judges the peer's transport parameters and puts them in force.
+func (c *Conn) onPeerParams(b []byte) *TransportError {
+	p, err := wire.ParseTransportParameters(b, !c.client)
+	if err != nil {
+		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: err.Error()}
+	}
+	if reason := c.authenticateIDs(&p); reason != "" {
+		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: reason}
+	}
+	c.tls.hasParams = true
+	c.tls.ackDelayExponent = p.AckDelayExponent
+	c.loss.SetMaxAckDelay(p.MaxAckDelay)
+	c.idle.negotiate(p.MaxIdleTimeout)
+	c.path.limitDatagram(p.MaxUDPPayloadSize)
+	c.peer.setParams(&p)
+	c.tellToken(&c.peer.ids[0])
+	c.local.setLimit(p.ActiveConnIDLimit)
+	c.streams.setPeerParams(&p)
+	c.datagrams.setPeerParams(&p)
+	return nil
+}
+
+// authenticateIDs compares the connection IDs that the peer declares with those that were used (RFC 9000, section 7.3), and
+// returns what is wrong.
+func (c *Conn) authenticateIDs(p *wire.TransportParameters) string {
+	h := &c.hello
+	if !bytes.Equal(p.InitialSrcConnID, h.peerSrc.Bytes()) {
+		return "initial_source_connection_id is not the one that was used"
+	}
+	if !c.client {
+		return ""
+	}
+	if p.OriginalDstConnID == nil || !bytes.Equal(p.OriginalDstConnID, h.origDst.Bytes()) {
+		return "original_destination_connection_id is not the one that was used"
+	}
+	switch {
+	case h.retried && (p.RetrySrcConnID == nil || !bytes.Equal(p.RetrySrcConnID, h.retrySrc.Bytes())):
+		return "retry_source_connection_id is not the one that was used"
+	case !h.retried && p.RetrySrcConnID != nil:
+		return "retry_source_connection_id without a Retry packet"
+	case p.PreferredAddress != nil && h.peerSrc.Len() == 0:
+		return "preferred_address from a server with a zero-length connection ID"
+	}
+	return ""
+}
+
+// onHandshakeComplete begins 1-RTT. At a server the handshake is confirmed with that (RFC 9001, section 4.1.2).
+func (c *Conn) onHandshakeComplete() *TransportError {
+	if !c.tls.hasParams {
+		// RFC 9001, section 8.2.
+		return &TransportError{Code: CryptoErrorBase + alertMissingExtension, FrameType: wire.FrameCrypto,
+			Reason: "no quic_transport_parameters"}
+	}
+	c.tls.complete = true
+	c.idle.handshake = 0
+	c.early.ready = c.early.ready || len(c.early.packets) > 0
+	c.events.push(Event{Kind: EventHandshakeComplete})
+	c.requestConnIDs()
+	if !c.client {
+		c.events.pushEndpoint(EndpointEvent{Kind: HandshakeOver})
+		c.signals.handshakeDone.set()
+		if len(c.signals.token) > 0 {
+			c.signals.newToken.set()
+		}
+		c.onConfirmed()
+	}
+	return nil
+}
+
+// alertMissingExtension is the TLS alert missing_extension (RFC 8446, section 6).
+const alertMissingExtension = 109
+
+// onConfirmed lets the Handshake keys go, once the packet at hand is done with (RFC 9001, section 4.9.2).
+func (c *Conn) onConfirmed() {
+	if c.tls.confirmed {
+		return
+	}
+	c.tls.confirmed, c.tls.dropDue = true, true
+	c.loss.SetHandshakeConfirmed()
+	c.path.validated = true
+	c.events.push(Event{Kind: EventHandshakeConfirmed})
+}
+
+// settleKeys drops keys whose time is over, between packets.
+func (c *Conn) settleKeys() {
+	if c.tls.dropDue {
+		c.tls.dropDue = false
+		c.dropSpace(recovery.InitialSpace)
+		c.dropSpace(recovery.HandshakeSpace)
+	}
+}

@@ -1,0 +1,148 @@
+package quic
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// Errors of Conn.DatagramSend.
+var (
+	// ErrDatagramQueueFull: too many datagrams wait to be sent; EventDatagramWritable comes when there is room.
+	ErrDatagramQueueFull = errors.New("quic: too many datagrams wait to be sent")
+	// ErrDatagramUnsupported: the peer takes no datagrams, or the handshake is not complete.
+	ErrDatagramUnsupported = errors.New("quic: the peer takes no datagrams")
+)
+
+// datagrams are the DATAGRAM frames that wait for the application and for the network (RFC 9221). Neither is resent.
+type datagrams struct {
+	local    int    // the largest frame that we take, in bytes; 0: none
+	peer     uint64 // the largest frame that the peer takes
+	in, out  datagramQueue
+	readable bool // to be told
+	writable bool // to be told
+	wanted   bool // a datagram was refused for want of room
+}
+
+func (d *datagrams) init(cfg *Config) { d.local = cfg.MaxDatagramFrameSize }
+
+func (d *datagrams) setPeerParams(p *wire.TransportParameters) { d.peer = p.MaxDatagramFrameSize }
+
+// maxSize returns the largest datagram for a packet with room bytes for frames.
+func (d *datagrams) maxSize(room int) int {
+	frame := int(min(uint64(room), d.peer))
+	return max(frame-wire.DatagramHeaderLen(frame, true), 0)
+}
+
+// send is Conn.DatagramSend.
+func (d *datagrams) send(b []byte, most int) error {
+	switch {
+	case most == 0:
+		return ErrDatagramUnsupported
+	case len(b) > most:
+		return fmt.Errorf("quic: a datagram of %d bytes; at most %d fit", len(b), most)
+	case d.out.len == maxDatagramQueue:
+		d.wanted = true
+		return ErrDatagramQueueFull
+	}
+	d.out.push(b)
+	return nil
+}
+
+// recv is Conn.DatagramRecv.
+func (d *datagrams) recv(b []byte) (n int, ok bool) {
+	if d.in.len == 0 {
+		return 0, false
+	}
+	n = copy(b, d.in.front())
+	d.in.pop()
+	return n, true
+}
+
+// handle takes a DATAGRAM frame of frameLen bytes. The oldest one goes when too many wait.
+func (d *datagrams) handle(data []byte, frameLen int) *TransportError {
+	if frameLen > d.local {
+		return transportError(ProtocolViolation, "a DATAGRAM frame larger than was allowed")
+	}
+	if d.in.len == maxDatagramQueue {
+		d.in.pop()
+	}
+	d.readable = d.readable || d.in.len == 0
+	d.in.push(data)
+	return nil
+}
+
+// append appends DATAGRAM frames as long as there are any and room.
+func (d *datagrams) append(pkt *packet) {
+	for d.out.len > 0 {
+		data := d.out.front()
+		switch size := wire.DatagramHeaderLen(len(data), true) + len(data); {
+		case size <= pkt.room():
+			pkt.b = wire.AppendDatagramHeader(pkt.b, len(data), true)
+			pkt.b = append(pkt.b, data...)
+			pkt.ackEliciting = true
+		case size > pkt.whole: // the path carries less than it did when this one was accepted
+		default:
+			return
+		}
+		d.out.pop()
+		d.writable = d.writable || d.wanted
+		d.wanted = false
+	}
+}
+
+// nextEvent returns what there is to tell.
+func (d *datagrams) nextEvent() (Event, bool) {
+	switch {
+	case d.readable:
+		d.readable = false
+		return Event{Kind: EventDatagram}, true
+	case d.writable:
+		d.writable = false
+		return Event{Kind: EventDatagramWritable}, true
+	}
+	return Event{}, false
+}
+
+// MaxDatagramSize returns the largest datagram, in bytes, that DatagramSend takes now; 0 if the peer takes none or the
+// handshake is not complete.
+func (c *Conn) MaxDatagramSize() int {
+	if !c.tls.complete {
+		return 0
+	}
+	return c.datagrams.maxSize(c.path.maxDatagram - (1 + c.path.dcid.Len() + maxPNLen + protect.Overhead))
+}
+
+// datagramQueue is a ring of datagrams whose memory is used again.
+type datagramQueue struct {
+	slots     [][]byte // a power of two of them, at most maxDatagramQueue
+	head, len int
+}
+
+// keepDatagramSlots is how many slots an empty queue keeps.
+const keepDatagramSlots = 8
+
+func (q *datagramQueue) push(b []byte) {
+	if q.len == len(q.slots) {
+		bigger := make([][]byte, max(2*len(q.slots), keepDatagramSlots))
+		for i := range q.len {
+			bigger[i] = q.slots[(q.head+i)%len(q.slots)]
+		}
+		q.slots, q.head = bigger, 0
+	}
+	slot := &q.slots[(q.head+q.len)%len(q.slots)]
+	*slot = append((*slot)[:0], b...)
+	q.len++
+}
+
+func (q *datagramQueue) front() []byte { return q.slots[q.head] }
+
+func (q *datagramQueue) pop() {
+	q.head = (q.head + 1) % len(q.slots)
+	q.len--
+	if q.len == 0 && len(q.slots) > keepDatagramSlots {
+		*q = datagramQueue{}
+	}
+}

@@ -1,0 +1,59 @@
+package quic
+
+// recvWindow is a flow-control window for what the peer sends (RFC 9000, section 4), of a stream or of the connection. It
+// grows when the peer uses it up within two round trips, so that it never is what limits the rate for long.
+type recvWindow struct {
+	limit    uint64 // what the peer may send up to, as told or about to be told
+	consumed uint64 // what the application has taken, or will never ask for
+	size     uint64 // how far limit is set beyond consumed
+	max      uint64 // what size may grow to
+	updated  int64  // when limit was last raised
+	update   sentVal
+}
+
+func newRecvWindow(size, most uint64) recvWindow {
+	return recvWindow{limit: size, size: size, max: max(size, most)}
+}
+
+// consume counts n more bytes as taken and tells whether the peer should be told of a higher limit.
+func (w *recvWindow) consume(now, rtt int64, n uint64) bool {
+	w.consumed += n
+	if w.limit-w.consumed > w.size/2 {
+		return false
+	}
+	if w.updated != 0 && now-w.updated < 2*rtt {
+		w.size = min(2*w.size, w.max)
+	}
+	w.updated = now
+	w.limit = w.consumed + w.size
+	w.update.set()
+	return true
+}
+
+// sendWindow is what the peer allows us to send.
+type sendWindow struct {
+	limit   uint64
+	used    uint64
+	blocked sentVal // that we were held back by limit, told once for each limit
+}
+
+func (w *sendWindow) available() uint64 { return w.limit - w.used }
+
+// raise sets a higher limit, and tells whether it was higher.
+func (w *sendWindow) raise(limit uint64) bool {
+	if limit <= w.limit {
+		return false
+	}
+	w.limit = limit
+	w.blocked.state = sentNone
+	return true
+}
+
+// noteBlocked records that there was data which the limit held back.
+func (w *sendWindow) noteBlocked() bool {
+	if w.blocked.state != sentNone {
+		return false
+	}
+	w.blocked.set()
+	return true
+}

@@ -1,0 +1,65 @@
+package quic
+
+import "time"
+
+// idle is when silence ends the connection, and when silence is broken (RFC 9000, section 10.1).
+type idle struct {
+	timeout    int64 // 0: none
+	keepAlive  int64 // 0: never
+	since      int64 // when the timer was last restarted
+	active     int64 // when anything was last sent or received that counts
+	eliciting  bool  // an ack-eliciting packet was sent since the last one was received
+	handshake  int64 // when the handshake must be complete; 0: it is
+	keptAlive  bool  // a PING for this silence is on its way
+	configured int64
+}
+
+func (i *idle) init(now int64, cfg *Config) {
+	i.since, i.active = now, now
+	i.handshake = now + int64(cfg.HandshakeTimeout)
+	i.keepAlive = int64(cfg.KeepAlive)
+	if cfg.MaxIdleTimeout > 0 {
+		i.configured = int64(cfg.MaxIdleTimeout)
+	}
+	i.timeout = i.configured
+}
+
+// negotiate takes the peer's max_idle_timeout, 0 for none: the smaller one rules.
+func (i *idle) negotiate(peer time.Duration) {
+	p := int64(min(peer, maxIdleTimeoutCap))
+	if p > 0 && (i.configured == 0 || p < i.configured) {
+		i.timeout = p
+	}
+	if i.keepAlive > 0 && i.timeout > 0 {
+		i.keepAlive = min(i.keepAlive, max(i.timeout/2, 1))
+	}
+}
+
+// onReceived restarts the timer: a packet was processed.
+func (i *idle) onReceived(now int64) {
+	i.since, i.active, i.eliciting, i.keptAlive = now, now, false, false
+}
+
+// onSent restarts the timer if this is the first ack-eliciting packet since one was received.
+func (i *idle) onSent(now int64) {
+	i.active = now
+	if !i.eliciting {
+		i.eliciting, i.since = true, now
+	}
+}
+
+// deadline is when the connection ends, 0 if never. It is never before three PTOs have passed.
+func (i *idle) deadline(pto int64) int64 {
+	if i.timeout == 0 {
+		return 0
+	}
+	return i.since + max(i.timeout, 3*pto)
+}
+
+// keepAliveAt is when a PING is due, 0 if never.
+func (i *idle) keepAliveAt() int64 {
+	if i.keepAlive == 0 || i.keptAlive || i.handshake != 0 {
+		return 0
+	}
+	return i.active + i.keepAlive
+}

@@ -1,0 +1,245 @@
+package quic
+
+import (
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// What of the streams is sent, and in which order: limits and other control frames; what was lost; and then new data, a
+// quantum of each stream in turn.
+
+// wantsSend tells whether streams may have anything to send; packing may find that there is nothing.
+func (st *streams) wantsSend() bool {
+	if st.recvWindow.update.due() || st.sendWindow.blocked.due() || st.control.head != nil || st.wantsData() {
+		return true
+	}
+	for i := range st.types {
+		if st.types[i].tell.due() {
+			return true
+		}
+	}
+	return false
+}
+
+// wantsData tells whether there may be STREAM frames to send.
+func (st *streams) wantsData() bool {
+	return st.resend.head != nil || st.fresh.head != nil && st.sendWindow.available() > 0
+}
+
+// appendControl appends all frames but STREAM frames, as far as they fit.
+func (st *streams) appendControl(pkt *packet) {
+	if w := &st.recvWindow; w.update.due() && pkt.room() >= maxControlFrame &&
+		pkt.note(recovery.Frame{Type: wire.FrameMaxData, Off: w.limit}) {
+		pkt.b = wire.AppendMaxData(pkt.b, w.limit)
+		w.update.onSent(w.limit)
+		pkt.ackEliciting = true
+	}
+	if w := &st.sendWindow; w.blocked.due() && pkt.room() >= maxControlFrame &&
+		pkt.note(recovery.Frame{Type: wire.FrameDataBlocked, Off: w.limit}) {
+		pkt.b = wire.AppendDataBlocked(pkt.b, w.limit)
+		w.blocked.onSent(w.limit)
+		pkt.ackEliciting = true
+	}
+	for typ := range st.types {
+		if st.types[typ].tell.due() && !st.appendTypeControl(pkt, uint64(typ)) {
+			return
+		}
+	}
+	for st.control.head != nil && st.appendStreamControl(pkt, st.control.head) {
+		st.control.pop(queueControl)
+	}
+}
+
+// maxControlFrame is the room that any control frame of a stream fits in: a type and three integers.
+const maxControlFrame = 1 + 3*8
+
+// appendTypeControl appends MAX_STREAMS of the peer's streams or STREAMS_BLOCKED of ours; false if it does not fit.
+func (st *streams) appendTypeControl(pkt *packet, typ uint64) bool {
+	t := &st.types[typ]
+	f := recovery.Frame{ID: typ, Off: t.limit}
+	bidi := !isUni(typ)
+	switch {
+	case st.isLocal(typ) && bidi:
+		f.Type = wire.FrameStreamsBlockedBidi
+	case st.isLocal(typ):
+		f.Type = wire.FrameStreamsBlockedUni
+	case bidi:
+		f.Type = wire.FrameMaxStreamsBidi
+	default:
+		f.Type = wire.FrameMaxStreamsUni
+	}
+	if pkt.room() < maxControlFrame || !pkt.note(f) {
+		return false
+	}
+	if st.isLocal(typ) {
+		pkt.b = wire.AppendStreamsBlocked(pkt.b, bidi, t.limit)
+	} else {
+		pkt.b = wire.AppendMaxStreams(pkt.b, bidi, t.limit)
+	}
+	t.tell.onSent(t.limit)
+	pkt.ackEliciting = true
+	return true
+}
+
+// appendStreamControl appends the control frames of one stream; false if not all of them fit.
+func (st *streams) appendStreamControl(pkt *packet, s *stream) bool {
+	if p := &s.send; p.reset.due() {
+		if pkt.room() < maxControlFrame || !pkt.note(recovery.Frame{Type: wire.FrameResetStream, ID: s.id}) {
+			return false
+		}
+		pkt.b = wire.AppendResetStream(pkt.b, s.id, p.code, p.size)
+		p.reset.onSent(0)
+		pkt.ackEliciting = true
+	}
+	if p := &s.recv; p.stop.due() {
+		if pkt.room() < maxControlFrame || !pkt.note(recovery.Frame{Type: wire.FrameStopSending, ID: s.id}) {
+			return false
+		}
+		pkt.b = wire.AppendStopSending(pkt.b, s.id, p.stopErr)
+		p.stop.onSent(0)
+		pkt.ackEliciting = true
+	}
+	if p := &s.recv; p.window.update.due() && !p.sized && !p.stopped {
+		f := recovery.Frame{Type: wire.FrameMaxStreamData, ID: s.id, Off: p.window.limit}
+		if pkt.room() < maxControlFrame || !pkt.note(f) {
+			return false
+		}
+		pkt.b = wire.AppendMaxStreamData(pkt.b, s.id, p.window.limit)
+		p.window.update.onSent(p.window.limit)
+		pkt.ackEliciting = true
+	}
+	if p := &s.send; p.window.blocked.due() && !p.cut {
+		f := recovery.Frame{Type: wire.FrameStreamDataBlocked, ID: s.id, Off: p.window.limit}
+		if pkt.room() < maxControlFrame || !pkt.note(f) {
+			return false
+		}
+		pkt.b = wire.AppendStreamDataBlocked(pkt.b, s.id, p.window.limit)
+		p.window.blocked.onSent(p.window.limit)
+		pkt.ackEliciting = true
+	}
+	return true
+}
+
+// appendData appends STREAM frames as long as there are data, credit and room.
+func (st *streams) appendData(pkt *packet) {
+	for st.resend.head != nil {
+		if !st.appendResend(pkt, st.resend.head) {
+			return
+		}
+		st.queueData(st.resend.pop(queueResend))
+	}
+	for st.fresh.head != nil && st.sendWindow.available() > 0 {
+		s := st.fresh.head
+		p := &s.send
+		credit := int64(min(p.window.available(), st.sendWindow.available(), 1<<62))
+		if p.cut || credit == 0 || p.buf.sent == p.buf.end {
+			st.nextTurn()
+			continue
+		}
+		n, ok := st.appendStream(pkt, s, credit)
+		if !ok {
+			return
+		}
+		p.window.used += uint64(n)
+		st.sendWindow.used += uint64(n)
+		st.turn += int64(n)
+		if st.turn >= sendQuantum || p.buf.sent == p.buf.end || p.window.available() == 0 {
+			st.nextTurn()
+		}
+	}
+	if st.fresh.head != nil {
+		st.sendWindow.noteBlocked()
+	}
+}
+
+// nextTurn moves the stream at the front of fresh to its end, if it has more to send.
+func (st *streams) nextTurn() {
+	st.turn = 0
+	st.queueData(st.fresh.pop(queueFresh))
+}
+
+// appendResend appends what of a stream was lost, and its bare end; false if not all fits.
+func (st *streams) appendResend(pkt *packet, s *stream) bool {
+	p := &s.send
+	for !p.cut && (len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end) {
+		if _, ok := st.appendStream(pkt, s, 1<<62); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// onFrameAcked is told of the acknowledgement of a frame of ours.
+func (st *streams) onFrameAcked(f recovery.Frame) {
+	switch f.Type {
+	case wire.FrameMaxData:
+		st.recvWindow.update.onAcked(f.Off)
+		return
+	case wire.FrameDataBlocked:
+		st.sendWindow.blocked.onAcked(f.Off)
+		return
+	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni, wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
+		st.types[f.ID].tell.onAcked(f.Off)
+		return
+	}
+	s := st.sentOf(f.ID)
+	if s == nil {
+		return
+	}
+	switch f.Type {
+	case wire.FrameStream:
+		st.onStreamAcked(s, f)
+	case wire.FrameResetStream:
+		s.send.reset.onAcked(0)
+		st.settle(s)
+	case wire.FrameStopSending:
+		s.recv.stop.onAcked(0)
+	case wire.FrameMaxStreamData:
+		s.recv.window.update.onAcked(f.Off)
+	case wire.FrameStreamDataBlocked:
+		s.send.window.blocked.onAcked(f.Off)
+	}
+}
+
+// onFrameLost is told of the loss of a frame of ours: what still matters is sent again.
+func (st *streams) onFrameLost(f recovery.Frame) {
+	switch f.Type {
+	case wire.FrameMaxData:
+		st.recvWindow.update.onLost(f.Off)
+		return
+	case wire.FrameDataBlocked:
+		st.sendWindow.blocked.onLost(f.Off)
+		return
+	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni, wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
+		st.types[f.ID].tell.onLost(f.Off)
+		return
+	}
+	s := st.sentOf(f.ID)
+	if s == nil {
+		return
+	}
+	due := false
+	switch f.Type {
+	case wire.FrameStream:
+		st.onStreamLost(s, f)
+	case wire.FrameResetStream:
+		due = s.send.reset.onLost(0)
+	case wire.FrameStopSending:
+		due = !s.recv.sized && s.recv.stop.onLost(0)
+	case wire.FrameMaxStreamData:
+		due = !s.recv.sized && s.recv.window.update.onLost(f.Off)
+	case wire.FrameStreamDataBlocked:
+		due = !s.send.cut && s.send.window.blocked.onLost(f.Off)
+	}
+	if due {
+		st.control.push(s, queueControl)
+	}
+}
+
+// sentOf returns the stream of a frame that was sent, nil if it is over.
+func (st *streams) sentOf(id uint64) *stream {
+	if st.last != nil && st.last.id == id {
+		return st.last
+	}
+	return st.live[id]
+}

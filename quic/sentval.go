@@ -1,0 +1,37 @@
+package quic
+
+// sentVal is where the sending of one small thing stands that is sent until it is acknowledged: a limit, a reset, a
+// request. What is sent is the value at the time of sending; only the loss of the newest one matters.
+type sentVal struct {
+	state sentState
+	last  uint64 // the value sent last
+}
+
+type sentState uint8
+
+const (
+	sentNone  sentState = iota // nothing to tell
+	sentDue                    // to be sent
+	sentSent                   // under way
+	sentAcked                  // the peer knows
+)
+
+func (v *sentVal) set()      { v.state = sentDue }
+func (v *sentVal) due() bool { return v.state == sentDue }
+
+func (v *sentVal) onSent(value uint64) { v.state, v.last = sentSent, value }
+
+func (v *sentVal) onAcked(value uint64) {
+	if v.state == sentSent && v.last == value {
+		v.state = sentAcked
+	}
+}
+
+// onLost tells whether the value has to be sent again.
+func (v *sentVal) onLost(value uint64) bool {
+	if v.state != sentSent || v.last != value {
+		return false
+	}
+	v.state = sentDue
+	return true
+}

@@ -1,0 +1,84 @@
+package quic
+
+import "errors"
+
+// The types of stream, in the two low bits of a stream ID (RFC 9000, section 2.1). EventStreamsAvailable names them.
+const (
+	StreamTypeBidi = 0 // bidirectional
+	StreamTypeUni  = 2 // unidirectional
+)
+
+// Errors of the stream calls of Conn. A stream that was reset gives a *StreamError.
+var (
+	// ErrStreamLimit: the peer allows no more streams of this type now (RFC 9000, section 4.6).
+	ErrStreamLimit = errors.New("quic: the peer's limit on streams is reached")
+	// ErrUnknownStream: there is no such stream, or it is over and forgotten.
+	ErrUnknownStream = errors.New("quic: no such stream, or it is over")
+	// ErrStreamDirection: the stream is unidirectional, and the call is for the other direction.
+	ErrStreamDirection = errors.New("quic: the stream does not go in this direction")
+	// ErrStreamEnded: the sending part was ended before, with fin.
+	ErrStreamEnded = errors.New("quic: the stream's sending part has ended")
+)
+
+func isUni(id uint64) bool    { return id&2 != 0 }
+func isServer(id uint64) bool { return id&1 != 0 }
+
+// stream is a stream whose state has to be kept (RFC 9000, section 3). A part that does not exist is over from the start.
+type stream struct {
+	id     uint64
+	send   sendPart
+	recv   recvPart
+	events streamEvents // to be told, and not yet read by NextEvent
+	queued [numQueues]bool
+	next   [numQueues]*stream
+}
+
+// streamEvents is a set of things that happened on a stream.
+type streamEvents uint8
+
+const (
+	streamReadable streamEvents = 1 << iota
+	streamWritable
+	streamFinished
+)
+
+// The queues that a stream may stand in.
+const (
+	queueControl = iota // it has frames other than STREAM to send
+	queueResend         // it has data to send that needs no flow control credit: what was lost, or its bare end
+	queueFresh          // it has data to send for the first time
+	queueWaiting        // StreamSend took less than all of what it was given
+	queueEvents         // it has events to tell
+	numQueues
+)
+
+// streamQueue is a first-in, first-out queue of streams, each at most once.
+type streamQueue struct {
+	head, tail *stream
+}
+
+func (q *streamQueue) push(s *stream, queue int) {
+	if s.queued[queue] {
+		return
+	}
+	s.queued[queue] = true
+	if q.tail == nil {
+		q.head = s
+	} else {
+		q.tail.next[queue] = s
+	}
+	q.tail = s
+}
+
+func (q *streamQueue) pop(queue int) *stream {
+	s := q.head
+	q.head = s.next[queue]
+	if q.head == nil {
+		q.tail = nil
+	}
+	s.queued[queue], s.next[queue] = false, nil
+	return s
+}
+
+// over tells whether nothing of the stream is left to be done, by us, the peer or the application.
+func (s *stream) over() bool { return s.send.over && s.recv.over }

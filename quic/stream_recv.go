@@ -1,0 +1,192 @@
+package quic
+
+import "github.com/boringquic/boringquic/quic/internal/ranges"
+
+// recvPart is the receiving part of a stream (RFC 9000, section 3.2, figure 3).
+type recvPart struct {
+	data    chunks
+	got     ranges.Set // what was received from data.base on
+	window  recvWindow
+	highest uint64 // the largest offset received
+	sized   bool   // highest is the final size
+	reset   bool   // the peer has reset its part
+	code    uint64 // of the reset
+	stop    sentVal
+	stopped bool   // the application reads no more: what comes is dropped
+	stopErr uint64 // the code that it gave
+	blocked uint64 // one more than the limit in the peer's last STREAM_DATA_BLOCKED frame
+	told    bool   // EventReadable stands: the application knows that there is something to read
+	over    bool   // nothing is left to be read: Data Read or Reset Read
+}
+
+// ready returns how many bytes are there to be read in order.
+func (p *recvPart) ready() int64 {
+	if len(p.got) == 0 || p.got[0].Start > p.data.base {
+		return 0
+	}
+	return p.got[0].End - p.data.base
+}
+
+// atEnd tells whether all was received and read.
+func (p *recvPart) atEnd() bool { return p.sized && uint64(p.data.base) == p.highest }
+
+// readable tells whether StreamRecv has something to tell.
+func (p *recvPart) readable() bool {
+	return !p.over && !p.stopped && (p.reset || p.ready() > 0 || p.atEnd())
+}
+
+// handleStream acts on a STREAM frame.
+func (st *streams) handleStream(now int64, id, off uint64, data []byte, fin bool) *TransportError {
+	s, err := st.receiving(id, st.receives(id))
+	if s == nil {
+		return err
+	}
+	end := off + uint64(len(data))
+	p := &s.recv
+	if err := st.reach(p, end, fin); err != nil {
+		return err
+	}
+	start := max(off, uint64(p.data.base))
+	if p.reset || p.over {
+		return nil
+	}
+	if p.stopped {
+		st.discard(now, s)
+		return nil
+	}
+	if start < end {
+		if err := st.keep(p, int64(start), data[start-off:]); err != nil {
+			return err
+		}
+	}
+	st.tellReadable(s)
+	return nil
+}
+
+// reach checks what a frame that reaches up to end says against flow control and the final size, and counts it (RFC 9000,
+// sections 4.1 and 4.5).
+func (st *streams) reach(p *recvPart, end uint64, final bool) *TransportError {
+	if end > p.highest && !p.sized {
+		if end > p.window.limit || end-p.highest > st.recvWindow.limit-st.recvUsed {
+			return transportError(FlowControlError, "more data than was allowed")
+		}
+	}
+	if p.sized && (end > p.highest || final && end != p.highest) || final && end < p.highest {
+		return transportError(FinalSizeError, "the final size changed")
+	}
+	if end > p.highest {
+		st.recvUsed += end - p.highest
+		p.highest = end
+	}
+	p.sized = p.sized || final
+	return nil
+}
+
+// keep copies data to its place.
+func (st *streams) keep(p *recvPart, off int64, data []byte) *TransportError {
+	gaps := len(p.got)
+	p.got.Add(off, off+int64(len(data)))
+	st.gaps += len(p.got) - gaps
+	if len(p.got) > maxStreamGaps || st.gaps*gapBytes > maxGapBytes {
+		return transportError(InternalError, "stream data in too many pieces")
+	}
+	p.data.write(&st.pool, off, data)
+	return nil
+}
+
+// gapBytes is what a piece of out-of-order data costs in bookkeeping, in bytes.
+const gapBytes = 16
+
+func (st *streams) tellReadable(s *stream) {
+	if !s.recv.told && s.recv.readable() {
+		s.recv.told = true
+		st.tell(s, streamReadable)
+	}
+}
+
+// handleResetStream acts on a RESET_STREAM frame. What was received and not read is dropped (RFC 9000, section 3.2).
+func (st *streams) handleResetStream(now int64, id, code, size uint64) *TransportError {
+	s, err := st.receiving(id, st.receives(id))
+	if s == nil {
+		return err
+	}
+	p := &s.recv
+	if err := st.reach(p, size, true); err != nil {
+		return err
+	}
+	if p.reset || p.over || p.atEnd() {
+		st.glitches++
+		return nil
+	}
+	p.reset, p.code = true, code
+	st.discard(now, s)
+	st.tellReadable(s)
+	return nil
+}
+
+// discard drops what is there, and gives the peer's credit for it back.
+func (st *streams) discard(now int64, s *stream) {
+	p := &s.recv
+	st.consumed(now, p.highest-uint64(p.data.base))
+	st.gaps -= len(p.got)
+	p.got = nil
+	p.data.clear(&st.pool)
+	p.data.base = int64(p.highest)
+	if p.stopped && p.sized {
+		p.over = true
+		p.stop = sentVal{}
+		st.settle(s)
+	}
+}
+
+// recv is Conn.StreamRecv.
+func (st *streams) recv(now int64, id uint64, b []byte) (n int, fin bool, err error) {
+	s, err := st.usable(id, st.receives(id))
+	if err != nil {
+		return 0, false, err
+	}
+	p := &s.recv
+	switch {
+	case p.over:
+		return 0, false, ErrUnknownStream
+	case p.stopped:
+		return 0, false, &StreamError{StreamID: id, Code: p.stopErr}
+	case p.reset:
+		p.over, p.told = true, false
+		st.settle(s)
+		return 0, false, &StreamError{StreamID: id, Code: p.code, Remote: true}
+	}
+	if n = int(min(int64(len(b)), p.ready())); n > 0 {
+		gaps := len(p.got)
+		p.data.read(&st.pool, b[:n])
+		p.got.RemoveBelow(p.data.base)
+		st.gaps += len(p.got) - gaps
+		st.consumed(now, uint64(n))
+		if !p.sized && p.window.consume(now, st.rtt, uint64(n)) {
+			st.control.push(s, queueControl)
+		}
+	}
+	if p.atEnd() {
+		p.over, p.told = true, false
+		st.settle(s)
+		return n, true, nil
+	}
+	p.told = p.ready() > 0
+	return n, false, nil
+}
+
+// stopRecv ends the receiving part at the application's wish: STOP_SENDING, if the peer has not ended it (RFC 9000, section
+// 3.5).
+func (st *streams) stopRecv(now int64, s *stream, code uint64) {
+	p := &s.recv
+	if p.over || p.stopped {
+		return
+	}
+	p.stopped, p.stopErr, p.told = true, code, false
+	s.events &^= streamReadable
+	if !p.sized {
+		p.stop.set()
+		st.control.push(s, queueControl)
+	}
+	st.discard(now, s)
+}

@@ -1,0 +1,381 @@
+package quic
+
+import (
+	"slices"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// streams is every stream of a connection, with flow control over all of them (RFC 9000, sections 2 to 4).
+type streams struct {
+	client bool
+	pool   chunkPool
+	live   map[uint64]*stream // those whose state is kept; others are implicit or over
+	last   *stream            // the one looked up last
+	types  [4]streamType      // by the two low bits of a stream ID
+
+	recvSize, recvMax uint64     // of a new stream's recvWindow
+	recvWindow        recvWindow // of the connection
+	recvUsed          uint64     // the sum of the largest offsets received
+	gaps              int        // pieces of received data, over all streams
+	rtt               int64      // for the tuning of windows
+
+	sendSizes  [4]uint64 // the peer's initial limits, by the type of the stream
+	sendWindow sendWindow
+	sendLimit  int64 // bytes that one stream may hold for sending
+	sendHeld   int64 // bytes that all streams do
+
+	control, resend, fresh, waiting, ready streamQueue
+
+	turn     int64 // bytes sent of the stream at the front of fresh
+	glitches int   // frames without effect, since the bucket was last charged
+	blocked  uint64
+}
+
+// streamType is the state of all streams of one type, of which the i-th has ID 4i + type.
+type streamType struct {
+	limit     uint64     // how many may be opened over the connection's life: of our own by the peer, of the peer's by us
+	opened    uint64     // how many were
+	announced uint64     // the peer's: of how many the application was told
+	closed    ranges.Set // the peer's: those that are over
+	done      uint64     // the peer's: how many that are
+	max       uint64     // the peer's: how many may be open at a time
+	tell      sentVal    // MAX_STREAMS of the peer's, STREAMS_BLOCKED of ours
+	wanted    bool       // ours: the application waits for a higher limit
+	available bool       // ours: it is to be told of one
+	blocked   uint64     // the peer's: one more than the limit in the last STREAMS_BLOCKED
+}
+
+const (
+	// sendQuantum is how many bytes of a stream are sent before it is another one's turn.
+	sendQuantum = 16 << 10
+
+	// sendBufferFloor is what each stream may hold for sending even if others hold all that is allowed in sum, in bytes.
+	sendBufferFloor = 16 << 10
+
+	// maxSendBuffers bounds what all streams hold for sending, in units of Config.StreamSendBuffer.
+	maxSendBuffers = 8
+)
+
+func (st *streams) init(client bool, cfg *Config) {
+	st.client = client
+	st.live = make(map[uint64]*stream)
+	st.recvSize, st.recvMax = cfg.StreamReceiveWindow, cfg.MaxStreamReceiveWindow
+	st.recvWindow = newRecvWindow(cfg.ReceiveWindow, cfg.MaxReceiveWindow)
+	st.sendLimit = int64(cfg.StreamSendBuffer)
+	st.rtt = int64(cfg.InitialRTT)
+	bidi, uni := st.peerType(StreamTypeBidi), st.peerType(StreamTypeUni)
+	bidi.max, uni.max = uint64(max(cfg.MaxStreamsBidi, 0)), uint64(max(cfg.MaxStreamsUni, 0))
+	bidi.limit, uni.limit = bidi.max, uni.max
+}
+
+// setPeerParams takes the peer's limits.
+func (st *streams) setPeerParams(p *wire.TransportParameters) {
+	ours, theirs := st.localBit(), 1-st.localBit()
+	st.sendSizes[StreamTypeBidi|ours] = p.MaxStreamDataBidiRemote
+	st.sendSizes[StreamTypeBidi|theirs] = p.MaxStreamDataBidiLocal
+	st.sendSizes[StreamTypeUni|ours] = p.MaxStreamDataUni
+	st.sendWindow.limit = p.InitialMaxData
+	st.raiseStreams(true, p.MaxStreamsBidi)
+	st.raiseStreams(false, p.MaxStreamsUni)
+}
+
+func (st *streams) localBit() uint64 {
+	if st.client {
+		return 0
+	}
+	return 1
+}
+
+func (st *streams) localType(typ uint64) *streamType { return &st.types[typ|st.localBit()] }
+func (st *streams) peerType(typ uint64) *streamType  { return &st.types[typ|1-st.localBit()] }
+
+func (st *streams) isLocal(id uint64) bool  { return isServer(id) != st.client }
+func (st *streams) sends(id uint64) bool    { return !isUni(id) || st.isLocal(id) }
+func (st *streams) receives(id uint64) bool { return !isUni(id) || !st.isLocal(id) }
+
+// open is Conn.OpenStream and OpenUniStream.
+func (st *streams) open(uni bool) (id uint64, err error) {
+	typ := uint64(StreamTypeBidi)
+	if uni {
+		typ = StreamTypeUni
+	}
+	t := st.localType(typ)
+	if t.opened >= t.limit {
+		if !t.wanted {
+			t.wanted = true
+			t.tell.set()
+		}
+		return 0, ErrStreamLimit
+	}
+	id = t.opened<<2 | typ | st.localBit()
+	t.opened++
+	st.create(id)
+	return id, nil
+}
+
+func (st *streams) create(id uint64) *stream {
+	s := &stream{id: id}
+	if st.sends(id) {
+		s.send.window.limit = st.sendSizes[id&3]
+	} else {
+		s.send.over = true
+	}
+	if st.receives(id) {
+		s.recv.window = newRecvWindow(st.recvSize, st.recvMax)
+	} else {
+		s.recv.over = true
+	}
+	st.live[id] = s
+	return s
+}
+
+// find returns a stream's state, which is made if the stream is the peer's and was opened by one above it. nil: the
+// stream is over, or was never opened.
+func (st *streams) find(id uint64) *stream {
+	if st.last != nil && st.last.id == id {
+		return st.last
+	}
+	s := st.live[id]
+	if s == nil {
+		t := &st.types[id&3]
+		if st.isLocal(id) || id>>2 >= t.opened || t.closed.Contains(int64(id>>2)) {
+			return nil
+		}
+		s = st.create(id)
+	}
+	st.last = s
+	return s
+}
+
+// usable finds a stream for the application. goes tells whether it goes in the direction that is asked for.
+func (st *streams) usable(id uint64, goes bool) (*stream, error) {
+	if !goes {
+		return nil, ErrStreamDirection
+	}
+	if s := st.find(id); s != nil {
+		return s, nil
+	}
+	return nil, ErrUnknownStream
+}
+
+// receiving finds the stream that a frame of the peer is about, and opens it if need be. nil without an error says that
+// the stream is over. goes tells whether the frame fits the stream's direction.
+func (st *streams) receiving(id uint64, goes bool) (*stream, *TransportError) {
+	if !goes {
+		return nil, transportError(StreamStateError, "the stream does not go in this direction")
+	}
+	t := &st.types[id&3]
+	switch n := id >> 2; {
+	case n < t.opened:
+	case st.isLocal(id):
+		return nil, transportError(StreamStateError, "a stream that was not opened")
+	case n >= t.limit:
+		return nil, transportError(StreamLimitError, "more streams than were allowed")
+	default:
+		t.opened = n + 1
+	}
+	return st.find(id), nil
+}
+
+// shutdown is Conn.StreamShutdown.
+func (st *streams) shutdown(now int64, id uint64, dir Direction, code uint64) error {
+	send, recv := dir&WriteDirection != 0 && st.sends(id), dir&ReadDirection != 0 && st.receives(id)
+	s, err := st.usable(id, send || recv)
+	if err != nil {
+		return err
+	}
+	if send {
+		st.resetSend(s, code, false)
+		s.send.told = true
+	}
+	if recv {
+		st.stopRecv(now, s, code)
+	}
+	st.settle(s)
+	return nil
+}
+
+// settle forgets a stream that is over.
+func (st *streams) settle(s *stream) {
+	p := &s.send
+	if !p.over {
+		if p.cut {
+			p.over = p.told && p.reset.state == sentAcked
+		} else {
+			p.over = p.end.state == sentAcked && p.buf.done()
+		}
+	}
+	if !s.over() || st.live[s.id] != s {
+		return
+	}
+	delete(st.live, s.id)
+	if st.last == s {
+		st.last = nil
+	}
+	if len(st.live) == 0 {
+		st.pool.release()
+	}
+	st.tell(s, streamFinished)
+	if t := &st.types[s.id&3]; !st.isLocal(s.id) {
+		t.closed.Add(int64(s.id>>2), int64(s.id>>2)+1)
+		t.done++
+		st.grant(t, max(t.max/4, 1))
+	}
+}
+
+// end lets go of everything, when the connection is closed.
+func (st *streams) end() {
+	*st = streams{client: st.client, live: make(map[uint64]*stream)}
+}
+
+// grant lets the peer open as many more streams as are over, if that is at least so many.
+func (st *streams) grant(t *streamType, least uint64) {
+	if limit := min(t.done+t.max, wire.MaxStreamsLimit); limit >= t.limit+least {
+		t.limit = limit
+		t.tell.set()
+	}
+}
+
+// consumed counts bytes that were read or dropped, over all streams.
+func (st *streams) consumed(now int64, n uint64) { st.recvWindow.consume(now, st.rtt, n) }
+
+// tell has the application be told of something.
+func (st *streams) tell(s *stream, what streamEvents) {
+	s.events |= what
+	st.ready.push(s, queueEvents)
+}
+
+// nextEvent returns what there is to tell. Streams are announced before anything else is told of them.
+func (st *streams) nextEvent() (Event, bool) {
+	for typ := range uint64(4) {
+		t := &st.types[typ]
+		if !st.isLocal(typ) && t.announced < t.opened {
+			t.announced++
+			return Event{Kind: EventStreamOpened, Stream: (t.announced-1)<<2 | typ}, true
+		}
+		if t.available {
+			t.available = false
+			return Event{Kind: EventStreamsAvailable, Stream: typ &^ 1}, true
+		}
+	}
+	for st.ready.head != nil {
+		s := st.ready.head
+		ev := Event{Stream: s.id}
+		switch {
+		case s.events&streamReadable != 0:
+			s.events &^= streamReadable
+			ev.Kind = EventReadable
+			if !s.recv.told {
+				continue // read already
+			}
+		case s.events&streamWritable != 0:
+			s.events &^= streamWritable
+			ev.Kind = EventWritable
+		case s.events&streamFinished != 0:
+			s.events &^= streamFinished
+			ev.Kind = EventStreamFinished
+		default:
+			st.ready.pop(queueEvents)
+			continue
+		}
+		return ev, true
+	}
+	return Event{}, false
+}
+
+// readable is Conn.Readable.
+func (st *streams) readable(yield func(uint64) bool) {
+	st.each(yield, func(s *stream) bool { return s.recv.readable() })
+}
+
+// writable is Conn.Writable.
+func (st *streams) writable(yield func(uint64) bool) {
+	st.each(yield, func(s *stream) bool { p := &s.send; return !p.over && !p.cut && !p.fin && st.room(p) > 0 })
+}
+
+func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {
+	var ids []uint64
+	for id, s := range st.live {
+		if want(s) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if !yield(id) {
+			return
+		}
+	}
+}
+
+// raiseStreams takes the peer's limit on streams of ours and tells whether it is higher.
+func (st *streams) raiseStreams(bidi bool, limit uint64) bool {
+	t := st.localType(typeOf(bidi))
+	if limit <= t.limit {
+		return false
+	}
+	t.limit = limit
+	t.available, t.wanted = t.available || t.wanted, false
+	t.tell = sentVal{}
+	return true
+}
+
+func typeOf(bidi bool) uint64 {
+	if bidi {
+		return StreamTypeBidi
+	}
+	return StreamTypeUni
+}
+
+// handleMaxStreams acts on a MAX_STREAMS frame (RFC 9000, section 19.11).
+func (st *streams) handleMaxStreams(bidi bool, limit uint64) *TransportError {
+	if limit > wire.MaxStreamsLimit {
+		return transportError(FrameEncodingError, "MAX_STREAMS above 2^60")
+	}
+	if !st.raiseStreams(bidi, limit) {
+		st.glitches++
+	}
+	return nil
+}
+
+// handleMaxData acts on a MAX_DATA frame.
+func (st *streams) handleMaxData(limit uint64) *TransportError {
+	if !st.sendWindow.raise(limit) {
+		st.glitches++
+	}
+	return nil
+}
+
+// handleDataBlocked, handleStreamDataBlocked and handleStreamsBlocked act on frames that tell of a peer held back. Limits
+// rise as data is read, so that there is nothing to do; a frame that says nothing new is counted.
+func (st *streams) handleDataBlocked(limit uint64) *TransportError {
+	st.noteBlocked(&st.blocked, limit)
+	return nil
+}
+
+func (st *streams) handleStreamDataBlocked(id, limit uint64) *TransportError {
+	s, err := st.receiving(id, st.receives(id))
+	if s != nil {
+		st.noteBlocked(&s.recv.blocked, limit)
+	}
+	return err
+}
+
+func (st *streams) handleStreamsBlocked(bidi bool, limit uint64) *TransportError {
+	if limit > wire.MaxStreamsLimit {
+		return transportError(FrameEncodingError, "STREAMS_BLOCKED above 2^60")
+	}
+	t := st.peerType(typeOf(bidi))
+	st.noteBlocked(&t.blocked, limit)
+	st.grant(t, 1)
+	return nil
+}
+
+func (st *streams) noteBlocked(last *uint64, limit uint64) {
+	if limit < *last {
+		st.glitches++
+	}
+	*last = max(*last, limit+1)
+}
