@@ -1,0 +1,196 @@
+package quic
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// stray deals with a datagram that is for no connection: it makes one, or writes an answer of so many bytes to reply, or does
+// neither. The datagram is the first one of t. Every answer is shorter than what it answers, so that nobody can use the
+// endpoint to send more to somebody else than he sends himself.
+func (e *Endpoint) stray(now time.Time, d []byte, t *Train, reply []byte) (c *Conn, n int) {
+	if cap(reply) < replyRoom {
+		reply = nil
+	}
+	if !wire.IsLongHeader(d[0]) {
+		return nil, e.statelessReset(now, d, reply)
+	}
+	version, dst, src, m := wire.ConsumeInvariants(d)
+	switch {
+	case m < 0 || e.cfg == nil || version == versionNegotiation:
+		return nil, 0
+	case isSupported(version):
+		return e.attempt(now, d, t, reply)
+	}
+	return nil, e.negotiateVersion(d, dst, src, reply)
+}
+
+// negotiateVersion answers a version that we do not speak, if its datagram could have begun a connection (RFC 9000, sections
+// 5.2.2 and 6.1).
+func (e *Endpoint) negotiateVersion(d, dst, src, reply []byte) int {
+	if len(d) < minDatagramSize || reply == nil || !e.random(e.room[:5]) {
+		return 0
+	}
+	var versions [len(supportedVersions) + 1]uint32
+	copy(versions[1:], supportedVersions[:])
+	versions[0] = reservedVersion(binary.BigEndian.Uint32(e.room[:4]))
+	return len(wire.AppendVersionNegotiation(reply[:0], src, dst, versions[:], e.room[4]))
+}
+
+// statelessReset answers a short header packet of a connection that is not known (RFC 9000, section 10.3).
+func (e *Endpoint) statelessReset(now time.Time, d, reply []byte) int {
+	// With empty connection IDs there are no tokens; and what does not have the fixed bit is not of version 1.
+	if e.idLen <= 0 || reply == nil || len(d) < 1+e.idLen || !wire.HasFixedBit(d[0]) {
+		return 0
+	}
+	if resetLen(len(d), 0) == 0 || !e.resets.bucket.take(now) || !e.random(e.room[:1]) {
+		return 0
+	}
+	b := reply[:resetLen(len(d), e.room[0])]
+	if !e.random(b) {
+		return 0
+	}
+	b[0] = b[0]&0x3f | 0x40
+	id, _ := MakeConnID(d[1 : 1+e.idLen])
+	token := e.resets.token(&id)
+	copy(b[len(b)-len(token):], token[:])
+	return len(b)
+}
+
+// attempt deals with a packet of version 1 that is for no connection. It begins one if it is a client's first Initial packet
+// (RFC 9000, section 5.2.2).
+func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *Conn, n int) {
+	h, m := wire.ConsumeLongHeader(d)
+	switch {
+	case m < 0 || h.Type != wire.Initial || h.TooShortToOpen() || !wire.HasFixedBit(d[0]):
+		return nil, 0
+	case len(d) < minDatagramSize:
+		return nil, 0 // section 14.1
+	case e.idLen == 0 && e.remotes[t.Remote] != nil:
+		return nil, 0 // nothing but the address would tell the two connections apart
+	}
+	dst, _ := MakeConnID(h.DstConnID)
+	token := e.tokens.check(now, h.Token, t.Remote, &dst)
+	if dst.Len() < minInitialDCIDLen && token.kind != retryToken {
+		return nil, 0 // section 7.2
+	}
+	switch {
+	case token.kind == badRetryToken:
+		// Section 8.1.3: the client will not take another Retry packet.
+		return nil, e.closeAttempt(d, &h, InvalidToken, reply)
+	case e.refusing:
+		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
+	case token.kind == noToken && e.cfg.Retry != nil && e.cfg.Retry(t.Remote):
+		return nil, e.retry(now, t, &dst, h.SrcConnID, reply)
+	case e.handshakes >= e.cfg.MaxHandshakes:
+		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
+	case !e.authentic(d, &h):
+		return nil, 0
+	}
+	if c = e.accept(now, t, &h, dst, &token); c == nil {
+		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
+	}
+	return c, 0
+}
+
+// authentic tells whether a client's first Initial packet opens. A copy of it is opened, since opening destroys what Conn.Recv
+// will need.
+func (e *Endpoint) authentic(d []byte, h *wire.LongHeader) bool {
+	if e.initial == nil {
+		e.initial = protect.NewKeys()
+	}
+	if e.initial.InstallInitial(h.Version, h.DstConnID, false) != nil {
+		return false
+	}
+	e.scratch = append(e.scratch[:0], d[:h.Len]...)
+	open := [1]protect.OpenDesc{{
+		Len: uint32(h.Len), PNOff: uint16(h.PNOffset), Slot: protect.Initial, Largest: -1,
+	}}
+	e.initial.Open(e.scratch, open[:])
+	return open[0].Status == protect.Opened
+}
+
+// accept makes the connection that a client asks for; nil if that fails.
+func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnID, token *tokenVerdict) *Conn {
+	id, err := e.newID(e.cfg.ConnIDs)
+	if err != nil {
+		return nil
+	}
+	p := AcceptParams{
+		SrcConnID: id, ClientDstConnID: dst, OrigDstConnID: dst, AddressValidated: token.kind != noToken,
+		Local: t.Local, Remote: t.Remote, NewToken: e.tokens.makeNew(now, t.Remote), TLS: e.serverTLS,
+	}
+	p.PeerConnID, _ = MakeConnID(h.SrcConnID)
+	if token.kind == retryToken {
+		p.Retried, p.RetrySrcConnID, p.OrigDstConnID = true, dst, token.origDst
+	}
+	if e.idLen > 0 {
+		reset := e.resets.token(&id)
+		p.ResetToken = &reset
+	}
+	c, err := Accept(now, e.cfg, p)
+	if err != nil {
+		return nil
+	}
+	e.tokens.use(token)
+	e.handshakes++
+	e.register(c, &registration{
+		cfg: e.cfg, first: firstFlight{dst, t.Remote}, accepted: true, handshaking: true,
+	}, id)
+	return c
+}
+
+// retry answers an Initial packet with a Retry packet (RFC 9000, section 17.2.5), and keeps nothing of it. There is no need to
+// know that the packet opens: the answer costs less than that, and a client of whom it was not discards it.
+func (e *Endpoint) retry(now time.Time, t *Train, dst *ConnID, src, reply []byte) int {
+	id, err := e.retryID()
+	if err != nil || reply == nil || id == *dst {
+		return 0
+	}
+	token := e.tokens.makeRetry(now, t.Remote, dst, &id)
+	if token == nil || !e.random(e.room[:1]) {
+		return 0
+	}
+	b := wire.AppendRetryWithoutTag(reply[:0], wire.Version1, src, id.Bytes(), token, e.room[0])
+	tag, err := protect.RetryTag(wire.Version1, dst.Bytes(), b)
+	if err != nil {
+		return 0
+	}
+	return len(append(b, tag[:]...))
+}
+
+// retryID makes the connection ID of a Retry packet. It is not empty, since the token is bound to it.
+func (e *Endpoint) retryID() (ConnID, error) {
+	if e.idLen == 0 {
+		return e.newID(RandomConnIDs(minInitialDCIDLen))
+	}
+	return e.newID(e.cfg.ConnIDs)
+}
+
+// closeAttempt answers a client's first Initial packet, if it opens, with one that says why there will be no connection, and
+// keeps nothing of it.
+func (e *Endpoint) closeAttempt(d []byte, h *wire.LongHeader, code TransportErrorCode, reply []byte) int {
+	if reply == nil || !e.authentic(d, h) {
+		return 0
+	}
+	id, err := e.newID(e.cfg.ConnIDs)
+	if err != nil {
+		return 0
+	}
+	const pnLen = 4
+	b, lengthOff, pnOff := wire.AppendLongHeader(reply[:0], wire.Initial, h.Version, h.SrcConnID, id.Bytes(), nil, 0, pnLen)
+	b = wire.AppendConnectionClose(b, wire.ConnectionClose{Code: uint64(code)})
+	var tag [protect.Overhead]byte
+	b = append(b, tag[:]...)
+	wire.PutVarint2(b[lengthOff:], uint64(len(b)-pnOff))
+	seal := [1]protect.SealDesc{{
+		Len: uint32(len(b)), PNOff: uint16(pnOff), PNLen: pnLen, Slot: protect.Initial,
+	}}
+	if !e.initial.Seal(b, seal[:]) {
+		return 0
+	}
+	return len(b)
+}
