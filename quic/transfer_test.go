@@ -1,0 +1,201 @@
+package quic
+
+import (
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// pair is a client and a server that are joined without a network: what one sends the other receives at once.
+type pair struct {
+	t              testing.TB
+	now            time.Time
+	client, server *Conn
+	buf            []byte
+	trains         int
+}
+
+func newPair(t testing.TB, configure func(client, server *Config)) *pair {
+	t.Helper()
+	p := &pair{t: t, now: time.Unix(1e9, 0), buf: make([]byte, 1<<16)}
+	public, private, err := ed25519.GenerateKey(rand.NewChaCha8([32]byte{1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"peer.example"}}
+	der, err := x509.CreateCertificate(nil, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clientConfig := &Config{Rand: rand.NewChaCha8([32]byte{2}), TLS: &tls.Config{
+		NextProtos: []string{"test"}, InsecureSkipVerify: true}}
+	serverConfig := &Config{Rand: rand.NewChaCha8([32]byte{3}), TLS: &tls.Config{
+		NextProtos: []string{"test"}, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}}
+	if configure != nil {
+		configure(clientConfig, serverConfig)
+	}
+	a, b := netip.MustParseAddrPort("192.0.2.1:1000"), netip.MustParseAddrPort("192.0.2.2:443")
+	p.client, err = Connect(p.now, clientConfig, ConnectParams{ServerName: "peer.example", Local: a, Remote: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := p.client.Send(p.now, p.buf)
+	h, n := wire.ConsumeLongHeader(p.buf[:first.SegSize])
+	if n < 0 {
+		t.Fatal("the client's first packet is malformed")
+	}
+	dst, _ := MakeConnID(h.DstConnID)
+	src, _ := MakeConnID(h.SrcConnID)
+	ours, _ := MakeConnID([]byte("serverid"))
+	p.server, err = Accept(p.now, serverConfig, AcceptParams{SrcConnID: ours, PeerConnID: src, ClientDstConnID: dst,
+		OrigDstConnID: dst, AddressValidated: true, Local: b, Remote: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.client.Release(); p.server.Release() })
+	p.deliver(p.server, first)
+	p.run(func() bool { return p.client.IsEstablished() && p.server.IsEstablished() })
+	return p
+}
+
+func (p *pair) deliver(to *Conn, t Transmit) {
+	p.trains++
+	to.Recv(p.now, Train{Buf: p.buf[:t.N], SegSize: t.SegSize, Local: t.Remote, Remote: t.Local, ECN: t.ECN})
+}
+
+// step carries one train each way, and tells whether there was any.
+func (p *pair) step() bool {
+	moved := false
+	for _, c := range []*Conn{p.client, p.server} {
+		to := p.server
+		if c == p.server {
+			to = p.client
+		}
+		for {
+			ev, ok := c.NextEvent()
+			if !ok {
+				break
+			}
+			if ev.Kind == EventAsk {
+				ev.Ask.Run()
+				c.Answer(ev.Ask)
+			}
+		}
+		if t := c.Send(p.now, p.buf); t.N > 0 {
+			moved = true
+			p.deliver(to, t)
+		}
+	}
+	return moved
+}
+
+// run steps until done, and lets time pass where nothing moves.
+func (p *pair) run(done func() bool) {
+	p.t.Helper()
+	for range 1_000_000 {
+		if done() {
+			return
+		}
+		if !p.step() {
+			p.tick()
+		}
+	}
+	p.t.Fatalf("no end: client %v, server %v", p.client.Err(), p.server.Err())
+}
+
+// tick advances to the next timer.
+func (p *pair) tick() {
+	at, ok := p.client.Timeout()
+	if other, ok2 := p.server.Timeout(); ok2 && (!ok || other.Before(at)) {
+		at = other
+	}
+	if at.After(p.now) {
+		p.now = at
+	}
+	p.client.OnTimeout(p.now)
+	p.server.OnTimeout(p.now)
+}
+
+// move sends n bytes on a stream of the server's and reads them at the client.
+func (p *pair) move(id uint64, n int, scratch []byte) {
+	p.t.Helper()
+	sent, got := 0, 0
+	for got < n {
+		if sent < n {
+			m, err := p.server.StreamSend(id, scratch[:min(n-sent, len(scratch))], false)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			sent += m
+		}
+		if !p.step() {
+			p.tick()
+		}
+		p.now = p.now.Add(20 * time.Microsecond)
+		for {
+			m, _, err := p.client.StreamRecv(id, scratch)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			if m == 0 {
+				break
+			}
+			got += m
+		}
+	}
+}
+
+// openStream has the server open a stream and the client know of it.
+func (p *pair) openStream() uint64 {
+	id, err := p.server.OpenStream()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := p.server.StreamSend(id, []byte{0}, false); err != nil {
+		p.t.Fatal(err)
+	}
+	var b [1]byte
+	p.run(func() bool {
+		n, _, _ := p.client.StreamRecv(id, b[:])
+		return n == 1
+	})
+	return id
+}
+
+func fullFrames(client, server *Config) { client.MaxUDPPayload, server.MaxUDPPayload = 1472, 1472 }
+
+// In steady state neither side allocates for packets.
+func TestTransferAllocates(t *testing.T) {
+	p := newPair(t, fullFrames)
+	id := p.openStream()
+	scratch := make([]byte, 64<<10)
+	p.move(id, 64<<20, scratch)
+	packets := p.server.Stats().PacketsSent
+	allocs := testing.AllocsPerRun(10, func() { p.move(id, 4<<20, scratch) })
+	packets = (p.server.Stats().PacketsSent - packets) / 11
+	if allocs > 4 {
+		t.Errorf("%v allocations for %d packets, want at most 4", allocs, packets)
+	}
+}
+
+func BenchmarkTransfer(b *testing.B) {
+	p := newPair(b, fullFrames)
+	id := p.openStream()
+	scratch := make([]byte, 64<<10)
+	p.move(id, 16<<20, scratch)
+	b.SetBytes(1 << 20)
+	b.ReportAllocs()
+	b.ResetTimer()
+	sent, trains := p.server.Stats().PacketsSent, p.trains
+	for range b.N {
+		p.move(id, 1<<20, scratch)
+	}
+	b.ReportMetric(float64(p.server.Stats().PacketsSent-sent)/float64(p.trains-trains), "packets/train")
+}
