@@ -21,13 +21,13 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameCrypto:
 		c.spaces[sp].crypto.onAcked(&c.streams.pool, f)
 	case wire.FrameHandshakeDone:
-		c.signals.handshakeDone.onAcked(0)
+		c.signals.handshakeDone.done()
 	case wire.FrameNewToken:
-		c.signals.newToken.onAcked(0)
+		c.signals.newToken.done()
 		c.signals.token = nil
 	case wire.FrameNewConnectionID:
 		if i := c.local.index(f.ID); i >= 0 {
-			c.local.ids[i].tell.onAcked(0)
+			c.local.ids[i].tell.done()
 		}
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireAcked(f.ID)

@@ -109,27 +109,31 @@ func (e *Endpoint) setUp(cfg *Config) error {
 			e.randFailed = true
 		}
 	}
-	tokenKey, resetKey, concealKey := cfg.TokenKey, cfg.StatelessResetKey, new([32]byte)
-	for _, key := range []**[32]byte{&tokenKey, &resetKey, &concealKey} {
-		if *key != nil && *key != concealKey {
-			continue
-		}
-		*key = new([32]byte)
-		if !e.random((*key)[:]) {
-			return errRand
-		}
+	var conceal [32]byte
+	tokenKey, ok1 := e.keyOrRandom(cfg.TokenKey)
+	resetKey, ok2 := e.keyOrRandom(cfg.StatelessResetKey)
+	if !ok1 || !ok2 || !e.random(conceal[:]) {
+		return errRand
 	}
 	if err := e.tokens.init(tokenKey, e.random); err != nil {
-		return err
+		return fmt.Errorf("quic: %w", err)
 	}
-	if err := e.resets.init(resetKey, concealKey); err != nil {
-		return err
+	if err := e.resets.init(resetKey, &conceal); err != nil {
+		return fmt.Errorf("quic: %w", err)
 	}
 	e.idLen = cfg.ConnIDs.Len()
 	if e.idLen == 0 {
 		e.remotes = make(map[netip.AddrPort]*Conn)
 	}
 	return nil
+}
+
+func (e *Endpoint) keyOrRandom(key *[32]byte) (_ *[32]byte, ok bool) {
+	if key != nil {
+		return key, true
+	}
+	key = new([32]byte)
+	return key, e.random(key[:])
 }
 
 // Conns returns how many connections the endpoint knows, those that are closed and not yet drained included.

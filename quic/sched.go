@@ -190,10 +190,10 @@ func (st *streams) onFrameAcked(f recovery.Frame) {
 	case wire.FrameStream:
 		st.onStreamAcked(s, f)
 	case wire.FrameResetStream:
-		s.send.reset.onAcked(0)
+		s.send.reset.done()
 		st.settle(s)
 	case wire.FrameStopSending:
-		s.recv.stop.onAcked(0)
+		s.recv.stop.done()
 	case wire.FrameMaxStreamData:
 		s.recv.window.update.onAcked(f.Off)
 	case wire.FrameStreamDataBlocked:

@@ -27,6 +27,9 @@ func (v *sentVal) onAcked(value uint64) {
 	}
 }
 
+// done says that the peer knows, for a thing that is told once and never changes: even if it was taken for lost.
+func (v *sentVal) done() { v.state = sentAcked }
+
 // onLost tells whether the value has to be sent again.
 func (v *sentVal) onLost(value uint64) bool {
 	if v.state != sentSent || v.last != value {

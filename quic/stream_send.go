@@ -183,7 +183,7 @@ func (st *streams) onStreamAcked(s *stream, f recovery.Frame) {
 		st.wake(s)
 	}
 	if f.Flags&recovery.FlagFin != 0 {
-		p.end.state = sentAcked
+		p.end.done()
 	}
 	st.settle(s)
 }

@@ -64,7 +64,7 @@ func (k *tokens) init(key *[32]byte, random func([]byte) bool) error {
 	k.random = random
 	sub := protect.ExpandLabel(crypto.SHA256, key[:], "address token", nil, 32)
 	if sub == nil {
-		return errors.New("quic: the key for tokens could not be derived")
+		return errors.New("no key for tokens could be derived")
 	}
 	block, err := aes.NewCipher(sub)
 	if err != nil {
