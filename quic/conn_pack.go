@@ -46,12 +46,21 @@ func (c *Conn) wants(now int64, sp recovery.Space, acksOnly bool) bool {
 	switch {
 	case s.dropped || !c.keys.HasWrite(slotOfSpace[sp]) || sp == recovery.AppSpace && !c.tls.complete:
 		return false
-	case s.acks.due(now) || c.sending.probes[sp] > 0:
+	case s.acks.due(now) || c.urgent(sp):
 		return true
 	case acksOnly:
 		return false
 	}
 	return s.crypto.wantsSend() || sp == recovery.AppSpace && c.wantsApp()
+}
+
+// urgent tells whether a space has to send something that the congestion window does not hold back: probes (RFC 9002,
+// section 7.5), and handshake data that was lost.
+//
+// Deviation: the latter is not in the RFC. 1-RTT packets that the peer cannot process before it has the end of our
+// handshake would otherwise fill the window for ever, as no timer is armed for them (section 6.2.1).
+func (c *Conn) urgent(sp recovery.Space) bool {
+	return c.sending.probes[sp] > 0 || sp != recovery.AppSpace && c.spaces[sp].crypto.resends()
 }
 
 // wantsApp tells whether frames that only 1-RTT packets carry are to be sent.
@@ -65,7 +74,7 @@ func (c *Conn) wantsApp() bool {
 func (c *Conn) appendFrames(now int64, pkt *packet, sp recovery.Space, acksOnly bool) {
 	s := &c.spaces[sp]
 	probing := c.sending.probes[sp] > 0
-	acksOnly = acksOnly && !probing
+	acksOnly = acksOnly && !c.urgent(sp)
 	if s.acks.due(now) || s.acks.pending() && !acksOnly {
 		c.appendAck(now, pkt, sp)
 	}

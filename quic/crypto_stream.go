@@ -62,6 +62,9 @@ func (s *cryptoStream) write(pool *chunkPool, data []byte) { s.out.write(pool, d
 // wantsSend tells whether there is something to send.
 func (s *cryptoStream) wantsSend() bool { return s.out.pending() }
 
+// resends tells whether something is to be sent again.
+func (s *cryptoStream) resends() bool { return len(s.out.lost) > 0 }
+
 // append appends CRYPTO frames to p as long as there are bytes and room.
 func (s *cryptoStream) append(p *packet) {
 	for s.out.pending() {
