@@ -83,6 +83,18 @@ func (p *path) allowance() uint64 {
 	return amplificationFactor*p.received - min(p.sent, amplificationFactor*p.received)
 }
 
+// silenced tells whether the anti-amplification limit keeps us from sending on the path in use.
+func (c *Conn) silenced() bool { return c.path.allowance() < c.leastDatagram() }
+
+// leastDatagram is the room without which no datagram is begun, in bytes: a handshake is not carried on with less than a full
+// one.
+func (c *Conn) leastDatagram() uint64 {
+	if c.tls.complete {
+		return minCoalesced
+	}
+	return minDatagramSize
+}
+
 // is tells whether the path is the 4-tuple. A local address that is not known matches any.
 func (p *path) is(local, remote netip.AddrPort) bool {
 	return p.remote == remote &&

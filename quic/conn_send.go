@@ -150,7 +150,7 @@ func (c *Conn) held(t *outTrain) bool {
 func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	start := len(t.buf)
 	limit = int(min(uint64(limit), uint64(cap(t.buf)-start), t.path.allowance()))
-	if limit < minDatagramSize && start == 0 || limit < minCoalesced {
+	if uint64(limit) < c.leastDatagram() {
 		return 0
 	}
 	held := c.held(t)

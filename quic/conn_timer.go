@@ -26,6 +26,9 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.early.expires)
 	at = earlier(at, c.keys.previousDrop)
 	at = earlier(at, c.paths.timer(c.path))
+	if c.silenced() {
+		return at // what is due will be sent when the peer has sent more
+	}
 	for sp := range c.spaces {
 		at = earlier(at, c.spaces[sp].acks.timer())
 	}
@@ -88,7 +91,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 
 // updateLimits brings up to date, after each train in, what follows from it.
 func (c *Conn) updateLimits() {
-	c.loss.SetAmplificationLimited(c.path.allowance() < minDatagramSize)
+	c.loss.SetAmplificationLimited(c.silenced())
 	c.streams.rtt = int64(c.path.rec.RTT.Smoothed)
 	if n := c.streams.glitches; n > 0 {
 		c.streams.glitches = 0

@@ -24,7 +24,13 @@ type pair struct {
 
 func newPair(t testing.TB, configure func(client, server *Config)) *pair {
 	t.Helper()
-	p := &pair{t: t, now: time.Unix(1e9, 0), buf: make([]byte, 1<<16)}
+	return newPairWith(t, 1<<16, configure)
+}
+
+// newPairWith sends from buffers of that many bytes.
+func newPairWith(t testing.TB, buffer int, configure func(client, server *Config)) *pair {
+	t.Helper()
+	p := &pair{t: t, now: time.Unix(1e9, 0), buf: make([]byte, buffer)}
 	public, private, err := ed25519.GenerateKey(rand.NewChaCha8([32]byte{1}))
 	if err != nil {
 		t.Fatal(err)
@@ -198,4 +204,13 @@ func BenchmarkTransfer(b *testing.B) {
 		p.move(id, 1<<20, scratch)
 	}
 	b.ReportMetric(float64(p.server.Stats().PacketsSent-sent)/float64(p.trains-trains), "packets/train")
+}
+
+// Whatever the size of the buffer that Send is given, datagrams fit it.
+func TestSendBuffers(t *testing.T) {
+	for _, size := range []int{1200, 1201, 1400, 2000, 2399, 2400, 3700, 5000} {
+		p := newPairWith(t, size, nil)
+		id := p.openStream()
+		p.move(id, 100_000, make([]byte, 10_000))
+	}
 }
