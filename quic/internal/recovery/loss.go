@@ -10,7 +10,7 @@ import (
 // Constants of loss detection (RFC 9002, sections 6.1 and 7.6).
 const (
 	packetThreshold    = 3
-	maxPacketThreshold = 20 // how far reordering that was seen may raise it
+	maxPacketThreshold = 1000 // how far reordering that was seen may raise it: then age decides
 	persistentPTOs     = 3
 	maxBackoff         = 10 // doublings of the PTO; beyond them it stays
 	keepLostPTOs       = 3
@@ -23,6 +23,7 @@ type Loss struct {
 	ptoCount     int
 	threshold    int64         // packets that may overtake one before it is lost
 	ageShift     uint          // a packet is lost when it is older than RTT + RTT >> ageShift
+	ageRaised    int64         // packets sent up to then do not change ageShift again
 	maxAckDelay  time.Duration // the peer's
 	confirmed    bool          // the handshake is: PTOs of the AppSpace count
 	hasHandshake bool          // a client has Handshake keys
@@ -242,7 +243,10 @@ func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h 
 func (l *Loss) onSpurious(s *space, pn int64, r *record, path *Path) {
 	l.Stats.Spurious++
 	l.threshold = min(max(l.threshold, s.largestAcked-pn+1), maxPacketThreshold)
-	l.ageShift = 2
+	if r.time > l.ageRaised && l.ageShift > 0 {
+		l.ageShift--
+		l.ageRaised = s.lastSent
+	}
 	if r.time > l.epoch.start {
 		return
 	}
