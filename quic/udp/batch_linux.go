@@ -1,0 +1,143 @@
+package udp
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch moves trains in batches, by system calls of our own on the socket of a *net.UDPConn. RawConn keeps the descriptor
+// alive meanwhile, and its Read and Write wait in the runtime's poller.
+type batch struct {
+	s        *Socket
+	rc       syscall.RawConn
+	inet6    bool // the socket's family; IPv4 then passes mapped into IPv6
+	wildcard bool // bound to all addresses: packet info tells the local one
+	useGSO   atomic.Bool
+
+	in receiver
+
+	mu   sync.Mutex
+	free []*sendOp // at most maxFreeOps
+}
+
+// open sets the socket up for batches, or for one datagram a call if the kernel cannot do them.
+func (s *Socket) open(c *net.UDPConn, o Options) error {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	b := &batch{s: s, rc: rc, wildcard: s.local.Addr().IsUnspecified()}
+	batches := false
+	err = rc.Control(func(fd uintptr) {
+		batches = canBatch(fd)
+		b.setup(int(fd), o)
+		s.hint = s.feat.sizeBuffers(int(fd), o)
+	})
+	if err != nil {
+		return err
+	}
+	if !batches {
+		s.feat = Features{ReadBuffer: s.feat.ReadBuffer, WriteBuffer: s.feat.WriteBuffer}
+		s.io = &plainUDP{s: s, c: c}
+		return nil
+	}
+	b.in.init(b)
+	s.io = b
+	return nil
+}
+
+func (b *batch) gso() bool { return b.useGSO.Load() }
+
+// canBatch tells whether recvmmsg and sendmmsg exist; a sandbox may forbid them.
+func canBatch(fd uintptr) bool {
+	_, _, in := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, 0, 0, 0, 0, 0)
+	_, _, out := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, 0, 0, 0, 0, 0)
+	missing := func(e syscall.Errno) bool { return e == unix.ENOSYS || e == unix.EPERM || e == unix.EACCES }
+	return !missing(in) && !missing(out)
+}
+
+// setup asks the kernel for what it can do. An option that it does not know is a feature that the socket does not have.
+func (b *batch) setup(fd int, o Options) {
+	set := func(level, option, value int) bool { return unix.SetsockoptInt(fd, level, option, value) == nil }
+	f := &b.s.feat
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	b.inet6 = err == nil && domain == unix.AF_INET6
+
+	// An IPv6 socket that takes IPv4 too needs the options of both.
+	set(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+	f.ECN = set(unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
+	f.PacketInfo = true
+	if b.inet6 {
+		set(unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+		f.ECN = set(unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1)
+	}
+	switch {
+	case b.wildcard && b.inet6:
+		f.PacketInfo = set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	case b.wildcard:
+		f.PacketInfo = set(unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	}
+	f.GRO = !o.NoGRO && set(unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+	_, err = unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+	b.useGSO.Store(!o.NoGSO && err == nil && kernelMajor() >= 5)
+}
+
+// kernelMajor returns the first number of the kernel's version. 4.18 and 4.19 know UDP_SEGMENT, but distributions ship
+// them with a GSO that is slower than none.
+func kernelMajor() int {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return 0
+	}
+	major, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), ".")
+	n, _ := strconv.Atoi(major)
+	return n
+}
+
+// sizeBuffers enlarges the kernel's buffers to what is wanted, as far as it lets us; none is made smaller. The hint is
+// empty if they are large enough.
+func (f *Features) sizeBuffers(fd int, o Options) (hint string) {
+	var in, out string
+	f.ReadBuffer, in = sizeBuffer(fd, o.ReadBuffer, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
+	f.WriteBuffer, out = sizeBuffer(fd, o.WriteBuffer, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
+	switch {
+	case in != "":
+		return fmt.Sprintf("the UDP receive buffer is %s: for speed, set net.core.rmem_max higher", in)
+	case out != "":
+		return fmt.Sprintf("the UDP send buffer is %s: for speed, set net.core.wmem_max higher", out)
+	}
+	return ""
+}
+
+func sizeBuffer(fd, want, option, force int) (size int, short string) {
+	// The kernel doubles what is set, for its bookkeeping, and reports the double.
+	size = bufferSize(fd, option)
+	if want == 0 {
+		want = defaultBuffer
+	}
+	if size >= want {
+		return size, ""
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, want) != nil { // takes CAP_NET_ADMIN, and no limit holds
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, want)
+	}
+	if size = bufferSize(fd, option); size < want {
+		short = fmt.Sprintf("%d KiB of %d", size>>10, want>>10)
+	}
+	return size, short
+}
+
+func bufferSize(fd, option int) int {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, option)
+	if err != nil {
+		return 0
+	}
+	return n / 2
+}

@@ -1,0 +1,18 @@
+// Package udp moves datagrams through UDP sockets in batches. It knows no QUIC.
+//
+// The unit is the Train: datagrams of equal size, but the last, between one pair of addresses and with one ECN mark. On
+// Linux a train leaves in one message (UDP_SEGMENT, called GSO) and arrives in one (UDP_GRO), and several messages pass in
+// one system call (sendmmsg, recvmmsg); with them come the ECN mark and the local address. Datagrams are never
+// fragmented on the way. What a kernel cannot do is found out when the socket is opened or, where that does not tell, by the
+// first send that is refused; from then on datagrams go one a message.
+//
+// Elsewhere, and with a net.PacketConn that is no *net.UDPConn, one datagram passes a call, without ECN and without the
+// local address.
+//
+// # Limitations
+//
+//   - Without Linux: no batches, no ECN, no local address (of a socket that is bound to all addresses), one system call a
+//     datagram. Fragmentation is ruled out on macOS, FreeBSD and Windows only.
+//   - GSO is given up for the whole socket when one network device does not support it.
+//   - The buffers of the kernel are as large as it lets us make them; Socket.Hint says what an administrator can do.
+package udp

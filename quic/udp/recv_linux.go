@@ -1,0 +1,132 @@
+package udp
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// receiver is what recvmmsg works with. It lives as long as the socket, so that nothing is made anew for a call.
+type receiver struct {
+	msgs  []mmsghdr
+	iovs  []unix.Iovec
+	names []sockaddr
+	ctls  []control
+
+	count int  // messages asked for
+	wait  bool // for the first one
+	n     int
+	errno syscall.Errno
+	read  func(fd uintptr) (done bool) // for RawConn.Read
+}
+
+func (r *receiver) init(b *batch) {
+	r.read = func(fd uintptr) bool {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(r.count), 0, 0, 0)
+		if errno == unix.EAGAIN {
+			r.n, r.errno = 0, 0
+			return !r.wait
+		}
+		r.n, r.errno = int(n), errno
+		return true
+	}
+}
+
+// grow makes room for n messages a call.
+func (r *receiver) grow(n int) {
+	r.msgs, r.iovs = make([]mmsghdr, n), make([]unix.Iovec, n)
+	r.names, r.ctls = make([]sockaddr, n), make([]control, n)
+	for i := range r.msgs {
+		h := &r.msgs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Iov = &r.iovs[i]
+		h.SetIovlen(1)
+		h.Control = &r.ctls[i].bytes()[0]
+	}
+}
+
+// prepare lends the buffers of ts to the kernel.
+func (r *receiver) prepare(ts []Train) {
+	if len(ts) > len(r.msgs) {
+		r.grow(len(ts))
+	}
+	r.count = len(ts)
+	for i := range ts {
+		h := &r.msgs[i].hdr
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.SetControllen(controlLen)
+		h.Flags = 0
+		b := ts[i].Buf[:cap(ts[i].Buf)]
+		r.iovs[i].Base = unsafe.SliceData(b)
+		r.iovs[i].SetLen(len(b))
+	}
+}
+
+func (b *batch) recv(ts []Train, wait bool) (int, error) {
+	if len(ts) == 0 {
+		return 0, nil
+	}
+	r := &b.in
+	r.prepare(ts)
+	r.wait = wait
+	for {
+		if err := b.rc.Read(r.read); err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return 0, net.ErrClosed
+			}
+			return 0, err
+		}
+		if r.errno != 0 {
+			if err := recvError(r.errno); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if n := b.take(ts); n > 0 || !wait {
+			return n, nil
+		}
+	}
+}
+
+// recvError decides on a failed call: nil says to call again. The network's answers to earlier sends are told here, once
+// each, and are no reason to stop.
+func recvError(errno syscall.Errno) error {
+	switch errno {
+	case unix.EINTR, unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENETDOWN,
+		unix.EMSGSIZE, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP, unix.EACCES, unix.EPERM, unix.ENONET:
+		return nil
+	case unix.ENOMEM, unix.ENOBUFS:
+		time.Sleep(time.Millisecond)
+		return nil
+	}
+	return errno
+}
+
+// take reads what was received into ts and returns how many trains it is.
+func (b *batch) take(ts []Train) (n int) {
+	r := &b.in
+	for i := range r.n {
+		m := &r.msgs[i]
+		if m.hdr.Flags&unix.MSG_TRUNC != 0 {
+			b.s.stats.truncated.Add(1)
+			continue
+		}
+		ts[n].Buf, ts[i].Buf = ts[i].Buf, ts[n].Buf
+		t := &ts[n]
+		t.Buf = t.Buf[:cap(t.Buf)][:m.n]
+		t.SegSize, t.ECN = len(t.Buf), 0
+		t.Local, t.Remote = b.s.local, readSockaddr(&r.names[i])
+		r.ctls[i].read(int(m.hdr.Controllen), t)
+		if t.SegSize <= 0 || t.SegSize > len(t.Buf) {
+			t.SegSize = len(t.Buf)
+		}
+		if t.Remote.IsValid() {
+			n++
+		}
+	}
+	return n
+}
