@@ -21,6 +21,7 @@ type initialSpec struct {
 	version uint32 // default 1
 	size    int    // of the datagram, default 1,200 bytes
 	keyDst  string // what the keys are made from, default dst
+	frames  string // default PING
 	length  int    // of the packet, default the whole datagram
 	empty   bool   // dst and src are meant to be empty
 }
@@ -35,8 +36,8 @@ func (s initialSpec) datagram(t testing.TB) []byte {
 	const pnLen = 4
 	b, lengthOff, pnOff := wire.AppendLongHeader(nil, wire.Initial, s.version, []byte(s.dst), []byte(s.src), []byte(s.token), 0,
 		pnLen)
-	b = append(b, wire.FramePing)
-	b = append(b, make([]byte, max(s.length-len(b), 0))...)
+	b = append(b, or(s.frames, "\x01")...)
+	b = append(b, make([]byte, max(s.length-len(b), protect.Overhead))...)
 	wire.PutVarint2(b[lengthOff:], uint64(len(b)-pnOff))
 	if len(s.keyDst) <= maxConnIDLen {
 		keys := protect.NewKeys()
@@ -478,7 +479,7 @@ func TestStrayAllocations(t *testing.T) {
 	}
 }
 
-// Attack E15, B1: 10^5 datagrams that come to nothing leave nothing.
+// Attacks B1 and E15: datagrams that come to nothing, each with another connection ID, leave nothing.
 func TestStrayFlood(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = 1 }))

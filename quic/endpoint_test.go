@@ -580,29 +580,38 @@ func shortPacket(id ConnID, n int) []byte {
 	return b
 }
 
-// FuzzRoute gives a server a datagram and lets it react.
+// FuzzRoute gives a server a datagram, or a client's Initial packet with these frames, and lets the server react.
 func FuzzRoute(f *testing.F) {
 	seed := initialSpec{}.datagram(f)
-	f.Add(seed, false)
-	f.Add(initialSpec{version: 0x1a2a3a4a}.datagram(f), false)
-	f.Add(initialSpec{token: strings.Repeat("\xb1", retryTokenLen)}.datagram(f), true)
-	f.Add(wire.AppendVersionNegotiation(nil, []byte("peer-cid"), []byte("first-dcid"), []uint32{1}, 0), false)
+	f.Add(seed, false, false)
+	f.Add(initialSpec{version: 0x1a2a3a4a}.datagram(f), false, false)
+	f.Add(initialSpec{token: strings.Repeat("\xb1", retryTokenLen)}.datagram(f), true, false)
+	f.Add(wire.AppendVersionNegotiation(nil, []byte("peer-cid"), []byte("first-dcid"), []uint32{1}, 0), false, false)
 	f.Add(append(wire.AppendRetryWithoutTag(nil, wire.Version1, []byte("peer-cid"), []byte("retry"), []byte("token"), 0),
-		make([]byte, 16)...), false)
-	f.Add(append(bytes.Clone(seed), seed...), false)
-	f.Add([]byte("\x40garbage that looks like a short header packet"), false)
-	f.Add([]byte{0xc0}, true)
-	f.Add([]byte{}, false)
-	f.Fuzz(func(t *testing.T, b []byte, retry bool) {
+		make([]byte, 16)...), false, false)
+	f.Add(append(bytes.Clone(seed), seed...), false, false)
+	f.Add([]byte("\x40garbage that looks like a short header packet"), false, false)
+	f.Add([]byte{0xc0}, true, false)
+	f.Add([]byte{}, false, false)
+	f.Add(cryptoFrame(0, []byte("\x01\x00\x00\x10no ClientHello")), false, true)
+	f.Add(ackFrame(0), false, true)
+	f.Add(wire.AppendConnectionClose(nil, wire.ConnectionClose{Code: 1, Reason: []byte("enough")}), true, true)
+	f.Fuzz(func(t *testing.T, b []byte, retry, sealed bool) {
 		w := newNet(t)
 		server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.Retry = func(netip.AddrPort) bool { return retry } }))
 		known := accepted(t, server, initialSpec{dst: "first-dcid-a", token: string(server.tokens.makeNew(w.now, clientHost))})
-		if len(b) > 9 && b[0]&1 != 0 { // so that some of it comes to the connection
+		switch {
+		case sealed:
+			b = initialSpec{frames: string(b[:min(len(b), 4000)])}.datagram(t)
+		case len(b) > 9 && b[0]&1 != 0: // so that some of it comes to the connection
 			b = bytes.Clone(b)
 			id := known.SourceIDs()[0]
 			copy(b[1:], id.Bytes())
 		}
-		server.route(b, 1200, clientHost)
+		server.route(b, minDatagramSize, clientHost)
+		if sealed {
+			server.route(b, len(b), clientHost) // whole, if it is longer than the others
+		}
 		server.service()
 		w.advance()
 		server.service()
