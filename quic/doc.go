@@ -1,0 +1,50 @@
+// Package quic is the QUIC protocol engine: version 1 of RFC 9000 with TLS 1.3 (RFC 9001), loss recovery and congestion control
+// (RFC 9002, RFC 9438) and datagrams (RFC 9221), as state machines without I/O. It opens no socket, starts no goroutine, reads
+// no clock and takes no lock; datagrams, the time and randomness are given to it. Programs that want sockets, blocking reads
+// and contexts use package quicnet, which is built on this one.
+//
+// # Driving it
+//
+// A Conn is one connection, an Endpoint what finds the connection for a datagram. Neither calls the other, and neither is for
+// concurrent use; each may stand under a lock of its own. Whoever owns the socket, the driver, does this:
+//
+//   - What arrives goes to Endpoint.Route, piece by piece. It names the Conn that the piece is for, whose Recv takes it, or
+//     writes an answer that is to be sent back.
+//   - After any call on a Conn, NextEvent is read until there is nothing, Send is called until it has nothing, and a timer is
+//     set for Timeout. When that fires, OnTimeout is called, and the same follows.
+//   - Of the events, EventEndpoint goes to Endpoint.HandleEvent and the reply to Conn.HandleReply; EventAsk is run, without any
+//     lock, and handed to Conn.Answer; EventDrained says that the Conn can be released. The rest is for the application.
+//
+// A driver that lets go of a Conn before it is drained tells the Endpoint so, with an EndpointEvent of kind ConnDrained. Addresses
+// must be written the same way each time, an IPv4 address always as one or always mapped into IPv6.
+//
+// The unit of both directions is the train: datagrams of one size, back to back, of one 4-tuple, as the kernel's generic receive
+// and segmentation offloads handle them. All packets of a train cross into BoringSSL together.
+//
+// # What an Endpoint keeps of strangers
+//
+// Nothing. A client's first packet makes a connection only after it was opened with the keys that anybody can derive from it.
+// That proves nothing about the client, but it takes a datagram that is damaged, or made up at no cost, for what it is. It costs
+// 2.5 µs, allocates nothing and is a quarter of what making the connection costs (BenchmarkStray), so it is always done; the other
+// way, to make the connection and drop it if nothing in it opens, would have the driver undo what Route did.
+//
+// A Retry packet, Version Negotiation, a stateless reset, and a refusal are written from what is at hand. None is longer than the
+// datagram that it answers. What Retry needs to know later travels in its token, encrypted. Retry does not look into the packet
+// that it answers, since that would cost more than the answer; a refusal does, since it is made with the same keys.
+//
+// Of clients' connection IDs no map of an Endpoint depends on the order or the bits: maps are Go's, with a secret of the process.
+// The one that finds a client's first packets, by the connection ID that it made up and its address, keeps its entry as
+// long as the connection lives, since a copy of such a packet that comes late would be taken for another client.
+//
+// # Limitations
+//
+//   - QUIC version 1 only; other versions are answered with Version Negotiation.
+//   - No 0-RTT. Clients do not resume sessions.
+//   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised.
+//   - Clients do not migrate, and preferred_address is not followed; servers follow clients that do.
+//   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate.
+//   - No QUIC bit greasing, no spin bit, no version 2, no qlog.
+//   - An Endpoint remembers the last 4096 tokens of NEW_TOKEN that were used. One that was used before them serves again, and so
+//     does one that another server of the same TokenKey has seen.
+//   - Stateless resets are limited to 1000 a second for the whole Endpoint.
+package quic
