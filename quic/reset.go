@@ -90,10 +90,8 @@ type resetBucket struct {
 
 // take tells whether one more may be sent.
 func (b *resetBucket) take(now time.Time) bool {
-	if d := now.Sub(b.at); d > 0 {
-		b.spent = max(0, b.spent-d.Seconds()*statelessResetRate)
-		b.at = now
-	}
+	good := max(0, now.Sub(b.at).Seconds()) * statelessResetRate
+	b.spent, b.at = max(0, b.spent-good), now
 	if b.spent+1 > statelessResetBurst {
 		return false
 	}

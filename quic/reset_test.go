@@ -104,6 +104,10 @@ func TestStatelessResetRate(t *testing.T) {
 	if got := flood(10); got != 0 {
 		t.Errorf("%d after the clock stepped back", got)
 	}
+	w.now = w.now.Add(100 * time.Millisecond)
+	if got := flood(statelessResetRate); got < statelessResetRate/10-1 || got > statelessResetRate/10 {
+		t.Errorf("%d in the 100 ms after that, want %d", got, statelessResetRate/10)
+	}
 	w.now = w.now.Add(24 * time.Hour)
 	if got := flood(3 * statelessResetBurst); got != statelessResetBurst {
 		t.Errorf("%d after a day, want %d", got, statelessResetBurst)
