@@ -140,9 +140,6 @@ func (h *testHost) service() {
 	for i := 0; i < len(h.live); i++ {
 		c := h.live[i]
 		h.read(c)
-		for c.IsDrained() {
-			break
-		}
 		for t := c.Send(h.net.now, buf); t.N > 0; t = c.Send(h.net.now, buf) {
 			for b := buf[:t.N]; len(b) > 0; b = b[min(t.SegSize, len(b)):] {
 				h.net.send(testDatagram{bytes.Clone(b[:min(t.SegSize, len(b))]), h.addr, t.Remote})

@@ -240,7 +240,8 @@ func TestRouteTrain(t *testing.T) {
 		'b': shortPacket(b.SourceIDs()[0], size),
 		'h': initialSpec{dst: "first-dcid-a"}.datagram(t), // the client's own choice
 		'x': initialSpec{dst: "first-dcid-a", version: 0x7a7a7a7a}.datagram(t),
-		'v': append(wire.AppendVersionNegotiation(nil, []byte("first-dcid-a"), nil, []uint32{2}, 0), make([]byte, size)...)[:size],
+		'v': append(wire.AppendVersionNegotiation(nil, []byte("first-dcid-a"), nil, []uint32{2}, 0),
+			make([]byte, size)...)[:size],
 		'l': shortPacket(a.SourceIDs()[0], size), // but for its first bit
 		'0': make([]byte, size),
 		'.': shortPacket(a.SourceIDs()[0], 60), // at the end only
