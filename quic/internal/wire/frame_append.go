@@ -52,7 +52,9 @@ func AppendResetStream(b []byte, id, code, finalSize uint64) []byte {
 }
 
 // AppendStopSending appends a STOP_SENDING frame.
-func AppendStopSending(b []byte, id, code uint64) []byte { return append2(b, FrameStopSending, id, code) }
+func AppendStopSending(b []byte, id, code uint64) []byte {
+	return append2(b, FrameStopSending, id, code)
+}
 
 // CryptoHeaderLen returns how many bytes AppendCryptoHeader appends.
 func CryptoHeaderLen(off uint64, dataLen int) int {
