@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The identifiers of transport parameters (RFC 9000, section 18.2; RFC 9221, section 3).
+// The identifiers of transport parameters (RFC 9000, section 18.2; RFC 9221, section 3; RFC 9287, section 3).
 const (
 	paramOriginalDstConnID       = 0x00
 	paramMaxIdleTimeout          = 0x01
@@ -29,6 +29,7 @@ const (
 	paramInitialSrcConnID        = 0x0f
 	paramRetrySrcConnID          = 0x10
 	paramMaxDatagramFrameSize    = 0x20
+	paramGreaseQUICBit           = 0x2ab2
 )
 
 // The defaults of absent parameters (RFC 9000, section 18.2).
@@ -156,6 +157,9 @@ func ParseTransportParameters(b []byte, fromClient bool) (TransportParameters, e
 			return p, fmt.Errorf("transport parameter 0x%x is cut short", id)
 		}
 		b = b[n+m:]
+		if id == paramGreaseQUICBit && len(value) != 0 { // not made use of, but what it may be is known
+			return p, errors.New("transport parameter grease_quic_bit is not empty")
+		}
 		if id > paramMaxDatagramFrameSize {
 			continue // unknown, and not worth remembering
 		}
