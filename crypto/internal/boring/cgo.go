@@ -1,6 +1,16 @@
 // Package boring is the only package of the library that imports "C".
 package boring
 
-// #cgo CFLAGS: -O2 -I${SRCDIR}/../../../third_party/boringssl/prefix/include
-// #cgo LDFLAGS: -L${SRCDIR}/../../../third_party/boringssl/prefix/lib -lboringquic_ssl -lboringquic_crypto -l:libstdc++.a -lpthread
+// Where BoringSSL is looked for: in the clone, where build.sh links it, and where "build.sh install" puts it.
+
+// #cgo CFLAGS: -O2 -I${SRCDIR}/../../../third_party/boringssl/prefix/include -I/usr/local/include/boringquic
+// #cgo LDFLAGS: -L${SRCDIR}/../../../third_party/boringssl/prefix/lib -L/usr/local/lib/boringquic
+// #cgo LDFLAGS: -lboringquic_ssl -lboringquic_crypto -lpthread
+// #cgo linux freebsd LDFLAGS: -l:libstdc++.a
+// #cgo darwin LDFLAGS: -lc++
+//
+// const char *bq_build_key(void);
 import "C"
+
+// BuildKey names the BoringSSL that is linked, as build.sh does.
+func BuildKey() string { return C.GoString(C.bq_build_key()) }

@@ -1,8 +1,5 @@
-#if defined(__has_include)
-#if __has_include("compat.h")
 #include "compat.h"
-#endif
-#endif
+
 #include "shim.h"
 
 #include <string.h>

@@ -1,0 +1,423 @@
+#!/usr/bin/env bash
+# Builds BoringSSL and boringquic; "build.sh --help" tells the rest. Only bash and the usual small tools are assumed.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/boringquic
+link=$root/third_party/boringssl/prefix
+go_least=1.25
+symbol_prefix=boringquic
+# shellcheck source=third_party/boringssl/PIN
+. "$root/third_party/boringssl/PIN"
+
+usage() {
+  cat <<'HELP'
+Usage: ./build.sh [VERB]
+
+  (no verb)           obtain and build BoringSSL, then every package and command
+  demo                the main job: our server, our client, a file of 100 MB
+  test                every test, fuzz seed, nested module and peer
+  install [--prefix DIR]
+                      put headers and archives where an importing module's build finds them; default /usr/local
+  env                 print CGO_CFLAGS and CGO_LDFLAGS for a build without "install"
+  clean               remove what was built, from this tree and from the cache folder
+
+Variables:
+  BORINGQUIC_BSSL_PATH=DIR    use a BoringSSL that you have built
+  BORINGQUIC_BSSL_SRC=DIR     build this source tree of BoringSSL in place of the pinned one
+  BORINGQUIC_BSSL_PREFIX=NAME the BORINGSSL_PREFIX that BORINGQUIC_BSSL_PATH was built with, if any
+
+install and env work from a read-only tree, such as Go's module cache: bash build.sh env
+HELP
+}
+
+say() { printf '== %s\n' "$*" >&2; }
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Tools.
+
+# debian tells whether missing tools can be installed here and now.
+debian() { [ -f /etc/debian_version ] && [ "$(id -u)" = 0 ] && have apt-get; }
+
+apt_updated=
+install_packages() {
+  if [ -z "$apt_updated" ]; then
+    say "apt-get update"
+    DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 || say "apt-get update failed; trying with the lists that there are"
+    apt_updated=1
+  fi
+  say "apt-get install $*"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# need TOOL PACKAGE has a tool be there. PACKAGE is Debian's.
+need() {
+  have "$1" && return
+  debian || die "$1 is missing: install it (Debian: apt-get install $2)"
+  install_packages "$2" || die "$1 is missing, and Debian's package $2 could not be installed"
+  have "$1" || die "$1 is missing even with Debian's package $2"
+}
+
+need_cxx() {
+  have "${CXX:-c++}" && have "${CC:-cc}" && return
+  debian || die "a C and a C++ compiler are missing: install them (Debian: apt-get install g++)"
+  install_packages g++ libc6-dev || die "no C++ compiler, and Debian's package g++ could not be installed"
+}
+
+need_cargo() {
+  have cargo && return
+  if debian; then
+    install_packages cargo-web || install_packages cargo || true
+  fi
+  have cargo || die "cargo is missing, which downloads BoringSSL's source (no Rust is compiled). Three ways on: install cargo 1.70 or
+newer (Debian 12: apt-get install cargo-web; Debian 13: cargo), or set BORINGQUIC_BSSL_SRC to a source tree of BoringSSL, or set
+BORINGQUIC_BSSL_PATH to one that you have built."
+}
+
+need_go() {
+  if ! have go && [ -x /usr/local/go/bin/go ]; then
+    PATH=$PATH:/usr/local/go/bin
+  fi
+  if ! have go && debian; then
+    install_packages golang-go || true
+  fi
+  have go || die "go is missing: install Go $go_least or newer"
+  local v
+  v=$(go env GOVERSION 2>/dev/null) || die "go does not run"
+  v=${v#go}
+  [ "$(printf '%s\n%s\n' "$go_least" "${v%%[-a-z ]*}" | sort -V | head -n 1)" = "$go_least" ] ||
+    die "this is Go $v; boringquic needs Go $go_least or newer"
+  [ "$(go env CGO_ENABLED)" = 1 ] || die "cgo is off: set CGO_ENABLED=1, and have a C compiler"
+}
+
+sha256() {
+  if have sha256sum; then sha256sum "$@"; else shasum -a 256 "$@"; fi | cut -d' ' -f1
+}
+
+# with_lock FUNCTION... runs it while no other build.sh does.
+with_lock() {
+  mkdir -p "$cache"
+  if have flock; then
+    exec 9>"$cache/lock"
+    flock -n 9 || { say "waiting for another build.sh"; flock 9; }
+    "$@" 9>&-
+    exec 9>&-
+  else
+    "$@"
+  fi
+}
+
+# BoringSSL: source.
+
+target() {
+  case "$(uname -s)" in
+    Linux) echo "$(uname -m)-unknown-linux-gnu" ;;
+    Darwin) echo "$(uname -m | sed s/arm64/aarch64/)-apple-darwin" ;;
+    FreeBSD) echo "$(uname -m | sed s/amd64/x86_64/)-unknown-freebsd" ;;
+    *) die "no BoringSSL is obtained on $(uname -s): set BORINGQUIC_BSSL_SRC or BORINGQUIC_BSSL_PATH" ;;
+  esac
+}
+
+# fetch obtains the pinned source and sets src.
+fetch() {
+  src=$cache/source/$BSSL_CRATE_SHA256
+  [ -f "$src/.complete" ] && return
+  need_cargo
+  say "downloading BoringSSL $BSSL_COMMIT (crate $BSSL_CRATE $BSSL_CRATE_VERSION)"
+  local manifest=$cache/fetch crate
+  mkdir -p "$manifest/src"
+  : >"$manifest/src/lib.rs"
+  cat >"$manifest/Cargo.toml" <<TOML
+[package]
+name = "boringquic-fetch"
+version = "0.0.0"
+edition = "2021"
+
+[dependencies]
+$BSSL_CRATE = "=$BSSL_CRATE_VERSION"
+TOML
+  (cd "$manifest" && cargo fetch --target "$(target)" >&2) || die "cargo fetch failed"
+  crate=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/cache" -name "$BSSL_CRATE-$BSSL_CRATE_VERSION.crate" | head -n 1)
+  [ -n "$crate" ] || die "cargo fetch left no $BSSL_CRATE-$BSSL_CRATE_VERSION.crate in ${CARGO_HOME:-$HOME/.cargo}"
+  unpack "$crate"
+}
+
+unpack() {
+  local got
+  got=$(sha256 "$1")
+  [ "$got" = "$BSSL_CRATE_SHA256" ] ||
+    die "$1 has SHA-256 $got, and third_party/boringssl/PIN wants $BSSL_CRATE_SHA256: it is not the source that was pinned"
+  rm -rf "$src" "$src.part"
+  mkdir -p "$src.part"
+  tar -xzf "$1" -C "$src.part" --strip-components=3 "$BSSL_CRATE-$BSSL_CRATE_VERSION/$BSSL_CRATE_FOLDER" ||
+    die "$1 could not be unpacked"
+  : >"$src.part/.complete"
+  mv "$src.part" "$src"
+}
+
+# api_version prints a BoringSSL's API version, from its headers.
+api_version() { sed -n 's/^#define BORINGSSL_API_VERSION \([0-9]*\).*/\1/p' "$1/openssl/base.h" "$1/openssl/crypto.h" 2>/dev/null | head -n 1; }
+
+# check_headers DIR WHAT judges headers.
+check_headers() {
+  [ -f "$1/openssl/ssl.h" ] || die "$2: no openssl/ssl.h in $1"
+  grep -q OPENSSL_IS_BORINGSSL "$1/openssl/base.h" 2>/dev/null ||
+    die "$2: the headers in $1 are OpenSSL's, not BoringSSL's"
+  local api
+  api=$(api_version "$1")
+  [ "${api:-0}" -ge "$BSSL_API_VERSION" ] ||
+    die "$2: this BoringSSL is too old: its API version is ${api:-not to be found}, and $BSSL_API_VERSION is the least"
+}
+
+# BoringSSL: build.
+
+compiler() { "${CC:-cc}" --version | head -n 1; "${CXX:-c++}" --version | head -n 1; uname -sm; }
+
+# resolve sets key and prefix, the folder of what was built, for the BoringSSL that the variables name.
+resolve() {
+  [ -z "${BORINGQUIC_BSSL_PATH:-}" ] || [ -z "${BORINGQUIC_BSSL_SRC:-}" ] ||
+    die "BORINGQUIC_BSSL_PATH and BORINGQUIC_BSSL_SRC are both set: set one of them"
+  if [ -n "${BORINGQUIC_BSSL_PATH:-}" ]; then
+    find_custom
+    key=path_$({ sha256 "$custom_ssl" "$custom_crypto"; echo "${BORINGQUIC_BSSL_PREFIX:-}"; tree "$custom/include"; } | digest)
+  elif [ -n "${BORINGQUIC_BSSL_SRC:-}" ]; then
+    src=$(cd "$BORINGQUIC_BSSL_SRC" 2>/dev/null && pwd -P) ||
+      die "BORINGQUIC_BSSL_SRC=$BORINGQUIC_BSSL_SRC: there is no such folder"
+    [ -f "$src/CMakeLists.txt" ] || die "BORINGQUIC_BSSL_SRC=$BORINGQUIC_BSSL_SRC: no CMakeLists.txt there: not BoringSSL's source"
+    check_headers "$src/include" "BORINGQUIC_BSSL_SRC=$BORINGQUIC_BSSL_SRC"
+    need_cxx
+    key=src_$({ tree "$src"; compiler; recipe; } | digest)
+  else
+    need_cxx
+    key=pin_$({ echo "$BSSL_CRATE_SHA256"; compiler; recipe; } | digest)
+  fi
+  prefix=$cache/prefix/$key
+}
+
+digest() { sha256 | cut -c1-20; }
+
+# recipe is what changes the result besides the source and the compiler.
+recipe() { cat "$root/CMakeLists.txt"; echo "$symbol_prefix ${CFLAGS:-} ${CXXFLAGS:-} 1"; }
+
+# tree lists a folder's files with their check sums.
+tree() { (cd "$1" && find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 cksum); }
+
+# find_custom finds the archives and headers of BORINGQUIC_BSSL_PATH.
+find_custom() {
+  local given="BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH" lib dir found
+  custom=$(cd "$BORINGQUIC_BSSL_PATH" 2>/dev/null && pwd -P) || die "$given: there is no such folder"
+  for lib in ssl crypto; do
+    found=
+    for dir in build lib "build/$lib" .; do
+      if [ -f "$custom/$dir/lib$lib.a" ]; then
+        found=$custom/$dir/lib$lib.a
+        break
+      fi
+    done
+    [ -n "$found" ] || die "$given: no lib$lib.a in $custom/build, $custom/lib, $custom/build/$lib or $custom"
+    printf -v "custom_$lib" %s "$found"
+  done
+  check_headers "$custom/include" "$given"
+}
+
+# boringssl has the BoringSSL that the variables name be built.
+boringssl() {
+  resolve
+  [ -f "$prefix/.complete" ] && return
+  with_lock make_prefix
+}
+
+make_prefix() {
+  [ -f "$prefix/.complete" ] && return
+  need_cxx
+  need ar binutils
+  local part=$prefix.part
+  rm -rf "$part"
+  mkdir -p "$part/lib" "$part/include"
+  if [ -n "${BORINGQUIC_BSSL_PATH:-}" ]; then
+    say "taking BoringSSL from $custom"
+    cp -R "$custom/include/openssl" "$part/include/"
+    cp "$custom_ssl" "$part/lib/libboringquic_ssl.a"
+    cp "$custom_crypto" "$part/lib/libboringquic_crypto.a"
+    chmod u+w "$part"/lib/*.a
+    write_key "$part" "${BORINGQUIC_BSSL_PREFIX:-}"
+    try_link "$part"
+  else
+    [ -n "${BORINGQUIC_BSSL_SRC:-}" ] || fetch
+    compile "$part"
+    write_key "$part" "$symbol_prefix"
+  fi
+  : >"$part/.complete"
+  rm -rf "$prefix"
+  mv "$part" "$prefix"
+}
+
+# compile builds src into a prefix.
+compile() {
+  need cmake cmake
+  local build=$cache/build/$key jobs generator=()
+  jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+  if ! have ninja && debian; then install_packages ninja-build; fi
+  if have ninja; then generator=(-G Ninja); else need make make; fi
+  say "building BoringSSL on $jobs cores; this takes some minutes, once"
+  mkdir -p "$build"
+  cmake "${generator[@]}" -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBORINGQUIC_BSSL_SRC="$src" \
+    -DBORINGSSL_PREFIX="$symbol_prefix" >"$build/cmake.log" 2>&1 || { cat "$build/cmake.log" >&2; die "cmake failed; see above"; }
+  cmake --build "$build" --target ssl crypto --parallel "$jobs" >&2 || die "BoringSSL did not build; see above"
+  cp -R "$src/include/openssl" "$1/include/"
+  cp "$build"/lib/libboringquic_ssl.a "$build"/lib/libboringquic_crypto.a "$1/lib/"
+  strip -S "$1"/lib/*.a
+  rm -rf "$build"
+}
+
+# write_key puts the key of the build into a prefix: its header, and a symbol in its archive.
+write_key() {
+  local symbol=boringquic_key_$key
+  {
+    echo "// Written by build.sh: which BoringSSL the headers beside this one belong to."
+    echo "#define BORINGQUIC_KEY_SYMBOL $symbol"
+    [ -z "$2" ] || printf '#ifndef BORINGSSL_PREFIX\n#define BORINGSSL_PREFIX %s\n#endif\n' "$2"
+  } >"$1/include/boringquic_key.h"
+  echo "extern const char $symbol[]; const char $symbol[] = \"$key\";" >"$1/key.c"
+  "${CC:-cc}" -fPIC -c "$1/key.c" -o "$1/boringquic_key.o"
+  ar rs "$1/lib/libboringquic_crypto.a" "$1/boringquic_key.o" 2>/dev/null
+  rm -f "$1/key.c" "$1/boringquic_key.o"
+}
+
+# try_link has the compiler say whether a custom BoringSSL is one that programs can be linked with.
+try_link() {
+  cat >"$1/try.c" <<'C'
+#include "boringquic_key.h"
+#include <openssl/ssl.h>
+int main(void) { return SSL_CTX_new(TLS_method()) == NULL; }
+C
+  "${CC:-cc}" -I"$1/include" "$1/try.c" -o "$1/try" -L"$1/lib" -lboringquic_ssl -lboringquic_crypto -lstdc++ -lpthread -lm \
+    >"$1/try.log" 2>&1 || { tail -n 5 "$1/try.log" >&2; die "BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH: a program does not link with it: \
+are its archives OpenSSL's, or built with a BORINGSSL_PREFIX (then set BORINGQUIC_BSSL_PREFIX)?"; }
+  rm -f "$1/try.c" "$1/try" "$1/try.log"
+}
+
+# use_in_tree has this tree use the BoringSSL that was built.
+use_in_tree() {
+  if [ "$(readlink "$link" 2>/dev/null)" != "$prefix" ]; then
+    rm -rf "$link"
+    ln -s "$prefix" "$link"
+  fi
+  local header=$root/crypto/internal/boring/build_key.h line="#define BORINGQUIC_BUILD_KEY $key"
+  grep -qxF "$line" "$header" 2>/dev/null ||
+    printf '// Written by build.sh, so that the build cache of Go sees another BoringSSL.\n%s\n' "$line" >"$header"
+}
+
+# Verbs.
+
+build() {
+  boringssl
+  use_in_tree
+  need_go
+  (cd "$root" && go build ./...)
+}
+
+demo() {
+  build
+  local dir server_pid port
+  dir=$(mktemp -d)
+  trap 'kill "${server_pid:-}" 2>/dev/null || true; rm -rf "'"$dir"'"' EXIT
+  (cd "$root" && go build -o "$dir/" ./cmd/quic-server ./cmd/quic-client)
+  mkdir "$dir/www"
+  say "making a file of 100 MB"
+  head -c 100000000 /dev/urandom >"$dir/www/file"
+  "$dir/quic-server" --listen 127.0.0.1:0 --root "$dir/www" >"$dir/server.log" 2>&1 &
+  server_pid=$!
+  for _ in $(seq 100); do
+    port=$(sed -n 's/.*listening on [^ ]*:\([0-9]*\),.*/\1/p' "$dir/server.log")
+    [ -z "$port" ] || break
+    kill -0 "$server_pid" 2>/dev/null || { cat "$dir/server.log" >&2; die "the server did not start"; }
+    sleep 0.05
+  done
+  [ -n "$port" ] || die "the server does not say where it listens"
+  say "quic-server listens on 127.0.0.1:$port; quic-client fetches the file"
+  "$dir/quic-client" --insecure --stats --expect-size 100000000 -o "$dir/got" "https://127.0.0.1:$port/file"
+  local want got
+  want=$(sha256 "$dir/www/file")
+  got=$(sha256 "$dir/got")
+  [ "$want" = "$got" ] || die "the file that arrived has SHA-256 $got, the one that was sent $want"
+  echo "SHA-256 of both files: $want"
+}
+
+install() {
+  local to=/usr/local
+  if [ "${1:-}" = --prefix ]; then
+    [ -n "${2:-}" ] || die "install --prefix wants a folder"
+    to=$2
+    shift 2
+  fi
+  [ $# = 0 ] || die "install does not know \"$1\"; it takes --prefix DIR"
+  boringssl
+  mkdir -p "$to/include" "$to/lib" 2>/dev/null && [ -w "$to/include" ] && [ -w "$to/lib" ] ||
+    die "$to cannot be written: run this as root, or give --prefix DIR, or use \"bash build.sh env\""
+  rm -rf "$to/include/boringquic" "$to/lib/boringquic"
+  cp -R "$prefix/include" "$to/include/boringquic"
+  cp -R "$prefix/lib" "$to/lib/boringquic"
+  echo "installed $to/include/boringquic and $to/lib/boringquic"
+  to=$(cd "$to" && pwd -P)
+  if [ "$to" != /usr/local ]; then
+    echo "Go looks there by itself only below /usr/local. For other places set:"
+    print_env "$to/include/boringquic" "$to/lib/boringquic"
+  fi
+}
+
+env_lines() {
+  boringssl
+  print_env "$prefix/include" "$prefix/lib"
+}
+
+print_env() {
+  printf 'export CGO_CFLAGS="-O2 -g -I%s -DBORINGQUIC_BUILD_KEY=%s"\n' "$1" "$key"
+  printf 'export CGO_LDFLAGS="-O2 -g -L%s"\n' "$2"
+}
+
+test_all() {
+  build
+  need python3 python3
+  if debian; then
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
+    [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
+  fi
+  cd "$root"
+  local step
+  say "vet"
+  go vet ./...
+  for os in darwin freebsd windows; do GOOS=$os CGO_ENABLED=0 go vet ./quic/udp; done
+  say "tests, with the race detector"
+  go test -race -shuffle=on ./...
+  say "tests of the packages over C, with the address sanitizer"
+  go test -asan -shuffle=on ./crypto/...
+  find . -mindepth 2 -name go.mod -not -path './third_party/*' | sort | while read -r step; do
+    step=$(dirname "$step")
+    say "nested module $step"
+    (cd "$step" && go vet ./... && go test -shuffle=on ./...)
+  done
+  say "all tests passed"
+}
+
+clean() {
+  rm -rf "$link" "$root/crypto/internal/boring/build_key.h" "$cache"
+  echo "removed $link and $cache"
+}
+
+verb=${1:-build}
+[ $# = 0 ] || shift
+case "$verb" in
+  -h | --help | help) usage; exit ;;
+  install) install "$@"; exit ;;
+esac
+[ $# = 0 ] || die "$verb takes no arguments, and \"$1\" is one; see ./build.sh --help"
+case "$verb" in
+  build) build ;;
+  demo) demo ;;
+  test) test_all ;;
+  env) env_lines ;;
+  clean) clean ;;
+  *) die "unknown verb \"$verb\"; see ./build.sh --help" ;;
+esac
