@@ -70,6 +70,10 @@ func (c *Conn) wantsApp() bool {
 		c.local.wantsSend() || c.peer.wantsSend()
 }
 
+// WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams. It
+// costs little, so that a caller who reads often need not call Send each time.
+func (c *Conn) WantsSend() bool { return c.state == stateActive && c.wantsApp() }
+
 // appendFrames fills a packet of a space with frames, the most urgent first.
 func (c *Conn) appendFrames(now int64, pkt *packet, sp recovery.Space, acksOnly bool) {
 	s := &c.spaces[sp]
