@@ -9,9 +9,6 @@ const MaxPacketNumber = 1<<62 - 1
 // that it acknowledged is largestAcked, -1 if none (RFC 9000, section 17.1 and appendix A.2).
 func PacketNumberLen(pn, largestAcked int64) int {
 	unacked := uint64(pn - largestAcked)
-	if largestAcked < 0 {
-		unacked = uint64(pn) + 1
-	}
 	n := (bits.Len64(2*unacked-1) + 7) / 8 // the window must be twice as wide as what is under way
 	return min(max(n, 1), 4)
 }

@@ -60,6 +60,8 @@ func TestDecodePacketNumber(t *testing.T) {
 		{name: "next", largest: 0xff, truncated: 0, n: 1, want: 0x100},
 		{name: "up by half a window", largest: 0x1ff, truncated: 0x80, n: 1, want: 0x280},
 		{name: "up by more is down", largest: 0x1ff, truncated: 0x81, n: 1, want: 0x181},
+		{name: "down by half a window is up", largest: 0x27f, truncated: 0, n: 1, want: 0x300},
+		{name: "down by less", largest: 0x27f, truncated: 1, n: 1, want: 0x201},
 		{name: "late", largest: 0x200, truncated: 0xf0, n: 1, want: 0x1f0},
 		{name: "the end of all numbers", largest: MaxPacketNumber - 1, truncated: 0xff, n: 1, want: MaxPacketNumber},
 		{name: "none beyond the end", largest: MaxPacketNumber - 1, truncated: 0x00, n: 1, want: MaxPacketNumber - 0xff},
