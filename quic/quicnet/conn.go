@@ -1,0 +1,399 @@
+package quicnet
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// Conn is a QUIC connection. All its methods are for any number of goroutines. It must be closed, by Close or CloseWithError,
+// unless the peer closes it or falls silent: a Conn that is merely forgotten stays.
+type Conn struct {
+	ep     *Endpoint
+	core   *quic.Conn // guarded by mu
+	client bool
+
+	mu          sync.Mutex
+	flushing    bool // some goroutine has the right to send
+	established bool
+	closed      bool
+	drained     bool
+	flushed     waiter // for the right to send
+	handshake   waiter
+	streams     map[uint64]*Stream // those that the application knows and that are not over
+	peers       [2]peerStreams     // bidirectional, unidirectional
+	opening     [2]waiter          // for the peer's limit on our streams
+	datagramIn  waiter
+	datagramOut waiter
+	ctx         context.Context // nil until somebody asks
+	cancel      context.CancelCauseFunc
+
+	firstPart, lastPart int // of the reading goroutine's inbox.parts
+
+	wantAt, heapAt atomic.Int64 // see scheduler
+	heapIndex      int          // guarded by the scheduler's lock
+}
+
+// peerStreams counts the streams of one type that the peer opened. They are announced in order, without gaps.
+type peerStreams struct {
+	opened, accepted uint64
+	waiter           waiter
+}
+
+// The types of stream as an index.
+const (
+	bidi = iota
+	uni
+)
+
+func typeIndex(id uint64) int { return int(id >> 1 & 1) }
+
+// handleEvents acts on what has happened, and tells whether that woke anybody. c.mu is held.
+func (c *Conn) handleEvents(now time.Time) (woke bool) {
+	for {
+		ev, ok := c.core.NextEvent()
+		if !ok {
+			return woke
+		}
+		if c.handleEvent(now, ev) {
+			woke = true
+		}
+	}
+}
+
+func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
+	switch ev.Kind {
+	case quic.EventReadable:
+		if s := c.streams[ev.Stream]; s != nil {
+			return s.recv.wake()
+		}
+	case quic.EventWritable:
+		if s := c.streams[ev.Stream]; s != nil {
+			return s.send.wake()
+		}
+	case quic.EventStreamFinished:
+		delete(c.streams, ev.Stream)
+	case quic.EventStreamOpened:
+		p := &c.peers[typeIndex(ev.Stream)]
+		p.opened++
+		return p.waiter.wake()
+	case quic.EventStreamsAvailable:
+		return c.opening[typeIndex(ev.Stream)].wake()
+	case quic.EventDatagram:
+		return c.datagramIn.wake()
+	case quic.EventDatagramWritable:
+		return c.datagramOut.wake()
+	case quic.EventHandshakeComplete:
+		return c.onEstablished(now)
+	case quic.EventAsk:
+		go c.answer(ev)
+	case quic.EventEndpoint:
+		c.ep.handleEvent(now, c, ev.Endpoint)
+	case quic.EventClosed:
+		c.onClosed()
+		return true
+	case quic.EventDrained:
+		c.onDrained()
+	}
+	return false
+}
+
+func (c *Conn) onEstablished(now time.Time) (woke bool) {
+	c.established = true
+	if !c.client && !c.ep.offer(c) {
+		c.core.Close(now, false, uint64(quic.ConnectionRefused), "too many connections wait to be accepted")
+		return false
+	}
+	return c.handshake.wake() || !c.client
+}
+
+// answer runs the code that TLS asks for, which may take its time, without any lock.
+func (c *Conn) answer(ev quic.Event) {
+	ev.Ask.Run()
+	c.mu.Lock()
+	now := time.Now()
+	c.core.Answer(ev.Ask)
+	c.handleEvents(now)
+	claimed := c.claim()
+	c.mu.Unlock()
+	if claimed {
+		c.flush()
+	}
+}
+
+// onClosed wakes everybody.
+func (c *Conn) onClosed() {
+	c.closed = true
+	for _, s := range c.streams {
+		s.recv.wake()
+		s.send.wake()
+	}
+	for i := range c.peers {
+		c.peers[i].waiter.wake()
+		c.opening[i].wake()
+	}
+	c.handshake.wake()
+	c.datagramIn.wake()
+	c.datagramOut.wake()
+	if c.cancel != nil {
+		c.cancel(c.core.Err())
+	}
+}
+
+// onDrained lets go of everything.
+func (c *Conn) onDrained() {
+	if c.drained {
+		return
+	}
+	c.drained = true
+	c.streams = nil
+	c.core.Release()
+	c.ep.forget(c)
+}
+
+// abandon ends a connection whose socket is gone.
+func (c *Conn) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.core.Close(now, false, uint64(quic.InternalError), "the socket is closed")
+	c.handleEvents(now)
+	c.onDrained()
+}
+
+// ready checks that the connection is not closed. c.mu is held.
+func (c *Conn) ready() error {
+	if c.closed {
+		return c.core.Err()
+	}
+	return nil
+}
+
+// OpenStream opens a stream on which both sides send. It waits while the peer allows no more streams. The peer learns of the
+// stream with the first data on it, or its end.
+func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) { return c.open(ctx, bidi) }
+
+// OpenUniStream opens a stream on which only we send.
+func (c *Conn) OpenUniStream(ctx context.Context) (*Stream, error) { return c.open(ctx, uni) }
+
+func (c *Conn) open(ctx context.Context, typ int) (*Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := &c.opening[typ]
+	told := false
+	for {
+		var id uint64
+		err := c.ready()
+		if err == nil {
+			if typ == uni {
+				id, err = c.core.OpenUniStream()
+			} else {
+				id, err = c.core.OpenStream()
+			}
+		}
+		if !errors.Is(err, quic.ErrStreamLimit) {
+			w.wake() // the limit may allow the next one's too; and an error is for all
+			if err != nil {
+				return nil, err
+			}
+			return c.addStream(id), nil
+		}
+		if !told && c.flushUnlocked() { // STREAMS_BLOCKED
+			told = true
+			continue // the limit may have risen meanwhile
+		}
+		if err := w.waitContext(ctx, &c.mu); err != nil {
+			return nil, fmt.Errorf("quicnet: open stream: %w", err)
+		}
+	}
+}
+
+// AcceptStream waits for a stream that the peer opened, on which both sides send.
+func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) { return c.accept(ctx, bidi) }
+
+// AcceptUniStream waits for a stream that the peer opened, on which only the peer sends.
+func (c *Conn) AcceptUniStream(ctx context.Context) (*Stream, error) { return c.accept(ctx, uni) }
+
+func (c *Conn) accept(ctx context.Context, typ int) (*Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &c.peers[typ]
+	for {
+		if err := c.ready(); err != nil {
+			p.waiter.wake()
+			return nil, err
+		}
+		if p.accepted < p.opened {
+			id := p.accepted<<2 | uint64(typ)<<1
+			if c.client {
+				id |= 1
+			}
+			p.accepted++
+			if p.accepted < p.opened {
+				p.waiter.wake()
+			}
+			return c.addStream(id), nil
+		}
+		if err := p.waiter.waitContext(ctx, &c.mu); err != nil {
+			return nil, fmt.Errorf("quicnet: accept stream: %w", err)
+		}
+	}
+}
+
+func (c *Conn) addStream(id uint64) *Stream {
+	s := &Stream{c: c, id: id}
+	if c.streams == nil {
+		c.streams = make(map[uint64]*Stream)
+	}
+	c.streams[id] = s
+	return s
+}
+
+// flushUnlocked sends what calls on the core have left to be sent, if nobody else is about to. c.mu is held, but not
+// meanwhile; false says that it was held all the time.
+func (c *Conn) flushUnlocked() bool {
+	if !c.core.WantsSend() || !c.claim() {
+		return false
+	}
+	c.mu.Unlock()
+	c.flush()
+	c.mu.Lock()
+	return true
+}
+
+// SendDatagram sends p as one datagram (RFC 9221), which arrives whole, at most once, or not at all. It waits while many
+// are waiting to be sent. A datagram may have MaxDatagramSize bytes; the error is quic.ErrDatagramUnsupported if the peer
+// takes none.
+func (c *Conn) SendDatagram(ctx context.Context, p []byte) error {
+	c.mu.Lock()
+	for {
+		err := c.ready()
+		if err == nil {
+			err = c.core.DatagramSend(p)
+		}
+		if !errors.Is(err, quic.ErrDatagramQueueFull) {
+			c.datagramOut.wake()
+			claimed := err == nil && c.claim()
+			c.mu.Unlock()
+			if claimed {
+				c.flushSoon()
+			}
+			return err
+		}
+		if err := c.datagramOut.waitContext(ctx, &c.mu); err != nil {
+			c.mu.Unlock()
+			return fmt.Errorf("quicnet: send datagram: %w", err)
+		}
+	}
+}
+
+// ReceiveDatagram waits for a datagram and copies it into p; what does not fit is lost. Of those that wait to be received, the
+// oldest are dropped when they become many. Datagrams come only if quic.Config.MaxDatagramFrameSize allows them.
+func (c *Conn) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if err := c.ready(); err != nil {
+			c.datagramIn.wake()
+			return 0, err
+		}
+		if n, ok := c.core.DatagramRecv(p); ok {
+			c.datagramIn.wake() // there may be more
+			return n, nil
+		}
+		if err := c.datagramIn.waitContext(ctx, &c.mu); err != nil {
+			return 0, fmt.Errorf("quicnet: receive datagram: %w", err)
+		}
+	}
+}
+
+// MaxDatagramSize returns how many bytes a datagram may have now; 0 if the peer takes none.
+func (c *Conn) MaxDatagramSize() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	return c.core.MaxDatagramSize()
+}
+
+// Close is CloseWithError with code 0 and no reason.
+func (c *Conn) Close() error { return c.CloseWithError(0, "") }
+
+// CloseWithError closes the connection with an error code of the application's, at most 2^62-1, and a text for people. All
+// calls that wait on the connection or its streams return at once, and data that was not delivered yet, in either direction, may
+// be lost. When it returns, word of it has been sent to the peer. Closing a closed connection does nothing; the error is always nil.
+func (c *Conn) CloseWithError(code uint64, reason string) error {
+	c.mu.Lock()
+	now := time.Now()
+	c.core.Close(now, true, code, reason)
+	c.handleEvents(now)
+	for !c.claim() {
+		c.flushed.wait(&c.mu) // whoever sends now may have packed its last train before
+	}
+	c.mu.Unlock()
+	c.flush()
+	return nil
+}
+
+// Err returns why the connection is closed, nil if it is not.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ready()
+}
+
+// Context returns a context that is done when the connection is closed; context.Cause tells why.
+func (c *Conn) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancelCause(context.Background())
+		if c.closed {
+			c.cancel(c.core.Err())
+		}
+	}
+	return c.ctx
+}
+
+// ConnectionState returns the state of TLS. Its ExportKeyingMaterial does not work: that of Conn does.
+func (c *Conn) ConnectionState() tls.ConnectionState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.core.TLS()
+}
+
+// ExportKeyingMaterial derives length bytes from the connection's secrets (RFC 8446, section 7.5).
+func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.core.ExportKeyingMaterial(label, context, length)
+}
+
+// Stats returns figures of the connection, also after it was closed.
+func (c *Conn) Stats() quic.Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.core.Stats()
+}
+
+// LocalAddr returns our address, a *net.UDPAddr. Its IP is unspecified while the kernel chooses it.
+func (c *Conn) LocalAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return net.UDPAddrFromAddrPort(c.core.LocalAddr())
+}
+
+// RemoteAddr returns the peer's address, a *net.UDPAddr. It changes when a client moves.
+func (c *Conn) RemoteAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return net.UDPAddrFromAddrPort(c.core.RemoteAddr())
+}

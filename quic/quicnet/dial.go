@@ -1,0 +1,243 @@
+package quicnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+// Dial connects to addr, "HOST:PORT", over a socket of its own, which is closed with the connection. It returns when the
+// handshake is complete and the server's certificate is verified, against HOST unless cfg.TLS.ServerName says otherwise. If
+// HOST is a name with several addresses, they are tried in turn, a quarter of a second apart, and the first one that
+// answers is taken.
+//
+// The error unwraps to that of ctx, to a *quic.TransportError and the *tls.CertificateVerificationError or other error behind
+// it, or to a *quic.IdleTimeoutError if no answer came for quic.Config.HandshakeTimeout.
+func Dial(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
+	t, err := resolve(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	network := "udp4"
+	for _, a := range t.addrs {
+		if a.Addr().Is6() {
+			network = "udp"
+		}
+	}
+	sock, err := udp.Listen(network, ":0", udp.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("quicnet: dial %s: %w", addr, err)
+	}
+	ep, err := NewEndpoint(sock, nil)
+	if err != nil {
+		sock.Close()
+		return nil, err
+	}
+	c, err := ep.dial(ctx, t, cfg)
+	if err != nil {
+		ep.Close()
+		return nil, err
+	}
+	ep.closeWhenUnused()
+	return c, nil
+}
+
+// Dial is the function Dial over the endpoint's socket, which may carry other connections and may listen, too.
+func (ep *Endpoint) Dial(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
+	t, err := resolve(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	return ep.dial(ctx, t, cfg)
+}
+
+// target is what Dial connects to.
+type target struct {
+	text  string // as Dial was given it
+	host  string // for SNI and verification
+	addrs []netip.AddrPort
+}
+
+// resolve looks up the addresses of "HOST:PORT".
+func resolve(ctx context.Context, addr string) (target, error) {
+	fail := func(err error) (target, error) { return target{}, fmt.Errorf("quicnet: dial %s: %w", addr, err) }
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		var a *net.AddrError
+		if errors.As(err, &a) {
+			return target{}, fmt.Errorf("quicnet: %q is not HOST:PORT: %s", addr, a.Err)
+		}
+		return fail(err)
+	}
+	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
+	if err != nil || port == 0 {
+		return target{}, fmt.Errorf("quicnet: dial %s: %q is not a port", addr, service)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return fail(err)
+	}
+	t := target{text: addr, host: host}
+	for _, ip := range ips {
+		ip = ip.Unmap()
+		if ip.IsUnspecified() { // as package net does: this machine
+			if ip.Is4() {
+				ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+			} else {
+				ip = netip.IPv6Loopback()
+			}
+		}
+		t.addrs = append(t.addrs, netip.AddrPortFrom(ip, uint16(port)))
+	}
+	return t, nil
+}
+
+// reachable returns the addresses of the IP versions that the endpoint's socket has.
+func (ep *Endpoint) reachable(addrs []netip.AddrPort) (out []netip.AddrPort) {
+	local := ep.local.Addr()
+	for _, a := range addrs {
+		if local.Is4() == a.Addr().Is4() || local.IsUnspecified() && local.Is6() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// dial connects to the first address that answers.
+func (ep *Endpoint) dial(ctx context.Context, t target, cfg *quic.Config) (*Conn, error) {
+	c, err := ep.dialAny(ctx, t.host, ep.reachable(t.addrs), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("quicnet: dial %s: %w", t.text, err)
+	}
+	return c, nil
+}
+
+func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+	switch len(addrs) {
+	case 0:
+		return nil, errors.New("no address of an IP version that the socket has")
+	case 1:
+		return ep.dialOne(ctx, host, addrs[0], cfg)
+	}
+	type outcome struct {
+		c   *Conn
+		err error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome, len(addrs))
+	started, ended := 0, 0
+	start := func() {
+		a := addrs[started]
+		started++
+		go func() {
+			c, err := ep.dialOne(ctx, host, a, cfg)
+			outcomes <- outcome{c, err}
+		}()
+	}
+	start()
+	ticker := time.NewTicker(dialDelay)
+	defer ticker.Stop()
+	var firstErr error
+	for {
+		select {
+		case <-ticker.C:
+			if started < len(addrs) {
+				start()
+			}
+			continue
+		case o := <-outcomes:
+			ended++
+			if o.err == nil {
+				go func() { // the others end with the context, or came too late
+					for ; ended < started; ended++ {
+						if o := <-outcomes; o.err == nil {
+							o.c.Close()
+						}
+					}
+				}()
+				return o.c, nil
+			}
+			if firstErr == nil {
+				firstErr = o.err
+			}
+		}
+		switch {
+		case started < len(addrs) && ctx.Err() == nil:
+			start()
+		case ended == started:
+			return nil, firstErr
+		}
+	}
+}
+
+// dialOne connects to one address.
+func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, err := ep.connect(host, remote, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.flush(); unreachable(err) {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", remote, err)
+	}
+	if err := c.waitEstablished(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect begins a connection. The caller has the right to send for it.
+func (ep *Endpoint) connect(host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.err != nil {
+		return nil, ep.err
+	}
+	p := quic.ConnectParams{ServerName: host, Local: ep.local, Remote: remote}
+	core, err := ep.core.Connect(time.Now(), cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	c := ep.adopt(core, true)
+	c.flushing = true
+	return c, nil
+}
+
+// unreachable tells whether a first datagram that could not be sent is reason to give up at once.
+func unreachable(err error) bool {
+	for _, e := range []error{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT,
+		syscall.EACCES, syscall.EINVAL, net.ErrClosed} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Conn) waitEstablished(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if err := c.ready(); err != nil || c.established {
+			return err
+		}
+		if err := c.handshake.waitContext(ctx, &c.mu); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package quicnet
+
+import "time"
+
+const (
+	// maxAcceptQueue is how many connections whose handshake is complete wait for Accept. A connection that finds the queue
+	// full is closed with CONNECTION_REFUSED. Handshakes under way are bounded by quic.Config.MaxHandshakes.
+	maxAcceptQueue = 1024
+
+	// recvBatch and recvBatchDial are how many trains one system call receives, on a socket that listens and on one that
+	// was made by Dial.
+	recvBatch     = 8
+	recvBatchDial = 4
+
+	// trainRoom is the buffer that a train is packed into, in bytes.
+	trainRoom = 64 << 10
+
+	// sendRoom is the buffer that the trains of several connections are packed into, in bytes.
+	sendRoom = 2 * trainRoom
+
+	// maxSendBatch is how many trains are sent together.
+	maxSendBatch = 64
+
+	// keepOutboxes is how many buffers for sending an endpoint keeps between uses.
+	keepOutboxes = 8
+
+	// turnTrains is how many trains a connection sends in one turn, before others have theirs. It bounds also how long a
+	// Write works for the writes of others.
+	turnTrains = 4
+
+	// maxDue is how many connections whose time has come are dealt with in one turn.
+	maxDue = 64
+
+	// replyRoom is the space that an answer of the endpoint itself takes, in bytes, and replyBatch how many are sent
+	// together.
+	replyRoom  = 1500
+	replyBatch = 16
+
+	// minSpacing is how far away a timer is set at least that has passed already though nothing was to be done.
+	minSpacing = time.Millisecond
+
+	// dialDelay is how long Dial waits for one address of a name before it tries the next one too (RFC 8305, section 5,
+	// recommends 250 ms).
+	dialDelay = 250 * time.Millisecond
+)

@@ -1,0 +1,154 @@
+package quicnet
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+// The way in. One goroutine reads the socket. It routes a batch of trains under the endpoint's lock, and then gives each
+// connection all that is for it under one hold of the connection's lock. Whom that wakes goes next, so that answers leave
+// together with acknowledgements.
+
+// inbox is what the reading goroutine works with.
+type inbox struct {
+	ep      *Endpoint
+	trains  []udp.Train
+	parts   []part
+	touched []*Conn // connections with parts
+	claimed []*Conn // those of them that we have the right to send for
+	replies []udp.Train
+	buf     []byte // of replies
+	out     outbox
+}
+
+// part is a piece of a train that is for one connection. The parts of a connection are chained in the order in which they
+// arrived.
+type part struct {
+	train quic.Train
+	next  int // index into inbox.parts; -1: none
+}
+
+func (ep *Endpoint) newInbox(batch, room int) *inbox {
+	in := &inbox{ep: ep, trains: make([]udp.Train, batch)}
+	buf := make([]byte, batch*udp.RecvBufSize)
+	for i := range in.trains {
+		in.trains[i].Buf = buf[:0:udp.RecvBufSize]
+		buf = buf[udp.RecvBufSize:]
+	}
+	in.out = outbox{ep: ep, buf: make([]byte, room)}
+	return in
+}
+
+// read reads the socket until it is closed, and returns why it ended.
+func (in *inbox) read() error {
+	for {
+		n, err := in.ep.sock.Recv(in.trains)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		in.route(now, in.trains[:n])
+		if in.deliver(now) {
+			runtime.Gosched()
+		}
+		left, _ := in.out.flush(in.claimed, turnTrains)
+		for i, c := range left {
+			in.ep.sched.takeOver(c)
+			left[i] = nil
+		}
+		in.claimed = in.claimed[:0]
+	}
+}
+
+// route sorts trains by connection, and answers what is for none.
+func (in *inbox) route(now time.Time, trains []udp.Train) {
+	ep := in.ep
+	ep.mu.Lock()
+	for i := range trains {
+		u := &trains[i]
+		t := quic.Train{Buf: u.Buf, SegSize: u.SegSize, Local: u.Local, Remote: u.Remote, ECN: quic.ECN(u.ECN)}
+		for len(t.Buf) > 0 {
+			if len(in.replies) == replyBatch {
+				ep.mu.Unlock()
+				in.sendReplies()
+				ep.mu.Lock()
+			}
+			r := ep.core.Route(now, t, in.replyBuf())
+			if r.Reply > 0 {
+				in.replies = append(in.replies, udp.Train{Buf: in.replyBuf()[:r.Reply], Local: t.Local, Remote: t.Remote})
+			}
+			if r.Conn != nil {
+				rest := t
+				t.Buf = t.Buf[:r.N:r.N]
+				in.add(ep.connOf(r), t)
+				t = rest
+			}
+			t.Buf = t.Buf[r.N:]
+		}
+	}
+	ep.mu.Unlock()
+	in.sendReplies()
+}
+
+// connOf returns the Conn around one of the core's. ep.mu is held.
+func (ep *Endpoint) connOf(r quic.Routed) *Conn {
+	if r.New {
+		return ep.adopt(r.Conn, false)
+	}
+	return r.Conn.UserData().(*Conn)
+}
+
+// replyBuf returns the space for the next reply.
+func (in *inbox) replyBuf() []byte {
+	if in.buf == nil {
+		in.buf = make([]byte, replyBatch*replyRoom)
+	}
+	off := len(in.replies) * replyRoom
+	return in.buf[off : off+replyRoom : off+replyRoom]
+}
+
+func (in *inbox) sendReplies() {
+	if len(in.replies) > 0 {
+		in.ep.sock.Send(in.replies)
+		in.replies = in.replies[:0]
+	}
+}
+
+// add chains a part to those of its connection.
+func (in *inbox) add(c *Conn, t quic.Train) {
+	i := len(in.parts)
+	in.parts = append(in.parts, part{t, -1})
+	if c.lastPart < 0 {
+		c.firstPart = i
+		in.touched = append(in.touched, c)
+	} else {
+		in.parts[c.lastPart].next = i
+	}
+	c.lastPart = i
+}
+
+// deliver gives each connection its parts. It tells whether that woke anybody.
+func (in *inbox) deliver(now time.Time) (woke bool) {
+	for i, c := range in.touched {
+		c.mu.Lock()
+		for p := c.firstPart; p >= 0; p = in.parts[p].next {
+			c.core.Recv(now, in.parts[p].train)
+		}
+		c.lastPart = -1
+		if c.handleEvents(now) {
+			woke = true
+		}
+		if c.claim() {
+			in.claimed = append(in.claimed, c)
+		}
+		c.mu.Unlock()
+		in.touched[i] = nil
+	}
+	in.touched = in.touched[:0]
+	clear(in.parts)
+	in.parts = in.parts[:0]
+	return woke
+}

@@ -1,0 +1,126 @@
+package quicnet
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+// The way out. Only one goroutine at a time has the right to send for a connection (Conn.flushing): whoever makes it want to
+// send while nobody has. It packs trains under the connection's lock and sends them after letting go of it, until nothing is
+// left; what others add meanwhile goes with it. So trains leave in the order in which they were packed.
+
+// outbox is a buffer in which trains of connections wait to be sent together.
+type outbox struct {
+	ep     *Endpoint
+	buf    []byte
+	used   int
+	trains []udp.Train
+	single [1]*Conn // for flush
+}
+
+// takeOutbox lends an outbox for the trains of one connection.
+func (ep *Endpoint) takeOutbox() *outbox {
+	ep.free.Lock()
+	defer ep.free.Unlock()
+	if n := len(ep.outboxes); n > 0 {
+		o := ep.outboxes[n-1]
+		ep.outboxes = ep.outboxes[:n-1]
+		return o
+	}
+	return &outbox{ep: ep, buf: make([]byte, trainRoom)}
+}
+
+func (ep *Endpoint) putOutbox(o *outbox) {
+	ep.free.Lock()
+	defer ep.free.Unlock()
+	if len(ep.outboxes) < keepOutboxes {
+		ep.outboxes = append(ep.outboxes, o)
+	}
+}
+
+// claim takes the right to send, if nobody has it. c.mu is held.
+func (c *Conn) claim() bool {
+	if c.flushing {
+		return false
+	}
+	c.flushing = true
+	return true
+}
+
+// release gives the right to send back. c.mu is held.
+func (c *Conn) release() {
+	c.flushing = false
+	c.flushed.wake()
+}
+
+// flush sends what the connection has to send. The caller has the right to send, which flush gives back or hands over. The error
+// is that of the last train that could not be sent.
+func (c *Conn) flush() error {
+	o := c.ep.takeOutbox()
+	o.single[0] = c
+	left, err := o.flush(o.single[:], turnTrains)
+	if len(left) > 0 {
+		c.ep.sched.takeOver(c)
+	}
+	o.single[0] = nil
+	c.ep.putOutbox(o)
+	return err
+}
+
+// flushSoon is flush for an application's goroutine: it lets others go first, whose writes then leave in the same train.
+func (c *Conn) flushSoon() {
+	runtime.Gosched()
+	c.flush()
+}
+
+// flush sends what connections have to send, in turns of one train each. The caller has the right to send for all of them, which
+// flush gives back but for those that it returns: they are not finished after so many turns. conns is used up.
+func (o *outbox) flush(conns []*Conn, turns int) (left []*Conn, lost error) {
+	for ; len(conns) > 0 && turns > 0; turns-- {
+		now := time.Now()
+		kept := conns[:0]
+		for _, c := range conns {
+			if len(o.buf)-o.used < trainRoom || len(o.trains) == maxSendBatch {
+				o.send(&lost)
+			}
+			if o.pack(now, c) {
+				kept = append(kept, c)
+			}
+		}
+		o.send(&lost)
+		clear(conns[len(kept):])
+		conns = kept
+	}
+	return conns, lost
+}
+
+// pack adds the next train of a connection. false says that it has none, and that the right to send was given back.
+func (o *outbox) pack(now time.Time, c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.core.Send(now, o.buf[o.used:])
+	if t.N == 0 {
+		c.handleEvents(now) // packing may have found out that the connection is at its end
+		c.arm(now)
+		c.release()
+		return false
+	}
+	o.trains = append(o.trains, udp.Train{
+		Buf: o.buf[o.used : o.used+t.N], SegSize: t.SegSize, Local: t.Local, Remote: t.Remote, ECN: uint8(t.ECN),
+	})
+	o.used += t.N
+	return true
+}
+
+// send sends all trains. What cannot be sent is lost, as on the network.
+func (o *outbox) send(lost *error) {
+	if len(o.trains) == 0 {
+		return
+	}
+	if err := o.ep.sock.Send(o.trains); err != nil {
+		*lost = err
+	}
+	o.trains, o.used = o.trains[:0], 0
+}

@@ -1,0 +1,251 @@
+package quicnet
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// Stream is a stream of a connection: an io.Reader of what the peer sends, an io.Writer, and an io.Closer of the sending part
+// alone. A unidirectional stream has one of the two parts, and the methods of the other return quic.ErrStreamDirection. All
+// methods are for any number of goroutines, but reads by several get pieces in no certain order, and so do writes.
+//
+// A stream takes memory, and counts against the limits on streams, until it has been read to its end or CancelRead was called,
+// and Close or CancelWrite was called too.
+type Stream struct {
+	c          *Conn
+	id         uint64
+	recv, send half
+}
+
+// half is one part of a stream, guarded by the connection's lock.
+type half struct {
+	waiter
+	err      error     // why no more goes this way: io.EOF, *quic.StreamError, quic.ErrStreamEnded
+	deadline *deadline // nil: none was ever set
+}
+
+// deadline is when calls that wait give up.
+type deadline struct {
+	timer   *time.Timer
+	expired bool
+	set     int // how often it was set, so that a timer that comes too late is known
+}
+
+// ID returns the stream's ID (RFC 9000, section 2.1).
+func (s *Stream) ID() uint64 { return s.id }
+
+// Conn returns the connection that the stream belongs to.
+func (s *Stream) Conn() *Conn { return s.c }
+
+// Read reads what has arrived, and waits while there is nothing. At the end of the stream the error is io.EOF; a
+// *quic.StreamError tells that the peer, or CancelRead, has ended it before its time.
+func (s *Stream) Read(p []byte) (n int, err error) {
+	c := s.c
+	c.mu.Lock()
+	flushed := false
+	for {
+		n, err = s.readNow(p)
+		if n > 0 || err != nil || len(p) == 0 {
+			break
+		}
+		// Before it sleeps, a reader sees to it that the peer knows how much more it may send.
+		if !flushed && c.flushUnlocked() {
+			flushed = true
+			continue
+		}
+		s.recv.wait(&c.mu)
+	}
+	s.recv.wake() // there may be more for another reader
+	claimed := c.core.WantsSend() && c.claim()
+	c.mu.Unlock()
+	if claimed {
+		c.flush()
+	}
+	return n, err
+}
+
+// readNow reads without waiting; n == 0 without an error says that there is nothing.
+func (s *Stream) readNow(p []byte) (n int, err error) {
+	h := &s.recv
+	switch {
+	case h.err != nil:
+		return 0, h.err
+	case h.deadline != nil && h.deadline.expired:
+		return 0, s.timeout("read")
+	}
+	n, fin, err := s.c.core.StreamRecv(s.id, p)
+	switch {
+	case err != nil:
+		h.err = err
+	case fin:
+		h.err = io.EOF
+		if n == 0 {
+			err = io.EOF
+		}
+	}
+	return n, err
+}
+
+// Write queues p for sending and waits until all of it is queued; how much may wait unsent or unacknowledged is
+// quic.Config.StreamSendBuffer. That it returns says nothing about what the peer has received. A *quic.StreamError tells that
+// the peer wants no more, or that CancelWrite was called.
+func (s *Stream) Write(p []byte) (n int, err error) {
+	c := s.c
+	c.mu.Lock()
+	for {
+		m, err := s.writeNow(p[n:])
+		n += m
+		if err != nil || n == len(p) {
+			s.send.wake()
+			claimed := n > 0 && c.claim()
+			c.mu.Unlock()
+			if claimed {
+				c.flushSoon()
+			}
+			return n, err
+		}
+		if m > 0 && c.claim() {
+			c.mu.Unlock()
+			c.flush()
+			c.mu.Lock()
+			continue // there may be room by now
+		}
+		s.send.wait(&c.mu)
+	}
+}
+
+// writeNow queues what there is room for.
+func (s *Stream) writeNow(p []byte) (n int, err error) {
+	h := &s.send
+	switch {
+	case h.err != nil:
+		return 0, h.err
+	case h.deadline != nil && h.deadline.expired:
+		return 0, s.timeout("write")
+	}
+	n, err = s.c.core.StreamSend(s.id, p, false)
+	if err != nil {
+		h.err = err
+	}
+	return n, err
+}
+
+// Close ends what we send: the peer reads the end of the stream after all that was written. Reading goes on. The error tells that
+// what was written will not all arrive.
+func (s *Stream) Close() error {
+	c := s.c
+	c.mu.Lock()
+	h := &s.send
+	if h.err == nil {
+		_, h.err = c.core.StreamSend(s.id, nil, true)
+		if h.err == nil {
+			h.err = quic.ErrStreamEnded
+		}
+		h.wake()
+	}
+	err := h.err
+	claimed := false
+	if errors.Is(err, quic.ErrStreamEnded) {
+		err = nil
+		claimed = c.core.WantsSend() && c.claim()
+	}
+	c.mu.Unlock()
+	if claimed {
+		c.flushSoon()
+	}
+	return err
+}
+
+// CancelRead ends the receiving part before its time: the peer is asked to stop sending, with an error code of the
+// application's (STOP_SENDING), and what has arrived is dropped. On a part that has been read to its end it does nothing.
+func (s *Stream) CancelRead(code uint64) { s.cancel(&s.recv, quic.ReadDirection, code) }
+
+// CancelWrite ends the sending part before its time: the peer is told, with an error code of the application's, that no more
+// comes (RESET_STREAM), and what has not arrived may never. On a part that has been ended and has arrived it does nothing.
+func (s *Stream) CancelWrite(code uint64) { s.cancel(&s.send, quic.WriteDirection, code) }
+
+func (s *Stream) cancel(h *half, dir quic.Direction, code uint64) {
+	c := s.c
+	c.mu.Lock()
+	// The only other error is of a stream that is over.
+	if c.core.StreamShutdown(s.id, dir, code) == nil && h.err == nil {
+		h.err = &quic.StreamError{StreamID: s.id, Code: code}
+		h.wake()
+	}
+	c.handleEvents(time.Now())
+	claimed := c.core.WantsSend() && c.claim()
+	c.mu.Unlock()
+	if claimed {
+		c.flushSoon()
+	}
+}
+
+// SetDeadline sets the deadline of reads and of writes, those that wait already included. Later than it, they return an error
+// that matches os.ErrDeadlineExceeded; the zero time stands for none. What was read or queued before is not lost.
+func (s *Stream) SetDeadline(t time.Time) error {
+	s.setDeadline(&s.recv, t)
+	s.setDeadline(&s.send, t)
+	return nil
+}
+
+// SetReadDeadline sets the deadline of reads alone.
+func (s *Stream) SetReadDeadline(t time.Time) error {
+	s.setDeadline(&s.recv, t)
+	return nil
+}
+
+// SetWriteDeadline sets the deadline of writes alone.
+func (s *Stream) SetWriteDeadline(t time.Time) error {
+	s.setDeadline(&s.send, t)
+	return nil
+}
+
+func (s *Stream) setDeadline(h *half, t time.Time) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	d := h.deadline
+	if d == nil {
+		if t.IsZero() {
+			return
+		}
+		d = new(deadline)
+		h.deadline = d
+	}
+	d.set++
+	d.expired = false
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	if t.IsZero() {
+		return
+	}
+	left := time.Until(t)
+	if left <= 0 {
+		d.expired = true
+		h.wake()
+		return
+	}
+	set := d.set
+	d.timer = time.AfterFunc(left, func() {
+		s.c.mu.Lock()
+		defer s.c.mu.Unlock()
+		if d.set == set {
+			d.expired = true
+			h.wake()
+		}
+	})
+}
+
+// timeout is the error of a deadline.
+func (s *Stream) timeout(op string) error {
+	return &net.OpError{
+		Op: op, Net: "quic", Source: net.UDPAddrFromAddrPort(s.c.core.LocalAddr()),
+		Addr: net.UDPAddrFromAddrPort(s.c.core.RemoteAddr()), Err: os.ErrDeadlineExceeded,
+	}
+}
