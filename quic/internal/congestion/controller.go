@@ -13,14 +13,19 @@ const (
 
 	// MaxWindow bounds the window, and with it the record of sent packets.
 	MaxWindow = 64 << 20
+
+	// unknownThreshold is the slow start threshold before the first one is found.
+	unknownThreshold = 1<<63 - 1
 )
 
 // Ack is what one acknowledgement told of a path.
 type Ack struct {
 	Bytes      int64         // bytes newly acknowledged, of packets in flight
+	OldestSent int64         // when the oldest of them was sent
 	NewestSent int64         // when the newest of them was sent
 	NewestPN   int64         // its packet number
 	LargestPN  int64         // the largest packet number sent so far, for counting rounds
+	InFlight   int64         // bytes that are still in flight
 	AppLimited bool          // the window was not used up: it must not grow (RFC 9002, section 7.8)
 	LatestRTT  time.Duration // 0 if the acknowledgement gave no sample
 	MinRTT     time.Duration
@@ -59,7 +64,7 @@ func newWindow(maxDatagram int) window {
 	m := int64(maxDatagram)
 	return window{
 		cwnd:        min(initialPackets*m, max(initialBytes, 2*m)),
-		ssthresh:    1<<63 - 1,
+		ssthresh:    unknownThreshold,
 		maxDatagram: m,
 	}
 }
@@ -88,12 +93,16 @@ func (w *window) reduce(now int64, num, den int64) {
 	w.cwnd = w.ssthresh
 }
 
-// growSlowStart adds what was acknowledged, less in HyStart++'s conservative slow start.
+// growSlowStart adds what was acknowledged, less in HyStart++'s conservative slow start. A slow start after the first
+// knows where to stop, and needs no HyStart++ (RFC 9406, section 4.3).
 func (w *window) growSlowStart(a Ack) {
-	divisor, exit := w.hystart.onAck(a)
-	if exit {
-		w.ssthresh = w.cwnd
-		return
+	divisor := int64(1)
+	if w.ssthresh == unknownThreshold {
+		var exit bool
+		if divisor, exit = w.hystart.onAck(a); exit {
+			w.ssthresh = w.cwnd
+			return
+		}
 	}
 	w.cwnd = min(w.cwnd+a.Bytes/divisor, MaxWindow)
 }

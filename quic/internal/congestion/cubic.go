@@ -21,6 +21,7 @@ type CUBIC struct {
 	wEst       float64 // what Reno would have, in segments
 	priorWMax  float64
 	stalled    int64 // since when the application limits us; 0: it does not
+	idle       int64 // since when nothing is in flight; 0: something is
 }
 
 // NewCUBIC returns a CUBIC controller for datagrams of at most maxDatagram bytes.
@@ -28,6 +29,7 @@ func NewCUBIC(maxDatagram int) *CUBIC { return &CUBIC{window: newWindow(maxDatag
 
 // OnAck grows the window.
 func (c *CUBIC) OnAck(now int64, a Ack) {
+	c.skipIdle(now, a)
 	if c.inRecovery(a.NewestSent) {
 		return
 	}
@@ -45,6 +47,18 @@ func (c *CUBIC) OnAck(now int64, a Ack) {
 		return
 	}
 	c.avoid(now, a)
+}
+
+// skipIdle takes the time in which nothing was in flight out of the cubic function. It ends with the first packet after it,
+// not with that packet's acknowledgement: a small window is empty once in every round trip, and must grow all the same.
+func (c *CUBIC) skipIdle(now int64, a Ack) {
+	if c.idle != 0 && c.epochStart != 0 && c.stalled == 0 {
+		c.epochStart += max(a.OldestSent-c.idle, 0)
+	}
+	c.idle = 0
+	if a.InFlight == 0 {
+		c.idle = now
+	}
 }
 
 // shiftEpoch takes the time in which the application sent too little out of the cubic function (RFC 9438, section 5.8).
@@ -70,7 +84,7 @@ func (c *CUBIC) avoid(now int64, a Ack) {
 	}
 	// alpha is below 1 until the estimate has caught up with the window before the reduction (section 4.3).
 	alpha := 1.0
-	if c.wEst < c.wMax {
+	if c.wEst*segment < float64(c.before.cwnd) {
 		alpha = 3 * (1 - 0.7) / (1 + 0.7)
 	}
 	c.wEst += alpha * float64(a.Bytes) / float64(c.cwnd)

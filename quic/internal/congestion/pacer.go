@@ -1,6 +1,9 @@
 package congestion
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	// burstPackets is what may always leave at once (RFC 9002, section 7.7).
@@ -72,12 +75,11 @@ func (p *Pacer) fill(now, rate int64, maxDatagram int) {
 	if now <= p.last {
 		return
 	}
-	elapsed := min(now-p.last, int64(time.Second))
-	earned := int64(float64(elapsed) * float64(rate) / 1e9)
-	p.credit += earned
-	if p.credit >= full || elapsed == int64(time.Second) {
-		p.credit, p.last = min(p.credit, full), now
+	earned := float64(now-p.last) * float64(rate) / 1e9
+	if float64(p.credit)+earned >= float64(full) {
+		p.credit, p.last = full, now
 		return
 	}
-	p.last += int64(float64(earned) * 1e9 / float64(rate)) // what is left is not yet worth a byte
+	p.credit += int64(earned)
+	p.last += int64(math.Trunc(earned) * 1e9 / float64(rate)) // what is left is not yet worth a byte
 }

@@ -130,7 +130,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []wire.AckRange, ackDelay time.Du
 	raised := largest > s.largestAcked
 	prior := path.InFlight
 	var sum ackSum
-	sum.NewestPN = -1
+	sum.NewestPN, sum.OldestSent = -1, now
 	for _, r := range acks {
 		if r.End <= s.packets.start {
 			break
@@ -152,7 +152,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []wire.AckRange, ackDelay time.Du
 	l.detect(now, sp, path, h)
 	if sum.Bytes > 0 {
 		sum.AppLimited = path.appLimited && !path.windowLimited(prior)
-		sum.LargestPN = s.next() - 1
+		sum.LargestPN, sum.InFlight = s.next()-1, path.InFlight
 		sum.MinRTT, sum.SRTT = path.RTT.Min, path.RTT.Smoothed
 		path.CC.OnAck(now, sum.Ack)
 	}
@@ -223,6 +223,7 @@ func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h 
 		s.settle(r, path)
 		if r.path == path.ID {
 			sum.Bytes += int64(r.size)
+			sum.OldestSent = min(sum.OldestSent, r.time)
 		}
 	}
 	r.flags |= acked

@@ -276,8 +276,10 @@ func TestTransportParametersTwice(t *testing.T) {
 		wantError(t, append(rest, bytes.Repeat(one, 2)...), false, fmt.Sprintf("0x%x is given twice", id))
 	}
 	// Unknown ones are not remembered.
-	if _, err := ParseTransportParameters(append(source(), bytes.Repeat(param(0x7fff, 1), 2)...), true); err != nil {
-		t.Errorf("an unknown parameter, twice: %v", err)
+	for _, id := range []uint64{0x21, 0x3f, 0x40, 0x7fff} {
+		if _, err := ParseTransportParameters(append(source(), bytes.Repeat(param(id, 1), 2)...), true); err != nil {
+			t.Errorf("an unknown parameter, twice: %v", err)
+		}
 	}
 }
 
