@@ -111,10 +111,11 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 		return err
 	}
 	p := &s.recv
+	ended := p.reset || p.over || p.atEnd()
 	if err := st.reach(p, size, true); err != nil {
 		return err
 	}
-	if p.reset || p.over || p.atEnd() {
+	if ended {
 		st.glitches++
 		return nil
 	}

@@ -134,11 +134,14 @@ func Get(s Stream, path string, w io.Writer) (n int64, err error) {
 	if _, err = io.WriteString(s, "GET "+path+"\r\n"); err == nil {
 		err = s.Close()
 	}
+	var reset *quic.StreamError
+	if errors.As(err, &reset) && reset.Remote {
+		return 0, refusal(path, reset) // the server wanted no more of the request
+	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot send the request for %s: %w", path, err)
 	}
 	n, err = io.Copy(w, s)
-	var reset *quic.StreamError
 	if errors.As(err, &reset) && reset.Remote {
 		return n, refusal(path, reset)
 	}

@@ -56,3 +56,19 @@ func (b *Bar) Done() {
 		_ = b.bar.Clear()
 	}
 }
+
+// Steps is New for total steps in place of bytes.
+func Steps(w io.Writer, what string, total int, quiet bool) *Bar {
+	f, ok := w.(*os.File)
+	if quiet || !ok || !term.IsTerminal(int(f.Fd())) {
+		return &Bar{}
+	}
+	return &Bar{progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionFullWidth(),
+		progressbar.OptionClearOnFinish(),
+	)}
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// serve starts a server on a free port that has answer deal with each stream, and returns its address.
+func serve(t *testing.T, answer func(*quicnet.Conn, *quicnet.Stream)) string {
+	t.Helper()
+	tlsConf, err := tlsfiles.Server("", "", []string{"localhost", "127.0.0.1"}, hq.ALPN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveTLS(t, tlsConf, answer)
+}
+
+func serveTLS(t *testing.T, tlsConf *tls.Config, answer func(*quicnet.Conn, *quicnet.Stream)) string {
+	t.Helper()
+	ep, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: tlsConf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	go func() {
+		for {
+			conn, err := ep.Accept(t.Context())
+			if err != nil {
+				return
+			}
+			go func() {
+				for {
+					s, err := conn.AcceptStream(t.Context())
+					if err != nil {
+						return
+					}
+					go answer(conn, s)
+				}
+			}()
+		}
+	}()
+	return ep.Addr().String()
+}
+
+// serveFiles serves a folder with some files.
+func serveFiles(t *testing.T) (addr string, files map[string][]byte) {
+	t.Helper()
+	top := t.TempDir()
+	root := filepath.Join(top, "root")
+	files = map[string][]byte{"empty": {}, "small": []byte("a few bytes"), "large": bytes.Repeat([]byte("0123456789"), 200_000)}
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(root, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(top, "secret"), []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(top, "secret"), filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	f, err := hq.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return serve(t, func(_ *quicnet.Conn, s *quicnet.Stream) { f.Serve(s) }), files
+}
+
+// client runs the command and returns its exit code and what it printed.
+func client(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(ctx, args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// wantEmpty asserts that a folder holds nothing, hidden files included.
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		t.Errorf("%s was left behind", e.Name())
+	}
+}
+
+func TestDownload(t *testing.T) {
+	addr, files := serveFiles(t)
+	dir := t.TempDir()
+	args := []string{"--insecure", "--stats", "--dir", dir}
+	for name := range files {
+		args = append(args, "https://"+addr+"/"+name)
+	}
+	code, _, stderr := client(t.Context(), args...)
+	if code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v; want %d", name, len(got), err, len(want))
+		}
+	}
+	for _, want := range []string{"QUIC version 1", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768", "3 files, 2000011 bytes", "packets:"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("--stats says %q, without %q", stderr, want)
+		}
+	}
+}
+
+func TestToStandardOutput(t *testing.T) {
+	addr, files := serveFiles(t)
+	code, stdout, stderr := client(t.Context(), "--insecure", "-o", "-", "https://"+addr+"/small")
+	if code != exitOK || stdout != string(files["small"]) {
+		t.Errorf("exit code %d, %q: %s", code, stdout, stderr)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	addr, _ := serveFiles(t)
+	url := "https://" + addr + "/"
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"help", []string{"--help"}, exitOK, ""},
+		{"no URL", nil, exitUsage, "no URL given"},
+		{"unknown flag", []string{"--fast", url}, exitUsage, "unknown flag: --fast"},
+		{"not a URL", []string{"::"}, exitUsage, "is not a URL"},
+		{"http URL", []string{"http://localhost/x"}, exitUsage, "is not of the form https://HOST:PORT/PATH"},
+		{"one file twice", []string{"https://a/x", "https://b/x"}, exitUsage, "would both be written to"},
+		{"two URLs to one file", []string{"-o", "f", url + "a", url + "b"}, exitUsage, "use --dir"},
+		{"CA file that is none", []string{"--ca", "main.go", url + "small"}, exitUsage, "holds no certificate"},
+		{"contradiction", []string{"--insecure", "--ca", "main.go", url + "small"}, exitUsage, "exclude each other"},
+		{"congestion controller", []string{"--congestion", "warp", url + "small"}, exitUsage, "neither cubic nor reno"},
+		{"certificate not trusted", []string{url + "small"}, exitNoConn, "certificate"},
+		{"protocol not spoken", []string{"--insecure", "--alpn", "dummy", url + "small"}, exitNoConn, "CRYPTO_ERROR(alert 120)"},
+		{"nobody there", []string{"--insecure", "--timeout", "100ms", "https://127.0.0.1:9/x"}, exitNoConn, "did not finish in time"},
+		{"port that is none", []string{"--insecure", "https://127.0.0.1:99999/x"}, exitNoConn, "99999"},
+		{"missing file", []string{"--insecure", url + "nothing"}, exitFailed, "the server has no file /nothing"},
+		{"path out of the root", []string{"--insecure", url + "%2e%2e/secret"}, exitFailed, "the server does not give out"},
+		{"link out of the root", []string{"--insecure", url + "link"}, exitFailed, "the server does not give out"},
+		{"folder that is not there", []string{"--insecure", "--dir", "no/such/dir", url + "small"}, exitFailed, "cannot write"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.Symlink(must(filepath.Abs("main.go")), filepath.Join(dir, "main.go")); err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(dir)
+			code, stdout, stderr := client(t.Context(), c.args...)
+			if code != c.code || !strings.Contains(stderr, c.says) {
+				t.Errorf("exit code %d and %q, want %d and %q", code, stderr, c.code, c.says)
+			}
+			if c.name == "help" && !strings.Contains(stdout, "Exit codes:") {
+				t.Errorf("--help prints %q", stdout)
+			}
+			if err := os.Remove("main.go"); err != nil {
+				t.Fatal(err)
+			}
+			wantEmpty(t, dir)
+		})
+	}
+}
+
+func must(s string, err error) string {
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// half answers with the beginning of a file and does not end it.
+func half(s *quicnet.Stream) {
+	io.ReadAll(s)
+	s.Write(make([]byte, 100_000))
+}
+
+// A download that is interrupted leaves nothing behind.
+func TestInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	addr := serve(t, func(_ *quicnet.Conn, s *quicnet.Stream) {
+		half(s)
+		interrupt()
+	})
+	dir := t.TempDir()
+	code, _, stderr := client(ctx, "--insecure", "--dir", dir, "https://"+addr+"/file")
+	if code != exitInterrupted || !strings.Contains(stderr, "interrupted; incomplete files were removed") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	wantEmpty(t, dir)
+}
+
+// Nor does one that the server breaks off, by a reset of the stream or by closing the connection.
+func TestBrokenOff(t *testing.T) {
+	for name, breakOff := range map[string]func(*quicnet.Conn, *quicnet.Stream){
+		"reset": func(_ *quicnet.Conn, s *quicnet.Stream) { s.CancelWrite(500) },
+		"close": func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(7, "going home") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := serve(t, func(c *quicnet.Conn, s *quicnet.Stream) {
+				half(s)
+				breakOff(c, s)
+			})
+			dir := t.TempDir()
+			code, _, stderr := client(t.Context(), "--insecure", "--dir", dir, "https://"+addr+"/file")
+			if code != exitFailed || !strings.Contains(stderr, "broke off") && !strings.Contains(stderr, "going home") {
+				t.Errorf("exit code %d: %s", code, stderr)
+			}
+			wantEmpty(t, dir)
+		})
+	}
+}
+
+func TestKeyLog(t *testing.T) {
+	addr, _ := serveFiles(t)
+	log := filepath.Join(t.TempDir(), "keys")
+	t.Setenv("SSLKEYLOGFILE", log)
+	if code, _, stderr := client(t.Context(), "--insecure", "--dir", t.TempDir(), "https://"+addr+"/small"); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	lines, err := os.ReadFile(log)
+	for _, want := range []string{"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", "SERVER_HANDSHAKE_TRAFFIC_SECRET ",
+		"CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 "} {
+		if err != nil || !bytes.Contains(lines, []byte(want)) {
+			t.Errorf("SSLKEYLOGFILE has no line %s: %v", want, err)
+		}
+	}
+}

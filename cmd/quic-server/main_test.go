@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// start runs the server until the test ends, and returns where it listens and how it stops.
+func start(t *testing.T, args ...string) (addr string, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	r, w := io.Pipe()
+	var stderr bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		code := run(ctx, args, w, &stderr)
+		w.Close()
+		ended <- code
+	}()
+	line := make([]byte, 1000)
+	n, _ := r.Read(line)
+	_, rest, ok := strings.Cut(string(line[:n]), "listening on ")
+	addr, _, _ = strings.Cut(rest, ",")
+	if !ok {
+		t.Fatalf("exit code %d: %s", <-ended, stderr.String())
+	}
+	go io.Copy(io.Discard, r)
+	return addr, func() int { cancel(); return <-ended }
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"file", "index.html"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("contents of "+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// get fetches one path on a connection of its own.
+func get(t *testing.T, addr, path string) (string, error) {
+	t.Helper()
+	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := quicnet.Dial(t.Context(), addr, &quic.Config{TLS: tlsConf})
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	s, err := conn.OpenStream(t.Context())
+	if err != nil {
+		return "", err
+	}
+	var body strings.Builder
+	_, err = hq.Get(s, path, &body)
+	return body.String(), err
+}
+
+func TestServe(t *testing.T) {
+	for name, flags := range map[string][]string{"plain": nil, "retry": {"--retry", "--congestion", "reno", "-v"}} {
+		t.Run(name, func(t *testing.T) {
+			addr, stop := start(t, append([]string{"--listen", "127.0.0.1:0", "--root", root(t)}, flags...)...)
+			for path, want := range map[string]string{"/file": "contents of file", "/": "contents of index.html",
+				"/file?query": "contents of file", "/fi%6ce": "contents of file"} {
+				if got, err := get(t, addr, path); got != want || err != nil {
+					t.Errorf("%s: %q, %v; want %q", path, got, err, want)
+				}
+			}
+			if code := stop(); code != exitOK {
+				t.Errorf("exit code %d when it was told to stop", code)
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	busy, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"argument", []string{"dir"}, exitUsage, "the folder to serve is given with --root"},
+		{"unknown flag", []string{"--fast"}, exitUsage, "unknown flag: --fast"},
+		{"address", []string{"--listen", "localhost"}, exitUsage, "is not HOST:PORT"},
+		{"congestion controller", []string{"--congestion", "warp"}, exitUsage, "neither cubic nor reno"},
+		{"root that is not there", []string{"--root", "no/such/dir"}, exitFailed, "cannot serve no/such/dir"},
+		{"port in use", []string{"--listen", busy.LocalAddr().String()}, exitFailed, "another program uses that port"},
+		{"certificate without key", []string{"--cert", "main.go"}, exitFailed, "--cert and --key go together"},
+		{"certificate that is none", []string{"--cert", "main.go", "--key", "main.go"}, exitFailed, "no usable certificate"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			if code := run(t.Context(), c.args, io.Discard, &stderr); code != c.code || !strings.Contains(stderr.String(), c.says) {
+				t.Errorf("exit code %d and %q, want %d and %q", code, stderr.String(), c.code, c.says)
+			}
+		})
+	}
+}
