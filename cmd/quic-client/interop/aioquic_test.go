@@ -1,0 +1,75 @@
+package interop
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// aioquicVersion is what pip installs.
+const aioquicVersion = "aioquic==1.7.2"
+
+// python makes a virtual environment with aioquic, once, in the user's cache folder, and returns its interpreter.
+var python = sync.OnceValues(func() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	venv := filepath.Join(cache, "boringquic", "interop", aioquicVersion)
+	bin := filepath.Join(venv, "bin", "python")
+	if exec.Command(bin, "-c", "import aioquic").Run() == nil {
+		return bin, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*limit)
+	defer cancel()
+	for _, args := range [][]string{
+		{"python3", "-m", "venv", "--clear", venv},
+		{bin, "-m", "pip", "install", "--quiet", aioquicVersion},
+	} {
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return "", err
+		}
+	}
+	return bin, nil
+})
+
+func wantPython(t *testing.T) string {
+	t.Helper()
+	bin, err := python()
+	if err != nil {
+		t.Fatalf("aioquic is not to be had: %v; Debian's packages python3-venv and python3-pip are needed", err)
+	}
+	return bin
+}
+
+// TestAioquicServer: our client, aioquic's server.
+func TestAioquicServer(t *testing.T) {
+	root := webRoot(t)
+	_, cert, key := certificate(t)
+	port := strconv.Itoa(freePort(t))
+	start(t, wantPython(t), "testdata/hq_server.py", port, root, cert, key).firstLine(t)
+	fetchWithOurs(t, "127.0.0.1:"+port, root)
+}
+
+// TestAioquicClient: aioquic's client, our server, without and with Retry.
+func TestAioquicClient(t *testing.T) {
+	for name, flags := range map[string][]string{"plain": nil, "retry": {"--retry"}} {
+		t.Run(name, func(t *testing.T) {
+			root := webRoot(t)
+			addr := startOurs(t, root, flags...)
+			got := t.TempDir()
+			args := []string{"testdata/hq_client.py", addr, got}
+			for name := range files {
+				args = append(args, name)
+			}
+			runOK(t, wantPython(t), args...)
+			wantSame(t, got, root)
+		})
+	}
+}
