@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -180,28 +179,6 @@ func (c *Conn) replaceConfig(cfg *tls.Config) error {
 	return c.setClientAuth(cfg)
 }
 
-// parseCertRequest reads what EvAskCert says at a client.
-func parseCertRequest(b []byte) *tls.CertificateRequestInfo {
-	info := &tls.CertificateRequestInfo{Version: tls.VersionTLS13}
-	if len(b) < 2 {
-		return info
-	}
-	n := int(binary.BigEndian.Uint16(b))
-	for b = b[2:]; n > 0 && len(b) >= 2; n-- {
-		info.SignatureSchemes = append(info.SignatureSchemes, tls.SignatureScheme(binary.BigEndian.Uint16(b)))
-		b = b[2:]
-	}
-	for len(b) >= 2 {
-		n := 2 + int(binary.BigEndian.Uint16(b))
-		if n > len(b) {
-			break
-		}
-		info.AcceptableCAs = append(info.AcceptableCAs, append([]byte(nil), b[2:n]...))
-		b = b[n:]
-	}
-	return info
-}
-
 func (a *Ask) runClientCert() {
 	cert, err := a.clientCert()
 	if err != nil {
@@ -219,7 +196,7 @@ func (a *Ask) runClientCert() {
 // clientCert chooses as crypto/tls does.
 func (a *Ask) clientCert() (*tls.Certificate, error) {
 	if f := a.cfg.GetClientCertificate; f != nil {
-		cert, err := f(a.request)
+		cert, err := withContext(a.request, f)
 		if cert == nil && err == nil {
 			err = errors.New("handshake: GetClientCertificate returned neither a certificate nor an error")
 		}

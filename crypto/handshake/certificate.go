@@ -159,28 +159,20 @@ func (a *Ask) forSigning(creds []*credential, b []byte) bool {
 }
 
 func (a *Ask) runSign() {
-	hash, opts := signatureHash(tls.SignatureScheme(a.sigalg))
-	digest := a.input
-	if hash != 0 {
-		h := hash.New()
-		h.Write(a.input)
-		digest = h.Sum(nil)
-	}
-	var err error
-	if opts == nil {
-		err = fmt.Errorf("handshake: no signatures by %v", tls.SignatureScheme(a.sigalg))
-	} else {
-		a.signature, err = a.signer.Sign(rand.Reader, digest, opts)
+	opts := signerOpts(tls.SignatureScheme(a.sigalg))
+	err := fmt.Errorf("handshake: no signatures by %v", tls.SignatureScheme(a.sigalg))
+	if opts != nil {
+		a.signature, err = crypto.SignMessage(a.signer, rand.Reader, a.input, opts)
 	}
 	if err != nil {
 		a.fail(alertInternalError, fmt.Errorf("handshake: signing: %w", err))
 	}
 }
 
-// signatureHash returns the hash to sign, 0 for the message itself, and the options for the crypto.Signer.
-func signatureHash(alg tls.SignatureScheme) (crypto.Hash, crypto.SignerOpts) {
-	pss := func(h crypto.Hash) (crypto.Hash, crypto.SignerOpts) {
-		return h, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
+// signerOpts returns what a crypto.Signer is told of an algorithm of TLS 1.3, nil if it is none.
+func signerOpts(alg tls.SignatureScheme) crypto.SignerOpts {
+	pss := func(h crypto.Hash) crypto.SignerOpts {
+		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
 	}
 	switch alg {
 	case tls.PSSWithSHA256:
@@ -190,15 +182,15 @@ func signatureHash(alg tls.SignatureScheme) (crypto.Hash, crypto.SignerOpts) {
 	case tls.PSSWithSHA512:
 		return pss(crypto.SHA512)
 	case tls.ECDSAWithP256AndSHA256:
-		return crypto.SHA256, crypto.SHA256
+		return crypto.SHA256
 	case tls.ECDSAWithP384AndSHA384:
-		return crypto.SHA384, crypto.SHA384
+		return crypto.SHA384
 	case tls.ECDSAWithP521AndSHA512:
-		return crypto.SHA512, crypto.SHA512
+		return crypto.SHA512
 	case tls.Ed25519:
-		return 0, crypto.Hash(0)
+		return crypto.Hash(0)
 	}
-	return 0, nil
+	return nil
 }
 
 // addrConn is what ClientHelloInfo.Conn is in QUIC: two addresses. All else fails.

@@ -148,8 +148,7 @@ func checkConfig(cfg *tls.Config, client bool) error {
 	return nil
 }
 
-// supportedGroups is what crypto/tls and BoringSSL both have, the best first, and the first four of which are offered by
-// default.
+// supportedGroups is what crypto/tls and BoringSSL both have, in the order of crypto/tls.
 var supportedGroups = [...]uint16{
 	uint16(tls.X25519MLKEM768), uint16(tls.X25519), uint16(tls.CurveP256), uint16(tls.CurveP384), uint16(tls.CurveP521),
 }
@@ -157,7 +156,7 @@ var supportedGroups = [...]uint16{
 // groups translates CurvePreferences, whose order crypto/tls documents as ignored.
 func groups(preferences []tls.CurveID) []uint16 {
 	if len(preferences) == 0 {
-		return supportedGroups[:4]
+		return supportedGroups[:]
 	}
 	var out []uint16
 	for _, group := range supportedGroups {

@@ -24,10 +24,12 @@ type credential struct {
 // credentialKey identifies a tls.Certificate by the memory that its fields refer to. As the key holds the pointers, that
 // memory cannot be used anew for something else.
 type credentialKey struct {
-	leaf, ocsp, sct *byte
-	sigalgs         *tls.SignatureScheme
-	chainLen        int
-	key             any // a pointer, or another comparable value
+	chain     *[]byte
+	leaf      *byte
+	ocsp, sct *byte
+	sigalgs   *tls.SignatureScheme
+	chainLen  int
+	key       any // a pointer, or another comparable value
 }
 
 // maxCredentials bounds the parsed certificates that a Context keeps, for programs whose GetCertificate makes new ones.
@@ -63,7 +65,7 @@ func keyOf(cert *tls.Certificate) (credentialKey, bool) {
 	if len(cert.Certificate) == 0 || len(cert.Certificate[0]) == 0 {
 		return credentialKey{}, false
 	}
-	key := credentialKey{leaf: &cert.Certificate[0][0], chainLen: len(cert.Certificate)}
+	key := credentialKey{chain: &cert.Certificate[0], leaf: &cert.Certificate[0][0], chainLen: len(cert.Certificate)}
 	if len(cert.OCSPStaple) > 0 {
 		key.ocsp = &cert.OCSPStaple[0]
 	}

@@ -17,11 +17,13 @@
 //     server that asks for client certificates issues no tickets. No 0-RTT.
 //   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3. Params.CipherSuites bounds the suites; a
 //     server chooses as if there was no bound, and refuses the client if the choice is outside.
-//   - CurvePreferences: of those that crypto/tls knows, SecP256r1MLKEM768 and SecP384r1MLKEM1024 are left out.
+//   - CurvePreferences: of those that crypto/tls knows, SecP256r1MLKEM768 and SecP384r1MLKEM1024 are left out. GODEBUG's
+//     tlsmlkem has no effect.
 //   - KeyLogWriter is called by NextEvent, on the caller's goroutine.
 //   - VerifyConnection of a server runs after the client's Finished if the client sent no certificate, and before its
 //     CertificateVerify otherwise. EventHandshakeComplete waits for it in either case.
 //   - ConnectionState.ExportKeyingMaterial does not work on the value that Conn.ConnectionState returns; use
 //     Conn.ExportKeyingMaterial.
-//   - CertificateRequestInfo.Context of GetClientCertificate returns nil.
+//   - The Context of ClientHelloInfo and of CertificateRequestInfo is done when the callback has returned, and not when the
+//     connection is closed.
 package handshake

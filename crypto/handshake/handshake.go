@@ -102,6 +102,7 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 	ok := t.SetALPN(s.alpn) && t.SetGroups(s.groups) && t.SetSuites(c.params.CipherSuites)
 	if len(c.params.TransportParameters) > 0 {
 		ok = ok && t.SetParams(c.params.TransportParameters)
+		c.params.TransportParameters = nil
 	}
 	if !ok {
 		return errMemory
@@ -114,8 +115,10 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 		t.SetFlags(cfg.GetClientCertificate != nil || len(cfg.Certificates) > 0, cfg.KeyLogWriter != nil, s.tickets)
 		return nil
 	}
-	if err := c.setClientAuth(cfg); err != nil {
-		return err
+	if cfg.ClientAuth != tls.NoClientCert {
+		if err := c.setClientAuth(cfg); err != nil {
+			return err
+		}
 	}
 	c.wantHello = cfg.GetConfigForClient != nil || cfg.GetCertificate != nil || len(cfg.Certificates) > 1
 	t.SetFlags(c.wantHello, cfg.KeyLogWriter != nil, s.tickets)
@@ -125,12 +128,17 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 	return nil
 }
 
+// setClientAuth tells BoringSSL what ClientAuth says, in place of what it was told before.
 func (c *Conn) setClientAuth(cfg *tls.Config) error {
-	if cfg.ClientAuth == tls.NoClientCert {
-		return nil
+	mode := boring.ClientAuthRequest
+	switch cfg.ClientAuth {
+	case tls.NoClientCert:
+		mode = boring.ClientAuthNone
+	case tls.RequireAnyClientCert, tls.RequireAndVerifyClientCert:
+		mode = boring.ClientAuthRequire
 	}
 	var names []byte
-	if cfg.ClientCAs != nil {
+	if mode != boring.ClientAuthNone && cfg.ClientCAs != nil {
 		//lint:ignore SA1019 ClientCAs is the program's own pool, whose subjects are all there.
 		for _, name := range cfg.ClientCAs.Subjects() {
 			if len(names)+len(name) > maxCANames {
@@ -141,8 +149,7 @@ func (c *Conn) setClientAuth(cfg *tls.Config) error {
 			names = append(binary.BigEndian.AppendUint16(names, uint16(len(name))), name...)
 		}
 	}
-	require := cfg.ClientAuth == tls.RequireAnyClientCert || cfg.ClientAuth == tls.RequireAndVerifyClientCert
-	if !c.tls.SetClientAuth(require, names) {
+	if !c.tls.SetClientAuth(mode, names) {
 		return errMemory
 	}
 	return nil
@@ -227,28 +234,38 @@ func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 	case r.WrongLevel:
 		c.failLevel(level, in[0])
 	case r.Failed:
-		c.fail(r.Alert, c.translate(&r))
-	case r.Complete && !c.client:
-		// All that is left to do for a server's SSL object is to refuse messages.
-		c.finished = true
-		c.tls.Free()
-		c.tls = nil
+		c.end(r.Alert, c.translate(&r))
 	case r.Complete:
-		c.finished = true
+		c.finished, c.creds = true, nil
+		if !c.client {
+			// All that is left to do for a server's SSL object is to refuse messages.
+			c.tls.Free()
+			c.tls = nil
+		}
 	}
 }
 
-// fail ends the connection. The first reason counts.
+// fail ends the connection, and drops what is still to be told but the reason. The first reason counts.
 func (c *Conn) fail(alert uint8, err error) {
-	if c.err != nil {
-		return
+	if c.err == nil {
+		c.dropQueue()
+		c.end(alert, err)
 	}
+}
+
+// end ends the connection when all that is in the queue has been told.
+func (c *Conn) end(alert uint8, err error) {
 	c.alert, c.err, c.hasAlert = alert, err, true
-	c.hello, c.wantHello = nil, false
+	c.hello, c.wantHello, c.creds = nil, false, nil
 	if c.tls != nil {
 		c.tls.Free()
 		c.tls = nil
 	}
+}
+
+func (c *Conn) dropQueue() {
+	clear(c.queue)
+	c.queue, c.told = nil, 0
 }
 
 // NextEvent returns what there is to tell, in order; an Event with Kind NoEvent if there is nothing.
@@ -267,8 +284,7 @@ func (c *Conn) NextEvent() Event {
 			return Event{Kind: EventAlert, Alert: c.alert, Err: c.err}
 		}
 		if c.told == len(c.queue) {
-			clear(c.queue)
-			c.queue, c.told = nil, 0
+			c.dropQueue()
 		}
 		break
 	}
@@ -311,7 +327,9 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 		c.told += n
 		return c.newAsk(&ev), true
 	default:
+		c.told += n
 		c.note(&ev)
+		return out, true
 	}
 	c.told += n
 	return out, true
@@ -353,6 +371,6 @@ func (c *Conn) Release() {
 		c.tls.Free()
 		c.tls = nil
 	}
-	clear(c.queue)
-	c.queue, c.told, c.ask, c.hello, c.creds = nil, 0, nil, nil, nil
+	c.dropQueue()
+	c.ask, c.hello, c.creds = nil, nil, nil
 }

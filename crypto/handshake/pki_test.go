@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"io"
 	"math/big"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -124,3 +125,11 @@ type fataler struct{ testing.TB }
 
 func (fataler) Helper()           {}
 func (fataler) Fatal(args ...any) { panic(args) }
+
+var p256 = elliptic.P256()
+
+// addresses has a certificate speak for addresses, not names.
+func addresses(c *x509.Certificate) {
+	c.DNSNames = nil
+	c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1), net.ParseIP("2001:db8::1")}
+}

@@ -32,6 +32,7 @@ func (c *Conn) noteInfo(b []byte) {
 	c.suite = binary.BigEndian.Uint16(b)
 	c.state.CurveID = tls.CurveID(binary.BigEndian.Uint16(b[2:]))
 	c.state.DidResume = flags&boring.InfoResumed != 0
+	setHelloRetryRequest(&c.state, flags&boring.InfoHelloRetry != 0)
 	c.state.NegotiatedProtocolIsMutual = true
 	b = b[6:]
 	proto := b[1 : 1+int(b[0])]

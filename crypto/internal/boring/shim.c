@@ -13,7 +13,7 @@
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 
-enum { MAX_SUITES = 8, MAX_CERTS = 64, EVENT_HEADER = 8 };
+enum { MAX_SUITES = 8, MAX_GROUPS = 16, MAX_CERTS = 64, EVENT_HEADER = 8 };
 
 struct bq_tls {
   SSL *ssl;
@@ -269,6 +269,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session) {
   bq_tls *t = of_ssl(ssl);
   uint8_t *p;
   size_t len;
+  if (SSL_get_options(ssl) & SSL_OP_NO_TICKET) return 0;
   if (SSL_SESSION_to_bytes(session, &p, &len)) {
     put(t, BQ_EV_SESSION, ssl_encryption_application, 0, p, len);
     OPENSSL_free(p);
@@ -502,6 +503,7 @@ bq_tls *bq_tls_new(bq_ctx *ctx, int client, int64_t now) {
     SSL_enable_signed_cert_timestamps(t->ssl);
   } else {
     SSL_set_accept_state(t->ssl);
+    SSL_set_options(t->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);  // speaks of groups too
   }
   count(1);
   return t;
@@ -540,7 +542,15 @@ int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len) {
 }
 
 int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n) {
-  return done(SSL_set1_group_ids(t->ssl, groups, n));
+  uint32_t flags[MAX_GROUPS];
+  if (n == 0 || n > MAX_GROUPS) return 0;
+  // A server prefers a post-quantum group, and leaves the choice among the others to the client, who lists first what it has
+  // sent a key share for.
+  for (size_t i = 0; i < n; i++) {
+    int equal = groups[i] != SSL_GROUP_X25519_MLKEM768 && i + 1 < n;
+    flags[i] = equal ? SSL_GROUP_FLAG_EQUAL_PREFERENCE_WITH_NEXT : 0;
+  }
+  return done(SSL_set1_group_ids_with_flags(t->ssl, groups, flags, n));
 }
 
 int bq_tls_set_server_name(bq_tls *t, const uint8_t *name, size_t len) {
@@ -558,9 +568,11 @@ int bq_tls_set_suites(bq_tls *t, const uint16_t *suites, size_t n) {
   return 1;
 }
 
-int bq_tls_set_client_auth(bq_tls *t, int require, const uint8_t *names, size_t len) {
-  SSL_set_custom_verify(t->ssl, SSL_VERIFY_PEER | (require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), on_verify);
-  if (len == 0) return 1;
+int bq_tls_set_client_auth(bq_tls *t, int mode, const uint8_t *names, size_t len) {
+  int verify = SSL_VERIFY_NONE;
+  if (mode != BQ_CLIENT_AUTH_NONE) verify = SSL_VERIFY_PEER;
+  if (mode == BQ_CLIENT_AUTH_REQUIRE) verify |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+  SSL_set_custom_verify(t->ssl, verify, on_verify);
   STACK_OF(CRYPTO_BUFFER) *stack = sk_CRYPTO_BUFFER_new_null();
   CBS cbs, one;
   CBS_init(&cbs, names, len);

@@ -29,6 +29,9 @@ enum {
 // Flags of BQ_EV_INFO.
 enum { BQ_INFO_RESUMED = 1, BQ_INFO_HELLO_RETRY = 2 };
 
+// Whether a server asks its client for a certificate, and refuses clients without one.
+enum { BQ_CLIENT_AUTH_NONE, BQ_CLIENT_AUTH_REQUEST, BQ_CLIENT_AUTH_REQUIRE };
+
 // What bq_tls_run is to do before it lets the handshake go on.
 enum { BQ_OP_START, BQ_OP_FEED, BQ_OP_CERT, BQ_OP_VERIFY, BQ_OP_SIGN };
 
@@ -76,13 +79,14 @@ void bq_tls_free(bq_tls *t);
 // BQ_OP_CERT.
 int bq_tls_set_params(bq_tls *t, const uint8_t *params, size_t len);
 int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len);  // in the wire's form
+// bq_tls_set_groups sets the key exchange groups, at most sixteen, the best first.
 int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n);
 int bq_tls_set_server_name(bq_tls *t, const uint8_t *name, size_t len);
 // bq_tls_set_suites bounds the cipher suites to these, at most eight.
 int bq_tls_set_suites(bq_tls *t, const uint16_t *suites, size_t n);
-// bq_tls_set_client_auth has a server ask for a certificate, and refuse clients without one if require is set. names are
-// the CAs to be told, each after its 16-bit length, big-endian.
-int bq_tls_set_client_auth(bq_tls *t, int require, const uint8_t *names, size_t len);
+// bq_tls_set_client_auth says whether a server asks for a certificate, BQ_CLIENT_AUTH_. names are the CAs to be told, each
+// after its 16-bit length, big-endian.
+int bq_tls_set_client_auth(bq_tls *t, int mode, const uint8_t *names, size_t len);
 int bq_tls_add_cred(bq_tls *t, const bq_cred *cred);
 void bq_tls_set_flags(bq_tls *t, int ask_cert, int log_keys, int tickets);
 

@@ -208,7 +208,8 @@ func (t *TLS) SetALPN(list []byte) bool {
 	return ok
 }
 
-// SetGroups sets the key exchange groups, the best first.
+// SetGroups sets the key exchange groups, at most sixteen, the best first. A server takes a post-quantum one before others,
+// and among those what the client likes best.
 func (t *TLS) SetGroups(groups []uint16) bool {
 	ok := C.bq_tls_set_groups(t.c, uint16Ptr(groups), C.size_t(len(groups))) == 1
 	runtime.KeepAlive(t)
@@ -229,10 +230,20 @@ func (t *TLS) SetSuites(suites []uint16) bool {
 	return ok
 }
 
-// SetClientAuth has a server ask for a certificate, and insist on one if require is set. names are the CAs that it names
-// to the client, each after its 16-bit length.
-func (t *TLS) SetClientAuth(require bool, names []byte) bool {
-	ok := C.bq_tls_set_client_auth(t.c, cBool(require), bytesPtr(names), C.size_t(len(names))) == 1
+// ClientAuth says whether a server asks its client for a certificate.
+type ClientAuth int
+
+// What a server can do about its client's certificate.
+const (
+	ClientAuthNone    = ClientAuth(C.BQ_CLIENT_AUTH_NONE)
+	ClientAuthRequest = ClientAuth(C.BQ_CLIENT_AUTH_REQUEST)
+	ClientAuthRequire = ClientAuth(C.BQ_CLIENT_AUTH_REQUIRE) // clients without one are refused
+)
+
+// SetClientAuth says whether a server asks for a certificate. names are the CAs that it names to the client, each after its
+// 16-bit length.
+func (t *TLS) SetClientAuth(mode ClientAuth, names []byte) bool {
+	ok := C.bq_tls_set_client_auth(t.c, C.int(mode), bytesPtr(names), C.size_t(len(names))) == 1
 	runtime.KeepAlive(t)
 	return ok
 }

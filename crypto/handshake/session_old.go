@@ -1,0 +1,7 @@
+//go:build !go1.26
+
+package handshake
+
+import "crypto/tls"
+
+func setHelloRetryRequest(*tls.ConnectionState, bool) {}
