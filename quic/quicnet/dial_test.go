@@ -1,0 +1,210 @@
+package quicnet
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+func TestWrongCertificate(t *testing.T) {
+	ep := listen(t, serverConfig())
+	_, roots := pki()
+	ctx := testContext(t)
+
+	_, err := Dial(ctx, ep.Addr().String(), &quic.Config{TLS: &tls.Config{RootCAs: x509.NewCertPool(), NextProtos: []string{alpn}}})
+	var unknown x509.UnknownAuthorityError
+	var verification *tls.CertificateVerificationError
+	if !errors.As(err, &unknown) || !errors.As(err, &verification) {
+		t.Errorf("an unknown authority brought %v", err)
+	}
+	var transport *quic.TransportError
+	if !errors.As(err, &transport) || transport.Remote || transport.Code < quic.CryptoErrorBase {
+		t.Errorf("an unknown authority brought %v, not a CRYPTO_ERROR found here", err)
+	}
+
+	_, err = Dial(ctx, ep.Addr().String(), &quic.Config{TLS: &tls.Config{
+		RootCAs: roots, ServerName: "elsewhere.example", NextProtos: []string{alpn},
+	}})
+	var host x509.HostnameError
+	if !errors.As(err, &host) || host.Host != "elsewhere.example" {
+		t.Errorf("a wrong name brought %v", err)
+	}
+
+	// The name that was dialled counts if none is given.
+	if _, err := ep.Dial(ctx, ep.Addr().String(), clientConfig()); err != nil {
+		t.Errorf("127.0.0.1, which the certificate has, brought %v", err)
+	}
+}
+
+func TestNoCommonProtocol(t *testing.T) {
+	ep := listen(t, serverConfig())
+	cfg := clientConfig()
+	cfg.TLS.NextProtos = []string{"something else"}
+	_, err := Dial(testContext(t), ep.Addr().String(), cfg)
+	if want := (&quic.TransportError{Code: quic.CryptoErrorBase + 120, Remote: true}); !errors.Is(err, want) {
+		t.Errorf("Dial returned %v, not %v", err, want)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	ep := listen(t, serverConfig())
+	_, err := Listen(ep.Addr().String(), serverConfig())
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(fmt.Sprint(err), ep.Addr().String()) {
+		t.Errorf("Listen returned %v, not EADDRINUSE with the address", err)
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	if _, err := Listen("127.0.0.1:0", nil); err == nil {
+		t.Error("no Config brought no error")
+	}
+	if _, err := Listen("127.0.0.1:0", &quic.Config{TLS: &tls.Config{NextProtos: []string{alpn}}}); err == nil {
+		t.Error("no certificate brought no error")
+	}
+	if _, err := Listen("127.0.0.1", serverConfig()); err == nil {
+		t.Error("no port brought no error")
+	}
+	client := listenWith(t, nil, udp.Options{})
+	if _, err := client.Accept(testContext(t)); err == nil {
+		t.Error("Accept on an endpoint that only dials brought no error")
+	}
+}
+
+func TestDialErrors(t *testing.T) {
+	ctx := testContext(t)
+	for addr, want := range map[string]string{
+		"localhost":            `quicnet: "localhost" is not HOST:PORT: missing port in address`,
+		"localhost:no-service": `quicnet: dial localhost:no-service: "no-service" is not a port`,
+		"localhost:70000":      `quicnet: dial localhost:70000: "70000" is not a port`,
+		"127.0.0.1:0":          `quicnet: dial 127.0.0.1:0: "0" is not a port`,
+		"::1:443":              `quicnet: "::1:443" is not HOST:PORT: too many colons in address`,
+	} {
+		if _, err := Dial(ctx, addr, clientConfig()); fmt.Sprint(err) != want {
+			t.Errorf("Dial(%q) returned %v, not %s", addr, err, want)
+		}
+	}
+	if _, err := Dial(ctx, "127.0.0.1:9", &quic.Config{}); err == nil {
+		t.Error("no TLS configuration brought no error")
+	}
+	v4 := listenWith(t, nil, udp.Options{})
+	if _, err := v4.Dial(ctx, "[::1]:9", clientConfig()); err == nil {
+		t.Error("IPv6 over an IPv4 socket brought no error")
+	}
+}
+
+// silent is a socket that answers nothing.
+func silent(t *testing.T) string {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	return pc.LocalAddr().String()
+}
+
+func TestDialTimeouts(t *testing.T) {
+	addr := silent(t)
+	ctx, cancel := context.WithCancel(testContext(t))
+	cancel()
+	if _, err := Dial(ctx, addr, clientConfig()); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled context brought %v", err)
+	}
+	ctx, cancel = context.WithTimeout(testContext(t), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Dial(ctx, addr, clientConfig()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a context that ends brought %v", err)
+	}
+	cfg := clientConfig()
+	cfg.HandshakeTimeout = 50 * time.Millisecond
+	if _, err := Dial(testContext(t), addr, cfg); !errors.Is(err, &quic.IdleTimeoutError{Handshake: true}) {
+		t.Errorf("a handshake that takes too long brought %v", err)
+	}
+}
+
+// TestDialSeveralAddresses has a name lead to an address that does not answer, and to one that does.
+func TestDialSeveralAddresses(t *testing.T) {
+	ep := listen(t, serverConfig())
+	dead, alive := netip.MustParseAddrPort(silent(t)), netip.MustParseAddrPort(ep.Addr().String())
+	client := listenWith(t, nil, udp.Options{})
+	for name, addrs := range map[string][]netip.AddrPort{
+		"first answers":  {alive, dead},
+		"second answers": {dead, alive},
+		"third answers":  {dead, dead, alive},
+		"both answer":    {alive, alive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := client.dial(testContext(t), target{text: "test", host: "localhost", addrs: addrs}, clientConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.RemoteAddr().String() != alive.String() {
+				t.Errorf("connected to %v", c.RemoteAddr())
+			}
+			c.Close()
+		})
+	}
+	t.Run("none answers", func(t *testing.T) {
+		cfg := clientConfig()
+		cfg.HandshakeTimeout = 50 * time.Millisecond
+		_, err := client.dial(testContext(t), target{text: "test", host: "localhost", addrs: []netip.AddrPort{dead, dead}}, cfg)
+		if !errors.Is(err, &quic.IdleTimeoutError{Handshake: true}) {
+			t.Errorf("dial returned %v", err)
+		}
+	})
+	t.Run("wrong certificate", func(t *testing.T) {
+		_, err := client.dial(testContext(t), target{text: "test", host: "elsewhere.example", addrs: []netip.AddrPort{alive, alive}},
+			clientConfig())
+		var host x509.HostnameError
+		if !errors.As(err, &host) {
+			t.Errorf("dial returned %v", err)
+		}
+	})
+}
+
+func TestDialByName(t *testing.T) {
+	ep, err := Listen(":0", serverConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	serveEcho(t, ep)
+	_, port, _ := net.SplitHostPort(ep.Addr().String())
+	for _, addr := range []string{"localhost:" + port, ":" + port, "127.0.0.1:" + port, "[::1]:" + port, ep.Addr().String()} {
+		t.Run(addr, func(t *testing.T) {
+			if strings.HasPrefix(addr, "[::") {
+				if pc, err := net.ListenPacket("udp6", "[::1]:0"); err != nil {
+					t.Skip("no IPv6 here")
+				} else {
+					pc.Close()
+				}
+			}
+			cfg := clientConfig()
+			if addr == ep.Addr().String() {
+				cfg.TLS.ServerName = "localhost" // the certificate is not for [::]
+			}
+			c, err := Dial(testContext(t), addr, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				c.Close()
+				<-c.ep.gone
+			}()
+			if err := exchange(testContext(t), c, randomBytes(5000)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
