@@ -383,6 +383,7 @@ test_all() {
   if debian; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
+    [ "$(cc -print-file-name=libssl.a)" != libssl.a ] || install_packages libssl-dev
   fi
   cd "$root"
   local step
