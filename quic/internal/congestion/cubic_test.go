@@ -320,4 +320,13 @@ func TestCUBICAfterHyStart(t *testing.T) {
 	if c.Window() <= from {
 		t.Errorf("the window stays at %d", from)
 	}
+	begin := r.now - 10*packetsPerRound*ms
+	for r.now < begin+10_000*ms {
+		sent := r.now
+		r.now += 150 * ms
+		c.OnAck(r.now, Ack{Bytes: c.Window(), OldestSent: sent, NewestSent: sent, SRTT: 150 * time.Millisecond})
+	}
+	if grown := (c.Window() - from) / datagram; grown < 380 || grown > 440 {
+		t.Errorf("in ten seconds it grew by %d segments, want C t^3, which is 400 and what a round trip more brings", grown)
+	}
 }
