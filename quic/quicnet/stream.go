@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -133,6 +134,23 @@ func (s *Stream) writeNow(p []byte) (n int, err error) {
 		h.err = err
 	}
 	return n, err
+}
+
+// copyBuffers are what WriteTo and ReadFrom work with.
+var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// WriteTo reads the stream to its end and writes it to w. io.Copy uses it.
+func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{s}, buf[:])
+}
+
+// ReadFrom reads r to its end and writes it to the stream, which it does not close. io.Copy uses it.
+func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{r}, buf[:])
 }
 
 // Close ends what we send: the peer reads the end of the stream after all that was written. Reading goes on. The error tells that

@@ -1,0 +1,58 @@
+package quicnet
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+// TestIdleConnectionsHaveNoGoroutine counts goroutines while many connections and streams have nothing to do.
+func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
+	ep := listen(t, serverConfig())
+	client := listenWith(t, nil, udp.Options{})
+	ctx := testContext(t)
+	before := runtime.NumGoroutine()
+	for range 50 {
+		c, err := client.Dial(ctx, ep.Addr().String(), clientConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ep.Accept(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		streamPair(t, s, c)
+	}
+	// A few may be answering what TLS asked.
+	if n := runtime.NumGoroutine() - before; n > 10 {
+		t.Errorf("50 idle connections have %d goroutines", n)
+	}
+}
+
+// TestSteadyAllocs guards that moving data on a stream takes no allocation a packet.
+func TestSteadyAllocs(t *testing.T) {
+	s, c := pair(t, serverConfig(), clientConfig())
+	ss, cs := streamPair(t, s, c)
+	const block = 256 << 10 // about 220 packets
+	data, buf := make([]byte, block), make([]byte, block)
+	run := func() {
+		if _, err := cs.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		for got := 0; got < block; {
+			n, err := ss.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += n
+		}
+	}
+	for range 20 {
+		run()
+	}
+	// The runtime's own, and buffers that grow, come now and then.
+	if n := testing.AllocsPerRun(100, run); n > 20 {
+		t.Errorf("%v allocations for 220 packets", n)
+	}
+}
