@@ -14,8 +14,10 @@ const (
 	alertUnsupportedCertificate = 43
 	alertCertificateExpired     = 45
 	alertUnknownCA              = 48
+	alertDecodeError            = 50
 	alertInternalError          = 80
 	alertUnrecognizedName       = 112
+	alertCertificateRequired    = 116
 )
 
 // Types of handshake messages (RFC 8446, section 4).

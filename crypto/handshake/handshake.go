@@ -234,6 +234,10 @@ func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 	case r.WrongLevel:
 		c.failLevel(level, in[0])
 	case r.Failed:
+		if c.client && r.Alert == alertCertificateRequired {
+			// What BoringSSL says of a server's empty Certificate, against RFC 8446, section 4.4.2.4.
+			r.Alert = alertDecodeError
+		}
 		c.end(r.Alert, c.translate(&r))
 	case r.Complete:
 		c.finished, c.creds = true, nil

@@ -73,7 +73,9 @@ func TestInteropGroups(t *testing.T) {
 		want           tls.CurveID
 	}{
 		{"default", nil, nil, tls.X25519MLKEM768},
+		{"X25519MLKEM768", []tls.CurveID{tls.X25519MLKEM768}, nil, tls.X25519MLKEM768},
 		{"X25519", []tls.CurveID{tls.X25519}, nil, tls.X25519},
+		{"P-256", []tls.CurveID{tls.CurveP256}, nil, tls.CurveP256},
 		{"P-384", []tls.CurveID{tls.CurveP384}, nil, tls.CurveP384},
 		{"P-521", []tls.CurveID{tls.CurveP521}, []tls.CurveID{tls.CurveP521, tls.CurveP256}, tls.CurveP521},
 		{"HelloRetryRequest", nil, []tls.CurveID{tls.CurveP256}, tls.CurveP256},

@@ -1,0 +1,307 @@
+package handshake_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/boringquic/boringquic/crypto/handshake"
+)
+
+// crumbled is a peer whose bytes arrive in pieces of a size.
+type crumbled struct {
+	peer
+	size int
+}
+
+func (p crumbled) pump() (out []sent) {
+	for _, s := range p.peer.pump() {
+		for piece := range slices.Chunk(s.data, p.size) {
+			out = append(out, sent{s.level, piece})
+		}
+	}
+	return out
+}
+
+// TestCrumbs feeds handshakes of all kinds in small pieces, in both roles.
+func TestCrumbs(t *testing.T) {
+	retry := serverConfig()
+	retry.CurvePreferences = []tls.CurveID{tls.CurveP256}
+	asking := serverConfig()
+	asking.ClientAuth, asking.ClientCAs = tls.RequireAndVerifyClientCert, authority().pool()
+	asking.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
+	asking.Certificates = []tls.Certificate{leaf().tls}
+	asking.Certificates[0].PrivateKey = opaque{leaf().key}
+	client := clientConfig()
+	client.Certificates = []tls.Certificate{leaf().tls}
+	for name, server := range map[string]*tls.Config{"plain": serverConfig(), "HelloRetryRequest": retry, "asking": asking} {
+		for _, size := range []int{1, 2, 7, 1000} {
+			t.Run(fmt.Sprintf("%s by %d", name, size), func(t *testing.T) {
+				c := newOurs(t, newContext(t, true), client, handshake.Params{})
+				s := newOurs(t, newContext(t, false), server, handshake.Params{})
+				shake(t, crumbled{c, size}, crumbled{s, size})
+				wantComplete(t, c, s)
+
+				o, p := newOurs(t, newContext(t, true), client, handshake.Params{}), newTheirs(t, server, false)
+				shake(t, o, crumbled{p, size})
+				wantAgree(t, o, p)
+
+				o, p = newOurs(t, newContext(t, false), server, handshake.Params{}), newTheirs(t, client, true)
+				shake(t, crumbled{p, size}, o)
+				wantAgree(t, o, p)
+			})
+		}
+	}
+}
+
+// TestClientHelloSpansPackets has the default ClientHello not fit into one Initial packet, its key shares being those of
+// crypto/tls.
+func TestClientHelloSpansPackets(t *testing.T) {
+	c := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{})
+	if err := c.start(); err != nil {
+		t.Fatal(err)
+	}
+	var hello []byte
+	for _, s := range c.pump() {
+		hello = append(hello, s.data...)
+	}
+	if len(hello) < 1250 {
+		t.Errorf("a ClientHello of %d bytes", len(hello))
+	}
+	p := newTheirs(t, clientConfig(), true)
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	var theirHello []byte
+	for _, s := range p.pump() {
+		theirHello = append(theirHello, s.data...)
+	}
+	ours := keyShares(t, messages(t, hello)[0])
+	theirs := keyShares(t, messages(t, theirHello)[0])
+	if want := []tls.CurveID{tls.X25519MLKEM768, tls.X25519}; !slices.Equal(ours, want) || !slices.Equal(theirs, want) {
+		t.Errorf("our key shares %v, those of crypto/tls %v", ours, theirs)
+	}
+	groups := findExtension(t, messages(t, hello)[0], extSupportedGroups)
+	var offered []tls.CurveID
+	for b := groups[2:]; len(b) > 0; b = b[2:] {
+		offered = append(offered, tls.CurveID(binary.BigEndian.Uint16(b)))
+	}
+	if want := []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}; !slices.Equal(offered, want) {
+		t.Errorf("groups %v", offered)
+	}
+}
+
+// keyShares are the groups for which a ClientHello has a key share, or a ServerHello has one.
+func keyShares(t *testing.T, m message) (out []tls.CurveID) {
+	t.Helper()
+	b := findExtension(t, m, extKeyShare)
+	if m.kind == msgServerHello {
+		return []tls.CurveID{tls.CurveID(binary.BigEndian.Uint16(b))}
+	}
+	for b = b[2:]; len(b) > 0; b = b[4+int(binary.BigEndian.Uint16(b[2:])):] {
+		out = append(out, tls.CurveID(binary.BigEndian.Uint16(b)))
+	}
+	return out
+}
+
+// TestServerChoosesGroup has a server choose as crypto/tls does: post-quantum first, and then what saves a round trip.
+func TestServerChoosesGroup(t *testing.T) {
+	tests := []struct {
+		name   string
+		client []tls.CurveID // offered, in this order; a key share for the first
+		server []tls.CurveID
+		want   tls.CurveID
+	}{
+		{"post-quantum, although it stands last", []tls.CurveID{tls.X25519, tls.X25519MLKEM768}, nil, tls.X25519MLKEM768},
+		{"a key share that is there", []tls.CurveID{tls.CurveP256, tls.X25519}, nil, tls.CurveP256},
+		{"a key share for the last of ours", []tls.CurveID{tls.CurveP521, tls.X25519}, nil, tls.CurveP521},
+		{"what both have", []tls.CurveID{tls.X25519, tls.CurveP384}, []tls.CurveID{tls.CurveP521, tls.CurveP384}, tls.CurveP384},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			client, server := clientConfig(), serverConfig()
+			client.CurvePreferences, server.CurvePreferences = test.client[:1], test.server
+			reorder := func(m message) []byte {
+				return editExtensions(t, m, func(e extension) (extension, bool) {
+					if e.kind == extSupportedGroups {
+						e.data = binary.BigEndian.AppendUint16(nil, uint16(2*len(test.client)))
+						for _, group := range test.client {
+							e.data = binary.BigEndian.AppendUint16(e.data, uint16(group))
+						}
+					}
+					return e, true
+				}).bytes()
+			}
+			// Both servers see the same ClientHello; the handshake cannot go on behind it.
+			c := newOurs(t, newContext(t, true), client, handshake.Params{})
+			s := newOurs(t, newContext(t, false), server, handshake.Params{})
+			p := newTheirs(t, server, false)
+			for _, err := range []error{c.start(), p.start()} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			hello := changing(t, c, msgClientHello, reorder).pump()[0]
+			for name, server := range map[string]peer{"ours": s, "crypto/tls": p} {
+				server.feed(hello.level, hello.data)
+				out := server.pump()
+				if len(out) == 0 {
+					t.Fatalf("%s says nothing: %v, %v", name, s.err, p.err)
+				}
+				if got := keyShares(t, messages(t, out[0].data)[0])[0]; got != test.want {
+					t.Errorf("%s chose %v, want %v", name, got, test.want)
+				}
+			}
+		})
+	}
+}
+
+// TestSuites has a client offer each cipher suite alone, to both servers.
+func TestSuites(t *testing.T) {
+	for _, suite := range []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256} {
+		t.Run(tls.CipherSuiteName(suite), func(t *testing.T) {
+			params := handshake.Params{CipherSuites: []uint16{suite}}
+			c := newOurs(t, newContext(t, true), clientConfig(), params)
+			s := newOurs(t, newContext(t, false), serverConfig(), handshake.Params{})
+			shake(t, c, s)
+			wantComplete(t, c, s)
+			o, p := newOurs(t, newContext(t, true), clientConfig(), params), newTheirs(t, serverConfig(), false)
+			shake(t, o, p)
+			wantAgree(t, o, p)
+			for _, o := range []*ours{c, s, o} {
+				if got := o.conn.ConnectionState().CipherSuite; got != suite || o.suite != suite {
+					t.Errorf("suite %04x", got)
+				}
+			}
+			a, errA := c.conn.ExportKeyingMaterial("label", []byte{1}, 100)
+			b, errB := s.conn.ExportKeyingMaterial("label", []byte{1}, 100)
+			if errA != nil || errB != nil || !bytes.Equal(a, b) {
+				t.Errorf("keying material: %v, %v", errA, errB)
+			}
+		})
+	}
+}
+
+func TestExportKeyingMaterial(t *testing.T) {
+	c, s := pair(t, clientConfig(), serverConfig())
+	wantComplete(t, c, s)
+	export := func(o *ours, label string, context []byte, n int) string {
+		b, err := o.conn.ExportKeyingMaterial(label, context, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) != n {
+			t.Fatalf("%d bytes, want %d", len(b), n)
+		}
+		return string(b)
+	}
+	one := export(c, "label", []byte("context"), 32)
+	for name, other := range map[string]string{
+		"label": export(s, "label2", []byte("context"), 32), "context": export(s, "label", []byte("contexts"), 32),
+		"length": export(s, "label", []byte("context"), 33)[:32],
+	} {
+		if one == other {
+			t.Errorf("the %s makes no difference", name)
+		}
+	}
+	if export(c, "label", nil, 32) != export(c, "label", []byte{}, 32) {
+		t.Error("an empty context is not the same as none (RFC 8446, section 7.5)")
+	}
+	export(c, "label", nil, 0)
+	for name, export := range map[string]func() ([]byte, error){
+		"too much": func() ([]byte, error) { return c.conn.ExportKeyingMaterial("label", nil, 255*64+1) },
+		"negative": func() ([]byte, error) { return c.conn.ExportKeyingMaterial("label", nil, -1) },
+		"label":    func() ([]byte, error) { return c.conn.ExportKeyingMaterial(string(make([]byte, 300)), nil, 1) },
+		"too early": func() ([]byte, error) {
+			return newOurs(t, newContext(t, true), clientConfig(), handshake.Params{}).conn.ExportKeyingMaterial("label", nil, 1)
+		},
+	} {
+		if _, err := export(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestAnswers hands back Asks that are not to be answered, and feeds a Conn that waits for an answer.
+func TestAnswers(t *testing.T) {
+	server := serverConfig()
+	server.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &leaf().tls, nil }
+	c := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{})
+	s := newOurs(t, newContext(t, false), server, handshake.Params{})
+	var ask *handshake.Ask
+	s.onAsk = func(a *handshake.Ask) { ask = a }
+	shake(t, c, s)
+	if ask == nil || s.complete || len(s.write) != 0 {
+		t.Fatal("the server did not wait for an answer")
+	}
+	if err := s.conn.Answer(ask); err == nil {
+		t.Error("an Ask was answered that had not run")
+	}
+	if err := s.conn.Answer(nil); err == nil {
+		t.Error("nil was an answer")
+	}
+	if err := s.conn.Answer(&handshake.Ask{}); err == nil {
+		t.Error("another Ask was an answer")
+	}
+	ask.Run()
+	if err := s.conn.Answer(ask); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.conn.Answer(ask); err == nil {
+		t.Error("an Ask was answered twice")
+	}
+	s.onAsk = nil
+	converse(c, s)
+	wantComplete(t, c, s)
+	if err := s.conn.Answer(ask); err == nil {
+		t.Error("an Ask was answered after the handshake")
+	}
+
+	// What arrives meanwhile waits, up to a bound.
+	s = newOurs(t, newContext(t, false), server, handshake.Params{})
+	s.onAsk = func(a *handshake.Ask) { ask = a }
+	c = newOurs(t, newContext(t, true), clientConfig(), handshake.Params{})
+	shake(t, c, s)
+	n := 0
+	for ; n < 1<<20 && s.conn.Feed(handshake.Initial, make([]byte, 1000)) == nil; n += 1000 {
+	}
+	if s.pump(); n > 64<<10 || s.alerts != 1 {
+		t.Errorf("%d bytes were kept behind a ClientHello, %d alerts", n, s.alerts)
+	}
+	ask.Run()
+	if err := s.conn.Answer(ask); err == nil {
+		t.Error("a failed Conn took an answer")
+	}
+}
+
+// TestLateTransportParameters has a server know its transport parameters after the client's alone.
+func TestLateTransportParameters(t *testing.T) {
+	server := serverConfig()
+	server.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &leaf().tls, nil }
+	c := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{})
+	s := newOurs(t, newContext(t, false), server, handshake.Params{TransportParameters: []byte("too early")})
+	s.onParams = func() { s.conn.SetTransportParameters([]byte("our params")) }
+	shake(t, c, s)
+	wantComplete(t, c, s)
+}
+
+// TestLongest has names and parameters of the greatest length.
+func TestLongest(t *testing.T) {
+	client, server := clientConfig(), serverConfig()
+	long := string(bytes.Repeat([]byte("a"), 255))
+	client.NextProtos, server.NextProtos = []string{long}, []string{long}
+	client.InsecureSkipVerify, client.ServerName = true, long
+	params := bytes.Repeat([]byte("p"), 4000)
+	c := newOurs(t, newContext(t, true), client, handshake.Params{TransportParameters: params})
+	s := newOurs(t, newContext(t, false), server, handshake.Params{TransportParameters: params})
+	shake(t, c, s)
+	if !c.complete || !s.complete || !bytes.Equal(s.params, params) || !bytes.Equal(c.params, params) {
+		t.Fatalf("complete %v and %v, %v, %v", c.complete, s.complete, c.err, s.err)
+	}
+	if state := s.conn.ConnectionState(); state.NegotiatedProtocol != long || state.ServerName != long {
+		t.Errorf("state %+v", state)
+	}
+}
