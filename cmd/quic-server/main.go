@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -178,13 +179,16 @@ func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *lo
 	}
 }
 
-// logger writes whole lines; os.File makes each write one.
+// logger writes whole lines.
 type logger struct {
+	mu      sync.Mutex
 	w       io.Writer
 	verbose bool
 }
 
 func (l *logger) printf(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.verbose {
 		fmt.Fprintf(l.w, format+"\n", args...)
 	}
