@@ -146,6 +146,17 @@ func (c *Conn) held(t *outTrain) bool {
 	return false
 }
 
+// outDatagram is the datagram at the end of a train that is being built.
+type outDatagram struct {
+	start, end int  // where it begins in the train, and where its room ends
+	least      int  // bytes that it must have, because of an Initial packet in it (RFC 9000, section 14.1)
+	held       bool // only acknowledgements and probes may be sent
+	last       recovery.Space
+}
+
+// full tells whether no further packet is begun behind what ends at end.
+func (d *outDatagram) full(end int) bool { return d.end-end < minCoalesced }
+
 // packDatagram adds a datagram of at most limit bytes and returns its size, 0 if there is nothing to send.
 func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	start := len(t.buf)
@@ -153,36 +164,35 @@ func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	if uint64(limit) < c.leastDatagram() {
 		return 0
 	}
-	held := c.held(t)
+	d := outDatagram{start: start, end: start + limit, held: c.held(t)}
 	var wanted [numSpaces]bool
-	last := -1
+	any := false
 	for sp := range recovery.Space(numSpaces) {
-		if c.wants(t.now, sp, held) {
-			wanted[sp], last = true, int(sp)
+		if c.wants(t.now, sp, d.held) {
+			wanted[sp], d.last, any = true, sp, true
 		}
 	}
-	if last < 0 {
-		if !held {
-			t.path.rec.SetAppLimited(true)
-			c.sending.paceAt = 0
-		} else if !c.wantsHeld(t.now) {
-			c.sending.paceAt = 0
-		}
+	if !any {
+		c.onIdleSend(t, d.held)
 		return 0
 	}
-	first := t.n
-	padTo := 0
-	for sp := range recovery.Space(numSpaces) {
-		if !wanted[sp] || t.n > first && start+limit-len(t.buf) < minCoalesced {
-			continue
-		}
-		isLast := int(sp) == last
-		if c.packPacket(t, sp, start, start+limit, &padTo, isLast, held) && padTo > 0 && !isLast &&
-			start+limit-len(t.buf) < minCoalesced {
-			break // packPacket has padded it
+	for sp, first := recovery.InitialSpace, t.n; sp < numSpaces; sp++ {
+		if wanted[sp] && (t.n == first || !d.full(len(t.buf))) {
+			c.packPacket(t, sp, &d)
 		}
 	}
 	return len(t.buf) - start
+}
+
+// onIdleSend notes that there is nothing to send: for want of data, or because all of it is held back.
+func (c *Conn) onIdleSend(t *outTrain, held bool) {
+	if !held {
+		t.path.rec.SetAppLimited(true)
+		return
+	}
+	if !c.wantsHeld(t.now) {
+		c.sending.paceAt = 0
+	}
 }
 
 // wantsHeld tells whether there would be something to send if nothing held it back.
@@ -195,31 +205,26 @@ func (c *Conn) wantsHeld(now int64) bool {
 	return false
 }
 
-// packPacket adds a packet of a space to the datagram that began at start and may reach to end; false if it has nothing to
-// carry. padTo is the size that the datagram has to have, which an Initial packet sets (RFC 9000, section 14.1): the last
-// packet, or the last one that fits, is padded to it.
-func (c *Conn) packPacket(t *outTrain, sp recovery.Space, start, end int, padTo *int, last, acksOnly bool) bool {
+// packPacket adds a packet of a space to a datagram, if it has anything to carry. The last packet, or the last one that fits,
+// pads the datagram.
+func (c *Conn) packPacket(t *outTrain, sp recovery.Space, d *outDatagram) {
 	if c.loss.Full(sp) {
-		return false
+		return
 	}
-	h := c.beginPacket(t, sp, end)
+	h := c.beginPacket(t, sp, d.end)
 	pkt := &t.pkt
-	c.appendFrames(t.now, pkt, sp, acksOnly)
-	if sp == recovery.InitialSpace && (c.client || pkt.ackEliciting) && len(pkt.b) > h.payload {
-		*padTo = minDatagramSize
+	c.appendFrames(t.now, pkt, sp, d.held)
+	empty := len(pkt.b) == h.payload
+	if sp == recovery.InitialSpace && !empty && (c.client || pkt.ackEliciting) {
+		d.least = minDatagramSize
 	}
-	pad := last && *padTo > 0
-	if *padTo > 0 && end-len(pkt.b)-protect.Overhead < minCoalesced {
-		pad = true
+	if d.least > 0 && (sp == d.last || d.full(len(pkt.b)+protect.Overhead)) {
+		pkt.pad(d.start, d.least-protect.Overhead)
+		empty = false
 	}
-	if len(pkt.b) == h.payload && !pad {
-		return false
+	if !empty {
+		c.endPacket(t, &h)
 	}
-	if pad {
-		pkt.pad(start, *padTo-protect.Overhead)
-	}
-	c.endPacket(t, &h)
-	return true
 }
 
 // header is where the parts of a packet that is being built lie.
