@@ -40,10 +40,20 @@ type Stats struct {
 	PTOs     uint64
 }
 
-// epoch is the last reaction of the congestion controller: it is taken back when all that brought it was spurious.
+// epoch is the last reaction of the congestion controller: it is taken back when all that brought it was spurious. Lost
+// packets remember the epoch that they are counted in.
 type epoch struct {
+	id             uint8 // from 1 on; 0: there was no reaction
 	start          int64
 	lost, spurious int
+	marked         bool // a CE mark brought it too, so that it stays
+}
+
+// begin starts an epoch, unless the packet that brings it was sent before the last one.
+func (e *epoch) begin(now, sent int64) {
+	if sent > e.start {
+		*e = epoch{id: max(e.id+1, 1), start: now}
+	}
 }
 
 // Init makes l ready. A server's peer never waits for our probes, so that for it address validation is no question.
@@ -116,6 +126,7 @@ type ackSum struct {
 	congestion.Ack
 	packets   int
 	eliciting bool
+	newest    bool   // NewestPN was sent on this path
 	marked    uint64 // packets sent with ECT(0)
 }
 
@@ -143,11 +154,13 @@ func (l *Loss) OnAck(now int64, sp Space, acks []wire.AckRange, ackDelay time.Du
 	if sum.packets == 0 {
 		return nil
 	}
-	if raised && sum.NewestPN == largest && sum.eliciting {
+	if raised && sum.NewestPN == largest && sum.newest && sum.eliciting {
 		l.sampleRTT(now, sp, &sum, ackDelay, path)
 	}
 	if raised && path.ECN.onAck(sp, sum.marked, ecn) {
 		path.CC.OnCongestion(now, sum.NewestSent)
+		l.epoch.begin(now, sum.NewestSent)
+		l.epoch.marked = true
 	}
 	l.detect(now, sp, path, h)
 	if sum.Bytes > 0 {
@@ -170,6 +183,9 @@ func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duratio
 		ackDelay = 0
 	case l.confirmed:
 		ackDelay = min(ackDelay, l.maxAckDelay)
+	}
+	if !path.RTT.sampled {
+		path.firstSample = now
 	}
 	sum.LatestRTT = time.Duration(now - sum.NewestSent)
 	path.RTT.update(sum.LatestRTT, max(ackDelay, 0))
@@ -229,7 +245,7 @@ func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h 
 	r.flags |= acked
 	sum.packets++
 	if pn > sum.NewestPN {
-		sum.NewestPN, sum.NewestSent = pn, r.time
+		sum.NewestPN, sum.NewestSent, sum.newest = pn, r.time, r.path == path.ID
 	}
 	sum.eliciting = sum.eliciting || r.flags&ackEliciting != 0
 	if r.flags&ect != 0 {
@@ -248,11 +264,11 @@ func (l *Loss) onSpurious(s *space, pn int64, r *record, path *Path) {
 		l.ageShift--
 		l.ageRaised = s.lastSent
 	}
-	if r.time > l.epoch.start {
-		return
+	if r.epoch == 0 || r.epoch != l.epoch.id {
+		return // it did not bring the last reaction
 	}
 	l.epoch.spurious++
-	if l.epoch.spurious == l.epoch.lost {
+	if l.epoch.spurious == l.epoch.lost && !l.epoch.marked {
 		path.CC.OnSpurious()
 	}
 }
@@ -264,7 +280,7 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 	s.lossTime = 0
 	rtt := max(path.RTT.Latest, path.RTT.Smoothed)
 	age := int64(max(rtt+rtt>>l.ageShift, granularity))
-	newest, losses, persistent := int64(0), 0, false
+	newest, persistent := int64(0), false
 	for ; s.scan < s.largestAcked; s.scan++ {
 		r := s.packets.at(s.scan)
 		if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
@@ -278,17 +294,15 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 		if r.path != path.ID || r.flags&probe != 0 {
 			continue
 		}
-		losses++
 		newest = max(newest, r.time)
+		l.epoch.begin(now, r.time)
+		l.epoch.lost++
+		r.epoch = l.epoch.id
 		persistent = l.extendBurst(s, s.scan, r, path) || persistent
 	}
 	if newest == 0 {
 		return
 	}
-	if newest > l.epoch.start {
-		l.epoch = epoch{start: now}
-	}
-	l.epoch.lost += losses
 	path.CC.OnCongestion(now, newest)
 	if persistent {
 		path.CC.OnPersistentCongestion()
@@ -312,7 +326,7 @@ func (l *Loss) lose(sp Space, r *record, path *Path, h Handler) {
 
 // extendBurst adds a lost packet to the run of losses and tells whether the run spans persistent congestion (RFC 9002, section 7.6.2).
 func (l *Loss) extendBurst(s *space, pn int64, r *record, path *Path) bool {
-	if r.flags&ackEliciting == 0 || !path.RTT.sampled {
+	if r.flags&ackEliciting == 0 || !path.RTT.sampled || r.time <= path.firstSample {
 		return false
 	}
 	b := &s.burst
@@ -324,11 +338,9 @@ func (l *Loss) extendBurst(s *space, pn int64, r *record, path *Path) bool {
 	return b.last-b.first > int64(span)
 }
 
-// ackedBetween tells whether a packet number between low and high is acknowledged.
+// ackedBetween tells whether a packet number between low and high is acknowledged. Those that trim forgot end the run
+// themselves.
 func (s *space) ackedBetween(low, high int64) bool {
-	if low < s.packets.start {
-		return true // what lay between is forgotten
-	}
 	for _, r := range s.acked {
 		if r.End > low {
 			return r.Start < high

@@ -19,6 +19,7 @@ type Path struct {
 	pacer       congestion.Pacer
 	maxDatagram int
 	appLimited  bool
+	firstSample int64 // when RTT had its first sample
 }
 
 // NewPath returns a path for datagrams of at most maxDatagram bytes.

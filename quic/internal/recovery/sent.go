@@ -76,6 +76,7 @@ type record struct {
 	frames uint8
 	flags  flags
 	path   uint8
+	epoch  uint8 // of a lost packet: the reaction that it counts for
 }
 
 // space is the record of one packet number space. Indexes of packets are packet numbers.
@@ -147,8 +148,13 @@ func (s *space) trim(lostBefore int64) {
 	for ; i < s.packets.end; i++ {
 		r := s.packets.at(i)
 		switch {
-		case r.flags&(acked|skipped) != 0:
+		case r.flags&acked != 0:
+			if i > s.burst.lastPN {
+				s.burst.first = 0 // no run of losses goes on beyond it
+			}
 			continue
+		case r.flags&skipped != 0 && i < s.largestAcked:
+			continue // kept until it is overtaken: who acknowledges it must be found out
 		case r.flags&lost != 0 && r.time < lostBefore:
 			continue
 		case r.flags&(inFlight|lost) == 0 && (i < s.largestAcked || s.packets.end-i > keepAcks):

@@ -130,7 +130,7 @@ func (l *Loss) Discard(sp Space, path *Path) {
 		s.settle(s.packets.at(pn), path)
 	}
 	next := s.next()
-	*s = space{discarded: true}
+	*s = space{discarded: true, lastSent: s.lastSent} // from which a client's probes against deadlock still count
 	s.init()
 	s.packets.start, s.packets.end = next, next
 	s.scan = next
