@@ -265,7 +265,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) header {
 	h.payload = len(b)
 	p := &t.pkt
 	p.b = b[: len(b) : end-protect.Overhead]
-	p.whole = end - protect.Overhead - len(b)
+	p.whole = t.path.maxDatagram - protect.Overhead - (len(b) - h.start)
 	p.count, p.ackEliciting, p.padded = 0, false, false
 	return h
 }
