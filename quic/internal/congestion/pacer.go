@@ -57,14 +57,8 @@ func (p *Pacer) Next(now, rate int64, maxDatagram int) int64 {
 // Credit returns how many bytes may leave now; more than that may, if a datagram is larger.
 func (p *Pacer) Credit() int64 { return p.credit }
 
-// OnSent takes bytes out of the bucket.
-func (p *Pacer) OnSent(now, rate int64, maxDatagram int, bytes int64) {
-	if rate == 0 {
-		return
-	}
-	p.fill(now, rate, maxDatagram)
-	p.credit -= bytes
-}
+// OnSent takes bytes out of the bucket. Before the first rate is known, that is forgotten.
+func (p *Pacer) OnSent(bytes int64) { p.credit -= bytes }
 
 func (p *Pacer) fill(now, rate int64, maxDatagram int) {
 	full := burst(rate, maxDatagram)

@@ -34,7 +34,7 @@ func TestPacerUnpaced(t *testing.T) {
 		if at := p.Next(5*ms, 0, datagram); at != 5*ms {
 			t.Fatalf("next at %d, want now", at)
 		}
-		p.OnSent(5*ms, 0, datagram, datagram)
+		p.OnSent(datagram)
 	}
 	if p.Next(6*ms, 1_000_000, datagram); p.Credit() != 10*datagram {
 		t.Errorf("credit %d when pacing begins, want a burst of 10 datagrams", p.Credit())
@@ -57,7 +57,7 @@ func TestPacerBurst(t *testing.T) {
 		var p Pacer
 		now, sent := 1000*ms, int64(0)
 		for p.Next(now, c.rate, datagram) == now {
-			p.OnSent(now, c.rate, datagram, datagram)
+			p.OnSent(datagram)
 			sent += datagram
 		}
 		if sent < c.want || sent >= c.want+datagram {
@@ -103,7 +103,7 @@ func TestPacerRate(t *testing.T) {
 				if p.Credit() <= 0 || p.Credit() > full {
 					t.Fatalf("credit %d when a packet may leave", p.Credit())
 				}
-				p.OnSent(now, c.rate, datagram, datagram)
+				p.OnSent(datagram)
 				if sent += datagram; p.Credit() <= -datagram {
 					t.Fatalf("credit %d after a packet", p.Credit())
 				}
@@ -128,7 +128,8 @@ func TestPacerAskedOften(t *testing.T) {
 	for _, rate := range []int64{700, 33_333, 1_000_003, 77_777_777} {
 		var p Pacer
 		now := 1000 * ms
-		p.OnSent(now, rate, datagram, burst(rate, datagram))
+		p.Next(now, rate, datagram)
+		p.OnSent(burst(rate, datagram))
 		end := now + 9*burst(rate, datagram)/10*int64(time.Second)/rate // the bucket is not yet full by then
 		start := now
 		for range 5000 {

@@ -111,7 +111,7 @@ func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, frames []Frame, p
 	s := &l.spaces[sp]
 	s.push(now, p, frames, path.ID)
 	if p.InFlight {
-		path.onSent(now, int64(p.Size))
+		path.onSent(int64(p.Size))
 	}
 	if p.ECT {
 		path.ECN.onSent()

@@ -17,6 +17,7 @@ type Path struct {
 	InFlight int64 // bytes of packets that count for congestion control, neither acknowledged nor lost
 
 	pacer       congestion.Pacer
+	paced       int64 // when the pacer was last asked
 	maxDatagram int
 	appLimited  bool
 	firstSample int64 // when RTT had its first sample
@@ -30,15 +31,13 @@ func NewPath(id uint8, cc congestion.Controller, initialRTT time.Duration, maxDa
 // Available returns how many bytes the congestion window has left; negative or zero if none.
 func (p *Path) Available() int64 { return p.CC.Window() - p.InFlight }
 
-// PaceAt returns when the next packet may leave: now or later.
-func (p *Path) PaceAt(now int64) int64 { return p.pacer.Next(now, p.rate(), p.maxDatagram) }
-
-// PaceBudget returns how many bytes may leave now, after PaceAt said now.
-func (p *Path) PaceBudget() int64 {
-	if p.rate() == 0 {
-		return 1 << 62
+// PaceAt returns when the next packet may leave: now or later. Only the first packet of a train looks at the rate.
+func (p *Path) PaceAt(now int64) int64 {
+	if now == p.paced && p.pacer.Credit() > 0 {
+		return now
 	}
-	return p.pacer.Credit()
+	p.paced = now
+	return p.pacer.Next(now, p.rate(), p.maxDatagram)
 }
 
 // SetAppLimited tells whether the last train was short for want of data rather than of window (RFC 9002, section 7.8).
@@ -51,9 +50,9 @@ func (p *Path) rate() int64 {
 	return congestion.Rate(p.CC.Window(), p.RTT.Smoothed, p.CC.SlowStart())
 }
 
-func (p *Path) onSent(now int64, size int64) {
+func (p *Path) onSent(size int64) {
 	p.InFlight += size
-	p.pacer.OnSent(now, p.rate(), p.maxDatagram, size)
+	p.pacer.OnSent(size)
 }
 
 // ECNState is where the validation of ECN on a path stands (RFC 9000, appendix A.4).
