@@ -65,18 +65,23 @@ func (c *Conn) urgent(sp recovery.Space) bool {
 
 // wantsApp tells whether frames that only 1-RTT packets carry are to be sent.
 func (c *Conn) wantsApp() bool {
+	return c.streams.wantsData() || c.datagrams.out.len > 0 || c.wantsControl()
+}
+
+// wantsControl tells whether such frames other than STREAM and DATAGRAM are.
+func (c *Conn) wantsControl() bool {
 	g := &c.signals
-	return c.streams.wantsSend() || c.datagrams.out.len > 0 || g.ping || g.handshakeDone.due() || g.newToken.due() ||
-		c.local.wantsSend() || c.peer.wantsSend()
+	return c.streams.wantsControl() || g.ping || g.handshakeDone.due() || g.newToken.due() || c.local.wantsSend() ||
+		c.peer.wantsSend()
 }
 
 // WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams. It
 // costs little, so that a caller who reads often need not call Send each time.
 func (c *Conn) WantsSend() bool { return c.state == stateActive && c.wantsApp() }
 
-// appendFrames fills a packet of a space with frames, the most urgent first.
-func (c *Conn) appendFrames(now int64, pkt *packet, sp recovery.Space, acksOnly bool) {
-	s := &c.spaces[sp]
+// appendFrames fills the packet of t that is being built with frames of a space, the most urgent first.
+func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
+	s, pkt, now := &c.spaces[sp], &t.pkt, t.now
 	probing := c.sending.probes[sp] > 0
 	acksOnly = acksOnly && !c.urgent(sp)
 	if s.acks.due(now) || s.acks.pending() && !acksOnly {
@@ -87,10 +92,13 @@ func (c *Conn) appendFrames(now int64, pkt *packet, sp recovery.Space, acksOnly 
 	}
 	s.crypto.append(pkt)
 	if sp == recovery.AppSpace {
-		c.appendSignals(pkt)
-		c.local.append(pkt)
-		c.peer.append(pkt)
-		c.streams.appendControl(pkt)
+		if !t.bare {
+			c.appendSignals(pkt)
+			c.local.append(pkt)
+			c.peer.append(pkt)
+			c.streams.appendControl(pkt)
+			t.bare = !c.wantsControl()
+		}
 		c.datagrams.append(pkt)
 		c.streams.appendData(pkt)
 	}

@@ -41,7 +41,8 @@ type outTrain struct {
 	buf       []byte
 	path      *path
 	ect       bool
-	n         int // packets
+	n         int  // packets
+	bare      bool // it has all control frames that were due: what is left for 1-RTT packets is STREAM and DATAGRAM
 	handshake bool
 	eliciting bool
 	descs     [maxTrainPackets]protect.SealDesc
@@ -213,7 +214,7 @@ func (c *Conn) packPacket(t *outTrain, sp recovery.Space, d *outDatagram) {
 	}
 	h := c.beginPacket(t, sp, d.end)
 	pkt := &t.pkt
-	c.appendFrames(t.now, pkt, sp, d.held)
+	c.appendFrames(t, sp, d.held)
 	empty := len(pkt.b) == h.payload
 	if sp == recovery.InitialSpace && !empty && (c.client || pkt.ackEliciting) {
 		d.least = minDatagramSize

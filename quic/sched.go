@@ -8,9 +8,9 @@ import (
 // What of the streams is sent, and in which order: limits and other control frames; what was lost; and then new data, a
 // quantum of each stream in turn.
 
-// wantsSend tells whether streams may have anything to send; packing may find that there is nothing.
-func (st *streams) wantsSend() bool {
-	if st.recvWindow.update.due() || st.sendWindow.blocked.due() || st.control.head != nil || st.wantsData() {
+// wantsControl tells whether streams may have frames other than STREAM frames to send; packing may find that there are none.
+func (st *streams) wantsControl() bool {
+	if st.recvWindow.update.due() || st.sendWindow.blocked.due() || st.control.head != nil {
 		return true
 	}
 	for i := range st.types {
