@@ -106,6 +106,19 @@ func (c *chunks) read(pool *chunkPool, p []byte) {
 	c.drop(pool, off)
 }
 
+// take hands over the piece that base lies in, if that is filled to its end, of which n bytes from base on are. It returns
+// nil if not.
+func (c *chunks) take(n int64) []byte {
+	at := c.base % chunkSize
+	if at+n < chunkSize {
+		return nil
+	}
+	piece := c.pieces[c.head][at:]
+	c.pieces[c.head] = nil
+	c.drop(nil, c.base+int64(len(piece))) // nothing that could go to a pool
+	return piece
+}
+
 // drop forgets everything below offset off.
 func (c *chunks) drop(pool *chunkPool, off int64) {
 	last := min(c.index(off), len(c.pieces))

@@ -140,26 +140,63 @@ func (st *streams) discard(now int64, s *stream) {
 	}
 }
 
-// recv is Conn.StreamRecv.
-func (st *streams) recv(now int64, id uint64, b []byte) (n int, fin bool, err error) {
+// readableBy finds a stream for the application to read, or the error that it is to be told.
+func (st *streams) readableBy(id uint64) (*stream, error) {
 	s, err := st.usable(id, st.receives(id))
 	if err != nil {
-		return 0, false, err
+		return nil, err
 	}
 	p := &s.recv
 	switch {
 	case p.over:
-		return 0, false, ErrUnknownStream
+		return nil, ErrUnknownStream
 	case p.stopped:
-		return 0, false, &StreamError{StreamID: id, Code: p.stopErr}
+		return nil, &StreamError{StreamID: id, Code: p.stopErr}
 	case p.reset:
 		p.over, p.told = true, false
 		st.settle(s)
-		return 0, false, &StreamError{StreamID: id, Code: p.code, Remote: true}
+		return nil, &StreamError{StreamID: id, Code: p.code, Remote: true}
 	}
+	return s, nil
+}
+
+// recv is Conn.StreamRecv.
+func (st *streams) recv(now int64, id uint64, b []byte) (n int, fin bool, err error) {
+	s, err := st.readableBy(id)
+	if err != nil {
+		return 0, false, err
+	}
+	p := &s.recv
 	if n = int(min(int64(len(b)), p.ready())); n > 0 {
-		gaps := len(p.got)
 		p.data.read(&st.pool, b[:n])
+	}
+	return n, st.onRead(now, s, n), nil
+}
+
+// take is Conn.StreamTake.
+func (st *streams) take(now int64, id uint64, into [][]byte) (n int, fin bool, err error) {
+	s, err := st.readableBy(id)
+	if err != nil {
+		return 0, false, err
+	}
+	p := &s.recv
+	taken, ready := 0, p.ready()
+	for ; n < len(into); n++ {
+		piece := p.data.take(ready - int64(taken))
+		if piece == nil {
+			break
+		}
+		into[n] = piece
+		taken += len(piece)
+	}
+	return n, st.onRead(now, s, taken), nil
+}
+
+// onRead notes that the application has taken n bytes of a stream, and tells whether those were the last ones.
+func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
+	p := &s.recv
+	if n > 0 {
+		gaps := len(p.got)
 		p.got.RemoveBelow(p.data.base)
 		st.gaps += len(p.got) - gaps
 		st.consumed(now, uint64(n))
@@ -170,10 +207,10 @@ func (st *streams) recv(now int64, id uint64, b []byte) (n int, fin bool, err er
 	if p.atEnd() {
 		p.over, p.told = true, false
 		st.settle(s)
-		return n, true, nil
+		return true
 	}
 	p.told = p.ready() > 0
-	return n, false, nil
+	return false
 }
 
 // stopRecv ends the receiving part at the application's wish: STOP_SENDING, if the peer has not ended it (RFC 9000, section

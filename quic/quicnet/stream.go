@@ -46,12 +46,17 @@ func (s *Stream) Conn() *Conn { return s.c }
 // Read reads what has arrived, and waits while there is nothing. At the end of the stream the error is io.EOF; a
 // *quic.StreamError tells that the peer, or CancelRead, has ended it before its time.
 func (s *Stream) Read(p []byte) (n int, err error) {
+	return s.receive(len(p) == 0, func() (int, error) { return s.readNow(p) })
+}
+
+// receive calls read, with the connection's lock held, until there is something or an error; once only if it may come to nothing.
+func (s *Stream) receive(once bool, read func() (int, error)) (n int, err error) {
 	c := s.c
 	c.mu.Lock()
 	flushed := false
 	for {
-		n, err = s.readNow(p)
-		if n > 0 || err != nil || len(p) == 0 {
+		n, err = read()
+		if n > 0 || err != nil || once {
 			break
 		}
 		// Before it sleeps, a reader sees to it that the peer knows how much more it may send.
@@ -72,14 +77,33 @@ func (s *Stream) Read(p []byte) (n int, err error) {
 
 // readNow reads without waiting; n == 0 without an error says that there is nothing.
 func (s *Stream) readNow(p []byte) (n int, err error) {
-	h := &s.recv
-	switch {
-	case h.err != nil:
-		return 0, h.err
-	case h.deadline != nil && h.deadline.expired:
-		return 0, s.timeout("read")
+	if err := s.readError(); err != nil {
+		return 0, err
 	}
 	n, fin, err := s.c.core.StreamRecv(s.id, p)
+	return n, s.onRead(n, fin, err)
+}
+
+// takeNow is readNow for pieces of memory, of which it fills n.
+func (s *Stream) takeNow(into [][]byte) (n int, err error) {
+	if err := s.readError(); err != nil {
+		return 0, err
+	}
+	n, fin, err := s.c.core.StreamTake(s.id, into)
+	return n, s.onRead(n, fin, err)
+}
+
+// readError returns why there is nothing to be read any more, or for now.
+func (s *Stream) readError() error {
+	if h := &s.recv; h.err == nil && h.deadline != nil && h.deadline.expired {
+		return s.timeout("read")
+	}
+	return s.recv.err
+}
+
+// onRead notes what a read brought, and returns what to tell of it: an end is told after the data before it.
+func (s *Stream) onRead(n int, fin bool, err error) error {
+	h := &s.recv
 	switch {
 	case err != nil:
 		h.err = err
@@ -89,7 +113,7 @@ func (s *Stream) readNow(p []byte) (n int, err error) {
 			err = io.EOF
 		}
 	}
-	return n, err
+	return err
 }
 
 // Write queues p for sending and waits until all of it is queued; how much may wait unsent or unacknowledged is
@@ -139,11 +163,42 @@ func (s *Stream) writeNow(p []byte) (n int, err error) {
 // copyBuffers are what WriteTo and ReadFrom work with.
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// WriteTo reads the stream to its end and writes it to w. io.Copy uses it.
-func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
+// WriteTo reads the stream to its end and writes it to w. io.Copy uses it. Large amounts are written from the memory that they
+// were received into.
+func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 	buf := copyBuffers.Get().(*[64 << 10]byte)
 	defer copyBuffers.Put(buf)
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{s}, buf[:])
+	var pieces [8][]byte
+	for {
+		taken := 0
+		n, err := s.receive(false, func() (n int, err error) {
+			s.c.core.StreamGive(pieces[:])
+			if taken, err = s.takeNow(pieces[:]); taken > 0 || err != nil {
+				return taken, err
+			}
+			return s.readNow(buf[:])
+		})
+		if err == io.EOF {
+			return written, nil
+		}
+		if err != nil {
+			return written, err
+		}
+		for i := range max(taken, 1) {
+			p := pieces[i]
+			if taken == 0 {
+				p = buf[:n]
+			}
+			m, err := w.Write(p)
+			written += int64(m)
+			if err == nil && m < len(p) {
+				err = io.ErrShortWrite
+			}
+			if err != nil {
+				return written, err
+			}
+		}
+	}
 }
 
 // ReadFrom reads r to its end and writes it to the stream, which it does not close. io.Copy uses it.

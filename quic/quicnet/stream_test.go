@@ -301,6 +301,64 @@ func TestStreamsAreForgotten(t *testing.T) {
 	}
 }
 
+// io.Copy yields what was written, in pieces of any size, and the errors of the writer and of the stream.
+func TestWriteTo(t *testing.T) {
+	s, c := pair(t, serverConfig(), clientConfig())
+	ctx := testContext(t)
+	want := randomBytes(3<<20 + 12345)
+	out, err := s.OpenUniStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for p := want; len(p) > 0; {
+			n := min(1+len(p)%50_000, len(p))
+			out.Write(p[:n])
+			p = p[n:]
+		}
+		out.Close()
+	}()
+	in, err := c.AcceptUniStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if n, err := io.Copy(&got, in); err != nil || n != int64(len(want)) || !bytes.Equal(got.Bytes(), want) {
+		t.Fatalf("io.Copy returned %d, %v; want the %d bytes written", n, err, len(want))
+	}
+
+	if out, err = s.OpenUniStream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	go out.Write(want)
+	if in, err = c.AcceptUniStream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("full")
+	if n, err := io.Copy(&failingWriter{room: 100_000, err: full}, in); n != 100_000 || err != full {
+		t.Errorf("io.Copy to a writer that is full after 100,000 bytes returned %d, %v", n, err)
+	}
+	out.CancelWrite(5)
+	if _, err := io.Copy(io.Discard, in); !errors.As(err, new(*quic.StreamError)) {
+		t.Errorf("io.Copy from a stream that was reset returned %v", err)
+	}
+}
+
+// failingWriter takes so many bytes, and returns an error for what comes after.
+type failingWriter struct {
+	room int
+	err  error
+}
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.room)
+	w.room -= n
+	if n < len(p) {
+		return n, w.err
+	}
+	return n, nil
+}
+
 func TestDatagrams(t *testing.T) {
 	server, client := serverConfig(), clientConfig()
 	server.MaxDatagramFrameSize, client.MaxDatagramFrameSize = 1200, 1200
