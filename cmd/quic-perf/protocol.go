@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"syscall"
@@ -46,7 +45,7 @@ func answerPerf(s io.ReadWriteCloser) error {
 	if _, err := io.ReadFull(s, want[:]); err != nil {
 		return err
 	}
-	if _, err := discard(s); err != nil {
+	if _, err := io.Copy(io.Discard, s); err != nil {
 		return err
 	}
 	if err := sendZeros(s, binary.BigEndian.Uint64(want[:])); err != nil {
@@ -66,8 +65,8 @@ func requestPerf(s io.ReadWriteCloser, down, up uint64, count io.Writer) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	got, err := discard(io.TeeReader(s, count))
-	if err == nil && got != down {
+	got, err := io.Copy(count, s)
+	if err == nil && uint64(got) != down {
 		err = fmt.Errorf("the server sent %d bytes in place of %d", got, down)
 	}
 	return err
@@ -82,21 +81,6 @@ func sendZeros(w io.Writer, n uint64) error {
 		n -= uint64(m)
 	}
 	return nil
-}
-
-// discard reads r to its end and counts.
-func discard(r io.Reader) (n uint64, err error) {
-	buf := make([]byte, blockSize)
-	for {
-		m, err := r.Read(buf)
-		n += uint64(m)
-		if errors.Is(err, io.EOF) {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
 }
 
 // answerUsage serves one stream of the usage protocol.
