@@ -28,6 +28,10 @@ func (s *Set) Add(start, end int64) {
 	if start >= end {
 		return
 	}
+	if n := len(*s); n > 0 && (*s)[n-1].Start <= start && start <= (*s)[n-1].End {
+		(*s)[n-1].End = max((*s)[n-1].End, end) // the common case: what comes in order
+		return
+	}
 	i := s.search(start - 1) // the first range that reaches start or lies beyond
 	j := i
 	for j < len(*s) && (*s)[j].Start <= end {
