@@ -7,32 +7,48 @@ const (
 	// smallChunk is the size that the first piece of a buffer starts with; it doubles up to chunkSize.
 	smallChunk = 1 << 10
 
-	// maxFreeChunks bounds the pieces that a connection keeps for reuse.
-	maxFreeChunks = 64
+	// maxFreeSmall and maxFreeFull bound the pieces of smallChunk and of chunkSize bytes that a connection keeps for reuse
+	// while it has streams.
+	maxFreeSmall = 256
+	maxFreeFull  = 64
 )
 
-// chunkPool keeps full-sized chunks of one connection for reuse.
+// chunkPool keeps the chunks of one connection for reuse, those of the smallest and those of the full size.
 type chunkPool struct {
-	free [][]byte
+	small, full [][]byte
 }
 
-func (p *chunkPool) get() []byte {
-	if n := len(p.free); n > 0 {
-		c := p.free[n-1]
-		p.free = p.free[:n-1]
+// of returns where chunks of a size are kept, nil if they are not, and how many are.
+func (p *chunkPool) of(size int) (free *[][]byte, most int) {
+	switch size {
+	case smallChunk:
+		return &p.small, maxFreeSmall
+	case chunkSize:
+		return &p.full, maxFreeFull
+	}
+	return nil, 0
+}
+
+// get returns a chunk with bytes of any value.
+func (p *chunkPool) get(size int) []byte {
+	if free, _ := p.of(size); free != nil && len(*free) > 0 {
+		last := len(*free) - 1
+		c := (*free)[last]
+		(*free)[last] = nil
+		*free = (*free)[:last]
 		return c
 	}
-	return make([]byte, chunkSize)
+	return make([]byte, size)
 }
 
 func (p *chunkPool) put(c []byte) {
-	if len(c) == chunkSize && len(p.free) < maxFreeChunks {
-		p.free = append(p.free, c)
+	if free, most := p.of(len(c)); free != nil && len(*free) < most {
+		*free = append(*free, c)
 	}
 }
 
 // release lets all free chunks go, when the connection has no stream that could use them.
-func (p *chunkPool) release() { p.free = nil }
+func (p *chunkPool) release() { *p = chunkPool{} }
 
 // chunks holds the bytes of a stream from offset base on. Its pieces start at multiples of chunkSize; a piece that
 // nothing was written to is nil.
@@ -73,12 +89,10 @@ func grow(pool *chunkPool, have []byte, need int, long bool) []byte {
 	for size < need {
 		size *= 2
 	}
-	if size >= chunkSize || long {
-		c := pool.get()
-		copy(c, have)
-		return c
+	if long {
+		size = chunkSize
 	}
-	c := make([]byte, size)
+	c := pool.get(size)
 	copy(c, have)
 	return c
 }
@@ -142,5 +156,6 @@ func (c *chunks) clear(pool *chunkPool) {
 	for _, piece := range c.pieces[c.head:] {
 		pool.put(piece)
 	}
-	*c = chunks{base: c.base}
+	clear(c.pieces)
+	c.pieces, c.head = c.pieces[:0], 0
 }

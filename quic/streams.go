@@ -12,6 +12,8 @@ type streams struct {
 	client bool
 	pool   chunkPool
 	live   map[uint64]*stream // those whose state is kept; others are implicit or over
+	unused streamQueue        // for streams to come, at most maxFreeStreams
+	spare  int                // how many those are
 	last   *stream            // the one looked up last
 	types  [4]streamType      // by the two low bits of a stream ID
 
@@ -116,7 +118,8 @@ func (st *streams) open(uni bool) (id uint64, err error) {
 }
 
 func (st *streams) create(id uint64) *stream {
-	s := &stream{id: id}
+	s := st.reuse()
+	s.id = id
 	if st.sends(id) {
 		s.send.window.limit = st.sendSizes[id&3]
 	} else {
@@ -128,6 +131,39 @@ func (st *streams) create(id uint64) *stream {
 		s.recv.over = true
 	}
 	st.live[id] = s
+	return s
+}
+
+// maxFreeStreams is how many streams that are over are kept for reuse while others live.
+const maxFreeStreams = 128
+
+// retire keeps a stream for reuse if it is over and nothing refers to it.
+func (st *streams) retire(s *stream) {
+	if s.over() && s.queued == [numQueues]bool{} && len(st.live) > 0 && st.spare < maxFreeStreams {
+		st.unused.push(s, queueEvents)
+		st.spare++
+	}
+}
+
+// reuse returns a stream in which nothing is set, but whose slices may have room.
+func (st *streams) reuse() *stream {
+	if st.unused.head == nil {
+		return new(stream)
+	}
+	st.spare--
+	s := st.unused.pop(queueEvents)
+	got, in, out := s.recv.got, s.recv.data.pieces, s.send.buf.data.pieces
+	*s = stream{}
+	const most = 8 // what streams need that hold little; others let it go
+	if cap(got) <= most {
+		s.recv.got = got[:0]
+	}
+	if cap(in) <= most {
+		s.recv.data.pieces = in[:0]
+	}
+	if cap(out) <= most {
+		s.send.buf.data.pieces = out[:0]
+	}
 	return s
 }
 
@@ -214,8 +250,11 @@ func (st *streams) settle(s *stream) {
 	if st.last == s {
 		st.last = nil
 	}
+	s.recv.data.clear(&st.pool)
+	s.send.buf.data.clear(&st.pool)
 	if len(st.live) == 0 {
 		st.pool.release()
+		st.unused, st.spare = streamQueue{}, 0
 	}
 	st.tell(s, streamFinished)
 	if t := &st.types[s.id&3]; !st.isLocal(s.id) {
@@ -278,6 +317,7 @@ func (st *streams) nextEvent() (Event, bool) {
 			ev.Kind = EventStreamFinished
 		default:
 			st.ready.pop(queueEvents)
+			st.retire(s)
 			continue
 		}
 		return ev, true
