@@ -161,7 +161,8 @@ func (d *outDatagram) full(end int) bool { return d.end-end < minCoalesced }
 // packDatagram adds a datagram of at most limit bytes and returns its size, 0 if there is nothing to send.
 func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	start := len(t.buf)
-	limit = int(min(uint64(limit), uint64(cap(t.buf)-start), t.path.allowance()))
+	allowance := t.path.allowance()
+	limit = int(min(uint64(limit), uint64(cap(t.buf)-start), allowance-min(uint64(start), allowance))) // start bytes are in the train
 	if uint64(limit) < c.leastDatagram() {
 		return 0
 	}
