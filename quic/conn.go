@@ -99,7 +99,7 @@ type helloIDs struct {
 	retried   bool   // there was a Retry
 	peerSrc   ConnID // the peer's Source Connection ID, once peerKnown
 	peerKnown bool
-	heard     bool   // a client has processed a packet of the server
+	heard     bool   // a packet of the peer was processed
 	token     []byte // for the Initial packets of a client
 }
 

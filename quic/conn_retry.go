@@ -44,7 +44,7 @@ func (c *Conn) handleVersionNegotiation(b []byte) bool {
 // packet is to be ignored.
 func (c *Conn) handleRetry(b []byte) bool {
 	h, n := wire.ConsumeLongHeader(b)
-	if n < 0 || c.hello.retried || len(h.Token) == 0 || len(h.Token) > maxRetryTokenLen ||
+	if n < 0 || len(h.Token) == 0 || len(h.Token) > maxRetryTokenLen ||
 		!bytes.Equal(h.DstConnID, c.local.first.Bytes()) || bytes.Equal(h.SrcConnID, c.path.dcid.Bytes()) {
 		return false
 	}
@@ -52,7 +52,7 @@ func (c *Conn) handleRetry(b []byte) bool {
 	if err != nil || subtle.ConstantTimeCompare(tag[:], b[len(b)-protect.Overhead:]) != 1 {
 		return false
 	}
-	c.hello.retried = true
+	c.hello.retried, c.hello.heard = true, true
 	c.hello.retrySrc, _ = MakeConnID(h.SrcConnID)
 	c.hello.clientDst = c.hello.retrySrc
 	c.hello.token = bytes.Clone(h.Token)

@@ -166,4 +166,12 @@ func TestVersionNegotiationAtClient(t *testing.T) {
 		p.wantIdle("Version Negotiation after an Initial packet")
 		p.handshake()
 	})
+	t.Run("ignored: after Retry", func(t *testing.T) {
+		p := newScriptedServer(t)
+		p.sendRetry([]byte("retry-id"), []byte("token"))
+		p.got = nil
+		p.recvFrom(p.remote, negotiation(p, p.dstID, []byte("retry-id"), 0xff00001d))
+		p.wantIdle("Version Negotiation after Retry")
+		p.handshake()
+	})
 }
