@@ -73,16 +73,18 @@ func (c *Conn) endStreams() {
 	}
 }
 
-// drain ends the connection without a word: the peer has closed it, or does not know it.
-func (c *Conn) drain(now int64) {
+// drain ends the connection without a word: the peer has closed it, or does not know it. What closing has begun ends no later for
+// that (RFC 9000, section 10.2.2).
+func (c *Conn) drain() {
+	if c.state >= stateDraining {
+		return
+	}
 	if c.state == stateActive {
 		c.endStreams()
-	}
-	if c.state < stateDraining {
-		c.state = stateDraining
-		c.closing.due = false
 		c.closing.until = c.closeTime()
 	}
+	c.state = stateDraining
+	c.closing.due = false
 }
 
 // forget ends the connection at once.
@@ -98,7 +100,7 @@ func (c *Conn) forget() {
 }
 
 // handleClose acts on the peer's CONNECTION_CLOSE.
-func (c *Conn) handleClose(now int64, f *wire.ConnectionClose) {
+func (c *Conn) handleClose(f *wire.ConnectionClose) {
 	if c.err == nil {
 		reason := string(f.Reason)
 		if f.App {
@@ -107,7 +109,7 @@ func (c *Conn) handleClose(now int64, f *wire.ConnectionClose) {
 			c.err = &TransportError{Code: TransportErrorCode(f.Code), Remote: true, FrameType: f.FrameType, Reason: reason}
 		}
 	}
-	c.drain(now)
+	c.drain()
 }
 
 // findClose looks for a CONNECTION_CLOSE at the front of a packet that came to a closed connection: then the peer knows, and
@@ -120,7 +122,7 @@ func (c *Conn) findClose(in *inPacket) {
 		case wire.FrameAck, wire.FrameAckECN:
 			_, _, n = wire.ConsumeAck(b, nil)
 		case wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
-			c.drain(in.now)
+			c.drain()
 			return
 		default:
 			return

@@ -173,7 +173,7 @@ func (c *Conn) handleFrame(in *inPacket, b []byte) (n int, err *TransportError) 
 		if n < 0 {
 			return -1, nil
 		}
-		c.handleClose(in.now, &cc)
+		c.handleClose(&cc)
 		return n, nil
 	case wire.FrameResetStream, wire.FrameStopSending, wire.FrameMaxData, wire.FrameMaxStreamData,
 		wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni, wire.FrameDataBlocked, wire.FrameStreamDataBlocked,

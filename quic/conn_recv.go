@@ -117,7 +117,7 @@ func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.Ope
 			c.stats.PacketsDropped++
 			size = len(b)
 			if t.pos == start && !wire.IsLongHeader(b[0]) {
-				c.checkReset(now, b)
+				c.checkReset(b)
 			}
 		case verdictSkip:
 			c.stats.PacketsDropped++
@@ -234,7 +234,7 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 			return
 		}
 		if int(d.Off) == start && d.Slot == protect.OneRTT {
-			c.checkReset(now, t.Buf[start:end])
+			c.checkReset(t.Buf[start:end])
 		}
 		if err := c.keys.failed(); err != nil {
 			c.fail(err)
@@ -341,11 +341,14 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 }
 
 // checkReset ends the connection if a datagram that could not be opened is a stateless reset.
-func (c *Conn) checkReset(now int64, datagram []byte) {
-	if c.peer.isReset(datagram) {
-		c.err = &StatelessResetError{}
-		c.drain(now)
+func (c *Conn) checkReset(datagram []byte) {
+	if !c.peer.isReset(datagram) {
+		return
 	}
+	if c.err == nil {
+		c.err = &StatelessResetError{}
+	}
+	c.drain()
 }
 
 // earlyPackets are packets that came before their keys, at most maxUndecryptable of them.

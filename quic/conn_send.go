@@ -67,7 +67,7 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 	}
 	if !c.keys.Seal(t.buf, t.descs[:t.n]) {
 		c.err = &TransportError{Code: InternalError, Reason: "a packet could not be sealed"}
-		c.drain(n)
+		c.drain()
 		return Transmit{}
 	}
 	return c.onTrain(&t, segSize)

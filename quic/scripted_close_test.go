@@ -1,0 +1,280 @@
+package quic
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// wantCloses takes the CONNECTION_CLOSE frames that came, and asserts that there are so many and that each is this one.
+func (p *scripted) wantCloses(reason string, n int, want wire.ConnectionClose) {
+	p.t.Helper()
+	p.drain()
+	for _, f := range p.got {
+		if f.typ != wire.FrameConnectionClose && f.typ != wire.FrameConnectionCloseApp {
+			continue
+		}
+		n--
+		got, _ := wire.ConsumeConnectionClose(f.raw)
+		if got.App != want.App || got.Code != want.Code || string(got.Reason) != string(want.Reason) {
+			p.t.Errorf("%s: got %+v at level %d, want %+v", reason, got, f.slot, want)
+		}
+	}
+	if n != 0 {
+		p.t.Errorf("%s: CONNECTION_CLOSE frames are missing, or there are too many: %d", reason, n)
+	}
+	p.got = nil
+}
+
+// RFC 9000, section 10.2: closing lasts three PTO, and draining after it no longer than closing would have.
+func TestClosingEnds(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		for _, answered := range []bool{false, true} {
+			p := play(t, client)
+			p.handshake()
+			p.conn.Close(p.now, true, 7, "enough")
+			p.wantCloses("closed", 1, wire.ConnectionClose{App: true, Code: 7, Reason: []byte("enough")})
+			start := p.now
+			pto := p.conn.loss.PTO(p.conn.path.rec)
+			if answered {
+				p.now = p.now.Add(2 * pto)
+				p.sendFrames(protect.OneRTT, frame(wire.FrameConnectionClose, 0, 0, 0))
+				p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+				p.wantCloses("draining is silent (s10.2.2)", 0, wire.ConnectionClose{})
+			}
+			p.advance()
+			if d := p.now.Sub(start); d != 3*pto || !p.conn.IsDrained() {
+				t.Errorf("client=%v, answered=%v: drained=%v after %v, want so after %v", client, answered, p.conn.IsDrained(), d,
+					3*pto)
+			}
+			var err *ApplicationError
+			if !errors.As(p.conn.Err(), &err) || err.Remote {
+				t.Errorf("Err is %v, want our own close", p.conn.Err())
+			}
+			if _, ok := p.conn.Timeout(); ok {
+				t.Error("a drained connection has a timer")
+			}
+		}
+	}
+}
+
+// RFC 9000, section 10.2.2: who is told of the close says nothing any more, and is gone after three PTO.
+func TestDraining(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	p.sendFrames(protect.OneRTT, append(frame(wire.FrameConnectionCloseApp, 9, 3), "bye"...))
+	start, pto := p.now, p.conn.loss.PTO(p.conn.path.rec)
+	p.sendFrames(protect.OneRTT, streamFrame(0, 0, "too late", true))
+	if f, ok := p.next(); ok {
+		t.Errorf("got %v while draining", f)
+	}
+	var err *ApplicationError
+	if !errors.As(p.conn.Err(), &err) || *err != (ApplicationError{Code: 9, Remote: true, Reason: "bye"}) {
+		t.Errorf("Err is %v", p.conn.Err())
+	}
+	p.advance()
+	if d := p.now.Sub(start); d != 3*pto || !p.conn.IsDrained() {
+		t.Errorf("drained=%v after %v, want so after %v", p.conn.IsDrained(), d, 3*pto)
+	}
+}
+
+// RFC 9000, section 10.3: a stateless reset ends the connection, and one that is closing keeps its own reason.
+func TestStatelessResetEnds(t *testing.T) {
+	token := [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	reset := append([]byte("\x40 looks like a short header packet"), token[:]...)
+	for _, closing := range []bool{false, true} {
+		p := newScriptedServer(t, param(0x02, token[:]))
+		p.handshake()
+		if closing {
+			p.conn.Close(p.now, true, 7, "")
+			p.drain()
+			p.got = nil
+		}
+		forged := append([]byte(nil), reset...)
+		forged[len(forged)-1]++
+		p.recvFrom(p.remote, forged)
+		if p.conn.state == stateDraining {
+			t.Error("another token ended the connection")
+		}
+		p.recvFrom(p.remote, append([]byte(nil), reset...))
+		p.drain()
+		if f, ok := p.next(); ok || p.conn.state != stateDraining {
+			t.Errorf("state %d, and %v came", p.conn.state, f)
+		}
+		if _, ok := p.conn.Err().(*StatelessResetError); ok == closing {
+			t.Errorf("closing=%v: Err is %v", closing, p.conn.Err())
+		}
+	}
+}
+
+// RFC 9000, section 10.2.3: before the handshake is confirmed the close goes out at every level that the peer may be able to
+// read. Of an application's close nothing but the fact is told at those before 1-RTT, and a datagram with an Initial packet is
+// padded (section 14.1).
+func TestCloseDuringHandshake(t *testing.T) {
+	hidden := wire.ConnectionClose{Code: uint64(ApplicationErrorCode)}
+	t.Run("client, first flight", func(t *testing.T) {
+		p := newScriptedServer(t)
+		p.got = nil
+		p.conn.Close(p.now, true, 7, "secret")
+		p.wantCloses("Initial", 1, hidden)
+		if p.lastSize < minDatagramSize {
+			t.Errorf("the datagram has %d bytes", p.lastSize)
+		}
+	})
+	t.Run("server, before its client is heard again", func(t *testing.T) {
+		p := newScriptedClient(t)
+		p.sendTLS()
+		p.got = nil
+		p.conn.Close(p.now, true, 7, "secret")
+		p.drain()
+		levels := map[protect.Slot]bool{}
+		for _, f := range p.got {
+			c, _ := wire.ConsumeConnectionClose(f.raw)
+			levels[f.slot] = true
+			switch {
+			case f.typ == wire.FramePadding:
+			case f.slot == protect.OneRTT && (!c.App || c.Code != 7 || string(c.Reason) != "secret"):
+				t.Errorf("at 1-RTT %+v", c)
+			case f.slot != protect.OneRTT && (c.App || c.Code != hidden.Code || len(c.Reason) > 0):
+				t.Errorf("at level %d %+v", f.slot, c)
+			}
+		}
+		if !levels[protect.Initial] || !levels[protect.Handshake] || !levels[protect.OneRTT] || p.lastSize < minDatagramSize {
+			t.Errorf("closed at levels %v in %d bytes, want at all three in 1200", levels, p.lastSize)
+		}
+	})
+	t.Run("transport's own", func(t *testing.T) {
+		p := newScriptedClient(t)
+		p.sendTLS()
+		p.sendFrames(protect.Handshake, frame(wire.FrameHandshakeDone))
+		p.wantClose("a frame in the wrong packet", ProtocolViolation)
+	})
+}
+
+// A3: a closed connection answers fewer and fewer of the packets that come, never sends more than it got, and nothing to an address
+// that it does not know (RFC 9000, section 10.2.1).
+func TestAttackA3ClosingAmplification(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	p.conn.Close(p.now, false, uint64(NoError), "")
+	p.wantCloses("closed", 1, wire.ConnectionClose{})
+	elsewhere := netip.MustParseAddrPort("198.51.100.7:7777")
+	replayed := p.encode(scriptedPacket{slot: protect.OneRTT, frames: [][]byte{frame(wire.FramePing)}})
+	sent, received := 0, 0
+	buf := make([]byte, 1500)
+	for i := range 1023 {
+		from := p.remote
+		if i%2 == 0 {
+			from = elsewhere
+		}
+		b := append([]byte(nil), replayed...)
+		received += len(b)
+		p.recvFrom(from, b)
+		for tr := p.conn.Send(p.now, buf); tr.N > 0; tr = p.conn.Send(p.now, buf) {
+			sent++
+			if tr.Remote != p.remote {
+				t.Fatalf("sent to %v", tr.Remote)
+			}
+		}
+	}
+	if sent != 10 { // after 1, 2, 4, ... 512 datagrams
+		t.Errorf("%d answers to 1023 datagrams, want 10", sent)
+	}
+	p.sendFrames(protect.OneRTT, frame(wire.FrameConnectionClose, 0, 0, 0))
+	for range 100 {
+		p.recvFrom(p.remote, append([]byte(nil), replayed...))
+		if tr := p.conn.Send(p.now, buf); tr.N > 0 {
+			t.Fatal("sent while draining")
+		}
+	}
+}
+
+// RFC 9000, section 10.1: the idle timer starts anew with each packet that is processed, and with the first ack-eliciting packet
+// sent after one; not with later ones, nor with what is not authentic.
+func TestIdleTimer(t *testing.T) {
+	setUp := func(t *testing.T) *scripted {
+		p := newScriptedClient(t, func(p *scripted) { p.cfg.MaxIdleTimeout = 10 * time.Second })
+		p.handshake()
+		return p
+	}
+	wantEnd := func(t *testing.T, p *scripted, start time.Time) {
+		t.Helper()
+		for !p.conn.IsDrained() {
+			p.advance()
+		}
+		if d := p.now.Sub(start); d != 10*time.Second {
+			t.Errorf("ended after %v, want 10s", d)
+		}
+		var err *IdleTimeoutError
+		if !errors.As(p.conn.Err(), &err) || err.Handshake {
+			t.Errorf("Err is %v", p.conn.Err())
+		}
+	}
+	t.Run("silence", func(t *testing.T) {
+		p := setUp(t)
+		wantEnd(t, p, p.now)
+	})
+	t.Run("a packet processed", func(t *testing.T) {
+		p := setUp(t)
+		p.now = p.now.Add(9 * time.Second)
+		p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+		wantEnd(t, p, p.now)
+	})
+	t.Run("a packet that is not authentic", func(t *testing.T) {
+		p := setUp(t)
+		start := p.now
+		p.now = p.now.Add(9 * time.Second)
+		b := p.encode(scriptedPacket{slot: protect.OneRTT, frames: [][]byte{frame(wire.FramePing)}})
+		b[len(b)-1] ^= 1
+		p.recvFrom(p.remote, b)
+		wantEnd(t, p, start)
+	})
+	t.Run("the first packet sent, and not the ones after it", func(t *testing.T) {
+		p := setUp(t)
+		p.now = p.now.Add(5 * time.Second)
+		start := p.now
+		for range 3 {
+			p.conn.Ping()
+			p.drain()
+			p.now = p.now.Add(time.Second)
+		}
+		wantEnd(t, p, start)
+	})
+}
+
+// RFC 9000, section 10.1: the timeout is the smaller of the two that are declared, and never less than three PTO.
+func TestIdleTimeoutNegotiated(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		ours        time.Duration
+		theirs      uint64 // milliseconds
+		want        time.Duration
+		atLeastPTOs bool
+	}{
+		{"the peer's", 30 * time.Second, 5000, 5 * time.Second, false},
+		{"ours", 5 * time.Second, 30000, 5 * time.Second, false},
+		{"the peer has none", 5 * time.Second, 0, 5 * time.Second, false},
+		{"we have none", -1, 5000, 5 * time.Second, false},
+		{"the largest integer is as good as none (C9)", 5 * time.Second, wire.MaxVarint, 5 * time.Second, false},
+		{"less than three PTO", 30 * time.Second, 1, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newScriptedClient(t, param(0x01, varint(c.theirs)), func(p *scripted) { p.cfg.MaxIdleTimeout = c.ours })
+			p.handshake()
+			start, want := p.now, c.want
+			if c.atLeastPTOs {
+				want = 3 * p.conn.loss.PTO(p.conn.path.rec)
+			}
+			for !p.conn.IsDrained() {
+				p.advance()
+			}
+			if d := p.now.Sub(start); d != want {
+				t.Errorf("ended after %v, want %v", d, want)
+			}
+		})
+	}
+}
