@@ -129,7 +129,7 @@ type ConnectParams struct {
 	// SrcConnID is our connection ID. If it is empty and Config.ConnIDs makes longer ones, a random one is taken:
 	// Endpoint.Connect chooses and routes one.
 	SrcConnID ConnID
-	Token     []byte             // from EventNewToken of an earlier connection to this server, or nil
+	Token     []byte             // from EventNewToken of an earlier connection to this server, at most 900 bytes; or nil
 	TLS       *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
 }
 
@@ -153,6 +153,9 @@ type AcceptParams struct {
 
 // Connect begins a client's connection. The first datagram is Send's to make. The error tells what is wrong with cfg or p.
 func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
+	if len(p.Token) > maxTokenLen {
+		return nil, fmt.Errorf("quic: ConnectParams.Token has %d bytes; at most %d can be sent", len(p.Token), maxTokenLen)
+	}
 	c, err := newConn(now, cfg, true)
 	if err != nil {
 		return nil, err

@@ -9,9 +9,6 @@ import (
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
-// maxRetryTokenLen is the longest token of a Retry packet that a client takes, in bytes: every Initial packet carries it.
-const maxRetryTokenLen = 900
-
 // handleUnprotected acts on a packet without packet protection. One that does not fit is dropped.
 func (c *Conn) handleUnprotected(now int64, b []byte) {
 	version, _, _, _ := wire.ConsumeInvariants(b)
@@ -44,7 +41,7 @@ func (c *Conn) handleVersionNegotiation(b []byte) bool {
 // packet is to be ignored.
 func (c *Conn) handleRetry(b []byte) bool {
 	h, n := wire.ConsumeLongHeader(b)
-	if n < 0 || len(h.Token) == 0 || len(h.Token) > maxRetryTokenLen ||
+	if n < 0 || len(h.Token) == 0 || len(h.Token) > maxTokenLen ||
 		!bytes.Equal(h.DstConnID, c.local.first.Bytes()) || bytes.Equal(h.SrcConnID, c.path.dcid.Bytes()) {
 		return false
 	}

@@ -126,6 +126,7 @@ func TestConnectErrors(t *testing.T) {
 		{"a generator that repeats itself", "in use", endpointConfig(1, func(c *Config) { c.ConnIDs = fixedID("used-cid") }),
 			ConnectParams{}},
 		{"no TLS", "Config.TLS", &Config{}, ConnectParams{}},
+		{"a token that leaves no room", "901 bytes", endpointConfig(1), ConnectParams{Token: make([]byte, 901)}},
 	} {
 		e, err := NewEndpoint(nil)
 		if err != nil {

@@ -91,8 +91,9 @@ const (
 	glitchBurst = 10000
 	glitchRate  = 330
 
-	// maxTokenLen is the longest NEW_TOKEN token that a client keeps, in bytes.
-	maxTokenLen = 2048
+	// maxTokenLen is the longest token of a Retry packet or a NEW_TOKEN frame that a client takes, in bytes: every Initial
+	// packet carries it, beside which 1,200 bytes must have room for a ClientHello.
+	maxTokenLen = 900
 
 	// maxReasonLen bounds the reason phrase of CONNECTION_CLOSE that we send, in bytes.
 	maxReasonLen = 256

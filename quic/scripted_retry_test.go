@@ -175,3 +175,40 @@ func TestVersionNegotiationAtClient(t *testing.T) {
 		p.handshake()
 	})
 }
+
+// A token of the largest size leaves every Initial packet room for what it has to carry, whether it came in NEW_TOKEN or in Retry;
+// a larger one is not taken (RFC 9000, sections 8.1.3 and 17.2.5.2).
+func TestLongestToken(t *testing.T) {
+	longest := bytes.Repeat([]byte("t"), maxTokenLen)
+	for _, n := range []int{maxTokenLen, maxTokenLen + 1} {
+		p := newScriptedServer(t)
+		p.handshake()
+		token := bytes.Repeat([]byte("t"), n)
+		p.sendFrames(protect.OneRTT, append(frame(wire.FrameNewToken, uint64(n)), token...))
+		told := 0
+		for _, ev := range p.events {
+			if ev.Kind == EventNewToken && bytes.Equal(ev.Data, token) {
+				told++
+			}
+		}
+		if want := maxTokenLen + 1 - n; told != want {
+			t.Errorf("a token of %d bytes was told %d times, want %d", n, told, want)
+		}
+		p = newScriptedServer(t)
+		p.got = nil
+		p.recvFrom(p.remote, p.retryPacket([]byte("retry-id"), bytes.Repeat([]byte("t"), n)))
+		p.tls, p.keys = nil, protect.NewKeys()
+		t.Cleanup(p.keys.Release)
+		p.cryptoIn, p.cryptoOut, p.params[0x10], p.params[0x0f], p.srcID = [4]uint64{}, [4][]byte{}, []byte("retry-id"),
+			[]byte("retry-id"), []byte("retry-id")
+		p.drain()
+		if _, ok := p.next(); ok != (n == maxTokenLen) {
+			t.Errorf("Retry with a token of %d bytes: an answer came: %v", n, ok)
+		}
+	}
+	p := newScriptedServer(t, func(p *scripted) { p.connectToken = longest })
+	if !bytes.Equal(p.token, longest) {
+		t.Errorf("the first Initial packet has a token of %d bytes", len(p.token))
+	}
+	p.handshake()
+}

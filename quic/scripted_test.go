@@ -41,6 +41,8 @@ type scripted struct {
 	origDstID []byte // the Destination Connection ID of the client's first Initial packet, or its first after Retry
 	token     []byte // of that packet
 
+	connectToken []byte // that conn is given to begin with
+
 	tls       *tls.QUICConn
 	complete  bool // the peer's TLS is
 	peerTP    []byte
@@ -156,7 +158,8 @@ func newScriptedClient(t *testing.T, options ...scriptedOption) *scripted {
 func newScriptedServer(t *testing.T, options ...scriptedOption) *scripted {
 	t.Helper()
 	p := newScripted(t, true, options)
-	conn, err := Connect(p.now, p.cfg, ConnectParams{ServerName: scriptedName, Local: p.local, Remote: p.remote})
+	conn, err := Connect(p.now, p.cfg, ConnectParams{ServerName: scriptedName, Local: p.local, Remote: p.remote,
+		Token: p.connectToken})
 	if err != nil {
 		t.Fatal(err)
 	}
