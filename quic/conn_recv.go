@@ -280,7 +280,11 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 		return transportError(ProtocolViolation, "reserved bits are set")
 	}
 	if d.Slot == protect.OneRTT {
-		in.usedSeq, _ = c.local.find(packet[1 : 1+c.local.len])
+		var ok bool
+		if in.usedSeq, ok = c.local.find(packet[1 : 1+c.local.len]); !ok {
+			in.ignore = true // retired by a packet before it in the train
+			return nil
+		}
 		if err := c.keys.onOpened(in.now, d.PN, d.Gen, int64(c.loss.PTO(c.path.rec))); err != nil {
 			return err
 		}
