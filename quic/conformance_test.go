@@ -429,6 +429,27 @@ func TestConformanceLeftOverCrypto(t *testing.T) {
 		p.sendTLS()
 		p.wantClose("CRYPTO data past the ClientHello", ProtocolViolation)
 	})
+	for _, early := range []bool{true, false} {
+		for _, client := range []bool{false, true} {
+			for _, slot := range []protect.Slot{protect.Initial, protect.Handshake} {
+				t.Run(fmt.Sprintf("level %d, behind a gap, client=%v, early=%v", slot, client, early), func(t *testing.T) {
+					p := play(t, client)
+					if slot == protect.Handshake {
+						p.send(scriptedPacket{slot: protect.Initial, frames: [][]byte{p.takeCrypto(protect.Initial)}})
+					}
+					rest := p.takeCrypto(slot)
+					beyond := cryptoFrame(p.cryptoOff[slot]+1, []byte{1})
+					if early {
+						p.sendFrames(slot, beyond)
+						p.sendFrames(slot, rest)
+					} else {
+						p.sendFrames(slot, rest, beyond)
+					}
+					p.wantClose("CRYPTO data that TLS never comes to", ProtocolViolation)
+				})
+			}
+		}
+	}
 	t.Run("ClientHello again is no error", func(t *testing.T) {
 		p := newScriptedClient(t)
 		hello := p.takeCrypto(protect.Initial)

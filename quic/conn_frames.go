@@ -323,7 +323,7 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 		return err
 	}
 	c.feedTLS(in.space)
-	return nil
+	return c.checkLeftover(in.space)
 }
 
 // countPostCrypto bounds CRYPTO data after the handshake by the hour.

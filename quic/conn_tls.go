@@ -105,6 +105,16 @@ func (c *Conn) feedTLS(sp recovery.Space) {
 	}
 }
 
+// checkLeftover finds bytes in a packet number space that TLS has left without taking them, even such as lie behind a gap (RFC 9001,
+// section 4.1.3).
+func (c *Conn) checkLeftover(sp recovery.Space) *TransportError {
+	left := sp != recovery.AppSpace && c.keys.HasRead(slotOfSpace[sp+1])
+	if left && c.spaces[sp].crypto.leftover() {
+		return transportError(ProtocolViolation, "CRYPTO data beyond the last TLS message of its level")
+	}
+	return nil
+}
+
 // pumpTLS acts on what TLS has to say.
 func (c *Conn) pumpTLS() {
 	for c.state == stateActive {
@@ -129,6 +139,7 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 		if slot == protect.OneRTT {
 			c.keys.setLimits(protect.Suite(ev.Suite))
 		}
+		return c.checkLeftover(spaceOfSlot[slot] - 1)
 	case handshake.EventWriteSecret:
 		if err := c.keys.InstallWrite(slot, protect.Suite(ev.Suite), ev.Data); err != nil {
 			return &TransportError{Code: InternalError, Cause: err}

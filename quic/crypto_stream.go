@@ -50,9 +50,6 @@ func (s *cryptoStream) read(pool *chunkPool, p []byte) {
 	s.received.RemoveBelow(s.in.base)
 }
 
-// consumed returns the offset up to which TLS has taken bytes.
-func (s *cryptoStream) consumed() int64 { return s.in.base }
-
 // leftover tells whether bytes wait that TLS has not taken, in order or not.
 func (s *cryptoStream) leftover() bool { return len(s.received) > 0 }
 
