@@ -113,11 +113,7 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 
 func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
 	a := &c.spaces[sp].acks
-	exponent := uint8(0)
-	if sp == recovery.AppSpace {
-		exponent = localAckDelayExponent
-	}
-	if a.append(now, pkt, exponent) && sp == recovery.AppSpace {
+	if a.append(now, pkt, localAckDelayExponent) && sp == recovery.AppSpace {
 		c.keys.onAckSent(a.largest())
 	}
 }

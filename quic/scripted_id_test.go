@@ -23,7 +23,9 @@ func (p *scripted) recvTrain(packets ...scriptedPacket) {
 	p.drain()
 }
 
-func oneRTT(frames ...[]byte) scriptedPacket { return scriptedPacket{slot: protect.OneRTT, frames: frames} }
+func oneRTT(frames ...[]byte) scriptedPacket {
+	return scriptedPacket{slot: protect.OneRTT, frames: frames}
+}
 
 func to(id string, pkt scriptedPacket) scriptedPacket {
 	pkt.dstID = []byte(id)

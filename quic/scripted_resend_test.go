@@ -2,6 +2,7 @@ package quic
 
 import (
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/wire"
@@ -162,4 +163,25 @@ func TestSmallInitialDatagram(t *testing.T) {
 	p.send(small)
 	p.wantIdle("a later datagram is too small")
 	p.handshake()
+}
+
+// RFC 9000, sections 13.2.5 and 19.3: the ACK Delay field is in units of our ack_delay_exponent in every packet number space.
+func TestAckDelayExponent(t *testing.T) {
+	p := newScriptedServer(t)
+	initial, rest := p.takeCrypto(protect.Initial), p.takeCrypto(protect.Handshake)
+	p.sendFrames(protect.Initial, initial)
+	p.recvFrom(p.remote, p.encode(scriptedPacket{slot: protect.Handshake, frames: [][]byte{rest}}))
+	p.now = p.now.Add(8 * time.Millisecond) // on which the host was busy
+	p.got = nil
+	p.drain()
+	for _, f := range p.got {
+		if f.slot != protect.Handshake || f.typ != wire.FrameAck {
+			continue
+		}
+		if a, _, _ := wire.ConsumeAck(f.raw, nil); a.DelayRaw<<localAckDelayExponent != 8000 {
+			t.Errorf("ACK Delay %d, want 8 ms in units of 2^%d microseconds", a.DelayRaw, localAckDelayExponent)
+		}
+		return
+	}
+	t.Error("no ACK frame came in a Handshake packet")
 }
