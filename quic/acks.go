@@ -90,7 +90,7 @@ func (a *acks) append(now int64, p *packet, delayExponent uint8) bool {
 	if a.ecn != (wire.ECNCounts{}) {
 		ecn = &a.ecn
 	}
-	b, ok := ackRanges(p.b, a.seen, delay, ecn, p.room())
+	b, ok := wire.AppendAck(p.b, a.seen, delay, ecn, p.room())
 	if !ok || !p.note(recovery.Frame{Type: wire.FrameAck, Off: uint64(a.seen.Max())}) {
 		return false
 	}
@@ -98,15 +98,6 @@ func (a *acks) append(now int64, p *packet, delayExponent uint8) bool {
 	a.eliciting, a.at, a.now = 0, 0, false
 	a.silent++
 	return true
-}
-
-// ackRanges hands the set to wire, which has a type of its own for it.
-func ackRanges(b []byte, seen ranges.Set, delay uint64, ecn *wire.ECNCounts, limit int) ([]byte, bool) {
-	var list [maxAckRanges]wire.AckRange
-	for i, r := range seen {
-		list[i] = wire.AckRange(r)
-	}
-	return wire.AppendAck(b, list[:len(seen)], delay, ecn, limit)
 }
 
 // wantsPing tells whether so many acknowledgements went out in silence that the next one should elicit one.

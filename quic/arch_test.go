@@ -43,7 +43,7 @@ var rooms = []room{
 	{dir: "crypto/internal/boring", std: and(anyStd, "C")},
 	{dir: "crypto/handshake", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/protect", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
-	{dir: "quic/internal/wire", std: anyStd, core: true},
+	{dir: "quic/internal/wire", std: anyStd, core: true, imports: []string{"quic/internal/ranges"}},
 	{dir: "quic/internal/ranges", std: anyStd, core: true},
 	{dir: "quic/qlog", std: anyStd, core: true},
 	{dir: "quic/qpack", std: anyStd, core: true},

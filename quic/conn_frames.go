@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
@@ -279,7 +280,7 @@ func (c *Conn) handleConnControl(in *inPacket, b []byte) (n int, err *TransportE
 
 // handleAck acts on an ACK frame.
 func (c *Conn) handleAck(in *inPacket, b []byte) (int, *TransportError) {
-	var room [maxAckRanges]wire.AckRange
+	var room [maxAckRanges]ranges.Range
 	a, acked, n := wire.ConsumeAck(b, room[:0])
 	if n < 0 {
 		return -1, nil

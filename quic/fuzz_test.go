@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
@@ -19,7 +20,7 @@ func FuzzPayloads(f *testing.F) {
 		return b
 	}
 	stream := append(wire.AppendStreamHeader(nil, 0, 0, 5, true, true), "hello"...)
-	ack, _ := wire.AppendAck(nil, []wire.AckRange{{Start: 0, End: 2}}, 0, nil, 100)
+	ack, _ := wire.AppendAck(nil, []ranges.Range{{Start: 0, End: 2}}, 0, nil, 100)
 	f.Add(payloads(stream, ack, []byte{wire.FramePing}))
 	f.Add(payloads(wire.AppendResetStream(nil, 4, 1, 100), wire.AppendStopSending(nil, 0, 2)))
 	f.Add(payloads(wire.AppendStopSending(nil, 1, 7), wire.AppendMaxStreamData(nil, 1, 1<<20), wire.AppendMaxData(nil, 1<<30)))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
@@ -28,7 +29,7 @@ func (p *scripted) lose(how string) {
 		p.conn.Ping()
 		p.drain()
 	}
-	b, ok := wire.AppendAck(nil, []wire.AckRange{{Start: from, End: p.largest[2] + 1}}, 0, nil, 100)
+	b, ok := wire.AppendAck(nil, []ranges.Range{{Start: from, End: p.largest[2] + 1}}, 0, nil, 100)
 	if !ok || p.largest[2] < from+2 {
 		p.t.Fatalf("conn sent packets %d to %d for three PINGs", from, p.largest[2])
 	}

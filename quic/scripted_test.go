@@ -374,14 +374,10 @@ func (p *scripted) takeCrypto(slot protect.Slot) []byte {
 // ackReceived is an ACK frame for all that came from conn, or nothing if nothing came.
 func (p *scripted) ackReceived(slot protect.Slot) []byte {
 	received := p.received[spaceOf(slot)]
-	acks := make([]wire.AckRange, 0, len(received))
-	for _, r := range received {
-		acks = append(acks, wire.AckRange{Start: r.Start, End: r.End})
-	}
-	if len(acks) == 0 {
+	if len(received) == 0 {
 		return nil
 	}
-	b, ok := wire.AppendAck(nil, acks, 0, nil, 1000)
+	b, ok := wire.AppendAck(nil, received, 0, nil, 1000)
 	if !ok {
 		p.t.Fatal("the peer's ACK frame is too long")
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic/internal/congestion"
+	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
@@ -132,7 +133,7 @@ type ackSum struct {
 
 // OnAck processes an ACK frame. ranges is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
 // frame has no counts. Frames acknowledged and lost go to h. Its cost is proportional to what is newly acknowledged.
-func (l *Loss) OnAck(now int64, sp Space, acks []wire.AckRange, ackDelay time.Duration, ecn *wire.ECNCounts, path *Path, h Handler) error {
+func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Duration, ecn *wire.ECNCounts, path *Path, h Handler) error {
 	s := &l.spaces[sp]
 	largest := acks[0].End - 1
 	if largest >= s.next() {

@@ -99,13 +99,9 @@ func (r *rig) at(millis float64) *rig {
 }
 
 // ackRanges are ranges of packet numbers as an ACK frame has them.
-func ackRanges(pns ...int64) (list []wire.AckRange) {
-	var set ranges.Set
+func ackRanges(pns ...int64) (list ranges.Set) {
 	for _, pn := range pns {
-		set.Add(pn, pn+1)
-	}
-	for _, r := range set {
-		list = append(list, wire.AckRange(r))
+		list.Add(pn, pn+1)
 	}
 	slices.Reverse(list)
 	return list

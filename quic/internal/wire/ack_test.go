@@ -4,18 +4,20 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
 )
 
 // AppendAck keeps to its limit, always has the newest range, and leaves out no range that would have fitted.
 func TestAppendAckLimit(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		ranges []AckRange
+		ranges []ranges.Range
 		delay  uint64
 		ecn    *ECNCounts
 	}{
-		{name: "one", ranges: []AckRange{{5, 10}}},
-		{name: "three", ranges: []AckRange{{5, 10}, {20, 1000}, {20000, 20001}}, delay: 1 << 20},
+		{name: "one", ranges: spans(5, 10)},
+		{name: "three", ranges: spans(5, 10, 20, 1000, 20000, 20001), delay: 1 << 20},
 		{name: "many", ranges: manyRanges(roomForRanges).Ranges},
 		{name: "many, with ECN counts", ranges: manyRanges(roomForRanges).Ranges, ecn: &ECNCounts{ECT0: 70, CE: 1 << 20}},
 		{name: "more than are written", ranges: manyRanges(100).Ranges},
@@ -68,21 +70,21 @@ func TestConsumeAckCapacity(t *testing.T) {
 	f.HasECN, f.ECN = true, ECNCounts{ECT0: 9}
 	b := f.append(nil)
 	for capacity := range 25 {
-		a, ranges, n := ConsumeAck(b, make([]AckRange, 0, capacity))
+		a, list, n := ConsumeAck(b, make([]ranges.Range, 0, capacity))
 		if n != len(b) || !reflect.DeepEqual(a, f.Ack) {
 			t.Errorf("capacity %d: length %d, %+v", capacity, n, a)
 		}
-		slices.Reverse(ranges)
-		if want := f.Ranges[max(20-capacity, 0):]; !slices.Equal(ranges, want) {
-			t.Errorf("capacity %d: %v, want %v", capacity, ranges, want)
+		slices.Reverse(list)
+		if want := f.Ranges[max(20-capacity, 0):]; !slices.Equal(list, want) {
+			t.Errorf("capacity %d: %v, want %v", capacity, list, want)
 		}
 	}
 	below := unhex(t, "02 0a 00 02 00 00 00 09 00") // the third range is below 0
-	if _, _, n := ConsumeAck(below, make([]AckRange, 0, 1)); n != -1 {
+	if _, _, n := ConsumeAck(below, make([]ranges.Range, 0, 1)); n != -1 {
 		t.Errorf("a range below 0 beyond the capacity: length %d, want -1", n)
 	}
-	kept := append(make([]AckRange, 0, 3), AckRange{1, 2})
-	if _, ranges, _ := ConsumeAck(b, kept); len(ranges) != 3 || ranges[0] != (AckRange{1, 2}) {
-		t.Errorf("what was in the slice: %v", ranges)
+	kept := append(make([]ranges.Range, 0, 3), ranges.Range{Start: 1, End: 2})
+	if _, list, _ := ConsumeAck(b, kept); len(list) != 3 || list[0] != (ranges.Range{Start: 1, End: 2}) {
+		t.Errorf("what was in the slice: %v", list)
 	}
 }

@@ -1,6 +1,10 @@
 package wire
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
+)
 
 // Neither parsing nor encoding allocates, but for transport parameters and Version Negotiation.
 func TestNoAllocations(t *testing.T) {
@@ -12,13 +16,13 @@ func TestNoAllocations(t *testing.T) {
 	retry := append(AppendRetryWithoutTag(nil, Version1, []byte("12345678"), []byte("1234"), []byte("token"), 0), repeat(1, 16)...)
 	buf := make([]byte, 0, 1<<16)
 	list := manyRanges(roomForRanges).Ranges
-	ranges := make([]AckRange, 0, roomForRanges)
+	room := make([]ranges.Range, 0, roomForRanges)
 	versions := []uint32{Version1}
 	token := [16]byte{1}
 	for name, f := range map[string]func(){
 		"consume frames": func() {
 			for _, b := range encoded {
-				if consumeOnly(b, ranges) != len(b) {
+				if consumeOnly(b, room) != len(b) {
 					t.Errorf("%x is malformed", b)
 				}
 			}
@@ -67,12 +71,12 @@ func TestNoAllocations(t *testing.T) {
 }
 
 // consumeOnly parses a frame as consumeAny does, and makes no value of it.
-func consumeOnly(b []byte, ranges []AckRange) (n int) {
+func consumeOnly(b []byte, room []ranges.Range) (n int) {
 	switch b[0] {
 	case FramePadding, FramePing, FrameHandshakeDone:
 		n = 1
 	case FrameAck, FrameAckECN:
-		_, _, n = ConsumeAck(b, ranges)
+		_, _, n = ConsumeAck(b, room)
 	case FrameResetStream:
 		_, _, _, n = ConsumeResetStream(b)
 	case FrameStopSending:

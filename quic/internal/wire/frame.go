@@ -39,11 +39,6 @@ const (
 // datagramLen is the flag in a DATAGRAM frame's type that says a length follows.
 const datagramLen = 0x01
 
-// AckRange is a run of packet numbers, from Start up to, not including, End.
-type AckRange struct {
-	Start, End int64
-}
-
 // ECNCounts are the counts of packets received with each ECN mark (RFC 9000, section 19.3.2).
 type ECNCounts struct {
 	ECT0, ECT1, CE uint64

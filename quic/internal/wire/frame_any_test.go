@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"slices"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
 )
 
 // anyFrame is a frame of any type as a value that can be compared and encoded again.
@@ -14,7 +16,7 @@ type (
 	simpleFrame struct{ Type byte } // PADDING, PING, HANDSHAKE_DONE
 	ackFrame    struct {
 		Ack
-		Ranges []AckRange // ascending
+		Ranges []ranges.Range // ascending
 	}
 	resetStreamFrame struct{ ID, Code, FinalSize uint64 }
 	stopSendingFrame struct{ ID, Code uint64 }
@@ -70,9 +72,9 @@ func consumeAny(b []byte) (f anyFrame, n int) {
 	case FramePadding, FramePing, FrameHandshakeDone:
 		return simpleFrame{typ}, 1
 	case FrameAck, FrameAckECN:
-		a, ranges, n := ConsumeAck(b, make([]AckRange, 0, roomForRanges))
-		slices.Reverse(ranges)
-		return ackFrame{a, ranges}, n
+		a, list, n := ConsumeAck(b, make([]ranges.Range, 0, roomForRanges))
+		slices.Reverse(list)
+		return ackFrame{a, list}, n
 	case FrameResetStream:
 		id, code, size, n := ConsumeResetStream(b)
 		return resetStreamFrame{id, code, size}, n
@@ -205,6 +207,14 @@ func toEnd(f anyFrame) (least int, open bool) {
 		return 1, f.ToEnd
 	}
 	return 0, false
+}
+
+// spans returns ranges from their starts and ends.
+func spans(v ...int64) (list []ranges.Range) {
+	for i := 0; i < len(v); i += 2 {
+		list = append(list, ranges.Range{Start: v[i], End: v[i+1]})
+	}
+	return list
 }
 
 // repeat returns n times the byte v.

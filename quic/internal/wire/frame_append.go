@@ -1,15 +1,17 @@
 package wire
 
+import "github.com/boringquic/boringquic/quic/internal/ranges"
+
 // append1 and append2 append a one-byte type and one or two integers.
 func append1(b []byte, typ byte, v uint64) []byte { return AppendVarint(append(b, typ), v) }
 
 func append2(b []byte, typ byte, v, w uint64) []byte { return AppendVarint(append1(b, typ, v), w) }
 
-// AppendAck appends an ACK frame for ranges, ascending and not empty, in at most limit bytes: the newest range always, and
-// as many older ones as fit. ecn, if not nil, makes it an ACK frame with ECN counts. ok is false if not even the newest
-// range fits.
-func AppendAck(b []byte, ranges []AckRange, delayRaw uint64, ecn *ECNCounts, limit int) (out []byte, ok bool) {
-	last := ranges[len(ranges)-1]
+// AppendAck appends an ACK frame for acks, ranges of packet numbers that ascend and are not none, in at most limit bytes: the
+// newest range always, and as many older ones as fit. ecn, if not nil, makes it an ACK frame with ECN counts. ok is false if
+// not even the newest range fits.
+func AppendAck(b []byte, acks []ranges.Range, delayRaw uint64, ecn *ECNCounts, limit int) (out []byte, ok bool) {
+	last := acks[len(acks)-1]
 	largest, first := uint64(last.End-1), uint64(last.End-1-last.Start)
 	size := 1 + SizeVarint(largest) + SizeVarint(delayRaw) + 1 + SizeVarint(first)
 	typ := byte(FrameAck)
@@ -21,8 +23,8 @@ func AppendAck(b []byte, ranges []AckRange, delayRaw uint64, ecn *ECNCounts, lim
 		return b, false
 	}
 	count := 0 // below 64, so that the count takes one byte
-	for i := len(ranges) - 2; i >= 0 && count < 63; i-- {
-		gap, length := gapAndLength(ranges, i)
+	for i := len(acks) - 2; i >= 0 && count < 63; i-- {
+		gap, length := gapAndLength(acks, i)
 		size += SizeVarint(gap) + SizeVarint(length)
 		if size > limit {
 			break
@@ -31,8 +33,8 @@ func AppendAck(b []byte, ranges []AckRange, delayRaw uint64, ecn *ECNCounts, lim
 	}
 	b = AppendVarint(append2(b, typ, largest, delayRaw), uint64(count))
 	b = AppendVarint(b, first)
-	for i := len(ranges) - 2; count > 0; i, count = i-1, count-1 {
-		gap, length := gapAndLength(ranges, i)
+	for i := len(acks) - 2; count > 0; i, count = i-1, count-1 {
+		gap, length := gapAndLength(acks, i)
 		b = AppendVarint(AppendVarint(b, gap), length)
 	}
 	if ecn != nil {
@@ -42,8 +44,8 @@ func AppendAck(b []byte, ranges []AckRange, delayRaw uint64, ecn *ECNCounts, lim
 }
 
 // gapAndLength are the two fields for range i as seen from the range above it (RFC 9000, section 19.3.1).
-func gapAndLength(ranges []AckRange, i int) (gap, length uint64) {
-	return uint64(ranges[i+1].Start - ranges[i].End - 1), uint64(ranges[i].End - ranges[i].Start - 1)
+func gapAndLength(acks []ranges.Range, i int) (gap, length uint64) {
+	return uint64(acks[i+1].Start - acks[i].End - 1), uint64(acks[i].End - acks[i].Start - 1)
 }
 
 // AppendResetStream appends a RESET_STREAM frame.

@@ -1,5 +1,7 @@
 package wire
 
+import "github.com/boringquic/boringquic/quic/internal/ranges"
+
 // Each consumer takes b from the frame's type byte on, which is one byte long and already looked at, and returns the
 // length of the whole frame, or -1.
 
@@ -25,46 +27,46 @@ func consume1(b []byte) (v uint64, n int) {
 	return v, 1 + n
 }
 
-// ConsumeAck parses an ACK frame and appends its ranges, descending, to ranges as far as its capacity goes; older ranges are
-// checked and left out. A range that reaches below packet number 0 is malformed (RFC 9000, section 19.3.1).
-func ConsumeAck(b []byte, ranges []AckRange) (a Ack, out []AckRange, n int) {
+// ConsumeAck parses an ACK frame and appends its ranges of packet numbers, descending, to acks as far as its capacity goes;
+// older ranges are checked and left out. A range that reaches below packet number 0 is malformed (RFC 9000, section 19.3.1).
+func ConsumeAck(b []byte, acks []ranges.Range) (a Ack, out []ranges.Range, n int) {
 	largest, delay, n := consume2(b)
 	if n < 0 {
-		return Ack{}, ranges, -1
+		return Ack{}, acks, -1
 	}
 	count, first, m := consume2(b[n-1:]) // consume2 skips one byte, as if it were the type
 	if m < 0 || first > largest {
-		return Ack{}, ranges, -1
+		return Ack{}, acks, -1
 	}
 	n += m - 1
 	a = Ack{Largest: int64(largest), DelayRaw: delay}
 	start := int64(largest - first)
-	ranges = appendRange(ranges, start, int64(largest)+1)
+	acks = appendRange(acks, start, int64(largest)+1)
 	for ; count > 0; count-- {
 		gap, length, m := consume2(b[n-1:])
 		end := start - int64(gap) - 1
 		if m < 0 || end <= 0 || int64(length) >= end {
-			return Ack{}, ranges, -1
+			return Ack{}, acks, -1
 		}
 		n += m - 1
 		start = end - int64(length) - 1
-		ranges = appendRange(ranges, start, end)
+		acks = appendRange(acks, start, end)
 	}
 	if b[0] == FrameAckECN {
 		m := a.consumeECN(b[n:])
 		if m < 0 {
-			return Ack{}, ranges, -1
+			return Ack{}, acks, -1
 		}
 		n += m
 	}
-	return a, ranges, n
+	return a, acks, n
 }
 
-func appendRange(ranges []AckRange, start, end int64) []AckRange {
-	if len(ranges) < cap(ranges) {
-		ranges = append(ranges, AckRange{start, end})
+func appendRange(acks []ranges.Range, start, end int64) []ranges.Range {
+	if len(acks) < cap(acks) {
+		acks = append(acks, ranges.Range{Start: start, End: end})
 	}
-	return ranges
+	return acks
 }
 
 func (a *Ack) consumeECN(b []byte) (n int) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"reflect"
 	"testing"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
 )
 
 // frames are one or more of each type, with their bytes where these are worth a look.
@@ -15,19 +17,19 @@ var frames = []struct {
 	{name: "PADDING", frame: simpleFrame{FramePadding}, want: "00"},
 	{name: "PING", frame: simpleFrame{FramePing}, want: "01"},
 	{name: "HANDSHAKE_DONE", frame: simpleFrame{FrameHandshakeDone}, want: "1e"},
-	{name: "ACK, one packet", frame: ackFrame{Ack: Ack{Largest: 0}, Ranges: []AckRange{{0, 1}}}, want: "02 00 00 00 00"},
-	{name: "ACK, one range", frame: ackFrame{Ack: Ack{Largest: 99, DelayRaw: 5}, Ranges: []AckRange{{90, 100}}},
+	{name: "ACK, one packet", frame: ackFrame{Ack: Ack{Largest: 0}, Ranges: spans(0, 1)}, want: "02 00 00 00 00"},
+	{name: "ACK, one range", frame: ackFrame{Ack: Ack{Largest: 99, DelayRaw: 5}, Ranges: spans(90, 100)},
 		want: "02 4063 05 00 09"},
-	{name: "ACK, smallest gap and range", frame: ackFrame{Ack: Ack{Largest: 2}, Ranges: []AckRange{{0, 1}, {2, 3}}},
+	{name: "ACK, smallest gap and range", frame: ackFrame{Ack: Ack{Largest: 2}, Ranges: spans(0, 1, 2, 3)},
 		want: "02 02 00 01 00 00 00"},
-	{name: "ACK, three ranges", frame: ackFrame{Ack: Ack{Largest: 30, DelayRaw: 63}, Ranges: []AckRange{{3, 5}, {10, 20}, {25, 31}}},
+	{name: "ACK, three ranges", frame: ackFrame{Ack: Ack{Largest: 30, DelayRaw: 63}, Ranges: spans(3, 5, 10, 20, 25, 31)},
 		want: "02 1e 3f 02 05 04 09 04 01"},
 	{name: "ACK, with ECN counts", frame: ackFrame{Ack: Ack{Largest: 7, HasECN: true, ECN: ECNCounts{ECT0: 64, ECT1: 2, CE: 3}},
-		Ranges: []AckRange{{7, 8}}}, want: "03 07 00 00 00 4040 02 03"},
+		Ranges: spans(7, 8)}, want: "03 07 00 00 00 4040 02 03"},
 	{name: "ACK, everything there can be", frame: ackFrame{Ack: Ack{Largest: MaxPacketNumber, DelayRaw: MaxVarint, HasECN: true,
-		ECN: ECNCounts{MaxVarint, MaxVarint, MaxVarint}}, Ranges: []AckRange{{0, MaxPacketNumber + 1}}}},
+		ECN: ECNCounts{MaxVarint, MaxVarint, MaxVarint}}, Ranges: spans(0, MaxPacketNumber+1)}},
 	{name: "ACK, the largest gap", frame: ackFrame{Ack: Ack{Largest: MaxPacketNumber},
-		Ranges: []AckRange{{0, 1}, {MaxPacketNumber, MaxPacketNumber + 1}}}},
+		Ranges: spans(0, 1, MaxPacketNumber, MaxPacketNumber+1)}},
 	{name: "ACK, 64 ranges", frame: manyRanges(roomForRanges)},
 	{name: "RESET_STREAM", frame: resetStreamFrame{ID: 4, Code: 0x10c, FinalSize: 63}, want: "04 04 410c 3f"},
 	{name: "RESET_STREAM, largest", frame: resetStreamFrame{MaxVarint, MaxVarint, MaxVarint}},
@@ -82,7 +84,7 @@ func manyRanges(n int) ackFrame {
 	var f ackFrame
 	at := int64(3)
 	for i := range n {
-		f.Ranges = append(f.Ranges, AckRange{at, at + 1 + int64(i%3)*100})
+		f.Ranges = append(f.Ranges, ranges.Range{Start: at, End: at + 1 + int64(i%3)*100})
 		at = f.Ranges[i].End + 1 + int64(i%5)*50
 	}
 	f.Largest = f.Ranges[n-1].End - 1
@@ -174,7 +176,7 @@ func TestFramesNotMinimal(t *testing.T) {
 		want     anyFrame
 	}{
 		{"ACK", "02 4005 80000000 4001 4001 c000000000000000 4000",
-			ackFrame{Ack: Ack{Largest: 5}, Ranges: []AckRange{{2, 3}, {4, 6}}}},
+			ackFrame{Ack: Ack{Largest: 5}, Ranges: spans(2, 3, 4, 6)}},
 		{"CRYPTO", "06 4000 80000001 aa", cryptoFrame{Data: []byte{0xaa}}},
 		{"STREAM, offset 0 is written", "0e 01 00 01 aa", streamFrame{ID: 1, Data: []byte{0xaa}}},
 		{"STREAM", "0f 4001 c000000000000002 4001 aa", streamFrame{ID: 1, Off: 2, Data: []byte{0xaa}, Fin: true}},
