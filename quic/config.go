@@ -83,13 +83,18 @@ type Config struct {
 	// MaxHandshakes bounds server connections whose handshake is not complete; attempts beyond it are answered with
 	// CONNECTION_REFUSED. Default 4096.
 	MaxHandshakes int
+
+	resolved bool // every field has its value
 }
 
-// resolve returns a copy of c in which every field that stood for its default has it. A resolved Config resolves to
-// itself. The error names the field that is out of range.
+// resolve returns a copy of c in which every field that stood for its default has it; or c, if it is such a copy, which the
+// connections of an Endpoint share. The error names the field that is out of range.
 func (c *Config) resolve() (*Config, error) {
 	if c == nil || c.TLS == nil {
 		return nil, errors.New("quic: Config.TLS is required")
+	}
+	if c.resolved {
+		return c, nil
 	}
 	if len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil {
 		return nil, errors.New("quic: Config.TLS.NextProtos is required")
@@ -114,6 +119,7 @@ func (c *Config) resolve() (*Config, error) {
 	if r.Rand == nil {
 		r.Rand = rand.Reader
 	}
+	r.resolved = true
 	return &r, r.check()
 }
 
