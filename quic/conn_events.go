@@ -6,7 +6,12 @@ type eventQueue struct {
 	head  int
 }
 
-func (q *eventQueue) push(ev Event) { q.queue = append(q.queue, ev) }
+func (q *eventQueue) push(ev Event) {
+	if q.queue == nil {
+		q.queue = make([]Event, 0, 4)
+	}
+	q.queue = append(q.queue, ev)
+}
 
 func (q *eventQueue) pushEndpoint(ev EndpointEvent) { q.push(Event{Kind: EventEndpoint, Endpoint: ev}) }
 
@@ -41,16 +46,10 @@ func (q *eventQueue) pop() (Event, bool) {
 	q.queue[q.head] = Event{}
 	q.head++
 	if q.head == len(q.queue) {
-		q.queue, q.head = q.queue[:0], 0
-		if cap(q.queue) > keepEvents {
-			q.queue = nil
-		}
+		*q = eventQueue{} // a connection has few more of these events once it is established
 	}
 	return ev, true
 }
-
-// keepEvents is how many slots an empty queue keeps.
-const keepEvents = 4
 
 // NextEvent returns what has happened, in order; ok is false if there is nothing to tell.
 func (c *Conn) NextEvent() (ev Event, ok bool) {
