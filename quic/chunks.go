@@ -153,6 +153,12 @@ func (c *chunks) drop(pool *chunkPool, off int64) {
 
 // clear forgets everything.
 func (c *chunks) clear(pool *chunkPool) {
+	c.empty(pool)
+	c.pieces = nil
+}
+
+// empty forgets everything but keeps room for pieces to come.
+func (c *chunks) empty(pool *chunkPool) {
 	for _, piece := range c.pieces[c.head:] {
 		pool.put(piece)
 	}

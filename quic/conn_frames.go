@@ -320,10 +320,11 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 			return err
 		}
 	}
-	if err := c.spaces[in.space].crypto.handle(&c.streams.pool, off, data, limit); err != nil {
+	next, err := c.spaces[in.space].crypto.handle(&c.streams.pool, off, data, limit)
+	if err != nil {
 		return err
 	}
-	c.feedTLS(in.space)
+	c.feedTLS(in.space, next)
 	return c.checkLeftover(in.space)
 }
 

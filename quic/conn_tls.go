@@ -93,14 +93,17 @@ func (c *Conn) Answer(a *handshake.Ask) {
 	c.pumpTLS()
 }
 
-// feedTLS hands on what has come in order in a packet number space.
-func (c *Conn) feedTLS(sp recovery.Space) {
-	s := &c.spaces[sp].crypto
-	var buf [2048]byte
-	for n := s.readable(); n > 0 && c.state == stateActive; n = s.readable() {
-		p := buf[:min(n, len(buf))]
-		s.read(&c.streams.pool, p)
-		c.tls.conn.Feed(handshake.Level(slotOfSpace[sp]), p) // an error comes as EventAlert too
+// feedTLS hands on bytes of a packet number space that are next for TLS, and those that were kept and follow.
+func (c *Conn) feedTLS(sp recovery.Space, next []byte) {
+	for s := &c.spaces[sp].crypto; c.state == stateActive; next = nil {
+		if n := s.readable(); n > 0 && len(next) == 0 {
+			next = make([]byte, n)
+			s.read(&c.streams.pool, next)
+		}
+		if len(next) == 0 {
+			return
+		}
+		c.tls.conn.Feed(handshake.Level(slotOfSpace[sp]), next) // an error comes as EventAlert too
 		c.pumpTLS()
 	}
 }

@@ -15,25 +15,30 @@ type cryptoStream struct {
 }
 
 // handle takes the data of a CRYPTO frame. limit bounds, in bytes, how far it may reach beyond what TLS has taken
-// (RFC 9000, section 7.5).
-func (s *cryptoStream) handle(pool *chunkPool, off uint64, data []byte, limit int) *TransportError {
+// (RFC 9000, section 7.5). What is the next for TLS is not kept but returned, if nothing else waits: that is how almost all
+// data comes.
+func (s *cryptoStream) handle(pool *chunkPool, off uint64, data []byte, limit int) (next []byte, err *TransportError) {
 	start, end := int64(off), int64(off)+int64(len(data))
 	if end > s.in.base+int64(limit) {
-		return transportError(CryptoBufferExceeded, "CRYPTO data too far ahead")
+		return nil, transportError(CryptoBufferExceeded, "CRYPTO data too far ahead")
 	}
 	if start < s.in.base {
 		data = data[min(s.in.base-start, int64(len(data))):]
 		start = s.in.base
 	}
 	if len(data) == 0 {
-		return nil
+		return nil, nil
+	}
+	if start == s.in.base && len(s.received) == 0 {
+		s.in.base = end
+		return data, nil
 	}
 	s.received.Add(start, end)
 	if len(s.received) > maxStreamGaps {
-		return transportError(CryptoBufferExceeded, "CRYPTO data in too many pieces")
+		return nil, transportError(CryptoBufferExceeded, "CRYPTO data in too many pieces")
 	}
 	s.in.write(pool, start, data)
-	return nil
+	return nil, nil
 }
 
 // readable returns how many bytes are there for TLS to take.
@@ -48,6 +53,9 @@ func (s *cryptoStream) readable() int {
 func (s *cryptoStream) read(pool *chunkPool, p []byte) {
 	s.in.read(pool, p)
 	s.received.RemoveBelow(s.in.base)
+	if len(s.received) == 0 {
+		s.in.clear(pool)
+	}
 }
 
 // leftover tells whether bytes wait that TLS has not taken, in order or not.
@@ -79,6 +87,9 @@ func (s *cryptoStream) append(p *packet) {
 
 func (s *cryptoStream) onAcked(pool *chunkPool, f recovery.Frame) {
 	s.out.onAcked(pool, int64(f.Off), int64(f.Len))
+	if s.out.done() {
+		s.out.data.clear(pool) // most likely for ever
+	}
 }
 
 func (s *cryptoStream) onLost(f recovery.Frame) { s.out.onLost(int64(f.Off), int64(f.Len)) }

@@ -250,8 +250,8 @@ func (st *streams) settle(s *stream) {
 	if st.last == s {
 		st.last = nil
 	}
-	s.recv.data.clear(&st.pool)
-	s.send.buf.data.clear(&st.pool)
+	s.recv.data.empty(&st.pool)
+	s.send.buf.data.empty(&st.pool)
 	if len(st.live) == 0 {
 		st.pool.release()
 		st.unused, st.spare = streamQueue{}, 0
