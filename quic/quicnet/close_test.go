@@ -118,7 +118,7 @@ func TestExitAfterClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Close()
-		c.ep.sock.Close()
+		c.shard.sock.Close()
 		wantClosed(t, s, &quic.ApplicationError{Remote: true})
 	}
 }
@@ -167,7 +167,7 @@ func TestEndpointClose(t *testing.T) {
 
 // vanish ends an endpoint without a word, as a crash does.
 func vanish(ep *Endpoint) {
-	ep.sock.Close()
+	ep.shards[0].sock.Close()
 	<-ep.gone
 }
 
@@ -176,7 +176,7 @@ func TestPeerVanishes(t *testing.T) {
 	client.MaxIdleTimeout = 100 * time.Millisecond
 	s, c := pair(t, serverConfig(), client)
 	_, cs := streamPair(t, s, c)
-	vanish(s.ep)
+	vanish(s.shard.ep)
 	if err := s.Err(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the connection whose socket is gone has %v", err)
 	}
@@ -186,7 +186,7 @@ func TestPeerVanishes(t *testing.T) {
 		t.Errorf("Read returned %v, not an idle timeout", err)
 	}
 	wantClosed(t, c, &quic.IdleTimeoutError{})
-	<-c.ep.gone // which drained connections leave without Close
+	<-c.shard.ep.gone // which drained connections leave without Close
 }
 
 func TestKeepAlive(t *testing.T) {
@@ -209,8 +209,8 @@ func TestServerRestarts(t *testing.T) {
 	server.StatelessResetKey = &[32]byte{1, 2, 3}
 	s, c := pair(t, server, clientConfig())
 	_, cs := streamPair(t, s, c)
-	vanish(s.ep)
-	sock, err := udp.Listen("udp4", s.ep.Addr().String(), udp.Options{})
+	vanish(s.shard.ep)
+	sock, err := udp.Listen("udp4", s.shard.ep.Addr().String(), udp.Options{})
 	if err != nil {
 		t.Skipf("the port was taken meanwhile: %v", err)
 	}

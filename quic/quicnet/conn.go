@@ -16,7 +16,7 @@ import (
 // Conn is a QUIC connection. All its methods are for any number of goroutines. It must be closed, by Close or CloseWithError,
 // unless the peer closes it or falls silent: a Conn that is merely forgotten stays.
 type Conn struct {
-	ep     *Endpoint
+	shard  *shard
 	core   *quic.Conn // guarded by mu
 	client bool
 
@@ -95,7 +95,7 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 	case quic.EventAsk:
 		go c.answer(ev)
 	case quic.EventEndpoint:
-		c.ep.handleEvent(now, c, ev.Endpoint)
+		c.shard.handleEvent(now, c, ev.Endpoint)
 	case quic.EventClosed:
 		c.onClosed()
 		return true
@@ -107,7 +107,7 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 
 func (c *Conn) onEstablished(now time.Time) (woke bool) {
 	c.established = true
-	if !c.client && !c.ep.offer(c) {
+	if !c.client && !c.shard.ep.offer(c) {
 		c.core.Close(now, false, uint64(quic.ConnectionRefused), "too many connections wait to be accepted")
 		return false
 	}
@@ -155,7 +155,7 @@ func (c *Conn) onDrained() {
 	c.drained = true
 	c.streams = nil
 	c.core.Release()
-	c.ep.forget(c)
+	c.shard.forget(c)
 }
 
 // abandon ends a connection whose socket is gone.

@@ -45,7 +45,7 @@ func Dial(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
 		ep.Close()
 		return nil, err
 	}
-	ep.closeWhenUnused()
+	ep.shards[0].closeWhenUnused()
 	return c, nil
 }
 
@@ -186,7 +186,7 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, err := ep.connect(host, remote, cfg)
+	c, err := ep.shards[0].connect(host, remote, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -198,23 +198,6 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 		c.Close()
 		return nil, err
 	}
-	return c, nil
-}
-
-// connect begins a connection. The caller has the right to send for it.
-func (ep *Endpoint) connect(host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	if ep.err != nil {
-		return nil, ep.err
-	}
-	p := quic.ConnectParams{ServerName: host, Local: ep.local, Remote: remote}
-	core, err := ep.core.Connect(time.Now(), cfg, p)
-	if err != nil {
-		return nil, err
-	}
-	c := ep.adopt(core, true)
-	c.flushing = true
 	return c, nil
 }
 

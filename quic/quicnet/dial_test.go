@@ -200,7 +200,7 @@ func TestDialByName(t *testing.T) {
 			}
 			defer func() {
 				c.Close()
-				<-c.ep.gone
+				<-c.shard.ep.gone
 			}()
 			if err := exchange(testContext(t), c, randomBytes(5000)); err != nil {
 				t.Error(err)

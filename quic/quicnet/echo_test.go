@@ -99,8 +99,8 @@ func TestConnectionState(t *testing.T) {
 	if err != nil || string(a) != string(b) {
 		t.Errorf("exported keys differ: %x, %x, %v", a, b, err)
 	}
-	if got := c.RemoteAddr().String(); got != s.ep.Addr().String() {
-		t.Errorf("RemoteAddr is %v, not %v", got, s.ep.Addr())
+	if got := c.RemoteAddr().String(); got != s.shard.ep.Addr().String() {
+		t.Errorf("RemoteAddr is %v, not %v", got, s.shard.ep.Addr())
 	}
 	if st := c.Stats(); st.PacketsSent == 0 || st.PacketsReceived == 0 || st.SmoothedRTT == 0 {
 		t.Errorf("the figures are %+v", st)

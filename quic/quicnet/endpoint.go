@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/udp"
@@ -15,22 +14,14 @@ import (
 
 // Endpoint is a UDP socket with the QUIC connections that run over it. All its methods are for any number of goroutines.
 type Endpoint struct {
-	sock   *udp.Socket
+	shards []*shard
 	local  netip.AddrPort
 	listen bool
-	sched  scheduler
-	reader sync.WaitGroup
-
-	free     sync.Mutex // guards outboxes
-	outboxes []*outbox
 
 	mu        sync.Mutex // guards what follows; taken after a Conn's, never before
-	core      *quic.Endpoint
-	conns     map[*Conn]struct{} // all that are not drained
-	accepted  []*Conn            // handshake complete, not yet taken by Accept
+	accepted  []*Conn    // handshake complete, not yet taken by Accept
 	accepting waiter
 	err       error         // why there are no new connections any more
-	oneShot   bool          // made by Dial: to be closed when its connection is drained
 	gone      chan struct{} // closed when nothing is left
 }
 
@@ -58,40 +49,23 @@ func NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	ep := &Endpoint{
-		sock: sock, local: sock.LocalAddr(), listen: cfg != nil, core: core, conns: make(map[*Conn]struct{}),
-		gone: make(chan struct{}),
-	}
-	batch, room := recvBatch, sendRoom
+	ep := &Endpoint{local: sock.LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
+	sh := &shard{ep: ep, sock: sock, core: core, conns: make(map[*Conn]struct{})}
+	sh.sched.init(sock)
+	ep.shards = []*shard{sh}
 	if cfg == nil {
-		batch, room = recvBatchDial, trainRoom
+		sh.start(recvBatchDial, trainRoom)
+	} else {
+		sh.start(recvBatch, sendRoom)
 	}
-	ep.sched.init(ep)
-	go ep.sched.run()
-	in := ep.newInbox(batch, room)
-	ep.reader.Add(1)
-	go func() {
-		defer ep.reader.Done()
-		ep.onSocketEnd(in.read())
-	}()
 	return ep, nil
-}
-
-// adopt makes the Conn around one of the core's. ep.mu is held.
-func (ep *Endpoint) adopt(core *quic.Conn, client bool) *Conn {
-	c := &Conn{ep: ep, core: core, client: client, lastPart: -1, heapIndex: -1}
-	c.heapAt.Store(never)
-	c.wantAt.Store(never)
-	core.SetUserData(c)
-	ep.conns[c] = struct{}{}
-	return c
 }
 
 // Addr returns the address that the endpoint's socket is bound to, a *net.UDPAddr.
 func (ep *Endpoint) Addr() net.Addr { return net.UDPAddrFromAddrPort(ep.local) }
 
 // Hint is one sentence for an administrator if the machine gives the socket less than it wants, and empty if not.
-func (ep *Endpoint) Hint() string { return ep.sock.Hint() }
+func (ep *Endpoint) Hint() string { return ep.shards[0].sock.Hint() }
 
 // Accept waits for a connection of a client whose handshake is complete. Up to 1024 of them wait to be accepted; further ones
 // are refused. A connection may have been closed while it waited: its methods say so. The error is ctx's, net.ErrClosed
@@ -134,52 +108,24 @@ func (ep *Endpoint) offer(c *Conn) bool {
 	return true
 }
 
-// handleEvent carries an event of a connection to the core's endpoint, and its reply back. c.mu is held.
-func (ep *Endpoint) handleEvent(now time.Time, c *Conn, ev quic.EndpointEvent) {
-	ep.mu.Lock()
-	reply := ep.core.HandleEvent(c.core, ev)
-	ep.mu.Unlock()
-	c.core.HandleReply(now, reply)
-}
-
-// forget lets go of a connection that is drained. c.mu is held.
-func (ep *Endpoint) forget(c *Conn) {
-	ep.sched.forget(c)
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	delete(ep.conns, c)
-	if ep.oneShot && len(ep.conns) == 0 {
-		go ep.Close()
-	}
-}
-
-// closeWhenUnused has the endpoint end with its last connection.
-func (ep *Endpoint) closeWhenUnused() {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	ep.oneShot = true
-	if len(ep.conns) == 0 {
-		go ep.Close()
-	}
-}
-
 // errEndpointClosed is what Accept and Dial return after Close.
 var errEndpointClosed = fmt.Errorf("quicnet: the endpoint is closed: %w", net.ErrClosed)
 
 // end has the endpoint take no new connections, and returns those that there are. false says that somebody else has.
-func (ep *Endpoint) end(err error) ([]*Conn, bool) {
+func (ep *Endpoint) end(err error) (conns []*Conn, first bool) {
 	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	if ep.err != nil {
+	first = ep.err == nil
+	if first {
+		ep.err = err
+		ep.accepted = nil
+		ep.accepting.wake()
+	}
+	ep.mu.Unlock()
+	if !first {
 		return nil, false
 	}
-	ep.err = err
-	ep.core.Refuse(true)
-	ep.accepted = nil
-	ep.accepting.wake()
-	conns := make([]*Conn, 0, len(ep.conns))
-	for c := range ep.conns {
-		conns = append(conns, c)
+	for _, sh := range ep.shards {
+		conns = append(conns, sh.end(err)...)
 	}
 	return conns, true
 }
@@ -198,7 +144,7 @@ func (ep *Endpoint) Close() error {
 	return nil
 }
 
-// onSocketEnd ends the endpoint when its socket has: that is what Close wants, or a failure.
+// onSocketEnd ends the endpoint when a socket has: that is what Close wants, or a failure.
 func (ep *Endpoint) onSocketEnd(err error) {
 	if _, first := ep.end(fmt.Errorf("quicnet: the socket failed: %w", err)); first {
 		go ep.shutDown()
@@ -207,15 +153,8 @@ func (ep *Endpoint) onSocketEnd(err error) {
 
 // shutDown stops everything and lets go of all connections. It runs once.
 func (ep *Endpoint) shutDown() {
-	ep.sock.Close()
-	ep.sched.stop()
-	ep.reader.Wait()
-	ep.mu.Lock()
-	conns := ep.conns
-	ep.conns = make(map[*Conn]struct{})
-	ep.mu.Unlock()
-	for c := range conns {
-		c.abandon()
+	for _, sh := range ep.shards {
+		sh.shutDown()
 	}
 	close(ep.gone)
 }

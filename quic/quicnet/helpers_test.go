@@ -122,7 +122,7 @@ func dial(t testing.TB, to *Endpoint, cfg *quic.Config) *Conn {
 	}
 	t.Cleanup(func() {
 		c.Close()
-		<-c.ep.gone
+		<-c.shard.ep.gone
 	})
 	return c
 }

@@ -14,7 +14,7 @@ import (
 
 // inbox is what the reading goroutine works with.
 type inbox struct {
-	ep      *Endpoint
+	shard   *shard
 	trains  []udp.Train
 	parts   []part
 	touched []*Conn // connections with parts
@@ -31,72 +31,79 @@ type part struct {
 	next  int // index into inbox.parts; -1: none
 }
 
-func (ep *Endpoint) newInbox(batch, room int) *inbox {
-	in := &inbox{ep: ep, trains: make([]udp.Train, batch)}
+func newInbox(sh *shard, batch, room int) *inbox {
+	in := &inbox{shard: sh, trains: make([]udp.Train, batch)}
 	buf := make([]byte, batch*udp.RecvBufSize)
 	for i := range in.trains {
 		in.trains[i].Buf = buf[:0:udp.RecvBufSize]
 		buf = buf[udp.RecvBufSize:]
 	}
-	in.out = outbox{ep: ep, buf: make([]byte, room)}
+	in.out = outbox{sock: sh.sock, buf: make([]byte, room)}
 	return in
 }
 
 // read reads the socket until it is closed, and returns why it ended.
 func (in *inbox) read() error {
 	for {
-		n, err := in.ep.sock.Recv(in.trains)
+		n, err := in.shard.sock.Recv(in.trains)
 		if err != nil {
 			return err
 		}
 		now := time.Now()
-		in.route(now, in.trains[:n])
-		if in.deliver(now) {
+		if in.receive(now, in.shard, in.trains[:n]) {
 			runtime.Gosched()
 		}
 		left, _ := in.out.flush(in.claimed, turnTrains)
 		for i, c := range left {
-			in.ep.sched.takeOver(c)
+			c.shard.sched.takeOver(c)
 			left[i] = nil
 		}
 		in.claimed = in.claimed[:0]
 	}
 }
 
+// receive has a shard take trains that are for it. It tells whether that woke anybody.
+func (in *inbox) receive(now time.Time, sh *shard, trains []udp.Train) (woke bool) {
+	sh.receiving.Lock()
+	in.route(now, sh, trains)
+	woke = in.deliver(now)
+	sh.receiving.Unlock()
+	in.sendReplies()
+	return woke
+}
+
 // route sorts trains by connection, and answers what is for none.
-func (in *inbox) route(now time.Time, trains []udp.Train) {
-	ep := in.ep
-	ep.mu.Lock()
+func (in *inbox) route(now time.Time, sh *shard, trains []udp.Train) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	for i := range trains {
 		u := &trains[i]
 		t := quic.Train{Buf: u.Buf, SegSize: u.SegSize, Local: u.Local, Remote: u.Remote, ECN: quic.ECN(u.ECN)}
 		for len(t.Buf) > 0 {
 			if len(in.replies) == replyBatch {
-				ep.mu.Unlock()
+				sh.mu.Unlock()
 				in.sendReplies()
-				ep.mu.Lock()
+				sh.mu.Lock()
 			}
-			r := ep.core.Route(now, t, in.replyBuf())
+			r := sh.core.Route(now, t, in.replyBuf())
 			if r.Reply > 0 {
 				in.replies = append(in.replies, udp.Train{Buf: in.replyBuf()[:r.Reply], Local: t.Local, Remote: t.Remote})
 			}
 			if r.Conn != nil {
 				rest := t
 				t.Buf = t.Buf[:r.N:r.N]
-				in.add(ep.connOf(r), t)
+				in.add(sh.connOf(r), t)
 				t = rest
 			}
 			t.Buf = t.Buf[r.N:]
 		}
 	}
-	ep.mu.Unlock()
-	in.sendReplies()
 }
 
-// connOf returns the Conn around one of the core's. ep.mu is held.
-func (ep *Endpoint) connOf(r quic.Routed) *Conn {
+// connOf returns the Conn around one of the core's. sh.mu is held.
+func (sh *shard) connOf(r quic.Routed) *Conn {
 	if r.New {
-		return ep.adopt(r.Conn, false)
+		return sh.adopt(r.Conn, false)
 	}
 	return r.Conn.UserData().(*Conn)
 }
@@ -112,7 +119,7 @@ func (in *inbox) replyBuf() []byte {
 
 func (in *inbox) sendReplies() {
 	if len(in.replies) > 0 {
-		in.ep.sock.Send(in.replies)
+		in.shard.sock.Send(in.replies)
 		in.replies = in.replies[:0]
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/udp"
 )
 
-// scheduler keeps the timers of all connections of an endpoint in one heap, under one timer of the runtime, and goes on with
+// scheduler keeps the timers of all connections of a shard in one heap, under one timer of the runtime, and goes on with
 // sending where others have used up their turn. One goroutine does both.
 //
 // Most timers are set again and again before they expire, and always later. So a connection stands in the heap under a
@@ -30,7 +32,7 @@ type scheduler struct {
 // never is later than all times.
 const never = math.MaxInt64
 
-func (s *scheduler) init(ep *Endpoint) {
+func (s *scheduler) init(sock *udp.Socket) {
 	s.base = time.Now()
 	s.timer = time.NewTimer(time.Hour)
 	s.timer.Stop()
@@ -38,7 +40,7 @@ func (s *scheduler) init(ep *Endpoint) {
 	s.wake = make(chan struct{}, 1)
 	s.quit = make(chan struct{})
 	s.done = make(chan struct{})
-	s.out.ep = ep
+	s.out.sock = sock
 }
 
 func (s *scheduler) run() {
@@ -184,11 +186,11 @@ func (c *Conn) arm(now time.Time) {
 		if !at.After(now) {
 			at = now.Add(minSpacing) // it has been called already, and had nothing to do
 		}
-		want = int64(at.Sub(c.ep.sched.base))
+		want = int64(at.Sub(c.shard.sched.base))
 	}
 	c.wantAt.Store(want)
 	if want < c.heapAt.Load() {
-		c.ep.sched.insert(c)
+		c.shard.sched.insert(c)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // outbox is a buffer in which trains of connections wait to be sent together.
 type outbox struct {
-	ep     *Endpoint
+	sock   *udp.Socket
 	buf    []byte
 	used   int
 	trains []udp.Train
@@ -21,22 +21,22 @@ type outbox struct {
 }
 
 // takeOutbox lends an outbox for the trains of one connection.
-func (ep *Endpoint) takeOutbox() *outbox {
-	ep.free.Lock()
-	defer ep.free.Unlock()
-	if n := len(ep.outboxes); n > 0 {
-		o := ep.outboxes[n-1]
-		ep.outboxes = ep.outboxes[:n-1]
+func (sh *shard) takeOutbox() *outbox {
+	sh.free.Lock()
+	defer sh.free.Unlock()
+	if n := len(sh.outboxes); n > 0 {
+		o := sh.outboxes[n-1]
+		sh.outboxes = sh.outboxes[:n-1]
 		return o
 	}
-	return &outbox{ep: ep, buf: make([]byte, trainRoom)}
+	return &outbox{sock: sh.sock, buf: make([]byte, trainRoom)}
 }
 
-func (ep *Endpoint) putOutbox(o *outbox) {
-	ep.free.Lock()
-	defer ep.free.Unlock()
-	if len(ep.outboxes) < keepOutboxes {
-		ep.outboxes = append(ep.outboxes, o)
+func (sh *shard) putOutbox(o *outbox) {
+	sh.free.Lock()
+	defer sh.free.Unlock()
+	if len(sh.outboxes) < keepOutboxes {
+		sh.outboxes = append(sh.outboxes, o)
 	}
 }
 
@@ -58,14 +58,14 @@ func (c *Conn) release() {
 // flush sends what the connection has to send. The caller has the right to send, which flush gives back or hands over. The error
 // is that of the last train that could not be sent.
 func (c *Conn) flush() error {
-	o := c.ep.takeOutbox()
+	o := c.shard.takeOutbox()
 	o.single[0] = c
 	left, err := o.flush(o.single[:], turnTrains)
 	if len(left) > 0 {
-		c.ep.sched.takeOver(c)
+		c.shard.sched.takeOver(c)
 	}
 	o.single[0] = nil
-	c.ep.putOutbox(o)
+	c.shard.putOutbox(o)
 	return err
 }
 
@@ -119,7 +119,7 @@ func (o *outbox) send(lost *error) {
 	if len(o.trains) == 0 {
 		return
 	}
-	if err := o.ep.sock.Send(o.trains); err != nil {
+	if err := o.sock.Send(o.trains); err != nil {
 		*lost = err
 	}
 	o.trains, o.used = o.trains[:0], 0

@@ -1,0 +1,124 @@
+package quicnet
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+// shard is a socket of an endpoint with all that serves it: one goroutine that reads, one that keeps the timers, and the core's
+// Endpoint that knows the connections.
+type shard struct {
+	ep    *Endpoint
+	sock  *udp.Socket
+	sched scheduler
+
+	reader    sync.WaitGroup
+	receiving sync.Mutex // held while connections are given what arrived; taken before all other locks
+
+	free     sync.Mutex // guards outboxes
+	outboxes []*outbox
+
+	mu      sync.Mutex // guards what follows; taken after a Conn's, never before
+	core    *quic.Endpoint
+	conns   map[*Conn]struct{} // all that are not drained
+	err     error              // why there are no new connections any more
+	oneShot bool               // made by Dial: the endpoint is to be closed when its connection is drained
+}
+
+// start begins to serve a socket, with a buffer for so many trains that arrive and so many bytes that leave.
+func (sh *shard) start(batch, room int) {
+	go sh.sched.run()
+	in := newInbox(sh, batch, room)
+	sh.reader.Add(1)
+	go func() {
+		defer sh.reader.Done()
+		sh.ep.onSocketEnd(in.read())
+	}()
+}
+
+// adopt makes the Conn around one of the core's. sh.mu is held.
+func (sh *shard) adopt(core *quic.Conn, client bool) *Conn {
+	c := &Conn{shard: sh, core: core, client: client, lastPart: -1, heapIndex: -1}
+	c.heapAt.Store(never)
+	c.wantAt.Store(never)
+	core.SetUserData(c)
+	sh.conns[c] = struct{}{}
+	return c
+}
+
+// connect begins a connection. The caller has the right to send for it.
+func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.err != nil {
+		return nil, sh.err
+	}
+	p := quic.ConnectParams{ServerName: host, Local: sh.ep.local, Remote: remote}
+	core, err := sh.core.Connect(time.Now(), cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	c := sh.adopt(core, true)
+	c.flushing = true
+	return c, nil
+}
+
+// handleEvent carries an event of a connection to the core's endpoint, and its reply back. c.mu is held.
+func (sh *shard) handleEvent(now time.Time, c *Conn, ev quic.EndpointEvent) {
+	sh.mu.Lock()
+	reply := sh.core.HandleEvent(c.core, ev)
+	sh.mu.Unlock()
+	c.core.HandleReply(now, reply)
+}
+
+// forget lets go of a connection that is drained. c.mu is held.
+func (sh *shard) forget(c *Conn) {
+	sh.sched.forget(c)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.conns, c)
+	if sh.oneShot && len(sh.conns) == 0 {
+		go sh.ep.Close()
+	}
+}
+
+// closeWhenUnused has the endpoint, whose only shard this is, end with its last connection.
+func (sh *shard) closeWhenUnused() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.oneShot = true
+	if len(sh.conns) == 0 {
+		go sh.ep.Close()
+	}
+}
+
+// end has the shard take no new connections, and returns those that there are.
+func (sh *shard) end(err error) []*Conn {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.err = err
+	sh.core.Refuse(true)
+	conns := make([]*Conn, 0, len(sh.conns))
+	for c := range sh.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// shutDown stops everything and lets go of all connections.
+func (sh *shard) shutDown() {
+	sh.sock.Close()
+	sh.sched.stop()
+	sh.reader.Wait()
+	sh.mu.Lock()
+	conns := sh.conns
+	sh.conns = make(map[*Conn]struct{})
+	sh.mu.Unlock()
+	for c := range conns {
+		c.abandon()
+	}
+}
