@@ -70,9 +70,7 @@ type routedID struct {
 // NewEndpoint returns an Endpoint that accepts connections with cfg, or, if cfg is nil, one that only connects. Its error tells
 // which field of cfg is not acceptable.
 func NewEndpoint(cfg *Config) (*Endpoint, error) {
-	e := &Endpoint{
-		idLen: -1, ids: make(map[ConnID]*Conn), firsts: make(map[firstFlight]*Conn), conns: make(map[*Conn]*registration),
-	}
+	e := newEndpoint()
 	if cfg == nil {
 		return e, nil
 	}
@@ -100,8 +98,31 @@ func NewEndpoint(cfg *Config) (*Endpoint, error) {
 	return e, nil
 }
 
-// setUp takes from the first Config what belongs to the endpoint as a whole: the source of randomness, the length of connection
-// IDs and the keys.
+func newEndpoint() *Endpoint {
+	return &Endpoint{
+		idLen: -1, ids: make(map[ConnID]*Conn), firsts: make(map[firstFlight]*Conn), conns: make(map[*Conn]*registration),
+	}
+}
+
+// Sibling returns another Endpoint with the Config of e, which must accept connections, but with connection IDs that ids makes.
+// The keys of tokens, of stateless resets and of session tickets are the same, so that what the one has given to a client is
+// good at the other. Otherwise they are apart: each can stand under a lock of its own, and has the bounds of Config to itself.
+func (e *Endpoint) Sibling(ids ConnIDGenerator) (*Endpoint, error) {
+	if e.cfg == nil {
+		return nil, errors.New("quic: an Endpoint that accepts no connections has no sibling")
+	}
+	cfg := *e.cfg
+	cfg.ConnIDs = ids
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := newEndpoint()
+	s.cfg, s.serverTLS = &cfg, e.serverTLS
+	return s, s.setUp(&cfg)
+}
+
+// setUp takes from the first Config, resolved, what belongs to the endpoint as a whole: the source of randomness, the length of
+// connection IDs and the keys, which it makes and notes in cfg where there are none.
 func (e *Endpoint) setUp(cfg *Config) error {
 	e.rand = cfg.Rand
 	e.fill = func(p []byte) {
@@ -110,15 +131,16 @@ func (e *Endpoint) setUp(cfg *Config) error {
 		}
 	}
 	var conceal [32]byte
-	tokenKey, ok1 := e.keyOrRandom(cfg.TokenKey)
-	resetKey, ok2 := e.keyOrRandom(cfg.StatelessResetKey)
+	var ok1, ok2 bool
+	cfg.TokenKey, ok1 = e.keyOrRandom(cfg.TokenKey)
+	cfg.StatelessResetKey, ok2 = e.keyOrRandom(cfg.StatelessResetKey)
 	if !ok1 || !ok2 || !e.random(conceal[:]) {
 		return errRand
 	}
-	if err := e.tokens.init(tokenKey, e.random); err != nil {
+	if err := e.tokens.init(cfg.TokenKey, e.random); err != nil {
 		return fmt.Errorf("quic: %w", err)
 	}
-	if err := e.resets.init(resetKey, &conceal); err != nil {
+	if err := e.resets.init(cfg.StatelessResetKey, &conceal); err != nil {
 		return fmt.Errorf("quic: %w", err)
 	}
 	e.idLen = cfg.ConnIDs.Len()
@@ -228,6 +250,15 @@ func (e *Endpoint) lookUp(d []byte, remote netip.AddrPort) *Conn {
 func (e *Endpoint) byID(b []byte) *Conn {
 	id, _ := MakeConnID(b)
 	return e.ids[id]
+}
+
+// Has tells whether the first datagram of a train is for a connection of the endpoint.
+func (e *Endpoint) Has(t Train) bool {
+	d := t.Buf
+	if t.SegSize > 0 && t.SegSize < len(d) {
+		d = d[:t.SegSize]
+	}
+	return len(d) > 0 && e.lookUp(d, t.Remote) != nil
 }
 
 // Connect begins a client's connection over this endpoint. The endpoint chooses its connection ID, unless p names one, and
