@@ -186,7 +186,7 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, err := ep.shards[0].connect(host, remote, cfg)
+	c, err := ep.connect(host, remote, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +199,17 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 		return nil, err
 	}
 	return c, nil
+}
+
+// connect begins a connection in one of the shards. The caller has the right to send for it.
+func (ep *Endpoint) connect(host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+	if ep.steering == nil || cfg == nil {
+		return ep.shards[0].connect(host, remote, cfg)
+	}
+	i := int(ep.dialled.Add(1)) % len(ep.shards)
+	own := *cfg
+	own.ConnIDs = ep.steering.ids(i, cfg.ConnIDs)
+	return ep.shards[i].connect(host, remote, &own)
 }
 
 // unreachable tells whether a first datagram that could not be sent is reason to give up at once.

@@ -1,12 +1,20 @@
 // Package quicnet is QUIC in the manner of package net: Listen and Dial give connections, connections give streams, and a
 // stream is an io.ReadWriteCloser. Calls that wait take a context or honour a deadline.
 //
-// An Endpoint is a socket with the connections that run over it, any number of them; it can listen and dial at once. Two
-// goroutines serve it: one reads the socket, one keeps the timers of all connections. A connection or stream that has
+// An Endpoint is a socket with the connections that run over it, any number of them; it can listen and dial at once. The socket
+// can be any net.PacketConn (udp.New). Two goroutines serve it: one reads it, one keeps the timers of all connections. A connection or stream that has
 // nothing to do has no goroutine, no timer and no buffer.
 //
 // What is written is queued and leaves at once, as far as flow control, congestion control and pacing allow; writes that
 // goroutines make at about the same time leave together.
+//
+// # More than one core
+//
+// A socket is read by one goroutine, which also decrypts and encrypts for connections that answer at once: for all but busy
+// servers that is the cheapest way. ListenConfig.Shards has several sockets share the address (SO_REUSEPORT). Each has its own
+// goroutines, timers and connections. The last byte of a connection ID says which shard it leads to, masked with a keyed hash of
+// the bytes before it; a program in the kernel evaluates it (SO_ATTACH_REUSEPORT_CBPF), so that a connection stays in its shard
+// when the client's address changes. What comes to another shard all the same is handed over.
 //
 // # Closing
 //
@@ -29,8 +37,12 @@
 //
 //   - No session resumption and no 0-RTT: tickets and tokens of servers are not kept.
 //   - A client stays on the network path that it began on; servers follow clients that move.
-//   - One socket an endpoint, and so one goroutine that receives; what it costs is bounded by one core.
-//   - Callbacks of quic.Config that run for each connection attempt (Retry) run under the endpoint's lock: they must be
+//   - One core receives for all connections of a socket. Shards are for Linux alone.
+//   - The hash that masks the shard in connection IDs is what the kernel's filter language can compute: somebody who watches
+//     many connections and takes the trouble may find out which connection IDs lead to the same shard.
+//   - Of tokens that serve once, and of stateless resets, each shard keeps its own account.
+//   - Another program of the same user could join the sockets of a sharded endpoint, if it asks to share their address.
+//   - Callbacks of quic.Config that run for each connection attempt (Retry) run under a lock of the endpoint: they must be
 //     quick and must not call it.
 //   - Away from Linux, one datagram passes a system call (see package udp).
 package quicnet

@@ -7,16 +7,20 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/udp"
 )
 
-// Endpoint is a UDP socket with the QUIC connections that run over it. All its methods are for any number of goroutines.
+// Endpoint is a UDP socket, or several that share an address, with the QUIC connections that run over it. All its methods are for
+// any number of goroutines.
 type Endpoint struct {
-	shards []*shard
-	local  netip.AddrPort
-	listen bool
+	shards   []*shard
+	steering *steering // nil: there is one shard
+	local    netip.AddrPort
+	listen   bool
+	dialled  atomic.Uint32 // the shards take turns
 
 	mu        sync.Mutex // guards what follows; taken after a Conn's, never before
 	accepted  []*Conn    // handshake complete, not yet taken by Accept
@@ -26,45 +30,53 @@ type Endpoint struct {
 }
 
 // Listen accepts QUIC connections on a UDP address, which is as in net.ListenPacket: without a host, on all addresses of the
-// machine. cfg.TLS must yield a certificate. The error of a port in use unwraps to that of package net.
+// machine. cfg.TLS must yield a certificate. The error of a port in use unwraps to that of package net. It is the method of a
+// zero ListenConfig.
 func Listen(addr string, cfg *quic.Config) (*Endpoint, error) {
-	if cfg == nil {
-		return nil, errors.New("quicnet: Listen needs a Config")
-	}
-	sock, err := udp.Listen("udp", addr, udp.Options{})
-	if err != nil {
-		return nil, fmt.Errorf("quicnet: %w", err)
-	}
-	ep, err := NewEndpoint(sock, cfg)
-	if err != nil {
-		sock.Close()
-	}
-	return ep, err
+	return ListenConfig{}.Listen(addr, cfg)
 }
 
 // NewEndpoint runs QUIC on a socket that the caller has opened, and takes it over: Close closes it. With a nil cfg the endpoint
-// dials only.
+// dials only. The socket can be made of any net.PacketConn, by udp.New.
 func NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 	core, err := quic.NewEndpoint(cfg)
 	if err != nil {
 		return nil, err
 	}
-	ep := &Endpoint{local: sock.LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
-	sh := &shard{ep: ep, sock: sock, core: core, conns: make(map[*Conn]struct{})}
-	sh.sched.init(sock)
-	ep.shards = []*shard{sh}
-	if cfg == nil {
-		sh.start(recvBatchDial, trainRoom)
-	} else {
-		sh.start(recvBatch, sendRoom)
-	}
+	ep := newEndpoint([]*udp.Socket{sock}, cfg)
+	ep.start([]*quic.Endpoint{core})
 	return ep, nil
 }
 
-// Addr returns the address that the endpoint's socket is bound to, a *net.UDPAddr.
+// newEndpoint returns an endpoint that does not run yet.
+func newEndpoint(socks []*udp.Socket, cfg *quic.Config) *Endpoint {
+	ep := &Endpoint{local: socks[0].LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
+	for _, sock := range socks {
+		sh := &shard{ep: ep, sock: sock, conns: make(map[*Conn]struct{})}
+		sh.sched.init(sock)
+		ep.shards = append(ep.shards, sh)
+	}
+	return ep
+}
+
+// start has each shard run, with a core of its own.
+func (ep *Endpoint) start(cores []*quic.Endpoint) {
+	for i, sh := range ep.shards {
+		sh.core = cores[i]
+	}
+	batch, room := recvBatch, sendRoom
+	if !ep.listen {
+		batch, room = recvBatchDial, trainRoom
+	}
+	for _, sh := range ep.shards { // not before all of them have their core, since they call each other
+		sh.start(batch, room)
+	}
+}
+
+// Addr returns the address that the endpoint is bound to, a *net.UDPAddr.
 func (ep *Endpoint) Addr() net.Addr { return net.UDPAddrFromAddrPort(ep.local) }
 
-// Hint is one sentence for an administrator if the machine gives the socket less than it wants, and empty if not.
+// Hint is one sentence for an administrator if the machine gives a socket less than it wants, and empty if not.
 func (ep *Endpoint) Hint() string { return ep.shards[0].sock.Hint() }
 
 // Accept waits for a connection of a client whose handshake is complete. Up to 1024 of them wait to be accepted; further ones

@@ -12,7 +12,7 @@ import (
 // connection all that is for it under one hold of the connection's lock. Whom that wakes goes next, so that answers leave
 // together with acknowledgements.
 
-// inbox is what the reading goroutine works with.
+// inbox is what the reading goroutine of a shard works with.
 type inbox struct {
 	shard   *shard
 	trains  []udp.Train
@@ -22,6 +22,12 @@ type inbox struct {
 	replies []udp.Train
 	buf     []byte // of replies
 	out     outbox
+
+	// Where there are several shards: the trains, and parts of trains, that are for this one, those that are for others, and datagrams
+	// that none expected.
+	own     []udp.Train
+	foreign []foreignTrain
+	strays  []foreignTrain
 }
 
 // part is a piece of a train that is for one connection. The parts of a connection are chained in the order in which they
@@ -50,7 +56,13 @@ func (in *inbox) read() error {
 			return err
 		}
 		now := time.Now()
-		if in.receive(now, in.shard, in.trains[:n]) {
+		woke := false
+		if in.shard.ep.steering == nil {
+			woke = in.receive(now, in.shard, in.trains[:n])
+		} else {
+			woke = in.receiveSharded(now, in.trains[:n])
+		}
+		if woke {
 			runtime.Gosched()
 		}
 		left, _ := in.out.flush(in.claimed, turnTrains)
@@ -87,6 +99,7 @@ func (in *inbox) route(now time.Time, sh *shard, trains []udp.Train) {
 			}
 			r := sh.core.Route(now, t, in.replyBuf())
 			if r.Reply > 0 {
+				in.noteStray(sh, udp.Train{Buf: t.Buf[:r.N], Local: t.Local, Remote: t.Remote})
 				in.replies = append(in.replies, udp.Train{Buf: in.replyBuf()[:r.Reply], Local: t.Local, Remote: t.Remote})
 			}
 			if r.Conn != nil {

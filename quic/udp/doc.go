@@ -6,6 +6,9 @@
 // fragmented on the way. What a kernel cannot do is found out when the socket is opened or, where that does not tell, by the
 // first send that is refused; from then on datagrams go one a message.
 //
+// Several sockets can share an address (ListenGroup), for servers that need more than one core, and a program in the kernel can
+// choose among them (Socket.Steer).
+//
 // Elsewhere, and with a net.PacketConn that is no *net.UDPConn, one datagram passes a call, without ECN and without the
 // local address.
 //
