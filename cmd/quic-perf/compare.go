@@ -1,32 +1,33 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/boringquic/boringquic/cmd/internal/progress"
+	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
 
 type compareOptions struct {
-	bytes   string
-	runs    int
-	streams int
-	upload  bool
-	json    bool
+	bytes       string
+	duration    time.Duration
+	connections []int
+	settle      time.Duration
+	payload     int
+	rounds      int
+	only, peers []string
+	json        string
+	results     string
 }
 
 func compareCommand() *cobra.Command {
@@ -34,170 +35,203 @@ func compareCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare",
 		Short: "Measure us and other implementations side by side",
-		Long: `compare moves --bytes over loopback with each implementation in turn, --runs times over,
-each time with a server and a client process of its own, and prints the median of each
-figure with the smallest and the largest, and its ratio to the first one's. On Linux with
-two or more cores the server runs on one core and the client on another.
+		Long: `compare measures each implementation in turn, --rounds times over, each time with a server
+and a client process of its own over loopback, and prints the median of each figure with
+the smallest and the largest, and ratios to quic-go's in the same round. The server runs
+on one core and the client on another.
 
 Programs of other implementations are built by "quic-perf peers"; one that is missing is
 named and skipped.`,
-		Example: "  quic-perf peers\n  quic-perf compare --bytes 1GiB --runs 5",
-		Args:    cobra.NoArgs,
+		Example: `  quic-perf peers
+  quic-perf compare
+  quic-perf compare --only requests,down-1x1 --peers boringquic,quic-go --rounds 5
+  quic-perf compare --results cmd/quic-perf/RESULTS.md`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return compare(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.bytes, "bytes", "1GiB", "`SIZE` to move in each run")
-	f.IntVar(&o.runs, "runs", 3, "`NUMBER` of runs of each implementation")
-	f.IntVar(&o.streams, "streams", 1, "`NUMBER` of streams to spread the bytes over")
-	f.BoolVar(&o.upload, "upload", false, "send to the server in place of receiving from it")
-	f.BoolVar(&o.json, "json", false, "print every run as a JSON object in place of the table")
+	f.IntVar(&o.rounds, "rounds", 3, "`NUMBER` of rounds")
+	f.StringSliceVar(&o.only, "only", nil, "measure these `NAMES` alone: "+names(measurements(sizes{connections: []int{2000, 20000}})))
+	f.StringSliceVar(&o.peers, "peers", nil, "measure these `NAMES` alone: "+peerNames())
+	f.StringVar(&o.results, "results", "", "write the results to `FILE`, in Markdown, and a chart beside it, in SVG")
+	f.StringVar(&o.json, "json", "", "write the results to `FILE` as one JSON object")
+	f.StringVar(&o.bytes, "bytes", "1GiB", "`SIZE` to move over one stream; half of it where there are more")
+	f.DurationVar(&o.duration, "for", 3*time.Second, "how long requests, handshakes and datagrams go on, a `TIME`")
+	f.IntSliceVar(&o.connections, "connections", []int{2000, 20000}, "`NUMBERS` of idle connections; all but the first are measured in one round only")
+	f.DurationVar(&o.settle, "settle", 2*time.Second, "`TIME` from the last idle connection to the look at the server's memory")
+	f.IntVar(&o.payload, "udp-payload", perf.DefaultPayload, "largest UDP payload, in `BYTES`")
 	return cmd
 }
 
-// measured is one run of one implementation.
-type measured struct {
-	Peer string `json:"peer"`
-	result
+func names(ms []measurement) string {
+	var s []string
+	for _, m := range ms {
+		s = append(s, m.name)
+	}
+	return strings.Join(s, ", ")
 }
 
-func compare(ctx context.Context, o compareOptions, stdout, stderr io.Writer) error {
-	total, err := humanize.ParseBytes(o.bytes)
-	if err != nil || total == 0 || o.runs < 1 || o.streams < 1 {
-		return errUsage{errors.New("give --bytes a size such as 1GiB, and --runs and --streams a number from 1 on")}
-	}
-	programs := make(map[string]string)
-	var names []string
+func peerNames() string {
+	var s []string
 	for _, p := range peers {
-		bin, err := p.program()
+		s = append(s, p.name)
+	}
+	return strings.Join(s, ", ")
+}
+
+// comparison is all that compare finds out.
+type comparison struct {
+	Peers   []perf.About `json:"peers"`
+	Samples []sample     `json:"samples"`
+	Failed  []string     `json:"failed,omitempty"`
+}
+
+func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+	bytes, err := humanize.ParseBytes(o.bytes)
+	if err != nil || bytes < 1<<10 || o.rounds < 1 || o.duration <= 0 {
+		return perf.UsageError(errors.New("give --bytes a size such as 1GiB, and --rounds and --for more than nothing"))
+	}
+	ms := measurements(sizes{bytes, o.duration, o.connections})
+	if ms, err = selected(o.only, ms, func(m *measurement) string { return m.name }); err != nil {
+		return err
+	}
+	chosen, err := selected(o.peers, peers, func(p *peer) string { return p.name })
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "quic-perf")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := bench{payload: o.payload, settle: o.settle}
+	if b.cert, b.key, err = writeCertificate(dir); err != nil {
+		return err
+	}
+	adapters, err := findAdapters(ctx, chosen, o.payload, stderr)
+	if err != nil {
+		return err
+	}
+	c, err := o.measureAll(ctx, &b, adapters, ms, stderr)
+	if err != nil {
+		return err
+	}
+	if o.json != "" {
+		data, err := json.MarshalIndent(c, "", " ")
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(bin); err != nil {
+		if err := os.WriteFile(o.json, data, 0o644); err != nil {
+			return err
+		}
+	}
+	printTables(stdout, c, ms)
+	if len(c.Failed) > 0 {
+		return fmt.Errorf("%d measurements failed:\n%s", len(c.Failed), strings.Join(c.Failed, "\n"))
+	}
+	return nil
+}
+
+// selected returns those of all that are named, in all's order; without names all of them.
+func selected[T any](names []string, all []T, nameOf func(*T) string) (chosen []T, err error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	left := slices.Clone(names)
+	for i := range all {
+		if slices.Contains(names, nameOf(&all[i])) {
+			chosen = append(chosen, all[i])
+			left = slices.DeleteFunc(left, func(n string) bool { return n == nameOf(&all[i]) })
+		}
+	}
+	if len(left) > 0 {
+		return nil, perf.UsageError(fmt.Errorf("there is no %q; see quic-perf compare --help", left[0]))
+	}
+	return chosen, nil
+}
+
+// findAdapters returns the programs that are there, and names those that are not.
+func findAdapters(ctx context.Context, chosen []peer, payload int, stderr io.Writer) (found []adapter, err error) {
+	for _, p := range chosen {
+		a := adapter{peer: p}
+		if a.bin, err = p.program(); err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(a.bin); err != nil {
 			fmt.Fprintf(stderr, "quic-perf: %s is skipped: run \"quic-perf peers\" to build it\n", p.name)
 			continue
 		}
-		programs[p.name] = bin
-		names = append(names, p.name)
+		if err := a.describe(ctx, payload); err != nil {
+			return nil, err
+		}
+		found = append(found, a)
 	}
-	bar := progress.Steps(stderr, "measuring", o.runs*len(names), o.json)
-	defer bar.Done()
-	runs := make(map[string][]result)
-	for range o.runs {
-		for _, name := range names {
-			r, err := o.measure(ctx, programs[name], total)
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+	return found, nil
+}
+
+// measureAll measures everything in rounds, in each of which all implementations take turns at each measurement.
+func (o *compareOptions) measureAll(ctx context.Context, b *bench, adapters []adapter, ms []measurement, stderr io.Writer) (*comparison, error) {
+	c := &comparison{}
+	total := 0
+	for i := range adapters {
+		c.Peers = append(c.Peers, adapters[i].about)
+		for j := range ms {
+			if adapters[i].has(&ms[j]) {
+				total += ms[j].roundsOf(o.rounds)
 			}
-			runs[name] = append(runs[name], r)
-			bar.Add(1)
-			if o.json {
-				if err := json.NewEncoder(stdout).Encode(measured{name, r}); err != nil {
-					return err
+		}
+	}
+	bar := progress.Steps(stderr, "measuring", total, false)
+	defer bar.Done()
+	for round := range o.rounds {
+		for j := range ms {
+			if round >= ms[j].roundsOf(o.rounds) {
+				continue
+			}
+			for i := range adapters {
+				a, m := &adapters[i], &ms[j]
+				if !a.has(m) {
+					continue
+				}
+				what := fmt.Sprintf("round %d of %d, %s, %s", round+1, o.rounds, m.name, a.name)
+				bar.Describe(what)
+				s, err := b.measure(ctx, a, m)
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				bar.Add(1)
+				if err != nil {
+					c.Failed = append(c.Failed, what+": "+err.Error())
+					continue
+				}
+				s.Round = round
+				c.Samples = append(c.Samples, s)
+				if !bar.Draws() {
+					fmt.Fprintf(stderr, "%s: %s\n", what, s.line(m))
 				}
 			}
 		}
 	}
-	bar.Done()
-	if o.json {
-		return nil
-	}
-	return o.print(stdout, names, runs, total)
+	return c, nil
 }
 
-// measure starts a server and a client, and returns what the client says.
-func (o *compareOptions) measure(ctx context.Context, program string, total uint64) (r result, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	server := exec.CommandContext(ctx, program, "server", "--listen", "127.0.0.1:0")
-	server.Stderr = os.Stderr
-	out, err := server.StdoutPipe()
-	if err != nil {
-		return r, err
+func (a *adapter) has(m *measurement) bool { return slices.Contains(a.about.Loads, m.load) }
+
+func (m *measurement) roundsOf(rounds int) int {
+	if m.once {
+		return 1
 	}
-	if err := startOn(0, server); err != nil {
-		return r, err
-	}
-	defer func() {
-		cancel()
-		_ = server.Wait() // it was killed
-	}()
-	line, err := bufio.NewReader(out).ReadString('\n')
-	_, addr, ok := strings.Cut(strings.TrimSpace(line), "listening on ")
-	if err != nil || !ok {
-		return r, fmt.Errorf("the server did not say where it listens but %q", line)
-	}
-	args := []string{"bulk", "--json", "--bytes", strconv.FormatUint(total, 10), "--streams", strconv.Itoa(o.streams)}
-	if o.upload {
-		args = append(args, "--upload")
-	}
-	client := exec.CommandContext(ctx, program, append(args, addr)...)
-	client.Stderr = os.Stderr
-	var answer strings.Builder
-	client.Stdout = &answer
-	if err := startOn(1, client); err != nil {
-		return r, err
-	}
-	if err := client.Wait(); err != nil {
-		return r, fmt.Errorf("the client failed: %w", err)
-	}
-	if err := json.Unmarshal([]byte(answer.String()), &r); err != nil {
-		return r, fmt.Errorf("the client printed %q: %w", answer.String(), err)
-	}
-	if r.Server == nil {
-		return r, errors.New("the server does not tell its usage")
-	}
-	return r, nil
+	return rounds
 }
 
-// figures are what the table shows of a result.
-var figures = []struct {
-	title  string
-	format string
-	of     func(*result) float64
-}{
-	{"Mbit/s", "%.0f", func(r *result) float64 { return r.MbitPerSecond }},
-	{"server CPU s/GiB", "%.3f", func(r *result) float64 { return r.Server.CPUPerGiB }},
-	{"client CPU s/GiB", "%.3f", func(r *result) float64 { return r.Client.CPUPerGiB }},
-	{"server RSS MiB", "%.1f", func(r *result) float64 { return float64(r.Server.MaxRSS) / (1 << 20) }},
-	{"client RSS MiB", "%.1f", func(r *result) float64 { return float64(r.Client.MaxRSS) / (1 << 20) }},
-}
-
-// print draws the table.
-func (o *compareOptions) print(w io.Writer, names []string, runs map[string][]result, total uint64) error {
-	direction := "down"
-	if o.upload {
-		direction = "up"
+// line is a sample's figures on one line.
+func (s *sample) line(m *measurement) string {
+	var parts []string
+	for _, f := range m.figures {
+		parts = append(parts, fmt.Sprintf("%.*f %s", f.digits, f.of(s), f.title))
 	}
-	fmt.Fprintf(w, "%s %s, %d streams, %d runs each, interleaved; %s/%s, %d CPUs, %s\n", humanize.IBytes(total), direction,
-		o.streams, o.runs, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-	fmt.Fprintf(w, "each figure: median (smallest to largest), ratio to %s's median\n\n", names[0])
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprint(table, "\tUDP payload")
-	for _, f := range figures {
-		fmt.Fprintf(table, "\t%s", f.title)
-	}
-	fmt.Fprintln(table)
-	for _, name := range names {
-		fmt.Fprintf(table, "%s\t%d", name, runs[name][0].UDPPayload)
-		for _, f := range figures {
-			low, mid, high := spread(runs[name], f.of)
-			_, reference, _ := spread(runs[names[0]], f.of)
-			fmt.Fprintf(table, "\t"+f.format+" ("+f.format+" to "+f.format+") x%.2f", mid, low, high, mid/reference)
-		}
-		fmt.Fprintln(table)
-	}
-	return table.Flush()
-}
-
-// spread returns the smallest, the median and the largest value.
-func spread(rs []result, of func(*result) float64) (low, mid, high float64) {
-	var v []float64
-	for i := range rs {
-		v = append(v, of(&rs[i]))
-	}
-	slices.Sort(v)
-	return v[0], v[len(v)/2], v[len(v)-1]
+	return strings.Join(parts, ", ")
 }

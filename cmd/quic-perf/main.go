@@ -1,27 +1,21 @@
-// Command quic-perf measures what moving bytes over QUIC costs.
+// Command quic-perf measures what moving bytes over QUIC costs, for boringquic and for others side by side.
 package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
 
-// The exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1 // no connection, or it broke
-	exitUsage  = 2 // bad flags
-)
-
-// errUsage marks an error of the command line.
-type errUsage struct{ error }
+// idleTimeout is longer than any measurement.
+const idleTimeout = 10 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -33,8 +27,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd := &cobra.Command{
 		Use:   "quic-perf COMMAND",
 		Short: "Measure what moving bytes over QUIC costs",
-		Long: `quic-perf measures what moving bytes over QUIC costs: wall-clock time, and the CPU
-time of the client's and the server's process by getrusage.
+		Long: `quic-perf measures what QUIC costs: wall-clock time, and the CPU time of the client's and
+the server's process by getrusage.
 
 Both sides speak the perf protocol of draft-banks-quic-performance (ALPN "perf"), so
 that each can be pointed at another implementation; the server's own CPU time is told
@@ -43,24 +37,11 @@ over a second protocol, which only quic-perf knows.
 Exit codes: 0 measured, 1 no connection or it broke, 2 bad flags.`,
 		Example: `  quic-perf server --listen 127.0.0.1:4433
   quic-perf bulk --bytes 1GiB 127.0.0.1:4433
-  quic-perf bulk --bytes 1GiB --upload --streams 16 --json 127.0.0.1:4433`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+  quic-perf requests 127.0.0.1:4433
+  quic-perf peers
+  quic-perf compare`,
 	}
-	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(serverCommand(), bulkCommand(), compareCommand(), peersCommand())
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintln(stderr, "quic-perf:", err)
-	if errors.As(err, &errUsage{}) {
-		fmt.Fprintln(stderr, "Run 'quic-perf --help' for the commands and their flags.")
-		return exitUsage
-	}
-	return exitFailed
+	cmd.AddCommand(perf.Commands(quicnetStack)...)
+	cmd.AddCommand(compareCommand(), peersCommand())
+	return perf.Run(ctx, cmd, args, stdout, stderr)
 }

@@ -9,18 +9,29 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
 
-// peer is an implementation that can be measured: a program with the commands "server" and "bulk" of quic-perf.
+// peer is an implementation that can be measured, by a program with the commands that peers/README.md describes.
 type peer struct {
-	name   string
-	source string // its folder below peers/; empty for ourselves
+	name   string   // for --peers, and in JSON
+	source string   // its folder below peers/; empty for ourselves
+	args   []string // before the command
+	build  func(ctx context.Context, source, bin string) *exec.Cmd
 }
 
-// peers are all implementations, the reference for ratios first.
+// reference is whom ratios are to.
+const reference = "quic-go"
+
+// peers are all implementations.
 var peers = []peer{
-	{name: "quic-go", source: "quicgo"},
 	{name: "boringquic"},
+	{name: reference, source: "quicgo", build: goBuild},
+}
+
+func goBuild(ctx context.Context, source, bin string) *exec.Cmd {
+	return exec.CommandContext(ctx, "go", "build", "-C", source, "-o", bin, ".")
 }
 
 func peersCommand() *cobra.Command {
@@ -41,20 +52,20 @@ the folder cmd/quic-perf/peers of our source tree, into the user's cache folder.
 
 func buildPeers(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	for _, p := range peers {
-		if p.source == "" {
+		if p.build == nil {
 			continue
 		}
 		source := filepath.Join(dir, p.source)
 		if _, err := os.Stat(source); err != nil {
-			return errUsage{fmt.Errorf("no sources of %s in %s: run this in the root of our source tree, or name the folder with --source",
-				p.name, source)}
+			return perf.UsageError(fmt.Errorf("no sources of %s in %s: run this in the root of our source tree, or name the folder with --source",
+				p.name, source))
 		}
 		bin, err := p.program()
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(stdout, "building %s …\n", p.name)
-		cmd := exec.CommandContext(ctx, "go", "build", "-C", source, "-o", bin, ".")
+		cmd := p.build(ctx, source, bin)
 		cmd.Stderr = stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s was not built: %w", p.name, err)

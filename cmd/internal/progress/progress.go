@@ -50,6 +50,16 @@ func (b *Bar) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Draws tells whether anything is drawn.
+func (b *Bar) Draws() bool { return b.bar != nil }
+
+// Describe changes the words of what is counted.
+func (b *Bar) Describe(what string) {
+	if b.bar != nil {
+		b.bar.Describe(what)
+	}
+}
+
 // Done takes the bar off the terminal.
 func (b *Bar) Done() {
 	if b.bar != nil {
@@ -57,7 +67,7 @@ func (b *Bar) Done() {
 	}
 }
 
-// Steps is New for total steps in place of bytes.
+// Steps is New for total steps in place of bytes; -1 if the total is not known.
 func Steps(w io.Writer, what string, total int, quiet bool) *Bar {
 	f, ok := w.(*os.File)
 	if quiet || !ok || !term.IsTerminal(int(f.Fd())) {

@@ -1,0 +1,256 @@
+package perf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bulk moves Bytes in all, over as many connections, and as many streams of each, at once.
+type Bulk struct {
+	Bytes                uint64
+	Streams, Connections int
+	Upload               bool
+}
+
+// Exchanges returns the requests of the perf protocol that move the bytes, one for each stream.
+func (b *Bulk) Exchanges() []Exchange {
+	n := b.Streams * b.Connections
+	es := make([]Exchange, n)
+	for i := range es {
+		share := b.Bytes / uint64(n)
+		if i == 0 {
+			share += b.Bytes % uint64(n)
+		}
+		if b.Upload {
+			es[i].Up = share
+		} else {
+			es[i].Down = share
+		}
+	}
+	return es
+}
+
+// Requests makes requests for a time, on as many connections, and as many at once on each.
+type Requests struct {
+	Duration              time.Duration
+	Parallel, Connections int
+	Up, Down              uint64 // bytes
+}
+
+// Handshakes makes connections for a time, Parallel at once, and closes each as soon as its handshake is complete.
+type Handshakes struct {
+	Duration time.Duration
+	Parallel int
+}
+
+// Datagrams sends datagrams of Size bytes for a time on one connection, as fast as it takes them.
+type Datagrams struct {
+	Duration time.Duration
+	Size     int
+}
+
+// Idle makes Connections connections and holds them until Release is closed.
+type Idle struct {
+	Connections int
+	Held        func(Outcome) error // called when all connections are made
+	Release     <-chan struct{}
+}
+
+// Outcome is what a load did.
+type Outcome struct {
+	Count, Sent uint64
+	Elapsed     time.Duration
+	Latencies   []time.Duration
+}
+
+// Client makes connections to one server, over one socket where that makes sense.
+type Client interface {
+	// Dial returns a connection whose handshake is complete.
+	Dial(ctx context.Context, alpn string) (Conn, error)
+	Close() error
+}
+
+// Conn is a connection as a client sees it.
+type Conn interface {
+	// Do makes a request of the perf protocol on a new stream.
+	Do(context.Context, *Exchange) error
+	Close() error
+}
+
+// QUICConn is a Conn that has all that QUIC has.
+type QUICConn interface {
+	Conn
+	OpenStream(context.Context) (Stream, error)
+	// SendDatagram waits until the datagram is queued.
+	SendDatagram(ctx context.Context, p []byte) error
+}
+
+// dialAll makes n connections, parallel at once.
+func dialAll(ctx context.Context, c Client, n, parallel int, count func(int)) ([]Conn, error) {
+	conns := make([]Conn, n)
+	var next atomic.Int64
+	err := together(parallel, func() error {
+		for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+			conn, err := c.Dial(ctx, ALPN)
+			if err != nil {
+				return fmt.Errorf("connection %d: %w", i+1, err)
+			}
+			conns[i] = conn
+			count(1)
+		}
+		return nil
+	})
+	if err != nil {
+		closeAll(conns)
+		return nil, err
+	}
+	return conns, nil
+}
+
+func closeAll(conns []Conn) {
+	for _, c := range conns {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// together runs f n times at once and joins the errors.
+func together(n int, f func() error) error {
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	for i := range n {
+		wg.Go(func() { errs[i] = f() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (b *Bulk) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
+	conns, err := dialAll(ctx, c, b.Connections, 1, func(int) {})
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer closeAll(conns)
+	es := b.Exchanges()
+	var next atomic.Int64
+	start := time.Now()
+	err = together(len(es), func() error {
+		i := int(next.Add(1) - 1)
+		e := &es[i]
+		e.Count = count
+		return conns[i%len(conns)].Do(ctx, e)
+	})
+	return Outcome{Count: b.Bytes, Elapsed: time.Since(start)}, err
+}
+
+func (r *Requests) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
+	conns, err := dialAll(ctx, c, r.Connections, 1, func(int) {})
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer closeAll(conns)
+	var mu sync.Mutex
+	var all []time.Duration
+	var next atomic.Int64
+	start := time.Now()
+	err = together(r.Parallel*len(conns), func() error {
+		conn := conns[int(next.Add(1)-1)%len(conns)]
+		var latencies []time.Duration
+		for now := time.Now(); now.Sub(start) < r.Duration; {
+			if err := conn.Do(ctx, &Exchange{Up: r.Up, Down: r.Down}); err != nil {
+				return err
+			}
+			count(1)
+			before := now
+			now = time.Now()
+			latencies = append(latencies, now.Sub(before))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, latencies...)
+		return nil
+	})
+	return Outcome{Count: uint64(len(all)), Elapsed: time.Since(start), Latencies: all}, err
+}
+
+func (h *Handshakes) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
+	var done atomic.Uint64
+	start := time.Now()
+	err := together(h.Parallel, func() error {
+		for time.Since(start) < h.Duration {
+			conn, err := c.Dial(ctx, ALPN)
+			if err != nil {
+				return err
+			}
+			conn.Close()
+			done.Add(1)
+			count(1)
+		}
+		return nil
+	})
+	return Outcome{Count: done.Load(), Elapsed: time.Since(start)}, err
+}
+
+func (d *Datagrams) run(ctx context.Context, c Client, count func(int)) (o Outcome, err error) {
+	conn, err := c.Dial(ctx, ALPNDatagrams)
+	if err != nil {
+		return o, err
+	}
+	defer conn.Close()
+	q, ok := conn.(QUICConn)
+	if !ok {
+		return o, errors.New("there are no datagrams")
+	}
+	payload := make([]byte, d.Size)
+	start := time.Now()
+	for time.Since(start) < d.Duration {
+		if err := q.SendDatagram(ctx, payload); err != nil {
+			return o, err
+		}
+		o.Sent++
+		count(1)
+	}
+	s, err := q.OpenStream(ctx)
+	if err != nil {
+		return o, err
+	}
+	var got datagramCount
+	err = ask(s, &got)
+	o.Count, o.Elapsed = got.Datagrams, time.Since(start)
+	return o, err
+}
+
+func (i *Idle) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
+	start := time.Now()
+	conns, err := dialAll(ctx, c, i.Connections, min(16, i.Connections), count)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer closeAll(conns)
+	o := Outcome{Count: uint64(len(conns)), Elapsed: time.Since(start)}
+	if err := i.Held(o); err != nil {
+		return o, err
+	}
+	select {
+	case <-i.Release:
+		return o, nil
+	case <-ctx.Done():
+		return o, ctx.Err()
+	}
+}
+
+// untilEnd returns a channel that is closed when r ends.
+func untilEnd(r io.Reader) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, r) // an error is an end too
+		close(done)
+	}()
+	return done
+}

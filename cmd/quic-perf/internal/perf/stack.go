@@ -1,0 +1,103 @@
+package perf
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+)
+
+// Stack is an implementation that can be measured.
+type Stack struct {
+	// About tells what it is, with UDP payloads of at most so many bytes wanted.
+	About func(udpPayload int) About
+
+	// Serve listens until ctx is done, and tells once where. It speaks ALPN, and ALPNUsage and ALPNDatagrams where it can.
+	Serve func(ctx context.Context, o ServerOptions, listening func(net.Addr)) error
+
+	// Client makes a client whose calls wait, over which all loads are run.
+	Client func(context.Context, Target) (Client, error)
+
+	// Loop, in place of Client, is for a stack that is driven by a loop of its own, whose calls never wait.
+	Loop *Loop
+}
+
+// Loop is what a loop runs. count is told of bytes or requests as they pass, from one goroutine.
+type Loop struct {
+	Bulk     func(ctx context.Context, t Target, b *Bulk, count func(int)) (Outcome, error)
+	Requests func(ctx context.Context, t Target, r *Requests, count func(int)) (Outcome, error)
+}
+
+// ServerOptions are what a server is told.
+type ServerOptions struct {
+	Listen     string      // HOST:PORT
+	TLS        *tls.Config // with ALPN, ALPNUsage and ALPNDatagrams
+	UDPPayload int         // the largest UDP payload to send, in bytes
+}
+
+// Target is what a client is told.
+type Target struct {
+	Addr       string // HOST:PORT
+	TLS        *tls.Config
+	UDPPayload int // the largest UDP payload to send, in bytes
+}
+
+// WithALPN returns the TLS configuration for one protocol.
+func (t *Target) WithALPN(alpn string) *tls.Config {
+	conf := t.TLS.Clone()
+	conf.NextProtos = []string{alpn}
+	return conf
+}
+
+// onlyX25519 makes handshakes of all implementations the same: one key exchange that all have. Tickets are off: nobody resumes.
+func onlyX25519(conf *tls.Config) *tls.Config {
+	conf.MinVersion = tls.VersionTLS13
+	conf.CurvePreferences = []tls.CurveID{tls.X25519}
+	conf.SessionTicketsDisabled = true
+	return conf
+}
+
+func serverTLS(cert, key, listen string) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--listen %q is not HOST:PORT: %w", listen, err)}
+	}
+	conf, err := tlsfiles.Server(cert, key, []string{"localhost", "127.0.0.1", "::1", host}, ALPN, ALPNUsage, ALPNDatagrams)
+	if err != nil {
+		return nil, err
+	}
+	return onlyX25519(conf), nil
+}
+
+func clientTLS(ca string) (*tls.Config, error) {
+	conf, err := tlsfiles.Client(ca == "", ca)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return onlyX25519(conf), nil
+}
+
+// serverUsage asks the server what it has used so far; nil if it cannot tell, as nobody but quic-perf can.
+func serverUsage(ctx context.Context, c Client) (*Usage, error) {
+	conn, err := c.Dial(ctx, ALPNUsage)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	q, ok := conn.(QUICConn)
+	if !ok {
+		return nil, nil
+	}
+	s, err := q.OpenStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var u Usage
+	return &u, ask(s, &u)
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+
+	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+// quicnetStack measures ours as programs use it.
+var quicnetStack = &perf.Stack{
+	About:  func(payload int) perf.About { return about("quicnet", payload) },
+	Serve:  serveQuicnet,
+	Client: newQuicnetClient,
+}
+
+// about describes us, driven in some way.
+func about(driver string, payload int) perf.About {
+	return perf.About{
+		Name: "boringquic, " + driver, Version: version(), Crypto: "BoringSSL, AES-128-GCM", UDPPayload: payload,
+		Offloads: "GSO, GRO, sendmmsg, recvmmsg", Controller: "CUBIC",
+	}
+}
+
+// version is the commit that the program was built from, as far as Go knows it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v = s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return v
+}
+
+// config is the configuration of both sides: nobody is disconnected for being idle.
+func config(tlsConf *tls.Config, payload int) *quic.Config {
+	return &quic.Config{TLS: tlsConf, MaxUDPPayload: payload, MaxIdleTimeout: idleTimeout, MaxDatagramFrameSize: 65535}
+}
+
+func serveQuicnet(ctx context.Context, o perf.ServerOptions, listening func(net.Addr)) error {
+	ep, err := quicnet.Listen(o.Listen, config(o.TLS, o.UDPPayload))
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", o.Listen, err)
+	}
+	defer ep.Close()
+	listening(ep.Addr())
+	for {
+		conn, err := ep.Accept(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go perf.ServeConn(ctx, quicnetServerConn{conn})
+	}
+}
+
+type quicnetServerConn struct{ *quicnet.Conn }
+
+func (c quicnetServerConn) Protocol() string { return c.ConnectionState().NegotiatedProtocol }
+
+func (c quicnetServerConn) AcceptStream(ctx context.Context) (perf.ServerStream, error) {
+	s, err := c.Conn.AcceptStream(ctx)
+	return quicnetServerStream{s}, err
+}
+
+func (c quicnetServerConn) ReceiveDatagram(ctx context.Context) error {
+	_, err := c.Conn.ReceiveDatagram(ctx, nil)
+	return err
+}
+
+type quicnetServerStream struct{ *quicnet.Stream }
+
+func (s quicnetServerStream) Abort() {
+	s.CancelRead(1)
+	s.CancelWrite(1)
+}
+
+// quicnetClient makes all connections over one socket.
+type quicnetClient struct {
+	target perf.Target
+	ep     *quicnet.Endpoint
+	stop   func() bool
+}
+
+func newQuicnetClient(ctx context.Context, t perf.Target) (perf.Client, error) {
+	sock, err := clientSocket(t.Addr)
+	if err != nil {
+		return nil, err
+	}
+	ep, err := quicnet.NewEndpoint(sock, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &quicnetClient{t, ep, context.AfterFunc(ctx, func() { ep.Close() })}, nil
+}
+
+// clientSocket opens a socket of the address's family.
+func clientSocket(addr string) (*udp.Socket, error) {
+	remote, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if remote.IP.To4() != nil {
+		return udp.Listen("udp4", ":0", udp.Options{})
+	}
+	return udp.Listen("udp6", ":0", udp.Options{})
+}
+
+func (c *quicnetClient) Dial(ctx context.Context, alpn string) (perf.Conn, error) {
+	conn, err := c.ep.Dial(ctx, c.target.Addr, config(c.target.WithALPN(alpn), c.target.UDPPayload))
+	if errors.Is(err, &quic.TransportError{Code: quic.CryptoErrorBase + 120, Remote: true}) { // no_application_protocol
+		return nil, fmt.Errorf("the server does not speak %s: %w", alpn, errors.Join(errors.ErrUnsupported, err))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no connection to %s: %w", c.target.Addr, err)
+	}
+	return quicnetConn{conn}, nil
+}
+
+func (c *quicnetClient) Close() error {
+	c.stop()
+	return c.ep.Close()
+}
+
+type quicnetConn struct{ *quicnet.Conn }
+
+func (c quicnetConn) Do(ctx context.Context, e *perf.Exchange) error {
+	s, err := c.Conn.OpenStream(ctx)
+	if err != nil {
+		return err
+	}
+	return e.OnStream(s)
+}
+
+func (c quicnetConn) OpenStream(ctx context.Context) (perf.Stream, error) {
+	return c.Conn.OpenStream(ctx)
+}
