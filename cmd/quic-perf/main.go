@@ -42,6 +42,20 @@ Exit codes: 0 measured, 1 no connection or it broke, 2 bad flags.`,
   quic-perf compare`,
 	}
 	cmd.AddCommand(perf.Commands(quicnetStack)...)
-	cmd.AddCommand(compareCommand(), peersCommand())
+	cmd.AddCommand(coreCommand(), compareCommand(), peersCommand())
 	return perf.Run(ctx, cmd, args, stdout, stderr)
+}
+
+func coreCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "core COMMAND",
+		Short: "The same measurements through the bare core, without quicnet",
+		Long: `core serves and asks as the commands without it do, but through package quic alone, in a
+loop of quic-perf's own on one goroutine: what the protocol engine costs without the
+goroutines, locks and wake-ups of package quicnet.`,
+		Example: `  quic-perf core server --listen 127.0.0.1:4433
+  quic-perf core requests 127.0.0.1:4433`,
+	}
+	cmd.AddCommand(perf.Commands(coreStack)...)
+	return cmd
 }

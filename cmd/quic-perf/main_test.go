@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,8 +77,16 @@ func TestCompare(t *testing.T) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		t.Fatal(err)
 	}
+	loads := map[string][]string{
+		"boringquic":      {perf.LoadBulk, perf.LoadRequests, perf.LoadHandshakes, perf.LoadDatagrams, perf.LoadIdle},
+		"boringquic-core": {perf.LoadBulk, perf.LoadRequests},
+		"quic-go":         {perf.LoadBulk, perf.LoadRequests, perf.LoadHandshakes, perf.LoadDatagrams, perf.LoadIdle},
+	}
 	for _, m := range measurements(sizes{connections: []int{20, 30}}) {
-		for _, p := range []string{"boringquic", "quic-go"} {
+		for p, loads := range loads {
+			if !slices.Contains(loads, m.load) {
+				continue
+			}
 			n := 0
 			for _, s := range c.Samples {
 				if s.Peer == p && s.Measurement == m.name {

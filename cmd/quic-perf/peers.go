@@ -27,6 +27,7 @@ const reference = "quic-go"
 // peers are all implementations.
 var peers = []peer{
 	{name: "boringquic"},
+	{name: "boringquic-core", args: []string{"core"}},
 	{name: reference, source: "quicgo", build: goBuild},
 }
 

@@ -44,9 +44,9 @@ func version() string {
 	return v
 }
 
-// config is the configuration of both sides: nobody is disconnected for being idle.
+// config is the configuration of both sides: nobody is disconnected for being idle, and nobody waits to open streams.
 func config(tlsConf *tls.Config, payload int) *quic.Config {
-	return &quic.Config{TLS: tlsConf, MaxUDPPayload: payload, MaxIdleTimeout: idleTimeout, MaxDatagramFrameSize: 65535}
+	return &quic.Config{TLS: tlsConf, MaxUDPPayload: payload, MaxIdleTimeout: idleTimeout, MaxDatagramFrameSize: 65535, MaxStreamsBidi: 1000}
 }
 
 func serveQuicnet(ctx context.Context, o perf.ServerOptions, listening func(net.Addr)) error {
