@@ -354,6 +354,9 @@ func (c *Conn) DatagramSend(b []byte) error {
 // into b is lost.
 func (c *Conn) DatagramRecv(b []byte) (n int, ok bool) { return c.datagrams.recv(b) }
 
+// DatagramsReadable returns how many datagrams wait for DatagramRecv. The oldest one is dropped when another comes and 128 wait.
+func (c *Conn) DatagramsReadable() int { return c.datagrams.in.len }
+
 // IsEstablished tells whether the handshake is complete and the connection not closed.
 func (c *Conn) IsEstablished() bool { return c.tls.complete && c.state == stateActive }
 

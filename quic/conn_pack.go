@@ -15,6 +15,7 @@ type packet struct {
 	whole        int    // bytes of frames that a packet holds which is alone in a datagram of the path's size
 	records      [maxFrameRecords]recovery.Frame
 	count        int
+	datagram     int  // bytes of data in its last DATAGRAM frame
 	ackEliciting bool // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
 	padded       bool // it holds PADDING, and so counts as in flight
 }

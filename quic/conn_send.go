@@ -120,8 +120,9 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 		if segSize == 0 {
 			segSize, limit = size, size
 		}
-		// A short datagram ends the train; one that is nearly full sets the size of the others.
-		if size < segSize || size < t.path.maxDatagram-shortBy {
+		// A short datagram ends the train; one that is nearly full sets the size of the others, and so does one that is
+		// short for the DATAGRAM frame in it, if another such is to follow.
+		if size < segSize || size < t.path.maxDatagram-shortBy && !c.datagrams.waits(t.pkt.datagram) {
 			break
 		}
 	}
@@ -268,7 +269,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) header {
 	p := &t.pkt
 	p.b = b[: len(b) : end-protect.Overhead]
 	p.whole = t.path.maxDatagram - protect.Overhead - (len(b) - h.start)
-	p.count, p.ackEliciting, p.padded = 0, false, false
+	p.count, p.datagram, p.ackEliciting, p.padded = 0, 0, false, false
 	return h
 }
 

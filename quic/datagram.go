@@ -82,6 +82,7 @@ func (d *datagrams) append(pkt *packet) {
 		case size <= pkt.room():
 			pkt.b = wire.AppendDatagramHeader(pkt.b, len(data), true)
 			pkt.b = append(pkt.b, data...)
+			pkt.datagram = len(data)
 			pkt.ackEliciting = true
 		case size > pkt.whole: // the path carries less than it did when this one was accepted
 		default:
@@ -92,6 +93,9 @@ func (d *datagrams) append(pkt *packet) {
 		d.wanted = false
 	}
 }
+
+// waits tells whether the next datagram to be sent has that size.
+func (d *datagrams) waits(size int) bool { return d.out.len > 0 && len(d.out.front()) == size }
 
 // nextEvent returns what there is to tell.
 func (d *datagrams) nextEvent() (Event, bool) {

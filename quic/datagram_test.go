@@ -3,6 +3,7 @@ package quic
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/wire"
@@ -40,5 +41,52 @@ func TestDatagramBesideHandshake(t *testing.T) {
 			t.Errorf("a datagram of %d bytes was sent, want the %d bytes queued", len(got), len(data))
 		}
 		return
+	}
+}
+
+// Datagrams of one size leave in one train, though their packets are smaller than the path allows; one of another size begins the
+// next train.
+func TestDatagramTrain(t *testing.T) {
+	p := newPair(t, func(client, server *Config) {
+		fullFrames(client, server)
+		client.MaxDatagramFrameSize, server.MaxDatagramFrameSize = 65535, 65535
+	})
+	p.run(func() bool { return !p.step() })
+	for range 40 {
+		if err := p.client.DatagramSend(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if err := p.client.DatagramSend(make([]byte, 700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var trains []int
+	for {
+		p.now = p.now.Add(time.Millisecond) // pacing
+		out := p.client.Send(p.now, p.buf)
+		if out.N == 0 {
+			break
+		}
+		trains = append(trains, (out.N+out.SegSize-1)/out.SegSize)
+		p.deliver(p.server, out)
+		for {
+			back := p.server.Send(p.now, p.buf)
+			if back.N == 0 {
+				break
+			}
+			p.deliver(p.client, back)
+		}
+	}
+	sent := 0
+	for _, n := range trains {
+		sent += n
+	}
+	if sent > 43 || len(trains) > 8 {
+		t.Errorf("43 datagrams left in trains of %v", trains)
+	}
+	if n := p.server.DatagramsReadable(); n != 43 {
+		t.Errorf("%d of 43 datagrams arrived", n)
 	}
 }

@@ -37,6 +37,8 @@ type Conn struct {
 
 	firstPart, lastPart int // of the reading goroutine's inbox.parts
 
+	unprompted atomic.Uint32 // how often the application has sent since anything was received
+
 	wantAt, heapAt atomic.Int64 // see scheduler
 	heapIndex      int          // guarded by the scheduler's lock
 }
@@ -283,7 +285,7 @@ func (c *Conn) SendDatagram(ctx context.Context, p []byte) error {
 			claimed := err == nil && c.claim()
 			c.mu.Unlock()
 			if claimed {
-				c.flushSoon()
+				c.flushSoon(len(p))
 			}
 			return err
 		}

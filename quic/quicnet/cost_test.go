@@ -1,6 +1,7 @@
 package quicnet
 
 import (
+	"io"
 	"runtime"
 	"testing"
 
@@ -54,5 +55,28 @@ func TestSteadyAllocs(t *testing.T) {
 	// The runtime's own, and buffers that grow, come now and then.
 	if n := testing.AllocsPerRun(100, run); n > 20 {
 		t.Errorf("%v allocations for 220 packets", n)
+	}
+}
+
+// Small writes of one goroutine leave together.
+func TestSmallWritesAreGathered(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that nobody sends while the writer writes
+	s, c := pair(t, serverConfig(), clientConfig())
+	ss, cs := streamPair(t, s, c)
+	before := c.Stats().PacketsSent
+	const writes = 2000
+	go func() {
+		for range writes {
+			if _, err := cs.Write(make([]byte, 100)); err != nil {
+				t.Error(err)
+			}
+		}
+		cs.Close()
+	}()
+	if n, err := io.Copy(io.Discard, ss); err != nil || n != 100*writes {
+		t.Fatalf("%d bytes arrived, %v", n, err)
+	}
+	if n := c.Stats().PacketsSent - before; n > writes/2 {
+		t.Errorf("%d writes of 100 bytes took %d packets", writes, n)
 	}
 }

@@ -6,7 +6,7 @@
 // connection or stream that has nothing to do has no goroutine, no timer and no buffer.
 //
 // What is written is queued and leaves at once, as far as flow control, congestion control and pacing allow; writes that
-// goroutines make at about the same time leave together.
+// goroutines make at about the same time leave together, and so do small ones that a goroutine makes in a row.
 //
 // # More than one core
 //

@@ -28,6 +28,15 @@ const (
 	// Write works for the writes of others.
 	turnTrains = 4
 
+	// gatherAfter is how often a connection's goroutines send at once what they write, with nothing received in between, before
+	// writes of less than gatherBelow bytes are gathered.
+	gatherAfter = 2
+	gatherBelow = 8 << 10
+
+	// keepDatagrams is how many datagrams may wait to be received before their reader gets its turn, between one train and
+	// the next: half of what the core keeps.
+	keepDatagrams = 64
+
 	// maxDue is how many connections whose time has come are dealt with in one turn.
 	maxDue = 64
 

@@ -153,9 +153,16 @@ func (in *inbox) add(c *Conn, t quic.Train) {
 // deliver gives each connection its parts. It tells whether that woke anybody.
 func (in *inbox) deliver(now time.Time) (woke bool) {
 	for i, c := range in.touched {
+		c.unprompted.Store(0)
 		c.mu.Lock()
 		for p := c.firstPart; p >= 0; p = in.parts[p].next {
 			c.core.Recv(now, in.parts[p].train)
+			if c.core.DatagramsReadable() > keepDatagrams {
+				c.handleEvents(now)
+				c.mu.Unlock()
+				runtime.Gosched()
+				c.mu.Lock()
+			}
 		}
 		c.lastPart = -1
 		if c.handleEvents(now) {

@@ -69,8 +69,14 @@ func (c *Conn) flush() error {
 	return err
 }
 
-// flushSoon is flush for an application's goroutine: it lets others go first, whose writes then leave in the same train.
-func (c *Conn) flushSoon() {
+// flushSoon is flush for an application's goroutine that has written n bytes: it lets others go first, whose writes then leave in
+// the same train. One that writes little again and again, with nothing received in between, is not waited for by
+// anybody but itself: its writes are gathered until the scheduler's goroutine gets its turn.
+func (c *Conn) flushSoon(n int) {
+	if c.unprompted.Add(1) > gatherAfter && n < gatherBelow {
+		c.shard.sched.takeOver(c)
+		return
+	}
 	runtime.Gosched()
 	c.flush()
 }

@@ -130,7 +130,7 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 			claimed := n > 0 && c.claim()
 			c.mu.Unlock()
 			if claimed {
-				c.flushSoon()
+				c.flushSoon(n)
 			}
 			return n, err
 		}
@@ -229,7 +229,7 @@ func (s *Stream) Close() error {
 	}
 	c.mu.Unlock()
 	if claimed {
-		c.flushSoon()
+		c.flushSoon(0)
 	}
 	return err
 }
@@ -254,7 +254,7 @@ func (s *Stream) cancel(h *half, dir quic.Direction, code uint64) {
 	claimed := c.core.WantsSend() && c.claim()
 	c.mu.Unlock()
 	if claimed {
-		c.flushSoon()
+		c.flushSoon(0)
 	}
 }
 
