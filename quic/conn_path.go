@@ -16,6 +16,7 @@ type path struct {
 	dcid          ConnID         // where we send to
 	dcidSeq       uint64         // the sequence number of dcid
 	usedSeq       uint64         // the sequence number of our connection ID that the peer last sent to
+	lacksID       bool           // there was no connection ID for it yet: nothing is sent
 	maxDatagram   int            // bytes
 	validated     bool           // the peer has shown that it receives at remote
 	received      uint64         // bytes from remote and to it, which count as long as it is not validated
@@ -37,7 +38,7 @@ type pathSet struct {
 	others    []*path
 	fallback  *path          // the last validated path, while the one in use is not
 	responses []pathResponse // at most maxPathResponses
-	lastID    uint8          // of recovery.Path
+	lastID    uint16         // of recovery.Path
 	recent    int            // paths that appeared since recentAt, for a bound on their rate
 	recentAt  int64
 }
@@ -145,14 +146,25 @@ func (c *Conn) addPath(t *Train, usedSeq uint64) *path {
 	p.maxDatagram = c.path.maxDatagram
 	p.usedSeq = usedSeq
 	p.dcid, p.dcidSeq = c.path.dcid, c.path.dcidSeq
-	if usedSeq != c.path.usedSeq {
-		// RFC 9000, section 9.5: a peer that moved on purpose took another connection ID, and so do we.
-		if id := c.peer.unused(); id != nil {
-			c.useID(p, id)
-		}
-	}
+	// RFC 9000, section 9.5: a peer that moved on purpose took another connection ID, and so do we.
+	p.lacksID = usedSeq != c.path.usedSeq && p.dcid.Len() > 0
 	s.others = append(s.others, p)
 	return p
+}
+
+// giveID gives a path a connection ID if it lacks one, as soon as there is one that no path sends to, and tells whether it has one
+// (RFC 9000, section 9.3).
+func (c *Conn) giveID(p *path) bool {
+	if !p.lacksID {
+		return true
+	}
+	id := c.peer.unused()
+	if id == nil {
+		return false
+	}
+	p.lacksID = false
+	c.useID(p, id)
+	return true
 }
 
 // evict forgets the oldest path that is not the fallback.
@@ -168,12 +180,12 @@ func (s *pathSet) evict(c *Conn) {
 // forgetPath forgets a path that is not in use, and the connection ID that only it sent to.
 func (c *Conn) forgetPath(p *path) {
 	s := &c.paths
-	shared := c.path.dcidSeq == p.dcidSeq
+	shared := p.lacksID || c.path.dcidSeq == p.dcidSeq
 	kept := s.others[:0]
 	for _, o := range s.others {
 		if o != p {
 			kept = append(kept, o)
-			shared = shared || o.dcidSeq == p.dcidSeq
+			shared = shared || !o.lacksID && o.dcidSeq == p.dcidSeq
 		}
 	}
 	s.others = kept
@@ -196,13 +208,10 @@ func (c *Conn) forgetPath(p *path) {
 func (s *pathSet) rebind(c *Conn) {
 	for i := 0; i < len(s.others); {
 		p := s.others[i]
-		if c.peer.find(p.dcidSeq) == nil {
-			id := c.peer.unused()
-			if id == nil {
-				c.forgetPath(p)
-				continue
-			}
-			c.useID(p, id)
+		p.lacksID = p.lacksID || c.peer.find(p.dcidSeq) == nil
+		if !c.giveID(p) {
+			c.forgetPath(p)
+			continue
 		}
 		i++
 	}
@@ -222,6 +231,9 @@ func (c *Conn) migrate(now int64, p *path) {
 		p.rec = old.rec // most likely a NAT that gave another port (section 9.4)
 	} else if p.rec == old.rec {
 		c.newRecovery(p)
+	}
+	if p.rec != old.rec {
+		p.rec.ECN = old.rec.ECN.Restarted()
 	}
 	c.stats.Migrations++
 	if p.validated {
@@ -321,7 +333,12 @@ func (c *Conn) onPathTimer(now int64) {
 	}
 	back := c.paths.fallback
 	if back == nil {
-		return // nothing better is known; the idle timeout decides
+		if !c.path.validated {
+			// RFC 9000, section 9.3.2: without a validated path the connection ends silently.
+			c.err = &TransportError{Code: NoViablePath, Reason: "the peer's new address could not be validated"}
+			c.forget()
+		}
+		return
 	}
 	failed := c.path
 	c.paths.fallback = nil
@@ -333,6 +350,7 @@ func (c *Conn) onPathTimer(now int64) {
 	c.path = back
 	if back.rec != failed.rec {
 		c.newRecovery(back) // what was in flight on it is no longer known
+		back.rec.ECN = failed.rec.ECN.Restarted()
 	}
 	c.forgetPath(failed)
 }
@@ -366,11 +384,8 @@ func (ch *challenge) timer() int64 {
 	return ch.at
 }
 
-// probing tells whether a PATH_CHALLENGE or PATH_RESPONSE waits to be sent on p.
-func (s *pathSet) probing(p *path) bool {
-	if p.challenge.due {
-		return true
-	}
+// answering tells whether a PATH_RESPONSE waits to be sent on p.
+func (s *pathSet) answering(p *path) bool {
 	for i := range s.responses {
 		if s.responses[i].path == p {
 			return true
@@ -381,11 +396,13 @@ func (s *pathSet) probing(p *path) bool {
 
 // nextProbing returns a path on which a PATH_CHALLENGE or PATH_RESPONSE waits and may be sent, nil if there is none.
 func (s *pathSet) nextProbing(active *path) *path {
-	if s.probing(active) && active.allowance() >= minPathProbe {
+	// Answers on the path in use are many if the peer likes, and wait for its congestion window.
+	answers := active.rec.Available() >= int64(active.maxDatagram) && s.answering(active)
+	if (active.challenge.due || answers) && active.allowance() >= minPathProbe {
 		return active
 	}
 	for _, p := range s.others {
-		if s.probing(p) && p.allowance() >= minPathProbe {
+		if (p.challenge.due || s.answering(p)) && !p.lacksID && p.allowance() >= minPathProbe {
 			return p
 		}
 	}
@@ -406,6 +423,10 @@ func (c *Conn) appendProbes(now int64, pkt *packet, p *path) {
 		}
 		pkt.b = wire.AppendPathResponse(pkt.b, r.data)
 		pkt.ackEliciting = true
+	}
+	if p == c.path && len(kept) < len(s.responses) && pkt.room() > 0 {
+		// Section 9.3.3: not merely a probe, so that the peer comes back if someone else's copy of its packet led it away.
+		pkt.b = append(pkt.b, wire.FramePing)
 	}
 	s.responses = kept
 	if p.challenge.due && pkt.room() >= 9 {

@@ -339,7 +339,7 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 		return
 	}
 	in.path.usedSeq = in.usedSeq
-	if in.path != c.path && newest && in.nonProbing {
+	if in.path != c.path && c.giveID(in.path) && newest && in.nonProbing {
 		c.migrate(in.now, in.path)
 	}
 }

@@ -304,7 +304,7 @@ func (c *Conn) endPacket(t *outTrain, h *header) {
 // packProbe makes a datagram with the PATH_CHALLENGE and PATH_RESPONSE frames that wait for one path, padded to full size
 // where the anti-amplification limit allows that (RFC 9000, section 8.2).
 func (c *Conn) packProbe(t *outTrain) int {
-	if !c.tls.complete {
+	if !c.tls.complete || c.loss.Full(recovery.AppSpace) {
 		return 0
 	}
 	p := c.paths.nextProbing(c.path)

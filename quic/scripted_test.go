@@ -57,8 +57,10 @@ type scripted struct {
 
 	got       []gotFrame
 	ignored   map[uint64]bool
-	datagrams int     // received from conn
-	lastSize  int     // of the last datagram from conn, in bytes
+	datagrams int // received from conn
+	lastSize  int // of the last datagram from conn, in bytes
+	lastTo    netip.AddrPort
+	marked    int     // datagrams from conn with ECT(0)
 	bytes     int     // of all datagrams from conn
 	events    []Event // of conn, but for those that the driver answers
 	nextSeq   uint64  // of connection IDs issued to conn
@@ -70,7 +72,10 @@ type gotFrame struct {
 	pn       int64
 	typ      uint64
 	raw      []byte
-	datagram int // counted from 1
+	datagram int            // counted from 1
+	size     int            // of the datagram, in bytes
+	to       netip.AddrPort // where it was sent
+	dstID    string         // the Destination Connection ID of a 1-RTT packet
 }
 
 func (f gotFrame) String() string {
@@ -452,7 +457,10 @@ func (p *scripted) drain() {
 		for train := buf[:t.N]; len(train) > 0; {
 			n := min(t.SegSize, len(train))
 			p.datagrams++
-			p.lastSize = n
+			p.lastSize, p.lastTo = n, t.Remote
+			if t.ECN == ECT0 {
+				p.marked++
+			}
 			p.bytes += n
 			p.receive(train[:n])
 			train = train[n:]
@@ -551,7 +559,11 @@ func (p *scripted) open(packet []byte, d protect.OpenDesc) {
 		if n < 0 {
 			p.t.Fatalf("conn sent a malformed frame: %x", payload[:min(len(payload), 64)])
 		}
-		f := gotFrame{slot: d.Slot, pn: d.PN, typ: typ, raw: bytes.Clone(payload[:n]), datagram: p.datagrams}
+		f := gotFrame{slot: d.Slot, pn: d.PN, typ: typ, raw: bytes.Clone(payload[:n]), datagram: p.datagrams, size: p.lastSize,
+			to: p.lastTo}
+		if d.Slot == protect.OneRTT {
+			f.dstID = string(packet[1:d.PNOff])
+		}
 		if typ == wire.FrameCrypto {
 			p.onCrypto(d.Slot, f.raw)
 		}

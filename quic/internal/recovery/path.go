@@ -10,7 +10,7 @@ import (
 // Path is what recovery knows of one path: its round-trip time, its congestion controller and pacer, the bytes in flight
 // and whether ECN works.
 type Path struct {
-	ID       uint8 // packets remember the path that they were sent on
+	ID       uint16 // packets remember the path that they were sent on
 	RTT      RTT
 	CC       congestion.Controller
 	ECN      ECN
@@ -24,7 +24,7 @@ type Path struct {
 }
 
 // NewPath returns a path for datagrams of at most maxDatagram bytes.
-func NewPath(id uint8, cc congestion.Controller, initialRTT time.Duration, maxDatagram int) Path {
+func NewPath(id uint16, cc congestion.Controller, initialRTT time.Duration, maxDatagram int) Path {
 	return Path{ID: id, CC: cc, RTT: NewRTT(initialRTT), maxDatagram: maxDatagram}
 }
 
@@ -72,17 +72,21 @@ const ecnTestPackets = 10
 // ECN validates that a path carries ECN marks and that the peer counts them (RFC 9000, section 13.4.2).
 type ECN struct {
 	State  ECNState
-	sent   uint64 // packets marked ECT(0)
+	sent   uint64 // packets marked ECT(0), over all paths
+	before uint64 // of those sent before the validation of this path began
 	lost   uint64 // of those sent while testing
 	counts [numSpaces]wire.ECNCounts
 }
+
+// Restarted returns the validation for another path. It begins anew, but the peer's counts go on.
+func (e *ECN) Restarted() ECN { return ECN{sent: e.sent, before: e.sent, counts: e.counts} }
 
 // Mark tells whether the next packet is to be marked ECT(0).
 func (e *ECN) Mark() bool { return e.State == ECNTesting || e.State == ECNCapable }
 
 func (e *ECN) onSent() {
 	e.sent++
-	if e.State == ECNTesting && e.sent >= ecnTestPackets {
+	if e.State == ECNTesting && e.sent-e.before >= ecnTestPackets {
 		e.State = ECNUnknown
 	}
 }

@@ -75,7 +75,7 @@ type record struct {
 	size   uint16
 	frames uint8
 	flags  flags
-	path   uint8
+	path   uint16
 	epoch  uint8 // of a lost packet: the reaction that it counts for
 }
 
@@ -104,7 +104,7 @@ func (s *space) init() { s.largestAcked = -1 }
 
 func (s *space) next() int64 { return s.packets.end }
 
-func (s *space) push(now int64, p SentPacket, frames []Frame, path uint8) {
+func (s *space) push(now int64, p SentPacket, frames []Frame, path uint16) {
 	r := record{time: now, frame: s.frames.end, size: uint16(p.Size), frames: uint8(len(frames)), path: path}
 	if p.AckEliciting {
 		r.flags |= ackEliciting
