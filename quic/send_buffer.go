@@ -71,7 +71,7 @@ func (s *sendBuffer) onLost(off, n int64) {
 		return
 	}
 	s.lost.Add(start, end)
-	for _, r := range s.acked {
+	for _, r := range s.acked.From(start) {
 		if r.Start >= end {
 			break
 		}

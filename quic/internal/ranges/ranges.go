@@ -80,6 +80,9 @@ func (s *Set) replace(i, j int, r Range) {
 	(*s)[i] = r
 }
 
+// From returns the ranges that end beyond v, which are part of s.
+func (s Set) From(v int64) Set { return s[s.search(v):] }
+
 // Contains tells whether v is in the set.
 func (s Set) Contains(v int64) bool {
 	i := s.search(v)

@@ -201,6 +201,10 @@ func TestSetModel(t *testing.T) {
 			if s.ContainsRange(from, to) != m.containsRange(from, to) {
 				t.Fatalf("%v: ContainsRange(%d, %d) = %v", s, from, to, !m.containsRange(from, to))
 			}
+			tail := s.From(from)
+			if skipped := len(s) - len(tail); skipped > 0 && s[skipped-1].End > from || len(tail) > 0 && tail[0].End <= from {
+				t.Fatalf("%v: From(%d) = %v", s, from, tail)
+			}
 		}
 	}
 }

@@ -201,16 +201,7 @@ func (p *Path) windowLimited(inFlight int64) bool {
 // ackRange acknowledges the packets of [from, to) that are not acknowledged yet.
 func (l *Loss) ackRange(now int64, sp Space, from, to int64, sum *ackSum, path *Path, h Handler) error {
 	s := &l.spaces[sp]
-	known := s.acked
-	for i := range known { // skip to the first known range that is not wholly below
-		if known[i].End > from {
-			known = known[i:]
-			break
-		}
-		if i == len(known)-1 {
-			known = nil
-		}
-	}
+	known := s.acked.From(from)
 	for pn := from; pn < to; {
 		stop := to
 		if len(known) > 0 {
@@ -342,10 +333,6 @@ func (l *Loss) extendBurst(s *space, pn int64, r *record, path *Path) bool {
 // ackedBetween tells whether a packet number between low and high is acknowledged. Those that trim forgot end the run
 // themselves.
 func (s *space) ackedBetween(low, high int64) bool {
-	for _, r := range s.acked {
-		if r.End > low {
-			return r.Start < high
-		}
-	}
-	return false
+	above := s.acked.From(low)
+	return len(above) > 0 && above[0].Start < high
 }
