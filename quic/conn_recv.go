@@ -60,6 +60,9 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	in := inTrain{Train: t, path: p}
 	c.recvTrain(n, &in)
 	c.replayEarly(n)
+	if c.state == stateActive {
+		c.loss.Shed(n, c.path.rec, (*lossHandler)(c))
+	}
 	c.updateLimits()
 }
 

@@ -458,8 +458,8 @@ func TestAttackD1ChallengeFlood(t *testing.T) {
 			t.Fatalf("%d answers wait", n)
 		}
 	}
-	if window := int(p.conn.path.rec.CC.Window()); sent*minDatagramSize > window {
-		t.Errorf("%d datagrams of answers, for a window of %d bytes", sent, window)
+	if sent > 50 { // the initial window, and what leaves it when recovery gives the oldest packets up
+		t.Errorf("%d datagrams of answers to a peer that acknowledges nothing", sent)
 	}
 	last := p.conn.paths.responses[len(p.conn.paths.responses)-1]
 	if string(last.data[:]) != "00099999" {

@@ -122,6 +122,29 @@ func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, frames []Frame, p
 	}
 }
 
+// Shed takes the oldest packets of the AppSpace for lost once the peer has left them unacknowledged behind maxBehind later ones. It
+// is to be called from time to time.
+func (l *Loss) Shed(now int64, path *Path, h Handler) {
+	s := &l.spaces[AppSpace]
+	if s.packets.len() <= maxBehind {
+		return
+	}
+	s.trim(now - int64(keepLostPTOs*path.RTT.pto()))
+	for s.packets.len() > maxBehind+2*s.eliciting {
+		r := s.packets.at(s.packets.start)
+		switch {
+		case r.flags&lost != 0:
+			return // its time is not over
+		case r.flags&(inFlight|acked) == inFlight:
+			l.lose(AppSpace, r, path, h)
+			if r.path == path.ID {
+				path.CC.OnCongestion(now, r.time)
+			}
+		}
+		s.dropTo(s.packets.start + 1)
+	}
+}
+
 // ackSum is what one acknowledgement newly acknowledged.
 type ackSum struct {
 	congestion.Ack

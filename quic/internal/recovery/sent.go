@@ -47,6 +47,10 @@ type SentPacket struct {
 // maxRecords bounds the packets that one space remembers. No window is so large that it comes near.
 const maxRecords = 1 << 17
 
+// maxBehind is how many packets are remembered behind the oldest one in flight, beside twice those in flight. Nearly all of them
+// are acknowledgements to a peer that sends much and acknowledges nothing: it cannot make us remember ever more.
+const maxBehind = 1 << 14
+
 // keepAcks is how many packets that elicit no acknowledgement are remembered for the sake of the ACK frames in them.
 const keepAcks = 256
 
@@ -157,20 +161,24 @@ func (s *space) trim(lostBefore int64) {
 			continue // kept until it is overtaken: who acknowledges it must be found out
 		case r.flags&lost != 0 && r.time < lostBefore:
 			continue
-		case r.flags&(inFlight|lost) == 0 && (i < s.largestAcked || s.packets.end-i > keepAcks):
+		case r.flags&(inFlight|lost|skipped) == 0 && (i < s.largestAcked || s.packets.end-i > keepAcks):
 			continue
 		}
 		break
 	}
-	if i == s.packets.start {
-		return
+	if i > s.packets.start {
+		s.dropTo(i)
 	}
+}
+
+// dropTo forgets the packets before number pn.
+func (s *space) dropTo(pn int64) {
 	frames := s.frames.end
-	if i < s.packets.end {
-		frames = s.packets.at(i).frame
+	if pn < s.packets.end {
+		frames = s.packets.at(pn).frame
 	}
-	s.packets.dropTo(i)
+	s.packets.dropTo(pn)
 	s.frames.dropTo(frames)
-	s.acked.RemoveBelow(i)
-	s.scan = max(s.scan, i)
+	s.acked.RemoveBelow(pn)
+	s.scan = max(s.scan, pn)
 }
