@@ -1,6 +1,10 @@
 package quic
 
-import "time"
+import (
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+)
 
 // Timeout returns when OnTimeout is to be called next; ok is false if never. The time may have passed already.
 func (c *Conn) Timeout() (at time.Time, ok bool) {
@@ -68,9 +72,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 		return
 	}
 	if due(c.loss.Timer(rec)) {
-		if probes, sp := c.loss.OnTimeout(n, rec, (*lossHandler)(c)); probes > 0 {
-			c.sending.probes[sp] = probes
-		}
+		c.onLossTimer(n)
 	}
 	if due(c.idle.keepAliveAt()) {
 		c.idle.keptAlive = true
@@ -87,6 +89,20 @@ func (c *Conn) OnTimeout(now time.Time) {
 		c.sending.paceAt = 0
 	}
 	c.onPathTimer(n)
+}
+
+// onLossTimer is RFC 9002, section 6.2.4. A probe goes along with others from the packet number spaces that have data in flight.
+func (c *Conn) onLossTimer(now int64) {
+	probes, sp := c.loss.OnTimeout(now, c.path.rec, (*lossHandler)(c))
+	if probes == 0 {
+		return
+	}
+	for other := range recovery.Space(numSpaces) {
+		if other != sp && c.loss.Probe(other, (*lossHandler)(c)) {
+			c.sending.probes[other] = 1
+		}
+	}
+	c.sending.probes[sp] = probes
 }
 
 // updateLimits brings up to date, after each train in, what follows from it.

@@ -186,3 +186,21 @@ func TestAckDelayExponent(t *testing.T) {
 	}
 	t.Error("no ACK frame came in a Handshake packet")
 }
+
+// RFC 9002, section 6.2.4: a probe timeout during the handshake sends from every packet number space with data in flight, in one
+// datagram, as the peer may be able to read but one of them.
+func TestProbeOfAllSpaces(t *testing.T) {
+	p := newScriptedClient(t)
+	p.sendTLS()
+	p.got = nil
+	p.advance()
+	levels := map[protect.Slot]int{}
+	for _, f := range p.got {
+		if f.typ == wire.FrameCrypto {
+			levels[f.slot] = f.datagram
+		}
+	}
+	if len(levels) != 2 || levels[protect.Initial] != levels[protect.Handshake] {
+		t.Errorf("CRYPTO frames at levels and in datagrams %v, want Initial and Handshake in one", levels)
+	}
+}

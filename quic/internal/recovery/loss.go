@@ -87,9 +87,6 @@ func (l *Loss) LargestAcked(sp Space) int64 { return l.spaces[sp].largestAcked }
 // Full tells whether the space remembers so many packets that none may be added.
 func (l *Loss) Full(sp Space) bool { return l.spaces[sp].packets.len() >= maxRecords }
 
-// ElicitingInFlight tells whether ack-eliciting packets of the space are in flight.
-func (l *Loss) ElicitingInFlight(sp Space) bool { return l.spaces[sp].eliciting > 0 }
-
 // SkipDue tells whether the next packet number of the AppSpace is one to leave out, so that a peer that acknowledges what
 // it has not received is found out (RFC 9000, section 21.4). Then Skip must be called.
 func (l *Loss) SkipDue() bool {

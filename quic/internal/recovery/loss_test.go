@@ -106,12 +106,12 @@ func TestAckOnlyPackets(t *testing.T) {
 		r.send(AppSpace, ackOnly)
 	}
 	r.wantInFlight(0, "only acknowledgements")
-	if r.l.ElicitingInFlight(AppSpace) {
+	if r.l.spaces[AppSpace].eliciting > 0 {
 		t.Error("something that elicits an acknowledgement is in flight")
 	}
 	r.wantTimer(0, "only acknowledgements")
 	r.sendMany(1)
-	if !r.l.ElicitingInFlight(AppSpace) {
+	if r.l.spaces[AppSpace].eliciting == 0 {
 		t.Error("nothing that elicits an acknowledgement is in flight")
 	}
 	r.at(100).ack(AppSpace, 5)
@@ -387,7 +387,7 @@ func TestSpacesApart(t *testing.T) {
 	r.wantLost(0)
 	r.ack(AppSpace, 0, 1, 2, 3, 4)
 	r.wantLost()
-	if got := fmt.Sprint(r.l.ElicitingInFlight(InitialSpace), r.l.ElicitingInFlight(HandshakeSpace), r.l.ElicitingInFlight(AppSpace)); got != "true true false" {
+	if got := fmt.Sprint(r.l.spaces[InitialSpace].eliciting > 0, r.l.spaces[HandshakeSpace].eliciting > 0, r.l.spaces[AppSpace].eliciting > 0); got != "true true false" {
 		t.Errorf("in flight: %s", got)
 	}
 }

@@ -85,6 +85,15 @@ func (l *Loss) OnTimeout(now int64, path *Path, h Handler) (probes int, sp Space
 	return 2, sp
 }
 
+// Probe hands the oldest data in flight of a space to h as if it were lost, and tells whether there is any.
+func (l *Loss) Probe(sp Space, h Handler) bool {
+	if l.spaces[sp].eliciting == 0 {
+		return false
+	}
+	l.resendOldest(sp, h)
+	return true
+}
+
 // resendOldest hands the frames of the two oldest ack-eliciting packets in flight to h, which are not lost for that.
 func (l *Loss) resendOldest(sp Space, h Handler) {
 	s := &l.spaces[sp]
