@@ -91,6 +91,9 @@ func (c *Conn) Answer(a *handshake.Ask) {
 	}
 	c.tls.conn.Answer(a) // an error comes as EventAlert too
 	c.pumpTLS()
+	c.settleKeys()
+	c.replayEarly(c.clock.now) // what came while the answer was sought
+	c.updateLimits()
 }
 
 // feedTLS hands on bytes of a packet number space that are next for TLS, and those that were kept and follow.

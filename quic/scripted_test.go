@@ -542,8 +542,9 @@ func (p *scripted) open(packet []byte, d protect.OpenDesc) {
 	if d.Status != protect.Opened {
 		p.t.Fatalf("a packet of conn at level %d does not open: status %d", d.Slot, d.Status)
 	}
-	if reserved := d.First & 0x0c; d.Slot != protect.OneRTT && reserved != 0 {
-		p.t.Errorf("conn set reserved bits: first byte %#x", d.First)
+	// The spin bit is always off (RFC 9000, section 17.4), and the fixed bit set: we do not grease it.
+	if d.Slot != protect.OneRTT && d.First&0x4c != 0x40 || d.Slot == protect.OneRTT && d.First&0x78 != 0x40 {
+		p.t.Errorf("level %d: conn sent the first byte %#x", d.Slot, d.First)
 	}
 	p.largest[space] = max(p.largest[space], d.PN)
 	p.received[space].Add(d.PN, d.PN+1)
