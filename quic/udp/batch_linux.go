@@ -21,6 +21,8 @@ type batch struct {
 	wildcard bool // bound to all addresses: packet info tells the local one
 	useGSO   atomic.Bool
 
+	recvmmsg, sendmmsg func(fd uintptr, msgs []mmsghdr) (n int, errno syscall.Errno) // fields for tests' sake
+
 	in receiver
 
 	mu   sync.Mutex
@@ -33,7 +35,7 @@ func (s *Socket) open(c *net.UDPConn, o Options) error {
 	if err != nil {
 		return err
 	}
-	b := &batch{s: s, rc: rc, wildcard: s.local.Addr().IsUnspecified()}
+	b := &batch{s: s, rc: rc, wildcard: s.local.Addr().IsUnspecified(), recvmmsg: recvmmsg, sendmmsg: sendmmsg}
 	batches := false
 	err = rc.Control(func(fd uintptr) {
 		batches = canBatch(fd)
@@ -57,8 +59,8 @@ func (b *batch) gso() bool { return b.useGSO.Load() }
 
 // canBatch tells whether recvmmsg and sendmmsg exist; a sandbox may forbid them.
 func canBatch(fd uintptr) bool {
-	_, _, in := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, 0, 0, 0, 0, 0)
-	_, _, out := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, 0, 0, 0, 0, 0)
+	_, in := recvmmsg(fd, nil)
+	_, out := sendmmsg(fd, nil)
 	missing := func(e syscall.Errno) bool { return e == unix.ENOSYS || e == unix.EPERM || e == unix.EACCES }
 	return !missing(in) && !missing(out)
 }
@@ -71,11 +73,10 @@ func (b *batch) setup(fd int, o Options) {
 	b.inet6 = err == nil && domain == unix.AF_INET6
 
 	// An IPv6 socket that takes IPv4 too needs the options of both.
-	set(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+	dontFragment(fd)
 	f.ECN = set(unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
 	f.PacketInfo = true
 	if b.inet6 {
-		set(unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
 		f.ECN = set(unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1)
 	}
 	switch {
@@ -101,37 +102,62 @@ func kernelMajor() int {
 	return n
 }
 
+// tune sets up what is beneath a net.PacketConn, as far as it is a UDP socket.
+func (s *Socket) tune(c syscall.Conn, o Options) {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	rc.Control(func(fd uintptr) {
+		dontFragment(int(fd))
+		s.hint = s.feat.sizeBuffers(int(fd), o)
+	})
+}
+
+// dontFragment has the kernel refuse what is too large for the device, and not look at what it believes of the path: QUIC finds
+// that out itself (RFC 8899). The option of the other IP version fails.
+func dontFragment(fd int) {
+	unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+	unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+}
+
 // sizeBuffers enlarges the kernel's buffers to what is wanted, as far as it lets us; none is made smaller. The hint is
 // empty if they are large enough.
 func (f *Features) sizeBuffers(fd int, o Options) (hint string) {
-	var in, out string
-	f.ReadBuffer, in = sizeBuffer(fd, o.ReadBuffer, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
-	f.WriteBuffer, out = sizeBuffer(fd, o.WriteBuffer, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
-	switch {
-	case in != "":
-		return fmt.Sprintf("the UDP receive buffer is %s: for speed, set net.core.rmem_max higher", in)
-	case out != "":
-		return fmt.Sprintf("the UDP send buffer is %s: for speed, set net.core.wmem_max higher", out)
+	var short, settings []string
+	note := func(what, setting string, size, want int) {
+		if size < want {
+			short = append(short, fmt.Sprintf("the %s buffer has %d KiB of %d", what, size>>10, want>>10))
+			settings = append(settings, fmt.Sprintf("net.core.%s=%d", setting, want))
+		}
 	}
-	return ""
+	want := o.ReadBuffer
+	f.ReadBuffer = sizeBuffer(fd, &want, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
+	note("receive", "rmem_max", f.ReadBuffer, want)
+	want = o.WriteBuffer
+	f.WriteBuffer = sizeBuffer(fd, &want, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
+	note("send", "wmem_max", f.WriteBuffer, want)
+	if len(short) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the kernel's UDP buffers are small (%s): for speed, run sysctl -w %s", strings.Join(short, ", "),
+		strings.Join(settings, " "))
 }
 
-func sizeBuffer(fd, want, option, force int) (size int, short string) {
+// sizeBuffer enlarges one buffer, and returns how large it is then.
+func sizeBuffer(fd int, want *int, option, force int) (size int) {
 	// The kernel doubles what is set, for its bookkeeping, and reports the double.
 	size = bufferSize(fd, option)
-	if want == 0 {
-		want = defaultBuffer
+	if *want == 0 {
+		*want = defaultBuffer
 	}
-	if size >= want {
-		return size, ""
+	if size >= *want {
+		return size
 	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, want) != nil { // takes CAP_NET_ADMIN, and no limit holds
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, want)
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, *want) != nil { // takes CAP_NET_ADMIN, and no limit holds
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, *want)
 	}
-	if size = bufferSize(fd, option); size < want {
-		short = fmt.Sprintf("%d KiB of %d", size>>10, want>>10)
-	}
-	return size, short
+	return bufferSize(fd, option)
 }
 
 func bufferSize(fd, option int) int {

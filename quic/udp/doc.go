@@ -12,6 +12,13 @@
 // Elsewhere, and with a net.PacketConn that is no *net.UDPConn, one datagram passes a call, without ECN and without the
 // local address.
 //
+// # When the kernel refuses
+//
+// Send waits, without trying again, while the kernel's buffer is full. What it refuses for another reason is lost, as it
+// could be on the network, and counted: a datagram that is too long for the device (EMSGSIZE), a queue that is full (ENOBUFS), a
+// firewall (EPERM). Nothing is sent twice. What the network says of earlier sends, such as a port that is unreachable, stops
+// neither direction. Reads that fail slow down, and after a thousand in a row the socket is given up.
+//
 // # Limitations
 //
 //   - Without Linux: no batches, no ECN, no local address (of a socket that is bound to all addresses), one system call a

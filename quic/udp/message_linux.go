@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,19 @@ import (
 type mmsghdr struct {
 	hdr unix.Msghdr
 	n   uint32
+}
+
+// recvmmsg and sendmmsg are the system calls. They do not wait, since the descriptor does not, so that the scheduler need not know.
+func recvmmsg(fd uintptr, msgs []mmsghdr) (n int, errno syscall.Errno) {
+	r, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)),
+		0, 0, 0)
+	return int(r), errno
+}
+
+func sendmmsg(fd uintptr, msgs []mmsghdr) (n int, errno syscall.Errno) {
+	r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)),
+		0, 0, 0)
+	return int(r), errno
 }
 
 // sockaddr holds the address of either family.

@@ -1,45 +1,29 @@
 package udp
 
 import (
-	"errors"
 	"net"
 	"net/netip"
-	"sync/atomic"
-	"time"
 )
 
 // plainPacket moves one datagram a call through any net.PacketConn.
 type plainPacket struct {
-	s     *Socket
-	pc    net.PacketConn
-	pause pause
+	s      *Socket
+	pc     net.PacketConn
+	failed failures
 }
 
 func (p *plainPacket) gso() bool { return false }
 
 func (p *plainPacket) recv(ts []Train, wait bool) (int, error) {
-	if len(ts) == 0 || !wait {
-		return 0, nil
-	}
-	for {
-		b := ts[0].Buf[:cap(ts[0].Buf)]
+	return p.s.recvSingly(ts, wait, &p.failed, func(b []byte) (int, netip.AddrPort, error) {
 		n, from, err := p.pc.ReadFrom(b)
-		if err != nil {
-			if err := p.pause.after(err); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		p.pause = 0
-		if remote, ok := addrPort(from); ok {
-			ts[0] = Train{Buf: b[:n], SegSize: n, Local: p.s.local, Remote: remote}
-			return 1, nil
-		}
-	}
+		remote, _ := addrPort(from)
+		return n, remote, err
+	})
 }
 
 func (p *plainPacket) send(ts []Train) error {
-	return sendSingly(ts, &p.s.stats.sendErrors, func(b []byte, remote netip.AddrPort) error {
+	return p.s.sendSingly(ts, func(b []byte, remote netip.AddrPort) error {
 		_, err := p.pc.WriteTo(b, net.UDPAddrFromAddrPort(remote))
 		return err
 	})
@@ -47,52 +31,72 @@ func (p *plainPacket) send(ts []Train) error {
 
 // plainUDP moves one datagram a call through a *net.UDPConn.
 type plainUDP struct {
-	s     *Socket
-	c     *net.UDPConn
-	pause pause
+	s      *Socket
+	c      *net.UDPConn
+	failed failures
 }
 
 func (p *plainUDP) gso() bool { return false }
 
 func (p *plainUDP) recv(ts []Train, wait bool) (int, error) {
-	if len(ts) == 0 || !wait {
-		return 0, nil
-	}
-	for {
-		b := ts[0].Buf[:cap(ts[0].Buf)]
+	return p.s.recvSingly(ts, wait, &p.failed, func(b []byte) (int, netip.AddrPort, error) {
 		n, _, _, remote, err := p.c.ReadMsgUDPAddrPort(b, nil)
-		if err != nil {
-			if err := p.pause.after(err); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		p.pause = 0
-		ts[0] = Train{Buf: b[:n], SegSize: n, Local: p.s.local, Remote: unmap(remote)}
-		return 1, nil
-	}
+		return n, unmap(remote), err
+	})
 }
 
 func (p *plainUDP) send(ts []Train) error {
-	return sendSingly(ts, &p.s.stats.sendErrors, func(b []byte, remote netip.AddrPort) error {
+	connected := p.c.RemoteAddr() != nil
+	return p.s.sendSingly(ts, func(b []byte, remote netip.AddrPort) error {
+		if connected {
+			remote = netip.AddrPort{} // package net refuses any
+		}
 		_, _, err := p.c.WriteMsgUDPAddrPort(b, nil, remote)
 		return err
 	})
 }
 
+// recvSingly receives one datagram from read.
+func (s *Socket) recvSingly(ts []Train, wait bool, failed *failures, read func([]byte) (int, netip.AddrPort, error)) (int, error) {
+	if len(ts) == 0 || !wait {
+		return 0, nil
+	}
+	b := ts[0].Buf[:cap(ts[0].Buf)]
+	for {
+		n, remote, err := read(b)
+		s.stats.recvCalls.Add(1)
+		switch {
+		case err != nil && s.closed.Load():
+			return 0, net.ErrClosed
+		case err != nil:
+			if err := failed.after(err); err != nil {
+				return 0, err
+			}
+		case remote.IsValid():
+			failed.n = 0
+			s.stats.received.Add(1)
+			ts[0] = Train{Buf: b[:n], SegSize: n, Local: s.local, Remote: remote}
+			return 1, nil
+		}
+	}
+}
+
 // sendSingly hands each datagram of ts to write.
-func sendSingly(ts []Train, failed *atomic.Uint64, write func([]byte, netip.AddrPort) error) error {
-	var lost error
+func (s *Socket) sendSingly(ts []Train, write func([]byte, netip.AddrPort) error) (lost error) {
 	for i := range ts {
 		t := &ts[i]
 		seg := t.segSize()
 		for b := t.Buf; ; b = b[seg:] {
 			seg = min(seg, len(b))
-			if err := write(b[:seg], t.Remote); err != nil {
-				if errors.Is(err, net.ErrClosed) {
-					return err
-				}
-				failed.Add(1)
+			err := write(b[:seg], t.Remote)
+			s.stats.sendCalls.Add(1)
+			switch {
+			case err == nil:
+				s.stats.sent.Add(1)
+			case isClosed(err) || s.closed.Load():
+				return net.ErrClosed
+			default:
+				s.stats.sendErrors.Add(1)
 				lost = err
 			}
 			if len(b) == seg {
@@ -101,23 +105,4 @@ func sendSingly(ts []Train, failed *atomic.Uint64, write func([]byte, netip.Addr
 		}
 	}
 	return lost
-}
-
-// pause counts failed reads in a row.
-type pause int
-
-// maxFailedReads is after how many failed reads in a row a socket is given up.
-const maxFailedReads = 1000
-
-// after decides on a failed read: nil says to read again. What the network reports about earlier sends, such as a port
-// that is unreachable, is no reason to stop; a read that fails over and over is.
-func (p *pause) after(err error) error {
-	*p++
-	if errors.Is(err, net.ErrClosed) || *p >= maxFailedReads {
-		return err
-	}
-	if *p > 10 {
-		time.Sleep(time.Millisecond)
-	}
-	return nil
 }

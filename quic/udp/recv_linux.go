@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,17 +20,24 @@ type receiver struct {
 	wait  bool // for the first one
 	n     int
 	errno syscall.Errno
-	read  func(fd uintptr) (done bool) // for RawConn.Read
+
+	failed failures
+	read   func(fd uintptr) (done bool) // for RawConn.Read
 }
 
 func (r *receiver) init(b *batch) {
 	r.read = func(fd uintptr) bool {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(r.count), 0, 0, 0)
-		if errno == unix.EAGAIN {
-			r.n, r.errno = 0, 0
+		r.n, r.errno = b.recvmmsg(fd, r.msgs[:r.count])
+		b.s.stats.recvCalls.Add(1)
+		if r.errno == 0 {
+			b.s.stats.received.Add(uint64(r.n))
+			return true
+		}
+		r.n = 0
+		if r.errno == unix.EAGAIN {
+			r.errno = 0
 			return !r.wait
 		}
-		r.n, r.errno = int(n), errno
 		return true
 	}
 }
@@ -81,29 +87,16 @@ func (b *batch) recv(ts []Train, wait bool) (int, error) {
 			return 0, err
 		}
 		if r.errno != 0 {
-			if err := recvError(r.errno); err != nil {
+			if err := r.failed.after(r.errno); err != nil {
 				return 0, err
 			}
 			continue
 		}
+		r.failed.n = 0
 		if n := b.take(ts); n > 0 || !wait {
 			return n, nil
 		}
 	}
-}
-
-// recvError decides on a failed call: nil says to call again. The network's answers to earlier sends are told here, once
-// each, and are no reason to stop.
-func recvError(errno syscall.Errno) error {
-	switch errno {
-	case unix.EINTR, unix.ECONNREFUSED, unix.ECONNRESET, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENETDOWN,
-		unix.EMSGSIZE, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP, unix.EACCES, unix.EPERM, unix.ENONET:
-		return nil
-	case unix.ENOMEM, unix.ENOBUFS:
-		time.Sleep(time.Millisecond)
-		return nil
-	}
-	return errno
 }
 
 // take reads what was received into ts and returns how many trains it is.

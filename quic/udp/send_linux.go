@@ -40,10 +40,10 @@ type part struct {
 	gso             bool
 }
 
-func newSendOp() *sendOp {
+func (b *batch) newSendOp() *sendOp {
 	o := new(sendOp)
-	o.try = func(fd uintptr) { o.blocked = o.push(fd) }
-	o.retry = func(fd uintptr) bool { return !o.push(fd) }
+	o.try = func(fd uintptr) { o.blocked = b.push(fd, o) }
+	o.retry = func(fd uintptr) bool { return !b.push(fd, o) }
 	return o
 }
 
@@ -55,7 +55,7 @@ func (b *batch) takeOp() *sendOp {
 		b.free = b.free[:n-1]
 		return o
 	}
-	return newSendOp()
+	return b.newSendOp()
 }
 
 func (b *batch) putOp(o *sendOp) {
@@ -67,13 +67,14 @@ func (b *batch) putOp(o *sendOp) {
 }
 
 // push calls sendmmsg until all messages are sent, one fails or the kernel's buffer is full.
-func (o *sendOp) push(fd uintptr) (blocked bool) {
+func (b *batch) push(fd uintptr, o *sendOp) (blocked bool) {
 	for o.done < o.count {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&o.msgs[o.done])), uintptr(o.count-o.done),
-			0, 0, 0)
+		n, errno := b.sendmmsg(fd, o.msgs[o.done:o.count])
+		b.s.stats.sendCalls.Add(1)
 		switch errno {
 		case 0:
-			o.done += int(n)
+			b.s.stats.sent.Add(uint64(n))
+			o.done += n
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return true

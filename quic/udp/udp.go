@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
 
 const (
@@ -61,8 +63,11 @@ type Features struct {
 	ReadBuffer, WriteBuffer int
 }
 
-// Stats counts what did not go as it should.
+// Stats counts what passed, and what did not go as it should.
 type Stats struct {
+	SendCalls, RecvCalls uint64 // system calls, or calls of a net.PacketConn
+	Sent, Received       uint64 // messages, each of which held a train or a datagram
+
 	GSORefused uint64 // messages that the kernel refused as a train and took one datagram at a time
 	SendErrors uint64 // messages that could not be sent; their datagrams are lost
 	Truncated  uint64 // messages that were larger than the buffer, and dropped
@@ -70,16 +75,17 @@ type Stats struct {
 
 // Socket is a UDP socket. Recv and TryRecv are for one goroutine at a time; everything else is for any number.
 type Socket struct {
-	io    driver
-	pc    net.PacketConn
-	local netip.AddrPort
-	feat  Features
-	hint  string
-	stats counters
+	io     driver
+	pc     net.PacketConn
+	local  netip.AddrPort
+	feat   Features
+	hint   string
+	stats  counters
+	closed atomic.Bool
 }
 
 type counters struct {
-	gsoRefused, sendErrors, truncated atomic.Uint64
+	sendCalls, recvCalls, sent, received, gsoRefused, sendErrors, truncated atomic.Uint64
 }
 
 // driver is how datagrams pass: in batches, or one a call.
@@ -104,22 +110,28 @@ func Listen(network, address string, o Options) (*Socket, error) {
 	return s, err
 }
 
-// New makes a Socket of pc, which it takes over. Only with a *net.UDPConn it is fast; with others, addresses must be a
-// *net.UDPAddr or print like one.
+// New makes a Socket of any net.PacketConn, which it takes over; a deadline that was set is taken away. Only a *net.UDPConn
+// itself is fast. Others, such as a wrapper around one or a network in memory, pass one datagram a call of ReadFrom and WriteTo;
+// if they are a syscall.Conn, the socket beneath is told not to fragment, and its buffers are enlarged. Addresses that they
+// give must be a *net.UDPAddr or print like one, those that they are given are a *net.UDPAddr, and Close must have calls that wait
+// return.
 func New(pc net.PacketConn, o Options) (*Socket, error) {
 	local, ok := addrPort(pc.LocalAddr())
 	if !ok {
 		return nil, fmt.Errorf("udp: %v is not an IP address with a port", pc.LocalAddr())
 	}
+	pc.SetDeadline(time.Time{})
 	s := &Socket{pc: pc, local: local}
-	c, ok := pc.(*net.UDPConn)
-	if !ok {
-		s.io = &plainPacket{s: s, pc: pc}
+	if c, ok := pc.(*net.UDPConn); ok {
+		if err := s.open(c, o); err != nil {
+			return nil, fmt.Errorf("udp: %w", err)
+		}
 		return s, nil
 	}
-	if err := s.open(c, o); err != nil {
-		return nil, fmt.Errorf("udp: %w", err)
+	if c, ok := pc.(syscall.Conn); ok {
+		s.tune(c, o)
 	}
+	s.io = &plainPacket{s: s, pc: pc}
 	return s, nil
 }
 
@@ -151,7 +163,11 @@ func (s *Socket) Features() Features {
 
 // Stats returns what has been counted so far.
 func (s *Socket) Stats() Stats {
-	return Stats{s.stats.gsoRefused.Load(), s.stats.sendErrors.Load(), s.stats.truncated.Load()}
+	c := &s.stats
+	return Stats{
+		SendCalls: c.sendCalls.Load(), RecvCalls: c.recvCalls.Load(), Sent: c.sent.Load(), Received: c.received.Load(),
+		GSORefused: c.gsoRefused.Load(), SendErrors: c.sendErrors.Load(), Truncated: c.truncated.Load(),
+	}
 }
 
 // Hint is one sentence for an administrator if the kernel granted smaller buffers than were wanted, and empty if not.
@@ -171,4 +187,7 @@ func (s *Socket) TryRecv(ts []Train) (n int, err error) { return s.io.recv(ts, f
 func (s *Socket) Send(ts []Train) error { return s.io.send(ts) }
 
 // Close closes the socket. Calls that wait return net.ErrClosed.
-func (s *Socket) Close() error { return s.pc.Close() }
+func (s *Socket) Close() error {
+	s.closed.Store(true)
+	return s.pc.Close()
+}

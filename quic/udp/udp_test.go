@@ -7,22 +7,28 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"slices"
 	"testing"
 )
 
-// open opens a socket for a test, and skips where the machine has no IPv6.
+// open opens a socket for a test.
 func open(t testing.TB, network, address string, o Options) *Socket {
 	t.Helper()
 	s, err := Listen(network, address, o)
-	if err != nil && network == "udp6" {
-		t.Skipf("no IPv6 here: %v", err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// haveIPv6 tells whether the machine has IPv6.
+func haveIPv6() bool {
+	pc, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	pc.Close()
+	return true
 }
 
 // hidden is a socket of which nobody can see that it is a *net.UDPConn.
@@ -111,11 +117,11 @@ func TestTrains(t *testing.T) {
 		{"udp", ":0", false},
 		{"udp", ":0", true},
 	} {
+		if way.v6 && !haveIPv6() {
+			continue
+		}
 		for _, o := range []Options{{}, {NoGRO: true}, {NoGSO: true}, {NoGSO: true, NoGRO: true}} {
 			t.Run(fmt.Sprintf("%s %s v6=%v %+v", way.network, way.bind, way.v6, o), func(t *testing.T) {
-				if way.v6 {
-					open(t, "udp6", "[::1]:0", Options{}) // skips without IPv6
-				}
 				a, b := open(t, way.network, way.bind, o), open(t, way.network, way.bind, o)
 				testTrain(t, a, b, way.v6)
 			})
@@ -157,11 +163,13 @@ func testTrain(t *testing.T, a, b *Socket, v6 bool) {
 			}
 		}
 	}
-	if s := a.Stats(); s != (Stats{}) {
-		t.Errorf("sender counted %+v", s)
+	for _, s := range []Stats{a.Stats(), b.Stats()} {
+		if s.GSORefused+s.SendErrors+s.Truncated > 0 {
+			t.Errorf("counted %+v, though all went well", s)
+		}
 	}
-	if s := b.Stats(); s != (Stats{}) {
-		t.Errorf("receiver counted %+v", s)
+	if out, in := a.Stats(), b.Stats(); out.Sent < 24 || in.Received < 24 || out.SendCalls > out.Sent || in.RecvCalls < 1 {
+		t.Errorf("for 24 trains the sender counted %+v, the receiver %+v", out, in)
 	}
 }
 
@@ -287,96 +295,5 @@ func TestListenErrors(t *testing.T) {
 	}
 	if _, err := Listen("udp4", "127.0.0.1:not-a-port", Options{}); err == nil {
 		t.Error("a bad port brought no error")
-	}
-}
-
-// TestAllocs guards the zero allocations of sending and receiving.
-func TestAllocs(t *testing.T) {
-	for _, bind := range []string{"127.0.0.1:0", ":0"} {
-		a, b := open(t, "udp", bind, Options{}), open(t, "udp", bind, Options{})
-		if !a.Features().PacketInfo {
-			t.Skip("no batches here")
-		}
-		in := buffers(4)
-		out := []Train{
-			{Buf: pattern(10 * 1200), SegSize: 1200, Local: loopback(a, false), Remote: loopback(b, false), ECN: 2},
-			{Buf: pattern(40), Remote: loopback(b, false), ECN: 2},
-		}
-		run := func() {
-			if err := a.Send(out); err != nil {
-				t.Fatal(err)
-			}
-			for got := 0; got < len(out[0].Buf)+len(out[1].Buf); {
-				n, err := b.Recv(in)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := range in[:n] {
-					got += len(in[i].Buf)
-				}
-			}
-		}
-		if n := testing.AllocsPerRun(200, run); n != 0 {
-			t.Errorf("bound to %s, two trains out and in take %v allocations", bind, n)
-		}
-	}
-}
-
-func TestTryRecv(t *testing.T) {
-	a, b := open(t, "udp4", "127.0.0.1:0", Options{}), open(t, "udp4", "127.0.0.1:0", Options{})
-	in := buffers(2)
-	if n, err := b.TryRecv(in); n != 0 || err != nil {
-		t.Errorf("TryRecv without datagrams returned %d, %v", n, err)
-	}
-	if !b.Features().PacketInfo {
-		t.Skip("no batches here")
-	}
-	if err := a.Send([]Train{{Buf: []byte("x"), Remote: b.LocalAddr()}}); err != nil {
-		t.Fatal(err)
-	}
-	for { // loopback delivers within Send, but nothing promises it
-		n, err := b.TryRecv(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n == 1 {
-			break
-		}
-		runtime.Gosched()
-	}
-}
-
-// TestBufferTooSmall checks that what does not fit is dropped, counted, and costs no other datagram.
-func TestBufferTooSmall(t *testing.T) {
-	a, b := open(t, "udp4", "127.0.0.1:0", Options{}), open(t, "udp4", "127.0.0.1:0", Options{})
-	if !b.Features().PacketInfo {
-		t.Skip("no batches here")
-	}
-	to := b.LocalAddr()
-	ts := []Train{{Buf: []byte("one"), Remote: to}, {Buf: pattern(100), Remote: to}, {Buf: []byte("two"), Remote: to}}
-	if err := a.Send(ts); err != nil {
-		t.Fatal(err)
-	}
-	in := []Train{{Buf: make([]byte, 50)}, {Buf: make([]byte, 50)}, {Buf: make([]byte, 50)}}
-	var got []string
-	for len(got) < 2 {
-		n, err := b.Recv(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range in[:n] {
-			got = append(got, string(r.Buf))
-		}
-	}
-	if want := []string{"one", "two"}; !slices.Equal(got, want) {
-		t.Errorf("received %q, not %q", got, want)
-	}
-	if n := b.Stats().Truncated; n != 1 {
-		t.Errorf("%d messages were counted as truncated, not 1", n)
-	}
-	for i := range in {
-		if cap(in[i].Buf) != 50 {
-			t.Errorf("buffer %d was lost", i)
-		}
 	}
 }
