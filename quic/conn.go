@@ -34,7 +34,7 @@ type Conn struct {
 	peer   peerIDs
 	path   *path // the path that we send on
 	paths  pathSet
-	spaces [numSpaces]packetSpace
+	spaces [numSpaces]*packetSpace // nil: its keys are gone (RFC 9001, section 4.9)
 	loss   recovery.Loss
 
 	streams   streams
@@ -71,9 +71,8 @@ const numSpaces = 3
 
 // packetSpace is a packet number space with the stream of TLS bytes that travels in it.
 type packetSpace struct {
-	acks    acks
-	crypto  cryptoStream
-	dropped bool // its keys are gone (RFC 9001, section 4.9)
+	acks   acks
+	crypto cryptoStream
 }
 
 // spaceOfSlot is the packet number space of each key slot (RFC 9000, section 12.3).
@@ -211,6 +210,9 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	}
 	c := &Conn{cfg: cfg, client: client}
 	c.clock.start(now)
+	for sp := range c.spaces {
+		c.spaces[sp] = new(packetSpace)
+	}
 	c.loss.Init(client)
 	c.idle.init(c.clock.now, cfg)
 	c.streams.init(client, cfg)

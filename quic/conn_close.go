@@ -68,8 +68,10 @@ func (c *Conn) endStreams() {
 	c.early = earlyPackets{}
 	c.streams.end()
 	c.datagrams = datagrams{}
-	for sp := range c.spaces {
-		c.spaces[sp].crypto = cryptoStream{}
+	for _, s := range c.spaces {
+		if s != nil {
+			s.crypto = cryptoStream{}
+		}
 	}
 }
 
@@ -176,7 +178,7 @@ func (c *Conn) packClose(t *outTrain) int {
 }
 
 func (c *Conn) maySeal(sp recovery.Space) bool {
-	return !c.spaces[sp].dropped && c.keys.HasWrite(slotOfSpace[sp])
+	return c.spaces[sp] != nil && c.keys.HasWrite(slotOfSpace[sp])
 }
 
 // fit is the frame as a packet of a space may carry it: before 1-RTT nothing of the application's is told (RFC 9000,

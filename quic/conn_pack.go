@@ -43,9 +43,9 @@ func (p *packet) pad(start, n int) {
 
 // wants tells whether there is a packet to be sent in a space: with acksOnly, one that nothing holds back.
 func (c *Conn) wants(now int64, sp recovery.Space, acksOnly bool) bool {
-	s := &c.spaces[sp]
+	s := c.spaces[sp]
 	switch {
-	case s.dropped || !c.keys.HasWrite(slotOfSpace[sp]) || sp == recovery.AppSpace && !c.tls.complete:
+	case s == nil || !c.keys.HasWrite(slotOfSpace[sp]) || sp == recovery.AppSpace && !c.tls.complete:
 		return false
 	case s.acks.due(now) || c.urgent(sp):
 		return true
@@ -82,7 +82,7 @@ func (c *Conn) WantsSend() bool { return c.state == stateActive && c.wantsApp() 
 
 // appendFrames fills the packet of t that is being built with frames of a space, the most urgent first.
 func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
-	s, pkt, now := &c.spaces[sp], &t.pkt, t.now
+	s, pkt, now := c.spaces[sp], &t.pkt, t.now
 	probing := c.sending.probes[sp] > 0
 	acksOnly = acksOnly && !c.urgent(sp)
 	if s.acks.due(now) || s.acks.pending() && !acksOnly {

@@ -179,14 +179,12 @@ func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenD
 		return n, verdictSkip
 	}
 	slot := protect.Slot(h.Type) // the numbers are the same, but for types that were dealt with
-	sp := spaceOfSlot[slot]
-	*d = protect.OpenDesc{
-		Len: uint32(n), PNOff: uint16(h.PNOffset), Slot: slot, Largest: c.spaces[sp].acks.largest(),
-	}
-	switch {
-	case c.spaces[sp].dropped || slot == protect.ZeroRTT:
+	s := c.spaces[spaceOfSlot[slot]]
+	if s == nil || slot == protect.ZeroRTT {
 		return n, verdictSkip
-	case !c.canOpen(slot):
+	}
+	*d = protect.OpenDesc{Len: uint32(n), PNOff: uint16(h.PNOffset), Slot: slot, Largest: s.acks.largest()}
+	if !c.canOpen(slot) {
 		return n, verdictEarly
 	}
 	return n, verdictOpen
@@ -230,8 +228,8 @@ func (c *Conn) acceptsHeader(h *wire.LongHeader, datagramLen int) bool {
 func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 	start, end := t.datagram(int(d.Off))
 	sp := spaceOfSlot[d.Slot]
-	s := &c.spaces[sp]
-	if d.Status != protect.Opened || s.dropped {
+	s := c.spaces[sp]
+	if d.Status != protect.Opened || s == nil {
 		c.stats.PacketsDropped++
 		if d.Status != protect.Failed {
 			return
@@ -323,15 +321,13 @@ func (c *Conn) adoptPeer(src []byte) {
 // afterPacket notes a packet that was processed.
 func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 	c.hello.heard = true
-	s := &c.spaces[in.space]
+	s := c.spaces[in.space]
 	newest := in.pn > s.acks.largest()
 	delay := time.Duration(0)
 	if in.space == recovery.AppSpace {
 		delay = c.cfg.MaxAckDelay
 	}
-	if !s.dropped {
-		s.acks.received(in.now, in.pn, in.eliciting, t.ECN, delay)
-	}
+	s.acks.received(in.now, in.pn, in.eliciting, t.ECN, delay)
 	c.idle.onReceived(in.now)
 	if in.slot == protect.Handshake && !c.client {
 		// RFC 9000, section 8.1, and RFC 9001, section 4.9.1.

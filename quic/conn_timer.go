@@ -33,8 +33,10 @@ func (c *Conn) timer() int64 {
 	if c.silenced() {
 		return at // what is due will be sent when the peer has sent more
 	}
-	for sp := range c.spaces {
-		at = earlier(at, c.spaces[sp].acks.timer())
+	for _, s := range c.spaces {
+		if s != nil {
+			at = earlier(at, s.acks.timer())
+		}
 	}
 	return at
 }

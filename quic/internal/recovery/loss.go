@@ -19,7 +19,7 @@ const (
 
 // Loss detects lost packets of one connection and tells when to probe (RFC 9002, section 6). Init it before use.
 type Loss struct {
-	spaces       [numSpaces]space
+	spaces       [numSpaces]*space // nil: discarded
 	client       bool
 	ptoCount     int
 	threshold    int64         // packets that may overtake one before it is lost
@@ -28,6 +28,7 @@ type Loss struct {
 	maxAckDelay  time.Duration // the peer's
 	confirmed    bool          // the handshake is: PTOs of the AppSpace count
 	hasHandshake bool          // a client has Handshake keys
+	lastDropped  int64         // when the last ack-eliciting packet of a discarded space was sent
 	validated    bool          // a client knows that the server has validated its address
 	blocked      bool          // a server may send nothing before it receives more
 	epoch        epoch
@@ -62,7 +63,7 @@ func (l *Loss) Init(client bool) {
 	l.client, l.validated = client, !client
 	l.threshold, l.ageShift = packetThreshold, 3
 	for i := range l.spaces {
-		l.spaces[i].init()
+		l.spaces[i] = newSpace()
 	}
 }
 
@@ -90,13 +91,13 @@ func (l *Loss) Full(sp Space) bool { return l.spaces[sp].packets.len() >= maxRec
 // SkipDue tells whether the next packet number of the AppSpace is one to leave out, so that a peer that acknowledges what
 // it has not received is found out (RFC 9000, section 21.4). Then Skip must be called.
 func (l *Loss) SkipDue() bool {
-	s := &l.spaces[AppSpace]
+	s := l.spaces[AppSpace]
 	return l.confirmed && s.next() >= s.skipAt
 }
 
 // Skip leaves out the next packet number and plans the next one to leave out, about a window's worth of packets later.
 func (l *Loss) Skip(now int64, path *Path, random uint64) {
-	s := &l.spaces[AppSpace]
+	s := l.spaces[AppSpace]
 	if s.skipAt > 0 {
 		s.packets.push(record{time: now, frame: s.frames.end, flags: skipped})
 	}
@@ -106,7 +107,7 @@ func (l *Loss) Skip(now int64, path *Path, random uint64) {
 
 // OnPacketSent records that the packet with number NextPN was sent. frames is copied.
 func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, frames []Frame, path *Path) {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	s.push(now, p, frames, path.ID)
 	if p.InFlight {
 		path.onSent(int64(p.Size))
@@ -122,7 +123,7 @@ func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, frames []Frame, p
 // Shed takes the oldest packets of the AppSpace for lost once the peer has left them unacknowledged behind maxBehind later ones. It
 // is to be called from time to time.
 func (l *Loss) Shed(now int64, path *Path, h Handler) {
-	s := &l.spaces[AppSpace]
+	s := l.spaces[AppSpace]
 	if s.packets.len() <= maxBehind {
 		return
 	}
@@ -154,7 +155,7 @@ type ackSum struct {
 // OnAck processes an ACK frame. ranges is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
 // frame has no counts. Frames acknowledged and lost go to h. Its cost is proportional to what is newly acknowledged.
 func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Duration, ecn *wire.ECNCounts, path *Path, h Handler) error {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	largest := acks[0].End - 1
 	if largest >= s.next() {
 		return ErrUnsent
@@ -220,7 +221,7 @@ func (p *Path) windowLimited(inFlight int64) bool {
 
 // ackRange acknowledges the packets of [from, to) that are not acknowledged yet.
 func (l *Loss) ackRange(now int64, sp Space, from, to int64, sum *ackSum, path *Path, h Handler) error {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	known := s.acked.From(from)
 	for pn := from; pn < to; {
 		stop := to
@@ -244,7 +245,7 @@ func (l *Loss) ackRange(now int64, sp Space, from, to int64, sum *ackSum, path *
 }
 
 func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h Handler) {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	if r.flags&lost != 0 {
 		l.onSpurious(s, pn, r, path)
 	} else if r.flags&inFlight != 0 {
@@ -288,7 +289,7 @@ func (l *Loss) onSpurious(s *space, pn int64, r *record, path *Path) {
 // detect declares packets lost that were overtaken by the largest acknowledged one by too many packets or too much time
 // (RFC 9002, section 6.1), and sets the time at which the next one is.
 func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	s.lossTime = 0
 	rtt := max(path.RTT.Latest, path.RTT.Smoothed)
 	age := int64(max(rtt+rtt>>l.ageShift, granularity))
@@ -324,7 +325,7 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 
 // lose declares one packet lost.
 func (l *Loss) lose(sp Space, r *record, path *Path, h Handler) {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	s.settle(r, path)
 	r.flags |= lost
 	l.Stats.Lost++

@@ -95,7 +95,6 @@ type space struct {
 	lossTime     int64      // when the next packet will be lost for its age; 0: none
 	skipAt       int64      // the next packet number to leave out; 0: none is planned
 	burst        lossBurst
-	discarded    bool
 }
 
 // lossBurst is a run of lost packets with none acknowledged between them (RFC 9002, section 7.6).
@@ -104,7 +103,7 @@ type lossBurst struct {
 	lastPN      int64
 }
 
-func (s *space) init() { s.largestAcked = -1 }
+func newSpace() *space { return &space{largestAcked: -1} }
 
 func (s *space) next() int64 { return s.packets.end }
 

@@ -16,9 +16,9 @@ func (l *Loss) Timer(path *Path) int64 {
 }
 
 func (l *Loss) earliestLoss() (at int64, sp Space) {
-	for i := range l.spaces {
-		if t := l.spaces[i].lossTime; t != 0 && (at == 0 || t < at) {
-			at, sp = t, Space(i)
+	for i, s := range l.spaces {
+		if s != nil && s.lossTime != 0 && (at == 0 || s.lossTime < at) {
+			at, sp = s.lossTime, Space(i)
 		}
 	}
 	return at, sp
@@ -30,9 +30,8 @@ func (l *Loss) probeTime(path *Path) (at int64, sp Space) {
 		return 0, 0
 	}
 	shift := min(l.ptoCount, maxBackoff)
-	for i := range l.spaces {
-		s := &l.spaces[i]
-		if s.eliciting == 0 {
+	for i, s := range l.spaces {
+		if s == nil || s.eliciting == 0 {
 			continue
 		}
 		wait := path.RTT.pto()
@@ -51,7 +50,12 @@ func (l *Loss) probeTime(path *Path) (at int64, sp Space) {
 	}
 	// A client must not wait for a server that may not send: it probes with nothing in flight (section 6.2.2.1).
 	sp = l.deadlockSpace()
-	last := max(l.spaces[InitialSpace].lastSent, l.spaces[HandshakeSpace].lastSent)
+	last := l.lastDropped
+	for _, s := range l.spaces[:AppSpace] {
+		if s != nil {
+			last = max(last, s.lastSent)
+		}
+	}
 	return last + int64(path.RTT.pto()<<shift), sp
 }
 
@@ -87,7 +91,7 @@ func (l *Loss) OnTimeout(now int64, path *Path, h Handler) (probes int, sp Space
 
 // Probe hands the oldest data in flight of a space to h as if it were lost, and tells whether there is any.
 func (l *Loss) Probe(sp Space, h Handler) bool {
-	if l.spaces[sp].eliciting == 0 {
+	if s := l.spaces[sp]; s == nil || s.eliciting == 0 {
 		return false
 	}
 	l.resendOldest(sp, h)
@@ -96,7 +100,7 @@ func (l *Loss) Probe(sp Space, h Handler) bool {
 
 // resendOldest hands the frames of the two oldest ack-eliciting packets in flight to h, which are not lost for that.
 func (l *Loss) resendOldest(sp Space, h Handler) {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	found := 0
 	for pn := s.scan; pn < s.packets.end && found < 2; pn++ {
 		r := s.packets.at(pn)
@@ -113,7 +117,7 @@ func (l *Loss) resendOldest(sp Space, h Handler) {
 // Requeue takes every packet of a space out of flight and hands its frames to h as lost, without a word to the congestion
 // controller: after a Retry (RFC 9000, section 17.2.5.3).
 func (l *Loss) Requeue(sp Space, path *Path, h Handler) {
-	s := &l.spaces[sp]
+	s := l.spaces[sp]
 	for pn := s.packets.start; pn < s.packets.end; pn++ {
 		r := s.packets.at(pn)
 		if r.flags&(acked|lost|skipped) != 0 {
@@ -131,17 +135,14 @@ func (l *Loss) Requeue(sp Space, path *Path, h Handler) {
 
 // Discard forgets a space whose keys are gone: nothing of it is in flight any more, and probing starts anew (RFC 9002, section 6.4).
 func (l *Loss) Discard(sp Space, path *Path) {
-	s := &l.spaces[sp]
-	if s.discarded {
+	s := l.spaces[sp]
+	if s == nil {
 		return
 	}
 	for pn := s.packets.start; pn < s.packets.end; pn++ {
 		s.settle(s.packets.at(pn), path)
 	}
-	next := s.next()
-	*s = space{discarded: true, lastSent: s.lastSent} // from which a client's probes against deadlock still count
-	s.init()
-	s.packets.start, s.packets.end = next, next
-	s.scan = next
+	l.lastDropped = max(l.lastDropped, s.lastSent) // from which a client's probes against deadlock still count
+	l.spaces[sp] = nil
 	l.ptoCount = 0
 }
