@@ -13,17 +13,19 @@ const (
 	maxFreeFull  = 64
 )
 
-// chunkPool keeps the chunks of one connection for reuse, those of the smallest and those of the full size.
+// chunkPool keeps the chunks of one connection's streams for reuse, those of the smallest and those of the full size. A nil
+// pool keeps none.
 type chunkPool struct {
 	small, full [][]byte
 }
 
 // of returns where chunks of a size are kept, nil if they are not, and how many are.
 func (p *chunkPool) of(size int) (free *[][]byte, most int) {
-	switch size {
-	case smallChunk:
+	switch {
+	case p == nil:
+	case size == smallChunk:
 		return &p.small, maxFreeSmall
-	case chunkSize:
+	case size == chunkSize:
 		return &p.full, maxFreeFull
 	}
 	return nil, 0

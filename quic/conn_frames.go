@@ -320,7 +320,7 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 			return err
 		}
 	}
-	next, err := c.spaces[in.space].crypto.handle(&c.streams.pool, off, data, limit)
+	next, err := c.spaces[in.space].crypto.handle(off, data, limit)
 	if err != nil {
 		return err
 	}

@@ -154,14 +154,12 @@ func (c *Conn) beforeSeal() *TransportError {
 
 // dropSpace forgets a packet number space and its keys (RFC 9001, section 4.9).
 func (c *Conn) dropSpace(sp recovery.Space) {
-	s := c.spaces[sp]
-	if s == nil {
+	if c.spaces[sp] == nil {
 		return
 	}
 	c.spaces[sp] = nil
 	c.keys.Drop(slotOfSpace[sp])
 	c.loss.Discard(sp, c.path.rec)
-	s.crypto.clear(&c.streams.pool)
 	c.sending.probes[sp] = 0
 	c.early.drop(slotOfSpace[sp])
 }

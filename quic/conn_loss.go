@@ -19,7 +19,7 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameAck:
 		c.spaces[sp].acks.onAcked(int64(f.Off))
 	case wire.FrameCrypto:
-		c.spaces[sp].crypto.onAcked(&c.streams.pool, f)
+		c.spaces[sp].crypto.onAcked(f)
 	case wire.FrameHandshakeDone:
 		c.signals.handshakeDone.done()
 	case wire.FrameNewToken:

@@ -101,7 +101,7 @@ func (c *Conn) feedTLS(sp recovery.Space, next []byte) {
 	for s := &c.spaces[sp].crypto; c.state == stateActive; next = nil {
 		if n := s.readable(); n > 0 && len(next) == 0 {
 			next = make([]byte, n)
-			s.read(&c.streams.pool, next)
+			s.read(next)
 		}
 		if len(next) == 0 {
 			return
@@ -154,7 +154,7 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 			c.loss.SetHandshakeKeys()
 		}
 	case handshake.EventHandshakeData:
-		c.spaces[spaceOfSlot[slot]].crypto.write(&c.streams.pool, ev.Data)
+		c.spaces[spaceOfSlot[slot]].crypto.write(ev.Data)
 	case handshake.EventTransportParameters:
 		return c.onPeerParams(ev.Data)
 	case handshake.EventAsk:

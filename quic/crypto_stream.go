@@ -7,7 +7,8 @@ import (
 )
 
 // cryptoStream carries the bytes of TLS in one packet number space, both ways (RFC 9000, section 19.6). It has no end and
-// no flow control but a bound on what may lie ahead of what TLS has taken.
+// no flow control but a bound on what may lie ahead of what TLS has taken. Its bytes lie in chunks that nobody pools: they are
+// few, and when they are done with there may be no more for the life of the connection.
 type cryptoStream struct {
 	in       chunks
 	received ranges.Set // beyond what TLS has taken
@@ -17,7 +18,7 @@ type cryptoStream struct {
 // handle takes the data of a CRYPTO frame. limit bounds, in bytes, how far it may reach beyond what TLS has taken
 // (RFC 9000, section 7.5). What is the next for TLS is not kept but returned, if nothing else waits: that is how almost all
 // data comes.
-func (s *cryptoStream) handle(pool *chunkPool, off uint64, data []byte, limit int) (next []byte, err *TransportError) {
+func (s *cryptoStream) handle(off uint64, data []byte, limit int) (next []byte, err *TransportError) {
 	start, end := int64(off), int64(off)+int64(len(data))
 	if end > s.in.base+int64(limit) {
 		return nil, transportError(CryptoBufferExceeded, "CRYPTO data too far ahead")
@@ -37,7 +38,7 @@ func (s *cryptoStream) handle(pool *chunkPool, off uint64, data []byte, limit in
 	if len(s.received) > maxStreamGaps {
 		return nil, transportError(CryptoBufferExceeded, "CRYPTO data in too many pieces")
 	}
-	s.in.write(pool, start, data)
+	s.in.write(nil, start, data)
 	return nil, nil
 }
 
@@ -50,11 +51,11 @@ func (s *cryptoStream) readable() int {
 }
 
 // read takes len(p) bytes, at most readable.
-func (s *cryptoStream) read(pool *chunkPool, p []byte) {
-	s.in.read(pool, p)
+func (s *cryptoStream) read(p []byte) {
+	s.in.read(nil, p)
 	s.received.RemoveBelow(s.in.base)
 	if len(s.received) == 0 {
-		s.in.clear(pool)
+		s.in.clear(nil)
 	}
 }
 
@@ -62,7 +63,7 @@ func (s *cryptoStream) read(pool *chunkPool, p []byte) {
 func (s *cryptoStream) leftover() bool { return len(s.received) > 0 }
 
 // write queues bytes of TLS for sending.
-func (s *cryptoStream) write(pool *chunkPool, data []byte) { s.out.write(pool, data) }
+func (s *cryptoStream) write(data []byte) { s.out.write(nil, data) }
 
 // wantsSend tells whether there is something to send.
 func (s *cryptoStream) wantsSend() bool { return s.out.pending() }
@@ -85,18 +86,11 @@ func (s *cryptoStream) append(p *packet) {
 	}
 }
 
-func (s *cryptoStream) onAcked(pool *chunkPool, f recovery.Frame) {
-	s.out.onAcked(pool, int64(f.Off), int64(f.Len))
+func (s *cryptoStream) onAcked(f recovery.Frame) {
+	s.out.onAcked(nil, int64(f.Off), int64(f.Len))
 	if s.out.done() {
-		s.out.data.clear(pool) // most likely for ever
+		s.out.data.clear(nil)
 	}
 }
 
 func (s *cryptoStream) onLost(f recovery.Frame) { s.out.onLost(int64(f.Off), int64(f.Len)) }
-
-// clear forgets everything, when the keys of the space are gone.
-func (s *cryptoStream) clear(pool *chunkPool) {
-	s.in.clear(pool)
-	s.out.data.clear(pool)
-	*s = cryptoStream{}
-}
