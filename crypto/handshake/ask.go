@@ -68,24 +68,25 @@ func (a *Ask) fail(alert uint8, err error) { a.alert, a.err = alert, err }
 
 // newAsk makes the Ask of an event of BoringSSL, and answers it at once if that takes no code of the program's.
 func (c *Conn) newAsk(ev *boring.TLSEvent) Event {
-	a := &Ask{ctx: c.ctx, cfg: c.cfg}
+	s := c.setup
+	a := &Ask{ctx: s.ctx, cfg: c.cfg}
 	inline := false
 	switch {
 	case ev.Kind == boring.EvAskCert && !c.client:
-		a.kind, a.hello, a.params = askServerCert, c.hello, c.params
-		c.hello, c.wantHello = nil, false
+		a.kind, a.hello, a.params = askServerCert, s.hello, s.params
+		s.hello, s.wantHello = nil, false
 		inline = c.cfg.GetConfigForClient == nil && c.cfg.GetCertificate == nil
 	case ev.Kind == boring.EvAskCert:
 		a.kind, a.request = askClientCert, parseCertRequest(ev.Data)
 		inline = c.cfg.GetClientCertificate == nil
 	case ev.Kind == boring.EvAskVerify:
-		a.kind, a.rawChain, a.state, a.serverName = askVerify, c.rawChain, c.ConnectionState(), c.serverName
+		a.kind, a.rawChain, a.state, a.serverName = askVerify, s.rawChain, c.ConnectionState(), c.state.serverName
 		if !c.client {
 			a.serverName = ""
 		}
 	case ev.Kind == boring.EvAskSign:
 		a.kind, a.sigalg = askSign, ev.Code
-		if !a.forSigning(c.creds, ev.Data) {
+		if !a.forSigning(s.creds, ev.Data) {
 			c.fail(alertInternalError, errors.New("handshake: a signature by an unknown key"))
 			return Event{}
 		}
@@ -110,7 +111,7 @@ func (c *Conn) needsJudgement() bool {
 
 // askFinally asks for the judgement of needsJudgement.
 func (c *Conn) askFinally() Event {
-	c.ask = &Ask{kind: askFinal, ctx: c.ctx, cfg: c.cfg, state: c.ConnectionState()}
+	c.ask = &Ask{kind: askFinal, ctx: c.setup.ctx, cfg: c.cfg, state: c.ConnectionState()}
 	return Event{Kind: EventAsk, Level: Application, Ask: c.ask}
 }
 
@@ -137,9 +138,11 @@ func (c *Conn) Answer(a *Ask) error {
 	case askServerCert, askClientCert:
 		c.answerCert(a)
 	case askVerify:
-		c.state.PeerCertificates = a.state.PeerCertificates
-		c.state.VerifiedChains = a.state.VerifiedChains
-		c.rawChain, c.judged = nil, true
+		if certs := a.state.PeerCertificates; len(certs) > 0 {
+			p := c.state.peer()
+			p.certs, p.chains = certs, a.state.VerifiedChains
+		}
+		c.setup.rawChain, c.judged = nil, true
 		c.run(boring.OpVerify, c.readLevel, nil)
 	case askFinal:
 		c.judged = true

@@ -57,13 +57,13 @@ func (x *Context) New(cfg *tls.Config, p Params) (*Conn, error) {
 			return nil, fmt.Errorf("handshake: Params.CipherSuites: 0x%04x is not a cipher suite of QUIC", suite)
 		}
 	}
-	c := &Conn{ctx: x, params: p, client: x.client, readLevel: Initial}
+	c := &Conn{setup: &setup{ctx: x, params: p}, client: x.client, readLevel: Initial}
 	if x.client {
-		c.serverName = cfg.ServerName
-		if c.serverName == "" {
-			c.serverName = p.ServerName
+		c.state.serverName = cfg.ServerName
+		if c.state.serverName == "" {
+			c.state.serverName = p.ServerName
 		}
-		if c.serverName == "" && !cfg.InsecureSkipVerify {
+		if c.state.serverName == "" && !cfg.InsecureSkipVerify {
 			return nil, errors.New("handshake: either a server name or tls.Config.InsecureSkipVerify is required")
 		}
 	}

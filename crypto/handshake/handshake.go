@@ -63,18 +63,10 @@ type Event struct {
 // Conn is the TLS side of one QUIC connection. It is not for concurrent use. No method runs the program's code but
 // NextEvent, which writes to KeyLogWriter, and calls of Public on an opaque key.
 type Conn struct {
-	ctx        *Context
-	tls        *boring.TLS // nil after Release, and at a server that has no more use for it
-	cfg        *tls.Config // a server's may be replaced by GetConfigForClient's
-	params     Params
-	serverName string // a client's
-	client     bool
-	released   bool
-
-	creds     []*credential // what BoringSSL may choose from
-	readLevel Level         // where handshake bytes are read
-	hello     []byte        // the client's first handshake bytes, while a callback needs them
-	wantHello bool
+	tls   *boring.TLS // nil after Release, and at a server that has no more use for it
+	cfg   *tls.Config // a server's may be replaced by GetConfigForClient's
+	setup *setup      // nil when the handshake is over
+	state state
 
 	queue    []byte // events drained from BoringSSL, of which told bytes have been told
 	told     int
@@ -83,12 +75,21 @@ type Conn struct {
 	alert    uint8
 	hasAlert bool // EventAlert is due
 
-	judged   bool // a server's VerifyPeerCertificate and VerifyConnection have run
-	finished bool // BoringSSL's part of the handshake is over
-	state    tls.ConnectionState
-	rawChain [][]byte // the peer's certificates
-	suite    uint16
-	exporter []byte
+	client    bool
+	released  bool
+	judged    bool  // a server's VerifyPeerCertificate and VerifyConnection have run
+	finished  bool  // BoringSSL's part of the handshake is over
+	readLevel Level // where handshake bytes are read
+}
+
+// setup is what only the handshake needs.
+type setup struct {
+	ctx       *Context
+	params    Params
+	creds     []*credential // what BoringSSL may choose from
+	hello     []byte        // the client's first handshake bytes, while a callback needs them
+	wantHello bool
+	rawChain  [][]byte // the peer's certificates
 }
 
 var (
@@ -99,17 +100,17 @@ var (
 // setUp gives BoringSSL what the configuration says.
 func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 	t := c.tls
-	ok := t.SetALPN(s.alpn) && t.SetGroups(s.groups) && t.SetSuites(c.params.CipherSuites)
-	if len(c.params.TransportParameters) > 0 {
-		ok = ok && t.SetParams(c.params.TransportParameters)
-		c.params.TransportParameters = nil
+	ok := t.SetALPN(s.alpn) && t.SetGroups(s.groups) && t.SetSuites(c.setup.params.CipherSuites)
+	if params := c.setup.params.TransportParameters; len(params) > 0 {
+		ok = ok && t.SetParams(params)
+		c.setup.params.TransportParameters = nil
 	}
 	if !ok {
 		return errMemory
 	}
 	c.cfg = cfg
 	if c.client {
-		if name := sniName(c.serverName); name != "" && !t.SetServerName(name) {
+		if name := sniName(c.state.serverName); name != "" && !t.SetServerName(name) {
 			return fmt.Errorf("handshake: %q cannot be a server name", name)
 		}
 		t.SetFlags(cfg.GetClientCertificate != nil || len(cfg.Certificates) > 0, cfg.KeyLogWriter != nil, s.tickets)
@@ -120,9 +121,10 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 			return err
 		}
 	}
-	c.wantHello = cfg.GetConfigForClient != nil || cfg.GetCertificate != nil || len(cfg.Certificates) > 1
-	t.SetFlags(c.wantHello, cfg.KeyLogWriter != nil, s.tickets)
-	if !c.wantHello {
+	wantHello := cfg.GetConfigForClient != nil || cfg.GetCertificate != nil || len(cfg.Certificates) > 1
+	c.setup.wantHello = wantHello
+	t.SetFlags(wantHello, cfg.KeyLogWriter != nil, s.tickets)
+	if !wantHello {
 		return c.use(&cfg.Certificates[0])
 	}
 	return nil
@@ -160,7 +162,7 @@ const maxCANames = 60 << 10
 
 // use lets BoringSSL choose cert.
 func (c *Conn) use(cert *tls.Certificate) error {
-	cred, err := c.ctx.credential(cert)
+	cred, err := c.setup.ctx.credential(cert)
 	if err != nil {
 		return err
 	}
@@ -171,7 +173,7 @@ func (c *Conn) useCredential(cred *credential) error {
 	if !c.tls.AddCredential(cred.boring) {
 		return errMemory
 	}
-	c.creds = append(c.creds, cred)
+	c.setup.creds = append(c.setup.creds, cred)
 	return nil
 }
 
@@ -215,8 +217,8 @@ func (c *Conn) Feed(level Level, data []byte) error {
 		}
 		return c.err
 	}
-	if c.wantHello {
-		c.hello = append(c.hello, data...)
+	if s := c.setup; s != nil && s.wantHello {
+		s.hello = append(s.hello, data...)
 	}
 	c.run(boring.OpFeed, level, data)
 	return c.err
@@ -240,7 +242,7 @@ func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 		}
 		c.end(r.Alert, c.translate(&r))
 	case r.Complete:
-		c.finished, c.creds = true, nil
+		c.finished = true
 		if !c.client {
 			// All that is left to do for a server's SSL object is to refuse messages.
 			c.tls.Free()
@@ -260,7 +262,6 @@ func (c *Conn) fail(alert uint8, err error) {
 // end ends the connection when all that is in the queue has been told.
 func (c *Conn) end(alert uint8, err error) {
 	c.alert, c.err, c.hasAlert = alert, err, true
-	c.hello, c.wantHello, c.creds = nil, false, nil
 	if c.tls != nil {
 		c.tls.Free()
 		c.tls = nil
@@ -284,7 +285,7 @@ func (c *Conn) NextEvent() Event {
 			}
 		}
 		if c.hasAlert {
-			c.hasAlert = false
+			c.hasAlert, c.setup = false, nil
 			return Event{Kind: EventAlert, Alert: c.alert, Err: c.err}
 		}
 		if c.told == len(c.queue) {
@@ -309,9 +310,9 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 	out = Event{Level: Level(ev.Level), Data: ev.Data}
 	switch ev.Kind {
 	case boring.EvReadSecret:
-		out.Kind, out.Suite, c.suite = EventReadSecret, ev.Code, ev.Code
+		out.Kind, out.Suite, c.state.suite = EventReadSecret, ev.Code, ev.Code
 	case boring.EvWriteSecret:
-		out.Kind, out.Suite, c.suite = EventWriteSecret, ev.Code, ev.Code
+		out.Kind, out.Suite, c.state.suite = EventWriteSecret, ev.Code, ev.Code
 	case boring.EvHandshakeData:
 		if out.Level == Application && c.needsJudgement() {
 			return c.askFinally(), true
@@ -325,7 +326,7 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 		if c.needsJudgement() {
 			return c.askFinally(), true
 		}
-		c.state.HandshakeComplete = true
+		c.state.complete, c.setup = true, nil
 		out = Event{Kind: EventHandshakeComplete, Level: Application}
 	case boring.EvAskCert, boring.EvAskVerify, boring.EvAskSign:
 		c.told += n
@@ -352,15 +353,15 @@ func (c *Conn) note(ev *boring.TLSEvent) {
 			}
 		}
 	case boring.EvExporterSecret:
-		c.exporter = append([]byte(nil), ev.Data...)
+		c.state.exporterLen = uint8(copy(c.state.exporter[:], ev.Data))
 	case boring.EvInfo:
-		c.noteInfo(ev.Data)
+		c.state.noteInfo(ev.Data, c.cfg, c.client)
 	case boring.EvPeerCerts:
-		c.rawChain = splitChain(ev.Data)
+		c.setup.rawChain = splitChain(ev.Data)
 	case boring.EvOCSP:
-		c.state.OCSPResponse = append([]byte(nil), ev.Data...)
+		c.state.peer().ocsp = append([]byte(nil), ev.Data...)
 	case boring.EvSCTs:
-		c.noteSCTs(ev.Data)
+		c.state.peer().noteSCTs(ev.Data)
 	}
 }
 
@@ -376,5 +377,5 @@ func (c *Conn) Release() {
 		c.tls = nil
 	}
 	c.dropQueue()
-	c.ask, c.hello, c.creds = nil, nil, nil
+	c.ask, c.setup = nil, nil
 }

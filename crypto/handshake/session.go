@@ -5,40 +5,84 @@ import (
 	_ "crypto/sha256" // the hashes of the cipher suites
 	_ "crypto/sha512"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 
 	"github.com/boringquic/boringquic/crypto/internal/boring"
 )
 
+// state is what stays of the handshake for the life of the connection.
+type state struct {
+	serverName   string // that the client asked for
+	protocol     string
+	certificates *peerCertificates // nil: the peer sent none
+	suite, group uint16
+	complete     bool
+	resumed      bool
+	helloRetry   bool
+	exporterLen  uint8
+	exporter     [48]byte // exporter_master_secret of RFC 8446, section 7.1
+}
+
+// peerCertificates is what the peer has sent to prove who it is.
+type peerCertificates struct {
+	certs  []*x509.Certificate
+	chains [][]*x509.Certificate
+	ocsp   []byte
+	scts   [][]byte
+}
+
+func (s *state) peer() *peerCertificates {
+	if s.certificates == nil {
+		s.certificates = new(peerCertificates)
+	}
+	return s.certificates
+}
+
 // ConnectionState returns what is known of the TLS connection, most of it when the handshake is complete. Its
 // ExportKeyingMaterial does not work: use that of Conn.
 func (c *Conn) ConnectionState() tls.ConnectionState {
-	s := c.state
-	s.Version = tls.VersionTLS13
-	s.CipherSuite = c.suite
-	if c.client {
-		s.ServerName = c.serverName
+	s := &c.state
+	out := tls.ConnectionState{
+		Version:            tls.VersionTLS13,
+		CipherSuite:        s.suite,
+		CurveID:            tls.CurveID(s.group),
+		NegotiatedProtocol: s.protocol,
+		ServerName:         s.serverName,
+		HandshakeComplete:  s.complete,
+		DidResume:          s.resumed,
+
+		NegotiatedProtocolIsMutual: true,
 	}
-	return s
+	setHelloRetryRequest(&out, s.helloRetry)
+	if p := s.certificates; p != nil {
+		out.PeerCertificates, out.VerifiedChains = p.certs, p.chains
+		out.OCSPResponse, out.SignedCertificateTimestamps = p.ocsp, p.scts
+	}
+	return out
 }
 
 // noteInfo takes what EvInfo says: cipher suite, group, flags, ALPN and server name.
-func (c *Conn) noteInfo(b []byte) {
+func (s *state) noteInfo(b []byte, cfg *tls.Config, client bool) {
 	if len(b) < 7 {
 		return
 	}
+	s.suite, s.group = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	flags := binary.BigEndian.Uint16(b[4:])
-	c.suite = binary.BigEndian.Uint16(b)
-	c.state.CurveID = tls.CurveID(binary.BigEndian.Uint16(b[2:]))
-	c.state.DidResume = flags&boring.InfoResumed != 0
-	setHelloRetryRequest(&c.state, flags&boring.InfoHelloRetry != 0)
-	c.state.NegotiatedProtocolIsMutual = true
+	s.resumed, s.helloRetry = flags&boring.InfoResumed != 0, flags&boring.InfoHelloRetry != 0
 	b = b[6:]
 	proto := b[1 : 1+int(b[0])]
 	name := b[1+len(proto):]
-	c.state.NegotiatedProtocol = string(proto)
-	c.state.ServerName = string(name[1:])
+	s.protocol = ""
+	for _, ours := range cfg.NextProtos {
+		if ours == string(proto) {
+			s.protocol = ours // which all connections share
+		}
+	}
+	if !client {
+		s.serverName = string(name[1:])
+	}
 }
 
 // splitChain returns copies of the certificates in b, each of which stands after its 24-bit length.
@@ -56,7 +100,7 @@ func splitChain(b []byte) [][]byte {
 }
 
 // noteSCTs takes a SignedCertificateTimestampList (RFC 6962, section 3.3), which BoringSSL has checked.
-func (c *Conn) noteSCTs(b []byte) {
+func (p *peerCertificates) noteSCTs(b []byte) {
 	if len(b) < 2 {
 		return
 	}
@@ -65,7 +109,7 @@ func (c *Conn) noteSCTs(b []byte) {
 		if n > len(b) {
 			return
 		}
-		c.state.SignedCertificateTimestamps = append(c.state.SignedCertificateTimestamps, append([]byte(nil), b[2:n]...))
+		p.scts = append(p.scts, append([]byte(nil), b[2:n]...))
 		b = b[n:]
 	}
 }
@@ -73,11 +117,11 @@ func (c *Conn) noteSCTs(b []byte) {
 // ExportKeyingMaterial returns n bytes that both ends can derive from the connection's secrets, label and context (RFC 8446,
 // section 7.5). It fails before EventHandshakeComplete, and if n is more than 255 hashes.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
-	if !c.state.HandshakeComplete || len(c.exporter) == 0 {
+	if !c.state.complete || c.state.exporterLen == 0 {
 		return nil, errors.New("handshake: no keying material before the handshake is complete")
 	}
 	hash := crypto.SHA256
-	if c.suite == tls.TLS_AES_256_GCM_SHA384 {
+	if c.state.suite == tls.TLS_AES_256_GCM_SHA384 {
 		hash = crypto.SHA384
 	}
 	if n < 0 || n > 255*hash.Size() {
@@ -88,7 +132,7 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte
 	secret := make([]byte, hash.Size())
 	out := make([]byte, n)
 	defer clear(secret)
-	if !boring.ExpandLabel(hash.Size(), secret, c.exporter, label, empty.Sum(nil)) ||
+	if !boring.ExpandLabel(hash.Size(), secret, c.state.exporter[:c.state.exporterLen], label, empty.Sum(nil)) ||
 		!boring.ExpandLabel(hash.Size(), out, secret, "exporter", ctx.Sum(nil)) {
 		return nil, errors.New("handshake: the label is too long")
 	}
