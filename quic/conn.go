@@ -47,7 +47,7 @@ type Conn struct {
 	signals  signals
 	events   eventQueue
 	sending  sendState
-	stats    Stats
+	counts   counts
 	userData any
 }
 

@@ -235,7 +235,7 @@ func (c *Conn) migrate(now int64, p *path) {
 	if p.rec != old.rec {
 		p.rec.ECN = old.rec.ECN.Restarted()
 	}
-	c.stats.Migrations++
+	c.counts.migrations++
 	if p.validated {
 		s.settle(c)
 		return

@@ -44,11 +44,11 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	if t.SegSize <= 0 || t.SegSize > len(t.Buf) {
 		t.SegSize = len(t.Buf)
 	}
-	c.stats.BytesReceived += uint64(len(t.Buf))
-	c.stats.DatagramsReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
+	c.counts.bytesReceived += uint64(len(t.Buf))
+	c.counts.datagramsReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
 	p, ok := c.receivePath(n, &t)
 	if !ok {
-		c.stats.PacketsDropped++
+		c.counts.packetsDropped++
 		return
 	}
 	if p != nil && !p.validated {
@@ -117,13 +117,13 @@ func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.Ope
 			c.handleUnprotected(now, b)
 			size = len(b)
 		case verdictRest:
-			c.stats.PacketsDropped++
+			c.counts.packetsDropped++
 			size = len(b)
 			if t.pos == start && !wire.IsLongHeader(b[0]) {
 				c.checkReset(b)
 			}
 		case verdictSkip:
-			c.stats.PacketsDropped++
+			c.counts.packetsDropped++
 		}
 		t.pos += size
 	}
@@ -230,7 +230,7 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 	sp := spaceOfSlot[d.Slot]
 	s := c.spaces[sp]
 	if d.Status != protect.Opened || s == nil {
-		c.stats.PacketsDropped++
+		c.counts.packetsDropped++
 		if d.Status != protect.Failed {
 			return
 		}
@@ -243,7 +243,7 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		return
 	}
 	if s.acks.duplicate(d.PN) {
-		c.stats.PacketsDropped++
+		c.counts.packetsDropped++
 		return
 	}
 	packet := t.Buf[d.Off : d.Off+d.Len]
@@ -256,10 +256,10 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		return
 	}
 	if in.ignore {
-		c.stats.PacketsDropped++
+		c.counts.packetsDropped++
 		return
 	}
-	c.stats.PacketsReceived++
+	c.counts.packetsReceived++
 	if c.state == stateClosing {
 		c.findClose(&in)
 		return

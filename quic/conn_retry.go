@@ -17,7 +17,7 @@ func (c *Conn) handleUnprotected(now int64, b []byte) {
 			return
 		}
 	}
-	c.stats.PacketsDropped++
+	c.counts.packetsDropped++
 }
 
 // handleVersionNegotiation acts on a Version Negotiation packet (RFC 9000, section 6.2): a client that speaks one version gives

@@ -83,9 +83,9 @@ func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 	if t.eliciting {
 		c.idle.onSent(t.now)
 	}
-	c.stats.BytesSent += uint64(size)
-	c.stats.DatagramsSent += uint64((size + segSize - 1) / segSize)
-	c.stats.PacketsSent += uint64(t.n)
+	c.counts.bytesSent += uint64(size)
+	c.counts.datagramsSent += uint64((size + segSize - 1) / segSize)
+	c.counts.packetsSent += uint64(t.n)
 	if t.handshake && c.client {
 		c.dropSpace(recovery.InitialSpace) // RFC 9001, section 4.9.1
 	}

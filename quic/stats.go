@@ -27,12 +27,35 @@ type Stats struct {
 	ECNCapable                     bool // the path carries ECN marks (RFC 9000, section 13.4.2)
 }
 
+// counts is what a connection itself counts of its Stats.
+type counts struct {
+	packetsSent, packetsReceived, packetsDropped uint64
+	datagramsSent, datagramsReceived             uint64
+	bytesSent, bytesReceived                     uint64
+	migrations                                   uint64
+}
+
 // Stats returns the figures of now.
 func (c *Conn) Stats() Stats {
-	s, rec := c.stats, c.path.rec
-	s.PacketsLost, s.PacketsSpurious, s.Timeouts = c.loss.Stats.Lost, c.loss.Stats.Spurious, c.loss.Stats.PTOs
-	s.MinRTT, s.SmoothedRTT, s.LatestRTT = rec.RTT.Min, rec.RTT.Smoothed, rec.RTT.Latest
-	s.CongestionWindow, s.BytesInFlight = uint64(rec.CC.Window()), uint64(max(rec.InFlight, 0))
-	s.MaxDatagramSize, s.ECNCapable = c.path.maxDatagram, rec.ECN.State == recovery.ECNCapable
-	return s
+	n, rec, loss := &c.counts, c.path.rec, &c.loss.Stats
+	return Stats{
+		PacketsSent:       n.packetsSent,
+		PacketsReceived:   n.packetsReceived,
+		PacketsDropped:    n.packetsDropped,
+		PacketsLost:       loss.Lost,
+		PacketsSpurious:   loss.Spurious,
+		DatagramsSent:     n.datagramsSent,
+		DatagramsReceived: n.datagramsReceived,
+		BytesSent:         n.bytesSent,
+		BytesReceived:     n.bytesReceived,
+		Timeouts:          loss.PTOs,
+		Migrations:        n.migrations,
+		MinRTT:            rec.RTT.Min,
+		SmoothedRTT:       rec.RTT.Smoothed,
+		LatestRTT:         rec.RTT.Latest,
+		CongestionWindow:  uint64(rec.CC.Window()),
+		BytesInFlight:     uint64(max(rec.InFlight, 0)),
+		MaxDatagramSize:   c.path.maxDatagram,
+		ECNCapable:        rec.ECN.State == recovery.ECNCapable,
+	}
 }
