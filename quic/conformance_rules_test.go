@@ -133,13 +133,13 @@ func TestAttackC6EarlyOneRTT(t *testing.T) {
 	p.sendFrames(protect.Initial, p.takeCrypto(protect.Initial))
 	for range 1000 {
 		p.recvFrom(p.remote, p.encode(oneRTT(frame(wire.FramePing))))
-		if n := len(p.conn.early.packets); n > maxUndecryptable || p.conn.early.bytes > maxUndecryptableBytes {
-			t.Fatalf("%d packets are kept, of %d bytes", n, p.conn.early.bytes)
+		if n := len(p.conn.hello.early.packets); n > maxUndecryptable || p.conn.hello.early.bytes > maxUndecryptableBytes {
+			t.Fatalf("%d packets are kept, of %d bytes", n, p.conn.hello.early.bytes)
 		}
 	}
 	p.now = p.now.Add(3*p.conn.loss.PTO(p.conn.path.rec) + time.Millisecond)
 	p.conn.OnTimeout(p.now)
-	if len(p.conn.early.packets) != 0 {
+	if len(p.conn.hello.early.packets) != 0 {
 		t.Error("early packets are kept for ever")
 	}
 }

@@ -21,15 +21,16 @@ import (
 //
 // A Conn is not for concurrent use.
 type Conn struct {
-	cfg    *Config // resolved
-	client bool
-	clock  clock
-	state  connState
-	err    error // why the connection is closed
+	cfg     *Config // resolved
+	client  bool
+	retried bool // the client has proved its address by a Retry
+	clock   clock
+	state   connState
+	err     error // why the connection is closed
 
 	keys   keyring
 	tls    tlsState
-	hello  helloIDs
+	hello  *hello // nil: the keys of the handshake are gone
 	local  localIDs
 	peer   peerIDs
 	path   *path // the path that we send on
@@ -40,9 +41,8 @@ type Conn struct {
 	streams   streams
 	datagrams datagrams
 
-	closing  closing
+	closing  *closing // nil: it is active
 	idle     idle
-	early    earlyPackets
 	glitches glitchBucket
 	signals  signals
 	events   eventQueue
@@ -90,16 +90,17 @@ var slotOfSpace = [numSpaces]protect.Slot{
 	recovery.AppSpace:       protect.OneRTT,
 }
 
-// helloIDs are the connection IDs that the handshake authenticates (RFC 9000, section 7.3).
-type helloIDs struct {
+// hello is what only the handshake needs: the connection IDs that it authenticates (RFC 9000, section 7.3), and packets that came
+// before their keys.
+type hello struct {
 	origDst   ConnID // the Destination Connection ID of the client's very first Initial packet
 	clientDst ConnID // that of the Initial packet which the Initial keys are made from
 	retrySrc  ConnID // the Source Connection ID of the Retry packet
-	retried   bool   // there was a Retry
 	peerSrc   ConnID // the peer's Source Connection ID, once peerKnown
 	peerKnown bool
 	heard     bool   // a packet of the peer was processed
 	token     []byte // for the Initial packets of a client
+	early     earlyPackets
 }
 
 // signals are small things to be sent that belong to no stream.
@@ -186,7 +187,7 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 		return nil, err
 	}
 	c.hello.origDst, c.hello.clientDst = p.OrigDstConnID, p.ClientDstConnID
-	c.hello.retrySrc, c.hello.retried = p.RetrySrcConnID, p.Retried
+	c.hello.retrySrc, c.retried = p.RetrySrcConnID, p.Retried
 	c.hello.peerSrc, c.hello.peerKnown = p.PeerConnID, true
 	c.signals.token = p.NewToken
 	c.local.init(p.SrcConnID, p.ResetToken)
@@ -208,7 +209,7 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{cfg: cfg, client: client}
+	c := &Conn{cfg: cfg, client: client, hello: new(hello)}
 	c.clock.start(now)
 	for sp := range c.spaces {
 		c.spaces[sp] = new(packetSpace)

@@ -54,7 +54,7 @@ func (c *Conn) fail(err *TransportError) {
 
 func (c *Conn) beginClose(frame wire.ConnectionClose, reason string) {
 	frame.Reason = []byte(reason[:min(len(reason), maxReasonLen)])
-	c.closing = closing{frame: frame, due: true, patience: 1, until: c.closeTime()}
+	c.closing = &closing{frame: frame, due: true, patience: 1, until: c.closeTime()}
 	c.state = stateClosing
 	c.endStreams()
 }
@@ -65,7 +65,9 @@ func (c *Conn) closeTime() int64 { return c.clock.now + 3*int64(c.loss.PTO(c.pat
 // endStreams tells of the end and lets go of what only an active connection needs.
 func (c *Conn) endStreams() {
 	c.events.push(Event{Kind: EventClosed})
-	c.early = earlyPackets{}
+	if c.hello != nil {
+		c.hello.early = earlyPackets{}
+	}
 	c.streams.end()
 	c.datagrams = datagrams{}
 	for _, s := range c.spaces {
@@ -83,7 +85,7 @@ func (c *Conn) drain() {
 	}
 	if c.state == stateActive {
 		c.endStreams()
-		c.closing.until = c.closeTime()
+		c.closing = &closing{until: c.closeTime()}
 	}
 	c.state = stateDraining
 	c.closing.due = false

@@ -174,7 +174,7 @@ func (p *peerIDs) unused() *peerID {
 // handleNewConnectionID acts on a NEW_CONNECTION_ID frame (RFC 9000, section 19.15).
 func (c *Conn) handleNewConnectionID(seq, retirePriorTo uint64, idBytes, token []byte) *TransportError {
 	p := &c.peer
-	if c.hello.peerSrc.Len() == 0 {
+	if c.path.dcid.Len() == 0 {
 		return transportError(ProtocolViolation, "NEW_CONNECTION_ID from a peer with a zero-length connection ID")
 	}
 	id, _ := MakeConnID(idBytes)

@@ -161,5 +161,5 @@ func (c *Conn) dropSpace(sp recovery.Space) {
 	c.keys.Drop(slotOfSpace[sp])
 	c.loss.Discard(sp, c.path.rec)
 	c.sending.probes[sp] = 0
-	c.early.drop(slotOfSpace[sp])
+	c.hello.early.drop(slotOfSpace[sp])
 }

@@ -109,7 +109,7 @@ func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.Ope
 			if n > 0 {
 				return n
 			}
-			c.early.add(now, c.earlyLife(), b[:size], d.Slot, t.ECN)
+			c.hello.early.add(now, c.earlyLife(), b[:size], d.Slot, t.ECN)
 		case verdictAlone:
 			if n > 0 {
 				return n
@@ -175,12 +175,9 @@ func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenD
 	if h.Type == wire.Retry {
 		return 0, verdictAlone
 	}
-	if h.TooShortToOpen() || !c.acceptsHeader(&h, len(datagram)) {
-		return n, verdictSkip
-	}
 	slot := protect.Slot(h.Type) // the numbers are the same, but for types that were dealt with
 	s := c.spaces[spaceOfSlot[slot]]
-	if s == nil || slot == protect.ZeroRTT {
+	if s == nil || slot == protect.ZeroRTT || h.TooShortToOpen() || !c.acceptsHeader(&h, len(datagram)) {
 		return n, verdictSkip
 	}
 	*d = protect.OpenDesc{Len: uint32(n), PNOff: uint16(h.PNOffset), Slot: slot, Largest: s.acks.largest()}
@@ -320,7 +317,9 @@ func (c *Conn) adoptPeer(src []byte) {
 
 // afterPacket notes a packet that was processed.
 func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
-	c.hello.heard = true
+	if c.hello != nil {
+		c.hello.heard = true
+	}
 	s := c.spaces[in.space]
 	newest := in.pn > s.acks.largest()
 	delay := time.Duration(0)
@@ -382,6 +381,17 @@ func (e *earlyPackets) add(now, life int64, b []byte, slot protect.Slot, ecn ECN
 	e.bytes += len(b)
 }
 
+// onKeys notes that keys have come.
+func (e *earlyPackets) onKeys() { e.ready = e.ready || len(e.packets) > 0 }
+
+// timer returns when early packets are forgotten, 0 if never.
+func (h *hello) timer() int64 {
+	if h == nil {
+		return 0
+	}
+	return h.early.expires
+}
+
 // drop forgets the packets of a slot.
 func (e *earlyPackets) drop(slot protect.Slot) {
 	kept := e.packets[:0]
@@ -399,24 +409,31 @@ func (e *earlyPackets) drop(slot protect.Slot) {
 	}
 }
 
-// replayEarly handles the early packets whose keys have come.
+// replayEarly handles the early packets whose keys have come, and lets go of what the handshake needed once its keys are gone.
 func (c *Conn) replayEarly(now int64) {
-	for c.early.ready && c.state == stateActive {
-		c.early.ready = false
-		packets := c.early.packets
-		c.early = earlyPackets{expires: c.early.expires}
+	h := c.hello
+	if h == nil {
+		return
+	}
+	for h.early.ready && c.state == stateActive {
+		h.early.ready = false
+		packets := h.early.packets
+		h.early = earlyPackets{expires: h.early.expires}
 		for _, p := range packets {
 			if !c.canOpen(p.slot) && c.state == stateActive {
-				c.early.packets = append(c.early.packets, p)
-				c.early.bytes += len(p.b)
+				h.early.packets = append(h.early.packets, p)
+				h.early.bytes += len(p.b)
 				continue
 			}
 			t := inTrain{Train: Train{Buf: p.b, SegSize: len(p.b), Local: c.path.local, Remote: c.path.remote, ECN: p.ecn},
 				path: c.path}
 			c.recvTrain(now, &t)
 		}
-		if len(c.early.packets) == 0 {
-			c.early.expires = 0
+		if len(h.early.packets) == 0 {
+			h.early.expires = 0
 		}
+	}
+	if c.spaces[recovery.InitialSpace] == nil && c.spaces[recovery.HandshakeSpace] == nil {
+		c.hello = nil
 	}
 }

@@ -12,7 +12,7 @@ import (
 // handleUnprotected acts on a packet without packet protection. One that does not fit is dropped.
 func (c *Conn) handleUnprotected(now int64, b []byte) {
 	version, _, _, _ := wire.ConsumeInvariants(b)
-	if c.client && c.state == stateActive && !c.hello.heard {
+	if c.client && c.state == stateActive && c.hello != nil && !c.hello.heard {
 		if version == 0 && c.handleVersionNegotiation(b) || version != 0 && c.handleRetry(b) {
 			return
 		}
@@ -49,7 +49,7 @@ func (c *Conn) handleRetry(b []byte) bool {
 	if err != nil || subtle.ConstantTimeCompare(tag[:], b[len(b)-protect.Overhead:]) != 1 {
 		return false
 	}
-	c.hello.retried, c.hello.heard = true, true
+	c.retried, c.hello.heard = true, true
 	c.hello.retrySrc, _ = MakeConnID(h.SrcConnID)
 	c.hello.clientDst = c.hello.retrySrc
 	c.hello.token = bytes.Clone(h.Token)

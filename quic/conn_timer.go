@@ -27,7 +27,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.idle.deadline(pto))
 	at = earlier(at, c.idle.handshake)
 	at = earlier(at, c.idle.keepAliveAt())
-	at = earlier(at, c.early.expires)
+	at = earlier(at, c.hello.timer())
 	at = earlier(at, c.keys.previousDrop)
 	at = earlier(at, c.paths.timer(c.path))
 	if c.silenced() {
@@ -80,8 +80,8 @@ func (c *Conn) OnTimeout(now time.Time) {
 		c.idle.keptAlive = true
 		c.signals.ping = true
 	}
-	if due(c.early.expires) {
-		c.early = earlyPackets{}
+	if due(c.hello.timer()) {
+		c.hello.early = earlyPackets{}
 	}
 	if due(c.keys.previousDrop) {
 		c.keys.previousDrop = 0

@@ -141,7 +141,7 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 		if err := c.keys.InstallRead(slot, protect.Suite(ev.Suite), ev.Data); err != nil {
 			return &TransportError{Code: InternalError, Cause: err}
 		}
-		c.early.ready = c.early.ready || len(c.early.packets) > 0
+		c.hello.early.onKeys()
 		if slot == protect.OneRTT {
 			c.keys.setLimits(protect.Suite(ev.Suite))
 		}
@@ -203,7 +203,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 // authenticateIDs compares the connection IDs that the peer declares with those that were used (RFC 9000, section 7.3), and
 // returns what is wrong.
 func (c *Conn) authenticateIDs(p *wire.TransportParameters) string {
-	h := &c.hello
+	h := c.hello
 	if !bytes.Equal(p.InitialSrcConnID, h.peerSrc.Bytes()) {
 		return "initial_source_connection_id is not the one that was used"
 	}
@@ -214,9 +214,9 @@ func (c *Conn) authenticateIDs(p *wire.TransportParameters) string {
 		return "original_destination_connection_id is not the one that was used"
 	}
 	switch {
-	case h.retried && (p.RetrySrcConnID == nil || !bytes.Equal(p.RetrySrcConnID, h.retrySrc.Bytes())):
+	case c.retried && (p.RetrySrcConnID == nil || !bytes.Equal(p.RetrySrcConnID, h.retrySrc.Bytes())):
 		return "retry_source_connection_id is not the one that was used"
-	case !h.retried && p.RetrySrcConnID != nil:
+	case !c.retried && p.RetrySrcConnID != nil:
 		return "retry_source_connection_id without a Retry packet"
 	case p.PreferredAddress != nil && h.peerSrc.Len() == 0:
 		return "preferred_address from a server with a zero-length connection ID"
@@ -233,7 +233,7 @@ func (c *Conn) onHandshakeComplete() *TransportError {
 	}
 	c.tls.complete = true
 	c.idle.handshake = 0
-	c.early.ready = c.early.ready || len(c.early.packets) > 0
+	c.hello.early.onKeys()
 	c.events.push(Event{Kind: EventHandshakeComplete})
 	c.requestConnIDs()
 	if !c.client {

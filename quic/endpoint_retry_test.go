@@ -70,8 +70,8 @@ func TestRetryByEndpoint(t *testing.T) {
 		}
 		w.now = scriptedEpoch.Add(retryTokenLife)
 		c := accepted(t, server, initialSpec{dst: id, token: token})
-		h := &c.hello
-		if string(h.origDst.Bytes()) != "first-dcid" || string(h.clientDst.Bytes()) != id || h.retrySrc != h.clientDst || !h.retried {
+		h := c.hello
+		if string(h.origDst.Bytes()) != "first-dcid" || string(h.clientDst.Bytes()) != id || h.retrySrc != h.clientDst || !c.retried {
 			t.Errorf("the connection was told %+v", h)
 		}
 		if !c.path.validated {
@@ -120,7 +120,7 @@ func TestNewTokenOnce(t *testing.T) {
 				takeRetry(t, answer, "first-dcid", "peer-cid") // as if there was no token
 				return
 			}
-			if !r.New || !r.Conn.path.validated || r.Conn.hello.retried {
+			if !r.New || !r.Conn.path.validated || r.Conn.retried {
 				t.Fatalf("the token did not count: %+v", r)
 			}
 			if r, _ := server.one(initialSpec{token: token}.datagram(t), c.remote); r.Conn == nil || r.New {
@@ -149,8 +149,8 @@ func TestNewTokenSpareRetry(t *testing.T) {
 		}
 		w.run(got)
 		client.events = nil
-		if c.hello.retried != retried {
-			t.Errorf("connection %d: Retry %v, want %v", i, c.hello.retried, retried)
+		if c.retried != retried {
+			t.Errorf("connection %d: Retry %v, want %v", i, c.retried, retried)
 		}
 	}
 }

@@ -231,8 +231,8 @@ func TestAccepted(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1))
 	c := accepted(t, server, initialSpec{})
-	h := &c.hello
-	if string(h.origDst.Bytes()) != "first-dcid" || h.clientDst != h.origDst || string(h.peerSrc.Bytes()) != "peer-cid" || h.retried {
+	h := c.hello
+	if string(h.origDst.Bytes()) != "first-dcid" || h.clientDst != h.origDst || string(h.peerSrc.Bytes()) != "peer-cid" || c.retried {
 		t.Errorf("the connection was told %+v", h)
 	}
 	id := c.SourceIDs()[0]

@@ -29,8 +29,8 @@ func TestEndpointLife(t *testing.T) {
 					return slices.ContainsFunc(client.events, func(e Event) bool { return e.Kind == EventHandshakeConfirmed })
 				}
 				w.run(confirmed)
-				if c.hello.retried != retry {
-					t.Errorf("the client saw a Retry packet: %v, want %v", c.hello.retried, retry)
+				if c.retried != retry {
+					t.Errorf("the client saw a Retry packet: %v, want %v", c.retried, retry)
 				}
 				if server.Conns() != 1 || client.Conns() != 1 {
 					t.Fatalf("the server knows %d connections, the client %d", server.Conns(), client.Conns())
