@@ -49,9 +49,6 @@ func (p *chunkPool) put(c []byte) {
 	}
 }
 
-// release lets all free chunks go, when the connection has no stream that could use them.
-func (p *chunkPool) release() { *p = chunkPool{} }
-
 // chunks holds the bytes of a stream from offset base on. Its pieces start at multiples of chunkSize; a piece that
 // nothing was written to is nil.
 type chunks struct {

@@ -105,9 +105,9 @@ type hello struct {
 
 // signals are small things to be sent that belong to no stream.
 type signals struct {
-	handshakeDone sentVal
-	newToken      sentVal
 	token         []byte // that newToken carries
+	handshakeDone sentState
+	newToken      sentState
 	ping          bool
 }
 

@@ -22,7 +22,7 @@ type localID struct {
 	seq   uint64
 	id    ConnID
 	token [statelessResetTokenLen]byte
-	tell  sentVal // its NEW_CONNECTION_ID frame
+	tell  sentState // its NEW_CONNECTION_ID frame
 }
 
 func (l *localIDs) init(id ConnID, token *[statelessResetTokenLen]byte) {
@@ -130,7 +130,7 @@ type peerID struct {
 
 type retiredID struct {
 	seq  uint64
-	tell sentVal
+	tell sentState
 }
 
 // init begins with the connection ID of the handshake.
@@ -343,7 +343,7 @@ func (p *peerIDs) onRetireAcked(seq uint64) {
 func (p *peerIDs) onRetireLost(seq uint64) {
 	for i := range p.retiring {
 		if p.retiring[i].seq == seq {
-			p.retiring[i].tell.onLost(seq)
+			p.retiring[i].tell.onLost()
 		}
 	}
 }

@@ -47,12 +47,12 @@ func (h *lossHandler) OnFrameLost(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameCrypto:
 		c.spaces[sp].crypto.onLost(f)
 	case wire.FrameHandshakeDone:
-		c.signals.handshakeDone.onLost(0)
+		c.signals.handshakeDone.onLost()
 	case wire.FrameNewToken:
-		c.signals.newToken.onLost(0)
+		c.signals.newToken.onLost()
 	case wire.FrameNewConnectionID:
 		if i := c.local.index(f.ID); i >= 0 {
-			c.local.ids[i].tell.onLost(0)
+			c.local.ids[i].tell.onLost()
 		}
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireLost(f.ID)

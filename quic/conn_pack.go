@@ -125,7 +125,7 @@ func (c *Conn) appendSignals(pkt *packet) {
 	if g.handshakeDone.due() && pkt.room() > 0 && pkt.note(recovery.Frame{Type: wire.FrameHandshakeDone}) {
 		pkt.b = append(pkt.b, wire.FrameHandshakeDone)
 		pkt.ackEliciting = true
-		g.handshakeDone.onSent(0)
+		g.handshakeDone.onSent()
 	}
 	if g.ping && pkt.room() > 0 {
 		pkt.b = append(pkt.b, wire.FramePing)
@@ -135,7 +135,7 @@ func (c *Conn) appendSignals(pkt *packet) {
 	if g.newToken.due() && pkt.room() >= 3+len(g.token) && pkt.note(recovery.Frame{Type: wire.FrameNewToken}) {
 		pkt.b = wire.AppendNewToken(pkt.b, g.token)
 		pkt.ackEliciting = true
-		g.newToken.onSent(0)
+		g.newToken.onSent()
 	}
 }
 
@@ -152,7 +152,7 @@ func (l *localIDs) append(pkt *packet) {
 		}
 		pkt.b = wire.AppendNewConnectionID(pkt.b, id.seq, 0, id.id.Bytes(), id.token)
 		pkt.ackEliciting = true
-		id.tell.onSent(0)
+		id.tell.onSent()
 	}
 }
 
@@ -168,6 +168,6 @@ func (p *peerIDs) append(pkt *packet) {
 		}
 		pkt.b = wire.AppendRetireConnectionID(pkt.b, r.seq)
 		pkt.ackEliciting = true
-		r.tell.onSent(r.seq)
+		r.tell.onSent()
 	}
 }

@@ -7,6 +7,7 @@ type sentVal struct {
 	last  uint64 // the value sent last
 }
 
+// sentState is all that is needed of a sentVal for a thing that is told once and never changes.
 type sentState uint8
 
 const (
@@ -15,6 +16,20 @@ const (
 	sentSent                   // under way
 	sentAcked                  // the peer knows
 )
+
+func (s *sentState) set()      { *s = sentDue }
+func (s *sentState) due() bool { return *s == sentDue }
+func (s *sentState) onSent()   { *s = sentSent }
+func (s *sentState) done()     { *s = sentAcked } // even if it was taken for lost
+
+// onLost tells whether it has to be sent again.
+func (s *sentState) onLost() bool {
+	if *s != sentSent {
+		return false
+	}
+	*s = sentDue
+	return true
+}
 
 func (v *sentVal) set()      { v.state = sentDue }
 func (v *sentVal) due() bool { return v.state == sentDue }

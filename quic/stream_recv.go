@@ -90,7 +90,7 @@ func (st *streams) keep(p *recvPart, off int64, data []byte) *TransportError {
 	if len(p.got) > maxStreamGaps || st.gaps*gapBytes > maxGapBytes {
 		return transportError(InternalError, "stream data in too many pieces")
 	}
-	p.data.write(&st.pool, off, data)
+	p.data.write(st.pool, off, data)
 	return nil
 }
 
@@ -131,7 +131,7 @@ func (st *streams) discard(now int64, s *stream) {
 	st.consumed(now, p.highest-uint64(p.data.base))
 	st.gaps -= len(p.got)
 	p.got = nil
-	p.data.clear(&st.pool)
+	p.data.clear(st.pool)
 	p.data.base = int64(p.highest)
 	if p.stopped && p.sized {
 		p.over = true
@@ -168,7 +168,7 @@ func (st *streams) recv(now int64, id uint64, b []byte) (n int, fin bool, err er
 	}
 	p := &s.recv
 	if n = int(min(int64(len(b)), p.ready())); n > 0 {
-		p.data.read(&st.pool, b[:n])
+		p.data.read(st.pool, b[:n])
 	}
 	return n, st.onRead(now, s, n), nil
 }

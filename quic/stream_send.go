@@ -51,7 +51,7 @@ func (st *streams) send(id uint64, b []byte, fin bool) (n int, err error) {
 		return 0, ErrStreamEnded
 	}
 	if n = int(min(int64(len(b)), st.room(p))); n > 0 {
-		p.buf.write(&st.pool, b[:n])
+		p.buf.write(st.pool, b[:n])
 		st.sendHeld += int64(n)
 		st.queueData(s)
 	}
@@ -91,7 +91,7 @@ func (st *streams) resetSend(s *stream, code uint64, remote bool) {
 	}
 	p.cut, p.code, p.remote, p.size = true, code, remote, uint64(p.buf.sent)
 	st.sendHeld -= p.buf.held()
-	p.buf.data.clear(&st.pool)
+	p.buf.data.clear(st.pool)
 	p.buf = sendBuffer{}
 	p.end, p.window.blocked = sentVal{}, sentVal{}
 	p.reset.set()
@@ -178,7 +178,7 @@ func (st *streams) onStreamAcked(s *stream, f recovery.Frame) {
 	if p.cut || p.over {
 		return
 	}
-	if freed := p.buf.onAcked(&st.pool, int64(f.Off), int64(f.Len)); freed > 0 {
+	if freed := p.buf.onAcked(st.pool, int64(f.Off), int64(f.Len)); freed > 0 {
 		st.sendHeld -= freed
 		st.wake(s)
 	}

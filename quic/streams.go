@@ -10,7 +10,7 @@ import (
 // streams is every stream of a connection, with flow control over all of them (RFC 9000, sections 2 to 4).
 type streams struct {
 	client bool
-	pool   chunkPool
+	pool   *chunkPool         // nil: there are none
 	live   map[uint64]*stream // those whose state is kept; others are implicit or over
 	unused streamQueue        // for streams to come, at most maxFreeStreams
 	spare  int                // how many those are
@@ -62,7 +62,6 @@ const (
 
 func (st *streams) init(client bool, cfg *Config) {
 	st.client = client
-	st.live = make(map[uint64]*stream)
 	st.recvSize, st.recvMax = cfg.StreamReceiveWindow, cfg.MaxStreamReceiveWindow
 	st.recvWindow = newRecvWindow(cfg.ReceiveWindow, cfg.MaxReceiveWindow)
 	st.sendLimit = int64(cfg.StreamSendBuffer)
@@ -129,6 +128,9 @@ func (st *streams) create(id uint64) *stream {
 		s.recv.window = newRecvWindow(st.recvSize, st.recvMax)
 	} else {
 		s.recv.over = true
+	}
+	if st.live == nil {
+		st.live, st.pool = make(map[uint64]*stream), new(chunkPool)
 	}
 	st.live[id] = s
 	return s
@@ -250,10 +252,10 @@ func (st *streams) settle(s *stream) {
 	if st.last == s {
 		st.last = nil
 	}
-	s.recv.data.empty(&st.pool)
-	s.send.buf.data.empty(&st.pool)
+	s.recv.data.empty(st.pool)
+	s.send.buf.data.empty(st.pool)
 	if len(st.live) == 0 {
-		st.pool.release()
+		st.live, st.pool = nil, nil
 		st.unused, st.spare = streamQueue{}, 0
 	}
 	st.tell(s, streamFinished)
@@ -266,7 +268,7 @@ func (st *streams) settle(s *stream) {
 
 // end lets go of everything, when the connection is closed.
 func (st *streams) end() {
-	*st = streams{client: st.client, live: make(map[uint64]*stream)}
+	*st = streams{client: st.client}
 }
 
 // grant lets the peer open as many more streams as are over, if that is at least so many.
