@@ -23,8 +23,8 @@ type Endpoint struct {
 	cfg   *Config // of a server, resolved; nil: the endpoint accepts no connections
 	idLen int     // bytes of each of our connection IDs; -1: not known before the first Connect
 
-	ids     map[ConnID]*Conn // by our connection IDs
-	firsts  map[firstFlight]*Conn
+	ids     map[ConnID]*Conn         // by our connection IDs
+	firsts  map[firstFlight]*Conn    // by what is common to a client's first packets
 	remotes map[netip.AddrPort]*Conn // by the peer's address, if our connection IDs are empty
 	conns   map[*Conn]*registration
 
@@ -44,19 +44,18 @@ type Endpoint struct {
 	room       [32]byte // for random bytes, so that none need be allocated
 }
 
-// firstFlight is what the packets have in common which a client sends before it knows a connection ID of ours (RFC 9000,
-// section 7.2): the connection ID that it made up, and its address, since two clients may make up the same.
-type firstFlight struct {
-	dst    ConnID
-	remote netip.AddrPort
-}
+// firstFlight stands for what the packets have in common which a client sends before it knows a connection ID of ours (RFC
+// 9000, section 7.2): the connection ID that it made up, and its address, since two clients may make up the same. Both pass
+// through a cipher, so that nobody can make two that have one firstFlight, which takes less room for each connection.
+type firstFlight uint64
 
 // registration is everything that leads to one connection.
 type registration struct {
 	cfg         *Config
 	ids         []routedID
 	nextSeq     uint64                         // of the next connection ID
-	first       firstFlight                    // of a server's connection; of any, its remote is where the peer was at first
+	first       firstFlight                    // of a server's connection
+	remote      netip.AddrPort                 // where the peer was at first
 	accepted    bool                           // it is a server's
 	handshaking bool                           // it counts against MaxHandshakes
 	resets      [][statelessResetTokenLen]byte // concealed
@@ -242,7 +241,7 @@ func (e *Endpoint) lookUp(d []byte, remote netip.AddrPort) *Conn {
 		}
 	}
 	if id, ok := MakeConnID(dst); ok && len(e.firsts) > 0 && version != versionNegotiation {
-		return e.firsts[firstFlight{id, remote}]
+		return e.firsts[e.resets.firstFlight(&id, remote)]
 	}
 	return nil
 }
@@ -292,7 +291,7 @@ func (e *Endpoint) Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, 
 	if err != nil {
 		return nil, err
 	}
-	e.register(c, &registration{cfg: cfg, first: firstFlight{remote: p.Remote}}, p.SrcConnID)
+	e.register(c, &registration{cfg: cfg, remote: p.Remote}, p.SrcConnID)
 	return c, nil
 }
 
@@ -358,7 +357,7 @@ func (e *Endpoint) register(c *Conn, r *registration, id ConnID) {
 		e.firsts[r.first] = c
 	}
 	if e.idLen == 0 {
-		e.remotes[r.first.remote] = c
+		e.remotes[r.remote] = c
 		return
 	}
 	r.ids = []routedID{{0, id}}
@@ -404,7 +403,7 @@ func (e *Endpoint) forget(c *Conn, r *registration) {
 		delete(e.firsts, r.first)
 	}
 	if e.idLen == 0 {
-		delete(e.remotes, r.first.remote)
+		delete(e.remotes, r.remote)
 	}
 	delete(e.conns, c)
 }

@@ -138,7 +138,7 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 	e.tokens.use(token)
 	e.handshakes++
 	e.register(c, &registration{
-		cfg: e.cfg, first: firstFlight{dst, t.Remote}, accepted: true, handshaking: true,
+		cfg: e.cfg, first: e.resets.firstFlight(&dst, t.Remote), remote: t.Remote, accepted: true, handshaking: true,
 	}, id)
 	return c
 }

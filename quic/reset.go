@@ -5,7 +5,9 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
+	"net/netip"
 	"time"
 )
 
@@ -43,6 +45,23 @@ func (r *resets) token(id *ConnID) [statelessResetTokenLen]byte {
 func (r *resets) hide(token []byte) [statelessResetTokenLen]byte {
 	r.conceal.Encrypt(r.key[:], token)
 	return r.key
+}
+
+// firstFlight returns the firstFlight of a client's packets to dst, by the same cipher.
+func (r *resets) firstFlight(dst *ConnID, remote netip.AddrPort) firstFlight {
+	r.key = remote.Addr().As16()
+	r.conceal.Encrypt(r.key[:], r.key[:])
+	for i, b := range dst.b[:16] {
+		r.key[i] ^= b
+	}
+	r.conceal.Encrypt(r.key[:], r.key[:])
+	r.key[0] ^= dst.len
+	for i, b := range dst.b[16:] {
+		r.key[1+i] ^= b
+	}
+	binary.BigEndian.PutUint16(r.key[8:], binary.BigEndian.Uint16(r.key[8:])^remote.Port())
+	r.conceal.Encrypt(r.key[:], r.key[:])
+	return firstFlight(binary.BigEndian.Uint64(r.key[:]))
 }
 
 // add has datagrams that end in token go to c. Of two connections that name the same token the first one keeps it: a peer
