@@ -18,7 +18,7 @@ var initialSaltV1 = [20]byte{
 // 20 bytes.
 func (k *Keys) InstallInitial(version uint32, clientDstConnID []byte, client bool) error {
 	switch {
-	case k.boring == nil:
+	case !k.boring.Live():
 		return errReleased
 	case version != version1:
 		return errVersion(version)

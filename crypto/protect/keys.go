@@ -63,7 +63,7 @@ var errReleased = errors.New("protect: the keys were released")
 // collector once the Keys are unreachable; a key takes about 600 bytes. A Keys is not for concurrent use. After Release
 // nothing opens and nothing seals.
 type Keys struct {
-	boring *boring.PacketKeys // nil after Release
+	boring boring.PacketKeys // not live after Release
 
 	suites      [numSlots]Suite
 	read, write [numSlots]bool
@@ -75,11 +75,15 @@ type Keys struct {
 }
 
 // NewKeys returns Keys without any key.
-func NewKeys() *Keys { return &Keys{boring: boring.NewPacketKeys()} }
+func NewKeys() *Keys {
+	k := new(Keys)
+	k.boring.Init()
+	return k
+}
 
 // Release frees all keys, exactly once however often it is called.
 func (k *Keys) Release() {
-	if k.boring == nil {
+	if !k.boring.Live() {
 		return
 	}
 	k.boring.Free()
@@ -100,7 +104,7 @@ func (k *Keys) InstallWrite(s Slot, suite Suite, secret []byte) error {
 func (k *Keys) install(s Slot, suite Suite, secret []byte, write bool) error {
 	n := suite.secretLen()
 	switch {
-	case k.boring == nil:
+	case !k.boring.Live():
 		return errReleased
 	case s >= numSlots:
 		return fmt.Errorf("protect: no slot %d", s)
@@ -145,7 +149,7 @@ func (k *Keys) Suite(s Slot) Suite {
 
 // Drop frees the keys of slot s in both directions (RFC 9001, section 4.9). A slot without keys is left as it is.
 func (k *Keys) Drop(s Slot) {
-	if s >= numSlots || k.boring == nil {
+	if s >= numSlots || !k.boring.Live() {
 		return
 	}
 	k.boring.Drop(s)
@@ -194,7 +198,7 @@ func (k *Keys) AdvanceWrite() error {
 // DropPrevious frees the 1-RTT read key of the generation before the current one, three PTO after the update (RFC 9001,
 // section 6.5).
 func (k *Keys) DropPrevious() {
-	if k.boring != nil {
+	if k.boring.Live() {
 		k.boring.DropPrevious()
 	}
 }

@@ -53,7 +53,7 @@ const (
 // 1-RTT packets are opened with the key that their key phase bit and number call for: the current one, the next one, or,
 // if it is still kept and the number lies below the first of the current generation, the previous one.
 func (k *Keys) Open(buf []byte, d []OpenDesc) {
-	if k.boring == nil {
+	if !k.boring.Live() {
 		for i := range d {
 			d[i].Status = NoKey
 		}
@@ -71,5 +71,5 @@ func (k *Keys) Seal(buf []byte, d []SealDesc) bool {
 	if len(d) == 0 {
 		return true
 	}
-	return k.boring != nil && k.boring.Seal(buf, d)
+	return k.boring.Live() && k.boring.Seal(buf, d)
 }

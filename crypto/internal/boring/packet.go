@@ -63,15 +63,19 @@ type PacketKeys struct {
 	cleanup runtime.Cleanup
 }
 
-// NewPacketKeys returns an empty set of keys. Free, or in its absence the garbage collector, gives the memory back.
-func NewPacketKeys() *PacketKeys {
-	k := &PacketKeys{c: C.bq_keys_new()}
+// Init makes k an empty set of keys. Free gives the memory back, or else the garbage collector with what k is part of.
+func (k *PacketKeys) Init() {
+	k.c = C.bq_keys_new()
 	if k.c == nil {
 		panic("boring: out of C memory")
 	}
-	k.cleanup = runtime.AddCleanup(k, func(c *C.bq_keys) { C.bq_keys_free(c) }, k.c)
-	return k
+	k.cleanup = runtime.AddCleanup(k, freeKeys, k.c)
 }
+
+func freeKeys(c *C.bq_keys) { C.bq_keys_free(c) }
+
+// Live tells whether Init was called, and Free was not.
+func (k *PacketKeys) Live() bool { return k.c != nil }
 
 // Free gives the C memory back. A second call does nothing.
 func (k *PacketKeys) Free() {
