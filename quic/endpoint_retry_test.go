@@ -30,7 +30,7 @@ func takeRetry(t *testing.T, answer []byte, dst, src string) (id, token string) 
 func retryAlways(c *Config) { c.Retry = func(netip.AddrPort) bool { return true } }
 
 // RFC 9000, sections 8.1.2 and 17.2.5; attacks B5, B6 and B13.
-func TestRetryByEndpoint(t *testing.T) {
+func TestAttackB5B6RetryByEndpoint(t *testing.T) {
 	for _, n := range []int{0, 4, 8, 20} {
 		w := newNet(t)
 		server := w.host(serverHost, endpointConfig(1, retryAlways, idsOf(n)))
@@ -94,7 +94,7 @@ func TestInvalidRetryToken(t *testing.T) {
 }
 
 // Attack B6: a token of NEW_TOKEN counts once, from its IP address, for its time.
-func TestNewTokenOnce(t *testing.T) {
+func TestAttackB6NewTokenOnce(t *testing.T) {
 	day := newTokenLife
 	port := netip.AddrPortFrom(clientHost.Addr(), clientHost.Port()+1)
 	for _, c := range []struct {

@@ -98,7 +98,7 @@ func wantRefused(t *testing.T, name string, answer []byte, dst, src string, code
 }
 
 // RFC 9000, section 6; attack A4.
-func TestVersionNegotiation(t *testing.T) {
+func TestAttackA4VersionNegotiation(t *testing.T) {
 	long := string(bytes.Repeat([]byte("x"), 255))
 	negotiation := wire.AppendVersionNegotiation(nil, []byte("first-dcid"), []byte("peer-cid"), make([]uint32, 300), 0)
 	probe := append([]byte("\xc0WAIT\x00\x00"), make([]byte, 1200)...) // of the interop runner
@@ -217,7 +217,7 @@ func TestStrayDropped(t *testing.T) {
 
 // Attack A2: garbage behind a small Initial packet in a datagram of full size. The connection is accepted, and what it may send
 // is counted by what came.
-func TestStrayPadding(t *testing.T) {
+func TestAttackA2Padding(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1))
 	c := accepted(t, server, initialSpec{length: 100})
@@ -251,7 +251,7 @@ func TestAccepted(t *testing.T) {
 }
 
 // Attack B2: beyond MaxHandshakes connections are refused; those whose handshake is over count no more.
-func TestMaxHandshakes(t *testing.T) {
+func TestAttackB2MaxHandshakes(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = 2 }))
 	attempt := func(dst string) (Routed, []byte) {
@@ -310,7 +310,7 @@ func TestRefuse(t *testing.T) {
 }
 
 // Attack B2: Retry and Version Negotiation allocate nothing and leave nothing; refusing leaves nothing.
-func TestStrayAllocations(t *testing.T) {
+func TestAttackB2StrayAllocations(t *testing.T) {
 	w := newNet(t)
 	reply := make([]byte, replyRoom)
 	for _, c := range []struct {
@@ -339,7 +339,7 @@ func TestStrayAllocations(t *testing.T) {
 }
 
 // Attacks B1 and E15: datagrams that come to nothing, each with another connection ID, leave nothing.
-func TestStrayFlood(t *testing.T) {
+func TestAttackB1E15StrayFlood(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = 1 }))
 	accepted(t, server, initialSpec{dst: "dcid-no-0"})

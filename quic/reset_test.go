@@ -82,7 +82,7 @@ func TestStatelessReset(t *testing.T) {
 }
 
 // Attack A5: the bound on how many are sent.
-func TestStatelessResetRate(t *testing.T) {
+func TestAttackA5ResetRate(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1))
 	flood := func(n int) (answers int) {
@@ -115,7 +115,7 @@ func TestStatelessResetRate(t *testing.T) {
 }
 
 // Attack A5: two endpoints that have both lost a connection do not answer each other for ever.
-func TestStatelessResetLoop(t *testing.T) {
+func TestAttackA5ResetLoop(t *testing.T) {
 	for _, size := range []int{22, 43, 44, 60, 1500} {
 		w := newNet(t)
 		a, b := w.host(serverHost, endpointConfig(1)), w.host(clientHost, endpointConfig(2))
@@ -131,7 +131,7 @@ func TestStatelessResetLoop(t *testing.T) {
 }
 
 // Attack A6: a datagram for a connection that lives is never answered with a reset, however broken it is.
-func TestNoResetForLiveConn(t *testing.T) {
+func TestAttackA6NoResetForLiveConn(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1))
 	c := accepted(t, server, initialSpec{})
@@ -150,7 +150,7 @@ func TestNoResetForLiveConn(t *testing.T) {
 }
 
 // Attack A6: datagrams go to a connection by the tokens that it named and has not taken back, and by nothing else.
-func TestResetTokens(t *testing.T) {
+func TestAttackA6ResetTokens(t *testing.T) {
 	w := newNet(t)
 	client := w.host(clientHost, nil)
 	a, b := client.connect(endpointConfig(1), ConnectParams{}), client.connect(endpointConfig(1), ConnectParams{})

@@ -153,7 +153,7 @@ func TestAmplificationLimit(t *testing.T) {
 }
 
 // RFC 9000, section 14.1: an Initial packet in a smaller datagram is discarded, the first and any later one.
-func TestSmallInitialDatagram(t *testing.T) {
+func TestAttackA2SmallDatagrams(t *testing.T) {
 	p := newScriptedClient(t)
 	small := scriptedPacket{slot: protect.Initial, unpadded: true, frames: [][]byte{frame(wire.FramePing)}}
 	p.send(small)

@@ -56,7 +56,7 @@ func TestRetry(t *testing.T) {
 	p.handshake()
 }
 
-func TestRetryDiscarded(t *testing.T) {
+func TestAttackB13RetryDiscarded(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		packet func(p *scripted) []byte

@@ -27,7 +27,7 @@ func mustID(t testing.TB, b string) *ConnID {
 }
 
 // Attack B5: what a token must be to count, bit for bit, and of which kind it is taken for if it does not.
-func TestToken(t *testing.T) {
+func TestAttackB5Token(t *testing.T) {
 	now := scriptedEpoch
 	k := testTokens(t, 1)
 	dst, id := mustID(t, "first-dcid"), mustID(t, "retry-id")
@@ -81,7 +81,7 @@ func TestToken(t *testing.T) {
 }
 
 // What a token is bound to, and until when it is good; attack B6.
-func TestTokenBinding(t *testing.T) {
+func TestAttackB6TokenBinding(t *testing.T) {
 	v4, v6 := netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::2")
 	mapped := netip.AddrFrom16(v4.As16())
 	dst, id, other := mustID(t, "12345678901234567890"), mustID(t, "retry-id"), mustID(t, "retry-i")

@@ -11,8 +11,8 @@ import (
 	"github.com/boringquic/boringquic/crypto/handshake"
 )
 
-// TestClientAuth has each mode of ClientAuth meet each kind of client certificate, at our server and at our client.
-func TestClientAuth(t *testing.T) {
+// TestAttackT3ClientAuth has each mode of ClientAuth meet each kind of client certificate, at our server and at our client.
+func TestAttackT3ClientAuth(t *testing.T) {
 	good := issue(t, ecdsaKey(t, p256), authority(), nil)
 	stranger := issue(t, ecdsaKey(t, p256), nil, nil)
 	expired := issue(t, ecdsaKey(t, p256), authority(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })

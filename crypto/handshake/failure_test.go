@@ -17,8 +17,8 @@ import (
 	"github.com/boringquic/boringquic/crypto/handshake"
 )
 
-// TestServerCertificates has servers show certificates that a client must refuse, and one that it must not.
-func TestServerCertificates(t *testing.T) {
+// TestAttackT3ServerCertificates has servers show certificates that a client must refuse, and one that it must not.
+func TestAttackT3ServerCertificates(t *testing.T) {
 	named := func(c *x509.Certificate) { c.DNSNames = []string{"elsewhere.test"} }
 	intermediate := issue(t, ecdsaKey(t, p256), authority(), func(c *x509.Certificate) { c.IsCA = true })
 	chained := issue(t, ecdsaKey(t, p256), intermediate, nil)
@@ -360,9 +360,9 @@ func (p *spoiler) pump() []sent {
 	return out
 }
 
-// TestErrorQueues has handshakes fail and succeed in turns on many threads, each for its own reason: BoringSSL's error
+// TestAttackT2ErrorQueues has handshakes fail and succeed in turns on many threads, each for its own reason: BoringSSL's error
 // queues, one a thread, may not mix them up.
-func TestErrorQueues(t *testing.T) {
+func TestAttackT2ErrorQueues(t *testing.T) {
 	clients, servers := newContext(t, true), newContext(t, false)
 	type kind struct {
 		name  string

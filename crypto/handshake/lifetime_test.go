@@ -100,8 +100,8 @@ func TestMemory(t *testing.T) {
 	runtime.KeepAlive(servers)
 }
 
-// TestReleaseWithinCallbacks closes a connection while the program's code runs for it, and answers late.
-func TestReleaseWithinCallbacks(t *testing.T) {
+// TestAttackT1ReleaseWithinCallbacks closes a connection while the program's code runs for it, and answers late.
+func TestAttackT1ReleaseWithinCallbacks(t *testing.T) {
 	var victim *ours
 	release := func() { victim.conn.Release() }
 	client, server := clientConfig(), serverConfig()
@@ -158,9 +158,9 @@ func (r releasing) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) (
 	return r.opaque.Sign(rand, digest, opts)
 }
 
-// TestReleaseDuringCallbacks closes connections on one goroutine while the program's code runs on another, with the garbage
+// TestAttackT1ReleaseDuringCallbacks closes connections on one goroutine while the program's code runs on another, with the garbage
 // collector at work all the time.
-func TestReleaseDuringCallbacks(t *testing.T) {
+func TestAttackT1ReleaseDuringCallbacks(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(1))
 	clients, servers := newContext(t, true), newContext(t, false)
 	server := serverConfig()

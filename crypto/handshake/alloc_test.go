@@ -1,0 +1,99 @@
+package handshake_test
+
+import (
+	"crypto/tls"
+	"runtime"
+	"testing"
+
+	"github.com/boringquic/boringquic/crypto/handshake"
+	"github.com/boringquic/boringquic/crypto/internal/boring/alloctest"
+)
+
+// attempt runs a handshake as far as it goes. failed tells that one end said that it cannot go on.
+func attempt(t *testing.T, clientCfg, serverCfg *tls.Config) (complete, failed bool) {
+	clients, err := handshake.NewContext(true)
+	if err != nil {
+		return false, true
+	}
+	servers, err := handshake.NewContext(false)
+	if err != nil {
+		return false, true
+	}
+	var ends [2]*ours
+	for i, ctx := range []*handshake.Context{clients, servers} {
+		cfg := clientCfg
+		if ctx == servers {
+			cfg = serverCfg
+		}
+		conn, err := ctx.New(cfg, handshake.Params{TransportParameters: []byte("our params")})
+		if err != nil {
+			return false, true
+		}
+		defer conn.Release()
+		ends[i] = &ours{t: t, conn: conn, read: map[handshake.Level][]byte{}, write: map[handshake.Level][]byte{}}
+	}
+	if ends[0].start() != nil || ends[1].start() != nil {
+		return false, true
+	}
+	converse(ends[0], ends[1])
+	if ends[0].complete && ends[1].complete {
+		wantComplete(t, ends[0], ends[1])
+	}
+	runtime.KeepAlive(clients)
+	runtime.KeepAlive(servers)
+	return ends[0].complete && ends[1].complete, ends[0].alerts+ends[1].alerts > 0
+}
+
+// T6: whichever allocation fails, alone or with all that follow, a connection ends with an error or goes on, and nothing is lost.
+func TestAttackT6AllocationFails(t *testing.T) {
+	mutual := serverConfig()
+	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, authority().pool()
+	withCert := clientConfig()
+	withCert.Certificates = []tls.Certificate{leaf().tls}
+	opaqueServer := serverConfig()
+	opaqueServer.Certificates = []tls.Certificate{{Certificate: leaf().tls.Certificate, PrivateKey: opaque{leaf().key}}}
+	for _, c := range []struct {
+		name           string
+		client, server *tls.Config
+	}{
+		{"plain", clientConfig(), serverConfig()},
+		{"both with certificates", withCert, mutual},
+		{"a key that BoringSSL does not have", clientConfig(), opaqueServer},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			runtime.LockOSThread() // each thread has an error queue of its own
+			defer runtime.UnlockOSThread()
+			first := alloctest.Count()
+			if complete, _ := attempt(t, c.client, c.server); !complete {
+				t.Fatal("the handshake does not complete")
+			}
+			n := alloctest.Count() - first
+			collected := liveAfterCollection(0)
+			base := alloctest.Live()
+			if n < 100 || collected != 0 {
+				t.Fatalf("%d allocations in a handshake, %d objects are left after it", n, collected)
+			}
+			failures := 0
+			for i := int64(1); i <= n; i++ {
+				for _, more := range []bool{false, true} {
+					alloctest.FailAt(i, more)
+					complete, failed := attempt(t, c.client, c.server)
+					alloctest.FailAt(0, false)
+					if failed {
+						failures++
+					}
+					if !complete && !failed {
+						t.Errorf("allocation %d of %d failed, more %v: the handshake stopped without a word", i, n, more)
+					}
+				}
+			}
+			if failures < int(n) {
+				t.Errorf("%d handshakes failed of %d", failures, 2*n)
+			}
+			liveAfterCollection(0)
+			if got := alloctest.Live(); got != base {
+				t.Errorf("%d bytes of C memory are held, %d before", got, base)
+			}
+		})
+	}
+}
