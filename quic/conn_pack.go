@@ -106,6 +106,7 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 	if !pkt.ackEliciting && (probing || s.acks.wantsPing() && pkt.count > 0) && pkt.room() > 0 {
 		pkt.b = append(pkt.b, wire.FramePing)
 		pkt.ackEliciting = true
+		s.acks.silent = 0 // one in pingEvery, even if it is never acknowledged
 	}
 	if pkt.ackEliciting && probing {
 		c.sending.probes[sp]--
