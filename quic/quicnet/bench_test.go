@@ -1,10 +1,14 @@
 package quicnet
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/boringquic/boringquic/quic/udp"
 )
 
 // BenchmarkDownload moves bytes over one connection, both sides of which are in this process.
@@ -108,4 +112,67 @@ func BenchmarkDial(b *testing.B) {
 		}
 		c.Close()
 	}
+}
+
+// BenchmarkRequestsOfMany has 100 connections send a request of 1 KiB each at a time, and reports how many system calls and messages
+// of the server's an answer takes.
+func BenchmarkRequestsOfMany(b *testing.B) {
+	const conns = 100
+	ep := listen(b, serverConfig())
+	serveEcho(b, ep)
+	client := listenWith(b, nil, udp.Options{})
+	ctx := testContext(b)
+	data := make([]byte, 1024)
+	var clients []*Conn
+	for range conns {
+		c, err := client.Dial(ctx, ep.Addr().String(), clientConfig())
+		if err != nil {
+			b.Fatal(err)
+		}
+		clients = append(clients, c)
+	}
+	before := ep.shards[0].sock.Stats()
+	b.ReportAllocs()
+	b.ResetTimer()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	for _, c := range clients {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := request(ctx, c, data); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	s := ep.shards[0].sock.Stats()
+	per := func(after, before uint64) float64 { return float64(after-before) / float64(b.N) }
+	b.ReportMetric(per(s.SendCalls, before.SendCalls), "sends/op")
+	b.ReportMetric(per(s.RecvCalls, before.RecvCalls), "recvs/op")
+	b.ReportMetric(per(s.Sent, before.Sent), "sent/op")
+	b.ReportMetric(per(s.Received, before.Received), "received/op")
+}
+
+// request sends data on a stream of its own and receives as much back.
+func request(ctx context.Context, c *Conn, data []byte) error {
+	s, err := c.OpenStream(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Write(data); err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	buf := make([]byte, 2*len(data))
+	n, err := io.ReadFull(s, buf)
+	if err != io.ErrUnexpectedEOF || n != len(data) {
+		return fmt.Errorf("received %d bytes of %d: %w", n, len(data), err)
+	}
+	return nil
 }
