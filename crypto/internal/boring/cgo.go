@@ -9,6 +9,7 @@ package boring
 // #cgo linux freebsd LDFLAGS: -l:libstdc++.a
 // #cgo darwin LDFLAGS: -lc++
 //
+// #include "compat.h"
 // const char *bq_build_key(void);
 import "C"
 
