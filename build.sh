@@ -5,7 +5,9 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/boringquic
 link=$root/third_party/boringssl/prefix
+bin=$root/cmd/bin
 go_least=1.25
+go_install=1.26.8 # for a Debian whose own Go is too old
 symbol_prefix=boringquic
 # shellcheck source=third_party/boringssl/PIN
 . "$root/third_party/boringssl/PIN"
@@ -14,7 +16,7 @@ usage() {
   cat <<'HELP'
 Usage: ./build.sh [VERB]
 
-  (no verb)           obtain and build BoringSSL, then every package and command
+  (no verb)           obtain and build BoringSSL, then every package; the commands go to cmd/bin
   demo                the main job: our server, our client, a file of 100 MB
   test                every test, fuzz seed, nested module and peer
   install [--prefix DIR]
@@ -48,7 +50,7 @@ install_packages() {
     apt_updated=1
   fi
   say "apt-get install $*"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >&2
 }
 
 # need TOOL PACKAGE has a tool be there. PACKAGE is Debian's.
@@ -68,7 +70,7 @@ need_cxx() {
 need_cargo() {
   have cargo && return
   if debian; then
-    install_packages cargo-web || install_packages cargo || true
+    install_packages cargo-web ca-certificates || install_packages cargo ca-certificates || true
   fi
   have cargo || die "cargo is missing, which downloads BoringSSL's source (no Rust is compiled). Three ways on: install cargo 1.70 or
 newer (Debian 12: apt-get install cargo-web; Debian 13: cargo), or set BORINGQUIC_BSSL_SRC to a source tree of BoringSSL, or set
@@ -76,19 +78,38 @@ BORINGQUIC_BSSL_PATH to one that you have built."
 }
 
 need_go() {
-  if ! have go && [ -x /usr/local/go/bin/go ]; then
-    PATH=$PATH:/usr/local/go/bin
-  fi
-  if ! have go && debian; then
-    install_packages golang-go || true
-  fi
-  have go || die "go is missing: install Go $go_least or newer"
-  local v
-  v=$(go env GOVERSION 2>/dev/null) || die "go does not run"
-  v=${v#go}
-  [ "$(printf '%s\n%s\n' "$go_least" "${v%%[-a-z ]*}" | sort -V | head -n 1)" = "$go_least" ] ||
-    die "this is Go $v; boringquic needs Go $go_least or newer"
+  have go || [ ! -x /usr/local/go/bin/go ] || PATH=/usr/local/go/bin:$PATH
+  have go || ! debian || install_packages golang-go ca-certificates || true
+  have go || die "go is missing: install Go $go_least or newer (https://go.dev/doc/install)"
+  new_go || ! debian || install_go
+  new_go || die "this is $(go env GOVERSION), and boringquic needs Go $go_least or newer: install it (https://go.dev/doc/install); \
+Go 1.21 and newer also fetch it by themselves if GOTOOLCHAIN=auto lets them"
   [ "$(go env CGO_ENABLED)" = 1 ] || die "cgo is off: set CGO_ENABLED=1, and have a C compiler"
+}
+
+# new_go tells whether go is new enough. Asked in this tree, Go 1.21 and newer first fetch the toolchain that go.mod wants.
+new_go() {
+  local v
+  v=$(cd "$root" && go env GOVERSION) || return
+  v=${v#go}
+  [ "$(printf '%s\n%s\n' "$go_least" "${v%%[!0-9.]*}" | sort -V | head -n 1)" = "$go_least" ]
+}
+
+# install_go puts Go into /usr/local/go. The old go downloads it, as the module that newer ones use for that too, and so
+# checks it with the checksum database of Go modules. That module's go.mod files and modes want mending.
+install_go() {
+  [ ! -e /usr/local/go ] || return 0
+  say "$(go env GOVERSION) is too old: downloading Go $go_install to /usr/local/go"
+  local at file
+  at=$(cd / && go mod download -json "golang.org/toolchain@v0.0.1-go$go_install.$(go env GOOS)-$(go env GOARCH)") ||
+    die "Go could not be downloaded: $at"
+  at=$(sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p' <<<"$at")
+  chmod -R u+w "$at"
+  chmod a+x "$at"/bin/* "$at"/pkg/tool/*/*
+  find "$at" -name _go.mod | while read -r file; do mv "$file" "$(dirname "$file")/go.mod"; done
+  mv "$at" /usr/local/go
+  ln -sf /usr/local/go/bin/go /usr/local/go/bin/gofmt /usr/local/bin/
+  PATH=/usr/local/go/bin:$PATH
 }
 
 sha256() {
@@ -205,20 +226,22 @@ tree() { (cd "$1" && find . -name .git -prune -o -type f -print0 | LC_ALL=C sort
 
 # find_custom finds the archives and headers of BORINGQUIC_BSSL_PATH.
 find_custom() {
-  local given="BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH" lib dir found
+  local given="BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH"
   custom=$(cd "$BORINGQUIC_BSSL_PATH" 2>/dev/null && pwd -P) || die "$given: there is no such folder"
-  for lib in ssl crypto; do
-    found=
-    for dir in build lib "build/$lib" .; do
-      if [ -f "$custom/$dir/lib$lib.a" ]; then
-        found=$custom/$dir/lib$lib.a
-        break
-      fi
-    done
-    [ -n "$found" ] || die "$given: no lib$lib.a in $custom/build, $custom/lib, $custom/build/$lib or $custom"
-    printf -v "custom_$lib" %s "$found"
-  done
+  custom_ssl=$(custom_archive ssl) || exit
+  custom_crypto=$(custom_archive crypto) || exit
   check_headers "$custom/include" "$given"
+}
+
+custom_archive() {
+  local dir
+  for dir in "$custom/build" "$custom/lib" "$custom/build/$1" "$custom"; do
+    if [ -f "$dir/lib$1.a" ]; then
+      echo "$dir/lib$1.a"
+      return
+    fi
+  done
+  die "BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH: no lib$1.a in $custom/build, $custom/lib, $custom/build/$1 or $custom"
 }
 
 # boringssl has the BoringSSL that the variables name be built.
@@ -244,7 +267,6 @@ make_prefix() {
     write_key "$part" "${BORINGQUIC_BSSL_PREFIX:-}"
     try_link "$part"
   else
-    [ -n "${BORINGQUIC_BSSL_SRC:-}" ] || fetch
     compile "$part"
     write_key "$part" "$symbol_prefix"
   fi
@@ -253,22 +275,40 @@ make_prefix() {
   mv "$part" "$prefix"
 }
 
-# compile builds src into a prefix.
+# compile obtains the source, if it is the pinned one, and builds it into a prefix.
 compile() {
+  need_go # BoringSSL's cmake looks for it
   need cmake cmake
-  local build=$cache/build/$key jobs generator=()
-  jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
   if ! have ninja && debian; then install_packages ninja-build; fi
-  if have ninja; then generator=(-G Ninja); else need make make; fi
+  if have ninja; then export CMAKE_GENERATOR=Ninja; else need make make; fi
+  [ -n "${BORINGQUIC_BSSL_SRC:-}" ] || fetch
+  local build=$cache/build/$key jobs
+  jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
   say "building BoringSSL on $jobs cores; this takes some minutes, once"
   mkdir -p "$build"
-  cmake "${generator[@]}" -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBORINGQUIC_BSSL_SRC="$src" \
-    -DBORINGSSL_PREFIX="$symbol_prefix" >"$build/cmake.log" 2>&1 || { cat "$build/cmake.log" >&2; die "cmake failed; see above"; }
-  cmake --build "$build" --target ssl crypto --parallel "$jobs" >&2 || die "BoringSSL did not build; see above"
+  cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBORINGQUIC_BSSL_SRC="$src" \
+    -DBORINGSSL_PREFIX="$symbol_prefix" >"$build/log" 2>&1 || { cat "$build/log" >&2; die "cmake failed; see above"; }
+  cmake --build "$build" --target ssl crypto --parallel "$jobs" 2>&1 | tee "$build/log" | percent ||
+    { tail -n 40 "$build/log" >&2; die "BoringSSL did not build; see above and $build/log"; }
   cp -R "$src/include/openssl" "$1/include/"
   cp "$build"/lib/libboringquic_ssl.a "$build"/lib/libboringquic_crypto.a "$1/lib/"
   strip -S "$1"/lib/*.a
   rm -rf "$build"
+}
+
+# percent reads what ninja or make prints, "[7/400] ..." or "[  1%] ...", and shows how far they are: on a terminal in one line
+# that it overwrites, else in ten lines.
+percent() {
+  local line at next=0 step=10 end='\n'
+  [ ! -t 2 ] || { step=1 end='\r'; }
+  while IFS= read -r line; do
+    [[ $line =~ ^\[\ *([0-9]+)(%|/([0-9]+))\] ]] || continue
+    at=$((100 * BASH_REMATCH[1] / ${BASH_REMATCH[3]:-100}))
+    [ "$at" -ge "$next" ] || continue
+    printf "   %3d %%$end" "$at" >&2
+    next=$((at - at % step + step))
+  done
+  [ "$step" = 10 ] || echo >&2
 }
 
 # write_key puts the key of the build into a prefix: its header, and a symbol in its archive.
@@ -279,7 +319,7 @@ write_key() {
     echo "#define BORINGQUIC_KEY_SYMBOL $symbol"
     [ -z "$2" ] || printf '#ifndef BORINGSSL_PREFIX\n#define BORINGSSL_PREFIX %s\n#endif\n' "$2"
   } >"$1/include/boringquic_key.h"
-  echo "extern const char $symbol[]; const char $symbol[] = \"$key\";" >"$1/key.c"
+  echo "extern const char ${symbol}[]; const char ${symbol}[] = \"$key\";" >"$1/key.c"
   "${CC:-cc}" -fPIC -c "$1/key.c" -o "$1/boringquic_key.o"
   ar rs "$1/lib/libboringquic_crypto.a" "$1/boringquic_key.o" 2>/dev/null
   rm -f "$1/key.c" "$1/boringquic_key.o"
@@ -289,8 +329,9 @@ write_key() {
 try_link() {
   cat >"$1/try.c" <<'C'
 #include "boringquic_key.h"
+#include <openssl/aead.h>
 #include <openssl/ssl.h>
-int main(void) { return SSL_CTX_new(TLS_method()) == NULL; }
+int main(void) { return SSL_CREDENTIAL_new_x509() == NULL || EVP_has_aes_hardware(); } // OpenSSL has neither
 C
   "${CC:-cc}" -I"$1/include" "$1/try.c" -o "$1/try" -L"$1/lib" -lboringquic_ssl -lboringquic_crypto -lstdc++ -lpthread -lm \
     >"$1/try.log" 2>&1 || { tail -n 5 "$1/try.log" >&2; die "BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH: a program does not link with it: \
@@ -312,22 +353,25 @@ use_in_tree() {
 # Verbs.
 
 build() {
+  need_cxx
+  need_go
   boringssl
   use_in_tree
-  need_go
-  (cd "$root" && go build ./...)
+  say "building boringquic; its programs go to cmd/bin"
+  mkdir -p "$bin"
+  (cd "$root" && go build -o "$bin/" ./...) # with -o nothing is linked again that has not changed
 }
 
 demo() {
   build
-  local dir server_pid port
+  local port
   dir=$(mktemp -d)
-  trap 'kill "${server_pid:-}" 2>/dev/null || true; rm -rf "'"$dir"'"' EXIT
-  (cd "$root" && go build -o "$dir/" ./cmd/quic-server ./cmd/quic-client)
+  server_pid=
+  trap stop_demo EXIT
   mkdir "$dir/www"
   say "making a file of 100 MB"
   head -c 100000000 /dev/urandom >"$dir/www/file"
-  "$dir/quic-server" --listen 127.0.0.1:0 --root "$dir/www" >"$dir/server.log" 2>&1 &
+  "$bin/quic-server" --listen 127.0.0.1:0 --root "$dir/www" >"$dir/server.log" 2>&1 &
   server_pid=$!
   for _ in $(seq 100); do
     port=$(sed -n 's/.*listening on [^ ]*:\([0-9]*\),.*/\1/p' "$dir/server.log")
@@ -337,12 +381,17 @@ demo() {
   done
   [ -n "$port" ] || die "the server does not say where it listens"
   say "quic-server listens on 127.0.0.1:$port; quic-client fetches the file"
-  "$dir/quic-client" --insecure --stats --expect-size 100000000 -o "$dir/got" "https://127.0.0.1:$port/file"
+  "$bin/quic-client" --insecure --stats --expect-size 100000000 -o "$dir/got" "https://127.0.0.1:$port/file"
   local want got
   want=$(sha256 "$dir/www/file")
   got=$(sha256 "$dir/got")
   [ "$want" = "$got" ] || die "the file that arrived has SHA-256 $got, the one that was sent $want"
   echo "SHA-256 of both files: $want"
+}
+
+stop_demo() {
+  [ -z "$server_pid" ] || kill "$server_pid" || true
+  rm -rf "$dir"
 }
 
 install() {
@@ -353,9 +402,10 @@ install() {
     shift 2
   fi
   [ $# = 0 ] || die "install does not know \"$1\"; it takes --prefix DIR"
-  boringssl
-  mkdir -p "$to/include" "$to/lib" 2>/dev/null && [ -w "$to/include" ] && [ -w "$to/lib" ] ||
+  if ! mkdir -p "$to/include" "$to/lib" 2>/dev/null || [ ! -w "$to/include" ] || [ ! -w "$to/lib" ]; then
     die "$to cannot be written: run this as root, or give --prefix DIR, or use \"bash build.sh env\""
+  fi
+  boringssl
   rm -rf "$to/include/boringquic" "$to/lib/boringquic"
   cp -R "$prefix/include" "$to/include/boringquic"
   cp -R "$prefix/lib" "$to/lib/boringquic"
@@ -403,8 +453,8 @@ test_all() {
 }
 
 clean() {
-  rm -rf "$link" "$root/crypto/internal/boring/build_key.h" "$cache"
-  echo "removed $link and $cache"
+  rm -rf "$bin" "$link" "$root/crypto/internal/boring/build_key.h" "$cache"
+  echo "removed $bin, $link and $cache"
 }
 
 verb=${1:-build}

@@ -3,7 +3,6 @@ package buildtest
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,14 +11,12 @@ import (
 
 // The layouts of a BoringSSL that the user has built.
 func TestCustomLayouts(t *testing.T) {
-	long(t)
 	tree := copyTree(t)
 	for _, c := range []struct{ ssl, crypto string }{
 		{"build", "build"}, {"lib", "lib"}, {"build/ssl", "build/crypto"}, {".", "."},
 	} {
 		t.Run(c.ssl, func(t *testing.T) {
-			dir := custom(t, c.ssl, c.crypto)
-			out := newScript(t, tree, "BORINGQUIC_BSSL_PATH="+dir).ok(t, "env")
+			out := newScript(t, tree, "BORINGQUIC_BSSL_PATH="+custom(t, c.ssl, c.crypto)).ok(t, "env")
 			if !strings.Contains(out, "CGO_CFLAGS=") || !strings.Contains(out, "CGO_LDFLAGS=") {
 				t.Errorf("env printed %q", out)
 			}
@@ -27,231 +24,107 @@ func TestCustomLayouts(t *testing.T) {
 	}
 }
 
-// What is wrong is said in one sentence that names what was looked for and where.
-func TestErrors(t *testing.T) {
-	long(t)
+// What is wrong with a BoringSSL of the user's is said in one sentence that names what was looked for and where.
+func TestCustomErrors(t *testing.T) {
 	tree := copyTree(t)
-	edit := func(t *testing.T, dir, file, old, new string) {
-		t.Helper()
-		name := filepath.Join(dir, file)
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(string(data), old) {
-			t.Fatalf("%s has no %q", file, old)
-		}
-		write(t, name, []byte(strings.ReplaceAll(string(data), old, new)), 0o644)
-	}
-	good := custom(t, "lib", "lib")
-	noCrypto := custom(t, "lib", "lib")
+	good, noCrypto, noHeaders, old := custom(t, "lib", "lib"), custom(t, "lib", "lib"), custom(t, "lib", "lib"), custom(t, "lib", "lib")
 	if err := os.Remove(filepath.Join(noCrypto, "lib/libcrypto.a")); err != nil {
 		t.Fatal(err)
 	}
-	noHeaders := custom(t, "lib", "lib")
 	if err := os.RemoveAll(filepath.Join(noHeaders, "include/openssl")); err != nil {
 		t.Fatal(err)
 	}
-	old := custom(t, "lib", "lib")
-	edit(t, old, "include/openssl/base.h", "#define BORINGSSL_API_VERSION 41", "#define BORINGSSL_API_VERSION 40")
-	openssl := custom(t, "lib", "lib")
-	edit(t, openssl, "include/openssl/base.h", "OPENSSL_IS_BORINGSSL", "OPENSSL_IS_OPENSSL")
-	for _, c := range []struct {
-		name string
-		env  []string
-		args []string
-		says string
-	}{
-		{"no such folder", []string{"BORINGQUIC_BSSL_PATH=/no/such"}, []string{"env"}, "BORINGQUIC_BSSL_PATH=/no/such: there is no such folder"},
-		{"no archive", []string{"BORINGQUIC_BSSL_PATH=" + noCrypto}, []string{"env"}, "no libcrypto.a in " + noCrypto + "/build, "},
-		{"no headers", []string{"BORINGQUIC_BSSL_PATH=" + noHeaders}, []string{"env"}, "no openssl/ssl.h in " + noHeaders + "/include"},
-		{"too old", []string{"BORINGQUIC_BSSL_PATH=" + old}, []string{"env"}, "too old: its API version is 40, and 41 is the least"},
-		{"OpenSSL", []string{"BORINGQUIC_BSSL_PATH=" + openssl}, []string{"env"}, "are OpenSSL's, not BoringSSL's"},
-		{"symbol prefix", []string{"BORINGQUIC_BSSL_PATH=" + good, "BORINGQUIC_BSSL_PREFIX="}, []string{"env"}, "a program does not link with it"},
-		{"both", []string{"BORINGQUIC_BSSL_PATH=" + good, "BORINGQUIC_BSSL_SRC=" + good}, []string{"env"}, "are both set: set one of them"},
-		{"source that is none", []string{"BORINGQUIC_BSSL_SRC=" + good}, []string{"env"}, "not BoringSSL's source"},
-		{"unknown verb", nil, []string{"deploy"}, "unknown verb \"deploy\"; see ./build.sh --help"},
-		{"argument", nil, []string{"demo", "fast"}, "demo takes no arguments"},
-		{"install where one may not write", []string{"BORINGQUIC_BSSL_PATH=" + good}, []string{"install", "--prefix", "/proc/no"}, "cannot be written"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, stderr, err := newScript(t, tree, c.env...).run(c.args...)
-			if err == nil || !strings.Contains(stderr, c.says) {
-				t.Errorf("%v: %q, want %q", err, stderr, c.says)
-			}
-		})
-	}
-}
-
-// A crate that is not the pinned one is refused, and without cargo the ways on are named.
-func TestSource(t *testing.T) {
-	long(t)
-	tree := copyTree(t)
-	pin := filepath.Join(tree, "third_party/boringssl/PIN")
-	data, err := os.ReadFile(pin)
-	if err != nil {
+	base := filepath.Join(old, "include/openssl/base.h")
+	write(t, base, regexp.MustCompile(`(BORINGSSL_API_VERSION) \d+`).ReplaceAll(read(t, base), []byte("$1 40")))
+	ssl := openSSL(t)
+	mixed := openSSL(t)
+	if err := os.RemoveAll(filepath.Join(mixed, "include")); err != nil {
 		t.Fatal(err)
 	}
-	write(t, pin, regexp.MustCompile(`SHA256=......`).ReplaceAll(data, []byte("SHA256=000000")), 0o644)
-	t.Run("hash", func(t *testing.T) {
-		_, stderr, err := newScript(t, tree).run("env")
-		if err == nil || !strings.Contains(stderr, "it is not the source that was pinned") {
-			t.Errorf("%v: %q", err, stderr)
-		}
-	})
-	t.Run("no cargo", func(t *testing.T) {
-		_, stderr, err := newScript(t, tree, "PATH="+pathWithout(t, "cargo", "apt-get")).run("env")
-		if err == nil || !strings.Contains(stderr, "Three ways on: install cargo") {
-			t.Errorf("%v: %q", err, stderr)
-		}
-	})
-}
-
-// pathWithout makes a folder of links to all programs but some.
-func pathWithout(t *testing.T, missing ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, from := range filepath.SplitList(os.Getenv("PATH")) {
-		entries, _ := os.ReadDir(from) // PATH may name folders that do not exist
-		for _, e := range entries {
-			_ = os.Symlink(filepath.Join(from, e.Name()), filepath.Join(dir, e.Name())) // the first of a name counts
-		}
-	}
-	for _, name := range missing {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// Switching between two BoringSSLs in one tree is never silent and never mixes them.
-func TestSwitch(t *testing.T) {
-	long(t)
-	tree := copyTree(t)
-	first, second := custom(t, "lib", "lib"), custom(t, "lib", "lib")
-	archive := filepath.Join(second, "lib/libcrypto.a")
-	object := filepath.Join(t.TempDir(), "other.o")
-	write(t, object+".c", []byte("int boringquic_test_other;\n"), 0o644)
-	for _, args := range [][]string{{"cc", "-c", object + ".c", "-o", object}, {"ar", "rs", archive, object}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
-	s := newScript(t, tree)
-	var keys []string
-	for i, dir := range []string{first, second, first, second} {
-		s.env = append(s.env, "BORINGQUIC_BSSL_PATH="+dir)
-		s.ok(t)
-		want, err := os.ReadFile(filepath.Join(tree, "third_party/boringssl/prefix/include/boringquic_key.h"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		key := keyOf(t, s)
-		if !strings.Contains(string(want), key+"\n") {
-			t.Errorf("build %d: the program holds %s; the prefix's header says\n%s", i, key, want)
-		}
-		keys = append(keys, key)
-	}
-	if keys[0] != keys[2] || keys[1] != keys[3] || keys[0] == keys[1] {
-		t.Errorf("the keys of the four builds are %v", keys)
-	}
-
-	t.Run("mixed", func(t *testing.T) { // the archives of one behind the headers of the other
-		link := filepath.Join(tree, "third_party/boringssl/prefix")
-		mixed := t.TempDir()
-		use := func(name, from string) {
-			if err := os.CopyFS(filepath.Join(mixed, name), os.DirFS(filepath.Join(from, name))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		of, err := os.Readlink(link)
-		if err != nil {
-			t.Fatal(err)
-		}
-		use("include", of)
-		use("lib", filepath.Join(filepath.Dir(of), strings.TrimPrefix(keys[0], "boringquic_key_")))
-		if err := os.Remove(link); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(mixed, link); err != nil {
-			t.Fatal(err)
-		}
-		_, stderr, err := runIn(tree, append(s.env, "GOFLAGS=-a"), "go", "build", "-o", os.DevNull, "./cmd/quic-server")
-		if err == nil || !strings.Contains(stderr, keys[1]) {
-			t.Errorf("%v: %q, want a link error that names %s", err, stderr, keys[1])
-		}
-	})
-}
-
-// keyOf builds a program and returns the name of the key that it holds.
-func keyOf(t *testing.T, s *script) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "program")
-	if _, stderr, err := runIn(s.tree, s.env, "go", "build", "-o", bin, "./cmd/quic-server"); err != nil {
-		t.Fatalf("go build: %v\n%s", err, stderr)
-	}
-	out, err := exec.Command("nm", bin).Output()
-	if err != nil {
+	if err := os.Rename(filepath.Join(custom(t, "lib", "lib"), "include"), filepath.Join(mixed, "include")); err != nil {
 		t.Fatal(err)
 	}
-	all := regexp.MustCompile(`boringquic_key_[0-9a-z_]+`).FindAllString(string(out), -1)
-	if len(all) != 1 {
-		t.Fatalf("the program holds the keys %v, want one", all)
-	}
-	return all[0]
-}
-
-// What a build without BoringSSL, without cgo or among OpenSSL's headers says.
-func TestGoBuildErrors(t *testing.T) {
-	long(t)
-	fake := t.TempDir()
-	write(t, filepath.Join(fake, "openssl/base.h"), []byte("/* not BoringSSL */\n"), 0o644)
-	write(t, filepath.Join(fake, "boringquic_key.h"), nil, 0o644)
 	for _, c := range []struct {
 		name string
 		env  []string
 		says string
 	}{
-		{"no BoringSSL", nil, "BoringSSL is not built: run ./build.sh in boringquic's tree"},
-		{"no cgo", []string{"CGO_ENABLED=0"}, "boringquic_needs_cgo__install_a_C_compiler_and_set_CGO_ENABLED_to_1"},
-		{"OpenSSL's headers", []string{"CGO_CFLAGS=-I" + fake}, "OpenSSL's headers are in the way of BoringSSL's"},
+		{"no such folder", []string{"BORINGQUIC_BSSL_PATH=/no/such"}, "BORINGQUIC_BSSL_PATH=/no/such: there is no such folder"},
+		{"no archive", []string{"BORINGQUIC_BSSL_PATH=" + noCrypto}, fmt.Sprintf("no libcrypto.a in %[1]s/build, %[1]s/lib, %[1]s/build/crypto or %[1]s", noCrypto)},
+		{"no headers", []string{"BORINGQUIC_BSSL_PATH=" + noHeaders}, "no openssl/ssl.h in " + noHeaders + "/include"},
+		{"too old", []string{"BORINGQUIC_BSSL_PATH=" + old}, "too old: its API version is 40, and 41 is the least"},
+		{"OpenSSL", []string{"BORINGQUIC_BSSL_PATH=" + ssl}, "the headers in " + ssl + "/include are OpenSSL's, not BoringSSL's"},
+		{"OpenSSL's archives", []string{"BORINGQUIC_BSSL_PATH=" + mixed, "BORINGQUIC_BSSL_PREFIX="}, "a program does not link with it"},
+		{"symbol prefix", []string{"BORINGQUIC_BSSL_PATH=" + good, "BORINGQUIC_BSSL_PREFIX="}, "a program does not link with it"},
+		{"both", []string{"BORINGQUIC_BSSL_PATH=" + good, "BORINGQUIC_BSSL_SRC=" + good}, "are both set: set one of them"},
+		{"no such source", []string{"BORINGQUIC_BSSL_SRC=/no/such"}, "BORINGQUIC_BSSL_SRC=/no/such: there is no such folder"},
+		{"source that is none", []string{"BORINGQUIC_BSSL_SRC=" + good}, "not BoringSSL's source"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			if c.name == "no BoringSSL" {
-				if _, err := os.Stat("/usr/local/include/boringquic"); err == nil {
-					t.Skip("BoringSSL is installed in /usr/local")
-				}
-			}
-			_, stderr, err := runIn(copyTree(t), c.env, "go", "build", "./crypto/internal/boring")
-			if err == nil || !strings.Contains(stderr, c.says) {
-				t.Errorf("%v: %q, want %q", err, stderr, c.says)
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { newScript(t, tree, c.env...).wantFails(t, c.says, "env") })
 	}
 }
 
-// A second build.sh does nothing.
-func TestTwice(t *testing.T) {
-	long(t)
-	s := newScript(t, copyTree(t), "BORINGQUIC_BSSL_PATH="+custom(t, "lib", "lib"))
+func TestUsage(t *testing.T) {
+	s := newScript(t, copyTree(t))
+	if out := s.ok(t, "--help"); !strings.HasPrefix(out, "Usage: ./build.sh [VERB]\n") {
+		t.Errorf("--help prints %q", out)
+	}
+	s.wantFails(t, `unknown verb "deploy"; see ./build.sh --help`, "deploy")
+	s.wantFails(t, `demo takes no arguments, and "fast" is one`, "demo", "fast")
+	s.wantFails(t, `install does not know "--to"`, "install", "--to", "/")
+	s.wantFails(t, "install --prefix wants a folder", "install", "--prefix")
+	s.wantFails(t, "/proc/no cannot be written: run this as root, or give --prefix DIR", "install", "--prefix", "/proc/no")
+}
+
+// A second build.sh does nothing, and clean takes away what the first did.
+func TestTwiceAndClean(t *testing.T) {
+	tree := copyTree(t)
+	before := len(files(t, tree))
+	s := newScript(t, tree, "BORINGQUIC_BSSL_PATH="+custom(t, "lib", "lib"))
 	s.ok(t)
-	link := filepath.Join(s.tree, "third_party/boringssl/prefix")
+	link := filepath.Join(tree, "third_party/boringssl/prefix")
+	made := []string{link, filepath.Join(link, "lib/libboringquic_ssl.a"), filepath.Join(tree, "crypto/internal/boring/build_key.h")}
 	stamp := func() string {
 		var all []string
-		for _, name := range []string{link, filepath.Join(link, "lib/libboringquic_ssl.a"),
-			filepath.Join(s.tree, "crypto/internal/boring/build_key.h")} {
+		for _, name := range made {
 			info, err := os.Lstat(name)
 			if err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, fmt.Sprint(info.ModTime()))
 		}
-		return strings.Join(all, " ")
+		return strings.Join(all, ", ")
 	}
-	before := stamp()
+	first := stamp()
 	_, stderr, err := s.run()
-	if err != nil || stderr != "" || stamp() != before {
-		t.Errorf("%v: %q; %s, then %s", err, stderr, before, stamp())
+	if err != nil || strings.Count(stderr, "\n") != 1 || stamp() != first {
+		t.Errorf("%v: %q; %s, then %s", err, stderr, first, stamp())
+	}
+	prefix, err := os.Readlink(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ok(t, "clean")
+	for _, name := range append(made, filepath.Join(tree, "cmd/bin"), prefix) {
+		if _, err := os.Lstat(name); err == nil {
+			t.Errorf("%s is left", name)
+		}
+	}
+	if after := len(files(t, tree)); after != before {
+		t.Errorf("%d files of the tree after clean, want %d", after, before)
+	}
+}
+
+// The main job, as build.sh shows it.
+func TestDemo(t *testing.T) {
+	s := newScript(t, copyTree(t), "BORINGQUIC_BSSL_PATH="+custom(t, "lib", "lib"))
+	stdout, stderr, err := s.run("demo")
+	if err != nil || !strings.HasPrefix(stdout, "SHA-256 of both files: ") {
+		t.Fatalf("%v: %q\n%s", err, stdout, stderr)
+	}
+	for _, says := range []string{"QUIC version 1, TLS_", "key share X25519MLKEM768", "handshake ", "100000000 bytes in ", "Mbit/s", "packets: ", " lost"} {
+		if !strings.Contains(stderr, says) {
+			t.Errorf("demo says %q, without %q", stderr, says)
+		}
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,67 +42,66 @@ func main() {
 }
 `
 
-// proxy serves the tree as a module of moduleVersion from a folder, and returns the value of GOPROXY for it.
-func proxy(t *testing.T) string {
+// proxy serves a tree as a module of moduleVersion from a folder, and returns the value of GOPROXY for it.
+func proxy(t *testing.T, tree string) string {
 	t.Helper()
 	dir := t.TempDir()
 	at := filepath.Join(dir, modulePath, "@v")
-	var nested []string
-	all := files(t)
-	for _, name := range all {
-		if d := path.Dir(name); path.Base(name) == "go.mod" && d != "." {
-			nested = append(nested, d+"/")
+	write(t, filepath.Join(at, "list"), []byte(moduleVersion+"\n"))
+	write(t, filepath.Join(at, moduleVersion+".info"), fmt.Appendf(nil, `{"Version":%q}`, moduleVersion))
+	write(t, filepath.Join(at, moduleVersion+".mod"), read(t, filepath.Join(tree, "go.mod")))
+	write(t, filepath.Join(at, moduleVersion+".zip"), moduleZip(t, tree))
+	others, stderr, err := runIn(tree, nil, "go", "env", "GOMODCACHE", "GOPROXY")
+	if err != nil {
+		t.Fatalf("go env: %v\n%s", err, stderr)
+	}
+	lines := strings.Fields(others)
+	return "file://" + dir + ",file://" + lines[0] + "/cache/download," + lines[1]
+}
+
+// moduleZip makes a module zip of a tree: its files without those of nested modules.
+func moduleZip(t *testing.T, tree string) []byte {
+	t.Helper()
+	all := files(t, tree)
+	inNested := func(name string) bool {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if slices.Contains(all, dir+"/go.mod") {
+				return true
+			}
 		}
+		return false
 	}
 	var buf bytes.Buffer
 	z := zip.NewWriter(&buf)
-next:
 	for _, name := range all {
-		for _, d := range nested {
-			if strings.HasPrefix(name, d) {
-				continue next // a module of its own
-			}
-		}
-		data, err := os.ReadFile(filepath.Join(repository(t), name))
-		if os.IsNotExist(err) {
+		if inNested(name) {
 			continue
-		}
-		if err != nil {
-			t.Fatal(err)
 		}
 		w, err := z.Create(modulePath + "@" + moduleVersion + "/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write(data); err != nil {
+		if _, err := w.Write(read(t, filepath.Join(tree, name))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	mod, err := os.ReadFile(filepath.Join(repository(t), "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{
-		"list": []byte(moduleVersion + "\n"), moduleVersion + ".mod": mod, moduleVersion + ".zip": buf.Bytes(),
-		moduleVersion + ".info": fmt.Appendf(nil, `{"Version":%q}`, moduleVersion),
-	} {
-		write(t, filepath.Join(at, name), data, 0o644)
-	}
-	others, err := exec.Command("go", "env", "GOMODCACHE", "GOPROXY").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(others)), "\n")
-	return "file://" + dir + ",file://" + lines[0] + "/cache/download," + lines[1]
+	return buf.Bytes()
 }
 
-// importer makes a module that imports ours, with a module cache of its own, in which our tree lies read-only.
-func importer(t *testing.T, source string) (dir string, env []string) {
+// module is one that imports ours, with a module cache of its own, in which our tree lies read-only.
+type module struct {
+	dir  string
+	env  []string
+	ours string // our tree
+}
+
+// importer makes a module with a main.go that imports the module of tree.
+func importer(t *testing.T, tree, source string) *module {
 	t.Helper()
-	dir = t.TempDir()
+	m := &module{dir: t.TempDir()}
 	modcache := filepath.Join(t.TempDir(), "mod")
 	t.Cleanup(func() { // Go makes what it caches read-only
 		filepath.WalkDir(modcache, func(name string, d fs.DirEntry, err error) error {
@@ -111,14 +111,37 @@ func importer(t *testing.T, source string) (dir string, env []string) {
 			return err
 		})
 	})
-	write(t, filepath.Join(dir, "go.mod"), []byte("module example.com/importer\n\ngo 1.25.0\n"), 0o644)
-	write(t, filepath.Join(dir, "main.go"), []byte(source), 0o644)
-	env = []string{"GOPROXY=" + proxy(t), "GOMODCACHE=" + modcache, "GONOSUMDB=*", "GONOSUMCHECK=1", "GOFLAGS=-mod=mod",
-		"CGO_CFLAGS=", "CGO_LDFLAGS="}
-	if _, stderr, err := runIn(dir, env, "go", "get", modulePath+"@"+moduleVersion); err != nil {
-		t.Fatalf("go get: %v\n%s", err, stderr)
+	write(t, filepath.Join(m.dir, "go.mod"), []byte("module example.com/importer\n\ngo 1.25.0\n"))
+	write(t, filepath.Join(m.dir, "main.go"), []byte(source))
+	m.env = []string{"GOPROXY=" + proxy(t, tree), "GOMODCACHE=" + modcache, "GONOSUMDB=*", "GOFLAGS=-mod=mod", "CGO_CFLAGS=", "CGO_LDFLAGS="}
+	m.run(t, nil, "go", "get", modulePath+"@"+moduleVersion)
+	m.ours = strings.TrimSpace(m.run(t, nil, "go", "list", "-m", "-f", "{{.Dir}}", modulePath))
+	return m
+}
+
+// run runs a program, which must succeed, in the module.
+func (m *module) run(t *testing.T, env []string, name string, args ...string) (stdout string) {
+	t.Helper()
+	stdout, stderr, err := runIn(m.dir, append(slices.Clone(m.env), env...), name, args...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr)
 	}
-	return dir, env
+	return stdout
+}
+
+// wantRuns builds the module with the environment given and runs it.
+func (m *module) wantRuns(t *testing.T, env []string, args ...string) {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "program")
+	m.run(t, env, "go", append([]string{"build", "-o", bin}, args...)...)
+	if out := m.run(t, nil, bin); out != "first datagram: 1200\n" {
+		t.Errorf("the program prints %q", out)
+	}
+	if runtime.GOOS == "linux" {
+		if out := m.run(t, nil, "ldd", bin); strings.Contains(out, "libstdc++") {
+			t.Errorf("the program needs a shared library of C++:\n%s", out)
+		}
+	}
 }
 
 // cgoEnv reads what "build.sh env" prints as a shell would.
@@ -133,72 +156,72 @@ func cgoEnv(t *testing.T, printed string) (env []string) {
 	return env
 }
 
-func wantRuns(t *testing.T, dir string, env []string, args ...string) {
-	t.Helper()
-	out, stderr, err := runIn(dir, env, "go", append([]string{"run"}, append(args, ".")...)...)
-	if err != nil || !strings.Contains(out, "first datagram: 1200") {
-		t.Errorf("go run: %v, %q\n%s", err, out, stderr)
-	}
-}
-
-// Somebody else's module builds with what "env" prints or "install" installs, from our tree in the module cache, and with
-// that vendored.
+// Somebody else's module builds with what "install" installs, by itself or with what it then prints, or with what "env"
+// prints, from our tree in the module cache, and with that vendored. Nothing is written to our tree.
 func TestImport(t *testing.T) {
-	long(t)
-	dir, env := importer(t, program)
-	out, _, err := runIn(dir, env, "go", "list", "-m", "-f", "{{.Dir}}", modulePath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newScript(t, strings.TrimSpace(out), "BORINGQUIC_BSSL_PATH="+custom(t, "lib", "lib"))
-	t.Run("env", func(t *testing.T) { wantRuns(t, dir, append(env, cgoEnv(t, s.ok(t, "env"))...)) })
-	t.Run("install", func(t *testing.T) {
-		to := t.TempDir()
-		s.ok(t, "install", "--prefix", to)
-		printed := s.ok(t, "install", "--prefix", to) // over an older one
-		wantRuns(t, dir, append(env, cgoEnv(t, printed)...))
-	})
-	t.Run("vendor", func(t *testing.T) {
-		if _, stderr, err := runIn(dir, env, "go", "mod", "vendor"); err != nil {
-			t.Fatalf("go mod vendor: %v\n%s", err, stderr)
+	tree := copyTree(t)
+	local := relocate(t, tree)
+	m := importer(t, tree, program)
+	before := files(t, m.ours)
+	s := newScript(t, m.ours, "BORINGQUIC_BSSL_PATH="+custom(t, "lib", "lib"))
+	t.Run("neither", func(t *testing.T) {
+		_, stderr, err := runIn(m.dir, m.env, "go", "build", "-o", os.DevNull)
+		if want := "where that is read-only, bash build.sh install"; err == nil || !strings.Contains(stderr, want) {
+			t.Errorf("go build: %v, %q, want %q", err, stderr, want)
 		}
-		wantRuns(t, dir, append(append(env, "GOFLAGS="), cgoEnv(t, s.ok(t, "env"))...), "-mod=vendor")
 	})
+	printed := s.ok(t, "env")
+	t.Run("env", func(t *testing.T) { m.wantRuns(t, cgoEnv(t, printed)) })
+	t.Run("vendor", func(t *testing.T) {
+		m.run(t, nil, "go", "mod", "vendor")
+		m.wantRuns(t, append(cgoEnv(t, printed), "GOFLAGS=-mod=vendor"))
+	})
+	t.Run("install --prefix", func(t *testing.T) {
+		to := t.TempDir()
+		m.wantRuns(t, cgoEnv(t, s.ok(t, "install", "--prefix", to)))
+	})
+	t.Run("install", func(t *testing.T) {
+		write(t, filepath.Join(local, "include/boringquic/openssl/ssl.h"), []byte("#error an older install\n"))
+		s.ok(t, "install")
+		m.wantRuns(t, nil)
+		m.wantRuns(t, []string{"GOFLAGS=-mod=vendor"})
+	})
+	if after := files(t, m.ours); !slices.Equal(after, before) {
+		t.Errorf("our tree held %v, now %v", before, after)
+	}
 }
 
-// withOpenSSL also links OpenSSL, statically, and uses it.
+// withOpenSSL also links OpenSSL, statically, as any package may, and has it do a handshake's first step.
 const withOpenSSL = `package main
 
-// #cgo LDFLAGS: -l:libssl.a -l:libcrypto.a -ldl -lpthread
-// typedef struct ssl_method_st SSL_METHOD;
-// typedef struct ssl_ctx_st SSL_CTX;
-// const SSL_METHOD *TLS_method(void);
-// SSL_CTX *SSL_CTX_new(const SSL_METHOD *);
-// const char *OpenSSL_version(int);
+// #cgo CFLAGS: -I${SRCDIR}/openssl/include
+// #cgo LDFLAGS: -L${SRCDIR}/openssl/lib -lssl -lcrypto -ldl -lpthread
+// #include <openssl/ssl.h>
 import "C"
 
 import "fmt"
 
 func init() {
-	if C.SSL_CTX_new(C.TLS_method()) == nil {
-		panic("OpenSSL makes no SSL_CTX")
+	ssl := C.SSL_new(C.SSL_CTX_new(C.TLS_client_method()))
+	in := C.BIO_new(C.BIO_s_mem())
+	C.SSL_set_bio(ssl, in, C.BIO_new(C.BIO_s_mem()))
+	if r := C.SSL_connect(ssl); C.SSL_get_error(ssl, r) != C.SSL_ERROR_WANT_READ {
+		panic("OpenSSL does not begin a handshake")
 	}
 	fmt.Println(C.GoString(C.OpenSSL_version(0)))
 }
 `
 
-// OpenSSL in the same program does not meet BoringSSL's symbols.
+// OpenSSL in the same program does not meet BoringSSL's symbols: both do handshakes.
 func TestWithOpenSSL(t *testing.T) {
-	long(t)
-	at, err := exec.Command("cc", "-print-file-name=libssl.a").Output()
-	if err != nil || !strings.Contains(string(at), "/") {
-		t.Skip("OpenSSL's static libraries are not there (Debian: libssl-dev)")
+	m := importer(t, repository(t), string(read(t, filepath.Join(repository(t), "examples/echo/main.go"))))
+	write(t, filepath.Join(m.dir, "openssl.go"), []byte(withOpenSSL))
+	if err := os.CopyFS(filepath.Join(m.dir, "openssl"), os.DirFS(openSSL(t))); err != nil {
+		t.Fatal(err)
 	}
-	dir, env := importer(t, program)
-	write(t, filepath.Join(dir, "openssl.go"), []byte(withOpenSSL), 0o644)
-	env = append(env, cgoEnv(t, newScript(t, repository(t), "BORINGQUIC_BSSL_PATH="+custom(t, "lib", "lib")).ok(t, "env"))...)
-	out, stderr, err := runIn(dir, env, "go", "run", ".")
-	if err != nil || !strings.Contains(out, "OpenSSL ") || !strings.Contains(out, "first datagram: 1200") {
-		t.Errorf("go run: %v, %q\n%s", err, out, stderr)
+	env := cgoEnv(t, newScript(t, m.ours, "BORINGQUIC_BSSL_PATH="+custom(t, "lib", "lib")).ok(t, "env"))
+	out := m.run(t, env, "go", "run", ".")
+	if !strings.HasPrefix(out, "OpenSSL ") || !strings.Contains(out, `the server answered "hello over QUIC"`) {
+		t.Errorf("the program prints %q", out)
 	}
 }
