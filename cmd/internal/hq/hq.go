@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/boringquic/boringquic/quic"
 )
@@ -76,19 +77,14 @@ func (f *Files) open(path string) (*os.File, error) {
 	if name == "" || strings.HasSuffix(name, "/") {
 		name += "index.html"
 	}
-	file, err := f.root.Open(name)
+	info, err := f.root.Stat(name) // before it is opened: a named pipe would not open until somebody writes to it
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file: %w", path, fs.ErrPermission)
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file: %w", path, fs.ErrPermission)
 	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
+	return f.root.Open(name)
 }
 
 // readRequest reads "GET /path" up to the line end, or up to the end of the stream, which some clients send in its place.
@@ -120,7 +116,8 @@ func refuse(s Stream, code uint64, err error) error {
 
 func codeOf(err error) uint64 {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG),
+		errors.Is(err, syscall.EINVAL): // a name that no file can have
 		return CodeNotFound
 	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "path escapes from parent"):
 		return CodeForbidden
