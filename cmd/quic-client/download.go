@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -68,21 +69,25 @@ func (j *job) run(ctx context.Context, conn *quicnet.Conn, bar *progress.Bar, st
 	if j.file == "-" {
 		return hq.Get(stream, j.path, io.MultiWriter(stdout, bar))
 	}
-	part, err := os.CreateTemp(filepath.Dir(j.file), "."+filepath.Base(j.file)+".*.part")
+	name, flag := j.file, os.O_WRONLY // of a device or a pipe, which keep their names; a folder fails to open
+	info, err := os.Stat(j.file)
+	partial := err != nil || info.Mode().IsRegular()
+	if partial {
+		name = filepath.Join(filepath.Dir(j.file), fmt.Sprintf(".quic-client-%016x.part", rand.Uint64()))
+		flag |= os.O_CREATE | os.O_EXCL
+		defer os.Remove(name) // after the rename there is nothing left to remove
+	}
+	f, err := os.OpenFile(name, flag, 0o666)
 	if err != nil {
 		stream.CancelWrite(0)
 		return 0, fmt.Errorf("cannot write %s: %w", j.file, err)
 	}
-	defer os.Remove(part.Name()) // after the rename there is nothing left to remove
-	n, err = hq.Get(stream, j.path, io.MultiWriter(part, bar))
-	if closeErr := part.Close(); err == nil {
+	n, err = hq.Get(stream, j.path, io.MultiWriter(f, bar))
+	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil {
-		return n, err
+	if err == nil && partial {
+		err = os.Rename(name, j.file)
 	}
-	if err = os.Chmod(part.Name(), 0o644); err != nil {
-		return n, err
-	}
-	return n, os.Rename(part.Name(), j.file)
+	return n, err
 }

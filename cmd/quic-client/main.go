@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -74,8 +75,9 @@ Exit codes: 0 all files are there, 1 a file could not be had or not be written,
 			}
 			return nil
 		},
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		DisableFlagsInUseLine: true,
+		SilenceUsage:          true,
+		SilenceErrors:         true,
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			return fetch(cmd.Context(), o, urls, stdout, stderr)
 		},
@@ -88,8 +90,8 @@ Exit codes: 0 all files are there, 1 a file could not be had or not be written,
 	f.StringVarP(&o.out, "output", "o", "", "`FILE` to write the only URL to; - is standard output")
 	f.StringVar(&o.dir, "dir", ".", "`DIR` to write files to, each under the last part of its path")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "`TIME` that the handshake may take")
-	f.Int64Var(&o.expectSize, "expect-size", -1, "`BYTES` that all files together have, for the progress bar (HTTP/0.9 does not tell)")
-	f.StringVar(&o.cc, "congestion", "cubic", "congestion controller: cubic or reno")
+	f.Int64Var(&o.expectSize, "expect-size", 0, "`BYTES` that all files together have, for the progress bar: HTTP/0.9 does not tell")
+	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.BoolVar(&o.stats, "stats", false, "say at the end what happened: version, cipher, times, packets, losses")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress bar")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
@@ -108,7 +110,9 @@ func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "quic-client: interrupted; incomplete files were removed")
 		return exitInterrupted
 	}
-	fmt.Fprintln(stderr, "quic-client:", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") { // one for each file
+		fmt.Fprintln(stderr, "quic-client:", line)
+	}
 	switch {
 	case errors.As(err, &errUsage{}):
 		fmt.Fprintln(stderr, "Run 'quic-client --help' for the flags.")
@@ -123,6 +127,12 @@ func (o *options) config() (*quic.Config, error) {
 	tlsConf, err := tlsfiles.Client(o.insecure, o.ca, o.alpn)
 	if err != nil {
 		return nil, errUsage{err}
+	}
+	if o.alpn == "" || len(o.alpn) > 255 {
+		return nil, errUsage{fmt.Errorf("--alpn %q is not of 1 to 255 bytes", o.alpn)}
+	}
+	if o.timeout <= 0 {
+		return nil, errUsage{fmt.Errorf("--timeout %v is not above zero", o.timeout)}
 	}
 	cfg := &quic.Config{TLS: tlsConf, HandshakeTimeout: o.timeout}
 	switch o.cc {

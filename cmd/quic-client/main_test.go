@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"io"
 	"os"
 	"path/filepath"
@@ -100,6 +101,7 @@ func wantEmpty(t *testing.T, dir string) {
 	}
 }
 
+// Several files, on one connection.
 func TestDownload(t *testing.T) {
 	addr, files := serveFiles(t)
 	dir := t.TempDir()
@@ -117,7 +119,10 @@ func TestDownload(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v; want %d", name, len(got), err, len(want))
 		}
 	}
-	for _, want := range []string{"QUIC version 1", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768", "3 files, 2000011 bytes", "packets:"} {
+	for _, want := range []string{"QUIC version 1", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768", "files: 3; 2000011 bytes", "packets:"} {
+		if n := strings.Count(stderr, want); n > 1 {
+			t.Errorf("--stats reports %d connections: %s", n, stderr)
+		}
 		if !strings.Contains(stderr, want) {
 			t.Errorf("--stats says %q, without %q", stderr, want)
 		}
@@ -144,6 +149,9 @@ func TestExitCodes(t *testing.T) {
 		{"help", []string{"--help"}, exitOK, ""},
 		{"no URL", nil, exitUsage, "no URL given"},
 		{"unknown flag", []string{"--fast", url}, exitUsage, "unknown flag: --fast"},
+		{"user name", []string{"https://me:secret@" + addr + "/small"}, exitUsage, "has a user name, which HTTP/0.9 cannot carry"},
+		{"no time", []string{"--timeout", "-1s", url + "small"}, exitUsage, "--timeout -1s is not above zero"},
+		{"no protocol", []string{"--alpn", "", url + "small"}, exitUsage, "--alpn \"\" is not of 1 to 255 bytes"},
 		{"not a URL", []string{"::"}, exitUsage, "is not a URL"},
 		{"http URL", []string{"http://localhost/x"}, exitUsage, "is not of the form https://HOST:PORT/PATH"},
 		{"one file twice", []string{"https://a/x", "https://b/x"}, exitUsage, "would both be written to"},
@@ -158,6 +166,8 @@ func TestExitCodes(t *testing.T) {
 		{"missing file", []string{"--insecure", url + "nothing"}, exitFailed, "the server has no file /nothing"},
 		{"path out of the root", []string{"--insecure", url + "%2e%2e/secret"}, exitFailed, "the server does not give out"},
 		{"link out of the root", []string{"--insecure", url + "link"}, exitFailed, "the server does not give out"},
+		{"folder", []string{"--insecure", "--output", ".", url + "small"}, exitFailed, "cannot write .: open .: is a directory"},
+		{"name that no file has", []string{"--insecure", "-o", "f", url + "small/x"}, exitFailed, "the server has no file /small/x"},
 		{"folder that is not there", []string{"--insecure", "--dir", "no/such/dir", url + "small"}, exitFailed, "cannot write"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -177,6 +187,55 @@ func TestExitCodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantEmpty(t, dir)
+		})
+	}
+}
+
+// What is not a file keeps its name: /dev/null must not become one.
+func TestToDevice(t *testing.T) {
+	addr, _ := serveFiles(t)
+	name := filepath.Join(t.TempDir(), "null")
+	if err := os.Symlink(os.DevNull, name); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := client(t.Context(), "--insecure", "-o", name, "https://"+addr+"/large"); code != exitOK {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if info, err := os.Lstat(name); err != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("the device's name now means %v, %v", info, err)
+	}
+}
+
+// A server is believed by those who trust its certificate, under the names that stand in it.
+func TestCA(t *testing.T) {
+	start := func(host string) (url, ca string) {
+		tlsConf, err := tlsfiles.Server("", "", []string{host}, hq.ALPN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca = filepath.Join(t.TempDir(), "ca.pem")
+		block := &pem.Block{Type: "CERTIFICATE", Bytes: tlsConf.Certificates[0].Certificate[0]}
+		if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return "https://" + serveTLS(t, tlsConf, func(_ *quicnet.Conn, s *quicnet.Stream) { s.Close() }) + "/", ca
+	}
+	url, ca := start("127.0.0.1")
+	otherURL, otherCA := start("other.example")
+	for _, c := range []struct {
+		name, url, ca string
+		code          int
+		says          string
+	}{
+		{"right", url, ca, exitOK, ""},
+		{"wrong CA", url, otherCA, exitNoConn, "certificate signed by unknown authority"},
+		{"wrong name", otherURL, otherCA, exitNoConn, "cannot validate certificate for 127.0.0.1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, _, stderr := client(t.Context(), "--ca", c.ca, "-o", "-", c.url)
+			if code != c.code || !strings.Contains(stderr, c.says) {
+				t.Errorf("exit code %d and %q, want %d and %q", code, stderr, c.code, c.says)
+			}
 		})
 	}
 }

@@ -37,6 +37,9 @@ func plan(urls []string, out, dir string) ([]*server, error) {
 		if u.Scheme != "https" || u.Hostname() == "" {
 			return nil, fmt.Errorf("%q is not of the form https://HOST:PORT/PATH", raw)
 		}
+		if u.User != nil {
+			return nil, fmt.Errorf("%q has a user name, which HTTP/0.9 cannot carry", raw)
+		}
 		file := out
 		if file == "" {
 			if file, err = fileName(u, dir); err != nil {

@@ -16,25 +16,34 @@ type Bar struct {
 	bar *progressbar.ProgressBar
 }
 
-// New returns a bar on w with a few words of what is counted. total is in bytes, -1 if it is not known; quiet, or a w that
+// New returns a bar on w with a few words of what is counted. total is in bytes, 0 or -1 if it is not known; quiet, or a w that
 // is not a terminal, makes a bar that draws nothing.
 func New(w io.Writer, what string, total int64, quiet bool) *Bar {
+	if total == 0 {
+		total = -1 // a spinner
+	}
+	return bar(w, what, total, quiet, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSpinnerType(14))
+}
+
+// Steps is New for total steps in place of bytes.
+func Steps(w io.Writer, what string, total int, quiet bool) *Bar {
+	return bar(w, what, int64(total), quiet)
+}
+
+func bar(w io.Writer, what string, total int64, quiet bool, options ...progressbar.Option) *Bar {
 	f, ok := w.(*os.File)
 	if quiet || !ok || !term.IsTerminal(int(f.Fd())) {
 		return &Bar{}
 	}
-	return &Bar{progressbar.NewOptions64(total,
+	return &Bar{progressbar.NewOptions64(total, append(options,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowCount(),
-		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetWidth(30),
-		progressbar.OptionUseIECUnits(true),
 		progressbar.OptionFullWidth(),
-		progressbar.OptionSpinnerType(14),
 		progressbar.OptionClearOnFinish(),
-	)}
+	)...)}
 }
 
 // Add counts n more bytes.
@@ -65,20 +74,4 @@ func (b *Bar) Done() {
 	if b.bar != nil {
 		_ = b.bar.Clear()
 	}
-}
-
-// Steps is New for total steps in place of bytes; -1 if the total is not known.
-func Steps(w io.Writer, what string, total int, quiet bool) *Bar {
-	f, ok := w.(*os.File)
-	if quiet || !ok || !term.IsTerminal(int(f.Fd())) {
-		return &Bar{}
-	}
-	return &Bar{progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionFullWidth(),
-		progressbar.OptionClearOnFinish(),
-	)}
 }
