@@ -45,7 +45,7 @@ type errUsage struct{ error }
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "quic-server --listen HOST:PORT --root DIR [--cert FILE --key FILE]",
+		Use:   "quic-server --listen HOST:PORT --root DIR [--cert FILE --key FILE] [--retry]",
 		Short: "Serve the files of a folder over QUIC",
 		Long: `quic-server serves the files of a folder over QUIC version 1 with HTTP/0.9, the
 protocol "hq-interop" of the public QUIC interop runner.
@@ -58,10 +58,11 @@ It runs until SIGINT or SIGTERM.
 Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad flags.`,
 		Example: `  quic-server --listen 127.0.0.1:4433 --root ./public
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry`,
-		Args:          noArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, stdout, stderr) },
+		Args:                  noArgs,
+		DisableFlagsInUseLine: true,
+		SilenceUsage:          true,
+		SilenceErrors:         true,
+		RunE:                  func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, stdout, stderr) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -70,7 +71,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.cert, "cert", "", "PEM `FILE` with the certificate chain, leaf first")
 	f.StringVar(&o.key, "key", "", "PEM `FILE` with the private key")
 	f.BoolVar(&o.retry, "retry", false, "make every client prove its address with a Retry first")
-	f.StringVar(&o.cc, "congestion", "cubic", "congestion controller: cubic or reno")
+	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection and each file")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	cmd.SetArgs(args)
@@ -110,6 +111,10 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return explainListen(o.listen, err)
 	}
 	defer ep.Close()
+	var serving sync.WaitGroup
+	defer serving.Wait() // until each connection has said goodbye
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	fmt.Fprintf(stdout, "quic-server: listening on %s, serving %s\n", ep.Addr(), o.root)
 	log := &logger{w: stderr, verbose: o.verbose}
 	for {
@@ -120,7 +125,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		go serveConn(ctx, conn, files, log)
+		serving.Go(func() { serveConn(ctx, conn, files, log) })
 	}
 }
 
@@ -165,7 +170,7 @@ func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *lo
 			return
 		}
 		if err != nil {
-			log.printf("%s: %v", conn.RemoteAddr(), err)
+			log.printf("%s: gone: %v", conn.RemoteAddr(), err)
 			return
 		}
 		go func() {

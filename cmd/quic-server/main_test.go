@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -51,10 +54,10 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// get fetches one path on a connection of its own.
-func get(t *testing.T, addr, path string) (string, error) {
+// get fetches one path on a connection of its own, whose certificate must be in the file ca if one is named.
+func get(t *testing.T, addr, ca, path string) (string, error) {
 	t.Helper()
-	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
+	tlsConf, err := tlsfiles.Client(ca == "", ca, hq.ALPN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,7 @@ func TestServe(t *testing.T) {
 			addr, stop := start(t, append([]string{"--listen", "127.0.0.1:0", "--root", root(t)}, flags...)...)
 			for path, want := range map[string]string{"/file": "contents of file", "/": "contents of index.html",
 				"/file?query": "contents of file", "/fi%6ce": "contents of file"} {
-				if got, err := get(t, addr, path); got != want || err != nil {
+				if got, err := get(t, addr, "", path); got != want || err != nil {
 					t.Errorf("%s: %q, %v; want %q", path, got, err, want)
 				}
 			}
@@ -86,6 +89,100 @@ func TestServe(t *testing.T) {
 				t.Errorf("exit code %d when it was told to stop", code)
 			}
 		})
+	}
+}
+
+// A certificate and a key from files, and the key log, which must hold what the client's secrets are.
+func TestCertificateAndKeyLog(t *testing.T) {
+	tlsConf, err := tlsfiles.Server("", "", []string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(tlsConf.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, keyFile, log := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "secrets")
+	for name, block := range map[string]*pem.Block{
+		cert:    {Type: "CERTIFICATE", Bytes: tlsConf.Certificates[0].Certificate[0]},
+		keyFile: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("SSLKEYLOGFILE", log)
+	addr, stop := start(t, "--listen", "127.0.0.1:0", "--root", root(t), "--cert", cert, "--key", keyFile)
+	if got, err := get(t, addr, cert, "/file"); got != "contents of file" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if code := stop(); code != exitOK {
+		t.Errorf("exit code %d when it was told to stop", code)
+	}
+	secrets, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := make(map[string]int) // of each line: the server's and the client's are the same
+	for line := range strings.Lines(string(secrets)) {
+		count[line]++
+	}
+	if len(count) < 4 {
+		t.Errorf("SSLKEYLOGFILE holds %d secrets", len(count))
+	}
+	for line, n := range count {
+		if n != 2 {
+			t.Errorf("%d lines %q, want one of each side", n, line)
+		}
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	probe, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		return // a machine without IPv6
+	}
+	probe.Close()
+	addr, _ := start(t, "--listen", "[::1]:0", "--root", root(t))
+	if got, err := get(t, addr, "", "/file"); got != "contents of file" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A server that is told to stop says goodbye to a client in the middle of a file.
+func TestStop(t *testing.T) {
+	dir := root(t)
+	if err := os.WriteFile(filepath.Join(dir, "file"), make([]byte, 64<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	addr, stop := start(t, "--listen", "127.0.0.1:0", "--root", dir)
+	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := quicnet.Dial(t.Context(), addr, &quic.Config{TLS: tlsConf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(s, "GET /file\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(s, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if code := stop(); code != exitOK {
+		t.Errorf("exit code %d when it was told to stop", code)
+	}
+	_, err = io.Copy(io.Discard, s)
+	var closed *quic.ApplicationError
+	if !errors.As(err, &closed) || !closed.Remote || closed.Reason != "the server is shutting down" {
+		t.Errorf("the client reads %v, want the server's goodbye", err)
 	}
 }
 
@@ -108,6 +205,7 @@ func TestExitCodes(t *testing.T) {
 		{"root that is not there", []string{"--root", "no/such/dir"}, exitFailed, "cannot serve no/such/dir"},
 		{"port in use", []string{"--listen", busy.LocalAddr().String()}, exitFailed, "another program uses that port"},
 		{"certificate without key", []string{"--cert", "main.go"}, exitFailed, "--cert and --key go together"},
+		{"certificate that is not there", []string{"--cert", "no.pem", "--key", "no.pem"}, exitFailed, "no usable certificate: open no.pem"},
 		{"certificate that is none", []string{"--cert", "main.go", "--key", "main.go"}, exitFailed, "no usable certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
