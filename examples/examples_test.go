@@ -2,13 +2,21 @@
 package examples_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestExamples(t *testing.T) {
@@ -30,49 +38,128 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// The README's code compiles, as two functions of one program.
-func TestReadme(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := `package main
+// readmeMain runs the README's two functions, one against the other, with the server's certificate as the only root. The
+// server may still be starting when the client's first datagrams go out.
+const readmeMain = `//go:debug x509usefallbackroots=1
+package main
 
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"io"
+	"os"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
-func main() { _, _ = serve, fetch }
+func main() {
+	pem, err := os.ReadFile("cert.pem")
+	if err != nil {
+		panic(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	x509.SetFallbackRoots(roots)
+
+	ctx := context.Background()
+	go func() {
+		fmt.Println("serve:", serve(ctx))
+		os.Exit(1)
+	}()
+	answer, err := fetch(ctx)
+	fmt.Printf("fetch: %q, %v\n", answer, err)
+}
 `
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
+
+// The README's code is what it says: twenty lines that serve and twenty that fetch, as two functions that talk to each other
+// once the address is one of this machine's.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := readmeMain
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) != 2 {
 		t.Fatalf("%d blocks of Go in the README, want 2", len(blocks))
 	}
 	for _, b := range blocks {
-		source += string(b[1])
+		if n := strings.Count(b[1], "\n"); n > 20 {
+			t.Errorf("%d lines of Go, want 20 at most:\n%s", n, b[1])
+		}
+		source += b[1]
 	}
-	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+	addr := freeAddr(t)
+	for old, new := range map[string]string{`":4433"`: strconv.Quote(addr), `"server.example:4433"`: strconv.Quote(addr)} {
+		if !strings.Contains(source, old) {
+			t.Fatalf("the README's code has no %s", old)
+		}
+		source = strings.ReplaceAll(source, old, new)
+	}
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	here, err := filepath.Abs("readme/main.go") // where it stands for the compiler alone
+	// main.go stands in a folder of this module for the compiler alone.
+	here, err := filepath.Abs("readme/main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{here: file}})
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{here: filepath.Join(dir, "main.go")}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := filepath.Join(t.TempDir(), "overlay.json")
+	list := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(list, overlay, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "build", "-overlay", list, "-o", os.DevNull, "./readme").CombinedOutput(); err != nil {
-		t.Errorf("the README's code does not compile: %v\n%s", err, out)
+	bin := filepath.Join(dir, "readme")
+	if out, err := exec.Command("go", "build", "-overlay", list, "-o", bin, "./readme").CombinedOutput(); err != nil {
+		t.Fatalf("the README's code does not compile: %v\n%s", err, out)
+	}
+	cmd := exec.Command(bin)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if want := "fetch: \"hello over QUIC\", <nil>\n"; err != nil || string(out) != want {
+		t.Errorf("the README's code: %v, %q, want %q", err, out, want)
+	}
+}
+
+// freeAddr returns an address of this machine with a port that nobody listens on now.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().String()
+}
+
+// writeCertificate writes a certificate for 127.0.0.1, which signs itself, and its key to the files that the README names.
+func writeCertificate(t *testing.T, dir string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
