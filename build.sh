@@ -429,25 +429,27 @@ print_env() {
 
 test_all() {
   build
+  need_cargo
   need python3 python3
+  need shellcheck shellcheck
   if debian; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
     [ "$(cc -print-file-name=libssl.a)" != libssl.a ] || install_packages libssl-dev
   fi
   cd "$root"
-  local step
+  local os module
   say "vet"
+  shellcheck -x build.sh .ci/run
   go vet ./...
   for os in darwin freebsd windows; do GOOS=$os CGO_ENABLED=0 go vet ./quic/udp; done
   say "tests, with the race detector"
-  go test -race -shuffle=on ./...
+  go test -race -shuffle=on -timeout 30m ./...
   say "tests of the packages over C, with the address sanitizer"
   go test -asan -shuffle=on ./crypto/...
-  find . -mindepth 2 -name go.mod -not -path './third_party/*' | sort | while read -r step; do
-    step=$(dirname "$step")
-    say "nested module $step"
-    (cd "$step" && go vet ./... && go test -shuffle=on ./...)
+  for module in $(find . -mindepth 2 -name go.mod -not -path './third_party/*' -exec dirname {} \; | sort); do
+    say "nested module $module"
+    (cd "$module" && go vet ./... && go test -shuffle=on ./...)
   done
   say "all tests passed"
 }
