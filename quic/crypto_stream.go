@@ -76,7 +76,7 @@ func (s *cryptoStream) append(p *packet) {
 	for s.out.pending() {
 		off, n := s.out.next()
 		n = min(n, p.room()-wire.CryptoHeaderLen(uint64(off), min(n, p.room())))
-		if n <= 0 || !p.note(recovery.Frame{Type: wire.FrameCrypto, Off: uint64(off), Len: uint16(n)}) {
+		if n <= 0 || !p.note(recovery.Frame{Type: wire.FrameCrypto, Off: uint64(off), Len: uint32(n)}) {
 			return
 		}
 		p.b = wire.AppendCryptoHeader(p.b, uint64(off), n)

@@ -149,7 +149,7 @@ func (st *streams) appendStream(pkt *packet, s *stream, credit int64) (int, bool
 		n = rest
 	}
 	fin := p.end.due() && off+int64(n) == p.buf.end
-	if !pkt.note(recovery.Frame{Type: wire.FrameStream, Flags: finFlag(fin), ID: s.id, Off: uint64(off), Len: uint16(n)}) {
+	if !pkt.note(recovery.Frame{Type: wire.FrameStream, Flags: finFlag(fin), ID: s.id, Off: uint64(off), Len: uint32(n)}) {
 		return 0, false
 	}
 	pkt.b = wire.AppendStreamHeader(pkt.b, s.id, uint64(off), n, fin, withLen)

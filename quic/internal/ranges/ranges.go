@@ -89,10 +89,21 @@ func (s Set) Contains(v int64) bool {
 	return i < len(s) && s[i].Start <= v
 }
 
-// ContainsRange tells whether all of start up to, not including, end is in the set.
-func (s Set) ContainsRange(start, end int64) bool {
+// Gap returns the first run of integers from start up to, not including, end that are not in the set. It is empty, and at end, if
+// all of them are.
+func (s Set) Gap(start, end int64) Range {
 	i := s.search(start)
-	return start >= end || i < len(s) && s[i].Start <= start && end <= s[i].End
+	if i < len(s) && s[i].Start <= start {
+		start = s[i].End
+		i++
+	}
+	if start >= end {
+		return Range{end, end}
+	}
+	if i < len(s) {
+		end = min(end, s[i].Start)
+	}
+	return Range{start, end}
 }
 
 // Min returns the smallest integer, or -1 if the set is empty.

@@ -95,29 +95,31 @@ func TestSetEmpty(t *testing.T) {
 			t.Errorf("%+v made %v of nothing", o, s)
 		}
 	}
-	if s.Min() != -1 || s.Max() != -1 || s.Size() != 0 || s.Contains(0) || s.Contains(-1) || s.ContainsRange(0, 1) {
+	if s.Min() != -1 || s.Max() != -1 || s.Size() != 0 || s.Contains(0) || s.Contains(-1) {
 		t.Errorf("the empty set: smallest %d, largest %d, size %d", s.Min(), s.Max(), s.Size())
 	}
-	if !s.ContainsRange(7, 7) {
-		t.Error("no integers at all are in every set")
+	if g := s.Gap(0, 9); g != (Range{0, 9}) {
+		t.Errorf("the gap in the empty set is %v", g)
 	}
 	if s.Add(7, 8); s.Min() != 7 || s.Max() != 7 || s.Size() != 1 {
 		t.Errorf("%v: smallest %d, largest %d, size %d", s, s.Min(), s.Max(), s.Size())
 	}
 }
 
-func TestContainsRange(t *testing.T) {
+func TestGap(t *testing.T) {
 	s := Set{{10, 20}, {21, 30}}
 	for _, c := range []struct {
 		start, end int64
-		want       bool
+		want       Range
 	}{
-		{10, 20, true}, {11, 19, true}, {10, 11, true}, {19, 20, true}, {21, 30, true}, {29, 30, true},
-		{9, 20, false}, {10, 21, false}, {19, 22, false}, {10, 30, false}, {20, 21, false}, {0, 5, false}, {30, 31, false}, {29, 31, false},
-		{20, 20, true}, {25, 15, true}, {100, 100, true},
+		{0, 5, Range{0, 5}}, {0, 10, Range{0, 10}}, {0, 15, Range{0, 10}}, {9, 40, Range{9, 10}},
+		{10, 20, Range{20, 20}}, {11, 19, Range{19, 19}}, {19, 20, Range{20, 20}},
+		{10, 21, Range{20, 21}}, {20, 21, Range{20, 21}}, {19, 40, Range{20, 21}},
+		{21, 30, Range{30, 30}}, {29, 31, Range{30, 31}}, {25, 90, Range{30, 90}}, {50, 60, Range{50, 60}},
+		{5, 5, Range{5, 5}}, {15, 15, Range{15, 15}}, {30, 30, Range{30, 30}}, {29, 12, Range{12, 12}},
 	} {
-		if got := s.ContainsRange(c.start, c.end); got != c.want {
-			t.Errorf("ContainsRange(%d, %d) = %v, want %v", c.start, c.end, got, c.want)
+		if got := s.Gap(c.start, c.end); got != c.want {
+			t.Errorf("Gap(%d, %d) = %v, want %v", c.start, c.end, got, c.want)
 		}
 	}
 }
@@ -168,13 +170,15 @@ func (m model) check(t *testing.T, s Set, universe int64) {
 	}
 }
 
-func (m model) containsRange(start, end int64) bool {
-	for v := start; v < end; v++ {
-		if !m[v] {
-			return false
-		}
+func (m model) gap(start, end int64) Range {
+	for start < end && m[start] {
+		start++
 	}
-	return true
+	g := Range{start, start}
+	for g.End < end && !m[g.End] {
+		g.End++
+	}
+	return g
 }
 
 // Random operations do to a set what they do to its model.
@@ -198,8 +202,8 @@ func TestSetModel(t *testing.T) {
 			m.check(t, s, universe)
 			from := random.Int64N(universe)
 			to := from + random.Int64N(longest+1)
-			if s.ContainsRange(from, to) != m.containsRange(from, to) {
-				t.Fatalf("%v: ContainsRange(%d, %d) = %v", s, from, to, !m.containsRange(from, to))
+			if got := s.Gap(from, to); got != m.gap(from, to) {
+				t.Fatalf("%v: Gap(%d, %d) = %v, want %v", s, from, to, got, m.gap(from, to))
 			}
 			tail := s.From(from)
 			if skipped := len(s) - len(tail); skipped > 0 && s[skipped-1].End > from || len(tail) > 0 && tail[0].End <= from {
@@ -220,7 +224,7 @@ func TestSetAllocations(t *testing.T) {
 		s.Sub(22, 25)
 		s.Add(5, 40)
 		s.RemoveBelow(7)
-		if !s.Contains(8) || !s.ContainsRange(7, 40) || s.Size() != 33 {
+		if !s.Contains(8) || s.Gap(7, 41) != (Range{40, 41}) || s.Size() != 33 {
 			t.Errorf("the set is %v", s)
 		}
 	}); n != 0 {

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -164,4 +165,50 @@ func BenchmarkOnAck(t *testing.B) {
 		b, dice := newBulk(), rand.New(rand.NewPCG(1, 2))
 		bench(t, b, func() int { b.seen = nil; return b.shuffled(dice, 20_000, 100) })
 	})
+}
+
+// Neither sending nor acknowledging allocates once the record has grown to its size, whatever the order. One packet is always in
+// flight, since the record lets its memory go when nothing is.
+func TestNoAllocations(t *testing.T) {
+	b, dice := newBulk(), rand.New(rand.NewPCG(1, 2))
+	perm := dice.Perm(100)
+	b.send(1)
+	round := func() {
+		late := b.send(200) - 1
+		dice.Shuffle(len(perm), func(i, j int) { perm[i], perm[j] = perm[j], perm[i] })
+		for i, p := range perm {
+			b.receive(late+int64(p), late+int64(p)+1)
+			if i%2 == 1 {
+				b.acknowledge()
+			}
+		}
+		b.receive(late+100, late+200)
+		b.acknowledge()
+		b.process(t)
+	}
+	for range 100 {
+		round()
+	}
+	if n := testing.AllocsPerRun(100, round); n != 0 {
+		t.Errorf("%v allocations for 200 packets, want none", n)
+	}
+	if want := int64(100+101) * 200 * bulkData; b.tally.acked != want {
+		t.Errorf("%d bytes were acknowledged, want %d", b.tally.acked, want)
+	}
+}
+
+// What is kept of sent packets is nothing that the garbage collector has to look at.
+func TestNoPointers(t *testing.T) {
+	for _, typ := range []reflect.Type{reflect.TypeFor[record](), reflect.TypeFor[Frame]()} {
+		for i := range typ.NumField() {
+			switch f := typ.Field(i); f.Type.Kind() {
+			case reflect.Int64, reflect.Uint64, reflect.Uint32, reflect.Uint16, reflect.Uint8:
+			default:
+				t.Errorf("%v.%s is a %v", typ, f.Name, f.Type)
+			}
+		}
+		if typ.Size() > 24 {
+			t.Errorf("%v takes %d bytes, want at most 24", typ, typ.Size())
+		}
+	}
 }

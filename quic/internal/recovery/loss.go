@@ -150,9 +150,10 @@ type ackSum struct {
 	eliciting bool
 	newest    bool   // NewestPN was sent on this path
 	marked    uint64 // packets sent with ECT(0)
+	frame     Frame  // what h is to be told next; the zero Frame is nothing
 }
 
-// OnAck processes an ACK frame. ranges is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
+// OnAck processes an ACK frame. acks is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
 // frame has no counts. Frames acknowledged and lost go to h. Its cost is proportional to what is newly acknowledged.
 func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Duration, ecn *wire.ECNCounts, path *Path, h Handler) error {
 	s := l.spaces[sp]
@@ -164,14 +165,24 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 	prior := path.InFlight
 	var sum ackSum
 	sum.NewestPN, sum.OldestSent = -1, now
+	known := len(s.acked) - 1 // the highest range of it that begins below the end of r
 	for _, r := range acks {
-		if r.End <= s.packets.start {
+		from := max(r.Start, s.packets.start)
+		if r.End <= from {
 			break
 		}
-		if err := l.ackRange(now, sp, max(r.Start, s.packets.start), r.End, &sum, path, h); err != nil {
+		for known >= 0 && s.acked[known].Start >= r.End {
+			known--
+		}
+		if known >= 0 && s.acked[known].Start <= from && r.End <= s.acked[known].End {
+			continue // nothing new, which holds for most ranges of a frame that repeats
+		}
+		if err := l.ackRange(sp, from, r.End, &sum, path, h); err != nil {
 			return err
 		}
+		known = min(known, len(s.acked)-1)
 	}
+	sum.tell(sp, h)
 	s.largestAcked = max(s.largestAcked, largest)
 	if sum.packets == 0 {
 		return nil
@@ -220,19 +231,10 @@ func (p *Path) windowLimited(inFlight int64) bool {
 }
 
 // ackRange acknowledges the packets of [from, to) that are not acknowledged yet.
-func (l *Loss) ackRange(now int64, sp Space, from, to int64, sum *ackSum, path *Path, h Handler) error {
+func (l *Loss) ackRange(sp Space, from, to int64, sum *ackSum, path *Path, h Handler) error {
 	s := l.spaces[sp]
-	known := s.acked.From(from)
-	for pn := from; pn < to; {
-		stop := to
-		if len(known) > 0 {
-			if known[0].Start <= pn {
-				pn, known = known[0].End, known[1:]
-				continue
-			}
-			stop = min(to, known[0].Start)
-		}
-		for ; pn < stop; pn++ {
+	for gap := s.acked.Gap(from, to); gap.Start < to; gap = s.acked.Gap(gap.End, to) {
+		for pn := gap.Start; pn < gap.End; pn++ {
 			r := s.packets.at(pn)
 			if r.flags&skipped != 0 {
 				return ErrSkipped
@@ -265,7 +267,17 @@ func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h 
 		sum.marked++
 	}
 	for i := range int64(r.frames) {
-		h.OnFrameAcked(sp, *s.frames.at(r.frame + i))
+		if f := s.frames.at(r.frame + i); !sum.frame.extend(f) {
+			sum.tell(sp, h)
+			sum.frame = *f
+		}
+	}
+}
+
+// tell hands on the frames that were put together.
+func (sum *ackSum) tell(sp Space, h Handler) {
+	if sum.frame != (Frame{}) {
+		h.OnFrameAcked(sp, sum.frame)
 	}
 }
 

@@ -3,6 +3,7 @@ package recovery
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -361,6 +362,61 @@ func TestFramesOfPacket(t *testing.T) {
 		all = append(all, 1000+i)
 	}
 	r.wantAcked(all...)
+}
+
+// frameLog is a Handler that keeps what it is told as it is told.
+type frameLog struct{ acked, lost []Frame }
+
+func (h *frameLog) OnFrameAcked(_ Space, f Frame) { h.acked = append(h.acked, f) }
+func (h *frameLog) OnFrameLost(_ Space, f Frame)  { h.lost = append(h.lost, f) }
+
+// Frames whose data follow each other are told of in one, and no others.
+func TestFramesPutTogether(t *testing.T) {
+	stream := func(id, off uint64, n uint32, flags uint8) Frame {
+		return Frame{Type: wire.FrameStream, ID: id, Off: off, Len: n, Flags: flags}
+	}
+	ack := func(largest uint64) Frame { return Frame{Type: wire.FrameAck, Off: largest} }
+	for _, c := range []struct {
+		name    string
+		packets [][]Frame
+		acked   []int64
+		want    []Frame
+	}{
+		{"three packets of one stream", [][]Frame{{stream(4, 0, 100, 0)}, {stream(4, 100, 50, 0)}, {stream(4, 150, 1, 0)}},
+			[]int64{0, 1, 2}, []Frame{stream(4, 0, 151, 0)}},
+		{"with an end", [][]Frame{{stream(4, 7, 100, 0)}, {stream(4, 107, 50, FlagFin)}}, []int64{0, 1},
+			[]Frame{stream(4, 7, 150, FlagFin)}},
+		{"with a bare end", [][]Frame{{stream(4, 7, 100, 0)}, {stream(4, 107, 0, FlagFin)}}, []int64{0, 1},
+			[]Frame{stream(4, 7, 100, FlagFin)}},
+		{"a packet is missing", [][]Frame{{stream(4, 0, 100, 0)}, {stream(4, 100, 50, 0)}, {stream(4, 150, 1, 0)}},
+			[]int64{0, 2}, []Frame{stream(4, 150, 1, 0), stream(4, 0, 100, 0)}},
+		{"two streams", [][]Frame{{stream(4, 0, 100, 0), stream(8, 100, 50, 0)}, {stream(8, 150, 1, 0)}}, []int64{0, 1},
+			[]Frame{stream(4, 0, 100, 0), stream(8, 100, 51, 0)}},
+		{"out of order", [][]Frame{{stream(4, 100, 100, 0)}, {stream(4, 0, 100, 0)}}, []int64{0, 1},
+			[]Frame{stream(4, 100, 100, 0), stream(4, 0, 100, 0)}},
+		{"sent twice", [][]Frame{{stream(4, 0, 100, 0)}, {stream(4, 0, 100, 0)}}, []int64{0, 1},
+			[]Frame{stream(4, 0, 100, 0), stream(4, 0, 100, 0)}},
+		{"a crypto stream", [][]Frame{{{Type: wire.FrameCrypto, Len: 10}}, {{Type: wire.FrameCrypto, Off: 10, Len: 5}}},
+			[]int64{0, 1}, []Frame{{Type: wire.FrameCrypto, Len: 15}}},
+		{"acknowledgements between", [][]Frame{{ack(3), stream(4, 0, 100, 0)}, {ack(5), stream(4, 100, 9, 0)}}, []int64{0, 1},
+			[]Frame{ack(3), stream(4, 0, 100, 0), ack(5), stream(4, 100, 9, 0)}},
+		{"more than a Frame holds", [][]Frame{{stream(4, 0, 1<<32-1, 0)}, {stream(4, 1<<32-1, 1, 0)}}, []int64{0, 1},
+			[]Frame{stream(4, 0, 1<<32-1, 0), stream(4, 1<<32-1, 1, 0)}},
+		{"none", [][]Frame{nil, nil}, []int64{0, 1}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, log := newRig(t, nil), frameLog{}
+			for _, frames := range c.packets {
+				r.l.OnPacketSent(r.now, AppSpace, eliciting, frames, &r.path)
+			}
+			if err := r.l.OnAck(r.now+50*ms, AppSpace, ackRanges(c.acked...), 0, nil, &r.path, &log); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(log.acked, c.want) || log.lost != nil {
+				t.Errorf("acknowledged %v, want %v; lost %v", log.acked, c.want, log.lost)
+			}
+		})
+	}
 }
 
 // Spaces know nothing of each other.

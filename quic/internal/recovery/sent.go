@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"errors"
+	"math"
 
 	"github.com/boringquic/boringquic/quic/internal/ranges"
 )
@@ -22,15 +23,26 @@ const (
 type Frame struct {
 	Type    uint8 // the low byte of the frame type; for STREAM without its flags
 	Flags   uint8
-	Len     uint16 // bytes of data
+	Len     uint32 // bytes of data
 	ID, Off uint64
 }
 
 // FlagFin in Frame.Flags says that a STREAM frame ended its stream.
 const FlagFin = 1
 
+// extend adds g to f if it is the same kind of frame and its data follow that of f.
+func (f *Frame) extend(g *Frame) bool {
+	if f.Type != g.Type || f.ID != g.ID || f.Off+uint64(f.Len) != g.Off || f.Len > math.MaxUint32-g.Len {
+		return false
+	}
+	f.Len += g.Len
+	f.Flags |= g.Flags
+	return true
+}
+
 // Handler is told what became of frames. It must not send from within.
 type Handler interface {
+	// OnFrameAcked is told of a frame that was acknowledged, or of several at once whose data follow each other.
 	OnFrameAcked(sp Space, f Frame)
 	OnFrameLost(sp Space, f Frame)
 }
