@@ -60,6 +60,7 @@ func TestNoAllocations(t *testing.T) {
 			AppendRetireConnectionID(buf, 1)
 			AppendPathChallenge(buf, [8]byte{1})
 			AppendPathResponse(buf, [8]byte{1})
+			AppendAckFrequency(buf, AckFrequency{1, 2, 3, 4})
 			AppendConnectionClose(buf, ConnectionClose{Code: 1, Reason: initial[:9]})
 			AppendDatagramHeader(buf, 100, true)
 		},
@@ -72,8 +73,8 @@ func TestNoAllocations(t *testing.T) {
 
 // consumeOnly parses a frame as consumeAny does, and makes no value of it.
 func consumeOnly(b []byte, room []ranges.Range) (n int) {
-	switch b[0] {
-	case FramePadding, FramePing, FrameHandshakeDone:
+	switch typ, _ := ConsumeFrameType(b); typ {
+	case FramePadding, FramePing, FrameHandshakeDone, FrameImmediateAck:
 		n = 1
 	case FrameAck, FrameAckECN:
 		_, _, n = ConsumeAck(b, room)
@@ -105,6 +106,8 @@ func consumeOnly(b []byte, room []ranges.Range) (n int) {
 		_, n = ConsumePathChallenge(b)
 	case FramePathResponse:
 		_, n = ConsumePathResponse(b)
+	case FrameAckFrequency:
+		_, n = ConsumeAckFrequency(b)
 	case FrameConnectionClose, FrameConnectionCloseApp:
 		_, n = ConsumeConnectionClose(b)
 	case FrameDatagram, FrameDatagram | datagramLen:

@@ -1,6 +1,7 @@
 package wire
 
-// The types of frame (RFC 9000, section 12.4; RFC 9221, section 4).
+// The types of frame (RFC 9000, section 12.4; RFC 9221, section 4; draft-ietf-quic-ack-frequency-12, section 11.2). All but
+// FrameAckFrequency are one byte long.
 const (
 	FramePadding            = 0x00
 	FramePing               = 0x01
@@ -26,7 +27,9 @@ const (
 	FrameConnectionClose    = 0x1c
 	FrameConnectionCloseApp = 0x1d
 	FrameHandshakeDone      = 0x1e
+	FrameImmediateAck       = 0x1f
 	FrameDatagram           = 0x30 // and 0x31, with a length
+	FrameAckFrequency       = 0xaf
 )
 
 // The flags in a STREAM frame's type (RFC 9000, section 19.8).
@@ -50,6 +53,14 @@ type Ack struct {
 	DelayRaw uint64 // the delay in units of 2^ack_delay_exponent microseconds
 	HasECN   bool
 	ECN      ECNCounts
+}
+
+// AckFrequency is an ACK_FREQUENCY frame (draft-ietf-quic-ack-frequency-12, section 4).
+type AckFrequency struct {
+	Seq        uint64 // a frame with a smaller or the same one is obsolete
+	Threshold  uint64 // ack-eliciting packets that may be received without an acknowledgement
+	MaxDelay   uint64 // microseconds
+	Reordering uint64 // by how many packets one may be late before that is told at once; 0: it never is
 }
 
 // ConnectionClose is a CONNECTION_CLOSE frame (RFC 9000, section 19.19).

@@ -13,7 +13,7 @@ type anyFrame interface {
 }
 
 type (
-	simpleFrame struct{ Type byte } // PADDING, PING, HANDSHAKE_DONE
+	simpleFrame struct{ Type byte } // PADDING, PING, HANDSHAKE_DONE, IMMEDIATE_ACK
 	ackFrame    struct {
 		Ack
 		Ranges []ranges.Range // ascending
@@ -53,8 +53,9 @@ type (
 		Response bool
 		Data     [8]byte
 	}
-	closeFrame    struct{ ConnectionClose }
-	datagramFrame struct {
+	ackFrequencyFrame struct{ AckFrequency }
+	closeFrame        struct{ ConnectionClose }
+	datagramFrame     struct {
 		Data  []byte
 		ToEnd bool
 	}
@@ -63,14 +64,15 @@ type (
 // roomForRanges is how many ranges an ACK frame that AppendAck writes can have.
 const roomForRanges = 64
 
-// consumeAny parses one frame as package quic does: by its first byte. n is -1 for unknown and malformed ones.
+// consumeAny parses one frame as package quic does: by its type, in its shortest encoding. n is -1 for unknown and malformed ones.
 func consumeAny(b []byte) (f anyFrame, n int) {
-	if len(b) == 0 {
+	typ, n := ConsumeFrameType(b)
+	if n != SizeVarint(typ) {
 		return nil, -1
 	}
-	switch typ := b[0]; typ {
-	case FramePadding, FramePing, FrameHandshakeDone:
-		return simpleFrame{typ}, 1
+	switch typ {
+	case FramePadding, FramePing, FrameHandshakeDone, FrameImmediateAck:
+		return simpleFrame{byte(typ)}, 1
 	case FrameAck, FrameAckECN:
 		a, list, n := ConsumeAck(b, make([]ranges.Range, 0, roomForRanges))
 		slices.Reverse(list)
@@ -119,6 +121,9 @@ func consumeAny(b []byte) (f anyFrame, n int) {
 	case FramePathResponse:
 		data, n := ConsumePathResponse(b)
 		return pathFrame{Response: true, Data: data}, n
+	case FrameAckFrequency:
+		f, n := ConsumeAckFrequency(b)
+		return ackFrequencyFrame{f}, n
 	case FrameConnectionClose, FrameConnectionCloseApp:
 		c, n := ConsumeConnectionClose(b)
 		c.Reason = notNil(c.Reason)
@@ -191,6 +196,8 @@ func (f pathFrame) append(b []byte) []byte {
 	}
 	return AppendPathChallenge(b, f.Data)
 }
+
+func (f ackFrequencyFrame) append(b []byte) []byte { return AppendAckFrequency(b, f.AckFrequency) }
 
 func (f closeFrame) append(b []byte) []byte { return AppendConnectionClose(b, f.ConnectionClose) }
 

@@ -162,6 +162,12 @@ func AppendPathResponse(b []byte, data [8]byte) []byte {
 	return append(append(b, FramePathResponse), data[:]...)
 }
 
+// AppendAckFrequency appends an ACK_FREQUENCY frame.
+func AppendAckFrequency(b []byte, f AckFrequency) []byte {
+	b = AppendVarint(AppendVarint(AppendVarint(b, FrameAckFrequency), f.Seq), f.Threshold)
+	return AppendVarint(AppendVarint(b, f.MaxDelay), f.Reordering)
+}
+
 // AppendConnectionClose appends a CONNECTION_CLOSE frame of the type that c.App tells.
 func AppendConnectionClose(b []byte, c ConnectionClose) []byte {
 	if c.App {

@@ -2,8 +2,8 @@ package wire
 
 import "github.com/boringquic/boringquic/quic/internal/ranges"
 
-// Each consumer takes b from the frame's type byte on, which is one byte long and already looked at, and returns the
-// length of the whole frame, or -1.
+// Each consumer takes b from the frame's type on, which is already looked at, and returns the length of the whole frame, or -1. A
+// type is one byte long, but for that of ACK_FREQUENCY.
 
 // consume2 parses two integers after the type.
 func consume2(b []byte) (v, w uint64, n int) {
@@ -208,6 +208,20 @@ func ConsumePathChallenge(b []byte) (data [8]byte, n int) {
 
 // ConsumePathResponse parses a PATH_RESPONSE frame.
 func ConsumePathResponse(b []byte) (data [8]byte, n int) { return ConsumePathChallenge(b) }
+
+// ConsumeAckFrequency parses an ACK_FREQUENCY frame.
+func ConsumeAckFrequency(b []byte) (f AckFrequency, n int) {
+	n = SizeVarint(FrameAckFrequency)
+	for _, v := range [...]*uint64{&f.Seq, &f.Threshold, &f.MaxDelay, &f.Reordering} {
+		field, m := ConsumeVarint(b[n:])
+		if m < 0 {
+			return AckFrequency{}, -1
+		}
+		*v = field
+		n += m
+	}
+	return f, n
+}
 
 // ConsumeConnectionClose parses a CONNECTION_CLOSE frame of either type.
 func ConsumeConnectionClose(b []byte) (c ConnectionClose, n int) {

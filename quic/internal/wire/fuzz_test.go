@@ -107,6 +107,9 @@ func FuzzFrames(f *testing.F) {
 	f.Add(manyRanges(63).append(nil))
 	f.Add([]byte{FrameAck, 0x40, 0x05, 0x80, 0, 0, 0, 0x40, 1, 0, 0x40, 0, 0x40, 0}) // none the shortest
 	f.Add([]byte{0x40, FramePing})
+	f.Add([]byte{0x40, FrameAckFrequency, 0xc0})
+	f.Add([]byte{0x80, 0, 0, FrameAckFrequency, 1, 1, 1, 1})                                           // not the shortest type
+	f.Add([]byte{0x40, FrameAckFrequency, 0x40, 1, 0x80, 0, 0, 9, 0xc0, 0, 0, 0, 0, 0, 0, 1, 0x40, 3}) // nor its fields
 	f.Add([]byte{0x20})
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for b := payload; len(b) > 0; {
@@ -139,6 +142,8 @@ func FuzzTransportParameters(f *testing.F) {
 	f.Add(append(source(), paramInt(paramMaxIdleTimeout, MaxVarint)...), true)
 	f.Add(append(source(), param(0x7fff, repeat(1, 50)...)...), true)
 	f.Add(append(source(), param(paramGreaseQUICBit)...), true)
+	f.Add(append(source(), paramInt(paramMinAckDelay, 25_001)...), true)
+	f.Add(append(append(source(), paramInt(paramMinAckDelay, 1)...), paramInt(paramMinAckDelay, 2)...), false)
 	f.Add(append(source(), 0x04, 0x40), true)
 	f.Add(append(source(), source()...), false)
 	f.Add([]byte{}, true)
@@ -151,7 +156,8 @@ func FuzzTransportParameters(f *testing.F) {
 			return
 		}
 		if p.InitialSrcConnID == nil || p.MaxUDPPayloadSize < 1200 || p.AckDelayExponent > 20 || p.MaxAckDelay >= 1<<14*1e6 ||
-			p.ActiveConnIDLimit < 2 || p.MaxStreamsBidi > MaxStreamsLimit || p.MaxStreamsUni > MaxStreamsLimit || p.MaxIdleTimeout < 0 {
+			p.ActiveConnIDLimit < 2 || p.MaxStreamsBidi > MaxStreamsLimit || p.MaxStreamsUni > MaxStreamsLimit || p.MaxIdleTimeout < 0 ||
+			p.MinAckDelay != nil && (*p.MinAckDelay < 0 || *p.MinAckDelay > p.MaxAckDelay) {
 			t.Fatalf("%x: %+v", b, p)
 		}
 		if fromClient && (p.OriginalDstConnID != nil || p.RetrySrcConnID != nil || p.StatelessResetToken != nil || p.PreferredAddress != nil) {

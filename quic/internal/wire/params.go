@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// The identifiers of transport parameters (RFC 9000, section 18.2; RFC 9221, section 3; RFC 9287, section 3).
+// The identifiers of transport parameters (RFC 9000, section 18.2; RFC 9221, section 3; RFC 9287, section 3;
+// draft-ietf-quic-ack-frequency-12, section 3).
 const (
 	paramOriginalDstConnID       = 0x00
 	paramMaxIdleTimeout          = 0x01
@@ -30,6 +31,7 @@ const (
 	paramRetrySrcConnID          = 0x10
 	paramMaxDatagramFrameSize    = 0x20
 	paramGreaseQUICBit           = 0x2ab2
+	paramMinAckDelay             = 0xff04de1b
 )
 
 // The defaults of absent parameters (RFC 9000, section 18.2).
@@ -61,6 +63,7 @@ type TransportParameters struct {
 	MaxStreamsUni           uint64
 	AckDelayExponent        uint8
 	MaxAckDelay             time.Duration
+	MinAckDelay             *time.Duration // nil: no ACK_FREQUENCY and IMMEDIATE_ACK frames
 	DisableActiveMigration  bool
 	PreferredAddress        *PreferredAddress // server only
 	ActiveConnIDLimit       uint64
@@ -99,7 +102,11 @@ func (p *TransportParameters) Append(b []byte) []byte {
 	b = appendParamInt(b, paramActiveConnIDLimit, p.ActiveConnIDLimit, defaultActiveConnIDLimit)
 	b = appendParamID(b, paramInitialSrcConnID, p.InitialSrcConnID)
 	b = appendParamID(b, paramRetrySrcConnID, p.RetrySrcConnID)
-	return appendParamInt(b, paramMaxDatagramFrameSize, p.MaxDatagramFrameSize, 0)
+	b = appendParamInt(b, paramMaxDatagramFrameSize, p.MaxDatagramFrameSize, 0)
+	if p.MinAckDelay != nil {
+		b = appendParam(b, paramMinAckDelay, AppendVarint(nil, uint64(*p.MinAckDelay/time.Microsecond)))
+	}
+	return b
 }
 
 func appendParam(b []byte, id uint64, value []byte) []byte {
@@ -160,19 +167,26 @@ func ParseTransportParameters(b []byte, fromClient bool) (TransportParameters, e
 		if id == paramGreaseQUICBit && len(value) != 0 { // not made use of, but what it may be is known
 			return p, errors.New("transport parameter grease_quic_bit is not empty")
 		}
-		if id > paramMaxDatagramFrameSize {
+		bit := id
+		switch {
+		case id == paramMinAckDelay:
+			bit = paramMaxDatagramFrameSize + 1
+		case id > paramMaxDatagramFrameSize:
 			continue // unknown, and not worth remembering
 		}
-		if seen&(1<<id) != 0 {
+		if seen&(1<<bit) != 0 {
 			return p, fmt.Errorf("transport parameter 0x%x is given twice", id)
 		}
-		seen |= 1 << id
+		seen |= 1 << bit
 		if err := p.set(id, value, fromClient); err != nil {
 			return p, err
 		}
 	}
 	if p.InitialSrcConnID == nil {
 		return p, errors.New("transport parameter initial_source_connection_id is absent")
+	}
+	if p.MinAckDelay != nil && *p.MinAckDelay > p.MaxAckDelay {
+		return p, fmt.Errorf("transport parameter min_ack_delay is %v, above the max_ack_delay of %v", *p.MinAckDelay, p.MaxAckDelay)
 	}
 	return p, nil
 }
@@ -244,6 +258,9 @@ func (p *TransportParameters) setInt(id uint64, value []byte) error {
 		name, high, p.AckDelayExponent = "ack_delay_exponent", 20, uint8(v)
 	case paramMaxAckDelay:
 		name, high, p.MaxAckDelay = "max_ack_delay", 1<<14-1, milliseconds(v)
+	case paramMinAckDelay:
+		delay := time.Duration(v) * time.Microsecond
+		name, high, p.MinAckDelay = "min_ack_delay", (1<<14-1)*1000, &delay
 	case paramActiveConnIDLimit:
 		name, low, p.ActiveConnIDLimit = "active_connection_id_limit", 2, v
 	case paramMaxDatagramFrameSize:

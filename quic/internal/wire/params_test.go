@@ -50,8 +50,12 @@ func filled() TransportParameters {
 		},
 		ActiveConnIDLimit:    4,
 		MaxDatagramFrameSize: 65535,
+		MinAckDelay:          delay(1500),
 	}
 }
+
+// delay is a min_ack_delay of so many microseconds.
+func delay(v time.Duration) *time.Duration { v *= time.Microsecond; return &v }
 
 // defaults are what a peer declares that declares nothing but its connection ID.
 func defaults() TransportParameters {
@@ -128,6 +132,7 @@ func TestTransportParameterRanges(t *testing.T) {
 		{"ack_delay_exponent", 0x0a, 0, 20, func(p *TransportParameters) uint64 { return uint64(p.AckDelayExponent) }},
 		{"max_ack_delay", 0x0b, 0, 1<<14 - 1, func(p *TransportParameters) uint64 { return uint64(p.MaxAckDelay / time.Millisecond) }},
 		{"active_connection_id_limit", 0x0e, 2, MaxVarint, func(p *TransportParameters) uint64 { return p.ActiveConnIDLimit }},
+		{"min_ack_delay", 0xff04de1b, 0, 25000, func(p *TransportParameters) uint64 { return uint64(*p.MinAckDelay / time.Microsecond) }},
 		{"max_datagram_frame_size", 0x20, 0, MaxVarint, func(p *TransportParameters) uint64 { return p.MaxDatagramFrameSize }},
 	} {
 		for _, fromClient := range []bool{false, true} {
@@ -246,6 +251,27 @@ func TestTransportParameterSourceConnectionID(t *testing.T) {
 	}
 }
 
+// min_ack_delay is in microseconds and no longer than max_ack_delay, whichever stands first (draft-ietf-quic-ack-frequency-12,
+// section 3).
+func TestTransportParameterMinAckDelay(t *testing.T) {
+	for _, c := range []struct {
+		least, most uint64 // microseconds and milliseconds
+		good        bool
+	}{
+		{0, 0, true}, {1, 0, false}, {999, 1, true}, {1000, 1, true}, {1001, 1, false},
+		{16_383_000, 1<<14 - 1, true}, {16_383_001, 1<<14 - 1, false}, {1 << 40, 1<<14 - 1, false},
+	} {
+		low, high := paramInt(paramMinAckDelay, c.least), paramInt(paramMaxAckDelay, c.most)
+		for _, b := range [][]byte{bytes.Join([][]byte{source(), low, high}, nil), bytes.Join([][]byte{high, low, source()}, nil)} {
+			if !c.good {
+				wantError(t, b, true, "min_ack_delay")
+			} else if p, err := ParseTransportParameters(b, true); err != nil || *p.MinAckDelay != *delay(time.Duration(c.least)) {
+				t.Errorf("%d µs of %d ms: %v, %v", c.least, c.most, p.MinAckDelay, err)
+			}
+		}
+	}
+}
+
 // What only a server may send (RFC 9000, section 18.2).
 func TestTransportParametersServerOnly(t *testing.T) {
 	for id, value := range map[uint64][]byte{0x00: []byte("original"), 0x02: make([]byte, 16), 0x0d: preferred(8), 0x10: []byte("retry")} {
@@ -294,7 +320,7 @@ func paramIfAbsent(id uint64) []byte {
 // Unknown and reserved parameters mean nothing, whatever they hold (RFC 9000, section 7.4.2).
 func TestTransportParametersUnknown(t *testing.T) {
 	b := source()
-	for _, id := range []uint64{0x11, 0x1e, 0x21, 0x3f, 0x41, 31*7 + 27, 0xff04de1b, MaxVarint - 1} {
+	for _, id := range []uint64{0x11, 0x1e, 0x21, 0x3f, 0x41, 31*7 + 27, 0xff04de1c, MaxVarint - 1} {
 		b = append(b, param(id)...)
 		b = append(b, param(id+1, repeat(0xff, 70)...)...)
 	}
