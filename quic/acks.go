@@ -1,14 +1,13 @@
 package quic
 
 import (
-	"time"
-
 	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
-// elicitEvery is after how many ack-eliciting packets an acknowledgement is due (RFC 9000, section 13.2.2).
+// elicitEvery is after how many ack-eliciting packets an acknowledgement is due, unless the peer asks for something else (RFC 9000,
+// section 13.2.2).
 const elicitEvery = 2
 
 // pingEvery is after how many packets that hold nothing but an acknowledgement one is to elicit an acknowledgement itself, so that
@@ -20,9 +19,13 @@ type acks struct {
 	seen      ranges.Set // the newest maxAckRanges ranges of packet numbers received
 	floor     int64      // packet numbers below it are taken for duplicates
 	largestAt int64      // when the largest packet number was received
+	newest    int64      // the largest packet number of an ack-eliciting packet
+	told      int64      // the largest packet number in an acknowledgement that was sent
 	eliciting int        // ack-eliciting packets since the last acknowledgement was sent
+	begun     int        // ranges begun since then
 	at        int64      // when an acknowledgement is due, 0: none is
 	now       bool       // it is due at once
+	marked    bool       // the last ack-eliciting packet was marked CE
 	silent    int        // acknowledgements sent since the peer last acknowledged one
 	ecn       wire.ECNCounts
 }
@@ -38,14 +41,16 @@ func (a *acks) largest() int64 {
 	return a.seen.Max()
 }
 
-// received notes a packet that is not a duplicate. maxDelay is how long the acknowledgement may wait.
-func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, maxDelay time.Duration) {
-	largest := a.largest()
-	inOrder := pn == largest+1
-	if pn > largest {
+// received notes a packet that is not a duplicate.
+func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, p *ackPolicy) {
+	if pn > a.largest() {
 		a.largestAt = now
 	}
+	before := len(a.seen)
 	a.seen.Add(pn, pn+1)
+	if len(a.seen) > before {
+		a.begun++
+	}
 	if len(a.seen) > maxAckRanges {
 		a.floor = a.seen[0].End
 		a.seen = append(a.seen[:0], a.seen[1:]...)
@@ -62,13 +67,29 @@ func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, maxDelay time.Du
 		return
 	}
 	a.eliciting++
-	// A gap, what fills one, and congestion are told at once (RFC 9000, section 13.2.1).
-	if a.eliciting >= elicitEvery || !inOrder || ecn == CE || maxDelay == 0 {
-		a.now = true
+	a.newest = max(a.newest, pn)
+	// RFC 9000, section 13.2.1, and draft-ietf-quic-ack-frequency-12, section 6: so many packets, a gap and what fills one, and
+	// congestion are told at once; where the peer would rather have few acknowledgements, only that congestion begins. So is
+	// everything before ranges are forgotten that were never told.
+	a.now = a.now || uint64(a.eliciting) > p.threshold || a.reordered(pn, p.reordering) ||
+		ecn == CE && (p.threshold <= 1 || !a.marked) || a.begun >= maxAckRanges/2
+	a.marked = ecn == CE
+	if at := now + int64(p.maxDelay); a.at == 0 || at < a.at {
+		a.at = at
 	}
-	if a.at == 0 {
-		a.at = now + int64(maxDelay)
+}
+
+// reordered tells whether the peer, which puts up with reordering by less than threshold packets, learns something from an
+// acknowledgement of packet pn: that one before it is lost, or that pn is not (section 6.2 of the draft).
+func (a *acks) reordered(pn, threshold int64) bool {
+	if threshold == 0 {
+		return false
 	}
+	if pn <= a.told-threshold {
+		return true
+	}
+	missing := a.seen.Gap(max(a.told-threshold+1, a.floor), a.newest)
+	return missing.Len() > 0 && a.newest-missing.Start >= threshold
 }
 
 // due tells whether an acknowledgement has to be sent. It is asked after a train, so that a train gets one.
@@ -95,7 +116,8 @@ func (a *acks) append(now int64, p *packet, delayExponent uint8) bool {
 		return false
 	}
 	p.b = b
-	a.eliciting, a.at, a.now = 0, 0, false
+	a.eliciting, a.begun, a.at, a.now = 0, 0, 0, false
+	a.told = a.seen.Max()
 	a.silent++
 	return true
 }

@@ -62,6 +62,11 @@ type Config struct {
 	// MaxAckDelay is how long an acknowledgement may wait (RFC 9000, section 13.2.1), below 2^14 ms. Default 25 ms.
 	MaxAckDelay time.Duration
 
+	// MinAckDelay is the least that a peer may ask MaxAckDelay to be, in its ACK_FREQUENCY frames: how finely our driver sets
+	// timers (draft-ietf-quic-ack-frequency-12, section 3). It is at most MaxAckDelay. Default 1 ms; negative: the peer may
+	// not ask, and we do not either.
+	MinAckDelay time.Duration
+
 	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).
 	ConnIDs ConnIDGenerator
 
@@ -112,6 +117,7 @@ func (c *Config) resolve() (*Config, error) {
 	orDefault(&r.MaxUDPPayload, minDatagramSize)
 	orDefault(&r.InitialRTT, 333*time.Millisecond)
 	orDefault(&r.MaxAckDelay, 25*time.Millisecond)
+	orDefault(&r.MinAckDelay, time.Millisecond)
 	orDefault(&r.MaxHandshakes, 4096)
 	if r.ConnIDs == nil {
 		r.ConnIDs = RandomConnIDs(8)
@@ -149,6 +155,7 @@ func (c *Config) check() error {
 		{"MaxUDPPayload", int64(c.MaxUDPPayload), minDatagramSize, maxUDPPayloadSize},
 		{"InitialRTT", int64(c.InitialRTT), int64(time.Microsecond), int64(time.Minute)},
 		{"MaxAckDelay", int64(c.MaxAckDelay), int64(time.Millisecond), int64((1<<14 - 1) * time.Millisecond)},
+		{"MinAckDelay", int64(c.MinAckDelay), -1 << 63, int64(c.MaxAckDelay)},
 		{"ConnIDs.Len", int64(c.ConnIDs.Len()), 0, maxConnIDLen},
 		{"MaxHandshakes", int64(c.MaxHandshakes), 1, 1 << 40},
 	} {

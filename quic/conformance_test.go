@@ -182,6 +182,7 @@ func TestConformanceParametersToServer(t *testing.T) {
 		{"9 ack_delay_exponent 21", param(0x0a, varint(21))},
 		{"10 max_ack_delay 2^15", param(0x0b, varint(1<<15))},
 		{"10 max_ack_delay 2^14", param(0x0b, varint(1<<14))},
+		{"min_ack_delay above max_ack_delay, draft-ietf-quic-ack-frequency-12 s3", param(paramMinAckDelay, varint(25001))},
 		{"52 initial_max_streams_bidi above 2^60", param(0x08, varint(maxStreams+1))},
 		{"52 initial_max_streams_uni above 2^60", param(0x09, varint(maxStreams+1))},
 		{"53 initial_source_connection_id of 21 bytes", param(0x0f, make([]byte, 21))},
@@ -234,6 +235,7 @@ func TestConformanceParametersAtTheirBounds(t *testing.T) {
 				param(0x03, varint(1200)), param(0x0a, varint(20)), param(0x0b, varint(1<<14-1)),
 				param(0x08, varint(maxStreams)), param(0x09, varint(maxStreams)), param(0x0e, varint(2)),
 				param(0x0c, []byte{}), param(0x01, varint(wire.MaxVarint)), param(0x04, varint(wire.MaxVarint)),
+				param(paramMinAckDelay, varint((1<<14-1)*1000)),
 				// 59: unknown and reserved parameters are ignored (section 7.4.2).
 				param(31*7+27, []byte("reserved")), param(wire.MaxVarint, []byte{}), param(0x7fff, make([]byte, 100)),
 			}
@@ -266,6 +268,7 @@ func TestConformanceParametersToClient(t *testing.T) {
 		{"8 max_udp_payload_size 1090", param(0x03, varint(1090))},
 		{"9 ack_delay_exponent 30", param(0x0a, varint(30))},
 		{"10 max_ack_delay 2^15", param(0x0b, varint(1<<15))},
+		{"min_ack_delay above max_ack_delay, draft-ietf-quic-ack-frequency-12 s3", param(paramMinAckDelay, varint(25001))},
 		{"52 initial_max_streams_bidi above 2^60", param(0x08, varint(maxStreams+1))},
 		{"52 initial_max_streams_uni above 2^60", param(0x09, varint(maxStreams+1))},
 		{"53 original_destination_connection_id of 21 bytes", param(0x00, make([]byte, 21))},
@@ -342,6 +345,8 @@ func TestConformanceFrameInWrongPacket(t *testing.T) {
 		{"RETIRE_CONNECTION_ID", frame(wire.FrameRetireConnectionID, 0)},
 		{"HANDSHAKE_DONE", frame(wire.FrameHandshakeDone)},
 		{"DATAGRAM", frame(wire.FrameDatagram|1, 0)},
+		{"ACK_FREQUENCY, draft-ietf-quic-ack-frequency-12", ackFrequencyFrame(0, 1, 1000, 1)},
+		{"IMMEDIATE_ACK, draft-ietf-quic-ack-frequency-12", frame(wire.FrameImmediateAck)},
 	} {
 		t.Run(c.name+" in Handshake to a server", func(t *testing.T) {
 			p := newScriptedClient(t)

@@ -38,8 +38,9 @@ type Conn struct {
 	spaces [numSpaces]*packetSpace // nil: its keys are gone (RFC 9001, section 4.9)
 	loss   recovery.Loss
 
-	streams   streams
-	datagrams datagrams
+	streams      streams
+	datagrams    datagrams
+	ackFrequency ackFrequency
 
 	closing  *closing // nil: it is active
 	idle     idle
@@ -218,6 +219,7 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	c.idle.init(c.clock.now, cfg)
 	c.streams.init(client, cfg)
 	c.datagrams.init(cfg)
+	c.ackFrequency.init(cfg)
 	return c, nil
 }
 

@@ -34,12 +34,14 @@ const (
 	fromServer // only a server sends it
 	quiet      // it does not elicit an acknowledgement
 	probing    // it does not make its packet a non-probing one
+	extension  // it is known only if we announced min_ack_delay
 
 	inData = inZeroRTT | inOneRTT
 	inAny  = inInitial | inHandshake | inData
 )
 
-// frameRules is table 3 of RFC 9000, section 12.4, and RFC 9221, section 4. Types that are 0 here are unknown.
+// frameRules is table 3 of RFC 9000, section 12.4, RFC 9221, section 4, and draft-ietf-quic-ack-frequency-12, section 3. Types
+// that are 0 here are unknown.
 var frameRules = [...]uint8{
 	wire.FramePadding:            inAny | quiet | probing,
 	wire.FramePing:               inAny,
@@ -74,6 +76,8 @@ var frameRules = [...]uint8{
 	wire.FrameHandshakeDone:      inOneRTT | fromServer,
 	wire.FrameDatagram:           inData,
 	wire.FrameDatagram + 1:       inData,
+	wire.FrameImmediateAck:       inOneRTT | extension,
+	wire.FrameAckFrequency:       inOneRTT | extension,
 }
 
 // slotRules is the bit of frameRules for each slot.
@@ -87,15 +91,15 @@ func (c *Conn) handleFrames(in *inPacket) *TransportError {
 		return transportError(ProtocolViolation, "a packet without frames") // RFC 9000, section 12.4
 	}
 	for b := in.payload; len(b) > 0 && c.state == stateActive; {
-		typ := uint64(b[0])
-		if typ == wire.FramePadding {
+		if b[0] == wire.FramePadding {
 			b = skipPadding(b)
 			continue
 		}
-		if err := c.checkFrame(in, b); err != nil {
+		typ, err := c.checkFrame(in, b)
+		if err != nil {
 			return err
 		}
-		n, err := c.handleFrame(in, b)
+		n, err := c.handleFrame(in, typ, b)
 		if n < 0 {
 			err = transportError(FrameEncodingError, "malformed frame")
 		}
@@ -117,35 +121,31 @@ func skipPadding(b []byte) []byte {
 	return b
 }
 
-// checkFrame judges whether the frame at the front of b may stand in its packet.
-func (c *Conn) checkFrame(in *inPacket, b []byte) *TransportError {
-	var rules uint8
-	if int(b[0]) < len(frameRules) {
-		rules = frameRules[b[0]]
+// checkFrame judges whether the frame at the front of b may stand in its packet, and returns its type.
+func (c *Conn) checkFrame(in *inPacket, b []byte) (typ uint64, err *TransportError) {
+	typ, n := wire.ConsumeFrameType(b)
+	if n > 1 && n != wire.SizeVarint(typ) {
+		// RFC 9000, section 12.4.
+		return typ, &TransportError{Code: ProtocolViolation, FrameType: typ, Reason: "a frame type not in its shortest encoding"}
 	}
-	if rules == 0 {
-		return checkUnknownFrame(b)
+	rules := uint8(0)
+	if n > 0 && typ < uint64(len(frameRules)) {
+		rules = frameRules[typ]
+	}
+	if rules == 0 || rules&extension != 0 && !c.ackFrequency.on {
+		return typ, &TransportError{Code: FrameEncodingError, FrameType: typ, Reason: "unknown frame type"}
 	}
 	if rules&slotRules[in.slot] == 0 || rules&fromServer != 0 && !c.client {
-		return &TransportError{Code: ProtocolViolation, FrameType: uint64(b[0]), Reason: "a frame where it may not stand"}
+		return typ, &TransportError{Code: ProtocolViolation, FrameType: typ, Reason: "a frame where it may not stand"}
 	}
 	in.eliciting = in.eliciting || rules&quiet == 0
 	in.nonProbing = in.nonProbing || rules&probing == 0
-	return nil
-}
-
-// checkUnknownFrame tells an unknown type from a known one in too long an encoding (RFC 9000, section 12.4).
-func checkUnknownFrame(b []byte) *TransportError {
-	typ, n := wire.ConsumeFrameType(b)
-	if n > 1 && n != wire.SizeVarint(typ) {
-		return &TransportError{Code: ProtocolViolation, FrameType: typ, Reason: "a frame type not in its shortest encoding"}
-	}
-	return &TransportError{Code: FrameEncodingError, FrameType: typ, Reason: "unknown frame type"}
+	return typ, nil
 }
 
 // handleFrame acts on the frame at the front of b and returns its length, -1 if it is malformed.
-func (c *Conn) handleFrame(in *inPacket, b []byte) (n int, err *TransportError) {
-	switch typ := b[0]; typ {
+func (c *Conn) handleFrame(in *inPacket, typ uint64, b []byte) (n int, err *TransportError) {
+	switch typ {
 	case wire.FrameStream, wire.FrameStream + 1, wire.FrameStream + 2, wire.FrameStream + 3,
 		wire.FrameStream + 4, wire.FrameStream + 5, wire.FrameStream + 6, wire.FrameStream + 7:
 		id, off, fin, data, n := wire.ConsumeStream(b)
@@ -179,15 +179,15 @@ func (c *Conn) handleFrame(in *inPacket, b []byte) (n int, err *TransportError) 
 	case wire.FrameResetStream, wire.FrameStopSending, wire.FrameMaxData, wire.FrameMaxStreamData,
 		wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni, wire.FrameDataBlocked, wire.FrameStreamDataBlocked,
 		wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
-		return c.handleStreamControl(in, b)
+		return c.handleStreamControl(in, typ, b)
 	}
-	return c.handleConnControl(in, b)
+	return c.handleConnControl(in, typ, b)
 }
 
 // handleStreamControl acts on the frames that steer streams and flow control.
-func (c *Conn) handleStreamControl(in *inPacket, b []byte) (n int, err *TransportError) {
+func (c *Conn) handleStreamControl(in *inPacket, typ uint64, b []byte) (n int, err *TransportError) {
 	s := &c.streams
-	switch b[0] {
+	switch typ {
 	case wire.FrameResetStream:
 		id, code, size, n := wire.ConsumeResetStream(b)
 		if n < 0 {
@@ -239,8 +239,8 @@ func (c *Conn) handleStreamControl(in *inPacket, b []byte) (n int, err *Transpor
 }
 
 // handleConnControl acts on the frames that concern the connection as a whole.
-func (c *Conn) handleConnControl(in *inPacket, b []byte) (n int, err *TransportError) {
-	switch b[0] {
+func (c *Conn) handleConnControl(in *inPacket, typ uint64, b []byte) (n int, err *TransportError) {
+	switch typ {
 	case wire.FrameNewToken:
 		token, n := wire.ConsumeNewToken(b)
 		if n >= 0 && len(token) <= maxTokenLen {
@@ -274,6 +274,19 @@ func (c *Conn) handleConnControl(in *inPacket, b []byte) (n int, err *TransportE
 	case wire.FrameHandshakeDone:
 		c.onConfirmed()
 		return 1, nil
+	case wire.FrameImmediateAck:
+		c.spaces[recovery.AppSpace].acks.now = true
+		return 1, nil
+	case wire.FrameAckFrequency:
+		f, n := wire.ConsumeAckFrequency(b)
+		if n < 0 {
+			return -1, nil
+		}
+		useless, err := c.ackFrequency.handle(f)
+		if useless {
+			c.streams.glitches++
+		}
+		return n, err
 	}
 	return -1, nil
 }

@@ -322,11 +322,11 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 	}
 	s := c.spaces[in.space]
 	newest := in.pn > s.acks.largest()
-	delay := time.Duration(0)
+	policy := &ackAtOnce
 	if in.space == recovery.AppSpace {
-		delay = c.cfg.MaxAckDelay
+		policy = &c.ackFrequency.local
 	}
-	s.acks.received(in.now, in.pn, in.eliciting, t.ECN, delay)
+	s.acks.received(in.now, in.pn, in.eliciting, t.ECN, policy)
 	c.idle.onReceived(in.now)
 	if in.slot == protect.Handshake && !c.client {
 		// RFC 9000, section 8.1, and RFC 9001, section 4.9.1.

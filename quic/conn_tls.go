@@ -49,6 +49,10 @@ func (c *Conn) fillParams(p *wire.TransportParameters) {
 	p.MaxStreamsUni = uint64(max(cfg.MaxStreamsUni, 0))
 	p.AckDelayExponent = localAckDelayExponent
 	p.MaxAckDelay = cfg.MaxAckDelay.Round(time.Millisecond)
+	if f := &c.ackFrequency; f.on {
+		f.minDelay = min(f.minDelay, p.MaxAckDelay)
+		p.MinAckDelay = &f.minDelay
+	}
 	p.ActiveConnIDLimit = activeConnIDLimit
 	p.MaxDatagramFrameSize = uint64(cfg.MaxDatagramFrameSize)
 }

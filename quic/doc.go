@@ -36,6 +36,12 @@
 // The one that finds a client's first packets, by the connection ID that it made up and its address, keeps its entry as
 // long as the connection lives, since a copy of such a packet that comes late would be taken for another client.
 //
+// # Acknowledgements
+//
+// Once a train was received, it is acknowledged if it brought the second packet that elicits an acknowledgement since the last one,
+// or a gap, or what fills one, or an ECN mark of congestion (RFC 9000, section 13.2). A peer may ask for fewer of them with
+// ACK_FREQUENCY, or for one with IMMEDIATE_ACK (draft-ietf-quic-ack-frequency-12).
+//
 // # Limitations
 //
 //   - QUIC version 1 only; other versions are answered with Version Negotiation.

@@ -29,6 +29,8 @@ func FuzzPayloads(f *testing.F) {
 	f.Add(payloads(append(wire.AppendCryptoHeader(nil, 0, 4), 4, 0, 0, 0), wire.AppendNewToken(nil, []byte("token"))))
 	f.Add(payloads(append(wire.AppendDatagramHeader(nil, 3, true), 1, 2, 3), wire.AppendStreamsBlocked(nil, true, 100)))
 	f.Add(payloads(wire.AppendMaxStreams(nil, true, 200), wire.AppendMaxStreams(nil, false, 200), wire.AppendDataBlocked(nil, 0)))
+	f.Add(payloads(wire.AppendAckFrequency(nil, wire.AckFrequency{Seq: 1, Threshold: 10, MaxDelay: 5000, Reordering: 3}),
+		[]byte{wire.FramePing}, []byte{wire.FramePing}, []byte{wire.FrameImmediateAck}))
 	f.Add(payloads(wire.AppendConnectionClose(nil, wire.ConnectionClose{App: true, Code: 1, Reason: []byte("bye")})))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		p := newPair(t, func(client, server *Config) {

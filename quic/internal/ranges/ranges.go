@@ -17,8 +17,12 @@ type Set []Range
 
 // search returns the index of the first range that ends after v, len(s) if there is none.
 func (s Set) search(v int64) int {
-	if n := len(s); n == 0 || s[n-1].End <= v {
-		return n // the common case: v lies beyond all
+	n := len(s)
+	switch { // the common cases: v lies beyond all, or in the last range
+	case n == 0 || s[n-1].End <= v:
+		return n
+	case s[n-1].Start <= v:
+		return n - 1
 	}
 	return sort.Search(len(s), func(i int) bool { return s[i].End > v })
 }
