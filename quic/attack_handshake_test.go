@@ -36,7 +36,7 @@ func TestAttackB1CoalescedJunk(t *testing.T) {
 		}
 		p.recvFrom(p.remote, b)
 		p.drain()
-		if n := len(p.conn.early.packets); n != 0 {
+		if n := len(p.conn.hello.early.packets); n != 0 {
 			t.Fatalf("%d packets for another connection are kept", n)
 		}
 	}
@@ -47,13 +47,13 @@ func TestAttackB1CoalescedJunk(t *testing.T) {
 		}
 		p.recvFrom(p.remote, b)
 		p.drain()
-		if n := len(p.conn.early.packets); n > maxUndecryptable || p.conn.early.bytes > maxUndecryptableBytes {
-			t.Fatalf("%d packets of %d bytes are kept", n, p.conn.early.bytes)
+		if n := len(p.conn.hello.early.packets); n > maxUndecryptable || p.conn.hello.early.bytes > maxUndecryptableBytes {
+			t.Fatalf("%d packets of %d bytes are kept", n, p.conn.hello.early.bytes)
 		}
 	}
 	p.now = p.now.Add(3*p.conn.loss.PTO(p.conn.path.rec) + time.Millisecond)
 	p.conn.OnTimeout(p.now)
-	if n := len(p.conn.early.packets); n != 0 {
+	if n := len(p.conn.hello.early.packets); n != 0 {
 		t.Errorf("%d packets are kept for ever", n)
 	}
 }
