@@ -78,6 +78,12 @@ type Config struct {
 	// prove its address by a Retry first (RFC 9000, section 8.1.2). Default nil: never.
 	Retry func(remote netip.AddrPort) bool
 
+	// MayMigrate, called when something arrives for a server's connection from an address that it does not know, tells whether
+	// the connection may follow its client there; what comes from an address that it must not is dropped. With it a server can
+	// be kept from sending to loopback, private and other special addresses at a client's wish (RFC 9000, section 21.5). Default
+	// nil: anywhere.
+	MayMigrate func(remote netip.AddrPort) bool
+
 	// TokenKey encrypts Retry tokens and NEW_TOKEN tokens; servers that share it accept each other's. Default: random.
 	TokenKey *[32]byte
 

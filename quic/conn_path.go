@@ -115,7 +115,7 @@ func (c *Conn) receivePath(now int64, t *Train) (p *path, ok bool) {
 	if p := c.paths.find(t.Local, t.Remote); p != nil {
 		return p, true
 	}
-	return nil, c.paths.mayAppear(now)
+	return nil, c.paths.mayAppear(now) && (c.cfg.MayMigrate == nil || c.cfg.MayMigrate(t.Remote))
 }
 
 func (s *pathSet) find(local, remote netip.AddrPort) *path {
