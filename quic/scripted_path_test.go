@@ -537,3 +537,43 @@ func TestPathsApart(t *testing.T) {
 		}
 	}
 }
+
+// RFC 9000, section 8.2.3: the answer to a challenge counts on whichever path it comes, and another one does not.
+func TestPathResponseElsewhere(t *testing.T) {
+	p := newMobile(t)
+	p.sendFrom(farHost, "cid-0001", frame(wire.FramePing), filler(1000))
+	cs := p.challenges()
+	p.sendFrom(farHost, "cid-0001", append(frame(wire.FramePathResponse), "12345678"...))
+	if p.conn.path.validated {
+		t.Fatal("any answer validates a path")
+	}
+	p.sendFrom(otherPort, "conn-cid", answerTo(cs[farHost][0]))
+	if !p.conn.path.validated || p.conn.path.remote != farHost {
+		t.Error("an answer on another path does not count")
+	}
+}
+
+// A7 and G3 together with a train: a new path that is not validated is sent no more than three times what it sent, though much
+// waits to be sent in one train.
+func TestUnvalidatedTrain(t *testing.T) {
+	p := newMobile(t)
+	id, err := p.conn.OpenStream()
+	p.must(err)
+	b := p.encode(oneRTT(frame(wire.FramePing), filler(1150)))
+	limit := amplificationFactor * len(b)
+	p.recvFrom(farHost, b)
+	if _, err := p.conn.StreamSend(id, make([]byte, 100_000), true); err != nil {
+		t.Fatal(err)
+	}
+	p.answer()
+	buf := make([]byte, 65535)
+	sum := 0
+	for tr := p.conn.Send(p.now, buf); tr.N > 0; tr = p.conn.Send(p.now, buf) {
+		if tr.Remote == farHost {
+			sum += tr.N
+		}
+	}
+	if sum > limit || sum < limit/2 {
+		t.Errorf("%d bytes to a new address that sent %d", sum, len(b))
+	}
+}
