@@ -22,8 +22,9 @@ const (
 	maxSessionTickets = 4
 	maxNewTokens      = 4
 
-	// maxIssuedConnIDs is how many of our connection IDs a peer may have in use, whatever more it would take.
-	maxIssuedConnIDs = 4
+	// maxIssuedConnIDs is how many of our connection IDs a peer may have in use, whatever more it would take: one, and two for
+	// paths to come. Each costs an idle connection some 150 bytes.
+	maxIssuedConnIDs = 3
 
 	// maxConnIDLen is the longest connection ID of version 1, in bytes (RFC 9000, section 17.2).
 	maxConnIDLen = 20

@@ -80,3 +80,53 @@ func TestSmallWritesAreGathered(t *testing.T) {
 		t.Errorf("%d writes of 100 bytes took %d packets", writes, n)
 	}
 }
+
+// TestIdleMemory bounds what an idle connection of a server costs in Go's heap, in the core and here.
+func TestIdleMemory(t *testing.T) {
+	const n, most = 1000, 5 << 10
+	ep := listen(t, serverConfig())
+	conns := leave(t, ep, n/10)
+	before := liveHeap()
+	conns = append(conns, leave(t, ep, n)...)
+	per := (liveHeap() - before) / n
+	t.Logf("%d bytes", per)
+	if per > most {
+		t.Errorf("an idle connection takes %d bytes of Go's heap, more than %d", per, most)
+	}
+	runtime.KeepAlive(conns)
+}
+
+// leave returns n idle connections of a server whose clients have gone without a word.
+func leave(t *testing.T, ep *Endpoint, n int) []*Conn {
+	sock, err := udp.Listen("udp4", "127.0.0.1:0", udp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := NewEndpoint(sock, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cfg := testContext(t), clientConfig()
+	conns := make([]*Conn, n)
+	for i := range conns {
+		if _, err := client.Dial(ctx, ep.Addr().String(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		if conns[i], err = ep.Accept(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sock.Close()
+	<-client.gone
+	return conns
+}
+
+// liveHeap returns the bytes of Go's heap that are reachable.
+func liveHeap() int64 {
+	var m runtime.MemStats
+	for range 3 {
+		runtime.GC() // what the first one finds unused, cleanups may still hold
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

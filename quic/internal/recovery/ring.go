@@ -25,7 +25,7 @@ func (r *ring[T]) push(v T) {
 }
 
 func (r *ring[T]) grow() {
-	bigger := make([]T, max(8, 2*len(r.buf)))
+	bigger := make([]T, max(4, 2*len(r.buf)))
 	for i := r.start; i < r.end; i++ {
 		bigger[i&int64(len(bigger)-1)] = *r.at(i)
 	}
