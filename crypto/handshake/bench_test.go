@@ -1,0 +1,98 @@
+package handshake_test
+
+import (
+	"crypto/tls"
+	"testing"
+
+	"github.com/boringquic/boringquic/crypto/handshake"
+)
+
+// BenchmarkServer measures the server's part of a full handshake: X25519, a P-256 certificate. The clients' part, a batch at a
+// time, is not in it.
+func BenchmarkServer(b *testing.B) {
+	const batch = 100
+	clients, servers := newContext(b, true), newContext(b, false)
+	server, client := serverConfig(), clientConfig()
+	client.InsecureSkipVerify = true
+	client.CurvePreferences = []tls.CurveID{tls.X25519}
+	params := make([]byte, 80)
+	type end struct {
+		client *handshake.Conn
+		server *handshake.Conn
+		up     []sent
+		down   []sent
+	}
+	ends := make([]end, batch)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; done += batch {
+		b.StopTimer()
+		ends := ends[:min(batch, b.N-done)]
+		for i := range ends {
+			e := &ends[i]
+			c, err := clients.New(client, handshake.Params{TransportParameters: params})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				b.Fatal(err)
+			}
+			*e = end{client: c, up: flight(b, c, nil)}
+		}
+		b.StartTimer()
+		for i := range ends {
+			e := &ends[i]
+			var err error
+			if e.server, err = servers.New(server, handshake.Params{TransportParameters: params}); err != nil {
+				b.Fatal(err)
+			}
+			for _, s := range e.up {
+				e.server.Feed(s.level, s.data)
+			}
+			e.down = flight(b, e.server, e.down)
+		}
+		b.StopTimer()
+		for i := range ends {
+			e := &ends[i]
+			e.up = nil
+			for _, s := range e.down {
+				e.client.Feed(s.level, s.data)
+				e.up = flight(b, e.client, e.up)
+			}
+		}
+		b.StartTimer()
+		for i := range ends {
+			e := &ends[i]
+			for _, s := range e.up {
+				e.server.Feed(s.level, s.data)
+			}
+			flight(b, e.server, nil)
+			if !e.server.ConnectionState().HandshakeComplete {
+				b.Fatal("the handshake is not complete")
+			}
+			e.server.Release()
+		}
+		b.StopTimer()
+		for i := range ends {
+			ends[i].client.Release()
+		}
+		b.StartTimer()
+	}
+}
+
+// flight reads the events of an end and returns what it has to send.
+func flight(b *testing.B, c *handshake.Conn, out []sent) []sent {
+	for {
+		switch ev := c.NextEvent(); ev.Kind {
+		case handshake.NoEvent:
+			return out
+		case handshake.EventHandshakeData:
+			out = append(out, sent{ev.Level, clone(ev.Data)})
+		case handshake.EventAsk:
+			ev.Ask.Run()
+			c.Answer(ev.Ask)
+		case handshake.EventAlert:
+			b.Fatal(ev.Err)
+		}
+	}
+}
