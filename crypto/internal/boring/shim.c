@@ -382,6 +382,8 @@ bq_ctx *bq_ctx_new(int client) {
   }
   SSL_CTX_set_session_cache_mode(ctx, client ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
   SSL_CTX_sess_set_new_cb(ctx, on_new_session);
+  // One ticket for each connection, as crypto/tls has it. Each further one is 2 % of a handshake's cost.
+  SSL_CTX_set_num_tickets(ctx, 1);
   SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
   SSL_CTX_set_keylog_callback(ctx, on_key_log);
   SSL_CTX_set_current_time_cb(ctx, on_time);
