@@ -334,11 +334,17 @@ func (c *Conn) Close() error { return c.CloseWithError(0, "") }
 // be lost. When it returns, word of it has been sent to the peer. Closing a closed connection does nothing; the error is always nil.
 func (c *Conn) CloseWithError(code uint64, reason string) error {
 	c.mu.Lock()
+	first := !c.closed
 	now := time.Now()
 	c.core.Close(now, true, code, reason)
 	c.handleEvents(now)
 	for !c.claim() {
 		c.flushed.wait(&c.mu) // whoever sends now may have packed its last train before
+	}
+	if !first {
+		c.release()
+		c.mu.Unlock()
+		return nil
 	}
 	c.mu.Unlock()
 	c.flush()
