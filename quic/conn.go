@@ -150,6 +150,8 @@ type AcceptParams struct {
 	ResetToken *[statelessResetTokenLen]byte
 	NewToken   []byte             // a token for the client's next connection; nil: none
 	TLS        *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
+
+	initial *protect.Keys // with Initial keys, which the connection takes over; nil: it makes its own
 }
 
 // Connect begins a client's connection. The first datagram is Send's to make. The error tells what is wrong with cfg or p.
@@ -191,6 +193,7 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	c.hello.retrySrc, c.retried = p.RetrySrcConnID, p.Retried
 	c.hello.peerSrc, c.hello.peerKnown = p.PeerConnID, true
 	c.signals.token = p.NewToken
+	c.keys.Keys = p.initial
 	c.local.init(p.SrcConnID, p.ResetToken)
 	c.peer.init(p.PeerConnID)
 	c.path = c.newPath(p.Local, p.Remote)
@@ -226,8 +229,10 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 // start makes the Initial keys and begins the TLS handshake. params holds what is a server's own.
 func (c *Conn) start(p handshake.Params, shared *handshake.Context, params wire.TransportParameters) (*Conn, error) {
 	c.keys.init()
-	if err := c.keys.InstallInitial(wire.Version1, c.hello.clientDst.Bytes(), c.client); err != nil {
-		return nil, fmt.Errorf("quic: %w", err)
+	if !c.keys.HasRead(protect.Initial) {
+		if err := c.keys.InstallInitial(wire.Version1, c.hello.clientDst.Bytes(), c.client); err != nil {
+			return nil, fmt.Errorf("quic: %w", err)
+		}
 	}
 	c.fillParams(&params)
 	p.TransportParameters = params.Append(nil)

@@ -24,7 +24,9 @@ type keyring struct {
 }
 
 func (k *keyring) init() {
-	k.Keys = protect.NewKeys()
+	if k.Keys == nil {
+		k.Keys = protect.NewKeys()
+	}
 	k.firstSent, k.firstRead = -1, -1
 	k.integrityLimit, k.updateAfter, k.sealLimit = integrityLimitChaCha, keyUpdateAfter, confidentialityLimitGCM
 }

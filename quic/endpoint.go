@@ -35,7 +35,7 @@ type Endpoint struct {
 
 	tokens  tokens
 	resets  resets
-	initial *protect.Keys // to open the first Initial packet of a client, and to answer with CONNECTION_CLOSE
+	initial *protect.Keys // to open a client's first Initial packet, and for its connection or a CONNECTION_CLOSE in answer
 	scratch []byte        // a copy of that packet
 
 	rand       io.Reader

@@ -131,6 +131,7 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 		reset := e.resets.token(&id)
 		p.ResetToken = &reset
 	}
+	p.initial, e.initial = e.initial, nil
 	c, err := Accept(now, e.cfg, p)
 	if err != nil {
 		return nil
