@@ -54,6 +54,18 @@ static int64_t live;
 
 int64_t bq_packet_live(void) { return __atomic_load_n(&live, __ATOMIC_RELAXED); }
 
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#include <malloc.h>
+
+int64_t bq_heap(void) {
+  // Allocations too large for the heap proper are counted apart.
+  const struct mallinfo2 m = mallinfo2();
+  return (int64_t)(m.uordblks + m.hblkhd);
+}
+#else
+int64_t bq_heap(void) { return -1; }
+#endif
+
 static void *new_cleared(size_t size) {
   void *p = calloc(1, size);
   if (p != NULL) __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);

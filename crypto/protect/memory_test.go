@@ -1,0 +1,48 @@
+package protect_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/boringquic/boringquic/crypto/internal/boring"
+	"github.com/boringquic/boringquic/crypto/protect"
+)
+
+// TestMemory bounds the C memory of the keys that a connection has after its handshake: 1-RTT keys of both directions and the
+// next one for reading. TLS keeps nothing there at a server: see package handshake's TestMemory.
+func TestMemory(t *testing.T) {
+	const n, most = 1000, 2560
+	keys := make([]*protect.Keys, n)
+	before := boring.CHeap()
+	for i := range keys {
+		k := protect.NewKeys()
+		keys[i] = k
+		if err := k.InstallInitial(1, []byte("dcid-of-8"), false); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []protect.Slot{protect.Handshake, protect.OneRTT} {
+			for _, install := range []func(protect.Slot, protect.Suite, []byte) error{k.InstallRead, k.InstallWrite} {
+				if err := install(s, protect.AES256GCMSHA384, make([]byte, 48)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		k.Drop(protect.Initial)
+		k.Drop(protect.Handshake)
+	}
+	per := (boring.CHeap() - before) / n
+	t.Logf("%d bytes", per)
+	if per > most {
+		t.Errorf("the keys of an idle connection take %d bytes of C memory, more than %d", per, most)
+	}
+	if before >= 0 && per < 600 {
+		t.Errorf("%d bytes cannot be all: this test looks in the wrong place", per)
+	}
+	for _, k := range keys {
+		k.Release()
+	}
+	if left := boring.CHeap() - before; left > 16<<10 {
+		t.Errorf("%d bytes are left after Release", left)
+	}
+	runtime.KeepAlive(keys)
+}
