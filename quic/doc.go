@@ -47,7 +47,8 @@
 //   - QUIC version 1 only; other versions are answered with Version Negotiation.
 //   - No 0-RTT. Clients do not resume sessions.
 //   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised.
-//   - Clients do not migrate, and preferred_address is not followed; servers follow clients that do.
+//   - Clients do not migrate, and preferred_address is not followed; servers follow clients that do, and give no new token for
+//     the new address.
 //   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate.
 //   - No QUIC bit greasing, no spin bit, no version 2, no qlog.
 //   - An Endpoint remembers the last 4096 tokens of NEW_TOKEN that were used. One that was used before them serves again, and so

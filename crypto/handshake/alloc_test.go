@@ -97,3 +97,34 @@ func TestAttackT6AllocationFails(t *testing.T) {
 		})
 	}
 }
+
+// B3: a server's connection that waits for the rest of a ClientHello holds little in C, and one that has been fed as much as it
+// takes, and no message in it, not much more.
+func TestAttackB3HalfOpen(t *testing.T) {
+	runtime.LockOSThread() // each thread has an error queue of its own
+	defer runtime.UnlockOSThread()
+	ctx := newContext(t, false)
+	newOurs(t, ctx, serverConfig(), handshake.Params{}).conn.Release() // its credential stays with the Context
+	base := alloctest.Live()
+	o := newOurs(t, ctx, serverConfig(), handshake.Params{})
+	o.feed(handshake.Initial, []byte{1})
+	o.pump()
+	small := alloctest.Live() - base
+	if small <= 0 || small > 16<<10 {
+		t.Errorf("%d bytes of C memory after one byte, want at most 16 KiB", small)
+	}
+	o.feed(handshake.Initial, []byte{0, 0x3f, 0xf0}) // a ClientHello of nearly 16 KiB
+	for range 16 {
+		o.feed(handshake.Initial, make([]byte, 1000))
+	}
+	o.pump()
+	if large := alloctest.Live() - base; large <= small || large > 48<<10 {
+		t.Errorf("%d bytes of C memory after 16 KB, want at most 48 KiB", large)
+	}
+	t.Logf("%d bytes after one byte of a ClientHello, %d after 16 KB", small, alloctest.Live()-base)
+	o.conn.Release()
+	if left := alloctest.Live() - base; left != 0 {
+		t.Errorf("%d bytes are left after Release", left)
+	}
+	runtime.KeepAlive(ctx)
+}
