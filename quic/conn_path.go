@@ -29,7 +29,8 @@ type challenge struct {
 	data   [maxPathChallenges][8]byte
 	sent   int   // how many were
 	due    bool  // one is to be sent now
-	at     int64 // when the next one is to be sent, or when to give up; 0: no validation is under way
+	at     int64 // when the next one is to be sent; 0: no validation is under way
+	end    int64 // when to give up
 	padded bool  // one was sent in a datagram of full size
 }
 
@@ -256,8 +257,11 @@ func (s *pathSet) settle(c *Conn) {
 
 // startChallenge begins to validate a path.
 func (c *Conn) startChallenge(now int64, p *path) {
-	p.challenge = challenge{due: true, at: now}
+	p.challenge = challenge{due: true, at: now, end: now + maxPathChallenges*c.challengeTime(p)}
 }
+
+// challengeTime is how long an answer is waited for (RFC 9000, section 8.2.4).
+func (c *Conn) challengeTime(p *path) int64 { return int64(max(c.loss.PTO(c.path.rec), c.loss.PTO(p.rec))) }
 
 // nextChallenge makes the data of the next PATH_CHALLENGE frame, and sets when it is to be followed.
 func (c *Conn) nextChallenge(now int64, p *path) ([8]byte, bool) {
@@ -269,7 +273,10 @@ func (c *Conn) nextChallenge(now int64, p *path) ([8]byte, bool) {
 	ch.data[ch.sent] = data
 	ch.sent++
 	ch.due = false
-	ch.at = now + int64(max(c.loss.PTO(c.path.rec), c.loss.PTO(p.rec)))
+	ch.at = now + c.challengeTime(p)
+	if ch.sent == maxPathChallenges {
+		ch.end = max(ch.end, ch.at)
+	}
 	return data, true
 }
 
@@ -357,15 +364,16 @@ func (c *Conn) onPathTimer(now int64) {
 
 // onTimer tells whether a validation has failed.
 func (ch *challenge) onTimer(now int64) (failed bool) {
-	if ch.at == 0 || ch.due || now < ch.at {
+	switch {
+	case ch.at == 0:
 		return false
-	}
-	if ch.sent < maxPathChallenges {
+	case now >= ch.end:
+		*ch = challenge{}
+		return true
+	case now >= ch.at && ch.sent < maxPathChallenges:
 		ch.due = true
-		return false
 	}
-	*ch = challenge{}
-	return true
+	return false
 }
 
 // timer returns when onPathTimer has something to do, 0 if never.
@@ -378,8 +386,8 @@ func (s *pathSet) timer(active *path) int64 {
 }
 
 func (ch *challenge) timer() int64 {
-	if ch.due {
-		return 0 // Send's turn
+	if ch.due || ch.sent == maxPathChallenges {
+		return ch.end // it is Send's turn, or the peer's
 	}
 	return ch.at
 }

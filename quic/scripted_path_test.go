@@ -214,6 +214,23 @@ func TestAttackA7MigrationAmplification(t *testing.T) {
 	}
 }
 
+// Validation fails in its time even if the anti-amplification limit does not allow another challenge.
+func TestMigrationFailsInSilence(t *testing.T) {
+	p := newMobile(t)
+	p.sendFrom(farHost, "cid-0001", frame(wire.FramePing), filler(1))
+	start := p.now
+	for p.conn.path.remote == farHost && !p.conn.IsClosed() {
+		p.advance()
+	}
+	cs := p.challenges()
+	if p.conn.path.remote != p.remote || p.conn.IsClosed() || len(cs[farHost]) == 0 || len(cs[farHost]) == maxPathChallenges {
+		t.Fatalf("conn is at %v, closed: %v, after %d challenges", p.conn.path.remote, p.conn.Err(), len(cs[farHost]))
+	}
+	if d := p.now.Sub(start); d > 4*time.Second {
+		t.Errorf("given up after %v", d)
+	}
+}
+
 // A new path that is never validated is left for the last validated one, silently (section 9.3.2), after three challenges.
 func TestMigrationFails(t *testing.T) {
 	p := newMobile(t)
