@@ -136,7 +136,7 @@ const shortBy = 48
 func (c *Conn) held(t *outTrain) bool {
 	rec := t.path.rec
 	c.sending.paceAt = 0
-	if rec.Available() < int64(t.path.maxDatagram) {
+	if rec.Available() < int64(t.path.maxDatagram) || t.n == 0 && !rec.TrainRoom() {
 		rec.SetAppLimited(false)
 		return true
 	}

@@ -14,13 +14,27 @@ const (
 
 	// maxBurst bounds a burst whatever the rate: four trains of 64 KiB.
 	maxBurst = 256 << 10
+
+	// trainTime is the time whose worth of bytes a train has, at most maxTrain bytes.
+	trainTime = time.Millisecond
+	maxTrain  = 64 << 10
 )
 
 // Pacer spreads packets over the round trip: a bucket of bytes that fills at a rate (RFC 9002, section 7.7). Packets may
-// leave while there is any credit, which may so become negative by one train.
+// leave while there is any credit, which may so become negative by one packet. Once it is used up, none may until it is enough
+// for a train: what costs most about a datagram is to send it alone.
 type Pacer struct {
-	credit int64 // bytes that may leave now
-	last   int64 // when credit was last brought up to date; 0: never
+	credit  int64 // bytes that may leave now
+	last    int64 // when credit was last brought up to date; 0: never
+	filling bool  // credit was used up, and is not yet enough for a train
+}
+
+// Train is how many bytes should be able to leave before any do: as much as trainTime brings, or at least two datagrams, but no
+// more than an eighth of the window, which leaves acknowledgements to come meanwhile and spares short queues, nor than a system call
+// takes; and one datagram in any case.
+func Train(rate, window int64, maxDatagram int) int64 {
+	n := max(rate/int64(time.Second/trainTime), 2*int64(maxDatagram))
+	return max(min(n, window/8, maxTrain), int64(maxDatagram))
 }
 
 // Rate returns bytes per second: 1.25 windows per round trip, 2 in slow start. Zero says that there is no pacing: no RTT is known.
@@ -40,22 +54,22 @@ func burst(rate int64, maxDatagram int) int64 {
 	return max(min(rate/int64(time.Second/quantum), maxBurst), burstPackets*int64(maxDatagram))
 }
 
-// Next returns when the next packet may leave: now, or the time at which the bucket is no longer empty. rate is in bytes per second.
-func (p *Pacer) Next(now, rate int64, maxDatagram int) int64 {
+// Next returns when the next packet may leave: now, or the time at which there will be enough for a train. rate is in bytes per
+// second, train in bytes.
+func (p *Pacer) Next(now, rate int64, maxDatagram int, train int64) int64 {
 	if rate == 0 {
 		return now
 	}
 	p.fill(now, rate, maxDatagram)
-	if p.credit > 0 {
+	p.filling = p.credit <= 0 || p.filling && p.credit < train
+	if !p.filling {
 		return now
 	}
-	// Wait until a tenth of a burst is there, so that trains stay whole.
-	need := burst(rate, maxDatagram)/10 + 1 - p.credit
-	return now + int64(float64(need)/float64(rate)*1e9) + 1
+	return now + int64(float64(train-p.credit)/float64(rate)*1e9) + 1
 }
 
-// Credit returns how many bytes may leave now; more than that may, if a datagram is larger.
-func (p *Pacer) Credit() int64 { return p.credit }
+// Ready tells whether another packet may leave at the time for which Next was called last.
+func (p *Pacer) Ready() bool { return p.credit > 0 && !p.filling }
 
 // OnSent takes bytes out of the bucket. Before the first rate is known, that is forgotten.
 func (p *Pacer) OnSent(bytes int64) { p.credit -= bytes }

@@ -33,11 +33,17 @@ func (p *Path) Available() int64 { return p.CC.Window() - p.InFlight }
 
 // PaceAt returns when the next packet may leave: now or later. Only the first packet of a train looks at the rate.
 func (p *Path) PaceAt(now int64) int64 {
-	if now == p.paced && p.pacer.Credit() > 0 {
+	if now == p.paced && p.pacer.Ready() {
 		return now
 	}
 	p.paced = now
-	return p.pacer.Next(now, p.rate(), p.maxDatagram)
+	rate := p.rate()
+	return p.pacer.Next(now, rate, p.maxDatagram, congestion.Train(rate, p.CC.Window(), p.maxDatagram))
+}
+
+// TrainRoom tells whether the congestion window has room for a whole train. If there is none, acknowledgements are about to make it.
+func (p *Path) TrainRoom() bool {
+	return p.Available() >= congestion.Train(p.rate(), p.CC.Window(), p.maxDatagram)
 }
 
 // SetAppLimited tells whether the last train was short for want of data rather than of window (RFC 9002, section 7.8).
