@@ -3,6 +3,7 @@ package quicnet
 import (
 	"io"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/boringquic/boringquic/quic/udp"
@@ -129,4 +130,51 @@ func liveHeap() int64 {
 	}
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// TestAnswersLeaveTogether has the requests of 100 connections wait in the server's socket: the server receives many of them, and sends
+// many answers, in one system call.
+func TestAnswersLeaveTogether(t *testing.T) {
+	const conns, rounds = 100, 5
+	ep := listen(t, serverConfig())
+	serveEcho(t, ep)
+	client := listenWith(t, nil, udp.Options{})
+	ctx := testContext(t)
+	clients := make([]*Conn, conns)
+	for i := range clients {
+		c, err := client.Dial(ctx, ep.Addr().String(), clientConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients[i] = c
+	}
+	server, other := ep.shards[0], client.shards[0].sock
+	before := server.sock.Stats()
+	for range rounds {
+		server.receiving.Lock()
+		sent := other.Stats().Sent
+		var wg sync.WaitGroup
+		for _, c := range clients {
+			wg.Go(func() {
+				if err := request(ctx, c, make([]byte, 1000)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for other.Stats().Sent < sent+conns {
+			runtime.Gosched()
+		}
+		server.receiving.Unlock()
+		wg.Wait()
+	}
+	s := server.sock.Stats()
+	sent, sends := s.Sent-before.Sent, s.SendCalls-before.SendCalls
+	received, recvs := s.Received-before.Received, s.RecvCalls-before.RecvCalls
+	t.Logf("for %d answers %d messages came in %d calls, and %d left in %d", conns*rounds, received, recvs, sent, sends)
+	if sent < conns*rounds || received < conns*rounds {
+		t.Error("fewer messages than answers: what was counted?")
+	}
+	if recvs > received/3 || sends > sent*2/3 {
+		t.Error("too many calls for so many messages")
+	}
 }
