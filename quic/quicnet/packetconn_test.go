@@ -366,36 +366,6 @@ func TestFullSendBuffer(t *testing.T) {
 	}
 }
 
-// TestPeerReadsNothing has the application of the other side read nothing: what a writer can get rid of is bounded by its own
-// buffer and the window of the peer, and all of it arrives when the peer reads at last.
-func TestPeerReadsNothing(t *testing.T) {
-	server, client := serverConfig(), clientConfig()
-	server.StreamReceiveWindow, client.StreamSendBuffer = 100_000, 200_000
-	s, c := pair(t, server, client)
-	ss, cs := streamPair(t, s, c)
-	const most = 100_000 + 200_000
-	want := randomBytes(5 * most)
-	cs.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-	n, err := cs.Write(want)
-	if !errors.Is(err, os.ErrDeadlineExceeded) || n > most {
-		t.Fatalf("%d bytes were taken, at most %d should be; %v", n, most, err)
-	}
-	cs.SetWriteDeadline(time.Time{})
-	sent := make(chan error)
-	go func() {
-		_, err := cs.Write(want[n:])
-		cs.Close()
-		sent <- err
-	}()
-	got, err := io.ReadAll(ss)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("read %d bytes of %d, %v", len(got), len(want), err)
-	}
-	if err := <-sent; err != nil {
-		t.Error(err)
-	}
-}
-
 // TestPeerFallsSilent has the network lose everything from some time on.
 func TestPeerFallsSilent(t *testing.T) {
 	client := clientConfig()

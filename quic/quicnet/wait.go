@@ -5,12 +5,15 @@ import (
 	"sync"
 )
 
-// waiter is where goroutines wait for something that a mutex guards. Its channel is made when the first one waits. wake lets
+// waiter is where goroutines wait for something that a mutex guards. It has a channel only while some do. wake lets
 // one of them look again, and one that finds what it waited for wakes the next.
 type waiter struct {
 	ch chan struct{} // holds a token when one is to look again
 	n  int           // goroutines that wait
 }
+
+// waitChannels are channels that no waiter has, without a token.
+var waitChannels = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
 
 // wake has one goroutine look again, and tells whether there was any. mu is held.
 func (w *waiter) wake() bool {
@@ -30,7 +33,7 @@ func (w *waiter) wait(mu *sync.Mutex) {
 	mu.Unlock()
 	<-ch
 	mu.Lock()
-	w.n--
+	w.leave()
 }
 
 // waitContext is wait that ends with ctx, with its error. Whoever is given the error wakes the next one, since the token
@@ -48,7 +51,7 @@ func (w *waiter) waitContext(ctx context.Context, mu *sync.Mutex) (err error) {
 		err = ctx.Err()
 	}
 	mu.Lock()
-	w.n--
+	w.leave()
 	if err != nil {
 		w.wake()
 	}
@@ -56,9 +59,23 @@ func (w *waiter) waitContext(ctx context.Context, mu *sync.Mutex) (err error) {
 }
 
 func (w *waiter) enter() <-chan struct{} {
-	if w.ch == nil {
-		w.ch = make(chan struct{}, 1)
+	if w.n == 0 {
+		w.ch = waitChannels.Get().(chan struct{})
 	}
 	w.n++
 	return w.ch
+}
+
+// leave is called by one that waits no more. The last one gives the channel back.
+func (w *waiter) leave() {
+	w.n--
+	if w.n > 0 {
+		return
+	}
+	select {
+	case <-w.ch:
+	default:
+	}
+	waitChannels.Put(w.ch)
+	w.ch = nil
 }
