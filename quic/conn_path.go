@@ -261,7 +261,9 @@ func (c *Conn) startChallenge(now int64, p *path) {
 }
 
 // challengeTime is how long an answer is waited for (RFC 9000, section 8.2.4).
-func (c *Conn) challengeTime(p *path) int64 { return int64(max(c.loss.PTO(c.path.rec), c.loss.PTO(p.rec))) }
+func (c *Conn) challengeTime(p *path) int64 {
+	return int64(max(c.loss.PTO(c.path.rec), c.loss.PTO(p.rec)))
+}
 
 // nextChallenge makes the data of the next PATH_CHALLENGE frame, and sets when it is to be followed.
 func (c *Conn) nextChallenge(now int64, p *path) ([8]byte, bool) {
