@@ -299,7 +299,7 @@ func TestAttackE4FlowControl(t *testing.T) {
 		{"an empty frame beyond a stream's limit", [][]byte{streamFrame(0, 4001, "", false)}, FlowControlError},
 		{"final sizes, up to the limit", [][]byte{frame(wire.FrameResetStream, 0, 0, 4000), frame(wire.FrameResetStream, 4, 0, 4000),
 			frame(wire.FrameResetStream, 8, 0, 2000)}, 0},
-		{"final sizes, one beyond", [][]byte{frame(wire.FrameResetStream, 0, 0, 4000), streamFrame(4, 4000, "", true),
+		{"final sizes, one beyond", [][]byte{streamFrame(0, 4000, "", true), streamFrame(4, 4000, "", true),
 			streamFrame(8, 2001, "", true)}, FlowControlError},
 		{"a final size that changes", [][]byte{streamFrame(0, 5, "", true), frame(wire.FrameResetStream, 0, 0, 6)}, FinalSizeError},
 	} {

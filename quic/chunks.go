@@ -8,9 +8,9 @@ const (
 	smallChunk = 1 << 10
 
 	// maxFreeSmall and maxFreeFull bound the pieces of smallChunk and of chunkSize bytes that a connection keeps for reuse
-	// while it has streams.
+	// until it rests.
 	maxFreeSmall = 256
-	maxFreeFull  = 64
+	maxFreeFull  = 256
 )
 
 // chunkPool keeps the chunks of one connection's streams for reuse, those of the smallest and those of the full size. A nil

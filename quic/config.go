@@ -41,9 +41,9 @@ type Config struct {
 	// 100; negative: none; at most 2^60.
 	MaxStreamsBidi, MaxStreamsUni int64
 
-	// StreamSendBuffer is how many bytes of one stream StreamSend accepts beyond what the peer has acknowledged.
-	// Default 1 MiB.
-	StreamSendBuffer int
+	// StreamSendBuffer is how many bytes of one stream StreamSend accepts beyond what the peer has acknowledged, and
+	// MaxStreamSendBuffer what that grows to on paths that carry more in two round trips. Defaults 1 MiB and 16 MiB.
+	StreamSendBuffer, MaxStreamSendBuffer int
 
 	// MaxDatagramFrameSize is the largest DATAGRAM frame that we accept, in bytes (RFC 9221, section 3). Default 0:
 	// datagrams are off.
@@ -120,6 +120,7 @@ func (c *Config) resolve() (*Config, error) {
 	orDefault(&r.MaxStreamsBidi, 100)
 	orDefault(&r.MaxStreamsUni, 100)
 	orDefault(&r.StreamSendBuffer, 1<<20)
+	orDefault(&r.MaxStreamSendBuffer, max(16<<20, r.StreamSendBuffer))
 	orDefault(&r.MaxUDPPayload, minDatagramSize)
 	orDefault(&r.InitialRTT, 333*time.Millisecond)
 	orDefault(&r.MaxAckDelay, 25*time.Millisecond)
@@ -157,6 +158,7 @@ func (c *Config) check() error {
 		{"MaxStreamsBidi", c.MaxStreamsBidi, -1 << 63, wire.MaxStreamsLimit},
 		{"MaxStreamsUni", c.MaxStreamsUni, -1 << 63, wire.MaxStreamsLimit},
 		{"StreamSendBuffer", int64(c.StreamSendBuffer), 1, 1 << 40},
+		{"MaxStreamSendBuffer", int64(c.MaxStreamSendBuffer), int64(c.StreamSendBuffer), 1 << 40},
 		{"MaxDatagramFrameSize", int64(c.MaxDatagramFrameSize), 0, 65535},
 		{"MaxUDPPayload", int64(c.MaxUDPPayload), minDatagramSize, maxUDPPayloadSize},
 		{"InitialRTT", int64(c.InitialRTT), int64(time.Microsecond), int64(time.Minute)},

@@ -24,6 +24,7 @@ type Conn struct {
 	cfg     *Config // resolved
 	client  bool
 	retried bool // the client has proved its address by a Retry
+	rested  bool // nothing was sent or received since memory was let go
 	clock   clock
 	state   connState
 	err     error // why the connection is closed

@@ -33,6 +33,7 @@ const minCoalesced = 128
 type sendState struct {
 	probes [numSpaces]int // packets that must elicit an acknowledgement, whatever the congestion window says
 	paceAt int64          // when pacing lets more leave; 0: it does not hold anything back
+	random [8]byte        // what Config.Rand fills would be allocated if it lay on the stack
 }
 
 // outTrain is a train that is being built.
@@ -76,6 +77,7 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 // onTrain takes note of a train that is about to leave.
 func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 	size := len(t.buf)
+	c.rested = false
 	if !t.path.validated {
 		t.path.sent += uint64(size)
 		c.updateLimits()
@@ -245,8 +247,7 @@ type header struct {
 // beginPacket writes a header at the end of t and makes t.pkt ready for frames.
 func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) header {
 	if sp == recovery.AppSpace && c.loss.SkipDue() {
-		var random [8]byte
-		if c.random(random[:]) {
+		if random := &c.sending.random; c.random(random[:]) {
 			c.loss.Skip(t.now, t.path.rec, binary.BigEndian.Uint64(random[:]))
 		}
 	}

@@ -27,6 +27,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.idle.deadline(pto))
 	at = earlier(at, c.idle.handshake)
 	at = earlier(at, c.idle.keepAliveAt())
+	at = earlier(at, c.restAt())
 	at = earlier(at, c.hello.timer())
 	at = earlier(at, c.keys.previousDrop)
 	at = earlier(at, c.paths.timer(c.path))
@@ -80,6 +81,9 @@ func (c *Conn) OnTimeout(now time.Time) {
 		c.idle.keptAlive = true
 		c.signals.ping = true
 	}
+	if due(c.restAt()) {
+		c.rest()
+	}
 	if due(c.hello.timer()) {
 		c.hello.early = earlyPackets{}
 	}
@@ -91,6 +95,26 @@ func (c *Conn) OnTimeout(now time.Time) {
 		c.sending.paceAt = 0
 	}
 	c.onPathTimer(n)
+}
+
+// restAfter is after how much silence a connection lets go of the memory that it keeps for reuse, so that many that have nothing to
+// do take little, and few that have allocate none.
+const restAfter = int64(2 * time.Second)
+
+// restAt is when the connection is to let go of memory, 0 if it has or is being made.
+func (c *Conn) restAt() int64 {
+	if c.rested || !c.tls.complete {
+		return 0
+	}
+	return c.idle.active + restAfter
+}
+
+func (c *Conn) rest() {
+	c.rested = true
+	c.streams.rest()
+	c.datagrams.in.rest()
+	c.datagrams.out.rest()
+	c.loss.Rest()
 }
 
 // onLossTimer is RFC 9002, section 6.2.4. A probe goes along with others from the packet number spaces that have data in flight.
@@ -110,7 +134,7 @@ func (c *Conn) onLossTimer(now int64) {
 // updateLimits brings up to date, after each train in, what follows from it.
 func (c *Conn) updateLimits() {
 	c.loss.SetAmplificationLimited(c.silenced())
-	c.streams.rtt = int64(c.path.rec.RTT.Smoothed)
+	c.streams.tune(c.path.rec)
 	if n := c.streams.glitches; n > 0 {
 		c.streams.glitches = 0
 		if !c.glitches.charge(c.clock.now, n) {

@@ -125,12 +125,12 @@ type datagramQueue struct {
 	head, len int
 }
 
-// keepDatagramSlots is how many slots an empty queue keeps.
-const keepDatagramSlots = 8
+// datagramSlots is how many slots a queue starts with.
+const datagramSlots = 8
 
 func (q *datagramQueue) push(b []byte) {
 	if q.len == len(q.slots) {
-		bigger := make([][]byte, max(2*len(q.slots), keepDatagramSlots))
+		bigger := make([][]byte, max(2*len(q.slots), datagramSlots))
 		for i := range q.len {
 			bigger[i] = q.slots[(q.head+i)%len(q.slots)]
 		}
@@ -146,7 +146,11 @@ func (q *datagramQueue) front() []byte { return q.slots[q.head] }
 func (q *datagramQueue) pop() {
 	q.head = (q.head + 1) % len(q.slots)
 	q.len--
-	if q.len == 0 && len(q.slots) > keepDatagramSlots {
+}
+
+// rest lets memory go that an empty queue keeps.
+func (q *datagramQueue) rest() {
+	if q.len == 0 {
 		*q = datagramQueue{}
 	}
 }

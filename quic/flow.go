@@ -1,7 +1,8 @@
 package quic
 
-// recvWindow is a flow-control window for what the peer sends (RFC 9000, section 4), of a stream or of the connection. It
-// grows when the peer uses it up within two round trips, so that it never is what limits the rate for long.
+// recvWindow is a flow-control window for what the peer sends (RFC 9000, section 4), of a stream or of the connection. The peer is
+// told of each quarter of it that was taken. It grows when that is sooner than a round trip, so that it never is what limits
+// the rate for long.
 type recvWindow struct {
 	limit    uint64 // what the peer may send up to, as told or about to be told
 	consumed uint64 // what the application has taken, or will never ask for
@@ -18,10 +19,10 @@ func newRecvWindow(size, most uint64) recvWindow {
 // consume counts n more bytes as taken and tells whether the peer should be told of a higher limit.
 func (w *recvWindow) consume(now, rtt int64, n uint64) bool {
 	w.consumed += n
-	if w.limit-w.consumed > w.size/2 {
+	if w.limit-w.consumed > w.size/4*3 {
 		return false
 	}
-	if w.updated != 0 && now-w.updated < 2*rtt {
+	if w.updated != 0 && now-w.updated < rtt {
 		w.size = min(2*w.size, w.max)
 	}
 	w.updated = now

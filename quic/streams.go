@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/boringquic/boringquic/quic/internal/ranges"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
@@ -25,7 +26,9 @@ type streams struct {
 
 	sendSizes  [4]uint64 // the peer's initial limits, by the type of the stream
 	sendWindow sendWindow
-	sendLimit  int64 // bytes that one stream may hold for sending
+	sendLimit  int64 // bytes that one stream may hold for sending, at least sendLeast and at most sendMost
+	sendLeast  int64
+	sendMost   int64
 	sendHeld   int64 // bytes that all streams do
 
 	control, resend, fresh, waiting, ready streamQueue
@@ -56,7 +59,7 @@ const (
 	// sendBufferFloor is what each stream may hold for sending even if others hold all that is allowed in sum, in bytes.
 	sendBufferFloor = 16 << 10
 
-	// maxSendBuffers bounds what all streams hold for sending, in units of Config.StreamSendBuffer.
+	// maxSendBuffers bounds what all streams hold for sending, in units of what one may.
 	maxSendBuffers = 8
 )
 
@@ -64,11 +67,23 @@ func (st *streams) init(client bool, cfg *Config) {
 	st.client = client
 	st.recvSize, st.recvMax = cfg.StreamReceiveWindow, cfg.MaxStreamReceiveWindow
 	st.recvWindow = newRecvWindow(cfg.ReceiveWindow, cfg.MaxReceiveWindow)
-	st.sendLimit = int64(cfg.StreamSendBuffer)
+	st.sendLimit, st.sendLeast, st.sendMost = int64(cfg.StreamSendBuffer), int64(cfg.StreamSendBuffer), int64(cfg.MaxStreamSendBuffer)
 	st.rtt = int64(cfg.InitialRTT)
 	bidi, uni := st.peerType(StreamTypeBidi), st.peerType(StreamTypeUni)
 	bidi.max, uni.max = uint64(max(cfg.MaxStreamsBidi, 0)), uint64(max(cfg.MaxStreamsUni, 0))
 	bidi.limit, uni.limit = bidi.max, uni.max
+}
+
+// tune has streams hold for sending what the path carries in two round trips, so that a fast path is not idle for want of data,
+// and a queue in the network is not taken for one.
+func (st *streams) tune(rec *recovery.Path) {
+	rtt := &rec.RTT
+	st.rtt = int64(rtt.Smoothed)
+	carried := rec.CC.Window()
+	if rtt.Smoothed > 0 && rtt.Min < rtt.Smoothed {
+		carried = int64(float64(carried) * float64(rtt.Min) / float64(rtt.Smoothed))
+	}
+	st.sendLimit = min(max(2*carried, st.sendLeast), st.sendMost)
 }
 
 // setPeerParams takes the peer's limits.
@@ -136,12 +151,12 @@ func (st *streams) create(id uint64) *stream {
 	return s
 }
 
-// maxFreeStreams is how many streams that are over are kept for reuse while others live.
+// maxFreeStreams is how many streams that are over are kept for reuse until the connection rests.
 const maxFreeStreams = 128
 
 // retire keeps a stream for reuse if it is over and nothing refers to it.
 func (st *streams) retire(s *stream) {
-	if s.over() && s.queued == [numQueues]bool{} && len(st.live) > 0 && st.spare < maxFreeStreams {
+	if s.over() && s.queued == [numQueues]bool{} && st.spare < maxFreeStreams {
 		st.unused.push(s, queueEvents)
 		st.spare++
 	}
@@ -254,15 +269,22 @@ func (st *streams) settle(s *stream) {
 	}
 	s.recv.data.empty(st.pool)
 	s.send.buf.data.empty(st.pool)
-	if len(st.live) == 0 {
-		st.live, st.pool = nil, nil
-		st.unused, st.spare = streamQueue{}, 0
-	}
 	st.tell(s, streamFinished)
 	if t := &st.types[s.id&3]; !st.isLocal(s.id) {
 		t.closed.Add(int64(s.id>>2), int64(s.id>>2)+1)
 		t.done++
 		st.grant(t, max(t.max/4, 1))
+	}
+}
+
+// rest lets go of what is kept for reuse.
+func (st *streams) rest() {
+	st.unused, st.spare = streamQueue{}, 0
+	if st.pool != nil {
+		*st.pool = chunkPool{}
+	}
+	if len(st.live) == 0 {
+		st.live, st.pool = nil, nil
 	}
 }
 

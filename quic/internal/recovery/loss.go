@@ -120,6 +120,16 @@ func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, frames []Frame, p
 	}
 }
 
+// Rest lets memory go that is kept for packets to come.
+func (l *Loss) Rest() {
+	for _, s := range l.spaces {
+		if s != nil {
+			s.packets.fit()
+			s.frames.fit()
+		}
+	}
+}
+
 // Shed takes the oldest packets of the AppSpace for lost once the peer has left them unacknowledged behind maxBehind later ones. It
 // is to be called from time to time.
 func (l *Loss) Shed(now int64, path *Path, h Handler) {
@@ -197,7 +207,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 	}
 	l.detect(now, sp, path, h)
 	if sum.Bytes > 0 {
-		sum.AppLimited = path.appLimited && !path.windowLimited(prior)
+		sum.AppLimited = path.underused(prior)
 		sum.LargestPN, sum.InFlight = s.next()-1, path.InFlight
 		sum.MinRTT, sum.SRTT = path.RTT.Min, path.RTT.Smoothed
 		path.CC.OnAck(now, sum.Ack)
@@ -224,10 +234,14 @@ func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duratio
 	path.RTT.update(sum.LatestRTT, max(ackDelay, 0))
 }
 
-// windowLimited tells whether so much was in flight that the window, and not the application, held back.
-func (p *Path) windowLimited(inFlight int64) bool {
+// underused tells whether something other than the window held back what was in flight (RFC 9002, section 7.8): the application,
+// flow control, or pacing by what the window was.
+func (p *Path) underused(inFlight int64) bool {
 	window := p.CC.Window()
-	return inFlight+3*int64(p.maxDatagram) >= window || p.CC.SlowStart() && inFlight > window/2
+	if inFlight <= window/2 {
+		return true
+	}
+	return p.appLimited && !p.CC.SlowStart() && inFlight+3*int64(p.maxDatagram) < window
 }
 
 // ackRange acknowledges the packets of [from, to) that are not acknowledged yet.

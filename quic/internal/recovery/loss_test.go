@@ -184,6 +184,7 @@ func TestCongestionOnce(t *testing.T) {
 // What the controller learns from an acknowledgement.
 func TestAckToController(t *testing.T) {
 	r := newRig(t, nil)
+	r.cc.window = 10 * datagram
 	r.sendMany(10)
 	r.at(100).ack(AppSpace, 0, 1, 2)
 	got := r.cc.acks[0]
@@ -220,7 +221,9 @@ func TestAppLimited(t *testing.T) {
 		sent    int
 		want    bool
 	}{
-		{"nothing held back", false, false, 100, 10, false},
+		{"nothing held back", false, false, 100, 51, false},
+		{"nothing held back, and half the window", false, false, 100, 50, true},
+		{"nothing held back, slow start, and half the window", false, true, 100, 50, true},
 		{"little in flight", true, false, 100, 10, true},
 		{"as much as the window", true, false, 100, 100, false},
 		{"three datagrams less", true, false, 100, 97, false},

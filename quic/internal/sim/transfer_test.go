@@ -184,3 +184,18 @@ func TestDeterminism(t *testing.T) {
 		t.Error("two seeds, one story")
 	}
 }
+
+// A long fast path is used by one stream: neither its buffer nor its windows hold it back for long.
+func TestLongFastPath(t *testing.T) {
+	const rate, size = 400e6, 200_000_000
+	path := func(*World) (toServer, toClient []Stage) {
+		stages := func() []Stage { return []Stage{Rate(rate, 8<<20, 0), Delay(50*time.Millisecond, 0)} }
+		return stages(), stages()
+	}
+	r := run(t, Scenario{Name: "400 Mbit/s and 100 ms", Seed: 1, Network: path, Download: size, Configure: patient})
+	least := time.Duration(size * 8 / rate * float64(time.Second))
+	t.Logf("200 MB took %v, %v of it at the least", r.Total, least)
+	if r.Total > least*3/2 {
+		t.Errorf("200 MB took %v, more than half as much again as the %v that they must", r.Total, least)
+	}
+}

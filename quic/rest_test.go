@@ -1,0 +1,58 @@
+package quic
+
+import (
+	"testing"
+	"time"
+)
+
+// A connection that was busy keeps memory for more of the same, and lets it go after two seconds of silence. What it holds for
+// somebody stays.
+func TestRest(t *testing.T) {
+	p := newPair(t, func(client, server *Config) {
+		fullFrames(client, server)
+		client.MaxDatagramFrameSize, server.MaxDatagramFrameSize = 1000, 1000
+	})
+	id := p.openStream()
+	p.move(id, 8<<20, make([]byte, 64<<10))
+	p.must(p.client.DatagramSend(make([]byte, 100)))
+	p.must(p.client.DatagramSend(make([]byte, 200)))
+	p.run(func() bool { return p.server.DatagramsReadable() == 2 && !p.step() })
+	if n, ok := p.server.DatagramRecv(make([]byte, 1000)); n != 100 || !ok {
+		t.Fatalf("a datagram of %d bytes was received, want 100", n)
+	}
+	if _, err := p.server.StreamSend(id, []byte("held"), false); err != nil {
+		t.Fatal(err)
+	}
+	p.run(func() bool { return !p.step() })
+	if n := len(p.server.streams.pool.full); n == 0 {
+		t.Error("after 8 MiB nothing is kept for reuse")
+	}
+	for p.server.restAt() != 0 || p.client.restAt() != 0 {
+		p.tick()
+		for p.step() {
+		}
+	}
+	if d := p.now.Sub(p.server.clock.time(p.server.idle.active)); d != time.Duration(restAfter) {
+		t.Errorf("it rests after %v, want %v", d, time.Duration(restAfter))
+	}
+	for _, c := range []*Conn{p.client, p.server} {
+		if s := &c.streams; len(s.pool.full)+len(s.pool.small) > 0 || s.unused.head != nil {
+			t.Errorf("client=%v: %d and %d chunks and %d streams are kept", c.client, len(s.pool.full), len(s.pool.small), s.spare)
+		}
+	}
+	buf := make([]byte, 1000)
+	if n, _, err := p.client.StreamRecv(id, buf); string(buf[:n]) != "held" || err != nil {
+		t.Errorf("of what was received before the rest there is %q, %v", buf[:n], err)
+	}
+	if n, ok := p.server.DatagramRecv(buf); n != 200 || !ok {
+		t.Errorf("a datagram of %d bytes was received, want 200", n)
+	}
+	p.move(id, 1<<20, make([]byte, 64<<10))
+}
+
+func (p *pair) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
