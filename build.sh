@@ -353,6 +353,7 @@ use_in_tree() {
 # Verbs.
 
 build() {
+  [ -w "$root" ] || die "$root cannot be written: a module that imports boringquic needs \"bash build.sh install\" or \"bash build.sh env\""
   need_cxx
   need_go
   boringssl
@@ -423,8 +424,10 @@ env_lines() {
 }
 
 print_env() {
-  printf 'export CGO_CFLAGS="-O2 -g -I%s -DBORINGQUIC_BUILD_KEY=%s"\n' "$1" "$key"
-  printf 'export CGO_LDFLAGS="-O2 -g -L%s"\n' "$2"
+  cat <<ENV
+export CGO_CFLAGS="-O2 -g '-I$1' -DBORINGQUIC_BUILD_KEY=$key"
+export CGO_LDFLAGS="-O2 -g '-L$2'"
+ENV
 }
 
 test_all() {

@@ -177,7 +177,7 @@ func TestImport(t *testing.T) {
 		m.wantRuns(t, append(cgoEnv(t, printed), "GOFLAGS=-mod=vendor"))
 	})
 	t.Run("install --prefix", func(t *testing.T) {
-		to := t.TempDir()
+		to := filepath.Join(t.TempDir(), "a name with spaces")
 		m.wantRuns(t, cgoEnv(t, s.ok(t, "install", "--prefix", to)))
 	})
 	t.Run("install", func(t *testing.T) {
