@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -112,6 +113,10 @@ func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") { // one for each file
 		fmt.Fprintln(stderr, "quic-client:", line)
+	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		fmt.Fprintln(stderr, "Certificates that the system does not trust are named with --ca; --insecure accepts any, for tests.")
 	}
 	switch {
 	case errors.As(err, &errUsage{}):
