@@ -501,3 +501,19 @@ func TestAttackA8RequestForgery(t *testing.T) {
 		}
 	}
 }
+
+// E16: setting and firing timers costs no memory; the heap that holds those of many connections is the driver's.
+func TestAttackE16Timers(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	p.drain()
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, ok := p.conn.Timeout(); !ok {
+			t.Fatal("no timer")
+		}
+		p.now = p.now.Add(time.Microsecond)
+		p.conn.OnTimeout(p.now)
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

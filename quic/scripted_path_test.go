@@ -428,7 +428,7 @@ func TestAttackD7EarlyMigration(t *testing.T) {
 
 // C8 and D3: PATH_CHALLENGE packets that are lost, acknowledged late, or for paths that are forgotten, bring nothing down, and Send
 // comes to an end.
-func TestAttackC8ProbesLost(t *testing.T) {
+func TestAttackC8D3ProbesLost(t *testing.T) {
 	for seed := range 20 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			p := newMobile(t)
