@@ -126,6 +126,11 @@ func (c *Config) resolve() (*Config, error) {
 	orDefault(&r.MaxAckDelay, 25*time.Millisecond)
 	orDefault(&r.MinAckDelay, time.Millisecond)
 	orDefault(&r.MaxHandshakes, 4096)
+	declared := r.MaxAckDelay.Truncate(time.Millisecond) // to the peer
+	if r.MinAckDelay <= r.MaxAckDelay {
+		r.MinAckDelay = min(r.MinAckDelay, declared)
+	}
+	r.MaxAckDelay = declared
 	if r.ConnIDs == nil {
 		r.ConnIDs = RandomConnIDs(8)
 	}

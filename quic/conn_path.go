@@ -322,6 +322,8 @@ func (c *Conn) onValidated(now int64, p *path) {
 	padded := p.challenge.padded
 	p.validated, p.challenge = true, challenge{}
 	switch {
+	case p != c.path && p != c.paths.fallback:
+		c.forgetPath(p) // it was left meanwhile
 	case !padded:
 		// Section 8.2.1: the address is good, and whether the path carries full datagrams is to be seen.
 		c.startChallenge(now, p)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"time"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -48,7 +47,7 @@ func (c *Conn) fillParams(p *wire.TransportParameters) {
 	p.MaxStreamsBidi = uint64(max(cfg.MaxStreamsBidi, 0))
 	p.MaxStreamsUni = uint64(max(cfg.MaxStreamsUni, 0))
 	p.AckDelayExponent = localAckDelayExponent
-	p.MaxAckDelay = cfg.MaxAckDelay.Round(time.Millisecond)
+	p.MaxAckDelay = cfg.MaxAckDelay
 	if f := &c.ackFrequency; f.on {
 		f.minDelay = min(f.minDelay, p.MaxAckDelay)
 		p.MinAckDelay = &f.minDelay

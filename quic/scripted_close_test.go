@@ -278,3 +278,19 @@ func TestIdleTimeoutNegotiated(t *testing.T) {
 		})
 	}
 }
+
+// RFC 9000, section 13.2.1: no acknowledgement waits longer than the max_ack_delay that is declared, in whole milliseconds.
+func TestMaxAckDelayDeclared(t *testing.T) {
+	p := newScriptedClient(t, func(p *scripted) { p.cfg.MaxAckDelay = 20*time.Millisecond + 700*time.Microsecond })
+	p.handshake()
+	tp, err := wire.ParseTransportParameters(p.peerTP, false)
+	p.must(err)
+	p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+	start := p.now
+	for len(p.take(wire.FrameAck)) == 0 {
+		p.advance()
+	}
+	if d := p.now.Sub(start); d > tp.MaxAckDelay || tp.MaxAckDelay != 20*time.Millisecond {
+		t.Errorf("an acknowledgement after %v, of at most %v declared", d, tp.MaxAckDelay)
+	}
+}

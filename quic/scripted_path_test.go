@@ -352,6 +352,27 @@ func TestAttackD6Forwarder(t *testing.T) {
 	p.echo()
 }
 
+// A path that was left before its challenge was answered is forgotten with the answer: no address counts as validated for longer
+// than it is of use (section 8.1).
+func TestLatePathResponse(t *testing.T) {
+	p := newMobile(t)
+	p.sendFrom(farHost, "cid-0001", frame(wire.FramePing), filler(1000))
+	cs := p.challenges()
+	p.sendFrames(protect.OneRTT, frame(wire.FramePing)) // the peer is back
+	p.sendFrom(farHost, "cid-0001", answerTo(cs[farHost][0]))
+	if n := len(p.conn.paths.others); n != 0 {
+		t.Fatalf("%d other paths are kept", n)
+	}
+	before := p.bytes
+	challenge := p.encode(to("cid-0002", oneRTT(append(frame(wire.FramePathChallenge), "12345678"...))))
+	p.recvFrom(farHost, append([]byte(nil), challenge...))
+	p.drain()
+	if n := p.bytes - before; n > amplificationFactor*len(challenge)+100 { // and an acknowledgement on the path in use
+		t.Errorf("%d bytes were sent for %d from an address that was left", n, len(challenge))
+	}
+	p.wantPathTo("the peer is where it was", p.remote, "peer-cid")
+}
+
 // D5 and A8: packets from 10^5 ports cost no more than maxPaths paths, maxNewPaths of them a second, and the path of the peer stays.
 func TestAttackD5RotatingPorts(t *testing.T) {
 	p := newMobile(t)
