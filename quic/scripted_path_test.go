@@ -485,7 +485,7 @@ func TestAttackD1ChallengeFlood(t *testing.T) {
 	p := newMobile(t)
 	buf := make([]byte, 1500)
 	sent := 0
-	for i := range 100_000 {
+	for i := range 20_000 {
 		p.recvFrom(p.remote, p.encode(oneRTT(append(frame(wire.FramePathChallenge), fmt.Sprintf("%08d", i)...))))
 		for tr := p.conn.Send(p.now, buf); tr.N > 0; tr = p.conn.Send(p.now, buf) {
 			if tr.N >= minDatagramSize {
@@ -500,7 +500,7 @@ func TestAttackD1ChallengeFlood(t *testing.T) {
 		t.Errorf("%d datagrams of answers to a peer that acknowledges nothing", sent)
 	}
 	last := p.conn.paths.responses[len(p.conn.paths.responses)-1]
-	if string(last.data[:]) != "00099999" {
+	if string(last.data[:]) != "00019999" {
 		t.Errorf("the newest that waits is %q", last.data)
 	}
 }
