@@ -148,10 +148,6 @@ func (k *PacketKeys) Seal(buf []byte, d []SealDesc) bool {
 // PacketKeysLive counts the pieces of C memory that all PacketKeys of the process hold, for tests.
 func PacketKeysLive() int64 { return int64(C.bq_packet_live()) }
 
-// CHeap returns how many bytes of C memory the process has allocated, the allocator's own bookkeeping included, for tests; -1
-// where the allocator does not tell.
-func CHeap() int64 { return int64(C.bq_heap()) }
-
 // DescLayouts returns the offsets of the descriptors' fields and their sizes as C sees them, in the order of the Go
 // structs, for the test that compares the two.
 func DescLayouts() (open, seal []uintptr) {

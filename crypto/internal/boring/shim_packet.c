@@ -2,7 +2,6 @@
 
 #include "shim_packet.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/aead.h>
@@ -54,39 +53,27 @@ static int64_t live;
 
 int64_t bq_packet_live(void) { return __atomic_load_n(&live, __ATOMIC_RELAXED); }
 
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-#include <malloc.h>
-
-int64_t bq_heap(void) {
-  // Allocations too large for the heap proper are counted apart.
-  const struct mallinfo2 m = mallinfo2();
-  return (int64_t)(m.uordblks + m.hblkhd);
-}
-#else
-int64_t bq_heap(void) { return -1; }
-#endif
-
 static void *new_cleared(size_t size) {
-  void *p = calloc(1, size);
+  void *p = OPENSSL_zalloc(size);
   if (p != NULL) __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
   return p;
 }
 
-static void free_cleansed(void *p, size_t size) {
+// free_cleansed frees what new_cleared made; OPENSSL_free overwrites it.
+static void free_cleansed(void *p) {
   if (p == NULL) return;
-  OPENSSL_cleanse(p, size);
-  free(p);
+  OPENSSL_free(p);
   __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
 }
 
 static void free_packet_key(packet_key **key) {
   if (*key != NULL) EVP_AEAD_CTX_cleanup(&(*key)->aead);
-  free_cleansed(*key, sizeof **key);
+  free_cleansed(*key);
   *key = NULL;
 }
 
 static void free_header_key(header_key **key) {
-  free_cleansed(*key, sizeof **key);
+  free_cleansed(*key);
   *key = NULL;
 }
 
@@ -95,7 +82,7 @@ bq_keys *bq_keys_new(void) { return new_cleared(sizeof(bq_keys)); }
 void bq_keys_free(bq_keys *k) {
   if (k == NULL) return;
   for (int slot = 0; slot < BQ_SLOTS; slot++) bq_keys_drop(k, slot);
-  free_cleansed(k, sizeof *k);
+  free_cleansed(k);
 }
 
 void bq_keys_drop_previous(bq_keys *k) { free_packet_key(&k->previous_read); }

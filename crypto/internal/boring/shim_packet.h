@@ -81,7 +81,4 @@ int bq_expand_label(size_t hash_len, uint8_t *out, size_t out_len, const uint8_t
 // bq_packet_live counts the keys in memory of the whole process, for tests.
 int64_t bq_packet_live(void);
 
-// bq_heap is how many bytes of C memory the whole process has allocated, for tests; -1 where the allocator does not tell.
-int64_t bq_heap(void);
-
 #endif
