@@ -78,7 +78,7 @@ BORINGQUIC_BSSL_PATH to one that you have built."
 }
 
 need_go() {
-  have go || [ ! -x /usr/local/go/bin/go ] || PATH=/usr/local/go/bin:$PATH
+  { have go && new_go; } || PATH=/usr/local/go/bin:$PATH # where Go's own instructions put it
   have go || ! debian || install_packages golang-go ca-certificates || true
   have go || die "go is missing: install Go $go_least or newer (https://go.dev/doc/install)"
   new_go || ! debian || install_go
@@ -109,7 +109,6 @@ install_go() {
   find "$at" -name _go.mod | while read -r file; do mv "$file" "$(dirname "$file")/go.mod"; done
   mv "$at" /usr/local/go
   ln -sf /usr/local/go/bin/go /usr/local/go/bin/gofmt /usr/local/bin/
-  PATH=/usr/local/go/bin:$PATH
 }
 
 sha256() {
@@ -158,7 +157,7 @@ edition = "2021"
 [dependencies]
 $BSSL_CRATE = "=$BSSL_CRATE_VERSION"
 TOML
-  (cd "$manifest" && cargo fetch --target "$(target)" >&2) || die "cargo fetch failed"
+  (cd "$manifest" && cargo fetch --target "$(target)" >&2) || die "$(cargo --version) fetched nothing; 1.70 is the oldest that will do"
   crate=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/cache" -name "$BSSL_CRATE-$BSSL_CRATE_VERSION.crate" | head -n 1)
   [ -n "$crate" ] || die "cargo fetch left no $BSSL_CRATE-$BSSL_CRATE_VERSION.crate in ${CARGO_HOME:-$HOME/.cargo}"
   unpack "$crate"

@@ -21,6 +21,7 @@ func TestPin(t *testing.T) {
 // Without a tool, and without leave to install it, build.sh says what to install.
 func TestMissingTools(t *testing.T) {
 	tree := copyTree(t)
+	relocate(t, tree) // there may be a Go in /usr/local
 	oldGo := pathWithout(t, "go", "apt-get")
 	executable(t, filepath.Join(oldGo, "go"), "#!/bin/sh\necho go1.19.8\n")
 	for _, c := range []struct{ name, path, says string }{
