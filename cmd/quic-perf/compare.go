@@ -26,7 +26,7 @@ type compareOptions struct {
 	payload     int
 	rounds      int
 	only, peers []string
-	json        string
+	json, from  string
 	results     string
 }
 
@@ -58,6 +58,7 @@ named and skipped.`,
 	f.StringSliceVar(&o.peers, "peers", nil, "measure these `NAMES` alone: "+peerNames())
 	f.StringVar(&o.results, "results", "", "write the results to `FILE`, in Markdown, and a chart beside it, in SVG")
 	f.StringVar(&o.json, "json", "", "write the results to `FILE` as one JSON object")
+	f.StringVar(&o.from, "from", "", "measure nothing, and read what --json wrote to `FILE`")
 	f.StringVar(&o.bytes, "bytes", "1GiB", "`SIZE` to move over one stream; half of it where there are more")
 	f.DurationVar(&o.duration, "for", 3*time.Second, "how long requests, handshakes and datagrams go on, a `TIME`")
 	f.IntSliceVar(&o.connections, "connections", []int{2000, 20000}, "`NUMBERS` of idle connections; all but the first are measured in one round only")
@@ -84,9 +85,10 @@ func peerNames() string {
 
 // comparison is all that compare finds out.
 type comparison struct {
-	Peers   []perf.About `json:"peers"`
-	Samples []sample     `json:"samples"`
-	Failed  []string     `json:"failed,omitempty"`
+	Conditions conditions  `json:"conditions"`
+	Peers      []described `json:"peers"`
+	Samples    []sample    `json:"samples"`
+	Failed     []string    `json:"failed,omitempty"`
 }
 
 func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
@@ -98,24 +100,7 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 	if ms, err = selected(o.only, ms, func(m *measurement) string { return m.name }); err != nil {
 		return err
 	}
-	chosen, err := selected(o.peers, peers, func(p *peer) string { return p.name })
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "quic-perf")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	b := bench{payload: o.payload, settle: o.settle}
-	if b.cert, b.key, err = writeCertificate(dir); err != nil {
-		return err
-	}
-	adapters, err := findAdapters(ctx, chosen, o.payload, stderr)
-	if err != nil {
-		return err
-	}
-	c, err := o.measureAll(ctx, &b, adapters, ms, stderr)
+	c, err := o.measure(ctx, ms, stderr)
 	if err != nil {
 		return err
 	}
@@ -124,15 +109,50 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(o.json, data, 0o644); err != nil {
+		if err := os.WriteFile(o.json, append(data, '\n'), 0o644); err != nil {
 			return err
 		}
 	}
-	printTables(stdout, c, ms)
+	printText(stdout, c, ms)
+	if o.results != "" {
+		if err := writeResults(o.results, c, ms); err != nil {
+			return err
+		}
+	}
 	if len(c.Failed) > 0 {
 		return fmt.Errorf("%d measurements failed:\n%s", len(c.Failed), strings.Join(c.Failed, "\n"))
 	}
 	return nil
+}
+
+// measure measures everything, or reads what was measured before.
+func (o *compareOptions) measure(ctx context.Context, ms []measurement, stderr io.Writer) (*comparison, error) {
+	if o.from != "" {
+		c := new(comparison)
+		data, err := os.ReadFile(o.from)
+		if err != nil {
+			return nil, err
+		}
+		return c, json.Unmarshal(data, c)
+	}
+	chosen, err := selected(o.peers, peers, func(p *peer) string { return p.name })
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "quic-perf")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	b := bench{payload: o.payload, settle: o.settle}
+	if b.cert, b.key, err = writeCertificate(dir); err != nil {
+		return nil, err
+	}
+	adapters, err := findAdapters(ctx, chosen, o.payload, stderr)
+	if err != nil {
+		return nil, err
+	}
+	return o.measureAll(ctx, &b, adapters, ms, stderr)
 }
 
 // selected returns those of all that are named, in all's order; without names all of them.
@@ -167,6 +187,10 @@ func findAdapters(ctx context.Context, chosen []peer, payload int, stderr io.Wri
 		if err := a.describe(ctx, payload); err != nil {
 			return nil, err
 		}
+		if a.about.Missing != "" {
+			fmt.Fprintf(stderr, "quic-perf: %s is skipped: %s\n", p.name, a.about.Missing)
+			continue
+		}
 		found = append(found, a)
 	}
 	return found, nil
@@ -174,10 +198,10 @@ func findAdapters(ctx context.Context, chosen []peer, payload int, stderr io.Wri
 
 // measureAll measures everything in rounds, in each of which all implementations take turns at each measurement.
 func (o *compareOptions) measureAll(ctx context.Context, b *bench, adapters []adapter, ms []measurement, stderr io.Writer) (*comparison, error) {
-	c := &comparison{}
+	c := &comparison{Conditions: conditionsNow(o.rounds, fmt.Sprintf("%s over one stream, half of it over more; the rest for %v each", o.bytes, o.duration))}
 	total := 0
 	for i := range adapters {
-		c.Peers = append(c.Peers, adapters[i].about)
+		c.Peers = append(c.Peers, described{adapters[i].name, adapters[i].kind, adapters[i].about})
 		for j := range ms {
 			if adapters[i].has(&ms[j]) {
 				total += ms[j].roundsOf(o.rounds)
@@ -218,8 +242,6 @@ func (o *compareOptions) measureAll(ctx context.Context, b *bench, adapters []ad
 	return c, nil
 }
 
-func (a *adapter) has(m *measurement) bool { return slices.Contains(a.about.Loads, m.load) }
-
 func (m *measurement) roundsOf(rounds int) int {
 	if m.once {
 		return 1
@@ -231,7 +253,9 @@ func (m *measurement) roundsOf(rounds int) int {
 func (s *sample) line(m *measurement) string {
 	var parts []string
 	for _, f := range m.figures {
-		parts = append(parts, fmt.Sprintf("%.*f %s", f.digits, f.of(s), f.title))
+		if x, ok := f.of(s); ok {
+			parts = append(parts, fmt.Sprintf("%.*f %s", f.digits, x, f.title))
+		}
 	}
 	return strings.Join(parts, ", ")
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -11,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
@@ -35,22 +39,27 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// usePrograms makes a cache folder in which every peer's program is there: this one, which has the same commands.
-func usePrograms(t *testing.T, sources ...string) {
+// usePrograms makes a cache folder in which the programs of some peers are there: each is this one, which has the same commands.
+func usePrograms(t *testing.T, names ...string) {
 	t.Helper()
 	t.Setenv(asProgram, "1")
-	cache := t.TempDir()
-	t.Setenv("XDG_CACHE_HOME", cache)
-	dir := filepath.Join(cache, "boringquic", "peers")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range sources {
-		if err := os.Symlink(self, filepath.Join(dir, s)); err != nil {
+	for _, p := range peers {
+		if p.build == nil || !slices.Contains(names, p.name) {
+			continue
+		}
+		bin, err := p.program()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(bin), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(self, bin); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,60 +67,266 @@ func usePrograms(t *testing.T, sources ...string) {
 
 // small is a comparison that takes no time to speak of.
 func small(args ...string) []string {
-	return append([]string{"compare", "--rounds", "2", "--bytes", "4MiB", "--for", "50ms", "--connections", "20,30", "--settle", "1ms"}, args...)
+	return append([]string{"compare", "--bytes", "4MiB", "--for", "50ms", "--connections", "20,30", "--settle", "1ms"}, args...)
 }
 
-// The whole bench runs, in small, over every measurement of every implementation.
+// The whole bench runs, in small, over every measurement, and writes what it has found: of ours in both ways, and of two peers
+// whose programs are ours too.
 func TestCompare(t *testing.T) {
-	usePrograms(t, "quicgo")
-	file := filepath.Join(t.TempDir(), "results.json")
-	code, stdout, stderr := command(t, small("--json", file)...)
+	usePrograms(t, "quic-go", "quinn")
+	dir := t.TempDir()
+	file, results := filepath.Join(dir, "results.json"), filepath.Join(dir, "RESULTS.md")
+	code, stdout, stderr := command(t, small("--rounds", "2", "--json", file, "--results", results)...)
 	if code != perf.ExitOK {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
-	data, err := os.ReadFile(file)
+	for _, name := range []string{"s2n-quic", "quiche", "ngtcp2", "tcp"} {
+		if !strings.Contains(stderr, name+" is skipped") {
+			t.Errorf("%s is not there, and nobody says so", name)
+		}
+	}
+	c := readComparison(t, file)
+	all := []string{perf.LoadBulk, perf.LoadUpload, perf.LoadRequests, perf.LoadHandshakes, perf.LoadDatagrams, perf.LoadIdle}
+	markdown := readFile(t, results)
+	for name, loads := range map[string][]string{"boringquic": all, "boringquic-core": all[:3], "quic-go": all, "quinn": all} {
+		for _, m := range measurements(sizes{connections: []int{20, 30}}) {
+			want := 0
+			if slices.Contains(loads, m.needs) {
+				want = m.roundsOf(2)
+			}
+			wantSamples(t, c, name, &m, want)
+			if !strings.Contains(stdout, m.title) || !strings.Contains(markdown, m.title) {
+				t.Errorf("no table of %s", m.title)
+			}
+		}
+	}
+	wantChart(t, filepath.Join(dir, "RESULTS.svg"), []string{"boringquic-core", "quinn", "Download: Mbit/s"})
+
+	again := filepath.Join(dir, "again.md") // from the file, without measuring
+	code, fromFile, stderr := command(t, small("--from", file, "--results", again)...)
+	if code != perf.ExitOK || fromFile != stdout {
+		t.Errorf("from the file: exit code %d, %s\n%s\nin place of\n%s", code, stderr, fromFile, stdout)
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(data)
+}
+
+func readComparison(t *testing.T, file string) *comparison {
+	t.Helper()
 	var c comparison
-	if err := json.Unmarshal(data, &c); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, file)), &c); err != nil {
 		t.Fatal(err)
 	}
-	loads := map[string][]string{
-		"boringquic":      {perf.LoadBulk, perf.LoadRequests, perf.LoadHandshakes, perf.LoadDatagrams, perf.LoadIdle},
-		"boringquic-core": {perf.LoadBulk, perf.LoadRequests},
-		"quic-go":         {perf.LoadBulk, perf.LoadRequests, perf.LoadHandshakes, perf.LoadDatagrams, perf.LoadIdle},
-	}
-	for _, m := range measurements(sizes{connections: []int{20, 30}}) {
-		for p, loads := range loads {
-			if !slices.Contains(loads, m.load) {
-				continue
-			}
-			n := 0
-			for _, s := range c.Samples {
-				if s.Peer == p && s.Measurement == m.name {
-					n++
-					if s.Count == 0 || s.Seconds <= 0 || s.ServerCPU <= 0 || s.Client.CPUSeconds <= 0 {
-						t.Errorf("%s, %s: %+v", p, m.name, s)
-					}
-				}
-			}
-			if want := m.roundsOf(2); n != want {
-				t.Errorf("%s, %s: %d samples, want %d", p, m.name, n, want)
+	return &c
+}
+
+func wantSamples(t *testing.T, c *comparison, peer string, m *measurement, want int) {
+	t.Helper()
+	n := 0
+	for i := range c.Samples {
+		s := &c.Samples[i]
+		if s.Peer != peer || s.Measurement != m.name {
+			continue
+		}
+		n++
+		if s.Count == 0 || s.Seconds <= 0 || s.ServerCPU <= 0 || s.Client.CPUSeconds <= 0 || s.Client.MaxRSS <= 0 {
+			t.Errorf("%s, %s: %+v", peer, m.name, s)
+		}
+		if l := s.Latency; m.load == perf.LoadRequests && (l == nil || l.P50 <= 0 || l.P50 > l.P90 || l.P90 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max) {
+			t.Errorf("%s: latencies %+v", peer, l)
+		}
+		for _, f := range m.figures {
+			if _, ok := f.of(s); !ok {
+				t.Errorf("%s, %s: no %s", peer, m.name, f.title)
 			}
 		}
-		if !strings.Contains(stdout, m.title) {
-			t.Errorf("no table of %s in\n%s", m.title, stdout)
+	}
+	if n != want {
+		t.Errorf("%s, %s: %d samples, want %d", peer, m.name, n, want)
+	}
+}
+
+// wantChart asserts that a file is XML with these texts in it.
+func wantChart(t *testing.T, file string, texts []string) {
+	t.Helper()
+	var all []string
+	d := xml.NewDecoder(strings.NewReader(readFile(t, file)))
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if data, ok := token.(xml.CharData); ok {
+			all = append(all, string(data))
+		}
+	}
+	for _, want := range texts {
+		if !slices.Contains(all, want) {
+			t.Errorf("the chart has no text %q", want)
 		}
 	}
 }
 
-// A program that is not there is named, and the others are measured.
-func TestCompareMissing(t *testing.T) {
+// An implementation that has a server alone is measured with our client, where no more than a connection is wanted.
+func TestOtherClient(t *testing.T) {
 	usePrograms(t)
-	code, stdout, stderr := command(t, small("--only", "requests")...)
-	if code != perf.ExitOK || !strings.Contains(stderr, "quic-go is skipped") || !strings.Contains(stdout, "boringquic") {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := bench{payload: perf.DefaultPayload}
+	if b.cert, b.key, err = writeCertificate(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	a := adapter{peer: peer{name: "server"}, bin: self, about: perf.About{Serves: []string{perf.LoadHandshakes}, ALPN: perf.ALPN}}
+	for _, m := range measurements(sizes{duration: 50 * time.Millisecond}) {
+		if got, want := a.has(&m), m.load == perf.LoadHandshakes; got != want {
+			t.Errorf("%s: has = %v", m.name, got)
+		}
+		if m.load != perf.LoadHandshakes {
+			continue
+		}
+		s, err := b.measure(t.Context(), &a, &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := clientCPU("", 0, 1, 1).of(&s); ok || s.ServerCPU <= 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// A program that breaks is told of, with what it said, and the others are measured.
+func TestCompareFailure(t *testing.T) {
+	usePrograms(t)
+	bin, err := (&peers[slices.IndexFunc(peers, func(p peer) bool { return p.name == "tcp" })]).program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(bin), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := `#!/bin/sh
+case $1 in
+about) echo '{"name":"broken","loads":["requests"]}' ;;
+*) echo 'this one is broken' >&2; exit 1 ;;
+esac
+`
+	if err := os.WriteFile(bin, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := command(t, small("--rounds", "1", "--only", "requests", "--peers", "boringquic,tcp")...)
+	if code != perf.ExitFailed || !strings.Contains(stderr, "this one is broken") || !strings.Contains(stdout, "server CPU µs each") {
 		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+// Each command of the client drives each of our servers, and says what it cost.
+func TestCommands(t *testing.T) {
+	for _, test := range []struct {
+		server, client []string
+		want           []string // in what is printed
+	}{
+		{[]string{"server"}, []string{"bulk", "--bytes", "4MiB"}, []string{"4.0 MiB in", "server: ", "CPU seconds per GiB"}},
+		{[]string{"server"}, []string{"bulk", "--bytes", "4MiB", "--upload", "--streams", "3", "--connections", "2"}, []string{"4.0 MiB in"}},
+		{[]string{"server"}, []string{"core", "bulk", "--bytes", "4MiB", "--streams", "3", "--connections", "2"}, []string{"4.0 MiB in"}},
+		{[]string{"core", "server"}, []string{"bulk", "--bytes", "4MiB", "--upload"}, []string{"4.0 MiB in", "server: does not tell"}},
+		{[]string{"core", "server"}, []string{"requests", "--for", "50ms"}, []string{"requests in", "latency: median"}},
+		{[]string{"server"}, []string{"core", "requests", "--for", "50ms", "--parallel", "2000"}, []string{"requests in", "latency: median"}},
+		{[]string{"core", "server"}, []string{"handshakes", "--for", "50ms"}, []string{"handshakes in", "CPU µs each"}},
+		{[]string{"server"}, []string{"datagrams", "--for", "50ms"}, []string{"datagrams sent and"}},
+		{[]string{"server"}, []string{"idle", "--connections", "20"}, []string{"20 connections made"}},
+	} {
+		t.Run(strings.Join(test.client, " "), func(t *testing.T) {
+			addr := startServer(t, test.server...)
+			code, stdout, stderr := command(t, append(test.client, addr)...)
+			if code != perf.ExitOK {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			for _, want := range append(test.want, "client: ") {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("%q is not in\n%s", want, stdout)
+				}
+			}
+		})
+	}
+}
+
+// startServer runs a server until the test ends, and returns its address.
+func startServer(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	done := make(chan int, 1)
+	var said bytes.Buffer
+	go func() {
+		done <- run(ctx, append(args, "--listen", "127.0.0.1:0"), in, &said)
+		in.Close()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if code := <-done; code != perf.ExitOK {
+			t.Errorf("the server's exit code is %d: %s", code, &said)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(line, "listening on "))
+}
+
+// The median of an even number of values is between the two in the middle.
+func TestSpread(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		want   spread
+	}{
+		{[]float64{3}, spread{3, 3, 3}}, {[]float64{4, 1}, spread{2.5, 1, 4}}, {[]float64{9, 1, 2}, spread{2, 1, 9}},
+	} {
+		if got, ok := spreadOf(test.values); !ok || got != test.want {
+			t.Errorf("spreadOf(%v) = %v, %v", test.values, got, ok)
+		}
+	}
+	if _, ok := spreadOf(nil); ok {
+		t.Error("a spread of nothing")
+	}
+}
+
+// Ratios are those of one round, so that a machine that is slower in one round than in another does not disturb them.
+func TestRatio(t *testing.T) {
+	m := measurements(sizes{connections: []int{2}})
+	idle := &m[len(m)-1]
+	c := &comparison{Peers: []described{{Peer: "boringquic", Kind: kindOurs}, {Peer: "quic-go", Kind: kindOther}, {Peer: "quinn", Kind: kindOther}, {Peer: "tcp", Kind: kindTCP}}}
+	add := func(peer string, round int, kib int64) {
+		c.Samples = append(c.Samples, sample{Peer: peer, Measurement: idle.name, Round: round, ServerRSS: kib << 10, Report: perf.Report{Count: 1}})
+	}
+	for round, slow := range []int64{1, 10, 2} {
+		add("boringquic", round, 10*slow)
+		add("quic-go", round, 40*slow)
+		add("quinn", round, 20*slow)
+	}
+	add("tcp", 0, 5)
+	f := &idle.figures[0]
+	if got, ok := c.ratio("boringquic", "quic-go", idle, f); !ok || got != (spread{0.25, 0.25, 0.25}) {
+		t.Errorf("ratio %v, %v", got, ok)
+	}
+	if got := c.best(idle, f); got != "quinn" {
+		t.Errorf("the best is %q", got)
+	}
+	want := []string{"boringquic, idle-2: server KiB per connection", "20.0 [10.0 to 100.0]", "×0.25", "×0.50 (quinn)", "×2.00"}
+	if rows := c.glance(m).rows; len(rows) != 1 || !slices.Equal(rows[0], want) {
+		t.Errorf("%q, want %q", rows, want)
 	}
 }
 
@@ -121,7 +336,7 @@ func TestUsageErrors(t *testing.T) {
 		{"requests", "--for", "0s", "127.0.0.1:1"}, {"handshakes", "--parallel", "0", "127.0.0.1:1"},
 		{"datagrams", "--size", "0", "127.0.0.1:1"}, {"idle", "--connections", "0", "127.0.0.1:1"},
 		{"server", "--listen", "nowhere"}, {"compare", "--only", "nothing"}, {"compare", "--peers", "nobody"},
-		{"compare", "--rounds", "0"}, {"peers", "--source", "nowhere"}, {"bulk", "--unknown", "127.0.0.1:1"},
+		{"compare", "--rounds", "0"}, {"peers", "--source", "nowhere"}, {"peers", "nobody"}, {"bulk", "--unknown", "127.0.0.1:1"},
 	} {
 		code, _, stderr := command(t, args...)
 		if code != perf.ExitUsage || !strings.Contains(stderr, "--help") {

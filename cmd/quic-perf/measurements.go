@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
@@ -12,19 +15,22 @@ import (
 type measurement struct {
 	name    string // for --only, and in JSON
 	title   string // for people
+	short   string // for the chart
 	load    string // the client's command
+	needs   string // what an implementation must be able to do, of perf.About.Loads
 	args    []string
 	once    bool // in the first round alone: it takes long, and varies little
+	detail  bool // not for the chart
 	figures []figure
 }
 
-// figure is a number that is made of a sample.
+// figure is a number that is made of a sample; false says that there is none.
 type figure struct {
-	name   string // in JSON
-	title  string // for people, with its unit
+	title  string // with its unit
 	digits int    // after the point
 	more   bool   // more is better
-	of     func(*sample) float64
+	main   bool   // for the chart and the overview
+	of     func(*sample) (float64, bool)
 }
 
 // sample is one run of one measurement of one implementation.
@@ -32,8 +38,9 @@ type sample struct {
 	Peer        string  `json:"peer"`
 	Measurement string  `json:"measurement"`
 	Round       int     `json:"round"`
-	ServerCPU   float64 `json:"server_cpu_seconds"` // that the server's process used while the client ran
-	ServerRSS   int64   `json:"server_rss_bytes"`   // by which its resident set had grown when the client was done
+	ServerCPU   float64 `json:"server_cpu_seconds"`     // that the server's process used while the client ran
+	ServerRSS   int64   `json:"server_rss_bytes"`       // by which its resident set had grown when the client was done
+	OtherClient bool    `json:"other_client,omitempty"` // the client was not the implementation's own
 	perf.Report
 }
 
@@ -44,67 +51,104 @@ type sizes struct {
 	connections []int
 }
 
-// gib and each are what costs are divided by.
-func (s *sample) gib() float64  { return float64(s.Count) / (1 << 30) }
-func (s *sample) each() float64 { return float64(s.Count) / 1e6 }
+// wall is a figure of the clock.
+func wall(title string, of func(s *sample) float64) figure {
+	return figure{title: title, more: true, main: true, of: func(s *sample) (float64, bool) { return of(s), true }}
+}
 
-var (
-	serverPerGiB  = figure{"server_cpu_s_per_gib", "server CPU s/GiB", 3, false, func(s *sample) float64 { return s.ServerCPU / s.gib() }}
-	clientPerGiB  = figure{"client_cpu_s_per_gib", "client CPU s/GiB", 3, false, func(s *sample) float64 { return s.Client.CPUSeconds / s.gib() }}
-	serverPerEach = figure{"server_cpu_us", "server CPU µs each", 1, false, func(s *sample) float64 { return s.ServerCPU / s.each() }}
-	clientPerEach = figure{"client_cpu_us", "client CPU µs each", 1, false, func(s *sample) float64 { return s.Client.CPUSeconds / s.each() }}
-
-	mbitPerSecond = figure{"mbit_per_s", "Mbit/s", 0, true, func(s *sample) float64 { return float64(s.Count) * 8 / 1e6 / s.Seconds }}
-	eachPerSecond = figure{"per_s", "a second", 0, true, func(s *sample) float64 { return float64(s.Count) / s.Seconds }}
-	lost          = figure{"lost_percent", "lost %", 1, false, func(s *sample) float64 { return 100 * (1 - float64(s.Count)/float64(s.Sent)) }}
-	kibEach       = figure{"server_kib_each", "server KiB each", 1, false, func(s *sample) float64 { return float64(s.ServerRSS) / 1024 / float64(s.Count) }}
-)
-
-func latency(name, title string, of func(*perf.Percentiles) float64) figure {
-	return figure{name, title, 2, false, func(s *sample) float64 {
-		if s.Latency == nil {
-			return 0
-		}
-		return of(s.Latency) / 1e3
+// serverCPU and clientCPU are what so much work costs, in so many parts of a second.
+func serverCPU(title string, digits int, work, parts float64) figure {
+	return figure{title: title, digits: digits, main: true, of: func(s *sample) (float64, bool) {
+		return s.ServerCPU * parts * work / float64(s.Count), true
 	}}
 }
 
+func clientCPU(title string, digits int, work, parts float64) figure {
+	return figure{title: title, digits: digits, main: true, of: func(s *sample) (float64, bool) {
+		return s.Client.CPUSeconds * parts * work / float64(s.Count), !s.OtherClient
+	}}
+}
+
+func latency(title string, of func(*perf.Percentiles) float64) figure {
+	return figure{title: title, digits: 2, of: func(s *sample) (float64, bool) {
+		if s.Latency == nil {
+			return 0, false
+		}
+		return of(s.Latency) / 1e3, true
+	}}
+}
+
+var (
+	bulkFigures = []figure{
+		wall("Mbit/s", func(s *sample) float64 { return float64(s.Count) * 8 / 1e6 / s.Seconds }),
+		serverCPU("server CPU s/GiB", 3, 1<<30, 1), clientCPU("client CPU s/GiB", 3, 1<<30, 1),
+	}
+	perSecond       = wall("per second", func(s *sample) float64 { return float64(s.Count) / s.Seconds })
+	eachFigures     = []figure{perSecond, serverCPU("server CPU µs each", 1, 1, 1e6), clientCPU("client CPU µs each", 1, 1, 1e6)}
+	requestsFigures = append(slices.Clip(eachFigures),
+		latency("median latency ms", func(p *perf.Percentiles) float64 { return p.P50 }),
+		latency("90 % ms", func(p *perf.Percentiles) float64 { return p.P90 }),
+		latency("99 % ms", func(p *perf.Percentiles) float64 { return p.P99 }),
+		latency("99.9 % ms", func(p *perf.Percentiles) float64 { return p.P999 }))
+	datagramFigures = append(slices.Clip(eachFigures), figure{title: "lost %", digits: 1, of: func(s *sample) (float64, bool) {
+		return 100 * (1 - float64(s.Count)/float64(s.Sent)), s.Sent > 0
+	}})
+	idleFigures = []figure{{title: "server KiB per connection", digits: 1, main: true, of: func(s *sample) (float64, bool) {
+		return float64(s.ServerRSS) / 1024 / float64(s.Count), true
+	}}}
+)
+
 // measurements are all that compare measures, in this order.
 func measurements(z sizes) (ms []measurement) {
-	add := func(name, title, load string, args []string, figures ...figure) {
-		ms = append(ms, measurement{name: name, title: title, load: load, args: args, figures: figures})
-	}
 	for _, up := range []bool{false, true} {
 		for _, conns := range []int{1, 8} {
 			for _, streams := range []int{1, 16} {
-				name, title := "down", "Download"
-				args := []string{"--connections", strconv.Itoa(conns), "--streams", strconv.Itoa(streams)}
-				if up {
-					name, title = "up", "Upload"
-					args = append(args, "--upload")
-				}
-				bytes := z.bytes
-				if conns > 1 || streams > 1 {
-					bytes /= 2
-				}
-				add(fmt.Sprintf("%s-%dx%d", name, conns, streams), fmt.Sprintf("%s, %s of %s each", title, count(conns, "connection"), count(streams, "stream")),
-					perf.LoadBulk, append(args, "--bytes", strconv.FormatUint(bytes, 10)), mbitPerSecond, serverPerGiB, clientPerGiB)
+				ms = append(ms, bulkMeasurement(z, up, conns, streams))
 			}
 		}
 	}
-	during := []string{"--for", z.duration.String()}
-	add("requests", "Requests of 1 KiB both ways, 100 at once on one connection", perf.LoadRequests, during, eachPerSecond, serverPerEach, clientPerEach,
-		latency("p50_ms", "median ms", func(p *perf.Percentiles) float64 { return p.P50 }),
-		latency("p99_ms", "99 % ms", func(p *perf.Percentiles) float64 { return p.P99 }),
-		latency("p999_ms", "99.9 % ms", func(p *perf.Percentiles) float64 { return p.P999 }))
-	add("handshakes", "Full handshakes, 16 at once", perf.LoadHandshakes, during, eachPerSecond, serverPerEach, clientPerEach)
-	add("datagrams", "Datagrams of 1,200 bytes to the server", perf.LoadDatagrams, during, eachPerSecond, lost, serverPerEach, clientPerEach)
+	during := []string{"--for", fmt.Sprintf("%dms", z.duration.Milliseconds())}
+	ms = append(ms,
+		measurement{
+			name: "requests", short: "Requests of 1 KiB", title: "Requests of 1 KiB both ways, 100 at once on one connection",
+			load: perf.LoadRequests, needs: perf.LoadRequests, args: during, figures: requestsFigures,
+		},
+		measurement{
+			name: "handshakes", short: "Full handshakes", title: "Full handshakes, 16 at once",
+			load: perf.LoadHandshakes, needs: perf.LoadHandshakes, args: during, figures: eachFigures,
+		},
+		measurement{
+			name: "datagrams", short: "Datagrams of 1,200 bytes", title: "Datagrams of 1,200 bytes to the server, per second received",
+			load: perf.LoadDatagrams, needs: perf.LoadDatagrams, args: during, figures: datagramFigures,
+		})
 	for i, n := range z.connections {
-		add(fmt.Sprintf("idle-%d", n), fmt.Sprintf("Memory of the server, %d idle connections", n), perf.LoadIdle,
-			[]string{"--connections", strconv.Itoa(n)}, kibEach)
-		ms[len(ms)-1].once = i > 0
+		ms = append(ms, measurement{
+			name: fmt.Sprintf("idle-%d", n), short: humanize.Comma(int64(n)) + " idle connections",
+			title: "Memory of the server with " + humanize.Comma(int64(n)) + " idle connections",
+			load:  perf.LoadIdle, needs: perf.LoadIdle, args: []string{"--connections", strconv.Itoa(n)}, once: i > 0, figures: idleFigures,
+		})
 	}
 	return ms
+}
+
+// bulkMeasurement moves the whole size over one stream, and half of it where there are more. The chart shows one stream alone.
+func bulkMeasurement(z sizes, up bool, conns, streams int) measurement {
+	m := measurement{
+		name: fmt.Sprintf("down-%dx%d", conns, streams), short: "Download", load: perf.LoadBulk, needs: perf.LoadBulk,
+		args:   []string{"--connections", strconv.Itoa(conns), "--streams", strconv.Itoa(streams)},
+		detail: conns > 1 || streams > 1, figures: bulkFigures,
+	}
+	if up {
+		m.name, m.short, m.needs = fmt.Sprintf("up-%dx%d", conns, streams), "Upload", perf.LoadUpload
+		m.args = append(m.args, "--upload")
+	}
+	m.title = fmt.Sprintf("%s, %s, %s on each", m.short, count(conns, "connection"), count(streams, "stream"))
+	bytes := z.bytes
+	if m.detail {
+		bytes /= 2
+	}
+	m.args = append(m.args, "--bytes", strconv.FormatUint(bytes, 10))
+	return m
 }
 
 func count(n int, what string) string {

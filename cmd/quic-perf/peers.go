@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,76 +16,126 @@ import (
 
 // peer is an implementation that can be measured, by a program with the commands that peers/README.md describes.
 type peer struct {
-	name   string   // for --peers, and in JSON
+	name   string // for --peers, and in JSON
+	kind   kind
 	source string   // its folder below peers/; empty for ourselves
 	args   []string // before the command
-	build  func(ctx context.Context, source, bin string) *exec.Cmd
+	build  builder
 }
 
-// reference is whom ratios are to.
-const reference = "quic-go"
+// kind is what an implementation is to us.
+type kind string
+
+const (
+	kindOurs  kind = "ours"
+	kindOther kind = "other" // another's implementation of QUIC
+	kindTCP   kind = "tcp"
+)
+
+// builder builds a peer's program below a folder of the user's cache.
+type builder interface {
+	// program is where the program will be.
+	program(dir string, p *peer) string
+	command(ctx context.Context, source, dir string, p *peer) *exec.Cmd
+}
+
+// reference is whom ratios are to, and tcp what is not QUIC.
+const (
+	reference = "quic-go"
+	tcp       = "tcp"
+)
 
 // peers are all implementations.
 var peers = []peer{
-	{name: "boringquic"},
-	{name: "boringquic-core", args: []string{"core"}},
-	{name: reference, source: "quicgo", build: goBuild},
+	{name: "boringquic", kind: kindOurs},
+	{name: "boringquic-core", kind: kindOurs, args: []string{"core"}},
+	{name: reference, kind: kindOther, source: "quicgo", build: goBuilder{}},
+	{name: "quinn", kind: kindOther, source: "quinn", build: cargoBuilder{}},
+	{name: "s2n-quic", kind: kindOther, source: "s2n-quic", build: cargoBuilder{}},
+	{name: "quiche", kind: kindOther, source: "quiche", build: cargoBuilder{}},
+	{name: "ngtcp2", kind: kindOther, source: "ngtcp2", build: goBuilder{}},
+	{name: tcp, kind: kindTCP, source: "nethttp", build: goBuilder{}},
 }
 
-func goBuild(ctx context.Context, source, bin string) *exec.Cmd {
-	return exec.CommandContext(ctx, "go", "build", "-C", source, "-o", bin, ".")
+type goBuilder struct{}
+
+func (goBuilder) program(dir string, p *peer) string { return filepath.Join(dir, "go", p.source) }
+
+func (b goBuilder) command(ctx context.Context, source, dir string, p *peer) *exec.Cmd {
+	return exec.CommandContext(ctx, "go", "build", "-C", source, "-o", b.program(dir, p), ".")
+}
+
+type cargoBuilder struct{}
+
+func (cargoBuilder) program(dir string, p *peer) string {
+	return filepath.Join(dir, "cargo", p.source, "release", "peer-"+p.source)
+}
+
+func (cargoBuilder) command(ctx context.Context, source, dir string, p *peer) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "cargo", "build", "--release", "--target-dir", filepath.Join(dir, "cargo", p.source))
+	cmd.Dir = source
+	return cmd
 }
 
 func peersCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:   "peers",
+		Use:   "peers [NAME...]",
 		Short: "Build the programs of other implementations that compare measures",
-		Long: `peers builds a small program for each other implementation that compare knows, from
-the folder cmd/quic-perf/peers of our source tree, into the user's cache folder.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return buildPeers(cmd.Context(), dir, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		Long: `peers builds a small program for each other implementation that compare knows, or for those
+that are named, from the folder cmd/quic-perf/peers of our source tree, into the user's
+cache folder. Those in Rust need cargo and cmake, and some minutes.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			chosen, err := selected(args, peers, func(p *peer) string { return p.name })
+			if err != nil {
+				return err
+			}
+			return buildPeers(cmd.Context(), chosen, dir, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&dir, "source", "cmd/quic-perf/peers", "`DIR` with the programs' sources")
 	return cmd
 }
 
-func buildPeers(ctx context.Context, dir string, stdout, stderr io.Writer) error {
-	for _, p := range peers {
+// buildPeers builds what it can, and tells in the end what could not be built.
+func buildPeers(ctx context.Context, chosen []peer, source string, stdout, stderr io.Writer) error {
+	dir, err := peersDir()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range chosen {
 		if p.build == nil {
 			continue
 		}
-		source := filepath.Join(dir, p.source)
-		if _, err := os.Stat(source); err != nil {
+		from := filepath.Join(source, p.source)
+		if _, err := os.Stat(from); err != nil {
 			return perf.UsageError(fmt.Errorf("no sources of %s in %s: run this in the root of our source tree, or name the folder with --source",
-				p.name, source))
-		}
-		bin, err := p.program()
-		if err != nil {
-			return err
+				p.name, from))
 		}
 		fmt.Fprintf(stdout, "building %s …\n", p.name)
-		cmd := p.build(ctx, source, bin)
+		cmd := p.build.command(ctx, from, dir, &p)
 		cmd.Stderr = stderr
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%s was not built: %w", p.name, err)
+			errs = append(errs, fmt.Errorf("%s was not built: %w", p.name, err))
+			continue
 		}
-		fmt.Fprintf(stdout, "built %s\n", bin)
+		fmt.Fprintf(stdout, "built %s\n", p.build.program(dir, &p))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// peersDir is the folder of the programs that were built.
+func peersDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "boringquic", "peers"), err
 }
 
 // program is where the peer's program is, or is to be.
 func (p *peer) program() (string, error) {
-	if p.source == "" {
+	if p.build == nil {
 		return os.Executable()
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "boringquic", "peers")
-	return filepath.Join(dir, p.source), os.MkdirAll(dir, 0o755)
+	dir, err := peersDir()
+	return p.build.program(dir, p), err
 }

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +29,22 @@ type bench struct {
 	cert, key string        // PEM files of the servers
 	payload   int           // the largest UDP payload
 	settle    time.Duration // between the last idle connection and the look at the server's memory
+}
+
+// has tells whether a measurement can be made.
+func (a *adapter) has(m *measurement) bool {
+	return a.ownClient(m) || slices.Contains(a.about.Serves, m.needs)
+}
+
+// ownClient tells whether the implementation has a client for it; if not, ours takes its place.
+func (a *adapter) ownClient(m *measurement) bool { return slices.Contains(a.about.Loads, m.needs) }
+
+func (a *adapter) client(ctx context.Context, m *measurement, args ...string) (*exec.Cmd, error) {
+	if a.ownClient(m) {
+		return a.command(ctx, append([]string{m.load}, args...)...), nil
+	}
+	self, err := os.Executable()
+	return exec.CommandContext(ctx, self, append([]string{m.load, "--alpn", a.about.ALPN}, args...)...), err
 }
 
 // limit is how long a client may take, beyond all reason.
@@ -81,7 +99,7 @@ func (b *bench) measure(ctx context.Context, a *adapter, m *measurement) (s samp
 		}
 		return err
 	})
-	s.Peer, s.Measurement, s.ServerCPU, s.ServerRSS = a.name, m.name, cpuAfter-cpu, rssAfter-rss
+	s.Peer, s.Measurement, s.ServerCPU, s.ServerRSS, s.OtherClient = a.name, m.name, cpuAfter-cpu, rssAfter-rss, !a.ownClient(m)
 	return s, err
 }
 
@@ -107,8 +125,11 @@ func (b *bench) startServer(ctx context.Context, a *adapter) (server *exec.Cmd, 
 
 // runClient runs a client; done is called when it has done its work, while the connections of the idle load are still there.
 func (b *bench) runClient(ctx context.Context, a *adapter, m *measurement, addr string, done func() error) (r perf.Report, err error) {
-	args := append([]string{m.load, "--json", "--ca", b.cert, "--udp-payload", fmt.Sprint(b.payload)}, m.args...)
-	client := a.command(ctx, append(args, addr)...)
+	args := append([]string{"--json", "--ca", b.cert, "--udp-payload", fmt.Sprint(b.payload)}, m.args...)
+	client, err := a.client(ctx, m, append(args, addr)...)
+	if err != nil {
+		return r, err
+	}
 	said := new(bytes.Buffer)
 	client.Stderr = said
 	hold, err := client.StdinPipe()

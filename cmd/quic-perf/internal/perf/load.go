@@ -46,6 +46,7 @@ type Requests struct {
 type Handshakes struct {
 	Duration time.Duration
 	Parallel int
+	ALPN     string
 }
 
 // Datagrams sends datagrams of Size bytes for a time on one connection, as fast as it takes them.
@@ -57,7 +58,7 @@ type Datagrams struct {
 // Idle makes Connections connections and holds them until Release is closed.
 type Idle struct {
 	Connections int
-	Held        func(Outcome) error // called when all connections are made
+	ALPN        string
 	Release     <-chan struct{}
 }
 
@@ -91,12 +92,12 @@ type QUICConn interface {
 }
 
 // dialAll makes n connections, parallel at once.
-func dialAll(ctx context.Context, c Client, n, parallel int, count func(int)) ([]Conn, error) {
+func dialAll(ctx context.Context, c Client, alpn string, n, parallel int, count func(int)) ([]Conn, error) {
 	conns := make([]Conn, n)
 	var next atomic.Int64
 	err := together(parallel, func() error {
 		for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-			conn, err := c.Dial(ctx, ALPN)
+			conn, err := c.Dial(ctx, alpn)
 			if err != nil {
 				return fmt.Errorf("connection %d: %w", i+1, err)
 			}
@@ -120,19 +121,24 @@ func closeAll(conns []Conn) {
 	}
 }
 
-// together runs f n times at once and joins the errors.
+// together runs f n times at once and returns the first error.
 func together(n int, f func() error) error {
 	var wg sync.WaitGroup
-	errs := make([]error, n)
-	for i := range n {
-		wg.Go(func() { errs[i] = f() })
+	var once sync.Once
+	var first error
+	for range n {
+		wg.Go(func() {
+			if err := f(); err != nil {
+				once.Do(func() { first = err })
+			}
+		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return first
 }
 
 func (b *Bulk) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
-	conns, err := dialAll(ctx, c, b.Connections, 1, func(int) {})
+	conns, err := dialAll(ctx, c, ALPN, b.Connections, 1, func(int) {})
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -150,7 +156,7 @@ func (b *Bulk) run(ctx context.Context, c Client, count func(int)) (Outcome, err
 }
 
 func (r *Requests) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
-	conns, err := dialAll(ctx, c, r.Connections, 1, func(int) {})
+	conns, err := dialAll(ctx, c, ALPN, r.Connections, 1, func(int) {})
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -184,7 +190,7 @@ func (h *Handshakes) run(ctx context.Context, c Client, count func(int)) (Outcom
 	start := time.Now()
 	err := together(h.Parallel, func() error {
 		for time.Since(start) < h.Duration {
-			conn, err := c.Dial(ctx, ALPN)
+			conn, err := c.Dial(ctx, h.ALPN)
 			if err != nil {
 				return err
 			}
@@ -226,22 +232,22 @@ func (d *Datagrams) run(ctx context.Context, c Client, count func(int)) (o Outco
 	return o, err
 }
 
-func (i *Idle) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
+// run holds the connections after it has told done.
+func (i *Idle) run(ctx context.Context, d driver, done func(Outcome) error) error {
 	start := time.Now()
-	conns, err := dialAll(ctx, c, i.Connections, min(16, i.Connections), count)
+	conns, err := dialAll(ctx, d.client, i.ALPN, i.Connections, min(16, i.Connections), d.count)
 	if err != nil {
-		return Outcome{}, err
+		return err
 	}
 	defer closeAll(conns)
-	o := Outcome{Count: uint64(len(conns)), Elapsed: time.Since(start)}
-	if err := i.Held(o); err != nil {
-		return o, err
+	if err := done(Outcome{Count: uint64(len(conns)), Elapsed: time.Since(start)}); err != nil {
+		return err
 	}
 	select {
 	case <-i.Release:
-		return o, nil
+		return nil
 	case <-ctx.Done():
-		return o, ctx.Err()
+		return ctx.Err()
 	}
 }
 

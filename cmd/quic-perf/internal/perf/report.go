@@ -11,9 +11,10 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// The loads, as the commands and the reports name them.
+// The loads, as the commands and the reports name them; but LoadUpload, in About, is LoadBulk with --upload.
 const (
 	LoadBulk       = "bulk"
+	LoadUpload     = "upload"
 	LoadRequests   = "requests"
 	LoadHandshakes = "handshakes"
 	LoadDatagrams  = "datagrams"
@@ -28,7 +29,15 @@ type About struct {
 	UDPPayload int      `json:"udp_payload"` // the largest UDP payload sent, in bytes; 0: it is not over UDP
 	Offloads   string   `json:"offloads"`    // of the kernel that are used
 	Controller string   `json:"controller"`  // congestion control
-	Loads      []string `json:"loads"`       // the client's commands that there are
+	Loads      []string `json:"loads"`       // what the client can do: its commands, and LoadUpload
+
+	// Serves are loads that the server can be measured under with another's client, for want of a client of its own, and ALPN
+	// is the protocol that it answers then.
+	Serves []string `json:"serves,omitempty"`
+	ALPN   string   `json:"alpn,omitempty"`
+
+	// Missing is what has to be installed before anything can be measured.
+	Missing string `json:"missing,omitempty"`
 }
 
 // Report is what a client's command found, in one JSON object.
@@ -48,16 +57,17 @@ type Usage struct {
 	MaxRSS     int64   `json:"max_rss_bytes"` // the largest resident set
 }
 
-// OwnUsage asks the operating system about this process (getrusage).
-func OwnUsage() (Usage, error) {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return Usage{}, fmt.Errorf("getrusage: %w", err)
+// OwnUsage asks the operating system about this process, and those that it started and that have ended (getrusage).
+func OwnUsage() (u Usage, err error) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(who, &r); err != nil {
+			return u, fmt.Errorf("getrusage: %w", err)
+		}
+		u.CPUSeconds += float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9
+		u.MaxRSS = max(u.MaxRSS, int64(r.Maxrss)<<10) // Linux counts in KiB
 	}
-	return Usage{
-		CPUSeconds: float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9,
-		MaxRSS:     int64(r.Maxrss) << 10, // Linux counts in KiB
-	}, nil
+	return u, nil
 }
 
 // since returns what was used after before was taken.

@@ -25,17 +25,19 @@ type Stack struct {
 	Loop *Loop
 }
 
-// Loop is what a loop runs. count is told of bytes or requests as they pass, from one goroutine.
+// Loop is what a loop runs; what is nil cannot be run. count is told of bytes or requests as they pass, from one goroutine.
 type Loop struct {
+	NoUpload bool
 	Bulk     func(ctx context.Context, t Target, b *Bulk, count func(int)) (Outcome, error)
 	Requests func(ctx context.Context, t Target, r *Requests, count func(int)) (Outcome, error)
 }
 
 // ServerOptions are what a server is told.
 type ServerOptions struct {
-	Listen     string      // HOST:PORT
-	TLS        *tls.Config // with ALPN, ALPNUsage and ALPNDatagrams
-	UDPPayload int         // the largest UDP payload to send, in bytes
+	Listen            string      // HOST:PORT
+	CertFile, KeyFile string      // in PEM; empty: the certificate is in TLS alone
+	TLS               *tls.Config // with ALPN, ALPNUsage and ALPNDatagrams
+	UDPPayload        int         // the largest UDP payload to send, in bytes
 }
 
 // Target is what a client is told.
@@ -81,8 +83,11 @@ func clientTLS(ca string) (*tls.Config, error) {
 }
 
 // serverUsage asks the server what it has used so far; nil if it cannot tell, as nobody but quic-perf can.
-func serverUsage(ctx context.Context, c Client) (*Usage, error) {
-	conn, err := c.Dial(ctx, ALPNUsage)
+func (d *driver) serverUsage(ctx context.Context) (*Usage, error) {
+	if d.client == nil {
+		return nil, nil
+	}
+	conn, err := d.client.Dial(ctx, ALPNUsage)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, nil
 	}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
+)
+
+// conditions are what figures hold under.
+type conditions struct {
+	When   string `json:"when"`
+	CPU    string `json:"cpu"`
+	Cores  int    `json:"cores"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"`
+	Rounds int    `json:"rounds"`
+	Sizes  string `json:"sizes"`
+}
+
+// described is an implementation with what it says of itself.
+type described struct {
+	Peer string `json:"peer"`
+	Kind kind   `json:"kind"`
+	perf.About
+}
+
+var cpuModel = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
+
+func conditionsNow(rounds int, sizes string) conditions {
+	c := conditions{
+		When: time.Now().UTC().Format("2006-01-02 15:04 MST"), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Kernel: runtime.GOOS,
+		Go: runtime.Version(), Rounds: rounds, Sizes: sizes,
+	}
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if m := cpuModel.FindSubmatch(info); m != nil {
+			c.CPU = string(m[1]) + ", " + runtime.GOARCH
+		}
+	}
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		c.Kernel = "Linux " + strings.TrimSpace(string(release))
+	}
+	return c
+}
+
+// lines are the conditions for people.
+func (c *comparison) lines() []string {
+	n := c.Conditions
+	return []string{
+		fmt.Sprintf("Machine: %s, %d cores, %s, %s.", n.CPU, n.Cores, n.Kernel, n.Go),
+		"Over loopback; for each figure a new server process on one core and a new client process on another. " +
+			"X25519 and a certificate of ECDSA with P-256 for all, without resumption.",
+		fmt.Sprintf("%d rounds (idle connections beyond the fewest: one), in each of which all take turns at each measurement: %s.", n.Rounds, n.Sizes),
+		"Each figure is the median [smallest to largest] of the rounds, and ratios are those of figures of the same round. " +
+			"CPU seconds are user and system time of the whole process; memory is by how much the server's resident set has grown, per connection.",
+	}
+}
+
+// peersTable says how each implementation is set up.
+func (c *comparison) peersTable() (t table) {
+	t.head = []string{"", "what", "version", "UDP payload", "crypto", "offloads", "congestion control"}
+	for _, p := range c.Peers {
+		payload := "-"
+		if p.UDPPayload > 0 {
+			payload = fmt.Sprintf("%d bytes", p.UDPPayload)
+		}
+		t.rows = append(t.rows, []string{p.Peer, p.Name, p.Version, payload, p.Crypto, p.Offloads, p.Controller})
+	}
+	return t
+}

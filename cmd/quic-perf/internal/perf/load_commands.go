@@ -1,0 +1,159 @@
+package perf
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+)
+
+func bulkCommand(s *Stack) *cobra.Command {
+	var o clientOptions
+	var b Bulk
+	var bytes string
+	cmd := &cobra.Command{
+		Use:   "bulk HOST:PORT",
+		Short: "Move many bytes: Mbit/s, CPU seconds per GiB",
+		Long: `bulk moves --bytes from the server, or with --upload to it. The handshake is not part of
+the time; it is part of the CPU seconds.`,
+		Example: `  quic-perf bulk --bytes 1GiB 127.0.0.1:4433
+  quic-perf bulk --bytes 256MiB --upload --streams 16 127.0.0.1:4433`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			b.Bytes, err = humanize.ParseBytes(bytes)
+			if err != nil || b.Bytes == 0 || b.Bytes > 1<<62 {
+				return usageError{fmt.Errorf("--bytes %q is not a size such as 64MiB or 1GiB", bytes)}
+			}
+			if b.Streams < 1 || b.Connections < 1 || uint64(b.Streams) > b.Bytes/uint64(b.Connections) {
+				return usageError{errors.New("give --streams and --connections numbers from 1 on, and a byte at least to each stream")}
+			}
+			l := load{name: LoadBulk, total: int64(b.Bytes), run: blocking(b.run)}
+			if s.Loop != nil {
+				l.run = loop(s.Loop.Bulk, &b)
+			}
+			return o.runLoad(cmd, s, args[0], l)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&bytes, "bytes", "1GiB", "`SIZE` to move in all, such as 64MiB or 1GiB")
+	f.BoolVar(&b.Upload, "upload", false, "send to the server in place of receiving from it")
+	f.IntVar(&b.Connections, "connections", 1, "`NUMBER` of connections to spread the bytes over, all at once")
+	f.IntVar(&b.Streams, "streams", 1, "`NUMBER` of streams of each connection to spread the bytes over, all at once")
+	o.flags(cmd)
+	return cmd
+}
+
+func requestsCommand(s *Stack) *cobra.Command {
+	var o clientOptions
+	var r Requests
+	cmd := &cobra.Command{
+		Use:   "requests HOST:PORT",
+		Short: "Ask and get small answers, each on a stream of its own: requests per second, latency",
+		Long: `requests keeps --parallel requests of the perf protocol under way on each connection for a
+time. Each sends --up bytes after the protocol's eight, on a stream of its own, and gets
+--down bytes back. Latency is from opening the stream to the answer's last byte.`,
+		Example: `  quic-perf requests 127.0.0.1:4433
+  quic-perf requests --parallel 1 --up 100 --down 10000 127.0.0.1:4433`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if r.Parallel < 1 || r.Connections < 1 || r.Duration <= 0 {
+				return usageError{errors.New("give --parallel, --connections and --for more than nothing")}
+			}
+			l := load{name: LoadRequests, total: -1, run: blocking(r.run)}
+			if s.Loop != nil {
+				l.run = loop(s.Loop.Requests, &r)
+			}
+			return o.runLoad(cmd, s, args[0], l)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.DurationVar(&r.Duration, "for", 5*time.Second, "how long to go on, a `TIME` such as 10s")
+	f.IntVar(&r.Parallel, "parallel", 100, "`NUMBER` of requests under way at once on each connection")
+	f.IntVar(&r.Connections, "connections", 1, "`NUMBER` of connections")
+	f.Uint64Var(&r.Up, "up", 1024, "`BYTES` to send with each request")
+	f.Uint64Var(&r.Down, "down", 1024, "`BYTES` wanted in answer")
+	o.flags(cmd)
+	return cmd
+}
+
+func handshakesCommand(s *Stack) *cobra.Command {
+	var o clientOptions
+	var h Handshakes
+	cmd := &cobra.Command{
+		Use:   "handshakes HOST:PORT",
+		Short: "Make connections and close them: full handshakes per second",
+		Long: `handshakes makes connections for a time, --parallel at once, and closes each when its
+handshake is complete. All are full ones, with X25519.`,
+		Example: "  quic-perf handshakes --for 10s 127.0.0.1:4433",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if h.Parallel < 1 || h.Duration <= 0 {
+				return usageError{errors.New("give --parallel and --for more than nothing")}
+			}
+			return o.runLoad(cmd, s, args[0], load{name: LoadHandshakes, total: -1, run: blocking(h.run)})
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.DurationVar(&h.Duration, "for", 5*time.Second, "how long to go on, a `TIME` such as 10s")
+	f.IntVar(&h.Parallel, "parallel", 16, "`NUMBER` of handshakes under way at once")
+	alpnFlag(f, &h.ALPN)
+	o.flags(cmd)
+	return cmd
+}
+
+func datagramsCommand(s *Stack) *cobra.Command {
+	var o clientOptions
+	var d Datagrams
+	cmd := &cobra.Command{
+		Use:   "datagrams HOST:PORT",
+		Short: "Send unreliable datagrams to the server (RFC 9221): datagrams per second",
+		Long: `datagrams sends datagrams to the server for a time, as fast as the connection takes them, and
+asks the server in the end how many it has got. The server must be one of quic-perf or of
+the programs that compare knows: the public perf protocol has no datagrams.`,
+		Example: "  quic-perf datagrams --size 1200 127.0.0.1:4433",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if d.Size < 1 || d.Duration <= 0 {
+				return usageError{errors.New("give --size and --for more than nothing")}
+			}
+			return o.runLoad(cmd, s, args[0], load{name: LoadDatagrams, total: -1, run: blocking(d.run)})
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.DurationVar(&d.Duration, "for", 5*time.Second, "how long to go on, a `TIME` such as 10s")
+	f.IntVar(&d.Size, "size", 1200, "`BYTES` of each datagram")
+	o.flags(cmd)
+	return cmd
+}
+
+func idleCommand(s *Stack) *cobra.Command {
+	var o clientOptions
+	var i Idle
+	cmd := &cobra.Command{
+		Use:   "idle HOST:PORT",
+		Short: "Make connections and hold them: memory of the server",
+		Long: `idle makes --connections connections, prints the result, and holds them until its standard
+input ends. What they cost is for others to see: the resident set of the server.`,
+		Example: "  quic-perf idle --connections 2000 127.0.0.1:4433",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if i.Connections < 1 {
+				return usageError{errors.New("give --connections a number from 1 on")}
+			}
+			i.Release = untilEnd(cmd.InOrStdin())
+			return o.runLoad(cmd, s, args[0], load{name: LoadIdle, total: int64(i.Connections), run: i.run})
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.IntVar(&i.Connections, "connections", 2000, "`NUMBER` of connections")
+	alpnFlag(f, &i.ALPN)
+	o.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+)
+
+// printText writes everything for a terminal.
+func printText(w io.Writer, c *comparison, ms []measurement) {
+	for _, l := range c.lines() {
+		fmt.Fprintln(w, l)
+	}
+	fmt.Fprintln(w)
+	textTable(w, c.peersTable())
+	for i := range ms {
+		if t := c.table(&ms[i]); len(t.rows) > 0 {
+			fmt.Fprintf(w, "\n%s (%s)\n", ms[i].title, ms[i].name)
+			textTable(w, t)
+		}
+	}
+	if t := c.glance(ms); len(t.rows) > 0 {
+		fmt.Fprintln(w, "\nAt a glance")
+		textTable(w, t)
+	}
+}
+
+func textTable(w io.Writer, t table) {
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		fmt.Fprintln(columns, strings.Join(row, "\t"))
+	}
+	columns.Flush()
+}
+
+// writeResults writes a file in Markdown, and the chart beside it.
+func writeResults(file string, c *comparison, ms []measurement) error {
+	chart := strings.TrimSuffix(file, filepath.Ext(file)) + ".svg"
+	var svg bytes.Buffer
+	drawChart(&svg, c, ms)
+	if err := os.WriteFile(chart, svg.Bytes(), 0o644); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# What QUIC costs\n\nWritten by `quic-perf compare --results` on %s.\n\n", c.Conditions.When)
+	fmt.Fprintf(&b, "![Bars for each implementation](%s)\n\n", filepath.Base(chart))
+	if t := c.glance(ms); len(t.rows) > 0 {
+		b.WriteString("## At a glance\n\n")
+		markdownTable(&b, t)
+	}
+	b.WriteString("\n## Conditions\n\n")
+	for _, l := range c.lines() {
+		fmt.Fprintf(&b, "- %s\n", l)
+	}
+	b.WriteByte('\n')
+	markdownTable(&b, c.peersTable())
+	for i := range ms {
+		if t := c.table(&ms[i]); len(t.rows) > 0 {
+			fmt.Fprintf(&b, "\n## %s\n\n`%s`\n\n", ms[i].title, ms[i].name)
+			markdownTable(&b, t)
+		}
+	}
+	if len(c.Failed) > 0 {
+		b.WriteString("\n## What failed\n\n")
+		for _, f := range c.Failed {
+			fmt.Fprintf(&b, "- %s\n", strings.Join(strings.Fields(f), " "))
+		}
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+func markdownTable(w io.Writer, t table) {
+	fmt.Fprintf(w, "| %s |\n|%s\n", strings.Join(t.head, " | "), strings.Repeat("---|", len(t.head)))
+	for _, row := range t.rows {
+		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+	}
+}
