@@ -96,6 +96,10 @@ func Discard(r io.Reader, count func(int)) (uint64, error) {
 }
 
 func discard(r io.Reader, buf []byte, count func(int)) (n uint64, err error) {
+	if w, ok := r.(io.WriterTo); ok { // which may spare a copy
+		m, err := w.WriteTo(counter(count))
+		return uint64(m), err
+	}
 	for {
 		m, err := r.Read(buf)
 		n += uint64(m)
@@ -109,6 +113,16 @@ func discard(r io.Reader, buf []byte, count func(int)) (n uint64, err error) {
 			return n, err
 		}
 	}
+}
+
+// counter is a writer that drops what it is given, and counts it.
+type counter func(int)
+
+func (c counter) Write(p []byte) (int, error) {
+	if c != nil {
+		c(len(p))
+	}
+	return len(p), nil
 }
 
 // ServerConn is a connection as a server sees it.
