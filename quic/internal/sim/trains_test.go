@@ -17,10 +17,10 @@ func TestTrainsStayWhole(t *testing.T) {
 		download int
 		least    float64
 	}{
-		{10, 20 * time.Millisecond, 2 << 20, 1.9},
-		{100, 20 * time.Millisecond, 20 << 20, 10},
-		{1000, 10 * time.Millisecond, 50 << 20, 40},
-		{1000, time.Millisecond, 50 << 20, 10}, // where the window is small
+		{10, 20 * time.Millisecond, 1 << 20, 1.9},
+		{100, 20 * time.Millisecond, 5 << 20, 10},
+		{1000, 10 * time.Millisecond, 20 << 20, 40},
+		{1000, time.Millisecond, 10 << 20, 10}, // where the window is small
 	} {
 		name := fmt.Sprintf("%v Mbit/s, %v", c.mbit, c.rtt)
 		t.Run(name, func(t *testing.T) {
