@@ -153,22 +153,34 @@ func TestAttackD4ConnectionIDs(t *testing.T) {
 	}
 }
 
-// E1: data in pieces of one byte with holes between them: the pieces of a stream, and of all streams, are bounded.
+// E1: data in pieces of one byte with holes between them. The pieces of a stream, and of all streams, are bounded: what would be one
+// more is not acknowledged, what fills a hole is, and who goes on for long is closed.
 func TestAttackE1Fragments(t *testing.T) {
 	for _, streams := range []uint64{1, 100} {
 		p := newScriptedClient(t)
 		p.handshake()
-		var err *TransportError
-		n := uint64(0)
-		for ; err == nil && n < 50_000; n++ {
-			err = p.feed(streamFrame(n%streams*4, 1+n/streams*2, "x", false))
-			if held := p.conn.streams.gaps * gapBytes; held > maxGapBytes+gapBytes {
+		n, kept := uint64(0), uint64(0)
+		for ; !p.conn.IsClosed() && n < 50_000; n++ {
+			p.sendFrames(protect.OneRTT, streamFrame(n%streams*4, 1+n/streams*2, "x", false))
+			held := p.conn.streams.gaps * gapBytes
+			if held > maxGapBytes {
 				t.Fatalf("%d bytes of bookkeeping", held)
 			}
+			if uint64(p.conn.streams.gaps) == n+1 {
+				kept = n + 1
+			}
+			if n == 2*maxGapBytes/gapBytes/3*2 && streams > 1 || n == maxStreamGaps+100 && streams == 1 {
+				gaps, largest := p.conn.streams.gaps, p.conn.spaces[2].acks.largest()
+				p.sendFrames(protect.OneRTT, streamFrame(0, 0, "x", false), streamFrame(0, 2, "x", false))
+				if p.conn.IsClosed() || p.conn.streams.gaps >= gaps || p.conn.spaces[2].acks.largest() == largest {
+					t.Errorf("what fills holes is not taken: %v, %d pieces, before it %d", p.conn.Err(), p.conn.streams.gaps, gaps)
+				}
+			}
 		}
-		if err == nil || err.Code != InternalError || n < maxStreamGaps {
-			t.Errorf("%d streams, %d pieces: %v", streams, n, err)
+		if want := min(maxStreamGaps*streams, maxGapBytes/gapBytes); kept != want {
+			t.Errorf("%d streams: %d pieces were kept, want %d", streams, kept, want)
 		}
+		p.wantClose("pieces without end", ProtocolViolation)
 	}
 }
 

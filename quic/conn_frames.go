@@ -85,7 +85,7 @@ var slotRules = [...]uint8{
 	protect.Initial: inInitial, protect.ZeroRTT: inZeroRTT, protect.Handshake: inHandshake, protect.OneRTT: inOneRTT,
 }
 
-// handleFrames acts on every frame of a packet. The error, if any, closes the connection.
+// handleFrames acts on every frame of a packet. The error, if any, closes the connection, but for errNotKept.
 func (c *Conn) handleFrames(in *inPacket) *TransportError {
 	if len(in.payload) == 0 {
 		return transportError(ProtocolViolation, "a packet without frames") // RFC 9000, section 12.4
@@ -104,7 +104,7 @@ func (c *Conn) handleFrames(in *inPacket) *TransportError {
 			err = transportError(FrameEncodingError, "malformed frame")
 		}
 		if err != nil {
-			if err.FrameType == 0 {
+			if err.FrameType == 0 && err != errNotKept {
 				err.FrameType = typ
 			}
 			return err

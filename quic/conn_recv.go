@@ -257,16 +257,20 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		c.counts.packetsDropped++
 		return
 	}
-	c.counts.packetsReceived++
 	if c.state == stateClosing {
+		c.counts.packetsReceived++
 		c.findClose(&in)
 		return
 	}
-	if err := c.handleFrames(&in); err != nil {
+	switch err := c.handleFrames(&in); err {
+	case nil:
+		c.counts.packetsReceived++
+		c.afterPacket(t, &in)
+	case errNotKept:
+		c.counts.packetsDropped++
+	default:
 		c.fail(err)
-		return
 	}
-	c.afterPacket(t, &in)
 }
 
 // acceptPacket makes the checks of an authentic packet that come before its frames.

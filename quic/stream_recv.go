@@ -82,14 +82,19 @@ func (st *streams) reach(p *recvPart, end uint64, final bool) *TransportError {
 	return nil
 }
 
-// keep copies data to its place.
+// errNotKept says that a packet is to be treated as if it had not arrived. It is never sent.
+var errNotKept = transportError(InternalError, "stream data in too many pieces")
+
+// keep copies data to its place. What would be one more piece than may wait is not kept: the sender, which has lost much, sends it
+// again.
 func (st *streams) keep(p *recvPart, off int64, data []byte) *TransportError {
-	gaps := len(p.got)
-	p.got.Add(off, off+int64(len(data)))
-	st.gaps += len(p.got) - gaps
-	if len(p.got) > maxStreamGaps || st.gaps*gapBytes > maxGapBytes {
-		return transportError(InternalError, "stream data in too many pieces")
+	gaps, end := len(p.got), off+int64(len(data))
+	if (gaps >= maxStreamGaps || (st.gaps+1)*gapBytes > maxGapBytes) && !p.got.Joins(off, end) {
+		st.glitches++
+		return errNotKept
 	}
+	p.got.Add(off, end)
+	st.gaps += len(p.got) - gaps
 	p.data.write(st.pool, off, data)
 	return nil
 }

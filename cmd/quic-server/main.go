@@ -37,6 +37,7 @@ func main() {
 type options struct {
 	listen, root, cert, key, cc string
 	retry, verbose              bool
+	shards                      int
 }
 
 // errUsage marks an error of the command line.
@@ -72,6 +73,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.key, "key", "", "PEM `FILE` with the private key")
 	f.BoolVar(&o.retry, "retry", false, "make every client prove its address with a Retry first")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
+	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection and each file")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	cmd.SetArgs(args)
@@ -101,12 +103,15 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.shards < -1 || o.shards > 256 {
+		return errUsage{fmt.Errorf("--shards %d: give a number from 1 to 256, or -1", o.shards)}
+	}
 	files, err := hq.Open(o.root)
 	if err != nil {
 		return fmt.Errorf("cannot serve %s: %w", o.root, err)
 	}
 	defer files.Close()
-	ep, err := quicnet.Listen(o.listen, cfg)
+	ep, err := quicnet.ListenConfig{Shards: o.shards}.Listen(o.listen, cfg)
 	if err != nil {
 		return explainListen(o.listen, err)
 	}

@@ -173,7 +173,7 @@ func vanish(ep *Endpoint) {
 
 func TestPeerVanishes(t *testing.T) {
 	client := clientConfig()
-	client.MaxIdleTimeout = 100 * time.Millisecond
+	client.MaxIdleTimeout = time.Second
 	s, c := pair(t, serverConfig(), client)
 	_, cs := streamPair(t, s, c)
 	vanish(s.shard.ep)
@@ -191,10 +191,10 @@ func TestPeerVanishes(t *testing.T) {
 
 func TestKeepAlive(t *testing.T) {
 	client := clientConfig()
-	client.MaxIdleTimeout, client.KeepAlive = 300*time.Millisecond, 50*time.Millisecond
+	client.MaxIdleTimeout, client.KeepAlive = 2*time.Second, 100*time.Millisecond
 	s, c := pair(t, serverConfig(), client)
 	_, cs := streamPair(t, s, c)
-	cs.SetReadDeadline(time.Now().Add(time.Second)) // the connection would be long gone
+	cs.SetReadDeadline(time.Now().Add(4 * time.Second)) // the connection would be long gone
 	if _, err := cs.Read(make([]byte, 1)); errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read returned %v, not its deadline", err)
 	}

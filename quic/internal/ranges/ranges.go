@@ -110,6 +110,12 @@ func (s Set) Gap(start, end int64) Range {
 	return Range{start, end}
 }
 
+// Joins tells whether the integers from start up to end, added to the set, would be part of a range that is there.
+func (s Set) Joins(start, end int64) bool {
+	above := s.From(start - 1)
+	return len(above) > 0 && above[0].Start <= end
+}
+
 // Min returns the smallest integer, or -1 if the set is empty.
 func (s Set) Min() int64 {
 	if len(s) == 0 {
