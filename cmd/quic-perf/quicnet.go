@@ -64,7 +64,8 @@ func serveQuicnet(ctx context.Context, o perf.ServerOptions, listening func(net.
 		if err != nil {
 			return err
 		}
-		go perf.ServeConn(ctx, quicnetServerConn{conn})
+		answer := perf.Answer(ctx, quicnetServerConn{conn})
+		conn.HandleStreams(func(s *quicnet.Stream) { answer(quicnetServerStream{s}) })
 	}
 }
 

@@ -47,6 +47,7 @@ type Conn struct {
 type peerStreams struct {
 	opened, accepted uint64
 	waiter           waiter
+	handle           func(*Stream) // what they are given to, in place of being accepted; nil: nothing
 }
 
 // The types of stream as an index.
@@ -83,8 +84,13 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 	case quic.EventStreamFinished:
 		delete(c.streams, ev.Stream)
 	case quic.EventStreamOpened:
-		p := &c.peers[typeIndex(ev.Stream)]
+		typ := typeIndex(ev.Stream)
+		p := &c.peers[typ]
 		p.opened++
+		if p.handle != nil {
+			go p.handle(c.take(typ))
+			return true
+		}
 		return p.waiter.wake()
 	case quic.EventStreamsAvailable:
 		return c.opening[typeIndex(ev.Stream)].wake()
@@ -233,19 +239,47 @@ func (c *Conn) accept(ctx context.Context, typ int) (*Stream, error) {
 			return nil, err
 		}
 		if p.accepted < p.opened {
-			id := p.accepted<<2 | uint64(typ)<<1
-			if c.client {
-				id |= 1
-			}
-			p.accepted++
+			s := c.take(typ)
 			if p.accepted < p.opened {
 				p.waiter.wake()
 			}
-			return c.addStream(id), nil
+			return s, nil
 		}
 		if err := p.waiter.waitContext(ctx, &c.mu); err != nil {
 			return nil, fmt.Errorf("quicnet: accept stream: %w", err)
 		}
+	}
+}
+
+// take accepts the next of the peer's streams of a type, of which there is one.
+func (c *Conn) take(typ int) *Stream {
+	p := &c.peers[typ]
+	id := p.accepted<<2 | uint64(typ)<<1
+	if c.client {
+		id |= 1
+	}
+	p.accepted++
+	return c.addStream(id)
+}
+
+// HandleStreams has handle called, in a goroutine of its own, for each stream that the peer opens on which both sides send, those
+// included that wait already. It takes the place of AcceptStream, and spares the goroutine that waits in it on each of many
+// connections. handle does not change while a connection lives: the first one stays.
+func (c *Conn) HandleStreams(handle func(*Stream)) { c.handle(bidi, handle) }
+
+// HandleUniStreams is HandleStreams for streams on which only the peer sends.
+func (c *Conn) HandleUniStreams(handle func(*Stream)) { c.handle(uni, handle) }
+
+func (c *Conn) handle(typ int, handle func(*Stream)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &c.peers[typ]
+	if p.handle != nil || c.closed {
+		return
+	}
+	p.handle = handle
+	for p.accepted < p.opened {
+		go handle(c.take(typ))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -400,5 +401,48 @@ func TestDatagrams(t *testing.T) {
 	}
 	if n := plain.MaxDatagramSize(); n != 0 {
 		t.Errorf("MaxDatagramSize for a peer that takes none is %d", n)
+	}
+}
+
+// Streams that came before HandleStreams and those that come after are handled once each, and no goroutine waits for more.
+func TestHandleStreams(t *testing.T) {
+	s, c := pair(t, serverConfig(), clientConfig())
+	ctx := testContext(t)
+	send := func(text string) {
+		out, err := c.OpenUniStream(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write([]byte(text))
+		out.Close()
+	}
+	send("before")
+	both, err := c.OpenStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both.Write([]byte("echo"))
+	both.Close()
+	got := make(chan string, 10)
+	s.HandleUniStreams(func(in *Stream) {
+		b, err := io.ReadAll(in)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- string(b)
+	})
+	s.HandleStreams(func(in *Stream) {
+		io.Copy(in, in)
+		in.Close()
+	})
+	s.HandleStreams(func(*Stream) { t.Error("a second handler was called") })
+	send("after")
+	texts := []string{<-got, <-got}
+	slices.Sort(texts)
+	if want := []string{"after", "before"}; !slices.Equal(texts, want) {
+		t.Errorf("handled %q, want %q", texts, want)
+	}
+	if b, err := io.ReadAll(both); err != nil || string(b) != "echo" {
+		t.Errorf("the echo is %q, %v", b, err)
 	}
 }

@@ -143,6 +143,18 @@ type ServerStream interface {
 // ServeConn answers a client until the connection is over. A stream that fails ends alone: the client notices and says so.
 func ServeConn(ctx context.Context, c ServerConn) {
 	defer c.Close()
+	answer := Answer(ctx, c)
+	for {
+		s, err := c.AcceptStream(ctx)
+		if err != nil {
+			return
+		}
+		go answer(s)
+	}
+}
+
+// Answer returns what answers a stream of a connection by the connection's protocol.
+func Answer(ctx context.Context, c ServerConn) func(ServerStream) {
 	answer := answerPerf
 	switch c.Protocol() {
 	case ALPNUsage:
@@ -156,16 +168,10 @@ func ServeConn(ctx context.Context, c ServerConn) {
 		}()
 		answer = func(s Stream) error { return answerJSON(s, datagramCount{received.Load()}) }
 	}
-	for {
-		s, err := c.AcceptStream(ctx)
-		if err != nil {
-			return
+	return func(s ServerStream) {
+		if err := answer(s); err != nil {
+			s.Abort()
 		}
-		go func() {
-			if err := answer(s); err != nil {
-				s.Abort()
-			}
-		}()
 	}
 }
 
