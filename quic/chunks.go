@@ -120,17 +120,26 @@ func (c *chunks) read(pool *chunkPool, p []byte) {
 }
 
 // take hands over the piece that base lies in, if that is filled to its end, of which n bytes from base on are. It returns
-// nil if not.
-func (c *chunks) take(n int64) []byte {
+// an empty Piece if not.
+func (c *chunks) take(n int64) Piece {
 	at := c.base % chunkSize
 	if at+n < chunkSize {
-		return nil
+		return Piece{}
 	}
-	piece := c.pieces[c.head][at:]
+	p := Piece{c.pieces[c.head], int(at)}
 	c.pieces[c.head] = nil
-	c.drop(nil, c.base+int64(len(piece))) // nothing that could go to a pool
-	return piece
+	c.drop(nil, c.base+chunkSize-at) // nothing that could go to a pool
+	return p
 }
+
+// Piece is memory with bytes of a stream.
+type Piece struct {
+	chunk []byte
+	from  int
+}
+
+// Bytes returns the bytes, which must not be used any more once the Piece was given back.
+func (p Piece) Bytes() []byte { return p.chunk[p.from:] }
 
 // drop forgets everything below offset off.
 func (c *chunks) drop(pool *chunkPool, off int64) {

@@ -317,19 +317,21 @@ func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
 // StreamTake is StreamRecv without a copy: it hands over whole pieces of the memory that received data lies in, 16 KiB each but
 // the first, and puts them, in order, into the elements of into, of which it fills n. They are the caller's, to be given back by
 // StreamGive. What does not fill a piece yet stays for StreamRecv: n == 0 does not mean that there is nothing.
-func (c *Conn) StreamTake(id uint64, into [][]byte) (n int, fin bool, err error) {
+func (c *Conn) StreamTake(id uint64, into []Piece) (n int, fin bool, err error) {
 	if c.err != nil {
 		return 0, false, c.err
 	}
 	return c.streams.take(c.clock.now, id, into)
 }
 
-// StreamGive gives pieces of StreamTake back, so that their memory is used again. The caller must not touch them any more. They
-// may also be left to the garbage collector.
-func (c *Conn) StreamGive(pieces [][]byte) {
-	for i, piece := range pieces {
-		c.streams.pool.put(piece)
-		pieces[i] = nil
+// StreamGive gives pieces of StreamTake back, so that their memory is used again, and makes them empty. They may also be left to
+// the garbage collector.
+func (c *Conn) StreamGive(pieces []Piece) {
+	for i, p := range pieces {
+		if p.chunk != nil && c.streams.pool != nil {
+			c.streams.pool.put(p.chunk)
+		}
+		pieces[i] = Piece{}
 	}
 }
 

@@ -179,7 +179,7 @@ func (st *streams) recv(now int64, id uint64, b []byte) (n int, fin bool, err er
 }
 
 // take is Conn.StreamTake.
-func (st *streams) take(now int64, id uint64, into [][]byte) (n int, fin bool, err error) {
+func (st *streams) take(now int64, id uint64, into []Piece) (n int, fin bool, err error) {
 	s, err := st.readableBy(id)
 	if err != nil {
 		return 0, false, err
@@ -188,11 +188,11 @@ func (st *streams) take(now int64, id uint64, into [][]byte) (n int, fin bool, e
 	taken, ready := 0, p.ready()
 	for ; n < len(into); n++ {
 		piece := p.data.take(ready - int64(taken))
-		if piece == nil {
+		if piece.chunk == nil {
 			break
 		}
 		into[n] = piece
-		taken += len(piece)
+		taken += len(piece.Bytes())
 	}
 	return n, st.onRead(now, s, taken), nil
 }

@@ -28,7 +28,7 @@ func TestStreamTake(t *testing.T) {
 		data[i] = byte(random.Uint32())
 	}
 	var got []byte
-	var pieces [3][]byte
+	var pieces [3]Piece
 	buf := make([]byte, 30_000)
 	taken, fin := 0, false
 	for off := 0; !fin; {
@@ -45,12 +45,10 @@ func TestStreamTake(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, p := range pieces[:n] {
-				got = append(got, p...)
+				got = append(got, p.Bytes()...)
 				taken++
-				clear(p)
-			}
-			for _, p := range pieces[:n] {
-				st.pool.put(p)
+				clear(p.Bytes())
+				st.pool.put(p.chunk)
 			}
 			clear(pieces[:])
 		}
@@ -78,7 +76,7 @@ func TestStreamTakeReset(t *testing.T) {
 	p := newScriptedClient(t)
 	p.handshake()
 	p.sendFrames(protect.OneRTT, frame(wire.FrameResetStream, 0, 7, 0))
-	_, _, err := p.conn.StreamTake(0, make([][]byte, 1))
+	_, _, err := p.conn.StreamTake(0, make([]Piece, 1))
 	if e, ok := err.(*StreamError); !ok || e.Code != 7 || !e.Remote {
 		t.Errorf("StreamTake returned %v, want the peer's reset with code 7", err)
 	}

@@ -85,7 +85,7 @@ func (s *Stream) readNow(p []byte) (n int, err error) {
 }
 
 // takeNow is readNow for pieces of memory, of which it fills n.
-func (s *Stream) takeNow(into [][]byte) (n int, err error) {
+func (s *Stream) takeNow(into []quic.Piece) (n int, err error) {
 	if err := s.readError(); err != nil {
 		return 0, err
 	}
@@ -168,7 +168,7 @@ var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 	buf := copyBuffers.Get().(*[64 << 10]byte)
 	defer copyBuffers.Put(buf)
-	var pieces [8][]byte
+	var pieces [8]quic.Piece
 	for {
 		taken := 0
 		n, err := s.receive(false, func() (n int, err error) {
@@ -185,9 +185,9 @@ func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 			return written, err
 		}
 		for i := range max(taken, 1) {
-			p := pieces[i]
-			if taken == 0 {
-				p = buf[:n]
+			p := buf[:n]
+			if taken > 0 {
+				p = pieces[i].Bytes()
 			}
 			m, err := w.Write(p)
 			written += int64(m)
