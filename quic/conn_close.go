@@ -166,7 +166,7 @@ func (c *Conn) packClose(t *outTrain) int {
 		if !c.maySeal(sp) {
 			continue
 		}
-		h := c.beginPacket(t, sp, limit)
+		c.beginPacket(t, sp, limit)
 		t.pkt.b = wire.AppendConnectionClose(t.pkt.b, c.closing.fit(sp, t.pkt.room()))
 		if sp == recovery.InitialSpace {
 			padTo = minDatagramSize
@@ -174,7 +174,7 @@ func (c *Conn) packClose(t *outTrain) int {
 		if sp == last && padTo > 0 {
 			t.pkt.pad(0, padTo-protect.Overhead)
 		}
-		c.endPacket(t, &h)
+		c.endPacket(t)
 	}
 	return len(t.buf)
 }

@@ -11,6 +11,7 @@ const maxFrameRecords = 64
 
 // packet is a packet that is being built.
 type packet struct {
+	header       header
 	b            []byte // the train's buffer up to what is written; its capacity is where this packet's room ends, tag excluded
 	whole        int    // bytes of frames that a packet holds which is alone in a datagram of the path's size
 	records      [maxFrameRecords]recovery.Frame

@@ -216,10 +216,10 @@ func (c *Conn) packPacket(t *outTrain, sp recovery.Space, d *outDatagram) {
 	if c.loss.Full(sp) {
 		return
 	}
-	h := c.beginPacket(t, sp, d.end)
+	c.beginPacket(t, sp, d.end)
 	pkt := &t.pkt
 	c.appendFrames(t, sp, d.held)
-	empty := len(pkt.b) == h.payload
+	empty := len(pkt.b) == pkt.header.payload
 	if sp == recovery.InitialSpace && !empty && (c.client || pkt.ackEliciting) {
 		d.least = minDatagramSize
 	}
@@ -228,7 +228,7 @@ func (c *Conn) packPacket(t *outTrain, sp recovery.Space, d *outDatagram) {
 		empty = false
 	}
 	if !empty {
-		c.endPacket(t, &h)
+		c.endPacket(t)
 	}
 }
 
@@ -245,13 +245,14 @@ type header struct {
 }
 
 // beginPacket writes a header at the end of t and makes t.pkt ready for frames.
-func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) header {
+func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 	if sp == recovery.AppSpace && c.loss.SkipDue() {
 		if random := &c.sending.random; c.random(random[:]) {
 			c.loss.Skip(t.now, t.path.rec, binary.BigEndian.Uint64(random[:]))
 		}
 	}
-	h := header{sp: sp, start: len(t.buf), pn: c.loss.NextPN(sp)}
+	h := &t.pkt.header
+	h.sp, h.start, h.lengthOff, h.gen, h.pn = sp, len(t.buf), 0, 0, c.loss.NextPN(sp)
 	h.pnLen = wire.PacketNumberLen(h.pn, c.loss.LargestAcked(sp))
 	b := t.buf
 	if sp == recovery.AppSpace {
@@ -271,15 +272,15 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) header {
 	p.b = b[: len(b) : end-protect.Overhead]
 	p.whole = t.path.maxDatagram - protect.Overhead - (len(b) - h.start)
 	p.count, p.datagram, p.ackEliciting, p.padded = 0, 0, false, false
-	return h
 }
 
 // maxLongPacket is the longest packet with a long header, in bytes, such that two bytes hold its Length.
 const maxLongPacket = 1<<14 - 1
 
-// endPacket finishes the packet of h: header protection needs a sample of its payload (RFC 9001, section 5.4.2).
-func (c *Conn) endPacket(t *outTrain, h *header) {
+// endPacket finishes a packet: header protection needs a sample of its payload (RFC 9001, section 5.4.2).
+func (c *Conn) endPacket(t *outTrain) {
 	p := &t.pkt
+	h := &p.header
 	p.pad(h.pnOff, 4)
 	b := t.buf[:len(p.b)+protect.Overhead]
 	if h.sp != recovery.AppSpace {
@@ -314,10 +315,10 @@ func (c *Conn) packProbe(t *outTrain) int {
 	}
 	limit := int(min(uint64(p.maxDatagram), p.allowance()))
 	t.path = p
-	h := c.beginPacket(t, recovery.AppSpace, min(limit, cap(t.buf)))
+	c.beginPacket(t, recovery.AppSpace, min(limit, cap(t.buf)))
 	challenged := p.challenge.sent
 	c.appendProbes(t.now, &t.pkt, p)
-	if len(t.pkt.b) == h.payload {
+	if len(t.pkt.b) == t.pkt.header.payload {
 		t.path = c.path
 		return 0
 	}
@@ -325,6 +326,6 @@ func (c *Conn) packProbe(t *outTrain) int {
 		t.pkt.pad(0, minDatagramSize-protect.Overhead)
 		p.challenge.padded = p.challenge.padded || p.challenge.sent > challenged
 	}
-	c.endPacket(t, &h)
+	c.endPacket(t)
 	return len(t.buf)
 }
