@@ -7,7 +7,7 @@ import (
 
 // lossHandler is a Conn as recovery sees it: what was in packets that were acknowledged or lost. It is the mirror of
 // conn_pack.go. Frames that are missing from the switches are not repaired: PING, DATAGRAM, PATH_CHALLENGE and
-// PATH_RESPONSE, PADDING and CONNECTION_CLOSE (RFC 9000, section 13.3).
+// PATH_RESPONSE, PADDING and CONNECTION_CLOSE (RFC 9000, section 13.3), IMMEDIATE_ACK.
 type lossHandler Conn
 
 // OnFrameAcked is told of each frame of a packet that is newly acknowledged.
@@ -31,6 +31,9 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 		}
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireAcked(f.ID)
+	case wire.FrameAckFrequency:
+		c.ackFrequency.onAcked(f.ID)
+		c.loss.SetMaxAckDelay(c.ackFrequency.maxDelay)
 	default:
 		c.streams.onFrameAcked(f)
 	}
@@ -56,6 +59,8 @@ func (h *lossHandler) OnFrameLost(sp recovery.Space, f recovery.Frame) {
 		}
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireLost(f.ID)
+	case wire.FrameAckFrequency:
+		c.ackFrequency.tell.onLost(f.ID)
 	default:
 		c.streams.onFrameLost(f)
 	}

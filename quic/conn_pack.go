@@ -94,7 +94,11 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 	}
 	s.crypto.append(pkt)
 	if sp == recovery.AppSpace {
+		if probing {
+			c.appendImmediateAck(pkt)
+		}
 		if !t.bare {
+			c.appendAckFrequency(t)
 			c.appendSignals(pkt)
 			c.local.append(pkt)
 			c.peer.append(pkt)
@@ -118,6 +122,23 @@ func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
 	a := &c.spaces[sp].acks
 	if a.append(now, pkt, localAckDelayExponent) && sp == recovery.AppSpace {
 		c.keys.onAckSent(a.largest())
+	}
+}
+
+// appendImmediateAck appends IMMEDIATE_ACK to a probe, so that the time to its acknowledgement is not longer by max_ack_delay
+// (draft-ietf-quic-ack-frequency-12, section 7).
+func (c *Conn) appendImmediateAck(pkt *packet) {
+	if c.ackFrequency.asks && pkt.room() > 0 {
+		pkt.b = append(pkt.b, wire.FrameImmediateAck)
+		pkt.ackEliciting = true
+	}
+}
+
+// appendAckFrequency appends ACK_FREQUENCY where data goes along, if there is something to ask for.
+func (c *Conn) appendAckFrequency(t *outTrain) {
+	if a := &c.ackFrequency; a.asks && c.streams.wantsData() {
+		a.append(t.now, &t.pkt, t.path.rec, t.path.maxDatagram, c.loss.PacketThreshold())
+		c.loss.SetMaxAckDelay(a.maxDelay)
 	}
 }
 

@@ -193,6 +193,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	c.tls.hasParams = true
 	c.tls.ackDelayExponent = p.AckDelayExponent
 	c.loss.SetMaxAckDelay(p.MaxAckDelay)
+	c.ackFrequency.setPeerParams(&p)
 	c.idle.negotiate(p.MaxIdleTimeout)
 	c.path.limitDatagram(p.MaxUDPPayloadSize)
 	c.peer.setParams(&p)

@@ -40,7 +40,9 @@
 //
 // Once a train was received, it is acknowledged if it brought the second packet that elicits an acknowledgement since the last one,
 // or a gap, or what fills one, or an ECN mark of congestion (RFC 9000, section 13.2). A peer may ask for fewer of them with
-// ACK_FREQUENCY, or for one with IMMEDIATE_ACK (draft-ietf-quic-ack-frequency-12).
+// ACK_FREQUENCY, or for one with IMMEDIATE_ACK (draft-ietf-quic-ack-frequency-12). We ask a peer that knows the draft for fewer while
+// much data is under way and a queue before it: an acknowledgement for a sixteenth of the congestion window or less, and of 128
+// packets at most; and for one in each probe.
 //
 // # Limitations
 //
@@ -50,6 +52,8 @@
 //   - Clients do not migrate, and preferred_address is not followed; servers follow clients that do, and give no new token for
 //     the new address.
 //   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate.
+//   - Of draft-ietf-quic-ack-frequency-12, section 8, neither the last packet before a pause nor the first one after it asks for an
+//     acknowledgement at once; nor does PTO leave max_ack_delay out where it could.
 //   - No QUIC bit greasing, no spin bit, no version 2, no qlog.
 //   - An Endpoint remembers the last 4096 tokens of NEW_TOKEN that were used. One that was used before them serves again, and so
 //     does one that another server of the same TokenKey has seen.

@@ -75,7 +75,7 @@ var frameFields = map[uint64]int{
 	wire.FramePing: 0, wire.FrameHandshakeDone: 0, wire.FrameResetStream: 3, wire.FrameStopSending: 2,
 	wire.FrameMaxData: 1, wire.FrameMaxStreamData: 2, wire.FrameMaxStreamsBidi: 1, wire.FrameMaxStreamsUni: 1,
 	wire.FrameDataBlocked: 1, wire.FrameStreamDataBlocked: 2, wire.FrameStreamsBlockedBidi: 1,
-	wire.FrameStreamsBlockedUni: 1, wire.FrameRetireConnectionID: 1,
+	wire.FrameStreamsBlockedUni: 1, wire.FrameRetireConnectionID: 1, wire.FrameImmediateAck: 0, wire.FrameAckFrequency: 4,
 }
 
 // consumeAnyFrame returns the type and length of the first frame in b, a run of PADDING being one; -1 if it is malformed.

@@ -67,7 +67,10 @@ func (l *Loss) Init(client bool) {
 	}
 }
 
-// SetMaxAckDelay tells the peer's max_ack_delay.
+// PacketThreshold returns by how many packets one must be overtaken to be lost, as reordering that was seen has it.
+func (l *Loss) PacketThreshold() int64 { return l.threshold }
+
+// SetMaxAckDelay tells the peer's max_ack_delay: the longest that it may be at the time.
 func (l *Loss) SetMaxAckDelay(d time.Duration) { l.maxAckDelay = d }
 
 // SetHandshakeKeys tells a client that it has Handshake keys, so that anti-deadlock probes use them.
