@@ -12,11 +12,17 @@ func never(reordering int64) *ackPolicy {
 	return &ackPolicy{threshold: 1 << 62, reordering: reordering, maxDelay: time.Hour}
 }
 
+// newPacket returns an empty packet with room for so many bytes.
+func newPacket(room int) *packet {
+	loss := new(recovery.Loss)
+	loss.Init(true)
+	return &packet{b: make([]byte, 0, room), loss: loss}
+}
+
 // send has a write an acknowledgement.
 func (a *acks) send(t *testing.T) {
 	t.Helper()
-	pkt := packet{b: make([]byte, 0, 1000), records: [maxFrameRecords]recovery.Frame{}}
-	if !a.append(1, &pkt, 3) {
+	if !a.append(1, newPacket(1000), 3) {
 		t.Fatal("an acknowledgement does not fit")
 	}
 }

@@ -5,20 +5,16 @@ import (
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
-// maxFrameRecords is how many frames of one packet are remembered, and so how many it may hold that matter when it is
-// acknowledged or lost.
-const maxFrameRecords = 64
-
 // packet is a packet that is being built.
 type packet struct {
 	header       header
-	b            []byte // the train's buffer up to what is written; its capacity is where this packet's room ends, tag excluded
-	whole        int    // bytes of frames that a packet holds which is alone in a datagram of the path's size
-	records      [maxFrameRecords]recovery.Frame
-	count        int
-	datagram     int  // bytes of data in its last DATAGRAM frame
-	ackEliciting bool // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
-	padded       bool // it holds PADDING, and so counts as in flight
+	b            []byte         // the train's buffer up to what is written; its capacity is where this packet's room ends, tag excluded
+	whole        int            // bytes of frames that a packet holds which is alone in a datagram of the path's size
+	loss         *recovery.Loss // where what is in it is noted
+	noted        bool           // something is
+	datagram     int            // bytes of data in its last DATAGRAM frame
+	ackEliciting bool           // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
+	padded       bool           // it holds PADDING, and so counts as in flight
 }
 
 // room returns how many bytes of frames still fit.
@@ -26,12 +22,9 @@ func (p *packet) room() int { return cap(p.b) - len(p.b) }
 
 // note remembers a frame for its acknowledgement or loss; it is false if the record is full, and then the frame must not be appended.
 func (p *packet) note(f recovery.Frame) bool {
-	if p.count == maxFrameRecords {
-		return false
-	}
-	p.records[p.count] = f
-	p.count++
-	return true
+	ok := p.loss.Note(p.header.sp, f)
+	p.noted = p.noted || ok
+	return ok
 }
 
 // pad appends PADDING until the packet's frames end n bytes after where they began.
@@ -108,7 +101,7 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 		c.datagrams.append(pkt)
 		c.streams.appendData(pkt)
 	}
-	if !pkt.ackEliciting && (probing || s.acks.wantsPing() && pkt.count > 0) && pkt.room() > 0 {
+	if !pkt.ackEliciting && (probing || s.acks.wantsPing() && pkt.noted) && pkt.room() > 0 {
 		pkt.b = append(pkt.b, wire.FramePing)
 		pkt.ackEliciting = true
 		s.acks.silent = 0 // one in pingEvery, even if it is never acknowledged

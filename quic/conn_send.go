@@ -271,7 +271,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 	p := &t.pkt
 	p.b = b[: len(b) : end-protect.Overhead]
 	p.whole = t.path.maxDatagram - protect.Overhead - (len(b) - h.start)
-	p.count, p.datagram, p.ackEliciting, p.padded = 0, 0, false, false
+	p.loss, p.noted, p.datagram, p.ackEliciting, p.padded = &c.loss, false, 0, false, false
 }
 
 // maxLongPacket is the longest packet with a long header, in bytes, such that two bytes hold its Length.
@@ -300,7 +300,7 @@ func (c *Conn) endPacket(t *outTrain) {
 	}
 	c.loss.OnPacketSent(t.now, h.sp, recovery.SentPacket{
 		Size: size, AckEliciting: p.ackEliciting, InFlight: (p.ackEliciting || p.padded) && t.path == c.path, ECT: t.ect,
-	}, p.records[:p.count], t.path.rec)
+	}, t.path.rec)
 }
 
 // packProbe makes a datagram with the PATH_CHALLENGE and PATH_RESPONSE frames that wait for one path, padded to full size

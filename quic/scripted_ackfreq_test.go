@@ -459,8 +459,8 @@ func TestAckFrequencySeveralInFlight(t *testing.T) {
 	send := func(now int64, srtt time.Duration) {
 		t.Helper()
 		rec.RTT.Smoothed = srtt
-		pkt := packet{b: make([]byte, 0, 100)}
-		if a.append(now, &pkt, &rec, 1200, 3); len(pkt.b) == 0 {
+		pkt := newPacket(100)
+		if a.append(now, pkt, &rec, 1200, 3); len(pkt.b) == 0 {
 			t.Fatal("nothing was asked for")
 		}
 	}

@@ -53,7 +53,7 @@ func (b *bulk) send(n int) (first int64) {
 	for range n {
 		f := [1]Frame{{Type: wire.FrameStream, Off: b.off, Len: bulkData}}
 		b.off += bulkData
-		b.l.OnPacketSent(b.now, AppSpace, eliciting, f[:], &b.path)
+		b.l.onPacketSent(b.now, AppSpace, eliciting, f[:], &b.path)
 	}
 	return first
 }

@@ -102,16 +102,29 @@ func (l *Loss) SkipDue() bool {
 func (l *Loss) Skip(now int64, path *Path, random uint64) {
 	s := l.spaces[AppSpace]
 	if s.skipAt > 0 {
-		s.packets.push(record{time: now, frame: s.frames.end, flags: skipped})
+		s.packets.push(record{time: now, frame: s.noted, flags: skipped})
 	}
 	window := uint64(max(path.CC.Window()/int64(path.maxDatagram), 64))
 	s.skipAt = s.next() + int64(window/2+random%(2*window))
 }
 
-// OnPacketSent records that the packet with number NextPN was sent. frames is copied.
-func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, frames []Frame, path *Path) {
+// MaxFrames is how many frames of one packet can be noted.
+const MaxFrames = 64
+
+// Note records a frame of the next packet of a space. It answers false if the packet has MaxFrames already.
+func (l *Loss) Note(sp Space, f Frame) bool {
 	s := l.spaces[sp]
-	s.push(now, p, frames, path.ID)
+	if s.frames.end-s.noted == MaxFrames {
+		return false
+	}
+	s.frames.push(f)
+	return true
+}
+
+// OnPacketSent records that the packet with number NextPN was sent, with the frames that were noted.
+func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, path *Path) {
+	s := l.spaces[sp]
+	s.push(now, p, path.ID)
 	if p.InFlight {
 		path.onSent(int64(p.Size))
 	}

@@ -351,9 +351,9 @@ func TestFramesOfPacket(t *testing.T) {
 	for i := range frames {
 		frames[i] = Frame{Type: wire.FrameStream, ID: uint64(1000 + i)}
 	}
-	r.l.OnPacketSent(r.now, AppSpace, eliciting, frames, &r.path)
-	r.l.OnPacketSent(r.now, AppSpace, eliciting, nil, &r.path)
-	r.l.OnPacketSent(r.now, AppSpace, eliciting, frames[:2], &r.path)
+	r.l.onPacketSent(r.now, AppSpace, eliciting, frames, &r.path)
+	r.l.onPacketSent(r.now, AppSpace, eliciting, nil, &r.path)
+	r.l.onPacketSent(r.now, AppSpace, eliciting, frames[:2], &r.path)
 	frames[0].ID = 5 // what was noted does not change with it
 	r.at(100).ack(AppSpace, 1)
 	r.wantAcked()
@@ -410,7 +410,7 @@ func TestFramesPutTogether(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r, log := newRig(t, nil), frameLog{}
 			for _, frames := range c.packets {
-				r.l.OnPacketSent(r.now, AppSpace, eliciting, frames, &r.path)
+				r.l.onPacketSent(r.now, AppSpace, eliciting, frames, &r.path)
 			}
 			if err := r.l.OnAck(r.now+50*ms, AppSpace, ackRanges(c.acked...), 0, nil, &r.path, &log); err != nil {
 				t.Fatal(err)

@@ -73,7 +73,7 @@ var ackOnly = SentPacket{Size: 40}
 // send sends a packet and returns its number.
 func (r *rig) send(sp Space, p SentPacket) int64 {
 	pn := r.l.NextPN(sp)
-	r.l.OnPacketSent(r.now, sp, p, []Frame{{Type: wire.FrameCrypto, ID: uint64(pn)}}, &r.path)
+	r.l.onPacketSent(r.now, sp, p, []Frame{{Type: wire.FrameCrypto, ID: uint64(pn)}}, &r.path)
 	return pn
 }
 
@@ -164,4 +164,12 @@ func (r *rig) wantInFlight(want int64, reason string) {
 	if r.path.InFlight != want*datagram {
 		r.t.Errorf("%s: %d bytes in flight, want %d", reason, r.path.InFlight, want*datagram)
 	}
+}
+
+// onPacketSent notes frames and a packet.
+func (l *Loss) onPacketSent(now int64, sp Space, p SentPacket, frames []Frame, path *Path) {
+	for _, f := range frames {
+		l.Note(sp, f)
+	}
+	l.OnPacketSent(now, sp, p, path)
 }

@@ -99,6 +99,7 @@ type record struct {
 type space struct {
 	packets      ring[record]
 	frames       ring[Frame]
+	noted        int64      // index of the first Frame of the packet that is being built
 	acked        ranges.Set // packet numbers from packets.start on that are acknowledged
 	largestAcked int64      // -1: none
 	scan         int64      // no packet below it is waiting to be acknowledged or lost
@@ -119,8 +120,9 @@ func newSpace() *space { return &space{largestAcked: -1} }
 
 func (s *space) next() int64 { return s.packets.end }
 
-func (s *space) push(now int64, p SentPacket, frames []Frame, path uint16) {
-	r := record{time: now, frame: s.frames.end, size: uint16(p.Size), frames: uint8(len(frames)), path: path}
+func (s *space) push(now int64, p SentPacket, path uint16) {
+	r := record{time: now, frame: s.noted, size: uint16(p.Size), frames: uint8(s.frames.end - s.noted), path: path}
+	s.noted = s.frames.end
 	if p.AckEliciting {
 		r.flags |= ackEliciting
 		s.lastSent = now
@@ -136,9 +138,6 @@ func (s *space) push(now int64, p SentPacket, frames []Frame, path uint16) {
 	}
 	if p.ECT {
 		r.flags |= ect
-	}
-	for _, f := range frames {
-		s.frames.push(f)
 	}
 	s.packets.push(r)
 }
@@ -184,7 +183,7 @@ func (s *space) trim(lostBefore int64) {
 
 // dropTo forgets the packets before number pn.
 func (s *space) dropTo(pn int64) {
-	frames := s.frames.end
+	frames := s.noted
 	if pn < s.packets.end {
 		frames = s.packets.at(pn).frame
 	}

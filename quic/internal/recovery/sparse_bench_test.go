@@ -18,7 +18,7 @@ func BenchmarkSparseAcks(b *testing.B) {
 				r.l.Init(false)
 				r.l.SetHandshakeConfirmed()
 				for range flight {
-					r.l.OnPacketSent(r.now, AppSpace, eliciting, nil, &r.path)
+					r.l.onPacketSent(r.now, AppSpace, eliciting, nil, &r.path)
 				}
 				for end := int64(128); end <= int64(flight); end += 128 {
 					var acks []ranges.Range
