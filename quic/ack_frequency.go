@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"math"
 	"time"
 
 	"github.com/boringquic/boringquic/quic/internal/recovery"
@@ -9,52 +10,71 @@ import (
 
 // ackPolicy says when packets are acknowledged.
 type ackPolicy struct {
-	threshold  uint64        // ack-eliciting packets that may be received without an acknowledgement
-	reordering int64         // by how many packets one may be late before that is told at once; 0: it never is
+	threshold  uint32        // ack-eliciting packets that may be received without an acknowledgement
+	reordering uint32        // by how many packets one may be late before that is told at once; 0: it never is
 	maxDelay   time.Duration // how long an acknowledgement may wait
 }
 
-// ackAtOnce is the policy for Initial and Handshake packets (RFC 9000, section 13.2.1).
+// usualAcks is what RFC 9000, section 13.2, says of 1-RTT packets.
+func usualAcks(maxDelay time.Duration) ackPolicy {
+	return ackPolicy{threshold: elicitEvery - 1, reordering: 1, maxDelay: maxDelay}
+}
+
+// ackAtOnce is what it says of Initial and Handshake packets.
 var ackAtOnce = ackPolicy{reordering: 1}
 
-// ackFrequency is draft-ietf-quic-ack-frequency-12: how the peer would have its 1-RTT packets acknowledged, and we ours.
+// ackFrequency is draft-ietf-quic-ack-frequency-12, both ways: how the peer would have its 1-RTT packets acknowledged, and we ours.
 type ackFrequency struct {
-	on       bool          // we announced min_ack_delay
-	minDelay time.Duration // what we announced
-	local    ackPolicy     // how we acknowledge
-	nextSeq  uint64        // the smallest sequence number of an ACK_FREQUENCY frame that is not obsolete
-
-	asks             bool          // the peer announced min_ack_delay, and we make use of that
-	peerMin, peerMax time.Duration // the peer's min_ack_delay and max_ack_delay
-	asked            ackPolicy     // what we asked for last
-	tell             sentVal       // that in ACK_FREQUENCY; the value is its sequence number
-	askedAt          int64         // when it was sent
-	maxDelay         time.Duration // the longest that the peer may delay acknowledgements, by what it was asked and what it heard
+	local   ackPolicy     // how we acknowledge
+	nextSeq uint64        // the smallest sequence number of an ACK_FREQUENCY frame that is not obsolete
+	peerMin time.Duration // the peer's min_ack_delay; negative: it is not to be asked for anything
+	peerMax time.Duration // the peer's max_ack_delay
+	wished  *ackWish      // what we asked for last; nil: nothing yet
 }
 
-// init begins with what RFC 9000, section 13.2, says.
 func (a *ackFrequency) init(cfg *Config) {
-	a.on = cfg.MinAckDelay >= 0
-	a.minDelay = cfg.MinAckDelay.Truncate(time.Microsecond)
-	a.local = ackPolicy{threshold: elicitEvery - 1, reordering: 1, maxDelay: cfg.MaxAckDelay}
+	a.local, a.peerMin = usualAcks(cfg.MaxAckDelay), -1
 }
 
-// handle acts on an ACK_FREQUENCY frame (section 4). A delay that is out of range is an error in an obsolete frame too, so that the
-// order in which packets arrive makes no difference. useless tells that the frame changed nothing.
-func (a *ackFrequency) handle(f wire.AckFrequency) (useless bool, err *TransportError) {
+// setPeerParams takes what the peer announced. on tells whether we announced the same.
+func (a *ackFrequency) setPeerParams(p *wire.TransportParameters, on bool) {
+	a.peerMax = p.MaxAckDelay
+	if on && p.MinAckDelay != nil {
+		a.peerMin = *p.MinAckDelay
+	}
+}
+
+// handle acts on an ACK_FREQUENCY frame (section 4), where minDelay is what we announced. A delay that is out of range is an error in
+// an obsolete frame too, so that the order in which packets arrive makes no difference. useless tells that the frame changed nothing.
+func (a *ackFrequency) handle(f wire.AckFrequency, minDelay time.Duration) (useless bool, err *TransportError) {
 	const limit = uint64(1<<14*time.Millisecond) / 1000 // of max_ack_delay, in microseconds (RFC 9000, section 18.2)
-	if f.MaxDelay >= limit || time.Duration(f.MaxDelay)*time.Microsecond < a.minDelay {
+	if f.MaxDelay >= limit || int64(f.MaxDelay) < minDelay.Microseconds() {
 		return false, transportError(ProtocolViolation, "a max_ack_delay in ACK_FREQUENCY that is out of range")
 	}
 	if f.Seq < a.nextSeq {
 		return true, nil
 	}
 	a.nextSeq = f.Seq + 1
-	a.local = ackPolicy{f.Threshold, int64(f.Reordering), time.Duration(f.MaxDelay) * time.Microsecond}
+	a.local = ackPolicy{
+		threshold:  uint32(min(f.Threshold, math.MaxInt32)),
+		reordering: uint32(min(f.Reordering, math.MaxInt32)),
+		maxDelay:   time.Duration(f.MaxDelay) * time.Microsecond,
+	}
 	return false, nil
 }
 
-// Bounds of what we ask for, where the peer lets us.
+// asks tells whether the peer may be asked for something.
+func (a *ackFrequency) asks() bool { return a.peerMin >= 0 }
+
+// ackWish is what the peer is asked for.
+type ackWish struct {
+	policy   ackPolicy
+	tell     sentVal       // it, in ACK_FREQUENCY; the value is the sequence number
+	sentAt   int64         // when it was sent
+	maxDelay time.Duration // the longest that the peer may delay acknowledgements, by all that it may have heard
+}
+
+// Bounds of what we ask for.
 const (
 	// leastPerWindow is how many acknowledgements there are for a congestion window at least: they give HyStart++ its eight samples
 	// of each round trip (RFC 9406, section 4.2) even if half of them are lost.
@@ -65,15 +85,6 @@ const (
 	leastThinned = 4
 	mostThinned  = 128
 )
-
-// setPeerParams takes what the peer announced.
-func (a *ackFrequency) setPeerParams(p *wire.TransportParameters) {
-	a.peerMax, a.maxDelay = p.MaxAckDelay, p.MaxAckDelay
-	a.asked = ackPolicy{threshold: elicitEvery - 1, reordering: 1, maxDelay: p.MaxAckDelay}
-	if a.on && p.MinAckDelay != nil {
-		a.asks, a.peerMin = true, *p.MinAckDelay
-	}
-}
 
 // wish returns how we would have our packets acknowledged now.
 //
@@ -89,13 +100,13 @@ func (a *ackFrequency) wish(rec *recovery.Path, maxDatagram int, reordering int6
 	wait := min((srtt-rec.RTT.Min)/2, srtt/leastPerWindow)
 	packets := rec.CC.Window() / int64(maxDatagram) * int64(wait) / int64(srtt)
 	if packets < leastThinned {
-		return ackPolicy{threshold: elicitEvery - 1, reordering: 1, maxDelay: a.peerMax}
+		return usualAcks(a.peerMax)
 	}
 	delay := max(min(srtt/4, a.peerMax), a.peerMin).Truncate(time.Microsecond)
 	if delay > srtt {
 		reordering = 1
 	}
-	return ackPolicy{threshold: uint64(min(packets, mostThinned)) - 1, reordering: reordering, maxDelay: delay}
+	return ackPolicy{threshold: uint32(min(packets, mostThinned)) - 1, reordering: uint32(reordering), maxDelay: delay}
 }
 
 // differs tells whether it is worth a frame to ask for q after p.
@@ -106,36 +117,48 @@ func (p *ackPolicy) differs(q *ackPolicy) bool {
 // apart tells whether one number is at least twice the other.
 func apart(v, w int64) bool { return v != w && (v >= 2*w || w >= 2*v) }
 
-// append appends an ACK_FREQUENCY frame if one was lost, or if we would have something else than we asked for. There is one at a time,
-// and not more than one in a round trip, nor in a max_ack_delay.
-func (a *ackFrequency) append(now int64, pkt *packet, rec *recovery.Path, maxDatagram int, reordering int64) {
-	if a.tell.state == sentSent {
-		return
+// next returns what is to be asked for now: if a frame was lost, or if we would have something else than we asked for. There is one
+// frame at a time, and not more than one in a round trip, nor in a max_ack_delay.
+func (a *ackFrequency) next(now int64, rec *recovery.Path, maxDatagram int, reordering int64) (p ackPolicy, ok bool) {
+	w := a.wished
+	if w != nil && w.tell.state == sentSent {
+		return p, false
 	}
-	wish := a.wish(rec, maxDatagram, reordering)
-	if !a.tell.due() && (!a.asked.differs(&wish) || now < a.askedAt+int64(max(rec.RTT.Smoothed, a.peerMax))) {
-		return
+	p = a.wish(rec, maxDatagram, reordering)
+	if w == nil {
+		usual := usualAcks(a.peerMax)
+		return p, usual.differs(&p)
 	}
-	seq := a.tell.last + 1
+	return p, w.tell.due() || w.policy.differs(&p) && now >= w.sentAt+int64(max(rec.RTT.Smoothed, a.peerMax))
+}
+
+// append appends an ACK_FREQUENCY frame that asks for p, if it fits.
+func (a *ackFrequency) append(now int64, pkt *packet, p ackPolicy) bool {
+	if a.wished == nil {
+		a.wished = &ackWish{maxDelay: a.peerMax}
+	}
+	w := a.wished
+	seq := w.tell.last + 1
 	if pkt.room() < maxAckFrequency || !pkt.note(recovery.Frame{Type: wire.FrameAckFrequency, ID: seq}) {
-		return
+		return false
 	}
 	pkt.b = wire.AppendAckFrequency(pkt.b, wire.AckFrequency{
-		Seq: seq, Threshold: wish.threshold, MaxDelay: uint64(wish.maxDelay / time.Microsecond), Reordering: uint64(wish.reordering),
+		Seq: seq, Threshold: uint64(p.threshold), MaxDelay: uint64(p.maxDelay.Microseconds()), Reordering: uint64(p.reordering),
 	})
 	pkt.ackEliciting = true
-	a.asked, a.askedAt = wish, now
-	a.maxDelay = max(a.maxDelay, wish.maxDelay) // section 7
-	a.tell.onSent(seq)
+	w.policy, w.sentAt = p, now
+	w.maxDelay = max(w.maxDelay, p.maxDelay) // section 7
+	w.tell.onSent(seq)
+	return true
 }
 
 // maxAckFrequency is the room that any ACK_FREQUENCY frame fits in.
 const maxAckFrequency = 2 + 4*8
 
 // onAcked notes that the peer has the ACK_FREQUENCY frame with that number. Only of the newest is it known that it is in force.
-func (a *ackFrequency) onAcked(seq uint64) {
-	if a.tell.last == seq {
-		a.tell.done()
-		a.maxDelay = a.asked.maxDelay
+func (w *ackWish) onAcked(seq uint64) {
+	if w.tell.last == seq {
+		w.tell.done()
+		w.maxDelay = w.policy.maxDelay
 	}
 }

@@ -75,7 +75,7 @@ func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, p *ackPolicy) {
 	// RFC 9000, section 13.2.1, and draft-ietf-quic-ack-frequency-12, section 6: so many packets, a gap and what fills one, and
 	// congestion are told at once; where the peer would rather have few acknowledgements, only that congestion begins. So is
 	// everything before ranges are forgotten that were never told.
-	a.now = a.now || uint64(a.eliciting) > p.threshold || a.reordered(pn, p.reordering) ||
+	a.now = a.now || a.eliciting > int(p.threshold) || a.reordered(pn, int64(p.reordering)) ||
 		ecn == CE && (p.threshold <= 1 || !a.marked) || a.begun >= maxAckRanges/2
 	a.marked = ecn == CE
 	if at := now + int64(p.maxDelay); a.at == 0 || at < a.at {

@@ -8,8 +8,8 @@ import (
 )
 
 // never is an ackPolicy that asks for acknowledgements by reordering alone.
-func never(reordering int64) *ackPolicy {
-	return &ackPolicy{threshold: 1 << 62, reordering: reordering, maxDelay: time.Hour}
+func never(reordering uint32) *ackPolicy {
+	return &ackPolicy{threshold: 1<<31 - 1, reordering: reordering, maxDelay: time.Hour}
 }
 
 // newPacket returns an empty packet with room for so many bytes.
@@ -33,7 +33,7 @@ func TestAckReordering(t *testing.T) {
 	const quiet = 1000 // is added to a packet number
 	for _, c := range []struct {
 		name       string
-		reordering int64
+		reordering uint32
 		received   []int64
 		acked      []bool
 	}{
@@ -49,12 +49,12 @@ func TestAckReordering(t *testing.T) {
 		{"never", 0, []int64{0, 5, 1, 9, 2}, make([]bool, 5)},
 		{"behind a packet that is not acknowledged by itself", 1, []int64{0, 2 + quiet, 3, 1}, []bool{false, false, true, true}},
 		{"before one", 1, []int64{0, 2 + quiet, 1, 3}, make([]bool, 4)},
-		{"the largest threshold", 1<<62 - 1, []int64{0, 1 << 60, 7}, make([]bool, 3)},
+		{"the largest threshold", 1<<31 - 1, []int64{0, 1<<31 - 2, 7}, make([]bool, 3)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var a acks
 			for i, pn := range c.received {
-				eliciting := pn < quiet || pn >= 1<<60
+				eliciting := pn < quiet || pn >= 1<<30
 				if !eliciting {
 					pn -= quiet
 				}
@@ -73,13 +73,13 @@ func TestAckReordering(t *testing.T) {
 // Many acknowledgements are told of congestion by the first marked packet alone, two in a row by each (section 6.3).
 func TestAckCongestion(t *testing.T) {
 	for _, c := range []struct {
-		threshold uint64
+		threshold uint32
 		acked     []bool
 	}{
 		{0, []bool{true, true, true, true, true, true, true}},
 		{1, []bool{false, true, true, true, false, true, true}},
 		{9, []bool{false, true, false, false, false, true, false}},
-		{1 << 62, []bool{false, true, false, false, false, true, false}},
+		{1<<31 - 1, []bool{false, true, false, false, false, true, false}},
 	} {
 		var a acks
 		for i, ecn := range []ECN{ECT0, CE, CE, CE, ECT0, CE, CE} {
@@ -144,7 +144,7 @@ func TestAcksAllocate(t *testing.T) {
 
 // BenchmarkAcksReceived measures the note of one packet received: in order, and with gaps in which the next one lies.
 func BenchmarkAcksReceived(b *testing.B) {
-	policy := &ackPolicy{threshold: 1 << 62, reordering: 3, maxDelay: time.Hour}
+	policy := &ackPolicy{threshold: 1<<31 - 1, reordering: 3, maxDelay: time.Hour}
 	b.Run("in order", func(b *testing.B) {
 		var a acks
 		b.ReportAllocs()

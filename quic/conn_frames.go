@@ -132,7 +132,7 @@ func (c *Conn) checkFrame(in *inPacket, b []byte) (typ uint64, err *TransportErr
 	if n > 0 && typ < uint64(len(frameRules)) {
 		rules = frameRules[typ]
 	}
-	if rules == 0 || rules&extension != 0 && !c.ackFrequency.on {
+	if rules == 0 || rules&extension != 0 && c.cfg.MinAckDelay < 0 {
 		return typ, &TransportError{Code: FrameEncodingError, FrameType: typ, Reason: "unknown frame type"}
 	}
 	if rules&slotRules[in.slot] == 0 || rules&fromServer != 0 && !c.client {
@@ -282,7 +282,7 @@ func (c *Conn) handleConnControl(in *inPacket, typ uint64, b []byte) (n int, err
 		if n < 0 {
 			return -1, nil
 		}
-		useless, err := c.ackFrequency.handle(f)
+		useless, err := c.ackFrequency.handle(f, c.cfg.MinAckDelay)
 		if useless {
 			c.streams.glitches++
 		}

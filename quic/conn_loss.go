@@ -32,8 +32,8 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireAcked(f.ID)
 	case wire.FrameAckFrequency:
-		c.ackFrequency.onAcked(f.ID)
-		c.loss.SetMaxAckDelay(c.ackFrequency.maxDelay)
+		c.ackFrequency.wished.onAcked(f.ID)
+		c.loss.SetMaxAckDelay(c.ackFrequency.wished.maxDelay)
 	default:
 		c.streams.onFrameAcked(f)
 	}
@@ -60,7 +60,7 @@ func (h *lossHandler) OnFrameLost(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireLost(f.ID)
 	case wire.FrameAckFrequency:
-		c.ackFrequency.tell.onLost(f.ID)
+		c.ackFrequency.wished.tell.onLost(f.ID)
 	default:
 		c.streams.onFrameLost(f)
 	}

@@ -121,7 +121,7 @@ func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
 // appendImmediateAck appends IMMEDIATE_ACK to a probe, so that the time to its acknowledgement is not longer by max_ack_delay
 // (draft-ietf-quic-ack-frequency-12, section 7).
 func (c *Conn) appendImmediateAck(pkt *packet) {
-	if c.ackFrequency.asks && pkt.room() > 0 {
+	if c.ackFrequency.asks() && pkt.room() > 0 {
 		pkt.b = append(pkt.b, wire.FrameImmediateAck)
 		pkt.ackEliciting = true
 	}
@@ -129,9 +129,13 @@ func (c *Conn) appendImmediateAck(pkt *packet) {
 
 // appendAckFrequency appends ACK_FREQUENCY where data goes along, if there is something to ask for.
 func (c *Conn) appendAckFrequency(t *outTrain) {
-	if a := &c.ackFrequency; a.asks && c.streams.wantsData() {
-		a.append(t.now, &t.pkt, t.path.rec, t.path.maxDatagram, c.loss.PacketThreshold())
-		c.loss.SetMaxAckDelay(a.maxDelay)
+	a := &c.ackFrequency
+	if !a.asks() || !c.streams.wantsData() {
+		return
+	}
+	p, ok := a.next(t.now, t.path.rec, t.path.maxDatagram, c.loss.PacketThreshold())
+	if ok && a.append(t.now, &t.pkt, p) {
+		c.loss.SetMaxAckDelay(a.wished.maxDelay)
 	}
 }
 

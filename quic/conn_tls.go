@@ -48,9 +48,8 @@ func (c *Conn) fillParams(p *wire.TransportParameters) {
 	p.MaxStreamsUni = uint64(max(cfg.MaxStreamsUni, 0))
 	p.AckDelayExponent = localAckDelayExponent
 	p.MaxAckDelay = cfg.MaxAckDelay
-	if f := &c.ackFrequency; f.on {
-		f.minDelay = min(f.minDelay, p.MaxAckDelay)
-		p.MinAckDelay = &f.minDelay
+	if cfg.MinAckDelay >= 0 {
+		p.MinAckDelay = &cfg.MinAckDelay
 	}
 	p.ActiveConnIDLimit = activeConnIDLimit
 	p.MaxDatagramFrameSize = uint64(cfg.MaxDatagramFrameSize)
@@ -193,7 +192,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	c.tls.hasParams = true
 	c.tls.ackDelayExponent = p.AckDelayExponent
 	c.loss.SetMaxAckDelay(p.MaxAckDelay)
-	c.ackFrequency.setPeerParams(&p)
+	c.ackFrequency.setPeerParams(&p, c.cfg.MinAckDelay >= 0)
 	c.idle.negotiate(p.MaxIdleTimeout)
 	c.path.limitDatagram(p.MaxUDPPayloadSize)
 	c.peer.setParams(&p)

@@ -266,6 +266,9 @@ func (p *scripted) fill(id uint64) []askedFrame {
 		}
 	}
 	p.drain()
+	for p.conn.sending.paceAt > 0 {
+		p.advance()
+	}
 	return p.takeAckFrequency()
 }
 
@@ -445,7 +448,7 @@ func TestAckFrequencyPTO(t *testing.T) {
 			}
 			return
 		}
-		p.acknowledge(30 * time.Millisecond)
+		p.acknowledge(80 * time.Millisecond) // which has a longer delay asked for
 	}
 	t.Error("nothing more was asked for")
 }
@@ -453,31 +456,29 @@ func TestAckFrequencyPTO(t *testing.T) {
 // Of several frames that are under way, the acknowledgement of the newest alone says what is in force.
 func TestAckFrequencySeveralInFlight(t *testing.T) {
 	rec := recovery.NewPath(1, &fixedWindow{window: 400 * 1200}, 40*time.Millisecond, 1200)
-	a := ackFrequency{on: true}
-	min := time.Duration(0)
-	a.setPeerParams(&wire.TransportParameters{MaxAckDelay: 25 * time.Millisecond, MinAckDelay: &min})
+	a := ackFrequency{peerMax: 25 * time.Millisecond}
 	send := func(now int64, srtt time.Duration) {
 		t.Helper()
 		rec.RTT.Smoothed = srtt
 		pkt := newPacket(100)
-		if a.append(now, pkt, &rec, 1200, 3); len(pkt.b) == 0 {
+		if p, ok := a.next(now, &rec, 1200, 3); !ok || !a.append(now, pkt, p) {
 			t.Fatal("nothing was asked for")
 		}
 	}
 	send(1e9, 40*time.Millisecond)
-	a.tell.onLost(1)
+	a.wished.tell.onLost(1)
 	send(2e9, 80*time.Millisecond)
-	a.tell.onLost(2)
+	a.wished.tell.onLost(2)
 	send(3e9, 20*time.Millisecond)
 	for seq, want := range []time.Duration{25 * time.Millisecond, 25 * time.Millisecond, 25 * time.Millisecond, 5 * time.Millisecond} {
-		if a.onAcked(uint64(seq)); a.maxDelay != want {
-			t.Errorf("after the acknowledgement of frame %d: %v, want %v", seq, a.maxDelay, want)
+		if a.wished.onAcked(uint64(seq)); a.wished.maxDelay != want {
+			t.Errorf("after the acknowledgement of frame %d: %v, want %v", seq, a.wished.maxDelay, want)
 		}
 	}
-	a.tell.set()
+	a.wished.tell.set()
 	send(4e9, 200*time.Millisecond)
-	if a.maxDelay != 25*time.Millisecond {
-		t.Errorf("%v with a frame of 25 ms under way", a.maxDelay)
+	if a.wished.maxDelay != 25*time.Millisecond {
+		t.Errorf("%v with a frame of 25 ms under way", a.wished.maxDelay)
 	}
 }
 
