@@ -118,7 +118,8 @@ func (p *ackPolicy) differs(q *ackPolicy) bool {
 func apart(v, w int64) bool { return v != w && (v >= 2*w || w >= 2*v) }
 
 // next returns what is to be asked for now: if a frame was lost, or if we would have something else than we asked for. There is one
-// frame at a time, and not more than one in a round trip, nor in a max_ack_delay.
+// frame at a time, and not more than one in a round trip, nor in a max_ack_delay; and none while the window doubles from round trip to
+// round trip, when the end of that must not be missed.
 func (a *ackFrequency) next(now int64, rec *recovery.Path, maxDatagram int, reordering int64) (p ackPolicy, ok bool) {
 	w := a.wished
 	if w != nil && w.tell.state == sentSent {
@@ -127,9 +128,9 @@ func (a *ackFrequency) next(now int64, rec *recovery.Path, maxDatagram int, reor
 	p = a.wish(rec, maxDatagram, reordering)
 	if w == nil {
 		usual := usualAcks(a.peerMax)
-		return p, usual.differs(&p)
+		return p, usual.differs(&p) && !rec.Accelerates()
 	}
-	return p, w.tell.due() || w.policy.differs(&p) && now >= w.sentAt+int64(max(rec.RTT.Smoothed, a.peerMax))
+	return p, w.tell.due() || w.policy.differs(&p) && now >= w.sentAt+int64(max(rec.RTT.Smoothed, a.peerMax)) && !rec.Accelerates()
 }
 
 // append appends an ACK_FREQUENCY frame that asks for p, if it fits.

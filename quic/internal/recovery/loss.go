@@ -224,6 +224,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 	l.detect(now, sp, path, h)
 	if sum.Bytes > 0 {
 		sum.AppLimited = path.underused(prior)
+		path.used = !sum.AppLimited
 		sum.LargestPN, sum.InFlight = s.next()-1, path.InFlight
 		sum.MinRTT, sum.SRTT = path.RTT.Min, path.RTT.Smoothed
 		path.CC.OnAck(now, sum.Ack)

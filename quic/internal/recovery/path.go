@@ -20,6 +20,7 @@ type Path struct {
 	paced       int64 // when the pacer was last asked
 	maxDatagram int
 	appLimited  bool
+	used        bool  // the window was, as of the last acknowledgement, so that it grows
 	firstSample int64 // when RTT had its first sample
 }
 
@@ -45,6 +46,9 @@ func (p *Path) PaceAt(now int64) int64 {
 func (p *Path) TrainRoom() bool {
 	return p.Available() >= congestion.Train(p.rate(), p.CC.Window(), p.maxDatagram)
 }
+
+// Accelerates tells whether the congestion window doubles from round trip to round trip: whether it is in slow start, and used.
+func (p *Path) Accelerates() bool { return p.used && p.CC.SlowStart() }
 
 // SetAppLimited tells whether the last train was short for want of data rather than of window (RFC 9002, section 7.8).
 func (p *Path) SetAppLimited(limited bool) { p.appLimited = limited }
