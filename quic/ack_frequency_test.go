@@ -69,3 +69,38 @@ func TestAckPolicyDiffers(t *testing.T) {
 		t.Error("no delay at all differs from itself")
 	}
 }
+
+// There is one frame at a time, and not more than one in a round trip or in a max_ack_delay, whatever changes.
+func TestAckFrequencyRate(t *testing.T) {
+	const ms = time.Millisecond
+	rec := recovery.NewPath(1, &fixedWindow{window: 400 * 1200}, 40*ms, 1200)
+	a := ackFrequency{peerMax: 25 * ms}
+	asks := func(at, srtt time.Duration, want bool, reason string) {
+		t.Helper()
+		rec.RTT.Smoothed = srtt
+		p, ok := a.next(int64(at), &rec, 1200, 3)
+		if ok != want {
+			t.Errorf("%s: asked for %+v: %v, want %v", reason, p, ok, want)
+		}
+		if ok && !a.append(int64(at), newPacket(100), p) {
+			t.Error("the frame does not fit")
+		}
+	}
+	asks(1000*ms, 40*ms, true, "the first")
+	asks(2000*ms, 80*ms, false, "it is under way")
+	a.wished.onAcked(1)
+	asks(1039*ms, 20*ms, true, "more than a round trip, as it is now, and a max_ack_delay have gone by")
+	a.wished.onAcked(2)
+	asks(1063*ms, 10*ms, false, "within a max_ack_delay")
+	asks(1064*ms, 10*ms, true, "after a max_ack_delay")
+	a.wished.onAcked(3)
+	asks(1163*ms, 100*ms, false, "within a round trip")
+	asks(1164*ms, 100*ms, true, "after a round trip")
+	a.wished.onAcked(4)
+	asks(2000*ms, 110*ms, false, "nothing much has changed")
+	a.wished.tell.set()
+	asks(2000*ms, 110*ms, true, "the last one was lost")
+	if pkt := newPacket(20); a.append(1, pkt, ackPolicy{}) || len(pkt.b) > 0 || a.wished.tell.last != 5 {
+		t.Errorf("a frame of at most %d bytes was written where there is room for 20", maxAckFrequency)
+	}
+}

@@ -49,6 +49,7 @@ func TestAckReordering(t *testing.T) {
 		{"never", 0, []int64{0, 5, 1, 9, 2}, make([]bool, 5)},
 		{"behind a packet that is not acknowledged by itself", 1, []int64{0, 2 + quiet, 3, 1}, []bool{false, false, true, true}},
 		{"before one", 1, []int64{0, 2 + quiet, 1, 3}, make([]bool, 4)},
+		{"before one with a gap", 1, []int64{0, 3 + quiet, 1, 4}, []bool{false, false, false, true}},
 		{"the largest threshold", 1<<31 - 1, []int64{0, 1<<31 - 2, 7}, make([]bool, 3)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
