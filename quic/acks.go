@@ -92,7 +92,11 @@ func (a *acks) reordered(pn, threshold int64) bool {
 	if pn <= a.told-threshold {
 		return true
 	}
-	missing := a.seen.Gap(max(a.told-threshold+1, a.floor), a.newest)
+	from := max(a.told-threshold+1, a.floor)
+	if last := a.seen[len(a.seen)-1]; last.Start <= from {
+		return false // nothing is missing
+	}
+	missing := a.seen.Gap(from, a.newest)
 	return missing.Len() > 0 && a.newest-missing.Start >= threshold
 }
 

@@ -25,8 +25,9 @@ const maxTrainPackets = 64
 // inTrain is a train that is being received, and how far.
 type inTrain struct {
 	Train
-	pos  int
-	path *path // nil: a new path, of which no packet has proved authentic yet
+	pos        int
+	start, end int   // of the datagram that pos is in
+	path       *path // nil: a new path, of which no packet has proved authentic yet
 }
 
 // datagram returns the bounds of the datagram around offset off.
@@ -98,10 +99,12 @@ const (
 // before that one.
 func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.OpenDesc) (n int) {
 	for n < len(descs) && t.pos < len(t.Buf) {
-		start, end := t.datagram(t.pos)
-		b := t.Buf[t.pos:end]
+		if t.pos == t.end {
+			t.start, t.end = t.pos, min(t.pos+t.SegSize, len(t.Buf))
+		}
+		b := t.Buf[t.pos:t.end]
 		d := &descs[n]
-		size, v := c.parsePacket(b, t.pos == start, t.Buf[start:end], d)
+		size, v := c.parsePacket(b, t.pos == t.start, t.Buf[t.start:t.end], d)
 		switch v {
 		case verdictOpen:
 			d.Off = uint32(t.pos)
@@ -120,7 +123,7 @@ func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.Ope
 		case verdictRest:
 			c.counts.packetsDropped++
 			size = len(b)
-			if t.pos == start && !wire.IsLongHeader(b[0]) {
+			if t.pos == t.start && !wire.IsLongHeader(b[0]) {
 				c.checkReset(b)
 			}
 		case verdictSkip:
@@ -224,7 +227,6 @@ func (c *Conn) acceptsHeader(h *wire.LongHeader, datagramLen int) bool {
 
 // onPacket judges a packet that was to be opened, and handles its frames.
 func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
-	start, end := t.datagram(int(d.Off))
 	sp := spaceOfSlot[d.Slot]
 	s := c.spaces[sp]
 	if d.Status != protect.Opened || s == nil {
@@ -232,7 +234,7 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		if d.Status != protect.Failed {
 			return
 		}
-		if int(d.Off) == start && d.Slot == protect.OneRTT {
+		if start, end := t.datagram(int(d.Off)); int(d.Off) == start && d.Slot == protect.OneRTT {
 			c.checkReset(t.Buf[start:end])
 		}
 		if err := c.keys.failed(); err != nil {
@@ -245,10 +247,9 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		return
 	}
 	packet := t.Buf[d.Off : d.Off+d.Len]
-	in := inPacket{
-		now: now, slot: d.Slot, space: sp, pn: d.PN, gen: d.Gen, path: t.path,
-		payload: packet[int(d.PNOff)+int(d.PNLen) : len(packet)-protect.Overhead],
-	}
+	var in inPacket // filled in place: a literal would be copied
+	in.now, in.slot, in.space, in.pn, in.gen, in.path = now, d.Slot, sp, d.PN, d.Gen, t.path
+	in.payload = packet[int(d.PNOff)+int(d.PNLen) : len(packet)-protect.Overhead]
 	if err := c.acceptPacket(t, d, packet, &in); err != nil {
 		c.fail(err)
 		return
