@@ -104,3 +104,32 @@ func TestAckFrequencyRate(t *testing.T) {
 		t.Errorf("a frame of at most %d bytes was written where there is room for 20", maxAckFrequency)
 	}
 }
+
+// Of several frames that are under way, the acknowledgement of the newest alone says what is in force.
+func TestAckFrequencySeveralInFlight(t *testing.T) {
+	rec := recovery.NewPath(1, &fixedWindow{window: 400 * 1200}, 40*time.Millisecond, 1200)
+	a := ackFrequency{peerMax: 25 * time.Millisecond}
+	send := func(now int64, srtt time.Duration) {
+		t.Helper()
+		rec.RTT.Smoothed = srtt
+		pkt := newPacket(100)
+		if p, ok := a.next(now, &rec, 1200, 3); !ok || !a.append(now, pkt, p) {
+			t.Fatal("nothing was asked for")
+		}
+	}
+	send(1e9, 40*time.Millisecond)
+	a.wished.tell.onLost(1)
+	send(2e9, 80*time.Millisecond)
+	a.wished.tell.onLost(2)
+	send(3e9, 20*time.Millisecond)
+	for seq, want := range []time.Duration{25 * time.Millisecond, 25 * time.Millisecond, 25 * time.Millisecond, 5 * time.Millisecond} {
+		if a.wished.onAcked(uint64(seq)); a.wished.maxDelay != want {
+			t.Errorf("after the acknowledgement of frame %d: %v, want %v", seq, a.wished.maxDelay, want)
+		}
+	}
+	a.wished.tell.set()
+	send(4e9, 200*time.Millisecond)
+	if a.wished.maxDelay != 25*time.Millisecond {
+		t.Errorf("%v with a frame of 25 ms under way", a.wished.maxDelay)
+	}
+}
