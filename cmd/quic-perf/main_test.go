@@ -43,6 +43,7 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 func usePrograms(t *testing.T, names ...string) {
 	t.Helper()
 	t.Setenv(asProgram, "1")
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector has every process wait a second before it exits
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	self, err := os.Executable()
 	if err != nil {

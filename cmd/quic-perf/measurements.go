@@ -131,7 +131,7 @@ func measurements(z sizes) (ms []measurement) {
 	return ms
 }
 
-// bulkMeasurement moves the whole size over one stream, and half of it where there are more. The chart shows one stream alone.
+// bulkMeasurement moves the whole size over one stream, and a quarter where there are more. The chart shows one stream alone.
 func bulkMeasurement(z sizes, up bool, conns, streams int) measurement {
 	m := measurement{
 		name: fmt.Sprintf("down-%dx%d", conns, streams), short: "Download", load: perf.LoadBulk, needs: perf.LoadBulk,
@@ -145,7 +145,7 @@ func bulkMeasurement(z sizes, up bool, conns, streams int) measurement {
 	m.title = fmt.Sprintf("%s, %s, %s on each", m.short, count(conns, "connection"), count(streams, "stream"))
 	bytes := z.bytes
 	if m.detail {
-		bytes /= 2
+		bytes /= 4
 	}
 	m.args = append(m.args, "--bytes", strconv.FormatUint(bytes, 10))
 	return m
