@@ -71,6 +71,7 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 		c.drain()
 		return Transmit{}
 	}
+	c.streams.wakeWaiting()
 	return c.onTrain(&t, segSize)
 }
 

@@ -137,7 +137,7 @@ func (c *Conn) updateLimits() {
 	c.streams.tune(c.path.rec)
 	if n := c.streams.glitches; n > 0 {
 		c.streams.glitches = 0
-		if !c.glitches.charge(c.clock.now, n) {
+		if !c.glitches.charge(c.clock.now, int(n)) {
 			c.fail(transportError(ProtocolViolation, "too many frames without effect"))
 		}
 	}

@@ -142,6 +142,7 @@ func (st *streams) appendData(pkt *packet) {
 		}
 		p.window.used += uint64(n)
 		st.sendWindow.used += uint64(n)
+		st.unsent -= int64(n)
 		st.turn += int64(n)
 		if st.turn >= sendQuantum || p.buf.sent == p.buf.end || p.window.available() == 0 {
 			st.nextTurn()

@@ -29,7 +29,7 @@ func (p *sendPart) err(id uint64) error {
 // room returns how many more bytes the part takes, by the bounds on one stream and on all.
 func (st *streams) room(p *sendPart) int64 {
 	held := p.buf.held()
-	room := min(st.sendLimit-held, maxSendBuffers*st.sendLimit-st.sendHeld)
+	room := min(st.sendLimit-held, maxSendBuffers*st.sendLimit-st.sendHeld, maxUnsent-st.unsent)
 	return max(room, min(sendBufferFloor, st.sendLimit)-held, 0)
 }
 
@@ -53,6 +53,7 @@ func (st *streams) send(id uint64, b []byte, fin bool) (n int, err error) {
 	if n = int(min(int64(len(b)), st.room(p))); n > 0 {
 		p.buf.write(st.pool, b[:n])
 		st.sendHeld += int64(n)
+		st.unsent += int64(n)
 		st.queueData(s)
 	}
 	switch {
@@ -91,6 +92,7 @@ func (st *streams) resetSend(s *stream, code uint64, remote bool) {
 	}
 	p.cut, p.code, p.remote, p.size = true, code, remote, uint64(p.buf.sent)
 	st.sendHeld -= p.buf.held()
+	st.unsent -= p.buf.end - p.buf.sent
 	p.buf.data.clear(st.pool)
 	p.buf = sendBuffer{}
 	p.end, p.window.blocked = sentVal{}, sentVal{}
@@ -206,6 +208,11 @@ func (st *streams) wake(s *stream) {
 	if s.send.want && st.takesAgain(&s.send) {
 		st.tellWritable(s)
 	}
+	st.wakeWaiting()
+}
+
+// wakeWaiting is wake for streams that wait for others to have sent something, or for its acknowledgement.
+func (st *streams) wakeWaiting() {
 	for st.waiting.head != nil {
 		w := st.waiting.head
 		if w.send.want && !st.takesAgain(&w.send) {

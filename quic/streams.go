@@ -11,10 +11,10 @@ import (
 // streams is every stream of a connection, with flow control over all of them (RFC 9000, sections 2 to 4).
 type streams struct {
 	client bool
+	spare  int32              // how many streams are in unused
 	pool   *chunkPool         // nil: there are none
 	live   map[uint64]*stream // those whose state is kept; others are implicit or over
 	unused streamQueue        // for streams to come, at most maxFreeStreams
-	spare  int                // how many those are
 	last   *stream            // the one looked up last
 	types  [4]streamType      // by the two low bits of a stream ID
 
@@ -30,11 +30,12 @@ type streams struct {
 	sendLeast  int64
 	sendMost   int64
 	sendHeld   int64 // bytes that all streams do
+	unsent     int64 // of those, bytes that were never sent
 
 	control, resend, fresh, waiting, ready streamQueue
 
 	turn     int64 // bytes sent of the stream at the front of fresh
-	glitches int   // frames without effect, since the bucket was last charged
+	glitches int32 // frames without effect, since the bucket was last charged
 	blocked  uint64
 }
 
@@ -58,6 +59,10 @@ const (
 
 	// sendBufferFloor is what each stream may hold for sending even if others hold all that is allowed in sum, in bytes.
 	sendBufferFloor = 16 << 10
+
+	// maxUnsent bounds what all streams hold that was never sent, in bytes: it is written shortly before it leaves, while it is in the
+	// processor's caches.
+	maxUnsent = 256 << 10
 
 	// maxSendBuffers bounds what all streams hold for sending, in units of what one may.
 	maxSendBuffers = 8
