@@ -136,6 +136,7 @@ func NewTLSContext(client bool) (*TLSContext, error) {
 // use it keep the C memory for themselves.
 type Credential struct {
 	c *C.bq_cred
+	_ uint64 // less than 16 bytes, none a Go pointer, would share a block with others, and be freed with the last of them
 }
 
 // CredentialParams is what a Credential is made of: the chain, each certificate after its 24-bit length; the key as PKCS
