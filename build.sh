@@ -437,10 +437,12 @@ test_all() {
   if debian; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
-    [ "$(cc -print-file-name=libssl.a)" != libssl.a ] || install_packages libssl-dev
+    for lib in libssl.a libz.a libzstd.a; do # OpenSSL's, and what Debian 13's is linked with
+      [ "$(cc -print-file-name=$lib)" != "$lib" ] || install_packages libssl-dev zlib1g-dev libzstd-dev
+    done
   fi
   cd "$root"
-  local os module
+  local lib os module
   say "vet"
   shellcheck -x build.sh .ci/run
   go vet ./...

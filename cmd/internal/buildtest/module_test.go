@@ -215,7 +215,13 @@ func init() {
 // OpenSSL in the same program does not meet BoringSSL's symbols: both do handshakes.
 func TestWithOpenSSL(t *testing.T) {
 	m := importer(t, repository(t), string(read(t, filepath.Join(repository(t), "examples/echo/main.go"))))
-	write(t, filepath.Join(m.dir, "openssl.go"), []byte(withOpenSSL))
+	source := withOpenSSL
+	for _, lib := range []string{"z", "zstd"} { // some OpenSSLs want them
+		if at := staticLibrary(t, lib); at != "" {
+			source = strings.Replace(source, " -ldl", " "+at+" -ldl", 1)
+		}
+	}
+	write(t, filepath.Join(m.dir, "openssl.go"), []byte(source))
 	if err := os.CopyFS(filepath.Join(m.dir, "openssl"), os.DirFS(openSSL(t))); err != nil {
 		t.Fatal(err)
 	}

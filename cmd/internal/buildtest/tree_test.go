@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,22 +25,27 @@ func repository(t *testing.T) string {
 // files lists a tree's files as a commit would hold them, nested modules included.
 func files(t *testing.T, tree string) (names []string) {
 	t.Helper()
-	ignore, err := os.ReadFile(filepath.Join(tree, ".gitignore")) // each line is a path from the root, or a comment
-	if err != nil {
-		t.Fatal(err)
+	patterns := []string{"/.git"}
+	for line := range strings.Lines(string(read(t, filepath.Join(tree, ".gitignore")))) {
+		if strings.HasPrefix(line, "/") { // from the root, as all of ours are
+			patterns = append(patterns, strings.TrimRight(line, "/\n"))
+		}
 	}
-	ignored := []string{"/.git"}
-	for line := range strings.Lines(string(ignore)) {
-		ignored = append(ignored, strings.TrimRight(line, "/\n"))
-	}
-	err = filepath.WalkDir(tree, func(name string, d fs.DirEntry, err error) error {
-		rel := strings.TrimPrefix(name, tree)
+	err := filepath.WalkDir(tree, func(name string, d fs.DirEntry, err error) error {
+		rel := filepath.ToSlash(strings.TrimPrefix(name, tree))
+		ignored := slices.ContainsFunc(patterns, func(p string) bool {
+			ok, err := path.Match(p, rel)
+			if err != nil {
+				t.Fatalf(".gitignore: %s: %v", p, err)
+			}
+			return ok
+		})
 		switch {
 		case err != nil:
 			return err
-		case slices.Contains(ignored, rel) && d.IsDir():
+		case ignored && d.IsDir():
 			return fs.SkipDir
-		case !slices.Contains(ignored, rel) && d.Type().IsRegular():
+		case !ignored && d.Type().IsRegular():
 			names = append(names, rel[1:])
 		}
 		return nil
@@ -122,12 +128,12 @@ func custom(t *testing.T, sslDir, cryptoDir string) string {
 func openSSL(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"libssl.a", "libcrypto.a"} {
-		at, _, err := runIn(dir, nil, "cc", "-print-file-name="+name)
-		if at = strings.TrimSpace(at); err != nil || !filepath.IsAbs(at) {
-			t.Fatalf("the compiler finds no %s of OpenSSL's (Debian: libssl-dev): %v", name, err)
+	for _, lib := range []string{"ssl", "crypto"} {
+		at := staticLibrary(t, lib)
+		if at == "" {
+			t.Fatalf("the compiler finds no lib%s.a of OpenSSL's (Debian: libssl-dev)", lib)
 		}
-		write(t, filepath.Join(dir, "lib", name), read(t, at))
+		write(t, filepath.Join(dir, "lib", filepath.Base(at)), read(t, at))
 	}
 	write(t, filepath.Join(dir, "all.c"), []byte("#include <openssl/ssl.h>\n"))
 	rule, stderr, err := runIn(dir, nil, "cc", "-M", "all.c")
@@ -140,6 +146,19 @@ func openSSL(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+// staticLibrary finds an archive of the system's; it returns the empty string if there is none.
+func staticLibrary(t *testing.T, lib string) string {
+	t.Helper()
+	at, stderr, err := runIn(".", nil, "cc", "-print-file-name=lib"+lib+".a")
+	if err != nil {
+		t.Fatalf("cc: %v\n%s", err, stderr)
+	}
+	if at = strings.TrimSpace(at); !filepath.IsAbs(at) {
+		return ""
+	}
+	return at
 }
 
 // script is a run of build.sh in a tree.
