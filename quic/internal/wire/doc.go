@@ -6,4 +6,7 @@
 // Functions named ConsumeX parse the front of a slice and return how many bytes X took, or -1 if it is malformed or
 // cut short; what they return aliases the slice. Functions named AppendX encode. No function allocates but those for
 // transport parameters and Version Negotiation.
+//
+// Besides the standard library it uses package ranges, so that the ranges of an ACK frame are written from, and parsed into, the
+// type that their owners keep them in.
 package wire
