@@ -61,10 +61,17 @@ need() {
   have "$1" || die "$1 is missing even with Debian's package $2"
 }
 
+# The compilers, as cmake and Go understand the two variables: a command and what it is given first.
+read -ra cc <<<"${CC:-cc}"
+read -ra cxx <<<"${CXX:-c++}"
+
+have_cxx() { have "${cxx[0]}" && have "${cc[0]}"; }
+
 need_cxx() {
-  have "${CXX:-c++}" && have "${CC:-cc}" && return
+  have_cxx && return
   debian || die "a C and a C++ compiler are missing: install them (Debian: apt-get install g++)"
   install_packages g++ libc6-dev || die "no C++ compiler, and Debian's package g++ could not be installed"
+  have_cxx || die "CC or CXX names a compiler that is not there: ${cc[*]}, ${cxx[*]}"
 }
 
 need_cargo() {
@@ -192,7 +199,7 @@ check_headers() {
 
 # BoringSSL: build.
 
-compiler() { "${CC:-cc}" --version | head -n 1; "${CXX:-c++}" --version | head -n 1; uname -sm; }
+compiler() { "${cc[@]}" --version | head -n 1; "${cxx[@]}" --version | head -n 1; uname -sm; }
 
 # resolve sets key and prefix, the folder of what was built, for the BoringSSL that the variables name.
 resolve() {
@@ -319,7 +326,7 @@ write_key() {
     [ -z "$2" ] || printf '#ifndef BORINGSSL_PREFIX\n#define BORINGSSL_PREFIX %s\n#endif\n' "$2"
   } >"$1/include/boringquic_key.h"
   echo "extern const char ${symbol}[]; const char ${symbol}[] = \"$key\";" >"$1/key.c"
-  "${CC:-cc}" -fPIC -c "$1/key.c" -o "$1/boringquic_key.o"
+  "${cc[@]}" -fPIC -c "$1/key.c" -o "$1/boringquic_key.o"
   ar rs "$1/lib/libboringquic_crypto.a" "$1/boringquic_key.o" 2>/dev/null
   rm -f "$1/key.c" "$1/boringquic_key.o"
 }
@@ -332,7 +339,7 @@ try_link() {
 #include <openssl/ssl.h>
 int main(void) { return SSL_CREDENTIAL_new_x509() == NULL || EVP_has_aes_hardware(); } // OpenSSL has neither
 C
-  "${CC:-cc}" -I"$1/include" "$1/try.c" -o "$1/try" -L"$1/lib" -lboringquic_ssl -lboringquic_crypto -lstdc++ -lpthread -lm \
+  "${cc[@]}" -I"$1/include" "$1/try.c" -o "$1/try" -L"$1/lib" -lboringquic_ssl -lboringquic_crypto -lstdc++ -lpthread -lm \
     >"$1/try.log" 2>&1 || { tail -n 5 "$1/try.log" >&2; die "BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH: a program does not link with it: \
 are its archives OpenSSL's, or built with a BORINGSSL_PREFIX (then set BORINGQUIC_BSSL_PREFIX)?"; }
   rm -f "$1/try.c" "$1/try" "$1/try.log"
