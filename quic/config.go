@@ -42,7 +42,7 @@ type Config struct {
 	MaxStreamsBidi, MaxStreamsUni int64
 
 	// StreamSendBuffer is how many bytes of one stream StreamSend accepts beyond what the peer has acknowledged, and
-	// MaxStreamSendBuffer what that grows to on paths that carry more in two round trips. Defaults 1 MiB and 16 MiB. Of what
+	// MaxStreamSendBuffer what that grows to on paths that carry more in three round trips. Defaults 1 MiB and 16 MiB. Of what
 	// was never sent, all streams together hold 256 KiB, and each 16 KiB if others hold that.
 	StreamSendBuffer, MaxStreamSendBuffer int
 

@@ -79,8 +79,8 @@ func (st *streams) init(client bool, cfg *Config) {
 	bidi.limit, uni.limit = bidi.max, uni.max
 }
 
-// tune has streams hold for sending what the path carries in two round trips, so that a fast path is not idle for want of data,
-// and a queue in the network is not taken for one.
+// tune has streams hold for sending what the path carries in three round trips: it may be in flight, in a queue of the network, and
+// behind a packet that is sent again. So a fast path is not idle for want of data. A queue is not taken for such a path.
 func (st *streams) tune(rec *recovery.Path) {
 	rtt := &rec.RTT
 	st.rtt = int64(rtt.Smoothed)
@@ -88,7 +88,7 @@ func (st *streams) tune(rec *recovery.Path) {
 	if rtt.Smoothed > 0 && rtt.Min < rtt.Smoothed {
 		carried = int64(float64(carried) * float64(rtt.Min) / float64(rtt.Smoothed))
 	}
-	st.sendLimit = min(max(2*carried, st.sendLeast), st.sendMost)
+	st.sendLimit = min(max(3*carried, st.sendLeast), st.sendMost)
 }
 
 // setPeerParams takes the peer's limits.
