@@ -80,7 +80,8 @@ func (st *streams) init(client bool, cfg *Config) {
 }
 
 // tune has streams hold for sending what the path carries in three round trips: it may be in flight, in a queue of the network, and
-// behind a packet that is sent again. So a fast path is not idle for want of data. A queue is not taken for such a path.
+// behind a packet that is sent again. So a fast path is not idle for want of data. What a queue adds to the round trip
+// does not make the path carry more.
 func (st *streams) tune(rec *recovery.Path) {
 	rtt := &rec.RTT
 	st.rtt = int64(rtt.Smoothed)

@@ -25,8 +25,6 @@ func againstTheirs(t *testing.T, clientCfg, serverCfg *tls.Config, p handshake.P
 	})
 }
 
-func agree(t *testing.T, o *ours, p *theirs) { wantAgree(t, o, p) }
-
 // keyTypes are the private keys that a certificate can have.
 func keyTypes(t *testing.T) map[string]crypto.Signer {
 	return map[string]crypto.Signer{

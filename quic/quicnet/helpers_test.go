@@ -105,6 +105,12 @@ func listenWith(t testing.TB, cfg *quic.Config, o udp.Options) *Endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return endpointOn(t, sock, cfg)
+}
+
+// endpointOn runs an endpoint on a socket until the test ends.
+func endpointOn(t testing.TB, sock *udp.Socket, cfg *quic.Config) *Endpoint {
+	t.Helper()
 	ep, err := NewEndpoint(sock, cfg)
 	if err != nil {
 		t.Fatal(err)

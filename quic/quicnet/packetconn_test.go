@@ -115,12 +115,7 @@ func over(t testing.TB, pc net.PacketConn, cfg *quic.Config) *Endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := NewEndpoint(sock, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ep.Close() })
-	return ep
+	return endpointOn(t, sock, cfg)
 }
 
 // memPair is a connection over a network in memory, with the sockets of both sides.

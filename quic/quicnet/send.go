@@ -70,8 +70,8 @@ func (c *Conn) flush() error {
 }
 
 // flushSoon is flush for an application's goroutine that has written n bytes: it lets others go first, whose writes then leave in
-// the same train. One that writes little again and again, with nothing received in between, is not waited for by
-// anybody but itself: its writes are gathered until the scheduler's goroutine gets its turn.
+// the same train. Where it writes little again and again, with nothing received in between, its own writes are gathered: they
+// leave when the scheduler's goroutine gets its turn.
 func (c *Conn) flushSoon(n int) {
 	if c.unprompted.Add(1) > gatherAfter && n < gatherBelow {
 		c.shard.sched.takeOver(c)
