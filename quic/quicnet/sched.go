@@ -2,6 +2,7 @@ package quicnet
 
 import (
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -112,6 +113,7 @@ func (s *scheduler) turn() bool {
 	if len(sending) == 0 {
 		return more
 	}
+	runtime.Gosched() // writers that were woken go first, so that trains get full
 	if s.out.buf == nil {
 		s.out.buf = make([]byte, sendRoom)
 	}

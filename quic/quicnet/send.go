@@ -71,9 +71,10 @@ func (c *Conn) flush() error {
 
 // flushSoon is flush for an application's goroutine that has written n bytes: it lets others go first, whose writes then leave in
 // the same train. Where it writes little again and again, with nothing received in between, its own writes are gathered: they
-// leave when the scheduler's goroutine gets its turn.
+// leave when the scheduler's goroutine gets its turn. So do large ones, which would each end with a train that is not full: while
+// the scheduler sends, the next one is written.
 func (c *Conn) flushSoon(n int) {
-	if c.unprompted.Add(1) > gatherAfter && n < gatherBelow {
+	if c.unprompted.Add(1) > gatherAfter && n < gatherBelow || n >= trainRoom {
 		c.shard.sched.takeOver(c)
 		return
 	}
@@ -81,8 +82,9 @@ func (c *Conn) flushSoon(n int) {
 	c.flush()
 }
 
-// flush sends what connections have to send, in turns of one train each. The caller has the right to send for all of them, which
-// flush gives back but for those that it returns: they are not finished after so many turns. conns is used up.
+// flush sends what connections have to send, in turns of one train each, as many trains together as o has room for: the less often
+// the peer is woken, the less both sides spend. The caller has the right to send for all of them, which flush gives back but for those
+// that it returns: they are not finished after so many turns. conns is used up.
 func (o *outbox) flush(conns []*Conn, turns int) (left []*Conn, lost error) {
 	for ; len(conns) > 0 && turns > 0; turns-- {
 		now := time.Now()
@@ -95,10 +97,10 @@ func (o *outbox) flush(conns []*Conn, turns int) (left []*Conn, lost error) {
 				kept = append(kept, c)
 			}
 		}
-		o.send(&lost)
 		clear(conns[len(kept):])
 		conns = kept
 	}
+	o.send(&lost)
 	return conns, lost
 }
 
@@ -107,8 +109,8 @@ func (o *outbox) pack(now time.Time, c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.core.Send(now, o.buf[o.used:])
+	c.handleEvents(now) // writers may go on, and packing may have found out that the connection is at its end
 	if t.N == 0 {
-		c.handleEvents(now) // packing may have found out that the connection is at its end
 		c.arm(now)
 		c.release()
 		return false

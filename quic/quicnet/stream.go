@@ -136,7 +136,7 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 		}
 		if m > 0 && c.claim() {
 			c.mu.Unlock()
-			c.flush()
+			c.shard.sched.takeOver(c)
 			c.mu.Lock()
 			continue // there may be room by now
 		}
