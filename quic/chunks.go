@@ -2,7 +2,7 @@ package quic
 
 const (
 	// chunkSize is the size of the pieces in which stream data is kept, in bytes.
-	chunkSize = 16 << 10
+	chunkSize = 16 << 10 // at most 64 KiB: protect.SealDesc.PieceOff
 
 	// smallChunk is the size that the first piece of a buffer starts with; it doubles up to chunkSize.
 	smallChunk = 1 << 10
@@ -97,6 +97,11 @@ func grow(pool *chunkPool, have []byte, need int, long bool) []byte {
 }
 
 func (c *chunks) index(off int64) int { return c.head + int(off/chunkSize-c.base/chunkSize) }
+
+// at returns the piece that offset off lies in, and where in it.
+func (c *chunks) at(off int64) (piece []byte, at int) {
+	return c.pieces[c.index(off)], int(off % chunkSize)
+}
 
 // append appends the n bytes from offset off on to b.
 func (c *chunks) append(b []byte, off int64, n int) []byte {

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
@@ -15,10 +16,70 @@ type packet struct {
 	datagram     int            // bytes of data in its last DATAGRAM frame
 	ackEliciting bool           // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
 	padded       bool           // it holds PADDING, and so counts as in flight
+	alone        bool           // nothing stands before it in its datagram
+
+	// Where the data of its last frame lies, if not in b: at pieceOff in the piece of that number, from 1. The pieces are the train's.
+	pieces   pieces
+	piece    uint8
+	pieceOff uint16
+	prefix   uint8 // bytes of frames that lie in b
+}
+
+// pieces is memory that data of a train's packets is encrypted from, without being copied before.
+type pieces struct {
+	at [protect.MaxPieces][]byte
+	n  int
+}
+
+// number returns the number of a piece, 0 if there are too many.
+func (p *pieces) number(piece []byte) int {
+	for i := p.n; i > 0; i-- {
+		if &p.at[i-1][0] == &piece[0] {
+			return i
+		}
+	}
+	if p.n == len(p.at) {
+		return 0
+	}
+	p.at[p.n] = piece
+	p.n++
+	return p.n
+}
+
+// minBorrowed is the least data, in bytes, that is not copied into a packet.
+const minBorrowed = 256
+
+// borrow ends the packet with n bytes of data, and fills it, where they are. It is false if they have to be copied.
+func (p *packet) borrow(data *chunks, off int64, n int) bool {
+	piece, at := data.at(off)
+	prefix := len(p.b) - p.header.payload
+	if n > len(piece)-at || prefix > min(at, protect.MaxPrefix) {
+		return false
+	}
+	number := p.pieces.number(piece)
+	if number == 0 {
+		return false
+	}
+	p.piece, p.pieceOff, p.prefix = uint8(number), uint16(at), uint8(prefix)
+	p.b = p.b[:len(p.b)+n]
+	return true
 }
 
 // room returns how many bytes of frames still fit.
 func (p *packet) room() int { return cap(p.b) - len(p.b) }
+
+// cipherBlock is the size of the blocks of AES, in bytes.
+const cipherBlock = 16
+
+// endOnBlock takes from the packet's room what would begin another block of the cipher. A packet full of stream data is a few bytes
+// shorter for it: sealing and opening them costs more than sending them brings.
+func (p *packet) endOnBlock() {
+	if !p.alone {
+		return // the datagram may have to be padded to a certain size
+	}
+	end := cap(p.b) - (cap(p.b)-p.header.payload)%cipherBlock
+	p.b = p.b[:len(p.b):max(end, len(p.b))]
+}
 
 // note remembers a frame for its acknowledgement or loss; it is false if the record is full, and then the frame must not be appended.
 func (p *packet) note(f recovery.Frame) bool {
@@ -99,6 +160,7 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 			t.bare = !c.wantsControl()
 		}
 		c.datagrams.append(pkt)
+		pkt.endOnBlock()
 		c.streams.appendData(pkt)
 	}
 	if !pkt.ackEliciting && (probing || s.acks.wantsPing() && pkt.noted) && pkt.room() > 0 {

@@ -15,7 +15,7 @@ import (
 //  2. packTrain adds datagrams as long as they are of one size and path validation, congestion control and pacing allow.
 //  3. packDatagram coalesces a packet of each packet number space that has something to send.
 //  4. packPacket writes a header, has conn_pack.go fill in the frames, and tells recovery.
-//  5. All packets are sealed in one crossing.
+//  5. All packets are sealed in one crossing; stream data that fills a packet to its end is encrypted from where it is kept.
 
 // Bounds of a train: what one sendmsg with UDP_SEGMENT takes.
 const (
@@ -66,7 +66,7 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 		}
 		return Transmit{}
 	}
-	if !c.keys.Seal(t.buf, t.descs[:t.n]) {
+	if !c.keys.Seal(t.buf, t.descs[:t.n], t.pkt.pieces.at[:t.pkt.pieces.n]...) {
 		c.err = &TransportError{Code: InternalError, Reason: "a packet could not be sealed"}
 		c.drain()
 		return Transmit{}
@@ -219,6 +219,7 @@ func (c *Conn) packPacket(t *outTrain, sp recovery.Space, d *outDatagram) {
 	}
 	c.beginPacket(t, sp, d.end)
 	pkt := &t.pkt
+	pkt.alone = pkt.header.start == d.start
 	c.appendFrames(t, sp, d.held)
 	empty := len(pkt.b) == pkt.header.payload
 	if sp == recovery.InitialSpace && !empty && (c.client || pkt.ackEliciting) {
@@ -272,7 +273,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 	p := &t.pkt
 	p.b = b[: len(b) : end-protect.Overhead]
 	p.whole = t.path.maxDatagram - protect.Overhead - (len(b) - h.start)
-	p.loss, p.noted, p.datagram, p.ackEliciting, p.padded = &c.loss, false, 0, false, false
+	p.loss, p.noted, p.datagram, p.ackEliciting, p.padded, p.piece = &c.loss, false, 0, false, false, 0
 }
 
 // maxLongPacket is the longest packet with a long header, in bytes, such that two bytes hold its Length.
@@ -290,7 +291,7 @@ func (c *Conn) endPacket(t *outTrain) {
 	size := len(b) - h.start
 	t.descs[t.n] = protect.SealDesc{
 		PN: h.pn, Off: uint32(h.start), Len: uint32(size), PNOff: uint16(h.pnOff - h.start), PNLen: uint8(h.pnLen),
-		Slot: slotOfSpace[h.sp], Gen: h.gen,
+		Slot: slotOfSpace[h.sp], Gen: h.gen, Piece: p.piece, PieceOff: p.pieceOff, Prefix: p.prefix,
 	}
 	t.n++
 	t.buf = b

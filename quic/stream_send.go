@@ -155,7 +155,9 @@ func (st *streams) appendStream(pkt *packet, s *stream, credit int64) (int, bool
 		return 0, false
 	}
 	pkt.b = wire.AppendStreamHeader(pkt.b, s.id, uint64(off), n, fin, withLen)
-	pkt.b = p.buf.data.append(pkt.b, off, n)
+	if n < max(pkt.room(), minBorrowed) || !pkt.borrow(&p.buf.data, off, n) {
+		pkt.b = p.buf.data.append(pkt.b, off, n)
+	}
 	pkt.ackEliciting = true
 	p.buf.onSent(off, n)
 	if fin {

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,6 +30,14 @@ func newPair(t testing.TB, configure func(client, server *Config)) *pair {
 
 // newPairWith sends from buffers of that many bytes.
 func newPairWith(t testing.TB, buffer int, configure func(client, server *Config)) *pair {
+	t.Helper()
+	p := startPair(t, buffer, configure)
+	p.run(func() bool { return p.client.IsEstablished() && p.server.IsEstablished() })
+	return p
+}
+
+// startPair returns a pair of which the client has sent its first packet.
+func startPair(t testing.TB, buffer int, configure func(client, server *Config)) *pair {
 	t.Helper()
 	p := &pair{t: t, now: time.Unix(1e9, 0), buf: make([]byte, buffer)}
 	public, private, err := ed25519.GenerateKey(rand.NewChaCha8([32]byte{1}))
@@ -67,7 +76,6 @@ func newPairWith(t testing.TB, buffer int, configure func(client, server *Config
 	}
 	t.Cleanup(func() { p.client.Release(); p.server.Release() })
 	p.deliver(p.server, first)
-	p.run(func() bool { return p.client.IsEstablished() && p.server.IsEstablished() })
 	return p
 }
 
@@ -212,5 +220,39 @@ func TestSendBuffers(t *testing.T) {
 		p := newPairWith(t, size, nil)
 		id := p.openStream()
 		p.move(id, 100_000, make([]byte, 10_000))
+	}
+}
+
+// Stream data follows the end of the client's handshake in a datagram that an Initial packet has padded to 1200 bytes: no padding may
+// get into a STREAM frame that reaches to the end of its packet.
+func TestDataWithHandshake(t *testing.T) {
+	for size := range 16 {
+		p := startPair(t, 1<<16, func(client, _ *Config) { client.ConnIDs = RandomConnIDs(1 + size) })
+		for !p.client.IsEstablished() {
+			p.deliver(p.client, p.server.Send(p.now, p.buf))
+			for ev, ok := p.client.NextEvent(); ok; ev, ok = p.client.NextEvent() {
+				if ev.Kind == EventAsk {
+					ev.Ask.Run()
+					p.client.Answer(ev.Ask)
+				}
+			}
+		}
+		id, err := p.client.OpenUniStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]byte, 2000)
+		rand.NewChaCha8([32]byte{4}).Read(want)
+		if n, err := p.client.StreamSend(id, want, true); n != len(want) || err != nil {
+			t.Fatal(n, err)
+		}
+		first := p.client.Send(p.now, p.buf)
+		first.N = first.SegSize
+		p.deliver(p.server, first)
+		got := make([]byte, len(want))
+		n, _, err := p.server.StreamRecv(id, got)
+		if n == 0 || err != nil || !bytes.Equal(got[:n], want[:n]) {
+			t.Fatalf("connection ID of %d bytes: received %d bytes (%v), not what was sent", 1+size, n, err)
+		}
 	}
 }

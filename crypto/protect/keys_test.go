@@ -75,7 +75,7 @@ func TestDescriptorLayout(t *testing.T) {
 	seal := []uintptr{
 		unsafe.Offsetof(s.PN), unsafe.Offsetof(s.Off), unsafe.Offsetof(s.Len), unsafe.Offsetof(s.PathID),
 		unsafe.Offsetof(s.Gen), unsafe.Offsetof(s.PNOff), unsafe.Offsetof(s.Slot), unsafe.Offsetof(s.PNLen),
-		unsafe.Sizeof(s),
+		unsafe.Offsetof(s.PieceOff), unsafe.Offsetof(s.Piece), unsafe.Offsetof(s.Prefix), unsafe.Sizeof(s),
 	}
 	for i := range open {
 		if open[i] != wantOpen[i] {

@@ -20,7 +20,9 @@ type OpenDesc = boring.OpenDesc
 //   - PN: the whole packet number, of which the header holds the low bytes;
 //   - Slot: which keys seal it;
 //   - Gen: at OneRTT the generation that the header's key phase stands for, which must be WriteGen;
-//   - PathID: 0.
+//   - PathID: 0;
+//   - Piece, PieceOff, Prefix: where the payload goes on after its first Prefix bytes, if not in the buffer: at PieceOff in
+//     the piece of that number, from 1. The piece must have Prefix bytes before that, and Prefix is at most MaxPrefix.
 //
 // Packet number, payload and tag together take at least 20 bytes, so that there is a sample for header protection (RFC
 // 9001, section 5.4.2): a shorter payload is padded by the caller.
@@ -64,12 +66,19 @@ func (k *Keys) Open(buf []byte, d []OpenDesc) {
 	}
 }
 
+// Bounds of Seal: how many pieces a call takes, and of SealDesc.Prefix in bytes.
+const (
+	MaxPieces = boring.MaxPieces
+	MaxPrefix = boring.MaxPrefix
+)
+
 // Seal applies packet protection and header protection to the packets that d describes, in place in buf, in one crossing
-// into C. It returns false if a descriptor points outside of buf, contradicts the header, or names a slot or generation
+// into C. Payloads may lie in pieces of other memory, at most MaxPieces, from which they are encrypted into buf without being
+// copied. Bytes of a piece change while Seal runs and are as before when it returns. It returns false if a descriptor points outside of buf, contradicts the header, or names a slot or generation
 // without a key; then no packet was touched. That is a mistake of the caller, never the peer's doing.
-func (k *Keys) Seal(buf []byte, d []SealDesc) bool {
+func (k *Keys) Seal(buf []byte, d []SealDesc, pieces ...[]byte) bool {
 	if len(d) == 0 {
 		return true
 	}
-	return k.boring.Live() && k.boring.Seal(buf, d)
+	return k.boring.Live() && len(pieces) <= MaxPieces && k.boring.Seal(buf, d, pieces)
 }

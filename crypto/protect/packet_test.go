@@ -196,6 +196,79 @@ func TestSealBadDescriptors(t *testing.T) {
 	}
 }
 
+// What is sealed from pieces of other memory is what would be sealed in place, and the pieces are as before.
+func TestSealPieces(t *testing.T) {
+	for _, suite := range suites {
+		send, _ := pair(t, suite)
+		const size, header = 300, testPNOff + 4
+		pieces := make([][]byte, MaxPieces)
+		for i := range pieces {
+			pieces[i] = make([]byte, 2*size)
+			rand.NewChaCha8([32]byte{byte(i)}).Read(pieces[i])
+		}
+		before := make([][]byte, len(pieces))
+		var want, got []byte
+		var inPlace, pieced []SealDesc
+		for i, prefix := range []int{0, 1, 20, MaxPrefix, 33, 5, 0, 7, size - header - Overhead} {
+			prefix = min(prefix, MaxPrefix)
+			packet, number, off := make([]byte, size), i%MaxPieces, prefix+3*i
+			fillPacket(packet, 0, int64(i))
+			short := bytes.Clone(packet)
+			clear(short[header+prefix:])
+			copy(packet[header+prefix:size-Overhead], pieces[number][off:])
+			d := sealDesc(i*size, size, 0, int64(i))
+			inPlace = append(inPlace, d)
+			d.Piece, d.PieceOff, d.Prefix = uint8(number+1), uint16(off), uint8(prefix)
+			pieced = append(pieced, d)
+			want, got = append(want, packet...), append(got, short...)
+		}
+		for i := range pieces {
+			before[i] = bytes.Clone(pieces[i])
+		}
+		if !send.Seal(want, inPlace) || !send.Seal(got, pieced, pieces...) {
+			t.Fatal("Seal refused")
+		}
+		for i := 0; i < len(want); i += size {
+			if !bytes.Equal(got[i:i+size], want[i:i+size]) {
+				t.Errorf("%s, packet %d differs", suite, i/size)
+			}
+		}
+		for i := range pieces {
+			if !bytes.Equal(pieces[i], before[i]) {
+				t.Errorf("%s: piece %d was changed", suite, i)
+			}
+		}
+	}
+}
+
+func TestSealBadPieces(t *testing.T) {
+	send, _ := pair(t, AES128GCMSHA256)
+	for name, change := range map[string]func(d *SealDesc){
+		"no such piece":          func(d *SealDesc) { d.Piece = 3 },
+		"a number out of range":  func(d *SealDesc) { d.Piece = MaxPieces + 1 },
+		"offset past the end":    func(d *SealDesc) { d.PieceOff = 200 },
+		"data past the end":      func(d *SealDesc) { d.PieceOff = 200 - (100 - testPNOff - 4 - Overhead - 10) + 1 },
+		"no room for the prefix": func(d *SealDesc) { d.PieceOff = 9 },
+		"prefix too long":        func(d *SealDesc) { d.Prefix = MaxPrefix + 1; d.PieceOff = 100 },
+		"prefix past the end":    func(d *SealDesc) { d.Len, d.Prefix = 60, 60-testPNOff-4-Overhead+1 },
+	} {
+		buf := make([]byte, 100)
+		fillPacket(buf, 0, 1)
+		before := bytes.Clone(buf)
+		d := sealDesc(0, 100, 0, 1)
+		d.Piece, d.PieceOff, d.Prefix = 2, 20, 10
+		change(&d)
+		if send.Seal(buf, []SealDesc{d}, make([]byte, 1000), make([]byte, 200)) || !bytes.Equal(buf, before) {
+			t.Errorf("%s: sealed", name)
+		}
+	}
+	buf := make([]byte, 100)
+	fillPacket(buf, 0, 1)
+	if send.Seal(buf, []SealDesc{sealDesc(0, 100, 0, 1)}, make([][]byte, MaxPieces+1)...) {
+		t.Error("sealed with too many pieces")
+	}
+}
+
 // A long train of all slots at once, with gaps, out of order and one packet spoilt.
 func TestTrain(t *testing.T) {
 	send, recv := newKeys(t), newKeys(t)

@@ -15,9 +15,9 @@ const (
 	// trainRoom is the buffer that a train is packed into, in bytes.
 	trainRoom = 64 << 10
 
-	// sendRoom is the buffer that the trains of several turns, or connections, are packed into, in bytes. More than four trains
-	// would begin to fall out of a core's cache before they are sent.
-	sendRoom = 4 * trainRoom
+	// sendRoom is the buffer that the trains of several turns, or connections, are packed into, in bytes. More than two trains
+	// bring nothing.
+	sendRoom = 2 * trainRoom
 
 	// maxSendBatch is how many trains are sent together.
 	maxSendBatch = 64

@@ -53,8 +53,17 @@ type SealDesc struct {
 	PNOff  uint16 // the packet number's first byte, from Off
 	Slot   Slot   // which keys
 	PNLen  uint8  // the packet number's length in bytes, 1 to 4, as the first byte tells it
-	_      [4]uint8
+
+	PieceOff uint16 // where in the piece the payload goes on
+	Piece    uint8  // which piece, from 1; 0: all lies in the buffer
+	Prefix   uint8  // how many bytes of the payload lie in the buffer if there is a piece
 }
+
+// Bounds of pieces.
+const (
+	MaxPieces = C.BQ_PIECES     // in a call
+	MaxPrefix = C.BQ_MAX_PREFIX // of SealDesc.Prefix
+)
 
 // PacketKeys are the packet-protection keys of one connection, in C memory. It is not for concurrent use. The methods
 // must not be called after Free, but for Free itself.
@@ -136,11 +145,15 @@ func (k *PacketKeys) Open(buf []byte, d []OpenDesc) {
 	runtime.KeepAlive(k)
 }
 
-// Seal seals the packets that d describes, in buf and in place, in one crossing. It answers false, before any packet was
-// touched, if a descriptor is wrong or its key is not there.
-func (k *PacketKeys) Seal(buf []byte, d []SealDesc) bool {
+// Seal seals the packets that d describes, in buf, in one crossing. It answers false, before any packet was touched, if a
+// descriptor is wrong or its key is not there. There are at most MaxPieces pieces.
+func (k *PacketKeys) Seal(buf []byte, d []SealDesc, pieces [][]byte) bool {
+	var p C.bq_pieces
+	for i, piece := range pieces {
+		p.at[i], p.len[i] = bytesPtr(piece), C.size_t(len(piece))
+	}
 	ok := C.bq_seal(k.c, bytesPtr(buf), C.size_t(len(buf)), (*C.bq_seal_desc)(unsafe.Pointer(unsafe.SliceData(d))),
-		C.size_t(len(d))) == 1
+		C.size_t(len(d)), p) == 1
 	runtime.KeepAlive(k)
 	return ok
 }
@@ -161,7 +174,7 @@ func DescLayouts() (open, seal []uintptr) {
 	seal = []uintptr{
 		unsafe.Offsetof(s.pn), unsafe.Offsetof(s.off), unsafe.Offsetof(s.len), unsafe.Offsetof(s.path_id),
 		unsafe.Offsetof(s.gen), unsafe.Offsetof(s.pn_off), unsafe.Offsetof(s.slot), unsafe.Offsetof(s.pn_len),
-		unsafe.Sizeof(s),
+		unsafe.Offsetof(s.piece_off), unsafe.Offsetof(s.piece), unsafe.Offsetof(s.prefix), unsafe.Sizeof(s),
 	}
 	return open, seal
 }

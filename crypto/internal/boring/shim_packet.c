@@ -405,6 +405,14 @@ void bq_open(const bq_keys *k, uint8_t *buf, size_t buf_len, bq_open_desc *d, si
 
 // The way out.
 
+// check_piece tells whether a packet's data lies in its piece, and room for the prefix before it.
+static int check_piece(const bq_seal_desc *d, const bq_pieces *pieces) {
+  if (d->piece == 0) return 1;
+  const size_t payload = d->len - d->pn_off - d->pn_len - TAG_LEN;
+  return d->piece <= BQ_PIECES && d->prefix <= BQ_MAX_PREFIX && d->prefix <= d->piece_off && d->prefix <= payload &&
+         d->piece_off + (payload - d->prefix) <= pieces->len[d->piece - 1];
+}
+
 static int check_seal(const bq_keys *k, const uint8_t *buf, size_t buf_len, const bq_seal_desc *d) {
   return (uint64_t)d->off + d->len <= buf_len && d->pn_off > 0 && d->pn_len >= 1 && d->pn_len <= MAX_PN_LEN &&
          d->len >= (uint32_t)d->pn_off + MAX_PN_LEN + SAMPLE_LEN && d->slot < BQ_SLOTS && k->write[d->slot] != NULL &&
@@ -412,15 +420,24 @@ static int check_seal(const bq_keys *k, const uint8_t *buf, size_t buf_len, cons
          (buf[d->off] & 3) + 1 == d->pn_len;
 }
 
-static int seal_packet(const packet_key *key, uint8_t *packet, const bq_seal_desc *d) {
+// A payload in two parts is sealed where its larger part lies: BoringSSL wants it in one.
+static int seal_packet(const packet_key *key, uint8_t *packet, const bq_seal_desc *d, const bq_pieces *pieces) {
   uint8_t nonce[IV_LEN];
   make_nonce(nonce, key->iv, d->path_id, d->pn);
   const size_t header_len = (size_t)d->pn_off + d->pn_len;
   uint8_t *payload = packet + header_len;
   const size_t sealed_len = d->len - header_len;
+  uint8_t *in = payload, displaced[BQ_MAX_PREFIX];
+  if (d->piece != 0) {
+    in = pieces->at[d->piece - 1] + d->piece_off - d->prefix;
+    memcpy(displaced, in, d->prefix);
+    memcpy(in, payload, d->prefix);
+  }
   size_t out_len;
-  return EVP_AEAD_CTX_seal(&key->aead, payload, &out_len, sealed_len, nonce, IV_LEN, payload, sealed_len - TAG_LEN,
-                           packet, header_len);
+  const int ok = EVP_AEAD_CTX_seal(&key->aead, payload, &out_len, sealed_len, nonce, IV_LEN, in, sealed_len - TAG_LEN,
+                                   packet, header_len);
+  if (d->piece != 0) memcpy(in, displaced, d->prefix);
+  return ok;
 }
 
 static void protect_header(uint8_t *packet, const uint8_t *mask, const bq_seal_desc *d) {
@@ -428,15 +445,15 @@ static void protect_header(uint8_t *packet, const uint8_t *mask, const bq_seal_d
   for (int i = 0; i < d->pn_len; i++) packet[d->pn_off + i] ^= mask[1 + i];
 }
 
-int bq_seal(const bq_keys *k, uint8_t *buf, size_t buf_len, const bq_seal_desc *d, size_t n) {
+int bq_seal(const bq_keys *k, uint8_t *buf, size_t buf_len, const bq_seal_desc *d, size_t n, bq_pieces pieces) {
   uint8_t masks[BATCH][SAMPLE_LEN];
   for (size_t i = 0; i < n; i++) {
-    if (!check_seal(k, buf, buf_len, &d[i])) return 0;
+    if (!check_seal(k, buf, buf_len, &d[i]) || !check_piece(&d[i], &pieces)) return 0;
   }
   while (n > 0) {
     const size_t batch = n < BATCH ? n : BATCH;
     for (size_t i = 0; i < batch; i++) {
-      if (!seal_packet(k->write[d[i].slot], buf + d[i].off, &d[i])) {
+      if (!seal_packet(k->write[d[i].slot], buf + d[i].off, &d[i], &pieces)) {
         ERR_clear_error();
         return 0;
       }

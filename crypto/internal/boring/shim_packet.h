@@ -27,6 +27,13 @@ typedef struct {
   uint8_t reserved[2];
 } bq_open_desc;
 
+// Memory that packets of a train have data in, beside the buffer that they lie in.
+enum { BQ_PIECES = 8, BQ_MAX_PREFIX = 64 };
+typedef struct {
+  uint8_t *at[BQ_PIECES];
+  size_t len[BQ_PIECES];
+} bq_pieces;
+
 // One packet to seal: the Go struct SealDesc.
 typedef struct {
   int64_t pn;
@@ -37,7 +44,9 @@ typedef struct {
   uint16_t pn_off;
   uint8_t slot;
   uint8_t pn_len;
-  uint8_t reserved[4];
+  uint16_t piece_off;
+  uint8_t piece;
+  uint8_t prefix;
 } bq_seal_desc;
 
 typedef struct bq_keys bq_keys;
@@ -68,8 +77,10 @@ void bq_keys_drop_previous(bq_keys *k);
 
 // bq_open removes header protection and packet protection of n packets in buf, in place, and changes no key.
 void bq_open(const bq_keys *k, uint8_t *buf, size_t buf_len, bq_open_desc *d, size_t n);
-// bq_seal protects n packets in buf, in place. It checks all descriptors before it touches the first packet.
-int bq_seal(const bq_keys *k, uint8_t *buf, size_t buf_len, const bq_seal_desc *d, size_t n);
+// bq_seal protects n packets in buf. Of a packet with a piece, which is counted from 1, only header and the first `prefix` bytes
+// of the payload lie there, and the rest is read from the piece, of which those before piece_off change meanwhile. It checks all
+// descriptors before it touches the first packet.
+int bq_seal(const bq_keys *k, uint8_t *buf, size_t buf_len, const bq_seal_desc *d, size_t n, bq_pieces pieces);
 
 // bq_retry_tag computes the Retry integrity tag (RFC 9001, section 5.8) of a pseudo-packet.
 int bq_retry_tag(const uint8_t *key, const uint8_t *nonce, const uint8_t *pseudo, size_t len, uint8_t *tag);
