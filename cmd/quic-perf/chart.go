@@ -45,7 +45,7 @@ func (c *comparison) panels(ms []measurement) (ps []panel) {
 		m := &ms[i]
 		for k := range m.figures {
 			f := &m.figures[k]
-			if !f.main || m.detail {
+			if !f.main || m.detail || m.series != "" {
 				continue
 			}
 			p := panel{title: m.short + ": " + f.title, more: f.more}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type compareOptions struct {
 	payload     int
 	rounds      int
 	only, peers []string
+	growth      []string
+	most        uint64
 	json, from  string
 	results     string
 }
@@ -38,11 +41,12 @@ func compareCommand() *cobra.Command {
 		Long: `compare measures each implementation in turn, --rounds times over, each time with a server
 and a client process of its own over loopback, and prints the median of each figure with
 the smallest and the largest, and ratios to quic-go's in the same round. The server runs
-on one core and the client on another.
+on one core and the client on another. Growth is what a byte, a stream and a connection cost as
+there are more of them.
 
 Programs of other implementations are built by "quic-perf peers"; one that is missing is
 named and skipped. With all of them, on a machine that does nothing else, it takes about
-ten minutes.`,
+a quarter of an hour.`,
 		Example: `  quic-perf peers
   quic-perf compare
   quic-perf compare --only requests,down-1x1 --peers boringquic,quic-go --rounds 5
@@ -55,14 +59,16 @@ ten minutes.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.IntVar(&o.rounds, "rounds", 3, "`NUMBER` of rounds")
-	f.StringSliceVar(&o.only, "only", nil, "measure these `NAMES` alone: "+names(measurements(sizes{connections: []int{2000, 20000}})))
+	f.StringSliceVar(&o.only, "only", nil, "measure these `NAMES` alone: "+names(allMeasurements(defaultSizes)))
 	f.StringSliceVar(&o.peers, "peers", nil, "measure these `NAMES` alone: "+peerNames())
+	f.StringSliceVar(&o.growth, "growth", []string{"boringquic", "boringquic-core"}, "`NAMES` of those that growth is measured of; those without the flags for it are skipped")
 	f.StringVar(&o.results, "results", "", "write the results to `FILE`, in Markdown, and a chart beside it, in SVG")
 	f.StringVar(&o.json, "json", "", "write the results to `FILE` as one JSON object")
 	f.StringVar(&o.from, "from", "", "measure nothing, and read what --json wrote to `FILE`")
-	f.StringVar(&o.bytes, "bytes", "1GiB", "`SIZE` to move over one stream; a quarter of it where there are more")
-	f.DurationVar(&o.duration, "for", 3*time.Second, "how long requests, handshakes and datagrams go on, a `TIME`")
-	f.IntSliceVar(&o.connections, "connections", []int{2000, 20000}, "`NUMBERS` of idle connections; all but the first are measured in one round only")
+	f.StringVar(&o.bytes, "bytes", humanize.IBytes(defaultSizes.bytes), "`SIZE` to move over one stream; a quarter of it where there are more")
+	f.DurationVar(&o.duration, "for", defaultSizes.duration, "how long requests, handshakes and datagrams go on, a `TIME`")
+	f.IntSliceVar(&o.connections, "connections", defaultSizes.connections, "`NUMBERS` of idle connections; all but the first are measured in one round only")
+	f.Uint64Var(&o.most, "most", defaultSizes.most, "`NUMBER` of streams, requests and connections at once that growth is measured up to")
 	f.DurationVar(&o.settle, "settle", 2*time.Second, "`TIME` from the last idle connection to the look at the server's memory")
 	f.IntVar(&o.payload, "udp-payload", perf.DefaultPayload, "largest UDP payload, in `BYTES`")
 	return cmd
@@ -70,11 +76,17 @@ ten minutes.`,
 
 func names(ms []measurement) string {
 	var s []string
-	for _, m := range ms {
-		s = append(s, m.name)
+	for i := range ms {
+		s = append(s, ms[i].selector())
 	}
-	return strings.Join(s, ", ")
+	return strings.Join(slices.Compact(s), ", ")
 }
+
+// selector is a measurement's name for --only.
+func (m *measurement) selector() string { return cmp.Or(m.series, m.name) }
+
+// allMeasurements are all that compare measures, growth included.
+func allMeasurements(z sizes) []measurement { return withGrowth(measurements(z), growths(z)) }
 
 func peerNames() string {
 	var s []string
@@ -97,10 +109,17 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 	if err != nil || bytes < 1<<10 || o.rounds < 1 || o.duration <= 0 {
 		return perf.UsageError(errors.New("give --bytes a size such as 1GiB, and --rounds and --for more than nothing"))
 	}
-	ms := measurements(sizes{bytes, o.duration, o.connections})
-	if ms, err = selected(o.only, ms, func(m *measurement) string { return m.name }); err != nil {
+	if len(o.connections) == 0 || slices.Min(o.connections) < 2 || o.most < 100 || bytes < 4*o.most {
+		return perf.UsageError(errors.New("give --connections numbers from 2 on, --most one from 100 on, and --bytes four for each of those"))
+	}
+	z := sizes{bytes, o.duration, o.connections, o.most}
+	ms, err := selected(o.only, allMeasurements(z), (*measurement).selector)
+	if err != nil {
 		return err
 	}
+	all := slices.DeleteFunc(growths(z), func(s series) bool {
+		return !slices.ContainsFunc(ms, func(m measurement) bool { return m.series == s.name })
+	})
 	c, err := o.measure(ctx, ms, stderr)
 	if err != nil {
 		return err
@@ -114,9 +133,9 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 			return err
 		}
 	}
-	printText(stdout, c, ms)
+	printText(stdout, c, ms, all)
 	if o.results != "" {
-		if err := writeResults(o.results, c, ms); err != nil {
+		if err := writeResults(o.results, c, ms, all); err != nil {
 			return err
 		}
 	}
@@ -152,6 +171,10 @@ func (o *compareOptions) measure(ctx context.Context, ms []measurement, stderr i
 	adapters, err := findAdapters(ctx, chosen, o.payload, stderr)
 	if err != nil {
 		return nil, err
+	}
+	for i := range adapters {
+		a := &adapters[i]
+		a.grows = slices.Contains(o.growth, a.name) && slices.Contains(a.about.Loads, perf.LoadGrowth)
 	}
 	return o.measureAll(ctx, &b, adapters, ms, stderr)
 }

@@ -13,36 +13,40 @@ import (
 	"github.com/boringquic/boringquic/quic"
 )
 
-func bulkCore(ctx context.Context, t perf.Target, b *perf.Bulk, count func(int)) (perf.Outcome, error) {
-	c := &coreClient{count: count, parallel: b.Streams}
-	es := b.Exchanges()
+func bulkCore(ctx context.Context, t perf.Target, b *perf.Bulk, h perf.Hooks) (perf.Outcome, error) {
+	c := &coreClient{count: h.Count, ready: h.Ready, parallel: b.Streams}
+	es, begun := b.Exchanges(), 0
 	c.next = func(time.Time) (e perf.Exchange, ok bool) {
-		if len(es) == 0 {
+		if begun == b.Repeat*len(es) {
 			return e, false
 		}
-		e, es = es[0], es[1:]
-		return e, true
+		begun++
+		return es[(begun-1)%len(es)], true
 	}
-	elapsed, err := c.run(ctx, t, b.Connections)
-	return perf.Outcome{Count: b.Bytes, Elapsed: elapsed}, err
+	elapsed, err := c.run(ctx, t, b.Connections, 0)
+	return perf.Outcome{Count: b.Count(), Elapsed: elapsed}, err
 }
 
-func requestsCore(ctx context.Context, t perf.Target, r *perf.Requests, count func(int)) (perf.Outcome, error) {
-	c := &coreClient{count: func(int) {}, parallel: r.Parallel}
+func requestsCore(ctx context.Context, t perf.Target, r *perf.Requests, h perf.Hooks) (perf.Outcome, error) {
+	c := &coreClient{count: func(int) {}, ready: h.Ready, parallel: r.Parallel}
 	c.next = func(now time.Time) (perf.Exchange, bool) {
-		return perf.Exchange{Up: r.Up, Down: r.Down}, now.Sub(c.start) < r.Duration
+		return perf.Exchange{Up: r.Up, Down: r.Down}, now.Sub(c.began) < r.Duration
 	}
 	c.done = func(latency time.Duration) {
-		count(1)
+		h.Count(1)
 		c.latencies = append(c.latencies, latency)
 	}
-	elapsed, err := c.run(ctx, t, r.Connections)
+	elapsed, err := c.run(ctx, t, r.Connections, r.Beside)
 	return perf.Outcome{Count: uint64(len(c.latencies)), Elapsed: elapsed, Latencies: c.latencies}, err
 }
+
+// coreDials is how many connections are made at once.
+const coreDials = 16
 
 // coreClient makes exchanges on connections, so many in parallel on each.
 type coreClient struct {
 	count    func(n int) // is told of bytes
+	ready    func() error
 	parallel int
 	next     func(now time.Time) (perf.Exchange, bool) // the next exchange; false: there are no more
 	done     func(latency time.Duration)               // is told of each that is done; nil: nobody
@@ -50,10 +54,12 @@ type coreClient struct {
 	loop      *coreLoop
 	block     []byte // what is received; nobody looks
 	first     []byte // what a stream begins with: the header, which is filled in, and zeros
-	conns     []*coreConn
-	shaking   int // connections whose handshake is not complete
-	running   int // exchanges under way
-	start     time.Time
+	dial      func(now time.Time) error
+	beside    int         // connections that are to be made and to stay idle, before others
+	conns     []*coreConn // the others
+	shaking   int         // connections whose handshake is not complete
+	running   int         // exchanges under way
+	began     time.Time
 	elapsed   time.Duration
 	latencies []time.Duration
 	err       error
@@ -62,7 +68,7 @@ type coreClient struct {
 // coreExchanges is a connection's app.
 type coreExchanges struct {
 	of   map[uint64]*coreExchange // by stream
-	owed int                      // exchanges that wait for the peer to allow more streams
+	owed []perf.Exchange          // they wait for the peer to allow more streams
 }
 
 type coreExchange struct {
@@ -73,7 +79,7 @@ type coreExchange struct {
 }
 
 // run connects, makes all exchanges, and returns how long these took.
-func (c *coreClient) run(ctx context.Context, t perf.Target, connections int) (time.Duration, error) {
+func (c *coreClient) run(ctx context.Context, t perf.Target, connections, beside int) (time.Duration, error) {
 	remote, err := net.ResolveUDPAddr("udp", t.Addr)
 	if err != nil {
 		return 0, err
@@ -92,16 +98,28 @@ func (c *coreClient) run(ctx context.Context, t perf.Target, connections int) (t
 	}
 	defer c.loop.sock.Close()
 	c.block, c.first = make([]byte, perf.BlockSize), make([]byte, perf.BlockSize)
-	now := time.Now()
 	cfg := config(t.WithALPN(perf.ALPN), t.UDPPayload)
-	c.shaking = connections
-	for range connections {
+	c.shaking, c.beside = beside+connections, beside
+	c.dial = func(now time.Time) error {
+		if c.beside == 0 && len(c.conns) == connections {
+			return nil
+		}
 		conn, err := c.loop.connect(now, cfg, host, to)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		conn.app = &coreExchanges{of: make(map[uint64]*coreExchange)}
+		if c.beside > 0 {
+			c.beside--
+			return nil
+		}
 		c.conns = append(c.conns, conn)
+		return nil
+	}
+	for range coreDials {
+		if err := c.dial(time.Now()); err != nil {
+			return 0, err
+		}
 	}
 	if err := c.loop.run(ctx, func() bool { return c.err != nil || c.shaking == 0 && c.running == 0 }); err != nil {
 		return 0, err
@@ -119,7 +137,9 @@ func (c *coreClient) onEvent(now time.Time, conn *coreConn, ev quic.Event) {
 	switch ev.Kind {
 	case quic.EventHandshakeComplete:
 		if c.shaking--; c.shaking == 0 {
-			c.begin(now)
+			c.begin()
+		} else if err := c.dial(now); err != nil {
+			c.fail(err)
 		}
 	case quic.EventReadable:
 		if x := app.of[ev.Stream]; x != nil {
@@ -130,10 +150,10 @@ func (c *coreClient) onEvent(now time.Time, conn *coreConn, ev quic.Event) {
 			c.write(conn, ev.Stream, x)
 		}
 	case quic.EventStreamsAvailable:
-		n := app.owed
-		app.owed = 0
-		for range n {
-			c.exchange(now, conn)
+		owed := app.owed
+		app.owed = nil
+		for _, e := range owed {
+			c.start(now, conn, e)
 		}
 	case quic.EventClosed:
 		if c.shaking > 0 || c.running > 0 {
@@ -149,11 +169,15 @@ func (c *coreClient) fail(err error) {
 }
 
 // begin starts what can run in parallel, when all connections are there.
-func (c *coreClient) begin(now time.Time) {
-	c.start = now
+func (c *coreClient) begin() {
+	if err := c.ready(); err != nil {
+		c.fail(err)
+		return
+	}
+	c.began = time.Now()
 	for range c.parallel {
 		for _, conn := range c.conns {
-			c.exchange(now, conn)
+			c.exchange(c.began, conn)
 			c.loop.touch(conn)
 		}
 	}
@@ -161,18 +185,21 @@ func (c *coreClient) begin(now time.Time) {
 
 // exchange begins the next exchange, if there is one.
 func (c *coreClient) exchange(now time.Time, conn *coreConn) {
+	if e, ok := c.next(now); ok {
+		c.start(now, conn, e)
+	}
+}
+
+// start begins an exchange, now or when the peer allows another stream.
+func (c *coreClient) start(now time.Time, conn *coreConn, e perf.Exchange) {
 	app := conn.app.(*coreExchanges)
 	id, err := conn.OpenStream()
 	if errors.Is(err, quic.ErrStreamLimit) {
-		app.owed++
+		app.owed = append(app.owed, e)
 		return
 	}
 	if err != nil {
 		c.fail(err)
-		return
-	}
-	e, ok := c.next(now)
-	if !ok {
 		return
 	}
 	x := &coreExchange{Exchange: e, began: now}
@@ -227,7 +254,7 @@ func (c *coreClient) read(now time.Time, conn *coreConn, id uint64, x *coreExcha
 	now = time.Now() // what came before in this turn has taken its time
 	delete(conn.app.(*coreExchanges).of, id)
 	c.running--
-	c.elapsed = now.Sub(c.start)
+	c.elapsed = now.Sub(c.began)
 	if c.done != nil {
 		c.done(now.Sub(x.began))
 	}

@@ -326,7 +326,7 @@ func TestRatio(t *testing.T) {
 		t.Errorf("the best is %q", got)
 	}
 	want := []string{"boringquic, idle-2: server KiB per connection", "20.0 [10.0 to 100.0]", "×0.25", "×0.50 (quinn)", "×2.00"}
-	if rows := c.glance(m).rows; len(rows) != 1 || !slices.Equal(rows[0], want) {
+	if rows := c.glance(m, nil).rows; len(rows) != 1 || !slices.Equal(rows[0], want) {
 		t.Errorf("%q, want %q", rows, want)
 	}
 }

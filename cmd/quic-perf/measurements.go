@@ -14,6 +14,7 @@ import (
 // measurement is one thing that is measured of every implementation.
 type measurement struct {
 	name    string // for --only, and in JSON
+	series  string // of growth; its name is for --only then
 	title   string // for people
 	short   string // for the chart
 	load    string // the client's command
@@ -49,6 +50,22 @@ type sizes struct {
 	bytes       uint64
 	duration    time.Duration
 	connections []int
+	most        uint64 // of streams, requests and connections at once, where growth is measured
+}
+
+// defaultSizes are what is measured unless flags say otherwise.
+var defaultSizes = sizes{bytes: 1 << 30, duration: 3 * time.Second, connections: []int{2000, 20000}, most: 10000}
+
+func (z *sizes) during() string { return fmt.Sprintf("%dms", z.duration.Milliseconds()) }
+
+// idle is the measurement of the i-th number of idle connections.
+func (z *sizes) idle(i int) measurement {
+	n := z.connections[i]
+	return measurement{
+		name: fmt.Sprintf("idle-%d", n), short: humanize.Comma(int64(n)) + " idle connections",
+		title: "Memory of the server with " + humanize.Comma(int64(n)) + " idle connections",
+		load:  perf.LoadIdle, needs: perf.LoadIdle, args: []string{"--connections", strconv.Itoa(n)}, once: i > 0, figures: idleFigures,
+	}
 }
 
 // wall is a figure of the clock.
@@ -98,7 +115,7 @@ var (
 	}}}
 )
 
-// measurements are all that compare measures, in this order.
+// measurements are all that compare measures, in this order; but growth.
 func measurements(z sizes) (ms []measurement) {
 	for _, up := range []bool{false, true} {
 		for _, conns := range []int{1, 8} {
@@ -107,7 +124,7 @@ func measurements(z sizes) (ms []measurement) {
 			}
 		}
 	}
-	during := []string{"--for", fmt.Sprintf("%dms", z.duration.Milliseconds())}
+	during := []string{"--for", z.during()}
 	ms = append(ms,
 		measurement{
 			name: "requests", short: "Requests of 1 KiB", title: "Requests of 1 KiB both ways, 100 at once on one connection",
@@ -121,12 +138,8 @@ func measurements(z sizes) (ms []measurement) {
 			name: "datagrams", short: "Datagrams of 1,200 bytes", title: "Datagrams of 1,200 bytes to the server, per second received",
 			load: perf.LoadDatagrams, needs: perf.LoadDatagrams, args: during, figures: datagramFigures,
 		})
-	for i, n := range z.connections {
-		ms = append(ms, measurement{
-			name: fmt.Sprintf("idle-%d", n), short: humanize.Comma(int64(n)) + " idle connections",
-			title: "Memory of the server with " + humanize.Comma(int64(n)) + " idle connections",
-			load:  perf.LoadIdle, needs: perf.LoadIdle, args: []string{"--connections", strconv.Itoa(n)}, once: i > 0, figures: idleFigures,
-		})
+	for i := range z.connections {
+		ms = append(ms, z.idle(i))
 	}
 	return ms
 }

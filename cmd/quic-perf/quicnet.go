@@ -18,6 +18,7 @@ import (
 var quicnetStack = &perf.Stack{
 	About:  func(payload int) perf.About { return about("quicnet", payload) },
 	Serve:  serveQuicnet,
+	Shards: true,
 	Client: newQuicnetClient,
 }
 
@@ -46,11 +47,11 @@ func version() string {
 
 // config is the configuration of both sides: nobody is disconnected for being idle, and nobody waits to open streams.
 func config(tlsConf *tls.Config, payload int) *quic.Config {
-	return &quic.Config{TLS: tlsConf, MaxUDPPayload: payload, MaxIdleTimeout: idleTimeout, MaxDatagramFrameSize: 65535, MaxStreamsBidi: 1000}
+	return &quic.Config{TLS: tlsConf, MaxUDPPayload: payload, MaxIdleTimeout: idleTimeout, MaxDatagramFrameSize: 65535, MaxStreamsBidi: 10000}
 }
 
 func serveQuicnet(ctx context.Context, o perf.ServerOptions, listening func(net.Addr)) error {
-	ep, err := quicnet.Listen(o.Listen, config(o.TLS, o.UDPPayload))
+	ep, err := quicnet.ListenConfig{Shards: o.Shards}.Listen(o.Listen, config(o.TLS, o.UDPPayload))
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", o.Listen, err)
 	}

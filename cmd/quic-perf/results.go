@@ -11,19 +11,30 @@ import (
 )
 
 // printText writes everything for a terminal.
-func printText(w io.Writer, c *comparison, ms []measurement) {
+func printText(w io.Writer, c *comparison, ms []measurement, all []series) {
 	for _, l := range c.lines() {
 		fmt.Fprintln(w, l)
 	}
 	fmt.Fprintln(w)
 	textTable(w, c.peersTable())
 	for i := range ms {
-		if t := c.table(&ms[i]); len(t.rows) > 0 {
+		if t := c.table(&ms[i]); len(t.rows) > 0 && ms[i].series == "" {
 			fmt.Fprintf(w, "\n%s (%s)\n", ms[i].title, ms[i].name)
 			textTable(w, t)
 		}
 	}
-	if t := c.glance(ms); len(t.rows) > 0 {
+	first := true
+	for i := range all {
+		if t := c.growthTable(&all[i]); len(t.rows) > 0 {
+			if first {
+				fmt.Fprintf(w, "\nGrowth: %s\n", growthAbout)
+				first = false
+			}
+			fmt.Fprintf(w, "\n%s (%s): %s\n", all[i].title, all[i].name, all[i].about)
+			textTable(w, t)
+		}
+	}
+	if t := c.glance(ms, all); len(t.rows) > 0 {
 		fmt.Fprintln(w, "\nAt a glance")
 		textTable(w, t)
 	}
@@ -38,7 +49,7 @@ func textTable(w io.Writer, t table) {
 }
 
 // writeResults writes a file in Markdown, and the chart beside it.
-func writeResults(file string, c *comparison, ms []measurement) error {
+func writeResults(file string, c *comparison, ms []measurement, all []series) error {
 	chart := strings.TrimSuffix(file, filepath.Ext(file)) + ".svg"
 	var svg bytes.Buffer
 	drawChart(&svg, c, ms)
@@ -48,7 +59,7 @@ func writeResults(file string, c *comparison, ms []measurement) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# What QUIC costs\n\nWritten by `quic-perf compare --results` on %s.\n\n", c.Conditions.When)
 	fmt.Fprintf(&b, "![Bars for each implementation](%s)\n\n", filepath.Base(chart))
-	if t := c.glance(ms); len(t.rows) > 0 {
+	if t := c.glance(ms, all); len(t.rows) > 0 {
 		b.WriteString("## At a glance\n\n")
 		markdownTable(&b, t)
 	}
@@ -59,8 +70,19 @@ func writeResults(file string, c *comparison, ms []measurement) error {
 	b.WriteByte('\n')
 	markdownTable(&b, c.peersTable())
 	for i := range ms {
-		if t := c.table(&ms[i]); len(t.rows) > 0 {
+		if t := c.table(&ms[i]); len(t.rows) > 0 && ms[i].series == "" {
 			fmt.Fprintf(&b, "\n## %s\n\n`%s`\n\n", ms[i].title, ms[i].name)
+			markdownTable(&b, t)
+		}
+	}
+	first := true
+	for i := range all {
+		if t := c.growthTable(&all[i]); len(t.rows) > 0 {
+			if first {
+				fmt.Fprintf(&b, "\n## Growth\n\n%s\n", growthAbout)
+				first = false
+			}
+			fmt.Fprintf(&b, "\n### %s\n\n`%s`. %s\n\n", all[i].title, all[i].name, all[i].about)
 			markdownTable(&b, t)
 		}
 	}

@@ -22,6 +22,7 @@ type adapter struct {
 	peer
 	bin   string
 	about perf.About
+	grows bool // growth is measured of it
 }
 
 // bench is what all runs of compare have in common.
@@ -33,6 +34,9 @@ type bench struct {
 
 // has tells whether a measurement can be made.
 func (a *adapter) has(m *measurement) bool {
+	if m.series != "" {
+		return a.grows && a.ownClient(m)
+	}
 	return a.ownClient(m) || slices.Contains(a.about.Serves, m.needs)
 }
 
@@ -83,24 +87,42 @@ func (b *bench) measure(ctx context.Context, a *adapter, m *measurement) (s samp
 		}
 	}()
 	pid := server.Process.Pid
-	cpu, err := cpuSeconds(pid)
+	before, err := lookAt(pid)
 	if err != nil {
 		return s, err
 	}
-	rss, err := residentBytes(pid)
-	if err != nil {
-		return s, err
-	}
-	var cpuAfter float64
-	var rssAfter int64
-	s.Report, err = b.runClient(ctx, a, m, addr, func() (err error) {
-		if cpuAfter, err = cpuSeconds(pid); err == nil {
-			rssAfter, err = residentBytes(pid)
-		}
-		return err
+	var after, settled used
+	s.Report, err = b.runClient(ctx, a, m, addr, watch{
+		ready:   func() (err error) { before, err = lookAt(pid); return },
+		done:    func() (err error) { after, err = lookAt(pid); return },
+		settled: func() (err error) { settled, err = lookAt(pid); return },
 	})
-	s.Peer, s.Measurement, s.ServerCPU, s.ServerRSS, s.OtherClient = a.name, m.name, cpuAfter-cpu, rssAfter-rss, !a.ownClient(m)
+	if ctx.Err() == context.DeadlineExceeded {
+		err = fmt.Errorf("it was not finished after %v: %w", limit, err)
+	}
+	s.Peer, s.Measurement, s.OtherClient = a.name, m.name, !a.ownClient(m)
+	s.ServerCPU, s.ServerRSS = after.cpu-before.cpu, settled.rss-before.rss
 	return s, err
+}
+
+// used is what a process has used up to now.
+type used struct {
+	cpu float64 // in seconds
+	rss int64   // in bytes
+}
+
+func lookAt(pid int) (u used, err error) {
+	if u.cpu, err = cpuSeconds(pid); err == nil {
+		u.rss, err = residentBytes(pid)
+	}
+	return u, err
+}
+
+// watch is what is called while a client runs.
+type watch struct {
+	ready   func() error // a client that pauses has all its connections
+	done    func() error // it has done its work
+	settled func() error // idle connections have been there for a while; else just after done
 }
 
 func (b *bench) startServer(ctx context.Context, a *adapter) (server *exec.Cmd, addr string, err error) {
@@ -123,8 +145,8 @@ func (b *bench) startServer(ctx context.Context, a *adapter) (server *exec.Cmd, 
 	return server, addr, nil
 }
 
-// runClient runs a client; done is called when it has done its work, while the connections of the idle load are still there.
-func (b *bench) runClient(ctx context.Context, a *adapter, m *measurement, addr string, done func() error) (r perf.Report, err error) {
+// runClient runs a client, and calls those of w.
+func (b *bench) runClient(ctx context.Context, a *adapter, m *measurement, addr string, w watch) (r perf.Report, err error) {
 	args := append([]string{"--json", "--ca", b.cert, "--udp-payload", fmt.Sprint(b.payload)}, m.args...)
 	client, err := a.client(ctx, m, append(args, addr)...)
 	if err != nil {
@@ -143,19 +165,7 @@ func (b *bench) runClient(ctx context.Context, a *adapter, m *measurement, addr 
 	if err := startOn(clientCore, client); err != nil {
 		return r, err
 	}
-	line, err := bufio.NewReader(out).ReadBytes('\n')
-	if err == nil && m.load == perf.LoadIdle {
-		select {
-		case <-time.After(b.settle):
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
-	if err == nil {
-		err = done()
-	} else if errors.Is(err, io.EOF) {
-		err = errors.New("the client printed nothing")
-	}
+	line, err := b.follow(ctx, m, bufio.NewReader(out), hold, w)
 	hold.Close()
 	if werr := client.Wait(); werr != nil || err != nil {
 		return r, fmt.Errorf("the client failed: %w; it said: %s", errors.Join(err, werr), bytes.TrimSpace(said.Bytes()))
@@ -167,4 +177,36 @@ func (b *bench) runClient(ctx context.Context, a *adapter, m *measurement, addr 
 		return r, fmt.Errorf("the client printed %q, which is no result of %s", line, m.load)
 	}
 	return r, nil
+}
+
+// follow reads what a client prints and returns the line with its result.
+func (b *bench) follow(ctx context.Context, m *measurement, out *bufio.Reader, in io.Writer, w watch) (line []byte, err error) {
+	if m.series != "" {
+		if _, err = out.ReadBytes('\n'); err == nil {
+			err = w.ready()
+		}
+		if err == nil {
+			_, err = io.WriteString(in, "\n")
+		}
+	}
+	if err == nil {
+		line, err = out.ReadBytes('\n')
+	}
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("the client printed nothing")
+	}
+	if err == nil {
+		err = w.done()
+	}
+	if err == nil && m.load == perf.LoadIdle {
+		select {
+		case <-time.After(b.settle):
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err == nil {
+		err = w.settled()
+	}
+	return line, err
 }

@@ -110,8 +110,8 @@ func (c *comparison) table(m *measurement) (t table) {
 	return t
 }
 
-// glance is the table of our main figures with their ratios to those of others.
-func (c *comparison) glance(ms []measurement) (t table) {
+// glance is the table of our main figures with their ratios to those of others, and of growth.
+func (c *comparison) glance(ms []measurement, all []series) (t table) {
 	t.head = []string{"", "", "to " + reference, "to the best other QUIC", "to TCP"}
 	for i := range ms {
 		m := &ms[i]
@@ -119,7 +119,7 @@ func (c *comparison) glance(ms []measurement) (t table) {
 			f := &m.figures[k]
 			for _, p := range c.Peers {
 				s, ok := c.spread(p.Peer, m, f)
-				if p.Kind != kindOurs || !ok || !f.main {
+				if p.Kind != kindOurs || !ok || !f.main || m.series != "" {
 					continue
 				}
 				row := []string{fmt.Sprintf("%s, %s: %s", p.Peer, m.name, f.title), s.format(f.digits)}
@@ -139,5 +139,6 @@ func (c *comparison) glance(ms []measurement) (t table) {
 			}
 		}
 	}
+	t.rows = append(t.rows, c.growthGlance(all)...)
 	return t
 }

@@ -89,6 +89,9 @@ func aboutCommand(s *Stack, loads []*cobra.Command) *cobra.Command {
 			if s.Loop == nil || !s.Loop.NoUpload {
 				a.Loads = append(a.Loads, LoadUpload)
 			}
+			if s.Loop == nil || !s.Loop.Plain {
+				a.Loads = append(a.Loads, LoadGrowth)
+			}
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(a)
 		},
 	}
@@ -116,5 +119,8 @@ func serverCommand(s *Stack) *cobra.Command {
 	f.StringVar(&o.CertFile, "cert", "", "PEM `FILE` with the certificate chain; without it a self-signed one is made")
 	f.StringVar(&o.KeyFile, "key", "", "PEM `FILE` with the private key")
 	f.IntVar(&o.UDPPayload, "udp-payload", DefaultPayload, "largest UDP payload to send, in `BYTES`, 1200 to 65527")
+	if s.Shards {
+		f.IntVar(&o.Shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
+	}
 	return cmd
 }

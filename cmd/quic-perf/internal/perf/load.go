@@ -10,14 +10,19 @@ import (
 	"time"
 )
 
-// Bulk moves Bytes in all, over as many connections, and as many streams of each, at once.
+// Bulk moves Bytes, over as many connections, and as many streams of each, at once, and does so Repeat times, on new streams of the
+// same connections.
 type Bulk struct {
 	Bytes                uint64
 	Streams, Connections int
+	Repeat               int
 	Upload               bool
 }
 
-// Exchanges returns the requests of the perf protocol that move the bytes, one for each stream.
+// Count returns how many bytes are moved in all.
+func (b *Bulk) Count() uint64 { return b.Bytes * uint64(b.Repeat) }
+
+// Exchanges returns the requests of the perf protocol that move the bytes once, one for each stream.
 func (b *Bulk) Exchanges() []Exchange {
 	n := b.Streams * b.Connections
 	es := make([]Exchange, n)
@@ -39,6 +44,7 @@ func (b *Bulk) Exchanges() []Exchange {
 type Requests struct {
 	Duration              time.Duration
 	Parallel, Connections int
+	Beside                int    // connections that are there too, and idle
 	Up, Down              uint64 // bytes
 }
 
@@ -55,11 +61,17 @@ type Datagrams struct {
 	Size     int
 }
 
-// Idle makes Connections connections and holds them until Release is closed.
+// Idle makes Connections connections, when Beside others are there, and holds them until Until ends.
 type Idle struct {
-	Connections int
-	ALPN        string
-	Release     <-chan struct{}
+	Connections, Beside int
+	ALPN                string
+	Until               io.Reader
+}
+
+// Hooks are whom a load tells how far it is.
+type Hooks struct {
+	Count func(n int)  // is told of bytes, requests or connections as they pass, one way or the other
+	Ready func() error // is called when all connections are there; the work begins when it returns
 }
 
 // Outcome is what a load did.
@@ -137,30 +149,54 @@ func together(n int, f func() error) error {
 	return first
 }
 
-func (b *Bulk) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
-	conns, err := dialAll(ctx, c, ALPN, b.Connections, 1, func(int) {})
+// dialIdle makes connections that are there while others work.
+func dialIdle(ctx context.Context, c Client, alpn string, n int, count func(int)) ([]Conn, error) {
+	return dialAll(ctx, c, alpn, n, min(dialsAtOnce, n), count)
+}
+
+// dialsAtOnce is how many idle connections are made at once.
+const dialsAtOnce = 16
+
+func (b *Bulk) run(ctx context.Context, d driver) (Outcome, error) {
+	conns, err := dialAll(ctx, d.client, ALPN, b.Connections, 1, func(int) {})
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer closeAll(conns)
+	if err := d.Ready(); err != nil {
+		return Outcome{}, err
+	}
 	es := b.Exchanges()
 	var next atomic.Int64
 	start := time.Now()
 	err = together(len(es), func() error {
 		i := int(next.Add(1) - 1)
 		e := &es[i]
-		e.Count = count
-		return conns[i%len(conns)].Do(ctx, e)
+		e.Count = d.Count
+		for range b.Repeat {
+			if err := conns[i%len(conns)].Do(ctx, e); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return Outcome{Count: b.Bytes, Elapsed: time.Since(start)}, err
+	return Outcome{Count: b.Count(), Elapsed: time.Since(start)}, err
 }
 
-func (r *Requests) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
-	conns, err := dialAll(ctx, c, ALPN, r.Connections, 1, func(int) {})
+func (r *Requests) run(ctx context.Context, d driver) (Outcome, error) {
+	idle, err := dialIdle(ctx, d.client, ALPN, r.Beside, func(int) {})
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer closeAll(idle)
+	conns, err := dialAll(ctx, d.client, ALPN, r.Connections, 1, func(int) {})
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer closeAll(conns)
+	if err := d.Ready(); err != nil {
+		return Outcome{}, err
+	}
 	var mu sync.Mutex
 	var all []time.Duration
 	var next atomic.Int64
@@ -172,7 +208,7 @@ func (r *Requests) run(ctx context.Context, c Client, count func(int)) (Outcome,
 			if err := conn.Do(ctx, &Exchange{Up: r.Up, Down: r.Down}); err != nil {
 				return err
 			}
-			count(1)
+			d.Count(1)
 			before := now
 			now = time.Now()
 			latencies = append(latencies, now.Sub(before))
@@ -185,26 +221,26 @@ func (r *Requests) run(ctx context.Context, c Client, count func(int)) (Outcome,
 	return Outcome{Count: uint64(len(all)), Elapsed: time.Since(start), Latencies: all}, err
 }
 
-func (h *Handshakes) run(ctx context.Context, c Client, count func(int)) (Outcome, error) {
+func (h *Handshakes) run(ctx context.Context, d driver) (Outcome, error) {
 	var done atomic.Uint64
 	start := time.Now()
 	err := together(h.Parallel, func() error {
 		for time.Since(start) < h.Duration {
-			conn, err := c.Dial(ctx, h.ALPN)
+			conn, err := d.client.Dial(ctx, h.ALPN)
 			if err != nil {
 				return err
 			}
 			conn.Close()
 			done.Add(1)
-			count(1)
+			d.Count(1)
 		}
 		return nil
 	})
 	return Outcome{Count: done.Load(), Elapsed: time.Since(start)}, err
 }
 
-func (d *Datagrams) run(ctx context.Context, c Client, count func(int)) (o Outcome, err error) {
-	conn, err := c.Dial(ctx, ALPNDatagrams)
+func (l *Datagrams) run(ctx context.Context, d driver) (o Outcome, err error) {
+	conn, err := d.client.Dial(ctx, ALPNDatagrams)
 	if err != nil {
 		return o, err
 	}
@@ -213,14 +249,14 @@ func (d *Datagrams) run(ctx context.Context, c Client, count func(int)) (o Outco
 	if !ok {
 		return o, errors.New("there are no datagrams")
 	}
-	payload := make([]byte, d.Size)
+	payload := make([]byte, l.Size)
 	start := time.Now()
-	for time.Since(start) < d.Duration {
+	for time.Since(start) < l.Duration {
 		if err := q.SendDatagram(ctx, payload); err != nil {
 			return o, err
 		}
 		o.Sent++
-		count(1)
+		d.Count(1)
 	}
 	s, err := q.OpenStream(ctx)
 	if err != nil {
@@ -234,8 +270,16 @@ func (d *Datagrams) run(ctx context.Context, c Client, count func(int)) (o Outco
 
 // run holds the connections after it has told done.
 func (i *Idle) run(ctx context.Context, d driver, done func(Outcome) error) error {
+	beside, err := dialIdle(ctx, d.client, i.ALPN, i.Beside, func(int) {})
+	if err != nil {
+		return err
+	}
+	defer closeAll(beside)
+	if err := d.Ready(); err != nil {
+		return err
+	}
 	start := time.Now()
-	conns, err := dialAll(ctx, d.client, i.ALPN, i.Connections, min(16, i.Connections), d.count)
+	conns, err := dialIdle(ctx, d.client, i.ALPN, i.Connections, d.Count)
 	if err != nil {
 		return err
 	}
@@ -244,7 +288,7 @@ func (i *Idle) run(ctx context.Context, d driver, done func(Outcome) error) erro
 		return err
 	}
 	select {
-	case <-i.Release:
+	case <-untilEnd(i.Until):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

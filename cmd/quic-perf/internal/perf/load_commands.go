@@ -29,7 +29,10 @@ the time; it is part of the CPU seconds.`,
 			if b.Streams < 1 || b.Connections < 1 || uint64(b.Streams) > b.Bytes/uint64(b.Connections) {
 				return usageError{errors.New("give --streams and --connections numbers from 1 on, and a byte at least to each stream")}
 			}
-			l := load{name: LoadBulk, total: int64(b.Bytes), run: blocking(b.run)}
+			if b.Repeat < 1 || b.Bytes > 1<<62/uint64(b.Repeat) {
+				return usageError{errors.New("give --repeat a number from 1 on")}
+			}
+			l := load{name: LoadBulk, total: int64(b.Count()), run: reporting(b.run)}
 			if s.Loop != nil {
 				l.run = loop(s.Loop.Bulk, &b)
 			}
@@ -39,6 +42,7 @@ the time; it is part of the CPU seconds.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&bytes, "bytes", "1GiB", "`SIZE` to move in all, such as 64MiB or 1GiB")
+	f.IntVar(&b.Repeat, "repeat", 1, "`NUMBER` of times to move as much, one after the other, on new streams of the same connections")
 	f.BoolVar(&b.Upload, "upload", false, "send to the server in place of receiving from it")
 	f.IntVar(&b.Connections, "connections", 1, "`NUMBER` of connections to spread the bytes over, all at once")
 	f.IntVar(&b.Streams, "streams", 1, "`NUMBER` of streams of each connection to spread the bytes over, all at once")
@@ -59,10 +63,10 @@ time. Each sends --up bytes after the protocol's eight, on a stream of its own, 
   quic-perf requests --parallel 1 --up 100 --down 10000 127.0.0.1:4433`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if r.Parallel < 1 || r.Connections < 1 || r.Duration <= 0 {
-				return usageError{errors.New("give --parallel, --connections and --for more than nothing")}
+			if r.Parallel < 1 || r.Connections < 1 || r.Duration <= 0 || r.Beside < 0 {
+				return usageError{errors.New("give --parallel, --connections and --for more than nothing, and --beside no less")}
 			}
-			l := load{name: LoadRequests, total: -1, run: blocking(r.run)}
+			l := load{name: LoadRequests, total: -1, run: reporting(r.run)}
 			if s.Loop != nil {
 				l.run = loop(s.Loop.Requests, &r)
 			}
@@ -74,6 +78,7 @@ time. Each sends --up bytes after the protocol's eight, on a stream of its own, 
 	f.DurationVar(&r.Duration, "for", 5*time.Second, "how long to go on, a `TIME` such as 10s")
 	f.IntVar(&r.Parallel, "parallel", 100, "`NUMBER` of requests under way at once on each connection")
 	f.IntVar(&r.Connections, "connections", 1, "`NUMBER` of connections")
+	besideFlag(f, &r.Beside)
 	f.Uint64Var(&r.Up, "up", 1024, "`BYTES` to send with each request")
 	f.Uint64Var(&r.Down, "down", 1024, "`BYTES` wanted in answer")
 	o.flags(cmd)
@@ -94,7 +99,7 @@ handshake is complete. All are full ones, with X25519.`,
 			if h.Parallel < 1 || h.Duration <= 0 {
 				return usageError{errors.New("give --parallel and --for more than nothing")}
 			}
-			return o.runLoad(cmd, s, args[0], load{name: LoadHandshakes, total: -1, run: blocking(h.run)})
+			return o.runLoad(cmd, s, args[0], load{name: LoadHandshakes, total: -1, run: reporting(h.run)})
 		},
 	}
 	f := cmd.Flags()
@@ -121,7 +126,7 @@ the programs that compare knows: the public perf protocol has no datagrams.`,
 			if d.Size < 1 || d.Duration <= 0 {
 				return usageError{errors.New("give --size and --for more than nothing")}
 			}
-			return o.runLoad(cmd, s, args[0], load{name: LoadDatagrams, total: -1, run: blocking(d.run)})
+			return o.runLoad(cmd, s, args[0], load{name: LoadDatagrams, total: -1, run: reporting(d.run)})
 		},
 	}
 	f := cmd.Flags()
@@ -143,16 +148,17 @@ input ends. What they cost is for others to see: the resident set of the server.
 		Example: "  quic-perf idle --connections 2000 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if i.Connections < 1 {
-				return usageError{errors.New("give --connections a number from 1 on")}
+			if i.Connections < 1 || i.Beside < 0 {
+				return usageError{errors.New("give --connections a number from 1 on, and --beside one from 0 on")}
 			}
-			i.Release = untilEnd(cmd.InOrStdin())
+			i.Until = cmd.InOrStdin()
 			return o.runLoad(cmd, s, args[0], load{name: LoadIdle, total: int64(i.Connections), run: i.run})
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.IntVar(&i.Connections, "connections", 2000, "`NUMBER` of connections")
+	besideFlag(f, &i.Beside)
 	alpnFlag(f, &i.ALPN)
 	o.flags(cmd)
 	return cmd

@@ -18,6 +18,7 @@ import (
 // clientOptions are flags that all of the client's commands have.
 type clientOptions struct {
 	json    bool
+	pause   bool
 	payload int
 	ca      string
 }
@@ -25,6 +26,7 @@ type clientOptions struct {
 func (o *clientOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
+	f.BoolVar(&o.pause, "pause", false, "print \"ready\" when all connections are there, and go on, and count CPU seconds, from when standard input has a line")
 	f.IntVar(&o.payload, "udp-payload", DefaultPayload, "largest UDP payload to send, in `BYTES`, 1200 to 65527")
 	f.StringVar(&o.ca, "ca", "", "PEM `FILE` of certificates to trust; without it any certificate is accepted")
 }
@@ -32,6 +34,11 @@ func (o *clientOptions) flags(cmd *cobra.Command) {
 // alpnFlag is for loads that send nothing: any server will do.
 func alpnFlag(f *pflag.FlagSet, alpn *string) {
 	f.StringVar(alpn, "alpn", ALPN, "`PROTOCOL` to name, for servers that do not speak perf")
+}
+
+// besideFlag is for loads whose cost may depend on what else is there.
+func besideFlag(f *pflag.FlagSet, n *int) {
+	f.IntVar(n, "beside", 0, "`NUMBER` of other connections, which are made first and stay idle")
 }
 
 func (o *clientOptions) target(addr string) (Target, error) {
@@ -53,7 +60,7 @@ type load struct {
 type driver struct {
 	client Client // nil if the stack is a loop
 	target Target
-	count  func(n int) // is told of what passes
+	Hooks
 }
 
 // runLoad is what a client's command does.
@@ -65,7 +72,7 @@ func (o *clientOptions) runLoad(cmd *cobra.Command, s *Stack, addr string, l loa
 	}
 	m := newMeter(cmd.ErrOrStderr(), l, o.json)
 	defer m.stop()
-	d := driver{target: t, count: m.count}
+	d := driver{target: t}
 	if s.Client != nil {
 		if d.client, err = s.Client(ctx, t); err != nil {
 			return err
@@ -80,6 +87,20 @@ func (o *clientOptions) runLoad(cmd *cobra.Command, s *Stack, addr string, l loa
 	if err != nil {
 		return err
 	}
+	d.Hooks = Hooks{Count: m.count, Ready: func() error {
+		if !o.pause {
+			return nil
+		}
+		if serverBefore, err = d.serverUsage(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), "ready")
+		if err := skipLine(cmd.InOrStdin()); err != nil {
+			return err
+		}
+		before, err = OwnUsage()
+		return err
+	}}
 	return l.run(ctx, d, func(out Outcome) error {
 		after, err := OwnUsage()
 		if err != nil {
@@ -104,20 +125,25 @@ func (o *clientOptions) runLoad(cmd *cobra.Command, s *Stack, addr string, l loa
 }
 
 // loop makes a load's function of one of a Loop.
-func loop[T any](f func(context.Context, Target, *T, func(int)) (Outcome, error), l *T) func(context.Context, driver, func(Outcome) error) error {
-	return func(ctx context.Context, d driver, done func(Outcome) error) error {
-		o, err := f(ctx, d.target, l, d.count)
-		if err != nil {
-			return err
-		}
-		return done(o)
-	}
+func loop[T any](f func(context.Context, Target, *T, Hooks) (Outcome, error), l *T) func(context.Context, driver, func(Outcome) error) error {
+	return reporting(func(ctx context.Context, d driver) (Outcome, error) { return f(ctx, d.target, l, d.Hooks) })
 }
 
-// blocking makes a load's function of one that is run over a Client.
-func blocking(f func(context.Context, Client, func(int)) (Outcome, error)) func(context.Context, driver, func(Outcome) error) error {
+// skipLine reads a line from r, and nothing behind it.
+func skipLine(r io.Reader) error {
+	var b [1]byte
+	for b[0] != '\n' {
+		if _, err := io.ReadFull(r, b[:]); err != nil {
+			return fmt.Errorf("no line came on standard input: %w", err)
+		}
+	}
+	return nil
+}
+
+// reporting makes a load's function of one that returns what it did.
+func reporting(f func(context.Context, driver) (Outcome, error)) func(context.Context, driver, func(Outcome) error) error {
 	return func(ctx context.Context, d driver, done func(Outcome) error) error {
-		o, err := f(ctx, d.client, d.count)
+		o, err := f(ctx, d)
 		if err != nil {
 			return err
 		}

@@ -29,8 +29,14 @@ const BlockSize = 128 << 10
 // HeaderSize is the length in bytes of what a request of the perf protocol begins with.
 const HeaderSize = 8
 
-// blocks lends buffers for what is received.
-var blocks = sync.Pool{New: func() any { return new([BlockSize]byte) }}
+// blocks lends buffers for what is received, and heads for what a request begins with, which are small: many streams may hold
+// one while they wait.
+var (
+	blocks = sync.Pool{New: func() any { return new([BlockSize]byte) }}
+	heads  = sync.Pool{New: func() any { return new([headSize]byte) }}
+)
+
+const headSize = 4 << 10
 
 // zeros is what is sent.
 var zeros [BlockSize]byte
@@ -52,25 +58,37 @@ func (e *Exchange) count(n int) {
 
 // OnStream makes the request on a stream that was just opened, and reads the answer to its end.
 func (e *Exchange) OnStream(s Stream) error {
-	block := blocks.Get().(*[BlockSize]byte)
-	defer blocks.Put(block)
-	first := block[:HeaderSize+min(e.Up, BlockSize-HeaderSize)]
-	binary.BigEndian.PutUint64(first, e.Down)
-	if _, err := s.Write(first); err != nil {
+	first, err := e.sendHead(s)
+	if err != nil {
 		return err
 	}
-	e.count(len(first) - HeaderSize)
-	if err := SendZeros(s, e.Up-uint64(len(first)-HeaderSize), e.count); err != nil {
+	e.count(first)
+	if err := SendZeros(s, e.Up-uint64(first), e.count); err != nil {
 		return err
 	}
 	if err := s.Close(); err != nil {
 		return err
 	}
-	got, err := discard(s, block[:], e.count)
+	got, err := Discard(s, e.count)
 	if err == nil && got != e.Down {
 		err = fmt.Errorf("the server sent %d bytes in place of %d", got, e.Down)
 	}
 	return err
+}
+
+// sendHead writes the header and bytes behind it at once, and returns how many these are.
+func (e *Exchange) sendHead(s Stream) (n int, err error) {
+	if e.Down == 0 { // the header is zeros too
+		m, err := s.Write(zeros[:min(HeaderSize+e.Up, BlockSize)])
+		return max(m-HeaderSize, 0), err
+	}
+	head := heads.Get().(*[headSize]byte)
+	defer heads.Put(head)
+	first := head[:HeaderSize+min(e.Up, headSize-HeaderSize)]
+	clear(first)
+	binary.BigEndian.PutUint64(first, e.Down)
+	m, err := s.Write(first)
+	return max(m-HeaderSize, 0), err
 }
 
 // SendZeros writes n bytes and tells count, which may be nil, as they pass.
@@ -89,19 +107,15 @@ func SendZeros(w io.Writer, n uint64, count func(int)) error {
 }
 
 // Discard reads r to its end and returns how many bytes that was.
-func Discard(r io.Reader, count func(int)) (uint64, error) {
-	block := blocks.Get().(*[BlockSize]byte)
-	defer blocks.Put(block)
-	return discard(r, block[:], count)
-}
-
-func discard(r io.Reader, buf []byte, count func(int)) (n uint64, err error) {
+func Discard(r io.Reader, count func(int)) (n uint64, err error) {
 	if w, ok := r.(io.WriterTo); ok { // which may spare a copy
 		m, err := w.WriteTo(counter(count))
 		return uint64(m), err
 	}
+	block := blocks.Get().(*[BlockSize]byte)
+	defer blocks.Put(block)
 	for {
-		m, err := r.Read(buf)
+		m, err := r.Read(block[:])
 		n += uint64(m)
 		if count != nil && m > 0 {
 			count(m)
@@ -176,19 +190,25 @@ func Answer(ctx context.Context, c ServerConn) func(ServerStream) {
 }
 
 func answerPerf(s Stream) error {
-	block := blocks.Get().(*[BlockSize]byte)
-	defer blocks.Put(block)
-	if _, err := io.ReadAtLeast(s, block[:], HeaderSize); err != nil {
+	want, err := readHead(s)
+	if err != nil {
 		return err
 	}
-	want := binary.BigEndian.Uint64(block[:])
-	if _, err := discard(s, block[:], nil); err != nil {
+	if _, err := Discard(s, nil); err != nil {
 		return err
 	}
 	if err := SendZeros(s, want, nil); err != nil {
 		return err
 	}
 	return s.Close()
+}
+
+// readHead reads how many bytes are wanted, and drops what comes with it.
+func readHead(s Stream) (want uint64, err error) {
+	head := heads.Get().(*[headSize]byte)
+	defer heads.Put(head)
+	_, err = io.ReadAtLeast(s, head[:], HeaderSize)
+	return binary.BigEndian.Uint64(head[:]), err
 }
 
 // datagramCount is what a server answers under ALPNDatagrams.

@@ -11,7 +11,8 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// The loads, as the commands and the reports name them; but LoadUpload, in About, is LoadBulk with --upload.
+// The loads, as the commands and the reports name them; but LoadUpload, in About, is LoadBulk with --upload, and LoadGrowth the flags
+// --repeat, --beside and --pause.
 const (
 	LoadBulk       = "bulk"
 	LoadUpload     = "upload"
@@ -19,6 +20,7 @@ const (
 	LoadHandshakes = "handshakes"
 	LoadDatagrams  = "datagrams"
 	LoadIdle       = "idle"
+	LoadGrowth     = "growth"
 )
 
 // About describes a program: conditions that its figures were measured under.
@@ -29,7 +31,7 @@ type About struct {
 	UDPPayload int      `json:"udp_payload"` // the largest UDP payload sent, in bytes; 0: it is not over UDP
 	Offloads   string   `json:"offloads"`    // of the kernel that are used
 	Controller string   `json:"controller"`  // congestion control
-	Loads      []string `json:"loads"`       // what the client can do: its commands, and LoadUpload
+	Loads      []string `json:"loads"`       // what the client can do: its commands, LoadUpload and LoadGrowth
 
 	// Serves are loads that the server can be measured under with another's client, for want of a client of its own, and ALPN
 	// is the protocol that it answers then.

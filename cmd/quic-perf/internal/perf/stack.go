@@ -18,6 +18,9 @@ type Stack struct {
 	// Serve listens until ctx is done, and tells once where. It speaks ALPN, and ALPNUsage and ALPNDatagrams where it can.
 	Serve func(ctx context.Context, o ServerOptions, listening func(net.Addr)) error
 
+	// Shards says that Serve heeds ServerOptions.Shards.
+	Shards bool
+
 	// Client makes a client whose calls wait, over which all loads are run.
 	Client func(context.Context, Target) (Client, error)
 
@@ -25,11 +28,12 @@ type Stack struct {
 	Loop *Loop
 }
 
-// Loop is what a loop runs; what is nil cannot be run. count is told of bytes or requests as they pass, from one goroutine.
+// Loop is what a loop runs; what is nil cannot be run. Hooks are called from one goroutine.
 type Loop struct {
 	NoUpload bool
-	Bulk     func(ctx context.Context, t Target, b *Bulk, count func(int)) (Outcome, error)
-	Requests func(ctx context.Context, t Target, r *Requests, count func(int)) (Outcome, error)
+	Plain    bool // it does not heed Bulk.Repeat and Hooks.Ready, and so cannot be measured for growth
+	Bulk     func(ctx context.Context, t Target, b *Bulk, h Hooks) (Outcome, error)
+	Requests func(ctx context.Context, t Target, r *Requests, h Hooks) (Outcome, error)
 }
 
 // ServerOptions are what a server is told.
@@ -38,6 +42,7 @@ type ServerOptions struct {
 	CertFile, KeyFile string      // in PEM; empty: the certificate is in TLS alone
 	TLS               *tls.Config // with ALPN, ALPNUsage and ALPNDatagrams
 	UDPPayload        int         // the largest UDP payload to send, in bytes
+	Shards            int         // sockets that share the address
 }
 
 // Target is what a client is told.

@@ -28,7 +28,7 @@ func main() {
 		announce(os.Args[2])
 		return
 	}
-	perf.Main("ngtcp2", &perf.Stack{About: about, Serve: serve, Loop: &perf.Loop{NoUpload: true, Bulk: bulk}})
+	perf.Main("ngtcp2", &perf.Stack{About: about, Serve: serve, Loop: &perf.Loop{NoUpload: true, Plain: true, Bulk: bulk}})
 }
 
 func about(payload int) perf.About {
@@ -124,7 +124,7 @@ func announce(addr string) {
 
 // bulk has gtlsclient, a process for each connection, get as many bytes as there are on each stream. The time is the
 // processes' whole life.
-func bulk(ctx context.Context, t perf.Target, b *perf.Bulk, _ func(int)) (perf.Outcome, error) {
+func bulk(ctx context.Context, t perf.Target, b *perf.Bulk, _ perf.Hooks) (perf.Outcome, error) {
 	bin, err := program("gtlsclient")
 	if err != nil {
 		return perf.Outcome{}, err
