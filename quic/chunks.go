@@ -1,5 +1,7 @@
 package quic
 
+import "math/bits"
+
 const (
 	// chunkSize is the size of the pieces in which stream data is kept, in bytes.
 	chunkSize = 16 << 10 // at most 64 KiB: protect.SealDesc.PieceOff
@@ -7,33 +9,27 @@ const (
 	// smallChunk is the size that the first piece of a buffer starts with; it doubles up to chunkSize.
 	smallChunk = 1 << 10
 
-	// maxFreeSmall and maxFreeFull bound the pieces of smallChunk and of chunkSize bytes that a connection keeps for reuse
-	// until it rests.
-	maxFreeSmall = 256
-	maxFreeFull  = 256
+	// chunkSizes is how many sizes there are from smallChunk to chunkSize.
+	chunkSizes = 5
+
+	// maxFreeChunks bounds the pieces of each size that a connection keeps for reuse until it rests.
+	maxFreeChunks = 256
 )
 
-// chunkPool keeps the chunks of one connection's streams for reuse, those of the smallest and those of the full size. A nil
-// pool keeps none.
+// chunkPool keeps the chunks of one connection's streams for reuse, by size. A nil pool keeps none.
 type chunkPool struct {
-	small, full [][]byte
+	free [chunkSizes][][]byte
 }
 
-// of returns where chunks of a size are kept, nil if they are not, and how many are.
-func (p *chunkPool) of(size int) (free *[][]byte, most int) {
-	switch {
-	case p == nil:
-	case size == smallChunk:
-		return &p.small, maxFreeSmall
-	case size == chunkSize:
-		return &p.full, maxFreeFull
-	}
-	return nil, 0
-}
+// of returns where chunks of a size are kept.
+func (p *chunkPool) of(size int) *[][]byte { return &p.free[bits.TrailingZeros(uint(size/smallChunk))] }
 
 // get returns a chunk with bytes of any value.
 func (p *chunkPool) get(size int) []byte {
-	if free, _ := p.of(size); free != nil && len(*free) > 0 {
+	if p == nil {
+		return make([]byte, size)
+	}
+	if free := p.of(size); len(*free) > 0 {
 		last := len(*free) - 1
 		c := (*free)[last]
 		(*free)[last] = nil
@@ -44,7 +40,10 @@ func (p *chunkPool) get(size int) []byte {
 }
 
 func (p *chunkPool) put(c []byte) {
-	if free, most := p.of(len(c)); free != nil && len(*free) < most {
+	if p == nil || c == nil {
+		return
+	}
+	if free := p.of(len(c)); len(*free) < maxFreeChunks {
 		*free = append(*free, c)
 	}
 }

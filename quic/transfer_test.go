@@ -199,6 +199,54 @@ func TestTransferAllocates(t *testing.T) {
 	}
 }
 
+// Nor do they for small streams, whatever the size of these.
+func TestRequestsAllocate(t *testing.T) {
+	for _, size := range []int{10, 1000, 1032, 3000, 6000, 12_000, 20_000} {
+		p := newPair(t, fullFrames)
+		scratch := make([]byte, size)
+		requests := func() {
+			for range 10 {
+				p.request(scratch)
+			}
+		}
+		for range 50 {
+			requests()
+		}
+		if allocs := testing.AllocsPerRun(10, requests); allocs > 3 {
+			t.Errorf("%v allocations for 10 requests of %d bytes, want at most 3", allocs, size)
+		}
+	}
+}
+
+// request has the client send as many bytes as scratch holds on a new stream, and the server answer with as many.
+func (p *pair) request(scratch []byte) {
+	p.t.Helper()
+	id, err := p.client.OpenStream()
+	p.must(err)
+	n, err := p.client.StreamSend(id, scratch, true)
+	if n != len(scratch) || err != nil {
+		p.t.Fatalf("%d of %d bytes were taken, %v", n, len(scratch), err)
+	}
+	p.readToEnd(p.server, id, scratch)
+	if n, err = p.server.StreamSend(id, scratch, true); n != len(scratch) || err != nil {
+		p.t.Fatalf("%d of %d bytes were taken, %v", n, len(scratch), err)
+	}
+	p.readToEnd(p.client, id, scratch)
+}
+
+func (p *pair) readToEnd(c *Conn, id uint64, scratch []byte) {
+	p.t.Helper()
+	for {
+		if n, fin, err := c.StreamRecv(id, scratch); fin || err != nil && err != ErrUnknownStream {
+			p.must(err)
+			return
+		} else if n == 0 && !p.step() {
+			p.tick()
+		}
+		p.now = p.now.Add(20 * time.Microsecond)
+	}
+}
+
 func BenchmarkTransfer(b *testing.B) {
 	p := newPair(b, fullFrames)
 	id := p.openStream()
