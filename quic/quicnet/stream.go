@@ -166,8 +166,12 @@ var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 // WriteTo reads the stream to its end and writes it to w. io.Copy uses it. Large amounts are written from the memory that they
 // were received into.
 func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
-	buf := copyBuffers.Get().(*[64 << 10]byte)
-	defer copyBuffers.Put(buf)
+	var buf *[64 << 10]byte // nil while it waits: many streams may do that at once
+	defer func() {
+		if buf != nil {
+			copyBuffers.Put(buf)
+		}
+	}()
 	var pieces [8]quic.Piece
 	for {
 		taken := 0
@@ -176,7 +180,14 @@ func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 			if taken, err = s.takeNow(pieces[:]); taken > 0 || err != nil {
 				return taken, err
 			}
-			return s.readNow(buf[:])
+			if buf == nil {
+				buf = copyBuffers.Get().(*[64 << 10]byte)
+			}
+			if n, err = s.readNow(buf[:]); n == 0 {
+				copyBuffers.Put(buf)
+				buf = nil
+			}
+			return n, err
 		})
 		if err == io.EOF {
 			return written, nil
@@ -185,9 +196,11 @@ func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 			return written, err
 		}
 		for i := range max(taken, 1) {
-			p := buf[:n]
+			var p []byte
 			if taken > 0 {
 				p = pieces[i].Bytes()
+			} else {
+				p = buf[:n]
 			}
 			m, err := w.Write(p)
 			written += int64(m)
