@@ -78,6 +78,7 @@ func growthOfBytes(z sizes) series {
 			r.points = append(r.points, growing(&s, what, n, perf.LoadBulk, needs, bulkFigures,
 				append(args, "--bytes", strconv.FormatUint(n, 10), "--repeat", strconv.FormatUint(max(1, z.bytes/4/n), 10))...))
 		}
+		r.points[len(r.points)-1].m.once = true
 		s.rows = append(s.rows, r)
 	}
 	return s
@@ -98,7 +99,7 @@ func growthOfStreams(z sizes) series {
 		about: fmt.Sprintf("One connection. Bulk moves %s in all; requests are of 1 KiB both ways, for %v, each on a new stream, so many at once.",
 			humanize.IBytes(z.bytes/4), z.duration),
 	}
-	s.rows = bulkRows(&s, z, "--streams", z.upTo(1, 16, 100, 1000, 10000))
+	s.rows = bulkRows(&s, z.bytes/4, "--streams", z.upTo(1, 16, 100, 1000, 10000))
 	r := growthRow{title: "requests", base: 1, figures: costs(requestsFigures)}
 	for _, n := range z.upTo(1, 100, 1000, 10000) {
 		r.points = append(r.points, growing(&s, "requests", n, perf.LoadRequests, perf.LoadRequests, requestsFigures,
@@ -108,14 +109,14 @@ func growthOfStreams(z sizes) series {
 	return s
 }
 
-// bulkRows move a quarter of the size, spread over what a flag numbers.
-func bulkRows(s *series, z sizes, flag string, ns []uint64) (rows []growthRow) {
+// bulkRows move so many bytes, spread over what a flag numbers.
+func bulkRows(s *series, bytes uint64, flag string, ns []uint64) (rows []growthRow) {
 	for _, up := range []bool{false, true} {
 		what, needs, args := direction(up)
 		r := growthRow{title: what, figures: costs(bulkFigures)}
 		for _, n := range ns {
 			r.points = append(r.points, growing(s, what, n, perf.LoadBulk, needs, bulkFigures,
-				append(args, "--bytes", strconv.FormatUint(z.bytes/4, 10), flag, strconv.FormatUint(n, 10))...))
+				append(args, "--bytes", strconv.FormatUint(bytes, 10), flag, strconv.FormatUint(n, 10))...))
 		}
 		rows = append(rows, r)
 	}
@@ -125,16 +126,17 @@ func bulkRows(s *series, z sizes, flag string, ns []uint64) (rows []growthRow) {
 func growthOfConnections(z sizes) series {
 	s := series{name: "growth-connections", title: "Connections", column: comma}
 	few := uint64(z.connections[0]) / 2
-	s.about = fmt.Sprintf("So many connections are there. Bulk moves %s in all, over all of them at once, a stream each. Requests, 100 at once for %v, are on one "+
-		"connection, while the others are idle. Made are the last %s of so many, 16 at once.", humanize.IBytes(z.bytes/4), z.duration, comma(few))
-	s.rows = bulkRows(&s, z, "--connections", z.upTo(1, 8, 100, 1000))
+	s.about = fmt.Sprintf("So many connections are there, over one socket of each side. Bulk moves %s in all, over all of them at once, a stream each; they share the "+
+		"receive buffer of a socket, so that the more there are the shorter are the trains of each. Requests, 100 at once for %v, are on one "+
+		"connection, while the others are idle. Made are the last %s of so many, 16 at once.", humanize.IBytes(z.bytes), z.duration, comma(few))
+	s.rows = bulkRows(&s, z.bytes, "--connections", z.upTo(1, 8, 100, 1000))
 	requests := growthRow{title: "requests", figures: costs(requestsFigures)}
 	made := growthRow{title: "made", figures: costs(eachFigures)}
 	idle := growthRow{title: "idle", figures: idleFigures}
 	for i, n := range append([]int{1}, z.connections...) {
 		p := growing(&s, "requests", uint64(n), perf.LoadRequests, perf.LoadRequests, requestsFigures,
 			"--for", z.during(), "--beside", strconv.Itoa(n-1))
-		p.m.once = i > 1
+		p.m.once, p.m.connections = i > 1, n
 		requests.points = append(requests.points, p)
 		if i > 0 {
 			idle.points = append(idle.points, growthPoint{uint64(n), z.idle(i - 1)})
@@ -143,7 +145,7 @@ func growthOfConnections(z sizes) series {
 	for i, n := range append([]int{int(few)}, z.connections...) {
 		p := growing(&s, "made", uint64(n), perf.LoadIdle, perf.LoadIdle, eachFigures,
 			"--connections", strconv.FormatUint(few, 10), "--beside", strconv.Itoa(n-int(few)))
-		p.m.once = i > 1
+		p.m.once, p.m.connections = i > 1, n
 		made.points = append(made.points, p)
 	}
 	s.rows = append(s.rows, requests, made, idle)

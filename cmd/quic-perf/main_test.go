@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -68,8 +69,11 @@ func usePrograms(t *testing.T, names ...string) {
 
 // small is a comparison that takes no time to speak of.
 func small(args ...string) []string {
-	return append([]string{"compare", "--bytes", "4MiB", "--for", "50ms", "--connections", "20,30", "--settle", "1ms"}, args...)
+	return append([]string{"compare", "--bytes", "1MiB", "--for", "50ms", "--connections", "20,30", "--most", "100", "--settle", "1ms"}, args...)
 }
+
+// smallSizes are those of small.
+var smallSizes = sizes{1 << 20, 50 * time.Millisecond, []int{20, 30}, 100}
 
 // The whole bench runs, in small, over every measurement, and writes what it has found: of ours in both ways, and of two peers
 // whose programs are ours too.
@@ -90,14 +94,21 @@ func TestCompare(t *testing.T) {
 	all := []string{perf.LoadBulk, perf.LoadUpload, perf.LoadRequests, perf.LoadHandshakes, perf.LoadDatagrams, perf.LoadIdle}
 	markdown := readFile(t, results)
 	for name, loads := range map[string][]string{"boringquic": all, "boringquic-core": all[:3], "quic-go": all, "quinn": all} {
-		for _, m := range measurements(sizes{connections: []int{20, 30}}) {
+		for _, m := range allMeasurements(smallSizes) {
 			want := 0
-			if slices.Contains(loads, m.needs) {
+			if slices.Contains(loads, m.needs) && (m.series == "" || strings.HasPrefix(name, "boringquic")) {
 				want = m.roundsOf(2)
 			}
 			wantSamples(t, c, name, &m, want)
 			if !strings.Contains(stdout, m.title) || !strings.Contains(markdown, m.title) {
 				t.Errorf("no table of %s", m.title)
+			}
+		}
+	}
+	for _, s := range growths(smallSizes) {
+		for _, text := range []string{stdout, markdown} {
+			if !strings.Contains(text, s.about) || !strings.Contains(text, "boringquic-core, "+s.name+", at worst") {
+				t.Errorf("no table of %s", s.title)
 			}
 		}
 	}
@@ -178,6 +189,53 @@ func wantChart(t *testing.T, file string, texts []string) {
 	}
 }
 
+// What needs more open files than a process may have is not begun.
+func TestTooFewFiles(t *testing.T) {
+	usePrograms(t, "tcp")
+	bin, err := (&peers[slices.IndexFunc(peers, func(p peer) bool { return p.name == "tcp" })]).program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\necho '{\"name\":\"TCP\",\"loads\":[\"idle\"]}'\n"
+	if err := errors.Join(os.Remove(bin), os.WriteFile(bin, []byte(script), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := command(t, small("--connections", "2000000000", "--only", "idle-2000000000", "--peers", "tcp")...)
+	if code != perf.ExitFailed || !strings.Contains(stderr, "each connection is an open file") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}
+
+// A table of growth has the first cost as it is, and ratios within a round.
+func TestGrowthTable(t *testing.T) {
+	all := growths(smallSizes)
+	s := &all[1] // streams
+	requests := &s.rows[2]
+	c := &comparison{Peers: []described{{Peer: "boringquic", Kind: kindOurs}}}
+	for round, slow := range []float64{1, 3} {
+		for i, cost := range []float64{50, 4} { // one at a time, and 100
+			c.Samples = append(c.Samples, sample{Peer: "boringquic", Measurement: requests.points[i].m.name, Round: round,
+				ServerCPU: cost * slow, OtherClient: true, Report: perf.Report{Count: 1e6}})
+		}
+		c.Samples = append(c.Samples, sample{Peer: "boringquic", Measurement: s.rows[0].points[0].m.name, Round: round,
+			ServerCPU: slow, OtherClient: true, Report: perf.Report{Count: 1 << 30}})
+		c.Samples = append(c.Samples, sample{Peer: "boringquic", Measurement: s.rows[0].points[2].m.name, Round: round,
+			ServerCPU: 1.25 * slow, OtherClient: true, Report: perf.Report{Count: 1 << 30}})
+	}
+	got := c.growthTable(s)
+	want := [][]string{
+		{"boringquic, download: server CPU s/GiB", "2.000 [1.000 to 3.000]", "-", "×1.25"},
+		{"boringquic, requests: server CPU µs each", "×12.50", "-", "8.0 [4.0 to 12.0]"},
+	}
+	if !slices.Equal(got.head, []string{"", "1", "16", "100"}) || !slices.EqualFunc(got.rows, want, slices.Equal) {
+		t.Errorf("%q", got)
+	}
+	glance := [][]string{{"boringquic, growth-streams, at worst", "×1.25 (download: server CPU s/GiB at 100)", "-", "-", "-"}}
+	if rows := c.growthGlance(all); !slices.EqualFunc(rows, glance, slices.Equal) {
+		t.Errorf("%q", rows)
+	}
+}
+
 // An implementation that has a server alone is measured with our client, where no more than a connection is wanted.
 func TestOtherClient(t *testing.T) {
 	usePrograms(t)
@@ -242,8 +300,13 @@ func TestCommands(t *testing.T) {
 		{[]string{"server"}, []string{"bulk", "--bytes", "4MiB", "--upload", "--streams", "3", "--connections", "2"}, []string{"4.0 MiB in"}},
 		{[]string{"server"}, []string{"core", "bulk", "--bytes", "4MiB", "--streams", "3", "--connections", "2"}, []string{"4.0 MiB in"}},
 		{[]string{"core", "server"}, []string{"bulk", "--bytes", "4MiB", "--upload"}, []string{"4.0 MiB in", "server: does not tell"}},
+		{[]string{"server", "--shards", "2"}, []string{"bulk", "--bytes", "1MiB", "--repeat", "3", "--streams", "2"}, []string{"3.0 MiB in"}},
+		{[]string{"server"}, []string{"core", "bulk", "--bytes", "1MiB", "--repeat", "3", "--upload"}, []string{"3.0 MiB in"}},
+		{[]string{"server"}, []string{"requests", "--for", "50ms", "--beside", "20"}, []string{"requests in"}},
+		{[]string{"core", "server"}, []string{"core", "requests", "--for", "50ms", "--beside", "20"}, []string{"requests in"}},
+		{[]string{"server"}, []string{"idle", "--connections", "20", "--beside", "20"}, []string{"20 connections made"}},
 		{[]string{"core", "server"}, []string{"requests", "--for", "50ms"}, []string{"requests in", "latency: median"}},
-		{[]string{"server"}, []string{"core", "requests", "--for", "50ms", "--parallel", "2000"}, []string{"requests in", "latency: median"}},
+		{[]string{"server"}, []string{"core", "requests", "--for", "50ms", "--parallel", "12000"}, []string{"requests in", "latency: median"}},
 		{[]string{"core", "server"}, []string{"handshakes", "--for", "50ms"}, []string{"handshakes in", "CPU µs each"}},
 		{[]string{"server"}, []string{"datagrams", "--for", "50ms"}, []string{"datagrams sent and"}},
 		{[]string{"server"}, []string{"idle", "--connections", "20"}, []string{"20 connections made"}},
@@ -336,6 +399,8 @@ func TestUsageErrors(t *testing.T) {
 		{"bulk", "--bytes", "none", "127.0.0.1:1"}, {"bulk", "--streams", "0", "127.0.0.1:1"}, {"bulk", "nowhere"},
 		{"requests", "--for", "0s", "127.0.0.1:1"}, {"handshakes", "--parallel", "0", "127.0.0.1:1"},
 		{"datagrams", "--size", "0", "127.0.0.1:1"}, {"idle", "--connections", "0", "127.0.0.1:1"},
+		{"bulk", "--repeat", "0", "127.0.0.1:1"}, {"requests", "--beside", "-1", "127.0.0.1:1"}, {"idle", "--beside", "-1", "127.0.0.1:1"},
+		{"compare", "--most", "5"}, {"compare", "--connections", "1"}, {"compare", "--bytes", "1KiB"},
 		{"server", "--listen", "nowhere"}, {"compare", "--only", "nothing"}, {"compare", "--peers", "nobody"},
 		{"compare", "--rounds", "0"}, {"peers", "--source", "nowhere"}, {"peers", "nobody"}, {"bulk", "--unknown", "127.0.0.1:1"},
 	} {

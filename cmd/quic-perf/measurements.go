@@ -13,16 +13,17 @@ import (
 
 // measurement is one thing that is measured of every implementation.
 type measurement struct {
-	name    string // for --only, and in JSON
-	series  string // of growth; its name is for --only then
-	title   string // for people
-	short   string // for the chart
-	load    string // the client's command
-	needs   string // what an implementation must be able to do, of perf.About.Loads
-	args    []string
-	once    bool // in the first round alone: it takes long, and varies little
-	detail  bool // not for the chart
-	figures []figure
+	name        string // for --only, and in JSON
+	series      string // of growth; its name is for --only then
+	title       string // for people
+	short       string // for the chart
+	load        string // the client's command
+	needs       string // what an implementation must be able to do, of perf.About.Loads
+	args        []string
+	once        bool // in the first round alone: it takes long, and varies little
+	detail      bool // not for the chart
+	connections int  // that there are, if they are many
+	figures     []figure
 }
 
 // figure is a number that is made of a sample; false says that there is none.
@@ -64,7 +65,7 @@ func (z *sizes) idle(i int) measurement {
 	return measurement{
 		name: fmt.Sprintf("idle-%d", n), short: humanize.Comma(int64(n)) + " idle connections",
 		title: "Memory of the server with " + humanize.Comma(int64(n)) + " idle connections",
-		load:  perf.LoadIdle, needs: perf.LoadIdle, args: []string{"--connections", strconv.Itoa(n)}, once: i > 0, figures: idleFigures,
+		load:  perf.LoadIdle, needs: perf.LoadIdle, args: []string{"--connections", strconv.Itoa(n)}, once: i > 0, connections: n, figures: idleFigures,
 	}
 }
 

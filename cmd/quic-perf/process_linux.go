@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -50,6 +51,15 @@ func cpuSeconds(pid int) (float64, error) {
 		return 0, fmt.Errorf("the CPU time of process %d: %w", pid, err)
 	}
 	return float64(t.Nano()) / 1e9, nil
+}
+
+// openFiles is how many files a process may have open.
+func openFiles() uint64 {
+	var r unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
+		return math.MaxUint64
+	}
+	return r.Max // the runtime of Go raises its own limit to that
 }
 
 // residentBytes is the resident set of a process.

@@ -51,6 +51,18 @@ func (a *adapter) client(ctx context.Context, m *measurement, args ...string) (*
 	return exec.CommandContext(ctx, self, append([]string{m.load, "--alpn", a.about.ALPN}, args...)...), err
 }
 
+// enoughFiles finds out beforehand that connections are too many: one that finds no file waits for ever.
+func (a *adapter) enoughFiles(m *measurement) error {
+	const others = 100 // files that a process needs for all else
+	if a.about.UDPPayload > 0 || m.connections == 0 {
+		return nil // connections share a socket
+	}
+	if most := openFiles(); uint64(m.connections)+others > most {
+		return fmt.Errorf("each connection is an open file, and the limit is %d in a process (ulimit -n): too few for %d", most, m.connections)
+	}
+	return nil
+}
+
 // limit is how long a client may take, beyond all reason.
 const limit = 5 * time.Minute
 
@@ -72,6 +84,9 @@ func (a *adapter) describe(ctx context.Context, payload int) error {
 
 // measure runs a server and a client, each a new process on a core of its own, and returns what they used.
 func (b *bench) measure(ctx context.Context, a *adapter, m *measurement) (s sample, err error) {
+	if err := a.enoughFiles(m); err != nil {
+		return s, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	server, addr, err := b.startServer(ctx, a)

@@ -36,7 +36,7 @@ var (
 	heads  = sync.Pool{New: func() any { return new([headSize]byte) }}
 )
 
-const headSize = 4 << 10
+const headSize = 1280
 
 // zeros is what is sent.
 var zeros [BlockSize]byte

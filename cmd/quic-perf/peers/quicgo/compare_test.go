@@ -61,14 +61,15 @@ func compare(t *testing.T, args ...string) []sample {
 func TestPeers(t *testing.T) {
 	measured := make(map[string]int)
 	for _, s := range compare(t, "--bytes", "8MiB", "--for", "200ms", "--connections", "100", "--settle", "1ms",
-		"--peers", "boringquic,boringquic-core,quic-go,ngtcp2,tcp") {
+		"--most", "100", "--growth", "quic-go,tcp,ngtcp2", "--peers", "boringquic,boringquic-core,quic-go,ngtcp2,tcp") {
 		measured[s.Peer]++
 	}
 	const bulk, requests, handshakes, datagrams, idle = 4, 1, 1, 1, 1
+	const growth = 2*5 + 2*3 + 2 + 2*3 + 2 + 2 // of bytes; of streams, in bulk and requests; of connections, in both and in being made
 	for peer, want := range map[string]int{
 		"boringquic": 2*bulk + requests + handshakes + datagrams + idle, "boringquic-core": 2*bulk + requests,
-		"quic-go": 2*bulk + requests + handshakes + datagrams + idle, "ngtcp2": bulk + handshakes + idle,
-		"tcp": 2*bulk + requests + handshakes + idle,
+		"quic-go": 2*bulk + requests + handshakes + datagrams + idle + growth, "ngtcp2": bulk + handshakes + idle,
+		"tcp": 2*bulk + requests + handshakes + idle + growth,
 	} {
 		if measured[peer] != want {
 			t.Errorf("%s: %d samples, want %d", peer, measured[peer], want)
