@@ -71,7 +71,7 @@ func (c *comparison) panels(ms []measurement) (ps []panel) {
 func (p *panel) height() int { return panelHead + len(p.bars)*(barHeight+barGap) }
 
 // drawChart writes an SVG: panels of horizontal bars, three in a row.
-func drawChart(w io.Writer, c *comparison, ms []measurement) {
+func drawChart(w io.Writer, c *comparison, ms []measurement, all []series) {
 	ps := c.panels(ms)
 	var body strings.Builder
 	y := chartMargin + chartHeadline
@@ -84,6 +84,14 @@ func drawChart(w io.Writer, c *comparison, ms []measurement) {
 			tallest = max(tallest, row[i].height())
 		}
 		y += tallest + panelGap
+	}
+	for i := range all {
+		if lines := c.growthLines(&all[i]); len(lines) > 0 {
+			drawGrowth(&body, &all[i], lines, chartMargin+i%panelColumns*(panelWidth+panelGap), y)
+		}
+	}
+	if len(all) > 0 {
+		y += growthHeight + panelGap
 	}
 	width := 2*chartMargin + panelColumns*panelWidth + (panelColumns-1)*panelGap
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="DejaVu Sans, Verdana, sans-serif" font-size="13">`+"\n",

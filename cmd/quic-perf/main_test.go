@@ -112,7 +112,7 @@ func TestCompare(t *testing.T) {
 			}
 		}
 	}
-	wantChart(t, filepath.Join(dir, "RESULTS.svg"), []string{"boringquic-core", "quinn", "Download: Mbit/s"})
+	wantChart(t, filepath.Join(dir, "RESULTS.svg"), []string{"boringquic-core", "quinn", "Download: Mbit/s", "Growth: Bytes of a stream", "Growth: Connections"})
 
 	again := filepath.Join(dir, "again.md") // from the file, without measuring
 	code, fromFile, stderr := command(t, small("--from", file, "--results", again)...)

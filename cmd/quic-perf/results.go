@@ -52,7 +52,7 @@ func textTable(w io.Writer, t table) {
 func writeResults(file string, c *comparison, ms []measurement, all []series) error {
 	chart := strings.TrimSuffix(file, filepath.Ext(file)) + ".svg"
 	var svg bytes.Buffer
-	drawChart(&svg, c, ms)
+	drawChart(&svg, c, ms, all)
 	if err := os.WriteFile(chart, svg.Bytes(), 0o644); err != nil {
 		return err
 	}
