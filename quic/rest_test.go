@@ -57,3 +57,25 @@ func (p *pair) must(err error) {
 		p.t.Fatal(err)
 	}
 }
+
+// Chunks of each size are kept for reuse, as many as the bound allows.
+func TestChunkPool(t *testing.T) {
+	pool, sizes := new(chunkPool), 0
+	for size := smallChunk; size <= chunkSize; size *= 2 {
+		sizes++
+		first := pool.get(size)
+		pool.put(first)
+		if again := pool.get(size); len(again) != size || &again[0] != &first[0] {
+			t.Errorf("a chunk of %d bytes is not used again", size)
+		}
+		for range maxFreeChunks + 1 {
+			pool.put(make([]byte, size))
+		}
+		if n := len(*pool.of(size)); n != maxFreeChunks {
+			t.Errorf("%d chunks of %d bytes are kept, want %d", n, size, maxFreeChunks)
+		}
+	}
+	if sizes != chunkSizes {
+		t.Errorf("there are %d sizes, and room for %d", sizes, chunkSizes)
+	}
+}

@@ -59,6 +59,37 @@ func TestSteadyAllocs(t *testing.T) {
 	}
 }
 
+// A stream whose reader waits in WriteTo has no buffer.
+func TestWaitingReadersMemory(t *testing.T) {
+	const n, most = 90, 8 << 10
+	s, c := pair(t, serverConfig(), clientConfig())
+	streams := make([]*Stream, n)
+	for i := range streams {
+		streams[i], _ = streamPair(t, s, c)
+	}
+	before := liveHeap()
+	var readers sync.WaitGroup
+	for _, ss := range streams {
+		readers.Go(func() { _, _ = ss.WriteTo(io.Discard) }) // the end of the connection is an error
+	}
+	waiting := func() (count int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, ss := range streams {
+			count += ss.recv.n
+		}
+		return count
+	}
+	for waiting() < n {
+		runtime.Gosched()
+	}
+	if per := (liveHeap() - before) / n; per > most {
+		t.Errorf("a reader that waits takes %d bytes, more than %d", per, most)
+	}
+	s.Close()
+	readers.Wait()
+}
+
 // Small writes of one goroutine leave together.
 func TestSmallWritesAreGathered(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that nobody sends while the writer writes
