@@ -11,7 +11,7 @@ import (
 
 // The measures of a panel of growth, in pixels.
 const (
-	growthHeight = 280
+	growthHeight = 240
 	growthPlot   = 150 // what the lines take of it
 	growthMost   = 4.0 // the highest ratio that is drawn
 )
