@@ -6,7 +6,9 @@
 // connection or stream that has nothing to do has no goroutine, no timer and no buffer.
 //
 // What is written is queued and leaves at once, as far as flow control, congestion control and pacing allow; writes that
-// goroutines make at about the same time leave together, and so do small ones that a goroutine makes in a row.
+// goroutines make at about the same time leave together, and so do small ones that a goroutine makes in a row. Writes of 64 KiB and
+// more are sent by the goroutine of the timers while their writer goes on, or by the writer if that one is busy and there is
+// another processor.
 //
 // # More than one core
 //

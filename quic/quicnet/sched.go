@@ -4,6 +4,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/boringquic/boringquic/quic/udp"
@@ -22,6 +23,9 @@ type scheduler struct {
 	done  chan struct{}
 	out   outbox
 	due   []*Conn // what take found, used again
+
+	parallel bool        // there is more than one processor
+	sending  atomic.Bool // the scheduler is at it
 
 	mu      sync.Mutex
 	heap    []*Conn
@@ -42,6 +46,7 @@ func (s *scheduler) init(sock *udp.Socket) {
 	s.quit = make(chan struct{})
 	s.done = make(chan struct{})
 	s.out.sock = sock
+	s.parallel = runtime.GOMAXPROCS(0) > 1
 }
 
 func (s *scheduler) run() {
@@ -117,7 +122,9 @@ func (s *scheduler) turn() bool {
 	if s.out.buf == nil {
 		s.out.buf = make([]byte, sendRoom)
 	}
+	s.sending.Store(true)
 	left, _ := s.out.flush(sending, turnTrains)
+	s.sending.Store(false)
 	if len(left) == 0 {
 		return more
 	}

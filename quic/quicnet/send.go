@@ -72,10 +72,12 @@ func (c *Conn) flush() error {
 // flushSoon is flush for an application's goroutine that has written n bytes: it lets others go first, whose writes then leave in
 // the same train. Where it writes little again and again, with nothing received in between, its own writes are gathered: they
 // leave when the scheduler's goroutine gets its turn. So do large ones, which would each end with a train that is not full: while
-// the scheduler sends, the next one is written.
+// the scheduler sends, the next one is written. But where it sends for others already, and there is another processor, the
+// caller sends.
 func (c *Conn) flushSoon(n int) {
-	if c.unprompted.Add(1) > gatherAfter && n < gatherBelow || n >= trainRoom {
-		c.shard.sched.takeOver(c)
+	s := &c.shard.sched
+	if c.unprompted.Add(1) > gatherAfter && n < gatherBelow || n >= trainRoom && !(s.parallel && s.sending.Load()) {
+		s.takeOver(c)
 		return
 	}
 	runtime.Gosched()

@@ -136,7 +136,7 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 		}
 		if m > 0 && c.claim() {
 			c.mu.Unlock()
-			c.shard.sched.takeOver(c)
+			c.flushSoon(m)
 			c.mu.Lock()
 			continue // there may be room by now
 		}
