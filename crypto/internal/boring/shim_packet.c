@@ -11,6 +11,7 @@
 #include <openssl/digest.h>
 #include <openssl/err.h>
 #include <openssl/hkdf.h>
+#include <openssl/hmac.h>
 #include <openssl/mem.h>
 
 enum {
@@ -122,11 +123,14 @@ static int find_suite(uint16_t suite, suite_params *out) {
   return 0;
 }
 
-static int expand_label(const EVP_MD *hash, uint8_t *out, size_t out_len, const uint8_t *secret, size_t secret_len,
-                        const uint8_t *label, size_t label_len, const uint8_t *context, size_t context_len) {
+// The longest HkdfLabel of RFC 8446, section 7.1, in bytes, and HKDF-Expand's counter behind it (RFC 5869, section 2.3).
+enum { MAX_INFO = 2 + 1 + 255 + 1 + 255 + 1 };
+
+// label_info writes an HkdfLabel to info and returns its length, 0 if a part of it is too long.
+static size_t label_info(uint8_t info[MAX_INFO], size_t out_len, const uint8_t *label, size_t label_len,
+                         const uint8_t *context, size_t context_len) {
   static const char prefix[] = "tls13 ";
   const size_t prefix_len = sizeof prefix - 1;
-  uint8_t info[2 + 1 + 255 + 1 + 255];
   size_t n = 0;
   if (out_len > 0xffff || prefix_len + label_len > 255 || context_len > 255) return 0;
   info[n++] = (uint8_t)(out_len >> 8);
@@ -138,56 +142,78 @@ static int expand_label(const EVP_MD *hash, uint8_t *out, size_t out_len, const 
   n += label_len;
   info[n++] = (uint8_t)context_len;
   if (context_len > 0) memcpy(info + n, context, context_len);
-  n += context_len;
-  return HKDF_expand(out, out_len, hash, secret, secret_len, info, n);
+  return n + context_len;
 }
 
-static int expand(const EVP_MD *hash, uint8_t *out, size_t out_len, const uint8_t *secret, const char *label) {
-  return expand_label(hash, out, out_len, secret, EVP_MD_size(hash), (const uint8_t *)label, strlen(label), NULL, 0);
+// key_mac has mac stand for HMAC under a secret of the hash's length. To key it takes as long as a derivation, and several are made
+// of each secret.
+static int key_mac(HMAC_CTX *mac, const EVP_MD *hash, const uint8_t *secret) {
+  return HMAC_Init_ex(mac, secret, EVP_MD_size(hash), hash, NULL);
 }
 
-static packet_key *derive_packet_key(const suite_params *s, const uint8_t *secret) {
+// expand derives out_len bytes, at most one hash, which is HKDF-Expand's first and only block.
+static int expand(HMAC_CTX *mac, uint8_t *out, size_t out_len, const char *label) {
+  uint8_t info[MAX_INFO], block[EVP_MAX_MD_SIZE];
+  size_t n = label_info(info, out_len, (const uint8_t *)label, strlen(label), NULL, 0);
+  info[n++] = 1;
+  unsigned len = 0;
+  int ok = HMAC_Init_ex(mac, NULL, 0, NULL, NULL) && HMAC_Update(mac, info, n) && HMAC_Final(mac, block, &len) &&
+           out_len <= len;
+  if (ok) memcpy(out, block, out_len);
+  OPENSSL_cleanse(block, sizeof block);
+  return ok;
+}
+
+static packet_key *derive_packet_key(const suite_params *s, HMAC_CTX *mac) {
   uint8_t raw[MAX_KEY_LEN];
   packet_key *key = new_cleared(sizeof *key);
   if (key == NULL) return NULL;
   EVP_AEAD_CTX_zero(&key->aead);
-  int ok = expand(s->hash, raw, s->key_len, secret, "quic key") &&
-           expand(s->hash, key->iv, IV_LEN, secret, "quic iv") &&
+  int ok = expand(mac, raw, s->key_len, "quic key") && expand(mac, key->iv, IV_LEN, "quic iv") &&
            EVP_AEAD_CTX_init(&key->aead, s->aead, raw, s->key_len, TAG_LEN, NULL);
   OPENSSL_cleanse(raw, sizeof raw);
   if (!ok) free_packet_key(&key);
   return key;
 }
 
-static header_key *derive_header_key(const suite_params *s, const uint8_t *secret) {
+static header_key *derive_header_key(const suite_params *s, HMAC_CTX *mac) {
   header_key *key = new_cleared(sizeof *key);
   if (key == NULL) return NULL;
   key->len = (uint8_t)s->key_len;
   key->is_chacha = (uint8_t)s->is_chacha;
-  if (!expand(s->hash, key->raw, s->key_len, secret, "quic hp")) free_header_key(&key);
+  if (!expand(mac, key->raw, s->key_len, "quic hp")) free_header_key(&key);
   return key;
 }
 
-// RFC 9001, section 6.1: secret_<n+1> = HKDF-Expand-Label(secret_<n>, "quic ku", "", Hash.length).
-static int update_secret(const suite_params *s, uint8_t *secret) {
+// derive_next replaces secret by its successor and returns the key of that (RFC 9001, section 6.1: secret_<n+1> =
+// HKDF-Expand-Label(secret_<n>, "quic ku", "", Hash.length)). If it fails, secret is as before.
+static packet_key *derive_next(const suite_params *s, uint8_t *secret) {
   uint8_t next[MAX_SECRET_LEN];
   const size_t len = EVP_MD_size(s->hash);
-  int ok = expand(s->hash, next, len, secret, "quic ku");
-  if (ok) memcpy(secret, next, len);
+  packet_key *key = NULL;
+  HMAC_CTX mac;
+  HMAC_CTX_init(&mac);
+  if (key_mac(&mac, s->hash, secret) && expand(&mac, next, len, "quic ku") && key_mac(&mac, s->hash, next)) {
+    key = derive_packet_key(s, &mac);
+  }
+  HMAC_CTX_cleanup(&mac);
+  if (key != NULL) memcpy(secret, next, len);
   OPENSSL_cleanse(next, sizeof next);
-  return ok;
+  return key;
 }
 
 int bq_keys_install(bq_keys *k, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (slot < 0 || slot >= BQ_SLOTS || !find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash)) return 0;
   const int updates = slot == BQ_ONE_RTT && !write;
-  packet_key *key = derive_packet_key(&s, secret), *next = NULL;
-  header_key *header = derive_header_key(&s, secret);
-  int ok = key != NULL && header != NULL;
-  if (ok && updates) {
-    ok = update_secret(&s, secret) && (next = derive_packet_key(&s, secret)) != NULL;
-  }
+  packet_key *key = NULL, *next = NULL;
+  header_key *header = NULL;
+  HMAC_CTX mac;
+  HMAC_CTX_init(&mac);
+  int ok = key_mac(&mac, s.hash, secret) && (key = derive_packet_key(&s, &mac)) != NULL &&
+           (header = derive_header_key(&s, &mac)) != NULL;
+  HMAC_CTX_cleanup(&mac);
+  if (ok && updates) ok = (next = derive_next(&s, secret)) != NULL;
   if (!ok) {
     free_packet_key(&key);
     free_packet_key(&next);
@@ -218,11 +244,14 @@ int bq_keys_install_initial(bq_keys *k, const uint8_t *salt, size_t salt_len, co
   const EVP_MD *hash = EVP_sha256();
   uint8_t initial[EVP_MAX_MD_SIZE], ours[32], theirs[32];
   size_t len = 0;
-  int ok = HKDF_extract(initial, &len, hash, dcid, dcid_len, salt, salt_len) &&
-           expand(hash, ours, sizeof ours, initial, client ? "client in" : "server in") &&
-           expand(hash, theirs, sizeof theirs, initial, client ? "server in" : "client in") &&
+  HMAC_CTX mac;
+  HMAC_CTX_init(&mac);
+  int ok = HKDF_extract(initial, &len, hash, dcid, dcid_len, salt, salt_len) && key_mac(&mac, hash, initial) &&
+           expand(&mac, ours, sizeof ours, client ? "client in" : "server in") &&
+           expand(&mac, theirs, sizeof theirs, client ? "server in" : "client in") &&
            bq_keys_install(k, 1, BQ_INITIAL, 0x1301, ours, sizeof ours) &&
            bq_keys_install(k, 0, BQ_INITIAL, 0x1301, theirs, sizeof theirs);
+  HMAC_CTX_cleanup(&mac);
   OPENSSL_cleanse(initial, sizeof initial);
   OPENSSL_cleanse(ours, sizeof ours);
   OPENSSL_cleanse(theirs, sizeof theirs);
@@ -232,8 +261,7 @@ int bq_keys_install_initial(bq_keys *k, const uint8_t *salt, size_t salt_len, co
 int bq_keys_advance_read(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->next_read == NULL) return 0;
-  if (!update_secret(&s, secret)) return 0;
-  packet_key *next = derive_packet_key(&s, secret);
+  packet_key *next = derive_next(&s, secret);
   if (next == NULL) return 0;
   free_packet_key(&k->previous_read);
   k->previous_read = k->read[BQ_ONE_RTT];
@@ -247,8 +275,7 @@ int bq_keys_advance_read(bq_keys *k, uint16_t suite, uint8_t *secret, size_t sec
 int bq_keys_advance_write(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->write[BQ_ONE_RTT] == NULL) return 0;
-  if (!update_secret(&s, secret)) return 0;
-  packet_key *key = derive_packet_key(&s, secret);
+  packet_key *key = derive_next(&s, secret);
   if (key == NULL) return 0;
   free_packet_key(&k->write[BQ_ONE_RTT]);
   k->write[BQ_ONE_RTT] = key;
@@ -490,7 +517,9 @@ int bq_retry_tag(const uint8_t *key, const uint8_t *nonce, const uint8_t *pseudo
 int bq_expand_label(size_t hash_len, uint8_t *out, size_t out_len, const uint8_t *secret, size_t secret_len,
                     const uint8_t *label, size_t label_len, const uint8_t *context, size_t context_len) {
   const EVP_MD *hash = hash_len == 48 ? EVP_sha384() : EVP_sha256();
-  int ok = expand_label(hash, out, out_len, secret, secret_len, label, label_len, context, context_len);
+  uint8_t info[MAX_INFO];
+  const size_t n = label_info(info, out_len, label, label_len, context, context_len);
+  int ok = n > 0 && HKDF_expand(out, out_len, hash, secret, secret_len, info, n);
   if (!ok) ERR_clear_error();
   return ok;
 }
