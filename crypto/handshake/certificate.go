@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -55,7 +56,7 @@ const maxRSABits = 8192
 
 // runVerify judges the peer, in the order that crypto/tls documents: the chain, VerifyPeerCertificate, VerifyConnection.
 func (a *Ask) runVerify() {
-	certs, err := parseChain(a.rawChain)
+	certs, err := a.ctx.parseChain(a.rawChain)
 	if err != nil {
 		a.fail(alertBadCertificate, err)
 		return
@@ -73,6 +74,7 @@ func (a *Ask) runVerify() {
 		}
 		a.state.VerifiedChains = chains
 	}
+	a.ctx.keepParsed(certs)
 	a.state.PeerCertificates = certs
 	if f := a.cfg.VerifyPeerCertificate; f != nil && (a.ctx.client || a.cfg.ClientAuth != tls.NoClientCert) {
 		if err := f(a.rawChain, a.state.VerifiedChains); err != nil {
@@ -87,9 +89,17 @@ func (a *Ask) runVerify() {
 	}
 }
 
-func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
+// parseChain parses the certificates of a peer but for those that the Context has kept.
+func (x *Context) parseChain(raw [][]byte) ([]*x509.Certificate, error) {
 	certs := make([]*x509.Certificate, len(raw))
 	for i, der := range raw {
+		digest := sha256.Sum256(der)
+		x.mu.Lock()
+		certs[i] = x.parsed[digest]
+		x.mu.Unlock()
+		if certs[i] != nil {
+			continue
+		}
 		cert, err := x509.ParseCertificate(der)
 		if err != nil {
 			return nil, fmt.Errorf("handshake: the peer's certificate: %w", err)
@@ -100,6 +110,26 @@ func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
 		certs[i] = cert
 	}
 	return certs, nil
+}
+
+// maxParsed bounds the certificates of peers that a Context keeps.
+const maxParsed = 64
+
+// keepParsed keeps the certificates of a chain that was found good, which connections share from then on, as they do in crypto/tls:
+// a client that comes back to a server, whose certificate it would parse each time, has it at hand.
+func (x *Context) keepParsed(certs []*x509.Certificate) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, cert := range certs {
+		digest := sha256.Sum256(cert.Raw)
+		if x.parsed[digest] != nil {
+			continue
+		}
+		if len(x.parsed) >= maxParsed {
+			clear(x.parsed)
+		}
+		x.parsed[digest] = cert
+	}
 }
 
 func supportedKey(cert *x509.Certificate) bool {

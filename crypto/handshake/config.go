@@ -1,7 +1,9 @@
 package handshake
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -11,14 +13,15 @@ import (
 	"github.com/boringquic/boringquic/crypto/internal/boring"
 )
 
-// Context is what the connections of one endpoint and role share: BoringSSL's SSL_CTX and the parsed forms of certificates
-// and keys. It is safe for concurrent use, and freed when it is collected.
+// Context is what the connections of one endpoint and role share: BoringSSL's SSL_CTX and the parsed forms of certificates, the
+// peers' too, and keys. It is safe for concurrent use, and freed when it is collected.
 type Context struct {
 	boring *boring.TLSContext
 	client bool
 
 	mu          sync.Mutex
 	credentials map[credentialKey]*credential
+	parsed      map[[sha256.Size]byte]*x509.Certificate // of peers, at most maxParsed, by the digest of their DER form
 }
 
 // NewContext returns a Context for clients or for servers. It fails if C memory is short.
@@ -27,7 +30,8 @@ func NewContext(client bool) (*Context, error) {
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	return &Context{boring: b, client: client, credentials: make(map[credentialKey]*credential)}, nil
+	return &Context{boring: b, client: client, credentials: make(map[credentialKey]*credential),
+		parsed: make(map[[sha256.Size]byte]*x509.Certificate)}, nil
 }
 
 // Params is what a connection needs beside its tls.Config.
