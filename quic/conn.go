@@ -37,6 +37,7 @@ type Conn struct {
 	path   *path // the path that we send on
 	paths  pathSet
 	spaces [numSpaces]*packetSpace // nil: its keys are gone (RFC 9001, section 4.9)
+	app    packetSpace             // spaces[AppSpace]
 	loss   recovery.Loss
 
 	streams      streams
@@ -92,9 +93,10 @@ var slotOfSpace = [numSpaces]protect.Slot{
 	recovery.AppSpace:       protect.OneRTT,
 }
 
-// hello is what only the handshake needs: the connection IDs that it authenticates (RFC 9000, section 7.3), and packets that came
-// before their keys.
+// hello is what only the handshake needs: its packet number spaces, the connection IDs that it authenticates (RFC 9000, section 7.3),
+// and packets that came before their keys.
 type hello struct {
+	spaces    [recovery.AppSpace]packetSpace
 	origDst   ConnID // the Destination Connection ID of the client's very first Initial packet
 	clientDst ConnID // that of the Initial packet which the Initial keys are made from
 	retrySrc  ConnID // the Source Connection ID of the Retry packet
@@ -216,9 +218,10 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	}
 	c := &Conn{cfg: cfg, client: client, hello: new(hello)}
 	c.clock.start(now)
-	for sp := range c.spaces {
-		c.spaces[sp] = new(packetSpace)
+	for sp := range c.hello.spaces {
+		c.spaces[sp] = &c.hello.spaces[sp]
 	}
+	c.spaces[recovery.AppSpace] = &c.app
 	c.loss.Init(client)
 	c.idle.init(c.clock.now, cfg)
 	c.streams.init(client, cfg)
@@ -236,13 +239,16 @@ func (c *Conn) start(p handshake.Params, shared *handshake.Context, params wire.
 		}
 	}
 	c.fillParams(&params)
-	p.TransportParameters = params.Append(nil)
+	p.TransportParameters = params.Append(make([]byte, 0, usualParamsLen))
 	if err := c.startTLS(p, shared); err != nil {
 		c.Release()
 		return nil, err
 	}
 	return c, nil
 }
+
+// usualParamsLen is more than our transport parameters take, in bytes, unless a connection ID is long.
+const usualParamsLen = 160
 
 var errRand = errors.New("quic: Config.Rand gave no randomness")
 

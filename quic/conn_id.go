@@ -26,11 +26,11 @@ type localID struct {
 }
 
 func (l *localIDs) init(id ConnID, token *[statelessResetTokenLen]byte) {
-	first := localID{id: id}
+	l.first, l.len, l.next = id, id.Len(), 1
+	l.ids = append(make([]localID, 0, maxIssuedConnIDs), localID{id: id})
 	if token != nil {
-		first.token = *token
+		l.ids[0].token = *token
 	}
-	l.first, l.ids, l.len, l.next = id, []localID{first}, id.Len(), 1
 }
 
 // setLimit takes the peer's active_connection_id_limit.
@@ -135,6 +135,9 @@ type retiredID struct {
 
 // init begins with the connection ID of the handshake.
 func (p *peerIDs) init(id ConnID) {
+	if p.ids == nil {
+		p.ids = make([]peerID, 0, activeConnIDLimit)
+	}
 	p.ids = append(p.ids[:0], peerID{id: id, used: true})
 	p.known.Add(0, 1)
 }

@@ -360,7 +360,7 @@ func (e *Endpoint) register(c *Conn, r *registration, id ConnID) {
 		e.remotes[r.remote] = c
 		return
 	}
-	r.ids = []routedID{{0, id}}
+	r.ids = append(make([]routedID, 0, maxIssuedConnIDs), routedID{0, id})
 	e.ids[id] = c
 }
 
@@ -369,8 +369,9 @@ func (e *Endpoint) issue(c *Conn, r *registration, n int) []IssuedConnID {
 	if e.idLen == 0 {
 		return nil
 	}
-	var out []IssuedConnID
-	for range min(n, maxIssuedConnIDs) {
+	n = min(n, maxIssuedConnIDs)
+	out := make([]IssuedConnID, 0, n)
+	for range n {
 		id, err := e.newID(r.cfg.ConnIDs)
 		if err != nil {
 			break

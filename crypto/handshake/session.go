@@ -80,7 +80,7 @@ func (s *state) noteInfo(b []byte, cfg *tls.Config, client bool) {
 			s.protocol = ours // which all connections share
 		}
 	}
-	if !client {
+	if !client && s.serverName != string(name[1:]) {
 		s.serverName = string(name[1:])
 	}
 }

@@ -20,6 +20,7 @@ const (
 // Loss detects lost packets of one connection and tells when to probe (RFC 9002, section 6). Init it before use.
 type Loss struct {
 	spaces       [numSpaces]*space // nil: discarded
+	app          space             // spaces[AppSpace]
 	client       bool
 	ptoCount     int
 	threshold    int64         // packets that may overtake one before it is lost
@@ -62,8 +63,10 @@ func (e *epoch) begin(now, sent int64) {
 func (l *Loss) Init(client bool) {
 	l.client, l.validated = client, !client
 	l.threshold, l.ageShift = packetThreshold, 3
-	for i := range l.spaces {
-		l.spaces[i] = newSpace()
+	early := new([AppSpace]space)
+	l.spaces = [numSpaces]*space{&early[InitialSpace], &early[HandshakeSpace], &l.app}
+	for _, s := range l.spaces {
+		s.largestAcked = -1
 	}
 }
 

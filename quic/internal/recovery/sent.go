@@ -116,8 +116,6 @@ type lossBurst struct {
 	lastPN      int64
 }
 
-func newSpace() *space { return &space{largestAcked: -1} }
-
 func (s *space) next() int64 { return s.packets.end }
 
 func (s *space) push(now int64, p SentPacket, path uint16) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -104,7 +105,7 @@ func (p *TransportParameters) Append(b []byte) []byte {
 	b = appendParamID(b, paramRetrySrcConnID, p.RetrySrcConnID)
 	b = appendParamInt(b, paramMaxDatagramFrameSize, p.MaxDatagramFrameSize, 0)
 	if p.MinAckDelay != nil {
-		b = appendParam(b, paramMinAckDelay, AppendVarint(nil, uint64(*p.MinAckDelay/time.Microsecond)))
+		b = appendParamInt(b, paramMinAckDelay, uint64(*p.MinAckDelay/time.Microsecond), math.MaxUint64)
 	}
 	return b
 }
