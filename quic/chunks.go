@@ -6,8 +6,10 @@ const (
 	// chunkSize is the size of the pieces in which stream data is kept, in bytes.
 	chunkSize = 16 << 10 // at most 64 KiB: protect.SealDesc.PieceOff
 
-	// smallChunk is the size that the first piece of a buffer starts with; it doubles up to chunkSize.
+	// smallChunk is the size that the first piece of a buffer starts with; it doubles up to chunkSize. Without a pool, where
+	// little is expected, it starts with leastChunk.
 	smallChunk = 1 << 10
+	leastChunk = 1 << 8
 
 	// chunkSizes is how many sizes there are from smallChunk to chunkSize.
 	chunkSizes = 5
@@ -84,6 +86,9 @@ func (c *chunks) piece(pool *chunkPool, off int64, n int) []byte {
 // expected, at the start of a stream, is it smaller than chunkSize.
 func grow(pool *chunkPool, have []byte, need int, long bool) []byte {
 	size := max(smallChunk, len(have))
+	if pool == nil {
+		size = max(leastChunk, len(have))
+	}
 	for size < need {
 		size *= 2
 	}

@@ -164,6 +164,47 @@ func TestIdleMemory(t *testing.T) {
 	}
 }
 
+// TestHandshakeAllocs bounds what a server allocates in Go's heap for a full handshake: the garbage collector's work, which a test of
+// the core alone does not show, is in proportion to it. The datagrams of the server are copied in these figures.
+func TestHandshakeAllocs(t *testing.T) {
+	const n, mostAllocs, mostBytes = 50, 64, 13 << 10 // the race detector takes 2 KiB more than the 10 KiB without
+	x := newCrowd(t)
+	x.part(x.join(n), x.server)
+	var allocs, bytes uint64
+	measure := func(f func()) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		allocs += after.Mallocs - before.Mallocs
+		bytes += after.TotalAlloc - before.TotalAlloc
+	}
+	for i := range n {
+		client := x.connect(i)
+		var server *Conn
+		for range 3 {
+			up := x.flight(client, x.clients)
+			var down [][]byte
+			measure(func() {
+				if len(up) > 0 {
+					server = x.serve(i, up)
+				}
+				down = x.flight(server, x.server)
+			})
+			x.give(client, i, down)
+		}
+		if !server.IsEstablished() {
+			t.Fatalf("client: %v, server: %v", client.Err(), server.Err())
+		}
+		x.part(client, x.clients)
+		x.part(server, x.server)
+	}
+	t.Logf("%d allocations, %d bytes", allocs/n, bytes/n)
+	if allocs > n*mostAllocs || bytes > n*mostBytes {
+		t.Errorf("a handshake takes %d allocations of %d bytes in all, more than %d and %d", allocs/n, bytes/n, mostAllocs, mostBytes)
+	}
+}
+
 // liveHeap returns the bytes of Go's heap that are reachable.
 func liveHeap() int64 {
 	var m runtime.MemStats

@@ -68,10 +68,9 @@ type Conn struct {
 	setup *setup      // nil when the handshake is over
 	state state
 
-	queue    []byte // events drained from BoringSSL, of which told bytes have been told
-	told     int
-	ask      *Ask  // told, and not answered
-	err      error // why the connection failed
+	queue    *eventBuffer // nil: there is nothing to tell
+	ask      *Ask         // told, and not answered
+	err      error        // why the connection failed
 	alert    uint8
 	hasAlert bool // EventAlert is due
 
@@ -81,6 +80,19 @@ type Conn struct {
 	finished  bool  // BoringSSL's part of the handshake is over
 	readLevel Level // where handshake bytes are read
 }
+
+// eventBuffer holds events drained from BoringSSL, of which told bytes have been told.
+type eventBuffer struct {
+	b    []byte
+	told int
+}
+
+// eventBuffers are those that no Conn has. Each crossing fills one, and it is empty again before the next, so that a few do for many
+// connections.
+var eventBuffers = sync.Pool{New: func() any { return new(eventBuffer) }}
+
+// maxPooledEvents is how large a buffer may be that is used again, in bytes: what the flight of a server with a usual chain takes.
+const maxPooledEvents = 8 << 10
 
 // setup is what only the handshake needs.
 type setup struct {
@@ -227,10 +239,10 @@ func (c *Conn) Feed(level Level, data []byte) error {
 // run crosses into BoringSSL and takes what it has to tell.
 func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 	r := c.tls.Run(op, uint8(level), in)
-	if c.told == len(c.queue) {
-		c.queue, c.told = c.queue[:0], 0
+	if c.queue == nil {
+		c.queue = eventBuffers.Get().(*eventBuffer)
 	}
-	c.queue = c.tls.Drain(c.queue)
+	c.queue.b = c.tls.Drain(c.queue.b)
 	c.readLevel = Level(r.Level)
 	switch {
 	case r.WrongLevel:
@@ -269,8 +281,16 @@ func (c *Conn) end(alert uint8, err error) {
 }
 
 func (c *Conn) dropQueue() {
-	clear(c.queue)
-	c.queue, c.told = nil, 0
+	q := c.queue
+	if q == nil {
+		return
+	}
+	c.queue = nil
+	clear(q.b)
+	q.b, q.told = q.b[:0], 0
+	if cap(q.b) <= maxPooledEvents {
+		eventBuffers.Put(q)
+	}
 }
 
 // NextEvent returns what there is to tell, in order; an Event with Kind NoEvent if there is nothing.
@@ -288,7 +308,7 @@ func (c *Conn) NextEvent() Event {
 			c.hasAlert, c.setup = false, nil
 			return Event{Kind: EventAlert, Alert: c.alert, Err: c.err}
 		}
-		if c.told == len(c.queue) {
+		if c.queue != nil && c.queue.told == len(c.queue.b) {
 			c.dropQueue()
 		}
 		break
@@ -303,7 +323,11 @@ func (c *Conn) holds() bool { return c.ask != nil && c.ask.kind == askFinal }
 // nextQueued handles the next event of BoringSSL; ok tells that there was one. It gives NoEvent if it is of no interest
 // outside.
 func (c *Conn) nextQueued() (out Event, ok bool) {
-	ev, n := boring.ConsumeEvent(c.queue[c.told:])
+	q := c.queue
+	if q == nil {
+		return out, false
+	}
+	ev, n := boring.ConsumeEvent(q.b[q.told:])
 	if n == 0 {
 		return out, false
 	}
@@ -329,14 +353,14 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 		c.state.complete, c.setup = true, nil
 		out = Event{Kind: EventHandshakeComplete, Level: Application}
 	case boring.EvAskCert, boring.EvAskVerify, boring.EvAskSign:
-		c.told += n
+		q.told += n
 		return c.newAsk(&ev), true
 	default:
-		c.told += n
+		q.told += n
 		c.note(&ev)
 		return out, true
 	}
-	c.told += n
+	q.told += n
 	return out, true
 }
 
