@@ -118,7 +118,10 @@ func (s *scheduler) turn() bool {
 	if len(sending) == 0 {
 		return more
 	}
-	runtime.Gosched() // writers that were woken go first, so that trains get full
+	if !s.parallel {
+		s.out.sock.Wake() // else nobody would read it as long as there is something to write
+	}
+	runtime.Gosched() // that, and writers that were woken, go first, so that trains get full
 	if s.out.buf == nil {
 		s.out.buf = make([]byte, sendRoom)
 	}

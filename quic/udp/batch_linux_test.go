@@ -223,6 +223,29 @@ func TestTryRecv(t *testing.T) {
 	}
 }
 
+// Wake ends a Recv that waits, or the next one, and only that: what arrives later is received.
+func TestWake(t *testing.T) {
+	a, b := open(t, "udp4", "127.0.0.1:0", Options{}), open(t, "udp4", "127.0.0.1:0", Options{})
+	in := buffers(2)
+	for range 100 {
+		go b.Wake()
+		if n, err := b.Recv(in); n != 0 || err != nil {
+			t.Fatalf("woken, Recv returned %d, %v", n, err)
+		}
+		if err := a.Send([]Train{{Buf: []byte("x"), Remote: b.LocalAddr()}}); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := b.Recv(in); n != 1 || err != nil {
+			t.Fatalf("Recv returned %d, %v, want the datagram", n, err)
+		}
+	}
+	b.Close()
+	b.Wake()
+	if n, err := b.Recv(in); n != 0 || err != net.ErrClosed {
+		t.Errorf("closed, Recv returned %d, %v", n, err)
+	}
+}
+
 // TestBufferTooSmall checks that what does not fit is dropped, counted, and costs no other datagram.
 func TestBufferTooSmall(t *testing.T) {
 	a, b := open(t, "udp4", "127.0.0.1:0", Options{}), open(t, "udp4", "127.0.0.1:0", Options{})

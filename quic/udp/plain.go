@@ -13,6 +13,7 @@ type plainPacket struct {
 }
 
 func (p *plainPacket) gso() bool { return false }
+func (p *plainPacket) wake()     {}
 
 func (p *plainPacket) recv(ts []Train, wait bool) (int, error) {
 	return p.s.recvSingly(ts, wait, &p.failed, func(b []byte) (int, netip.AddrPort, error) {
@@ -37,6 +38,7 @@ type plainUDP struct {
 }
 
 func (p *plainUDP) gso() bool { return false }
+func (p *plainUDP) wake()     {}
 
 func (p *plainUDP) recv(ts []Train, wait bool) (int, error) {
 	return p.s.recvSingly(ts, wait, &p.failed, func(b []byte) (int, netip.AddrPort, error) {

@@ -3,7 +3,9 @@ package udp
 import (
 	"errors"
 	"net"
+	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -72,6 +74,11 @@ func (r *receiver) prepare(ts []Train) {
 	}
 }
 
+// longAgo is a deadline that is over.
+var longAgo = time.Unix(1, 0)
+
+func (b *batch) wake() { _ = b.s.pc.SetReadDeadline(longAgo) } // an error says that the socket is closed
+
 func (b *batch) recv(ts []Train, wait bool) (int, error) {
 	if len(ts) == 0 {
 		return 0, nil
@@ -81,8 +88,12 @@ func (b *batch) recv(ts []Train, wait bool) (int, error) {
 	r.wait = wait
 	for {
 		if err := b.rc.Read(r.read); err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			switch {
+			case errors.Is(err, net.ErrClosed):
 				return 0, net.ErrClosed
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				_ = b.s.pc.SetReadDeadline(time.Time{}) // wake has set it
+				return 0, nil
 			}
 			return 0, err
 		}

@@ -91,6 +91,7 @@ type counters struct {
 // driver is how datagrams pass: in batches, or one a call.
 type driver interface {
 	recv(ts []Train, wait bool) (int, error)
+	wake()
 	send(ts []Train) error
 	gso() bool
 }
@@ -180,6 +181,11 @@ func (s *Socket) Recv(ts []Train) (n int, err error) { return s.io.recv(ts, true
 
 // TryRecv is Recv that returns 0 in place of waiting. Where that cannot be done it always returns 0.
 func (s *Socket) TryRecv(ts []Train) (n int, err error) { return s.io.recv(ts, false) }
+
+// Wake has a Recv that waits return 0 now, or else the next call of Recv or TryRecv. Go's scheduler does not look at sockets while
+// goroutines are ready to run that leave no processor idle: one of those can have the socket looked at all the same, by whoever
+// reads it. Where that cannot be done it does nothing.
+func (s *Socket) Wake() { s.io.wake() }
 
 // Send sends trains, in order, in as few messages and system calls as the kernel allows. It waits while the kernel's buffer is
 // full. Only an error that is net.ErrClosed is about the socket as a whole; any other says why something of ts was lost, the
