@@ -24,8 +24,8 @@ import (
 const largest = 1472
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "announce" {
-		announce(os.Args[2])
+	if len(os.Args) == 4 && os.Args[1] == "announce" {
+		announce(os.Args[2], os.Args[3])
 		return
 	}
 	perf.Main("ngtcp2", &perf.Stack{About: about, Serve: serve, Loop: &perf.Loop{NoUpload: true, Plain: true, Bulk: bulk}})
@@ -87,7 +87,7 @@ func serve(_ context.Context, o perf.ServerOptions, _ func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
-	after := exec.Command(self, "announce", net.JoinHostPort(host, port))
+	after := exec.Command(self, "announce", net.JoinHostPort(host, port), strconv.Itoa(os.Getpid()))
 	after.Stdout, after.Stderr = os.Stdout, os.Stderr
 	if err := after.Start(); err != nil {
 		return err
@@ -107,19 +107,32 @@ func freePort(host string) (string, error) {
 	return port, err
 }
 
-// announce says that the server listens as soon as nobody else could.
-func announce(addr string) {
-	for {
-		pc, err := net.ListenPacket("udp", addr)
-		if errors.Is(err, syscall.EADDRINUSE) {
+// announce says that the server, which is process pid, listens. It looks for the socket in the kernel's list: to try the port would
+// keep the server from it. If the server ends before, so does announce.
+func announce(addr, pid string) {
+	_, port, _ := net.SplitHostPort(addr)
+	for strconv.Itoa(os.Getppid()) == pid {
+		if bound(port) {
 			fmt.Println("listening on", addr)
 			return
 		}
-		if err == nil {
-			pc.Close()
-		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// bound tells whether there is a UDP socket of that port.
+func bound(port string) bool {
+	n, _ := strconv.Atoi(port)
+	suffix := fmt.Sprintf(":%04X", n)
+	for _, list := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+		b, _ := os.ReadFile(list)
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) > 1 && strings.HasSuffix(f[1], suffix) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // bulk has gtlsclient, a process for each connection, get as many bytes as there are on each stream. The time is the
