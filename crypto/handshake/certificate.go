@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -93,9 +92,8 @@ func (a *Ask) runVerify() {
 func (x *Context) parseChain(raw [][]byte) ([]*x509.Certificate, error) {
 	certs := make([]*x509.Certificate, len(raw))
 	for i, der := range raw {
-		digest := sha256.Sum256(der)
 		x.mu.Lock()
-		certs[i] = x.parsed[digest]
+		certs[i] = x.parsed[string(der)]
 		x.mu.Unlock()
 		if certs[i] != nil {
 			continue
@@ -121,14 +119,13 @@ func (x *Context) keepParsed(certs []*x509.Certificate) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, cert := range certs {
-		digest := sha256.Sum256(cert.Raw)
-		if x.parsed[digest] != nil {
+		if x.parsed[string(cert.Raw)] != nil {
 			continue
 		}
 		if len(x.parsed) >= maxParsed {
 			clear(x.parsed)
 		}
-		x.parsed[digest] = cert
+		x.parsed[string(cert.Raw)] = cert
 	}
 }
 

@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,7 +20,7 @@ type Context struct {
 
 	mu          sync.Mutex
 	credentials map[credentialKey]*credential
-	parsed      map[[sha256.Size]byte]*x509.Certificate // of peers, at most maxParsed, by the digest of their DER form
+	parsed      map[string]*x509.Certificate // of peers, at most maxParsed, by their DER form
 }
 
 // NewContext returns a Context for clients or for servers. It fails if C memory is short.
@@ -31,7 +30,7 @@ func NewContext(client bool) (*Context, error) {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
 	return &Context{boring: b, client: client, credentials: make(map[credentialKey]*credential),
-		parsed: make(map[[sha256.Size]byte]*x509.Certificate)}, nil
+		parsed: make(map[string]*x509.Certificate)}, nil
 }
 
 // Params is what a connection needs beside its tls.Config.
