@@ -110,9 +110,9 @@ func (c *chunks) at(off int64) (piece []byte, at int) {
 // append appends the n bytes from offset off on to b.
 func (c *chunks) append(b []byte, off int64, n int) []byte {
 	for n > 0 {
-		piece := c.pieces[c.index(off)][off%chunkSize:]
-		m := min(n, len(piece))
-		b = append(b, piece[:m]...)
+		piece, at := c.at(off)
+		m := min(n, len(piece)-at)
+		b = append(b, piece[at:at+m]...)
 		off, n = off+int64(m), n-m
 	}
 	return b
@@ -122,7 +122,8 @@ func (c *chunks) append(b []byte, off int64, n int) []byte {
 func (c *chunks) read(pool *chunkPool, p []byte) {
 	off := c.base
 	for n := 0; n < len(p); {
-		m := copy(p[n:], c.pieces[c.index(off)][off%chunkSize:])
+		piece, at := c.at(off)
+		m := copy(p[n:], piece[at:])
 		n, off = n+m, off+int64(m)
 	}
 	c.drop(pool, off)
