@@ -23,6 +23,23 @@ pub const BLOCK_SIZE: usize = 128 << 10;
 /// What is sent.
 pub static ZEROS: [u8; BLOCK_SIZE] = [0; BLOCK_SIZE];
 
+/// What is sent, in blocks of n bytes in all.
+pub fn blocks(mut n: u64) -> impl Iterator<Item = &'static [u8]> {
+    std::iter::from_fn(move || {
+        let m = n.min(BLOCK_SIZE as u64);
+        n -= m;
+        (m > 0).then(|| &ZEROS[..m as usize])
+    })
+}
+
+/// Checks how many bytes came in answer to a request for `down`.
+pub fn check_answer(got: u64, down: u64) -> Result<()> {
+    if got != down {
+        return Err(format!("the server sent {got} bytes in place of {down}").into());
+    }
+    Ok(())
+}
+
 /// The certificate's name, under which clients ask for it.
 pub const SERVER_NAME: &str = "localhost";
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use harness::load;
-use harness::{ALPN, ALPN_DATAGRAMS, About, BLOCK_SIZE, HEADER_SIZE, IDLE_TIMEOUT, Result, SERVER_NAME, Server, Target, ZEROS};
+use harness::{ALPN, ALPN_DATAGRAMS, About, HEADER_SIZE, IDLE_TIMEOUT, Result, SERVER_NAME, Server, Target, ZEROS};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime, TransportConfig, VarInt};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -143,11 +143,9 @@ async fn discard(recv: &mut RecvStream) -> Result<u64> {
 }
 
 /// Writes bytes that need not be copied.
-async fn send_zeros(send: &mut SendStream, mut n: u64) -> Result<()> {
-    while n > 0 {
-        let m = n.min(BLOCK_SIZE as u64) as usize;
-        send.write_chunk(Bytes::from_static(&ZEROS[..m])).await?;
-        n -= m as u64;
+async fn send_zeros(send: &mut SendStream, n: u64) -> Result<()> {
+    for block in harness::blocks(n) {
+        send.write_chunk(Bytes::from_static(block)).await?;
     }
     Ok(())
 }
@@ -196,11 +194,7 @@ impl load::Conn for Conn {
         send.write_all(&down.to_be_bytes()).await?;
         send_zeros(&mut send, up).await?;
         send.finish()?;
-        let got = discard(&mut recv).await?;
-        if got != down {
-            return Err(format!("the server sent {got} bytes in place of {down}").into());
-        }
-        Ok(())
+        harness::check_answer(discard(&mut recv).await?, down)
     }
 
     async fn send_datagram(&self, size: usize) -> Result<()> {

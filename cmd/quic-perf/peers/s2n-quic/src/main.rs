@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use harness::load;
-use harness::{ALPN, ALPN_DATAGRAMS, About, BLOCK_SIZE, HEADER_SIZE, IDLE_TIMEOUT, Result, SERVER_NAME, Server, Target, ZEROS};
+use harness::{ALPN, ALPN_DATAGRAMS, About, HEADER_SIZE, IDLE_TIMEOUT, Result, SERVER_NAME, Server, Target, ZEROS};
 use s2n_quic::client::Connect;
 use s2n_quic::connection::{Connection, Handle};
 use s2n_quic::provider::datagram::default as datagram;
@@ -171,11 +171,9 @@ async fn discard(recv: &mut ReceiveStream) -> Result<u64> {
 }
 
 /// Sends bytes that need not be copied.
-async fn send_zeros(send: &mut SendStream, mut n: u64) -> Result<()> {
-    while n > 0 {
-        let m = n.min(BLOCK_SIZE as u64) as usize;
-        send.send(Bytes::from_static(&ZEROS[..m])).await?;
-        n -= m as u64;
+async fn send_zeros(send: &mut SendStream, n: u64) -> Result<()> {
+    for block in harness::blocks(n) {
+        send.send(Bytes::from_static(block)).await?;
     }
     Ok(())
 }
@@ -221,11 +219,7 @@ impl load::Conn for Conn {
         send.send(Bytes::copy_from_slice(&down.to_be_bytes())).await?;
         send_zeros(&mut send, up).await?;
         send.finish()?;
-        let got = discard(&mut recv).await?;
-        if got != down {
-            return Err(format!("the server sent {got} bytes in place of {down}").into());
-        }
-        Ok(())
+        harness::check_answer(discard(&mut recv).await?, down)
     }
 
     async fn send_datagram(&self, size: usize) -> Result<()> {
