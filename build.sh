@@ -61,9 +61,12 @@ need() {
   have "$1" || die "$1 is missing even with Debian's package $2"
 }
 
-# The compilers, as cmake and Go understand the two variables: a command and what it is given first.
+# The compilers, as cmake and Go understand the two variables: a command and what it is given first. BoringSSL has its own: see
+# choose_compilers.
 read -ra cc <<<"${CC:-cc}"
 read -ra cxx <<<"${CXX:-c++}"
+bssl_cc=("${cc[@]}")
+bssl_cxx=("${cxx[@]}")
 
 have_cxx() { have "${cxx[0]}" && have "${cc[0]}"; }
 
@@ -72,6 +75,14 @@ need_cxx() {
   debian || die "a C and a C++ compiler are missing: install them (Debian: apt-get install g++)"
   install_packages g++ libc6-dev || die "no C++ compiler, and Debian's package g++ could not be installed"
   have_cxx || die "CC or CXX names a compiler that is not there: ${cc[*]}, ${cxx[*]}"
+}
+
+# choose_compilers has clang build BoringSSL where there is one and nobody names another: from gcc 12, X25519 is a third slower.
+choose_compilers() {
+  [ -z "${CC:-}${CXX:-}" ] && have clang && have clang++ || return 0
+  echo '#include <vector>' | clang++ -x c++ -fsyntax-only - 2>/dev/null || return 0 # without C++'s headers it is of no use
+  bssl_cc=(clang)
+  bssl_cxx=(clang++)
 }
 
 need_cargo() {
@@ -199,7 +210,7 @@ check_headers() {
 
 # BoringSSL: build.
 
-compiler() { "${cc[@]}" --version | head -n 1; "${cxx[@]}" --version | head -n 1; uname -sm; }
+compiler() { "${bssl_cc[@]}" --version | head -n 1; "${bssl_cxx[@]}" --version | head -n 1; uname -sm; }
 
 # resolve sets key and prefix, the folder of what was built, for the BoringSSL that the variables name.
 resolve() {
@@ -214,9 +225,11 @@ resolve() {
     [ -f "$src/CMakeLists.txt" ] || die "BORINGQUIC_BSSL_SRC=$BORINGQUIC_BSSL_SRC: no CMakeLists.txt there: not BoringSSL's source"
     check_headers "$src/include" "BORINGQUIC_BSSL_SRC=$BORINGQUIC_BSSL_SRC"
     need_cxx
+    choose_compilers
     key=src_$({ tree "$src"; compiler; recipe; } | digest)
   else
     need_cxx
+    choose_compilers
     key=pin_$({ echo "$BSSL_CRATE_SHA256"; compiler; recipe; } | digest)
   fi
   prefix=$cache/prefix/$key
@@ -290,9 +303,9 @@ compile() {
   [ -n "${BORINGQUIC_BSSL_SRC:-}" ] || fetch
   local build=$cache/build/$key jobs
   jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-  say "building BoringSSL on $jobs cores; this takes some minutes, once"
+  say "building BoringSSL with ${bssl_cc[*]} on $jobs cores; this takes some minutes, once"
   mkdir -p "$build"
-  cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBORINGQUIC_BSSL_SRC="$src" \
+  CC="${bssl_cc[*]}" CXX="${bssl_cxx[*]}" cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBORINGQUIC_BSSL_SRC="$src" \
     -DBORINGSSL_PREFIX="$symbol_prefix" >"$build/log" 2>&1 || { cat "$build/log" >&2; die "cmake failed; see above"; }
   cmake --build "$build" --target ssl crypto --parallel "$jobs" 2>&1 | tee "$build/log" | percent ||
     { tail -n 40 "$build/log" >&2; die "BoringSSL did not build; see above and $build/log"; }

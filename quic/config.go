@@ -43,7 +43,8 @@ type Config struct {
 
 	// StreamSendBuffer is how many bytes of one stream StreamSend accepts beyond what the peer has acknowledged, and
 	// MaxStreamSendBuffer what that grows to on paths that carry more in three round trips. Defaults 1 MiB and 16 MiB. Of what
-	// was never sent, all streams together hold 256 KiB, and each 16 KiB if others hold that.
+	// was never sent, and could be by the peer's limits on streams, all streams together hold 256 KiB; beyond that a stream takes
+	// writes of 4 KiB in sum, and for more they wait for each other, in the order in which they came.
 	StreamSendBuffer, MaxStreamSendBuffer int
 
 	// MaxDatagramFrameSize is the largest DATAGRAM frame that we accept, in bytes (RFC 9221, section 3). Default 0:

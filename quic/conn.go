@@ -303,7 +303,8 @@ func (c *Conn) open(uni bool) (uint64, error) {
 
 // StreamSend queues bytes of p for sending on stream id, and the stream's end after all of p if fin. It takes n bytes, which
 // are copied; n < len(p) without an error says that buffers or flow control are full, in which case fin was not taken
-// either, and EventWritable comes when there is room. A *StreamError tells that the stream was reset.
+// either, and EventWritable comes when there is room. That is kept free then until StreamSend is called again, if only with nothing,
+// or the stream is reset. A *StreamError tells that the stream was reset.
 func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err

@@ -17,6 +17,7 @@ type sendPart struct {
 	cut    bool    // it is reset, by us or at the peer's wish
 	remote bool    // it was the peer's wish
 	want   bool    // StreamSend took less than all of what it was given: the application waits for EventWritable
+	asked  bool    // EventWritable was told, and StreamSend has not been called since
 	told   bool    // the application knows that it is over: it said so, or was given the error
 	over   bool    // nothing is left to be done: Data Recvd or Reset Recvd, and told
 }
@@ -26,11 +27,40 @@ func (p *sendPart) err(id uint64) error {
 	return &StreamError{StreamID: id, Code: p.code, Remote: p.remote}
 }
 
-// room returns how many more bytes the part takes, by the bounds on one stream and on all.
-func (st *streams) room(p *sendPart) int64 {
+// unsent returns how many bytes were never sent: those that the peer's limit on the stream lets us send, and those that it holds back.
+func (p *sendPart) unsent() (free, stuck int64) {
+	all := p.buf.end - p.buf.sent
+	free = min(all, int64(min(p.window.available(), 1<<62)))
+	return free, all - free
+}
+
+// ownRoom returns how many more bytes the part takes by all bounds but that on what waits to be sent. Where it is small, what the part
+// holds makes it so, and with an acknowledgement of that it grows.
+func (st *streams) ownRoom(p *sendPart) int64 {
 	held := p.buf.held()
-	room := min(st.sendLimit-held, maxSendBuffers*st.sendLimit-st.sendHeld, maxUnsent-st.unsent)
-	return max(room, min(sendBufferFloor, st.sendLimit)-held, 0)
+	_, stuck := p.unsent()
+	all := max(maxSendBuffers*st.sendLimit-st.sendHeld, min(sendBufferFloor, st.sendLimit)-held)
+	return max(min(st.sendLimit-held, maxUnsent-stuck, all), 0)
+}
+
+// room returns how many bytes the part takes of a write of n. Of what waits to be sent each has to wait for those before it, unless it
+// is little.
+func (st *streams) room(s *stream, n int64) int64 {
+	p := &s.send
+	own := st.ownRoom(p)
+	free, stuck := p.unsent()
+	shared := maxUnsent - st.unsent
+	switch head := st.waiting.head; {
+	case n+free+stuck <= littleUnsent:
+		return own
+	case p.asked:
+		shared -= st.asked - askedBytes
+	case head != nil && head != s:
+		return 0
+	default:
+		shared -= st.asked
+	}
+	return max(min(own, shared), 0)
 }
 
 // send is Conn.StreamSend.
@@ -50,16 +80,20 @@ func (st *streams) send(id uint64, b []byte, fin bool) (n int, err error) {
 	case p.fin:
 		return 0, ErrStreamEnded
 	}
-	if n = int(min(int64(len(b)), st.room(p))); n > 0 {
+	n = int(min(int64(len(b)), st.room(s, int64(len(b)))))
+	st.answered(p)
+	if n > 0 {
+		before, _ := p.unsent()
 		p.buf.write(st.pool, b[:n])
+		after, _ := p.unsent()
 		st.sendHeld += int64(n)
-		st.unsent += int64(n)
+		st.unsent += after - before
 		st.queueData(s)
 	}
 	switch {
 	case n < len(b):
 		p.want = true
-		st.waiting.push(s, queueWaiting)
+		st.wake(s)
 	case fin:
 		p.fin, p.told = true, true
 		p.end.set()
@@ -92,7 +126,9 @@ func (st *streams) resetSend(s *stream, code uint64, remote bool) {
 	}
 	p.cut, p.code, p.remote, p.size = true, code, remote, uint64(p.buf.sent)
 	st.sendHeld -= p.buf.held()
-	st.unsent -= p.buf.end - p.buf.sent
+	free, _ := p.unsent()
+	st.unsent -= free
+	st.answered(p)
 	p.buf.data.clear(st.pool)
 	p.buf = sendBuffer{}
 	p.end, p.window.blocked = sentVal{}, sentVal{}
@@ -123,10 +159,13 @@ func (st *streams) handleMaxStreamData(id, limit uint64) *TransportError {
 	if s == nil {
 		return err
 	}
+	before, _ := s.send.unsent()
 	if !s.send.window.raise(limit) {
 		st.glitches++
 		return nil
 	}
+	after, _ := s.send.unsent()
+	st.unsent += after - before
 	st.queueData(s)
 	return nil
 }
@@ -205,33 +244,44 @@ func (st *streams) onStreamLost(s *stream, f recovery.Frame) {
 	st.queueData(s)
 }
 
-// wake tells the application of streams that take data again, once a good part of the buffer is free.
+// wake has a stream wait for room: one that was refused some just now, or that waits for some and of which something was acknowledged.
 func (st *streams) wake(s *stream) {
-	if s.send.want && st.takesAgain(&s.send) {
-		st.tellWritable(s)
+	if s.send.want {
+		st.waiting.push(s, queueWaiting)
 	}
 	st.wakeWaiting()
 }
 
-// wakeWaiting is wake for streams that wait for others to have sent something, or for its acknowledgement.
+// wakeWaiting asks the application for more, of the streams that wait in their order, once there is room for a good part. Where several
+// wait, few are asked at a time, and each for much: what they write is in the processor's caches when it leaves, and each is woken
+// seldom.
 func (st *streams) wakeWaiting() {
 	for st.waiting.head != nil {
-		w := st.waiting.head
-		if w.send.want && !st.takesAgain(&w.send) {
+		s := st.waiting.head
+		p := &s.send
+		switch shared := maxUnsent - st.unsent - st.asked; {
+		case p.cut || !p.want || st.ownRoom(p) < min(st.sendLimit/4, sendBufferFloor):
+			st.waiting.pop(queueWaiting) // with the next acknowledgement it is back
+		case shared < askedBytes && (s != st.waiting.tail || shared < sendBufferFloor):
 			return
+		default:
+			st.waiting.pop(queueWaiting)
+			p.asked = true
+			st.asked += askedBytes
+			st.tellWritable(s)
 		}
-		st.waiting.pop(queueWaiting)
-		if w.send.want {
-			st.tellWritable(w)
-		}
+	}
+}
+
+// answered notes that a part that was asked for more has given it, or never will.
+func (st *streams) answered(p *sendPart) {
+	if p.asked {
+		p.asked = false
+		st.asked -= askedBytes
 	}
 }
 
 func (st *streams) tellWritable(s *stream) {
 	s.send.want = false
 	st.tell(s, streamWritable)
-}
-
-func (st *streams) takesAgain(p *sendPart) bool {
-	return p.cut || p.over || st.room(p) >= min(st.sendLimit/4, sendBufferFloor)
 }

@@ -1,73 +1,290 @@
 package quic
 
-import "testing"
+import (
+	"errors"
+	"testing"
+	"time"
+)
 
-// What streams hold unsent is bounded in sum, but each takes a little whatever the others hold; and who was refused is told as soon as
-// there is room, so that all of it arrives.
-func TestUnsentBound(t *testing.T) {
-	const streams, size = 20, 300_000
-	p := newPair(t, fullFrames)
+// writers are streams of the server's, each of which has size bytes to write, that the client reads.
+type writers struct {
+	*pair
+	data     []byte
+	sent     map[uint64]int
+	asked    int             // events that asked for more
+	unread   map[uint64]bool // streams that the client does not read
+	onAsked  func(id uint64) // what is done in place of writing, if it is not nil
+	finished int
+	scratch  []byte
+}
+
+func newWriters(t *testing.T, size int, configure func(client, server *Config)) *writers {
+	p := newPair(t, configure)
 	p.run(func() bool { return !p.step() })
-	data := make([]byte, size)
-	sent := make(map[uint64]int)
-	send := func(id uint64) {
-		n, err := p.server.StreamSend(id, data[sent[id]:], true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent[id] += n
+	return &writers{pair: p, data: make([]byte, size), sent: make(map[uint64]int), unread: make(map[uint64]bool), scratch: make([]byte, 64<<10)}
+}
+
+// open opens a stream and writes to it what it takes.
+func (w *writers) open() uint64 {
+	id, err := w.server.OpenUniStream()
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	for range streams {
-		id, err := p.server.OpenUniStream()
-		if err != nil {
-			t.Fatal(err)
-		}
-		send(id)
+	w.write(id)
+	return id
+}
+
+func (w *writers) write(id uint64) {
+	n, err := w.server.StreamSend(id, w.data[w.sent[id]:], true)
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	total := 0
-	for id, n := range sent {
-		if total += n; n < sendBufferFloor {
-			t.Errorf("stream %d took %d bytes, want at least %d", id, n, sendBufferFloor)
-		}
+	w.sent[id] += n
+}
+
+func (w *writers) total() (n int) {
+	for _, sent := range w.sent {
+		n += sent
 	}
-	if most := maxUnsent + streams*sendBufferFloor; total > most || total < maxUnsent {
-		t.Errorf("%d bytes were taken before any was sent, want %d to %d", total, maxUnsent, most)
-	}
-	finished, buf := 0, make([]byte, 64<<10)
-	for range 1_000_000 {
-		moved := false
-		for _, c := range []*Conn{p.client, p.server} {
+	return n
+}
+
+// runUntil has both sides do what there is to be done until so many streams have arrived, or nothing more happens.
+func (w *writers) runUntil(finished int) {
+	w.t.Helper()
+	for moved := true; moved && w.finished < finished; {
+		for _, c := range []*Conn{w.client, w.server} {
 			for ev, ok := c.NextEvent(); ok; ev, ok = c.NextEvent() {
-				switch ev.Kind {
-				case EventWritable:
-					send(ev.Stream)
-				case EventReadable:
-					for n, fin := 1, false; n > 0 && !fin; {
-						var err error
-						if n, fin, err = c.StreamRecv(ev.Stream, buf); err != nil {
-							t.Fatal(err)
-						}
-						if fin {
-							finished++
-						}
-					}
-				}
+				w.handle(c, ev)
 			}
 		}
-		if finished == streams {
-			break
-		}
-		for c, to := range map[*Conn]*Conn{p.server: p.client, p.client: p.server} {
-			if out := c.Send(p.now, p.buf); out.N > 0 {
+		moved = false
+		for c, to := range map[*Conn]*Conn{w.server: w.client, w.client: w.server} {
+			if out := c.Send(w.now, w.buf); out.N > 0 {
 				moved = true
-				p.deliver(to, out)
+				w.deliver(to, out)
 			}
 		}
 		if !moved {
-			p.tick()
+			before := w.now
+			w.tick()
+			moved = w.now.Sub(before) < time.Second // else all that is left to happen is a timeout
 		}
 	}
-	if finished != streams || p.server.streams.unsent != 0 {
-		t.Errorf("%d of %d streams arrived, %d bytes count as unsent", finished, streams, p.server.streams.unsent)
+}
+
+func (w *writers) handle(c *Conn, ev Event) {
+	switch ev.Kind {
+	case EventWritable:
+		w.asked++
+		if w.onAsked != nil {
+			w.onAsked(ev.Stream)
+		} else {
+			w.write(ev.Stream)
+		}
+	case EventReadable:
+		for n, fin := 1, false; n > 0 && !fin && !w.unread[ev.Stream]; {
+			var err error
+			var reset *StreamError
+			if n, fin, err = c.StreamRecv(ev.Stream, w.scratch); err != nil && !errors.As(err, &reset) {
+				w.t.Fatal(err)
+			}
+			if fin {
+				w.finished++
+			}
+		}
+	}
+}
+
+func (w *writers) wantRest() {
+	w.t.Helper()
+	if st := &w.server.streams; st.unsent != 0 || st.asked != 0 {
+		w.t.Errorf("at the end %d bytes count as unsent, and %d as asked for", st.unsent, st.asked)
+	}
+}
+
+// What streams hold unsent is bounded in sum, but each takes a little whatever the others hold; and who was refused is told when there is
+// room for a good part, so that all of it arrives and nobody is woken for little.
+func TestUnsentBound(t *testing.T) {
+	const streams, size = 20, 300_000
+	w := newWriters(t, size, fullFrames)
+	for range streams {
+		w.open()
+	}
+	if got := w.total(); got != maxUnsent {
+		t.Errorf("%d bytes were taken before any was sent, want %d", got, maxUnsent)
+	}
+	id, err := w.server.OpenUniStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{littleUnsent - 1, 1} {
+		if got, err := w.server.StreamSend(id, w.data[:n], false); got != n || err != nil {
+			t.Errorf("of %d bytes %d were taken: %v", n, got, err)
+		}
+	}
+	if n, err := w.server.StreamSend(id, w.data[:1], true); n != 0 || err != nil {
+		t.Errorf("%d bytes more than little were taken: %v", n, err)
+	}
+	w.sent[id] = size - 1
+	w.runUntil(streams + 1)
+	if w.finished != streams+1 {
+		t.Errorf("%d of %d streams arrived", w.finished, streams+1)
+	}
+	if most := streams + streams*size/askedBytes*3/2; w.asked > most {
+		t.Errorf("streams were told %d times to write, want at most %d", w.asked, most)
+	}
+	w.wantRest()
+}
+
+// A single stream is woken early enough that it never runs dry.
+func TestUnsentSingle(t *testing.T) {
+	w := newWriters(t, 2_000_000, fullFrames)
+	w.open()
+	w.runUntil(1)
+	if w.finished != 1 {
+		t.Error("the stream did not arrive")
+	}
+	w.wantRest()
+}
+
+// Streams that were told to write, and do not, leave the room to others when they say so, and when they are reset.
+func TestAskedInVain(t *testing.T) {
+	const streams, size = 20, 300_000
+	for _, c := range []struct {
+		name   string
+		refuse func(w *writers, id uint64) error
+		later  int // streams that write in the end after all
+	}{
+		{"declined", func(w *writers, id uint64) error { _, err := w.server.StreamSend(id, nil, false); return err }, 10},
+		{"reset", func(w *writers, id uint64) error { return w.server.StreamShutdown(id, WriteDirection, 1) }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWriters(t, size, fullFrames)
+			refused := make(map[uint64]bool)
+			w.onAsked = func(id uint64) {
+				if len(refused) == streams/2 {
+					w.write(id)
+				} else if err := c.refuse(w, id); err != nil {
+					t.Fatal(err)
+				} else {
+					refused[id] = true
+				}
+			}
+			for range streams {
+				id := w.open()
+				if w.sent[id] == size {
+					t.Fatal("a stream took all at once")
+				}
+			}
+			w.runUntil(streams / 2)
+			if w.finished != streams/2 {
+				t.Errorf("%d of %d streams arrived, when as many refused to write", w.finished, streams/2)
+			}
+			if c.later > 0 {
+				w.onAsked = nil
+				for id := range refused {
+					w.write(id)
+				}
+				w.runUntil(streams)
+			}
+			if w.finished != streams/2+c.later {
+				t.Errorf("%d streams arrived, want %d", w.finished, streams/2+c.later)
+			}
+			w.wantRest()
+		})
+	}
+}
+
+// Streams that write much are served in the order in which they came, however little leaves at a time.
+func TestWaitInTurn(t *testing.T) {
+	w := newWriters(t, 300_000, fullFrames)
+	first := w.open()
+	waiting := []uint64{w.open(), w.open()}
+	w.buf = w.buf[:4<<10]
+	for range 80 {
+		if out := w.server.Send(w.now, w.buf); out.N > 0 {
+			w.deliver(w.client, out)
+		} else {
+			w.tick()
+		}
+		if out := w.client.Send(w.now, w.buf); out.N > 0 {
+			w.deliver(w.server, out)
+		}
+		if late := w.open(); w.sent[late] != 0 {
+			t.Fatalf("stream %d took %d bytes before streams that wait", late, w.sent[late])
+		}
+		for ev, ok := w.server.NextEvent(); ok; ev, ok = w.server.NextEvent() {
+			if ev.Kind == EventWritable && ev.Stream != first && len(waiting) > 0 {
+				if ev.Stream != waiting[0] {
+					t.Fatalf("stream %d was told before %d", ev.Stream, waiting[0])
+				}
+				waiting = waiting[1:]
+				w.write(ev.Stream)
+			}
+		}
+	}
+	if len(waiting) > 0 {
+		t.Errorf("streams %v were not told to write", waiting)
+	}
+}
+
+// Streams that are reset while they wait to be told are not told, and leave the room to others.
+func TestResetWhileWaiting(t *testing.T) {
+	const streams, size = 20, 300_000
+	w := newWriters(t, size, fullFrames)
+	for i := range streams {
+		id := w.open()
+		if i >= streams/2 {
+			continue
+		}
+		if err := w.server.StreamShutdown(id, WriteDirection, 1); err != nil {
+			t.Fatal(err)
+		}
+		if w.sent[id] == 0 {
+			w.open() // beside those that had written something, one that had not
+			w.sent[id] = size
+		}
+	}
+	w.onAsked = func(id uint64) {
+		if s := w.server.streams.live[id]; s != nil && !s.send.cut { // else it was told before it was reset
+			w.write(id)
+		}
+	}
+	w.runUntil(streams)
+	if left := streams/2 + len(w.sent) - streams; w.finished != left {
+		t.Errorf("%d of %d streams arrived", w.finished, left)
+	}
+	w.wantRest()
+}
+
+// What the peer does not read counts neither against the other streams nor without bound.
+func TestStuckStreams(t *testing.T) {
+	const stuck, window, size = 8, 32 << 10, 900_000
+	w := newWriters(t, size, func(client, server *Config) {
+		fullFrames(client, server)
+		client.StreamReceiveWindow, client.MaxStreamReceiveWindow = window, window
+	})
+	for range stuck {
+		w.unread[w.open()] = true
+	}
+	w.runUntil(1)
+	for id := range w.unread {
+		if n := w.sent[id]; n < window || n > window+maxUnsent {
+			t.Errorf("a stream that is not read took %d bytes, want %d to %d", n, window, window+maxUnsent)
+		}
+	}
+	w.wantRest()
+	for range 3 {
+		w.open()
+	}
+	w.runUntil(3)
+	if w.finished != 3 {
+		t.Errorf("%d of 3 streams arrived beside %d that are not read", w.finished, stuck)
+	}
+	w.wantRest()
+	// The memory of all is bounded too, but for the little that each may have.
+	if most := maxSendBuffers*w.server.streams.sendLimit + stuck*sendBufferFloor; w.server.streams.sendHeld > most {
+		t.Errorf("%d bytes are held, want at most %d", w.server.streams.sendHeld, most)
 	}
 }

@@ -30,7 +30,8 @@ type streams struct {
 	sendLeast  int64
 	sendMost   int64
 	sendHeld   int64 // bytes that all streams do
-	unsent     int64 // of those, bytes that were never sent
+	unsent     int64 // of those, bytes that were never sent, and that the peer's limit on their stream lets us send
+	asked      int64 // bytes that streams may write that have been told so, askedBytes each
 
 	control, resend, fresh, waiting, ready streamQueue
 
@@ -61,8 +62,14 @@ const (
 	sendBufferFloor = 16 << 10
 
 	// maxUnsent bounds what all streams hold that was never sent, in bytes: it is written shortly before it leaves, while it is in the
-	// processor's caches.
+	// processor's caches. What the peer's limit on its stream holds back does not count, but is bounded in the same way on each stream.
 	maxUnsent = 256 << 10
+
+	// littleUnsent is what each stream may hold of that, in bytes, whatever the others do, if it is all that it wants to write.
+	littleUnsent = 4 << 10
+
+	// askedBytes is what is kept free for a stream that was told that it may write, in bytes.
+	askedBytes = 64 << 10
 
 	// maxSendBuffers bounds what all streams hold for sending, in units of what one may.
 	maxSendBuffers = 8
@@ -362,7 +369,7 @@ func (st *streams) readable(yield func(uint64) bool) {
 
 // writable is Conn.Writable.
 func (st *streams) writable(yield func(uint64) bool) {
-	st.each(yield, func(s *stream) bool { p := &s.send; return !p.over && !p.cut && !p.fin && st.room(p) > 0 })
+	st.each(yield, func(s *stream) bool { p := &s.send; return !p.over && !p.cut && !p.fin && st.room(s, 1) > 0 })
 }
 
 func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {

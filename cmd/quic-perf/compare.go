@@ -225,7 +225,7 @@ func (o *compareOptions) measureAll(ctx context.Context, b *bench, adapters []ad
 	c := &comparison{Conditions: conditionsNow(o.rounds, fmt.Sprintf("%s over one stream, a quarter of it over more; requests, handshakes and datagrams for %v each", o.bytes, o.duration))}
 	total := 0
 	for i := range adapters {
-		c.Peers = append(c.Peers, described{adapters[i].name, adapters[i].kind, adapters[i].about})
+		c.Peers = append(c.Peers, described{adapters[i].name, adapters[i].kind, compilersOf(adapters[i].bin), adapters[i].about})
 		for j := range ms {
 			if adapters[i].has(&ms[j]) {
 				total += ms[j].roundsOf(o.rounds)

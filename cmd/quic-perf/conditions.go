@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"debug/elf"
 	"fmt"
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +27,9 @@ type conditions struct {
 
 // described is an implementation with what it says of itself.
 type described struct {
-	Peer string `json:"peer"`
-	Kind kind   `json:"kind"`
+	Peer      string `json:"peer"`
+	Kind      kind   `json:"kind"`
+	Compilers string `json:"compilers,omitempty"`
 	perf.About
 }
 
@@ -47,6 +51,34 @@ func conditionsNow(rounds int, sizes string) conditions {
 	return c
 }
 
+var compilerComment = regexp.MustCompile(`^(?:(GCC): \(.*\)|.*\b(clang) version|(rustc) version) (\d[\d.]*)`)
+
+// compilersOf tells which compilers' code is in the program file, by the comments that they leave there, as in "gcc 12.2.0, clang
+// 14.0.6"; "" if it has none. Those of Go leave none.
+func compilersOf(file string) string {
+	f, err := elf.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	section := f.Section(".comment")
+	if section == nil {
+		return ""
+	}
+	comments, err := section.Data()
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for c := range strings.SplitSeq(string(comments), "\x00") {
+		if m := compilerComment.FindStringSubmatch(c); m != nil {
+			names = append(names, strings.ToLower(m[1]+m[2]+m[3])+" "+m[4])
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
+
 // lines are the conditions for people.
 func (c *comparison) lines() []string {
 	n := c.Conditions
@@ -62,13 +94,13 @@ func (c *comparison) lines() []string {
 
 // peersTable says how each implementation is set up.
 func (c *comparison) peersTable() (t table) {
-	t.head = []string{"", "what", "version", "UDP payload", "crypto", "offloads", "congestion control"}
+	t.head = []string{"", "what", "version", "UDP payload", "crypto", "offloads", "congestion control", "compilers beside Go's"}
 	for _, p := range c.Peers {
 		payload := "-"
 		if p.UDPPayload > 0 {
 			payload = fmt.Sprintf("%d bytes", p.UDPPayload)
 		}
-		t.rows = append(t.rows, []string{p.Peer, p.Name, p.Version, payload, p.Crypto, p.Offloads, p.Controller})
+		t.rows = append(t.rows, []string{p.Peer, p.Name, p.Version, payload, p.Crypto, p.Offloads, p.Controller, cmp.Or(p.Compilers, "-")})
 	}
 	return t
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -391,6 +393,22 @@ func TestRatio(t *testing.T) {
 	want := []string{"boringquic, idle-2: server KiB per connection", "20.0 [10.0 to 100.0]", "×0.25", "×0.50 (quinn)", "×2.00"}
 	if rows := c.glance(m, nil).rows; len(rows) != 1 || !slices.Equal(rows[0], want) {
 		t.Errorf("%q, want %q", rows, want)
+	}
+}
+
+// A program of ours is linked with what a compiler of C has made.
+func TestCompilers(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := compilersOf(self); runtime.GOOS == "linux" && !regexp.MustCompile(`^(clang|gcc) \d+\.`).MatchString(got) {
+		t.Errorf("%q", got)
+	}
+	for _, file := range []string{"nowhere", "main_test.go"} {
+		if got := compilersOf(file); got != "" {
+			t.Errorf("%s: %q", file, got)
+		}
 	}
 }
 

@@ -74,7 +74,18 @@ func (cargoBuilder) program(dir string, p *peer) string {
 func (cargoBuilder) command(ctx context.Context, source, dir string, p *peer) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "cargo", "build", "--release", "--target-dir", filepath.Join(dir, "cargo", p.source))
 	cmd.Dir = source
+	if clangIsBest() {
+		cmd.Env = append(cmd.Environ(), "CC=clang", "CXX=clang++")
+	}
 	return cmd
+}
+
+// clangIsBest tells whether a peer's C is to be compiled by clang: as build.sh does it with ours, where it is installed and nobody
+// names another compiler.
+func clangIsBest() bool {
+	_, cc := exec.LookPath("clang")
+	_, cxx := exec.LookPath("clang++")
+	return cc == nil && cxx == nil && os.Getenv("CC") == "" && os.Getenv("CXX") == ""
 }
 
 func peersCommand() *cobra.Command {

@@ -79,7 +79,7 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 		}
 	case quic.EventWritable:
 		if s := c.streams[ev.Stream]; s != nil {
-			return s.send.wake()
+			return s.offer()
 		}
 	case quic.EventStreamFinished:
 		delete(c.streams, ev.Stream)

@@ -151,6 +151,7 @@ func (s *Stream) writeNow(p []byte) (n int, err error) {
 	case h.err != nil:
 		return 0, h.err
 	case h.deadline != nil && h.deadline.expired:
+		s.decline()
 		return 0, s.timeout("write")
 	}
 	n, err = s.c.core.StreamSend(s.id, p, false)
@@ -159,6 +160,17 @@ func (s *Stream) writeNow(p []byte) (n int, err error) {
 	}
 	return n, err
 }
+
+// offer wakes a writer for the room that the core has kept free for the stream. If there is none, others may have it.
+func (s *Stream) offer() (woke bool) {
+	if woke = s.send.wake(); !woke {
+		s.decline()
+	}
+	return woke
+}
+
+// decline lets other streams have the room that was kept free for this one.
+func (s *Stream) decline() { s.c.core.StreamSend(s.id, nil, false) }
 
 // copyBuffers are what WriteTo and ReadFrom work with.
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}

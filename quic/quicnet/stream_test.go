@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,6 +116,43 @@ func TestBackPressure(t *testing.T) {
 		t.Errorf("read %q, %v", got, err)
 	}
 	cs.CancelWrite(0)
+}
+
+// Writers that give up leave the room that they waited for to others.
+func TestWritersGiveUp(t *testing.T) {
+	const writers, size = 8, 300 << 10
+	server := serverConfig()
+	server.ReceiveWindow, server.MaxReceiveWindow = 64<<10, 64<<10
+	s, c := pair(t, server, clientConfig())
+	var in, out [writers + 1]*Stream
+	for i := range in {
+		in[i], out[i] = streamPair(t, s, c)
+	}
+	var wg sync.WaitGroup
+	for _, cs := range out[:writers] {
+		wg.Go(func() {
+			cs.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+			_, err := cs.Write(make([]byte, size))
+			wantTimeout(t, "Write", err)
+		})
+	}
+	wg.Wait()
+	done := make(chan error)
+	go func() {
+		cs := out[writers]
+		_, err := cs.Write(make([]byte, size))
+		cs.Close()
+		done <- err
+	}()
+	for _, ss := range in[:writers] {
+		go io.Copy(io.Discard, ss)
+	}
+	if n, err := io.Copy(io.Discard, in[writers]); n != size || err != nil {
+		t.Errorf("%d of %d bytes arrived: %v", n, size, err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestContexts(t *testing.T) {
