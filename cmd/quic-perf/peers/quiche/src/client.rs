@@ -330,11 +330,17 @@ impl App for Connects {
         if c.is_established() && !*seen {
             *seen = true;
             self.made += 1;
-            if self.duration.is_some() {
-                c.close(true, 0, b"")?;
-            }
         }
         Ok(())
+    }
+
+    /// Closes a connection when the end of its handshake has been sent: quiche would send the end of the connection in its place.
+    fn sent(&mut self, c: &mut quiche::Connection, seen: &mut bool) -> Result<bool> {
+        let due = *seen && self.duration.is_some() && c.local_error().is_none();
+        if due {
+            c.close(true, 0, b"")?;
+        }
+        Ok(due)
     }
 
     fn closed(&mut self, c: &quiche::Connection) -> Result<()> {

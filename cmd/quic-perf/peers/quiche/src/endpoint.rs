@@ -24,6 +24,10 @@ pub trait App {
     fn accept(&mut self) -> Self::State;
     /// Something may have happened on a connection.
     fn service(&mut self, c: &mut quiche::Connection, state: &mut Self::State) -> Result<()>;
+    /// All that the connection had to say has been sent. True: it has more to say now.
+    fn sent(&mut self, _: &mut quiche::Connection, _: &mut Self::State) -> Result<bool> {
+        Ok(false)
+    }
     /// A connection is over.
     fn closed(&mut self, c: &quiche::Connection) -> Result<()>;
     /// How many connections are to be begun now.
@@ -167,7 +171,11 @@ impl<A: App> Endpoint<A> {
         let Some(c) = &mut self.conns[i] else { return Ok(()) };
         c.dirty = false;
         self.app.service(&mut c.quic, &mut c.state)?;
-        let more = self.send(i)?;
+        let mut more = self.send(i)?;
+        let c = self.conns[i].as_mut().expect("it is there");
+        if !more && self.app.sent(&mut c.quic, &mut c.state)? {
+            more = self.send(i)?;
+        }
         let c = self.conns[i].as_mut().expect("it is there");
         if c.quic.is_closed() {
             self.app.closed(&c.quic)?;
