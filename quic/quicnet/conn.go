@@ -88,7 +88,7 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 		p := &c.peers[typ]
 		p.opened++
 		if p.handle != nil {
-			go p.handle(c.take(typ))
+			c.shard.workers.start(p.handle, c.take(typ))
 			return true
 		}
 		return p.waiter.wake()
@@ -262,8 +262,8 @@ func (c *Conn) take(typ int) *Stream {
 	return c.addStream(id)
 }
 
-// HandleStreams has handle called, in a goroutine of its own, for each stream that the peer opens on which both sides send, those
-// included that wait already. It takes the place of AcceptStream, and spares the goroutine that waits in it on each of many
+// HandleStreams has handle called for each stream that the peer opens on which both sides send, those included that wait already, in
+// a goroutine that may have handled other streams before, and handles no other meanwhile. It takes the place of AcceptStream, and spares the goroutine that waits in it on each of many
 // connections. handle does not change while a connection lives: the first one stays.
 func (c *Conn) HandleStreams(handle func(*Stream)) { c.handle(bidi, handle) }
 
@@ -279,7 +279,7 @@ func (c *Conn) handle(typ int, handle func(*Stream)) {
 	}
 	p.handle = handle
 	for p.accepted < p.opened {
-		go handle(c.take(typ))
+		c.shard.workers.start(handle, c.take(typ))
 	}
 }
 

@@ -34,6 +34,9 @@ const (
 	gatherAfter = 2
 	gatherBelow = 8 << 10
 
+	// maxIdleWorkers is how many goroutines for the handlers of streams a socket keeps between streams.
+	maxIdleWorkers = 256
+
 	// keepDatagrams is how many datagrams may wait to be received before their reader gets its turn, between one train and
 	// the next: half of what the core keeps.
 	keepDatagrams = 64

@@ -12,9 +12,10 @@ import (
 // shard is a socket of an endpoint with all that serves it: one goroutine that reads, one that keeps the timers, and the core's
 // Endpoint that knows the connections.
 type shard struct {
-	ep    *Endpoint
-	sock  *udp.Socket
-	sched scheduler
+	ep      *Endpoint
+	sock    *udp.Socket
+	sched   scheduler
+	workers workers
 
 	reader    sync.WaitGroup
 	receiving sync.Mutex // held while connections are given what arrived; taken before all other locks
@@ -121,4 +122,5 @@ func (sh *shard) shutDown() {
 	for c := range conns {
 		c.abandon()
 	}
+	sh.workers.stop()
 }
