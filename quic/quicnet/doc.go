@@ -52,7 +52,8 @@
 //   - Callbacks of quic.Config that run for each connection attempt (Retry) run under a lock of the endpoint: they must be
 //     quick and must not call it.
 //   - A goroutine for each stream is a cost of its own where thousands work at once on a connection: with 10,000 requests under
-//     way each costs a server a quarter more CPU time than with 100, and a client twice as much, most of it for the goroutines'
-//     stacks (quic-perf compare --only growth-streams).
+//     way each costs a server two thirds more CPU time than with 100, and a client nearly three times as much, most of it for the
+//     goroutines' stacks, which are too many for the caches and which the garbage collector looks through (quic-perf compare
+//     --only growth-streams).
 //   - Away from Linux, one datagram passes a system call (see package udp).
 package quicnet
