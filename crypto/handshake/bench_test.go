@@ -1,6 +1,7 @@
 package handshake_test
 
 import (
+	"crypto/elliptic"
 	"crypto/tls"
 	"testing"
 
@@ -13,6 +14,7 @@ func BenchmarkServer(b *testing.B) {
 	const batch = 100
 	clients, servers := newContext(b, true), newContext(b, false)
 	server, client := serverConfig(), clientConfig()
+	server.Certificates = []tls.Certificate{issue(b, ecdsaKey(b, elliptic.P256()), nil, nil).tls}
 	client.InsecureSkipVerify = true
 	client.CurvePreferences = []tls.CurveID{tls.X25519}
 	params := make([]byte, 80)

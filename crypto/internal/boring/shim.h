@@ -33,10 +33,10 @@ enum { BQ_INFO_RESUMED = 1, BQ_INFO_HELLO_RETRY = 2 };
 enum { BQ_CLIENT_AUTH_NONE, BQ_CLIENT_AUTH_REQUEST, BQ_CLIENT_AUTH_REQUIRE };
 
 // What bq_tls_run is to do before it lets the handshake go on.
-enum { BQ_OP_START, BQ_OP_FEED, BQ_OP_CERT, BQ_OP_VERIFY, BQ_OP_SIGN };
+enum { BQ_OP_START, BQ_OP_FEED, BQ_OP_CERT, BQ_OP_VERIFY, BQ_OP_SIGN, BQ_OP_MORE };
 
-// What became of it.
-enum { BQ_RUN_OK, BQ_RUN_FAILED, BQ_RUN_WRONG_LEVEL };
+// What became of it. BQ_RUN_MORE: there is more to be done, by bq_tls_run with BQ_OP_MORE at once.
+enum { BQ_RUN_OK, BQ_RUN_FAILED, BQ_RUN_WRONG_LEVEL, BQ_RUN_MORE };
 
 // Why it failed, where the caller has to know more than the alert.
 enum { BQ_WHY_OTHER, BQ_WHY_EXCESS_DATA, BQ_WHY_SESSION_ID, BQ_WHY_EARLY_DATA_SIZE, BQ_WHY_TOO_LONG };

@@ -268,6 +268,9 @@ func (t *TLS) SetFlags(askCert, logKeys, tickets bool) {
 func (t *TLS) Run(op TLSOp, level uint8, in []byte) TLSResult {
 	var r C.bq_result
 	C.bq_tls_run(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), &r)
+	for r.status == C.BQ_RUN_MORE {
+		C.bq_tls_run(t.c, C.BQ_OP_MORE, C.int(level), nil, 0, &r)
+	}
 	runtime.KeepAlive(t)
 	t.pending = int(r.pending)
 	out := TLSResult{
