@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/quic/udp"
 )
@@ -175,4 +176,33 @@ func request(ctx context.Context, c *Conn, data []byte) error {
 		return fmt.Errorf("received %d bytes of %d: %w", n, len(data), err)
 	}
 	return nil
+}
+
+// BenchmarkScheduler measures the timers of a socket's connections: each of 10,000 sets its timer, again and again, to a later time, and
+// has its turn when that has come. An operation is a timer that is set.
+func BenchmarkScheduler(b *testing.B) {
+	const n = 10_000
+	var s scheduler
+	s.init(nil)
+	conns := make([]*Conn, n)
+	for i := range conns {
+		conns[i] = &Conn{heapIndex: -1}
+		conns[i].heapAt.Store(never)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	var now, turns int64
+	for i := range b.N {
+		c := conns[i%n]
+		c.wantAt.Store(now + 100*int64(time.Microsecond)*(1+int64(i)%7))
+		if c.wantAt.Load() < c.heapAt.Load() {
+			s.insert(c)
+		}
+		if i%8 == 0 {
+			now += int64(time.Microsecond)
+			_, due, _ := s.take(s.base.Add(time.Duration(now)))
+			turns += int64(len(due))
+		}
+	}
+	b.ReportMetric(float64(turns)/float64(b.N), "turns/op")
 }

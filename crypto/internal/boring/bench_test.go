@@ -1,0 +1,11 @@
+package boring
+
+import "testing"
+
+// BenchmarkCrossing measures the way into C and back alone. What is in it besides is one atomic read.
+func BenchmarkCrossing(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		TLSLive()
+	}
+}
