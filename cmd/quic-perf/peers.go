@@ -83,9 +83,12 @@ func (cargoBuilder) command(ctx context.Context, source, dir string, p *peer) *e
 // clangIsBest tells whether a peer's C is to be compiled by clang: as build.sh does it with ours, where it is installed and nobody
 // names another compiler.
 func clangIsBest() bool {
-	_, cc := exec.LookPath("clang")
-	_, cxx := exec.LookPath("clang++")
-	return cc == nil && cxx == nil && os.Getenv("CC") == "" && os.Getenv("CXX") == ""
+	for _, tool := range []string{"clang", "clang++"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return false
+		}
+	}
+	return os.Getenv("CC") == "" && os.Getenv("CXX") == ""
 }
 
 func peersCommand() *cobra.Command {
