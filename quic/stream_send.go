@@ -80,9 +80,7 @@ func (st *streams) send(id uint64, b []byte, fin bool) (n int, err error) {
 	case p.fin:
 		return 0, ErrStreamEnded
 	}
-	n = int(min(int64(len(b)), st.room(s, int64(len(b)))))
-	st.answered(p)
-	if n > 0 {
+	if n = int(min(int64(len(b)), st.room(s, int64(len(b))))); n > 0 {
 		before, _ := p.unsent()
 		p.buf.write(st.pool, b[:n])
 		after, _ := p.unsent()
@@ -90,6 +88,7 @@ func (st *streams) send(id uint64, b []byte, fin bool) (n int, err error) {
 		st.unsent += after - before
 		st.queueData(s)
 	}
+	st.answered(p)
 	switch {
 	case n < len(b):
 		p.want = true
@@ -128,12 +127,12 @@ func (st *streams) resetSend(s *stream, code uint64, remote bool) {
 	st.sendHeld -= p.buf.held()
 	free, _ := p.unsent()
 	st.unsent -= free
-	st.answered(p)
 	p.buf.data.clear(st.pool)
 	p.buf = sendBuffer{}
 	p.end, p.window.blocked = sentVal{}, sentVal{}
 	p.reset.set()
 	st.control.push(s, queueControl)
+	st.answered(p)
 }
 
 // handleStopSending acts on a STOP_SENDING frame: the answer is a RESET_STREAM (RFC 9000, section 3.5).
@@ -273,11 +272,13 @@ func (st *streams) wakeWaiting() {
 	}
 }
 
-// answered notes that a part that was asked for more has given it, or never will.
+// answered notes that a part that was asked for more has given it, or never will. What it leaves is for others: there may be nothing
+// on its way, so that no acknowledgement would tell them.
 func (st *streams) answered(p *sendPart) {
 	if p.asked {
 		p.asked = false
 		st.asked -= askedBytes
+		st.wakeWaiting()
 	}
 }
 

@@ -196,6 +196,32 @@ func TestAskedInVain(t *testing.T) {
 	}
 }
 
+// Those who are told to write, and do not, leave the room to others even where nothing is on its way any more that could remind of them.
+func TestDeclinedAtRest(t *testing.T) {
+	const streams, size = 20, 300_000
+	w := newWriters(t, size, fullFrames)
+	var asked []uint64
+	w.onAsked = func(id uint64) { asked = append(asked, id) }
+	for range streams {
+		w.open()
+	}
+	w.runUntil(streams)
+	if w.finished != 0 || len(asked) != maxUnsent/askedBytes {
+		t.Fatalf("%d streams arrived, and %d were told to write, want %d", w.finished, len(asked), maxUnsent/askedBytes)
+	}
+	w.onAsked = nil
+	for _, id := range asked {
+		if n, err := w.server.StreamSend(id, nil, false); n != 0 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	w.runUntil(streams - len(asked))
+	if want := streams - len(asked); w.finished != want {
+		t.Errorf("%d of %d streams arrived", w.finished, want)
+	}
+	w.wantRest()
+}
+
 // Streams that write much are served in the order in which they came, however little leaves at a time.
 func TestWaitInTurn(t *testing.T) {
 	w := newWriters(t, 300_000, fullFrames)

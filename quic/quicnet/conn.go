@@ -263,8 +263,9 @@ func (c *Conn) take(typ int) *Stream {
 }
 
 // HandleStreams has handle called for each stream that the peer opens on which both sides send, those included that wait already, in
-// a goroutine that may have handled other streams before, and handles no other meanwhile. It takes the place of AcceptStream, and spares the goroutine that waits in it on each of many
-// connections. handle does not change while a connection lives: the first one stays.
+// a goroutine that may have handled other streams before, and handles no other meanwhile. It takes the place of AcceptStream, and
+// spares the goroutine that waits in it on each of many connections. handle does not change while a connection lives: the first one
+// stays.
 func (c *Conn) HandleStreams(handle func(*Stream)) { c.handle(bidi, handle) }
 
 // HandleUniStreams is HandleStreams for streams on which only the peer sends.

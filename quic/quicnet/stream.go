@@ -140,8 +140,20 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 			c.mu.Lock()
 			continue // there may be room by now
 		}
-		s.send.wait(&c.mu)
+		s.waitToWrite()
 	}
+}
+
+// waitToWrite waits until there is reason to try again. What the core has found out at the last try is dealt with before: that may be
+// that there is room now, for this stream or for others.
+func (s *Stream) waitToWrite() {
+	c := s.c
+	ch := s.send.enter()
+	c.handleEvents(time.Now())
+	c.mu.Unlock()
+	<-ch
+	c.mu.Lock()
+	s.send.leave()
 }
 
 // writeNow queues what there is room for.
@@ -152,6 +164,7 @@ func (s *Stream) writeNow(p []byte) (n int, err error) {
 		return 0, h.err
 	case h.deadline != nil && h.deadline.expired:
 		s.decline()
+		s.c.handleEvents(time.Now())
 		return 0, s.timeout("write")
 	}
 	n, err = s.c.core.StreamSend(s.id, p, false)

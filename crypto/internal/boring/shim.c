@@ -366,12 +366,19 @@ static const SSL_PRIVATE_KEY_METHOD key_method = {on_sign, NULL, on_sign_complet
 // crossing twice, and looks again and again once it has: with X25519 and P-256 in one crossing that is a tenth of a handshake's
 // cost, and in two it hardly happens.
 
-static pthread_once_t key_index_once = PTHREAD_ONCE_INIT;
-static int key_index;  // of a credential's EVP_PKEY
+static pthread_mutex_t key_index_mutex = PTHREAD_MUTEX_INITIALIZER;
+static int key_index = -1;  // of a credential's EVP_PKEY; once it is there it does not change
 
 static void free_key(void *parent, void *key, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) { EVP_PKEY_free(key); }
 
-static void make_key_index(void) { key_index = SSL_CREDENTIAL_get_ex_new_index(0, NULL, NULL, NULL, free_key); }
+// make_key_index tries again if memory was short the last time.
+static int make_key_index(void) {
+  pthread_mutex_lock(&key_index_mutex);
+  if (key_index < 0) key_index = SSL_CREDENTIAL_get_ex_new_index(0, NULL, NULL, NULL, free_key);
+  int ok = key_index >= 0;
+  pthread_mutex_unlock(&key_index_mutex);
+  return ok;
+}
 
 static int own_sign(EVP_PKEY *key, uint16_t sigalg, uint8_t *out, size_t *out_len, const uint8_t *in, size_t in_len) {
   EVP_MD_CTX ctx;
@@ -496,8 +503,8 @@ static int set_key(SSL_CREDENTIAL *cred, const uint8_t *key, size_t len) {
   EVP_PKEY *pkey = EVP_parse_private_key(&cbs);
   // The first of the two setters checks that certificate and key are a pair.
   int ok = pkey != NULL && SSL_CREDENTIAL_set1_private_key(cred, pkey) &&
-           SSL_CREDENTIAL_set_private_key_method(cred, &own_key_method) && pthread_once(&key_index_once, make_key_index) == 0 &&
-           key_index >= 0 && SSL_CREDENTIAL_set_ex_data(cred, key_index, pkey);
+           SSL_CREDENTIAL_set_private_key_method(cred, &own_key_method) && make_key_index() &&
+           SSL_CREDENTIAL_set_ex_data(cred, key_index, pkey);
   if (!ok) EVP_PKEY_free(pkey);
   return ok;
 }
