@@ -361,8 +361,8 @@ func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
 // Writable yields the streams that StreamSend would take data for.
 func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
 
-// DatagramSend queues b for sending in one DATAGRAM frame (RFC 9221); it is copied. It fails if the peer takes none, or none
-// as large, and with ErrDatagramQueueFull if too many are waiting.
+// DatagramSend queues b for sending in one DATAGRAM frame (RFC 9221); it is copied. It fails with ErrDatagramUnsupported if the
+// peer takes none, with a *DatagramTooLargeError if it takes none as large, and with ErrDatagramQueueFull if too many wait.
 func (c *Conn) DatagramSend(b []byte) error {
 	if c.err != nil {
 		return c.err

@@ -2,7 +2,6 @@ package quic
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/wire"
@@ -42,7 +41,7 @@ func (d *datagrams) send(b []byte, most int) error {
 	case most == 0:
 		return ErrDatagramUnsupported
 	case len(b) > most:
-		return fmt.Errorf("quic: a datagram of %d bytes; at most %d fit", len(b), most)
+		return &DatagramTooLargeError{Size: len(b), Max: most}
 	case d.out.len == maxDatagramQueue:
 		d.wanted = true
 		return ErrDatagramQueueFull

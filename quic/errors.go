@@ -1,8 +1,13 @@
 package quic
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"strings"
+
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // TransportErrorCode is a QUIC transport error code (RFC 9000, section 20.1).
@@ -54,19 +59,32 @@ var transportErrorNames = map[TransportErrorCode]string{
 	VersionNegotiationCode:  "VERSION_NEGOTIATION_ERROR",
 }
 
-// String returns the name that the RFC gives the code, or CRYPTO_ERROR with the TLS alert.
+// String returns the name that the RFC gives the code, or CRYPTO_ERROR with the TLS alert, by its number and by its name.
 func (c TransportErrorCode) String() string {
 	if name, ok := transportErrorNames[c]; ok {
 		return name
 	}
-	if c >= CryptoErrorBase && c <= CryptoErrorBase+0xff {
-		return fmt.Sprintf("CRYPTO_ERROR(alert %d)", uint64(c-CryptoErrorBase))
+	if alert, ok := c.alert(); ok {
+		name := ""
+		if text := strings.TrimPrefix(alert.Error(), "tls: "); !strings.HasPrefix(text, "alert(") {
+			name = ", " + text
+		}
+		return fmt.Sprintf("CRYPTO_ERROR(alert %d%s)", uint8(alert), name)
 	}
 	return fmt.Sprintf("error 0x%x", uint64(c))
 }
 
+// alert returns the TLS alert that travels under the code, if it is one for alerts.
+func (c TransportErrorCode) alert() (alert tls.AlertError, ok bool) {
+	if c < CryptoErrorBase || c > CryptoErrorBase+0xff {
+		return 0, false
+	}
+	return tls.AlertError(c - CryptoErrorBase), true
+}
+
 // TransportError is why a connection was closed by the transport, on either side (CONNECTION_CLOSE of type 0x1c,
-// RFC 9000, section 19.19). It unwraps to net.ErrClosed and, where the cause was local, to the cause.
+// RFC 9000, section 19.19). It unwraps to net.ErrClosed, to the cause where that was local, and to the tls.AlertError that
+// Code stands for, whichever side sent it.
 type TransportError struct {
 	Code      TransportErrorCode
 	Remote    bool   // the peer closed the connection
@@ -77,9 +95,9 @@ type TransportError struct {
 
 // Error tells which side closed the connection, the code's name and the reason.
 func (e *TransportError) Error() string {
-	s := fmt.Sprintf("quic: connection closed %s: %s", side(e.Remote), e.Code)
+	s := fmt.Sprintf("quic: connection closed by %s: %s", side(e.Remote), e.Code)
 	if e.FrameType != 0 {
-		s += fmt.Sprintf(" in frame 0x%x", e.FrameType)
+		s += fmt.Sprintf(", for %s", wire.FrameName(e.FrameType))
 	}
 	if e.Reason != "" {
 		s += fmt.Sprintf(": %q", e.Reason)
@@ -96,8 +114,17 @@ func (e *TransportError) Is(target error) bool {
 	return ok && t.Code == e.Code && t.Remote == e.Remote
 }
 
-// Unwrap returns net.ErrClosed and the cause.
-func (e *TransportError) Unwrap() []error { return closedBecause(e.Cause) }
+// Unwrap returns net.ErrClosed, the cause and the TLS alert.
+func (e *TransportError) Unwrap() []error {
+	all := []error{net.ErrClosed}
+	if e.Cause != nil {
+		all = append(all, e.Cause)
+	}
+	if alert, ok := e.Code.alert(); ok {
+		all = append(all, alert)
+	}
+	return all
+}
 
 // ApplicationError is why a connection was closed by the application, on either side (CONNECTION_CLOSE of type
 // 0x1d, RFC 9000, section 19.19). It unwraps to net.ErrClosed.
@@ -109,7 +136,11 @@ type ApplicationError struct {
 
 // Error tells which side closed the connection, the code and the reason.
 func (e *ApplicationError) Error() string {
-	s := fmt.Sprintf("quic: connection closed %s by the application: code 0x%x", side(e.Remote), e.Code)
+	who := "this side's application"
+	if e.Remote {
+		who = "the peer's application"
+	}
+	s := fmt.Sprintf("quic: connection closed by %s: code 0x%x", who, e.Code)
 	if e.Reason != "" {
 		s += fmt.Sprintf(": %q", e.Reason)
 	}
@@ -135,7 +166,7 @@ type StreamError struct {
 
 // Error tells which stream, which side and the code.
 func (e *StreamError) Error() string {
-	return fmt.Sprintf("quic: stream %d ended %s: code 0x%x", e.StreamID, side(e.Remote), e.Code)
+	return fmt.Sprintf("quic: stream %d ended early by %s: code 0x%x", e.StreamID, side(e.Remote), e.Code)
 }
 
 // Is matches a *StreamError of the same stream, code and side.
@@ -210,18 +241,52 @@ func (e *StatelessResetError) Is(target error) bool {
 // Unwrap returns net.ErrClosed.
 func (e *StatelessResetError) Unwrap() error { return net.ErrClosed }
 
-func side(remote bool) string {
-	if remote {
-		return "by the peer"
-	}
-	return "here"
+// DatagramTooLargeError is why a datagram was not sent: what the peer takes, and what the path carries, is less. The limit of an
+// application that has to know it beforehand is Conn.MaxDatagramSize; it can change while a connection lives.
+type DatagramTooLargeError struct {
+	Size int // of the datagram, in bytes
+	Max  int // how large it may be now, in bytes
 }
 
-func closedBecause(cause error) []error {
-	if cause == nil {
-		return []error{net.ErrClosed}
+// Error tells both sizes.
+func (e *DatagramTooLargeError) Error() string {
+	return fmt.Sprintf("quic: a datagram of %d bytes is too large: at most %d can be sent", e.Size, e.Max)
+}
+
+// Is matches any *DatagramTooLargeError of the same sizes.
+func (e *DatagramTooLargeError) Is(target error) bool {
+	t, ok := target.(*DatagramTooLargeError)
+	return ok && *t == *e
+}
+
+// IsCleanClose tells whether err is, or wraps, the error of a connection that one side closed on purpose and without a complaint:
+// with application error code 0, which is what a Go program's Close sends, or with the transport's NO_ERROR. It tells such an end
+// from failures, which errors.Is(err, net.ErrClosed) does not: that matches every connection that is over. A protocol that has
+// another code for a good end (HTTP/3's is 0x100) compares with an *ApplicationError of its own.
+//
+// It is false for nil, for the end of a stream (io.EOF), and for the error of a stream that was ended early.
+func IsCleanClose(err error) bool {
+	if app := (*ApplicationError)(nil); errors.As(err, &app) {
+		return app.Code == 0
 	}
-	return []error{net.ErrClosed, cause}
+	transport := (*TransportError)(nil)
+	return errors.As(err, &transport) && transport.Code == NoError
+}
+
+// sentinel is an error of a fixed text that matches another one, too.
+type sentinel struct {
+	text  string
+	match error
+}
+
+func (e *sentinel) Error() string { return e.text }
+func (e *sentinel) Unwrap() error { return e.match }
+
+func side(remote bool) string {
+	if remote {
+		return "the peer"
+	}
+	return "this side"
 }
 
 // transportError is an error that we found in what the peer sent; it closes the connection.

@@ -1,6 +1,9 @@
 package quic
 
-import "errors"
+import (
+	"errors"
+	"io"
+)
 
 // The types of stream, in the two low bits of a stream ID (RFC 9000, section 2.1). EventStreamsAvailable names them.
 const (
@@ -16,8 +19,8 @@ var (
 	ErrUnknownStream = errors.New("quic: no such stream, or it is over")
 	// ErrStreamDirection: the stream is unidirectional, and the call is for the other direction.
 	ErrStreamDirection = errors.New("quic: the stream does not go in this direction")
-	// ErrStreamEnded: the sending part was ended before, with fin.
-	ErrStreamEnded = errors.New("quic: the stream's sending part has ended")
+	// ErrStreamEnded: the sending part was ended before, with fin. It matches io.ErrClosedPipe.
+	ErrStreamEnded error = &sentinel{"quic: the stream's sending part has ended", io.ErrClosedPipe}
 )
 
 func isUni(id uint64) bool    { return id&2 != 0 }

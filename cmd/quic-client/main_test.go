@@ -160,7 +160,7 @@ func TestExitCodes(t *testing.T) {
 		{"contradiction", []string{"--insecure", "--ca", "main.go", url + "small"}, exitUsage, "exclude each other"},
 		{"congestion controller", []string{"--congestion", "warp", url + "small"}, exitUsage, "neither cubic nor reno"},
 		{"certificate not trusted", []string{url + "small"}, exitNoConn, "\nCertificates that the system does not trust are named with --ca"},
-		{"protocol not spoken", []string{"--insecure", "--alpn", "dummy", url + "small"}, exitNoConn, "CRYPTO_ERROR(alert 120)"},
+		{"protocol not spoken", []string{"--insecure", "--alpn", "dummy", url + "small"}, exitNoConn, "no application protocol"},
 		{"nobody there", []string{"--insecure", "--timeout", "100ms", "https://127.0.0.1:9/x"}, exitNoConn, "did not finish in time"},
 		{"port that is none", []string{"--insecure", "https://127.0.0.1:99999/x"}, exitNoConn, "99999"},
 		{"missing file", []string{"--insecure", url + "nothing"}, exitFailed, "the server has no file /nothing"},

@@ -55,6 +55,10 @@ func TestNoCommonProtocol(t *testing.T) {
 	if want := (&quic.TransportError{Code: quic.CryptoErrorBase + 120, Remote: true}); !errors.Is(err, want) {
 		t.Errorf("Dial returned %v, not %v", err, want)
 	}
+	var alert tls.AlertError
+	if !errors.As(err, &alert) || alert != 120 || !strings.Contains(fmt.Sprint(err), "no application protocol") {
+		t.Errorf("Dial returned %v, which does not name the alert", err)
+	}
 }
 
 func TestPortInUse(t *testing.T) {

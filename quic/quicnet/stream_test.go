@@ -424,8 +424,9 @@ func TestDatagrams(t *testing.T) {
 			t.Fatalf("received %d bytes, %v, not the %d sent", n, err, len(want))
 		}
 	}
-	if err := c.SendDatagram(ctx, make([]byte, 1300)); err == nil {
-		t.Error("a datagram larger than a packet brought no error")
+	tooLarge := &quic.DatagramTooLargeError{Size: 1300, Max: c.MaxDatagramSize()}
+	if err := c.SendDatagram(ctx, make([]byte, 1300)); !errors.Is(err, tooLarge) {
+		t.Errorf("a datagram larger than a packet brought %v", err)
 	}
 	for range 1000 { // more than are queued: SendDatagram waits
 		if err := c.SendDatagram(ctx, want); err != nil {
