@@ -342,6 +342,16 @@ func (c *Conn) StreamGive(pieces []Piece) {
 	}
 }
 
+// StreamAcked returns how many bytes of what was written on stream id, from its start, the peer has acknowledged; bytes beyond a gap
+// do not count. On a stream that was reset it is what had been acknowledged by then. The error is ErrUnknownStream once the stream
+// is over, also when all of it was acknowledged: EventStreamAcked tells that.
+func (c *Conn) StreamAcked(id uint64) (n uint64, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.acked(id)
+}
+
 // StreamShutdown ends a part of stream id before its time, or both: ReadDirection asks the peer to stop sending
 // (STOP_SENDING), WriteDirection resets what we send (RESET_STREAM). code is the application's, at most 2^62-1. A part that
 // is already over is left as it is.

@@ -25,6 +25,15 @@ const (
 	// EventStreamsAvailable: the peer raised its limit on streams that we may open, of the type of Event.Stream
 	// (0 bidirectional, 2 unidirectional: see StreamTypeBidi and StreamTypeUni).
 	EventStreamsAvailable
+	// EventStreamReset: RESET_STREAM came for Event.Stream, with Event.Code, which StreamRecv will report too: this is told
+	// though nobody reads. It is not told of a stream on which ReadDirection was shut down, nor of one read to its end.
+	EventStreamReset
+	// EventStreamStopped: STOP_SENDING came for Event.Stream, with Event.Code, and what we send on it was reset for it; StreamSend
+	// will report it too. It is not told of a stream that we had reset, nor of one that was acknowledged to its end.
+	EventStreamStopped
+	// EventStreamAcked: all that was written on Event.Stream, its end included, was acknowledged (RFC 9000, figure 2: Data Recvd).
+	// Told once, before EventStreamFinished, and never of a stream that was reset.
+	EventStreamAcked
 	// EventStreamFinished: both parts of Event.Stream are done, acknowledged and read; the connection has
 	// forgotten the stream.
 	EventStreamFinished
@@ -50,6 +59,7 @@ const (
 type Event struct {
 	Kind     EventKind
 	Stream   uint64         // a stream ID; see Kind
+	Code     uint64         // EventStreamReset and EventStreamStopped: the peer's application error code
 	Data     []byte         // EventNewToken and EventSessionTicket: the caller's to keep
 	Ask      *handshake.Ask // EventAsk
 	Endpoint EndpointEvent  // EventEndpoint

@@ -40,8 +40,11 @@ type stream struct {
 type streamEvents uint8
 
 const (
-	streamReadable streamEvents = 1 << iota
+	streamReset streamEvents = 1 << iota
+	streamStopped
+	streamReadable
 	streamWritable
+	streamAcked
 	streamFinished
 )
 

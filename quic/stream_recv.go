@@ -125,6 +125,9 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 		return nil
 	}
 	p.reset, p.code = true, code
+	if !p.stopped {
+		st.tell(s, streamReset)
+	}
 	st.discard(now, s)
 	st.tellReadable(s)
 	return nil

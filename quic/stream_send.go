@@ -128,7 +128,8 @@ func (st *streams) resetSend(s *stream, code uint64, remote bool) {
 	free, _ := p.unsent()
 	st.unsent -= free
 	p.buf.data.clear(st.pool)
-	p.buf = sendBuffer{}
+	base := p.buf.data.base
+	p.buf = sendBuffer{data: chunks{base: base}, sent: base, end: base}
 	p.end, p.window.blocked = sentVal{}, sentVal{}
 	p.reset.set()
 	st.control.push(s, queueControl)
@@ -146,7 +147,11 @@ func (st *streams) handleStopSending(id, code uint64) *TransportError {
 		return nil
 	}
 	st.resetSend(s, code, true)
-	if s.send.cut && !s.send.told {
+	if !s.send.cut {
+		return nil
+	}
+	st.tell(s, streamStopped)
+	if !s.send.told {
 		st.tellWritable(s)
 	}
 	return nil

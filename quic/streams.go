@@ -263,6 +263,15 @@ func (st *streams) shutdown(now int64, id uint64, dir Direction, code uint64) er
 	return nil
 }
 
+// acked is Conn.StreamAcked.
+func (st *streams) acked(id uint64) (uint64, error) {
+	s, err := st.usable(id, st.sends(id))
+	if err != nil {
+		return 0, err
+	}
+	return uint64(s.send.buf.data.base), nil
+}
+
 // settle forgets a stream that is over.
 func (st *streams) settle(s *stream) {
 	p := &s.send
@@ -271,6 +280,9 @@ func (st *streams) settle(s *stream) {
 			p.over = p.told && p.reset.state == sentAcked
 		} else {
 			p.over = p.end.state == sentAcked && p.buf.done()
+			if p.over {
+				st.tell(s, streamAcked)
+			}
 		}
 	}
 	if !s.over() || st.live[s.id] != s {
@@ -340,6 +352,12 @@ func (st *streams) nextEvent() (Event, bool) {
 		s := st.ready.head
 		ev := Event{Stream: s.id}
 		switch {
+		case s.events&streamReset != 0:
+			s.events &^= streamReset
+			ev.Kind, ev.Code = EventStreamReset, s.recv.code
+		case s.events&streamStopped != 0:
+			s.events &^= streamStopped
+			ev.Kind, ev.Code = EventStreamStopped, s.send.code
 		case s.events&streamReadable != 0:
 			s.events &^= streamReadable
 			ev.Kind = EventReadable
@@ -349,6 +367,9 @@ func (st *streams) nextEvent() (Event, bool) {
 		case s.events&streamWritable != 0:
 			s.events &^= streamWritable
 			ev.Kind = EventWritable
+		case s.events&streamAcked != 0:
+			s.events &^= streamAcked
+			ev.Kind = EventStreamAcked
 		case s.events&streamFinished != 0:
 			s.events &^= streamFinished
 			ev.Kind = EventStreamFinished
