@@ -92,6 +92,39 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// Clients that end their requests late, or never, and one that sends more than a request, keep no stream from those that may be open.
+func TestRequestsThatDoNotEnd(t *testing.T) {
+	addr, _ := start(t, "--listen", "127.0.0.1:0", "--root", root(t))
+	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := quicnet.Dial(t.Context(), addr, &quic.Config{TLS: tlsConf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for i := range 350 { // a server allows 100 at a time
+		s, err := conn.OpenStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := "GET /file\r\n"
+		if i%3 == 2 {
+			request += strings.Repeat("more than a request ", 1000)
+		}
+		if _, err := io.WriteString(s, request); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(s); string(got) != "contents of file" || err != nil {
+			t.Fatalf("request %d: %q, %v", i, got, err)
+		}
+		if i%3 == 1 {
+			s.Close()
+		}
+	}
+}
+
 // A certificate and a key from files, and the key log, which must hold what the client's secrets are.
 func TestCertificateAndKeyLog(t *testing.T) {
 	tlsConf, err := tlsfiles.Server("", "", []string{"127.0.0.1"})

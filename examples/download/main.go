@@ -80,7 +80,7 @@ func serve(ctx context.Context, server *quicnet.Endpoint, file []byte) {
 		return
 	}
 	stream.Write(file)
-	stream.Close()
+	stream.Finish() // ended, and nothing is to be read
 }
 
 func certificate() tls.Certificate {

@@ -16,7 +16,7 @@ import (
 // methods are for any number of goroutines, but reads by several get pieces in no certain order, and so do writes.
 //
 // A stream takes memory, and counts against the limits on streams, until it has been read to its end or CancelRead was called,
-// and Close or CancelWrite was called too.
+// and Close or CancelWrite was called too. Finish does what of that is left.
 type Stream struct {
 	c          *Conn
 	id         uint64
@@ -251,44 +251,72 @@ func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 func (s *Stream) Close() error {
 	c := s.c
 	c.mu.Lock()
+	err := s.closeNow()
+	s.unlockAndFlush()
+	return err
+}
+
+// closeNow is Close with the connection's lock held.
+func (s *Stream) closeNow() error {
 	h := &s.send
 	if h.err == nil {
-		_, h.err = c.core.StreamSend(s.id, nil, true)
+		_, h.err = s.c.core.StreamSend(s.id, nil, true)
 		if h.err == nil {
 			h.err = quic.ErrStreamEnded
 		}
 		h.wake()
 	}
-	err := h.err
-	claimed := false
-	if errors.Is(err, quic.ErrStreamEnded) {
-		err = nil
-		claimed = c.core.WantsSend() && c.claim()
+	if errors.Is(h.err, quic.ErrStreamEnded) {
+		return nil
 	}
-	c.mu.Unlock()
-	if claimed {
-		c.flushSoon(0)
-	}
-	return err
+	return h.err
 }
 
 // CancelRead ends the receiving part before its time: the peer is asked to stop sending, with an error code of the
 // application's (STOP_SENDING), and what has arrived is dropped. On a part that has been read to its end it does nothing.
-func (s *Stream) CancelRead(code uint64) { s.cancel(&s.recv, quic.ReadDirection, code) }
+func (s *Stream) CancelRead(code uint64) {
+	s.c.mu.Lock()
+	s.cancel(&s.recv, quic.ReadDirection, code)
+	s.unlockAndFlush()
+}
 
 // CancelWrite ends the sending part before its time: the peer is told, with an error code of the application's, that no more
 // comes (RESET_STREAM), and what has not arrived may never. On a part that has been ended and has arrived it does nothing.
-func (s *Stream) CancelWrite(code uint64) { s.cancel(&s.send, quic.WriteDirection, code) }
+func (s *Stream) CancelWrite(code uint64) {
+	s.c.mu.Lock()
+	s.cancel(&s.send, quic.WriteDirection, code)
+	s.unlockAndFlush()
+}
 
+// Finish is Close and CancelRead(0) in one: all that is owed to a stream on which nothing more is to be read or written, such as
+// one whose request has been answered. What was written arrives, with its end; what the peer has not ended yet it is asked to
+// stop, and what it has sent beyond what was read is dropped. Then the stream takes no memory and no place among those that the peer
+// may open once that is acknowledged. The error is Close's; a part that the stream does not have gives none.
+func (s *Stream) Finish() error {
+	s.c.mu.Lock()
+	err := s.closeNow()
+	if errors.Is(err, quic.ErrStreamDirection) {
+		err = nil
+	}
+	s.cancel(&s.recv, quic.ReadDirection, 0)
+	s.unlockAndFlush()
+	return err
+}
+
+// cancel ends a part of the stream before its time. The connection's lock is held.
 func (s *Stream) cancel(h *half, dir quic.Direction, code uint64) {
 	c := s.c
-	c.mu.Lock()
 	// The only other error is of a stream that is over.
 	if c.core.StreamShutdown(s.id, dir, code) == nil && h.err == nil {
 		h.err = &quic.StreamError{StreamID: s.id, Code: code}
 		h.wake()
 	}
 	c.handleEvents(time.Now())
+}
+
+// unlockAndFlush lets the connection's lock go, and sends what ending parts of the stream has left to be sent.
+func (s *Stream) unlockAndFlush() {
+	c := s.c
 	claimed := c.core.WantsSend() && c.claim()
 	c.mu.Unlock()
 	if claimed {

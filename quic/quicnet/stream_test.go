@@ -485,3 +485,33 @@ func TestHandleStreams(t *testing.T) {
 		t.Errorf("the echo is %q, %v", b, err)
 	}
 }
+
+// Finish ends both parts: the peer gets all that was written and its end, and is asked to send no more.
+func TestFinish(t *testing.T) {
+	s, c := pair(t, serverConfig(), clientConfig())
+	ss, cs := streamPair(t, s, c)
+	if _, err := ss.Write([]byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	if err := ss.Finish(); err != nil {
+		t.Errorf("Finish returned %v", err)
+	}
+	if got, err := io.ReadAll(cs); string(got) != "answer" || err != nil {
+		t.Errorf("the peer read %q, %v", got, err)
+	}
+	var stopped *quic.StreamError
+	for err := error(nil); ; _, err = cs.Write([]byte("more")) {
+		if errors.As(err, &stopped) && stopped.Remote && stopped.Code == 0 {
+			break
+		}
+		if err != nil {
+			t.Fatalf("the peer was stopped with %v", err)
+		}
+	}
+	if _, err := ss.Read(make([]byte, 1)); !errors.As(err, &stopped) || stopped.Remote {
+		t.Errorf("reading after Finish gives %v", err)
+	}
+	if err := ss.Finish(); err != nil {
+		t.Errorf("Finish for a second time returned %v", err)
+	}
+}

@@ -32,6 +32,7 @@ const maxRequest = 8 << 10
 // Stream is the part of a QUIC stream that HTTP/0.9 needs; *quicnet.Stream is one.
 type Stream interface {
 	io.ReadWriteCloser
+	Finish() error
 	CancelRead(code uint64)
 	CancelWrite(code uint64)
 }
@@ -66,7 +67,7 @@ func (f *Files) Serve(s Stream) (path string, n int64, err error) {
 	if err != nil {
 		return path, n, refuse(s, CodeInternal, err)
 	}
-	return path, n, s.Close()
+	return path, n, s.Finish() // the client may never end its request, or send more than it should
 }
 
 // Close closes the root.
@@ -128,21 +129,20 @@ func codeOf(err error) uint64 {
 // Get asks for path, which starts with a slash and is escaped as in a URL, and copies the answer to w. It returns the
 // number of bytes copied. A server's refusal is returned as an error that says what its code means.
 func Get(s Stream, path string, w io.Writer) (n int64, err error) {
-	if _, err = io.WriteString(s, "GET "+path+"\r\n"); err == nil {
-		err = s.Close()
+	_, sendErr := io.WriteString(s, "GET "+path+"\r\n")
+	if sendErr == nil {
+		sendErr = s.Close()
 	}
 	var reset *quic.StreamError
-	if errors.As(err, &reset) && reset.Remote {
-		return 0, refusal(path, reset) // the server wanted no more of the request
+	if sendErr != nil && !(errors.As(sendErr, &reset) && reset.Remote) {
+		return 0, fmt.Errorf("cannot send the request for %s: %w", path, sendErr)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("cannot send the request for %s: %w", path, err)
-	}
+	// A server that has read the line may ask us to stop sending before we have ended: the answer comes all the same.
 	n, err = io.Copy(w, s)
-	if errors.As(err, &reset) && reset.Remote {
+	switch {
+	case errors.As(err, &reset) && reset.Remote:
 		return n, refusal(path, reset)
-	}
-	if err != nil {
+	case err != nil:
 		return n, fmt.Errorf("%s broke off after %d bytes: %w", path, n, err)
 	}
 	return n, nil

@@ -18,12 +18,21 @@ type stream struct {
 	written bytes.Buffer
 	reset   uint64
 	closed  bool
+	stopped bool  // no more is to be read
+	refuses error // what writing and closing return
 }
 
-func (s *stream) Write(p []byte) (int, error) { return s.written.Write(p) }
-func (s *stream) Close() error                { s.closed = true; return nil }
-func (s *stream) CancelRead(uint64)           {}
-func (s *stream) CancelWrite(code uint64)     { s.reset = code }
+func (s *stream) Write(p []byte) (int, error) {
+	if s.refuses != nil {
+		return 0, s.refuses
+	}
+	return s.written.Write(p)
+}
+
+func (s *stream) Close() error            { s.closed = true; return s.refuses }
+func (s *stream) Finish() error           { s.closed, s.stopped = true, true; return nil }
+func (s *stream) CancelRead(uint64)       { s.stopped = true }
+func (s *stream) CancelWrite(code uint64) { s.reset = code }
 
 func open(t *testing.T, dir string) *Files {
 	t.Helper()
@@ -94,6 +103,9 @@ func TestServe(t *testing.T) {
 	} {
 		s := &stream{Reader: strings.NewReader(c.request)}
 		path, n, err := f.Serve(s)
+		if !s.stopped {
+			t.Errorf("%.60q: the receiving part is left open", c.request)
+		}
 		if s.written.String() != c.answer || n != int64(len(c.answer)) || s.reset != c.reset || s.closed != (c.reset == 0) || (err == nil) != s.closed {
 			t.Errorf("%.60q: path %.60q, %q, reset %d, %v; want %q, reset %d", c.request, path, s.written.String(), s.reset, err, c.answer, c.reset)
 		}
@@ -117,6 +129,15 @@ func TestRefusals(t *testing.T) {
 	lost := errors.New("gone")
 	if _, err := Get(&stream{Reader: failing{lost}}, "/x", io.Discard); !errors.Is(err, lost) || !strings.Contains(err.Error(), "/x broke off after 0 bytes") {
 		t.Errorf("a connection that is lost gives %v", err)
+	}
+}
+
+// A server that has read the request's line may ask to have no more sent before the request has ended.
+func TestStopBeforeEnd(t *testing.T) {
+	s := &stream{Reader: strings.NewReader("the file"), refuses: &quic.StreamError{Code: 0, Remote: true}}
+	var got bytes.Buffer
+	if n, err := Get(s, "/x", &got); n != 8 || err != nil || got.String() != "the file" {
+		t.Errorf("%d bytes, %q, %v", n, got.String(), err)
 	}
 }
 
