@@ -41,7 +41,7 @@ func TestAckWish(t *testing.T) {
 		{"a peer with slow timers", 400, 40 * ms, 20 * ms, 30 * ms, 50 * ms, ackPolicy{24, 3, 30 * ms}},
 		{"not a whole number of microseconds", 410, 40*ms + 7, 20 * ms, ms, 25 * ms, ackPolicy{24, 3, 10 * ms}},
 	} {
-		rec := recovery.NewPath(1, &fixedWindow{window: c.packets*1200 + 300}, c.rtt, 1200)
+		rec := recovery.NewPath(&fixedWindow{window: c.packets*1200 + 300}, c.rtt, 1200)
 		rec.RTT.Min = c.rtt - c.queue
 		a := ackFrequency{peerMin: c.min, peerMax: c.max}
 		if got := a.wish(&rec, 1200, 3); got != c.want {
@@ -73,7 +73,7 @@ func TestAckPolicyDiffers(t *testing.T) {
 // There is one frame at a time, and not more than one in a round trip or in a max_ack_delay, whatever changes.
 func TestAckFrequencyRate(t *testing.T) {
 	const ms = time.Millisecond
-	rec := recovery.NewPath(1, &fixedWindow{window: 400 * 1200}, 40*ms, 1200)
+	rec := recovery.NewPath(&fixedWindow{window: 400 * 1200}, 40*ms, 1200)
 	a := ackFrequency{peerMax: 25 * ms}
 	asks := func(at, srtt time.Duration, want bool, reason string) {
 		t.Helper()
@@ -107,7 +107,7 @@ func TestAckFrequencyRate(t *testing.T) {
 
 // Of several frames that are under way, the acknowledgement of the newest alone says what is in force.
 func TestAckFrequencySeveralInFlight(t *testing.T) {
-	rec := recovery.NewPath(1, &fixedWindow{window: 400 * 1200}, 40*time.Millisecond, 1200)
+	rec := recovery.NewPath(&fixedWindow{window: 400 * 1200}, 40*time.Millisecond, 1200)
 	a := ackFrequency{peerMax: 25 * time.Millisecond}
 	send := func(now int64, srtt time.Duration) {
 		t.Helper()

@@ -161,7 +161,7 @@ func (c *Conn) dropSpace(sp recovery.Space) {
 	}
 	c.spaces[sp] = nil
 	c.keys.Drop(slotOfSpace[sp])
-	c.loss.Discard(sp, c.path.rec)
+	c.loss.Discard(sp)
 	c.sending.probes[sp] = 0
 	c.hello.early.drop(slotOfSpace[sp])
 }

@@ -39,7 +39,6 @@ type pathSet struct {
 	others    []*path
 	fallback  *path          // the last validated path, while the one in use is not
 	responses []pathResponse // at most maxPathResponses
-	lastID    uint16         // of recovery.Path
 	recent    int            // paths that appeared since recentAt, for a bound on their rate
 	recentAt  int64
 }
@@ -54,21 +53,33 @@ const maxNewPaths = 5
 
 func (c *Conn) newPath(local, remote netip.AddrPort) *path {
 	p := &path{local: local, remote: remote, maxDatagram: c.cfg.MaxUDPPayload}
-	c.newRecovery(p)
+	for _, o := range append([]*path{c.path}, c.paths.others...) {
+		if o != nil && o.sameHosts(p) {
+			p.rec = o.rec
+			return p
+		}
+	}
+	p.rec = c.newRecovery(p)
 	return p
 }
 
-// newRecovery has a path begin anew with round-trip time and congestion control (RFC 9000, section 9.4).
-func (c *Conn) newRecovery(p *path) {
+// sameHosts tells whether two paths differ in ports at most: then it is most likely a NAT that gave another one, and round-trip time and
+// congestion control go on (RFC 9000, section 9.4).
+func (p *path) sameHosts(o *path) bool {
+	return p.remote.Addr() == o.remote.Addr() && p.local.Addr() == o.local.Addr()
+}
+
+// newRecovery returns what a path to another host begins with.
+func (c *Conn) newRecovery(p *path) *recovery.Path {
 	var cc congestion.Controller
 	if c.cfg.Congestion == NewReno {
 		cc = congestion.NewNewReno(p.maxDatagram)
 	} else {
 		cc = congestion.NewCUBIC(p.maxDatagram)
 	}
-	c.paths.lastID++
-	rec := recovery.NewPath(c.paths.lastID, cc, c.cfg.InitialRTT, p.maxDatagram)
-	p.rec = &rec
+	rec := recovery.NewPath(cc, c.cfg.InitialRTT, p.maxDatagram)
+	c.loss.AddPath(&rec)
+	return &rec
 }
 
 // limitDatagram takes the peer's max_udp_payload_size.
@@ -203,6 +214,20 @@ func (c *Conn) forgetPath(p *path) {
 	if !shared {
 		c.dropID(p.dcidSeq)
 	}
+	c.releaseRecovery(p.rec)
+}
+
+// releaseRecovery forgets the recovery of a path that was forgotten, unless it is another path's too.
+func (c *Conn) releaseRecovery(rec *recovery.Path) {
+	if c.path.rec == rec {
+		return
+	}
+	for _, o := range c.paths.others {
+		if o.rec == rec {
+			return
+		}
+	}
+	c.loss.ForgetPath(rec)
 }
 
 // rebind gives the paths that are not in use another connection ID for one that was retired.
@@ -228,14 +253,6 @@ func (c *Conn) migrate(now int64, p *path) {
 		}
 	}
 	c.path = p
-	if p.remote.Addr() == old.remote.Addr() {
-		p.rec = old.rec // most likely a NAT that gave another port (section 9.4)
-	} else if p.rec == old.rec {
-		c.newRecovery(p)
-	}
-	if p.rec != old.rec {
-		p.rec.ECN = old.rec.ECN.Restarted()
-	}
 	c.counts.migrations++
 	if p.validated {
 		s.settle(c)
@@ -359,11 +376,8 @@ func (c *Conn) onPathTimer(now int64) {
 		}
 	}
 	c.path = back
-	if back.rec != failed.rec {
-		c.newRecovery(back) // what was in flight on it is no longer known
-		back.rec.ECN = failed.rec.ECN.Restarted()
-	}
 	c.forgetPath(failed)
+	c.updateLimits()
 }
 
 // onTimer tells whether a validation has failed.

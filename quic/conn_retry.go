@@ -58,6 +58,6 @@ func (c *Conn) handleRetry(b []byte) bool {
 		c.fail(&TransportError{Code: InternalError, Cause: err})
 		return true
 	}
-	c.loss.Requeue(recovery.InitialSpace, c.path.rec, (*lossHandler)(c))
+	c.loss.Requeue(recovery.InitialSpace, (*lossHandler)(c))
 	return true
 }

@@ -289,7 +289,17 @@ func (p *scripted) send(packets ...scriptedPacket) {
 }
 
 func (p *scripted) recvFrom(remote netip.AddrPort, datagram []byte) {
+	p.t.Helper()
 	p.conn.Recv(p.now, Train{Buf: datagram, SegSize: len(datagram), Local: p.local, Remote: remote})
+	p.check()
+}
+
+// check asserts that conn's state does not contradict itself.
+func (p *scripted) check() {
+	p.t.Helper()
+	if err := p.conn.Check(); err != nil {
+		p.t.Error(err)
+	}
 }
 
 func (p *scripted) encode(packets ...scriptedPacket) []byte {
@@ -435,7 +445,9 @@ func (p *scripted) advance() time.Duration {
 	d := max(at.Sub(p.now), 0)
 	p.now = p.now.Add(d)
 	p.conn.OnTimeout(p.now)
+	p.check()
 	p.drain()
+	p.check()
 	return d
 }
 

@@ -39,7 +39,8 @@ type bulk struct {
 const bulkData = 1100
 
 func newBulk() *bulk {
-	b := &bulk{now: 10_000 * ms, path: NewPath(1, &still{recorder{window: 1 << 40}}, 100*time.Millisecond, datagram)}
+	b := &bulk{now: 10_000 * ms, path: NewPath(&still{recorder{window: 1 << 40}}, 100*time.Millisecond, datagram)}
+	b.l.AddPath(&b.path)
 	b.l.Init(false)
 	b.l.SetMaxAckDelay(25 * time.Millisecond)
 	b.l.SetHandshakeConfirmed()

@@ -71,7 +71,7 @@ func TestECNValidation(t *testing.T) {
 				t.Fatalf("state %d after the packets of the test", r.path.ECN.State)
 			}
 			r.now += 100 * ms
-			r.l.threshold = 100 // losses are another matter
+			r.path.reordering.threshold = 100 // losses are another matter
 			for i, a := range c.acks {
 				r.ackWith(AppSpace, 0, a.counts, upTo(a.low, a.high)...)
 				if r.path.ECN.State != a.state {

@@ -15,6 +15,7 @@ const (
 	persistentPTOs     = 3
 	maxBackoff         = 10 // doublings of the PTO; beyond them it stays
 	keepLostPTOs       = 3
+	firstAgeShift      = 3 // a packet is lost when it is older than 9/8 of the RTT
 )
 
 // Loss detects lost packets of one connection and tells when to probe (RFC 9002, section 6). Init it before use.
@@ -23,16 +24,15 @@ type Loss struct {
 	app          space             // spaces[AppSpace]
 	client       bool
 	ptoCount     int
-	threshold    int64         // packets that may overtake one before it is lost
-	ageShift     uint          // a packet is lost when it is older than RTT + RTT >> ageShift
-	ageRaised    int64         // packets sent up to then do not change ageShift again
+	paths        []*Path       // those that packets may still be settled on
+	lastPath     uint16        // the newest id of one
+	marks        uint64        // packets sent with ECT(0)
 	maxAckDelay  time.Duration // the peer's
 	confirmed    bool          // the handshake is: PTOs of the AppSpace count
 	hasHandshake bool          // a client has Handshake keys
 	lastDropped  int64         // when the last ack-eliciting packet of a discarded space was sent
 	validated    bool          // a client knows that the server has validated its address
 	blocked      bool          // a server may send nothing before it receives more
-	epoch        epoch
 	Stats        Stats
 }
 
@@ -43,35 +43,15 @@ type Stats struct {
 	PTOs     uint64
 }
 
-// epoch is the last reaction of the congestion controller: it is taken back when all that brought it was spurious. Lost
-// packets remember the epoch that they are counted in.
-type epoch struct {
-	id             uint8 // from 1 on; 0: there was no reaction
-	start          int64
-	lost, spurious int
-	marked         bool // a CE mark brought it too, so that it stays
-}
-
-// begin starts an epoch, unless the packet that brings it was sent before the last one.
-func (e *epoch) begin(now, sent int64) {
-	if sent > e.start {
-		*e = epoch{id: max(e.id+1, 1), start: now}
-	}
-}
-
 // Init makes l ready. A server's peer never waits for our probes, so that for it address validation is no question.
 func (l *Loss) Init(client bool) {
 	l.client, l.validated = client, !client
-	l.threshold, l.ageShift = packetThreshold, 3
 	early := new([AppSpace]space)
 	l.spaces = [numSpaces]*space{&early[InitialSpace], &early[HandshakeSpace], &l.app}
 	for _, s := range l.spaces {
 		s.largestAcked = -1
 	}
 }
-
-// PacketThreshold returns by how many packets one must be overtaken to be lost, as reordering that was seen has it.
-func (l *Loss) PacketThreshold() int64 { return l.threshold }
 
 // SetMaxAckDelay tells the peer's max_ack_delay: the longest that it may be at the time.
 func (l *Loss) SetMaxAckDelay(d time.Duration) { l.maxAckDelay = d }
@@ -84,6 +64,9 @@ func (l *Loss) SetHandshakeConfirmed() { l.confirmed, l.validated = true, true }
 
 // SetAmplificationLimited tells whether a server may send nothing before it receives more: then no PTO is armed.
 func (l *Loss) SetAmplificationLimited(limited bool) { l.blocked = limited }
+
+// AmplificationLimited returns what SetAmplificationLimited told last.
+func (l *Loss) AmplificationLimited() bool { return l.blocked }
 
 // NextPN returns the packet number that the next packet of a space has.
 func (l *Loss) NextPN(sp Space) int64 { return l.spaces[sp].next() }
@@ -127,12 +110,13 @@ func (l *Loss) Note(sp Space, f Frame) bool {
 // OnPacketSent records that the packet with number NextPN was sent, with the frames that were noted.
 func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, path *Path) {
 	s := l.spaces[sp]
-	s.push(now, p, path.ID)
+	s.push(now, p, path.id)
 	if p.InFlight {
 		path.onSent(int64(p.Size))
 	}
 	if p.ECT {
 		path.ECN.onSent()
+		l.marks++
 	}
 	if s.packets.len() > 2*keepAcks && s.packets.at(s.packets.start).flags&inFlight == 0 {
 		s.trim(0)
@@ -163,26 +147,26 @@ func (l *Loss) Shed(now int64, path *Path, h Handler) {
 		case r.flags&lost != 0:
 			return // its time is not over
 		case r.flags&(inFlight|acked) == inFlight:
-			l.lose(AppSpace, r, path, h)
-			if r.path == path.ID {
-				path.CC.OnCongestion(now, r.time)
+			if p := l.lose(AppSpace, r, h); p != nil {
+				p.CC.OnCongestion(now, r.time)
 			}
 		}
 		s.dropTo(s.packets.start + 1)
 	}
 }
 
-// ackSum is what one acknowledgement newly acknowledged.
+// ackSum is what one acknowledgement newly acknowledged, over all paths.
 type ackSum struct {
-	congestion.Ack
-	packets   int
-	eliciting bool
-	newest    bool   // NewestPN was sent on this path
-	marked    uint64 // packets sent with ECT(0)
-	frame     Frame  // what h is to be told next; the zero Frame is nothing
+	packets    int
+	eliciting  bool
+	newestPN   int64
+	newestSent int64
+	newestPath *Path  // that newestPN was sent on; nil: it is forgotten
+	marked     uint64 // packets sent with ECT(0)
+	frame      Frame  // what h is to be told next; the zero Frame is nothing
 }
 
-// OnAck processes an ACK frame. acks is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
+// OnAck processes an ACK frame. path is the one in use; each packet is settled on the one that it was sent on. acks is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
 // frame has no counts. Frames acknowledged and lost go to h. Its cost is proportional to what is newly acknowledged.
 func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Duration, ecn *wire.ECNCounts, path *Path, h Handler) error {
 	s := l.spaces[sp]
@@ -191,9 +175,10 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 		return ErrUnsent
 	}
 	raised := largest > s.largestAcked
-	prior := path.InFlight
-	var sum ackSum
-	sum.NewestPN, sum.OldestSent = -1, now
+	sum := ackSum{newestPN: -1}
+	for _, p := range l.paths {
+		p.acked = pathAck{prior: p.InFlight, Ack: congestion.Ack{NewestPN: -1, OldestSent: now}}
+	}
 	known := len(s.acked) - 1 // the highest range of it that begins below the end of r
 	for _, r := range acks {
 		from := max(r.Start, s.packets.start)
@@ -206,31 +191,32 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 		if known >= 0 && s.acked[known].Start <= from && r.End <= s.acked[known].End {
 			continue // nothing new, which holds for most ranges of a frame that repeats
 		}
-		if err := l.ackRange(sp, from, r.End, &sum, path, h); err != nil {
+		if err := l.ackRange(sp, from, r.End, &sum, h); err != nil {
 			return err
 		}
 		known = min(known, len(s.acked)-1)
 	}
 	sum.tell(sp, h)
-	s.largestAcked = max(s.largestAcked, largest)
+	if raised {
+		s.largestAcked = largest
+	}
 	if sum.packets == 0 {
 		return nil
 	}
-	if raised && sum.NewestPN == largest && sum.newest && sum.eliciting {
-		l.sampleRTT(now, sp, &sum, ackDelay, path)
+	if raised && sum.newestPN == largest {
+		s.largestPath = s.packets.at(largest).path
+		if sum.newestPath != nil && sum.eliciting {
+			l.sampleRTT(now, sp, &sum, ackDelay)
+		}
 	}
-	if raised && path.ECN.onAck(sp, sum.marked, ecn) {
-		path.CC.OnCongestion(now, sum.NewestSent)
-		l.epoch.begin(now, sum.NewestSent)
-		l.epoch.marked = true
+	if raised {
+		l.checkECN(now, s, &sum, ecn)
 	}
 	l.detect(now, sp, path, h)
-	if sum.Bytes > 0 {
-		sum.AppLimited = path.underused(prior)
-		path.used = !sum.AppLimited
-		sum.LargestPN, sum.InFlight = s.next()-1, path.InFlight
-		sum.MinRTT, sum.SRTT = path.RTT.Min, path.RTT.Smoothed
-		path.CC.OnAck(now, sum.Ack)
+	for _, p := range l.paths {
+		if p.acked.Bytes > 0 {
+			p.onAck(now, s.next()-1)
+		}
 	}
 	if l.validated || sp == HandshakeSpace {
 		l.validated = true
@@ -240,7 +226,19 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 	return nil
 }
 
-func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duration, path *Path) {
+// onAck tells the controller what was acknowledged.
+func (p *Path) onAck(now, largestPN int64) {
+	a := &p.acked
+	a.AppLimited = p.underused(a.prior)
+	p.used = !a.AppLimited
+	a.LargestPN, a.InFlight = largestPN, p.InFlight
+	a.MinRTT, a.SRTT = p.RTT.Min, p.RTT.Smoothed
+	p.CC.OnAck(now, a.Ack)
+}
+
+// sampleRTT takes the time that the largest packet of an acknowledgement took.
+func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duration) {
+	path := sum.newestPath
 	switch {
 	case sp == InitialSpace:
 		ackDelay = 0
@@ -250,8 +248,8 @@ func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duratio
 	if !path.RTT.sampled {
 		path.firstSample = now
 	}
-	sum.LatestRTT = time.Duration(now - sum.NewestSent)
-	path.RTT.update(sum.LatestRTT, max(ackDelay, 0))
+	path.acked.LatestRTT = time.Duration(now - sum.newestSent)
+	path.RTT.update(path.acked.LatestRTT, max(ackDelay, 0))
 }
 
 // underused tells whether something other than the window held back what was in flight (RFC 9002, section 7.8): the application,
@@ -265,7 +263,7 @@ func (p *Path) underused(inFlight int64) bool {
 }
 
 // ackRange acknowledges the packets of [from, to) that are not acknowledged yet.
-func (l *Loss) ackRange(sp Space, from, to int64, sum *ackSum, path *Path, h Handler) error {
+func (l *Loss) ackRange(sp Space, from, to int64, sum *ackSum, h Handler) error {
 	s := l.spaces[sp]
 	for gap := s.acked.Gap(from, to); gap.Start < to; gap = s.acked.Gap(gap.End, to) {
 		for pn := gap.Start; pn < gap.End; pn++ {
@@ -273,28 +271,26 @@ func (l *Loss) ackRange(sp Space, from, to int64, sum *ackSum, path *Path, h Han
 			if r.flags&skipped != 0 {
 				return ErrSkipped
 			}
-			l.ackOne(sp, pn, r, sum, path, h)
+			l.ackOne(sp, pn, r, sum, h)
 		}
 	}
 	s.acked.Add(from, to)
 	return nil
 }
 
-func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h Handler) {
+func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, h Handler) {
 	s := l.spaces[sp]
+	p := l.settle(s, r)
 	if r.flags&lost != 0 {
-		l.onSpurious(s, pn, r, path)
-	} else if r.flags&inFlight != 0 {
-		s.settle(r, path)
-		if r.path == path.ID {
-			sum.Bytes += int64(r.size)
-			sum.OldestSent = min(sum.OldestSent, r.time)
-		}
+		l.onSpurious(s, pn, r, p)
+	}
+	if p != nil {
+		p.acked.add(pn, r)
 	}
 	r.flags |= acked
 	sum.packets++
-	if pn > sum.NewestPN {
-		sum.NewestPN, sum.NewestSent, sum.newest = pn, r.time, r.path == path.ID
+	if pn > sum.newestPN {
+		sum.newestPN, sum.newestSent, sum.newestPath = pn, r.time, p
 	}
 	sum.eliciting = sum.eliciting || r.flags&ackEliciting != 0
 	if r.flags&ect != 0 {
@@ -308,6 +304,20 @@ func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, path *Path, h 
 	}
 }
 
+// add counts a packet that is newly acknowledged.
+func (a *pathAck) add(pn int64, r *record) {
+	if r.flags&(inFlight|lost) == inFlight {
+		a.Bytes += int64(r.size)
+		a.OldestSent = min(a.OldestSent, r.time)
+	}
+	if pn > a.NewestPN {
+		a.NewestPN, a.NewestSent = pn, r.time
+	}
+	if r.flags&ect != 0 {
+		a.marked++
+	}
+}
+
 // tell hands on the frames that were put together.
 func (sum *ackSum) tell(sp Space, h Handler) {
 	if sum.frame != (Frame{}) {
@@ -315,72 +325,95 @@ func (sum *ackSum) tell(sp Space, h Handler) {
 	}
 }
 
-// onSpurious learns from a lost packet that arrived after all: the network reorders more than was thought.
+// onSpurious learns from a lost packet that arrived after all: its path, unless that is forgotten, reorders more than was thought.
 func (l *Loss) onSpurious(s *space, pn int64, r *record, path *Path) {
 	l.Stats.Spurious++
-	l.threshold = min(max(l.threshold, s.largestAcked-pn+1), maxPacketThreshold)
-	if r.time > l.ageRaised && l.ageShift > 0 {
-		l.ageShift--
-		l.ageRaised = s.lastSent
+	if path == nil {
+		return
 	}
-	if r.epoch == 0 || r.epoch != l.epoch.id {
+	if o := &path.reordering; r.path == s.largestPath {
+		o.threshold = min(max(o.threshold, s.largestAcked-pn+1), maxPacketThreshold)
+		if r.time > o.ageRaised && o.ageShift > 0 {
+			o.ageShift--
+			o.ageRaised = s.lastSent
+		}
+	}
+	e := &path.epoch
+	if r.epoch == 0 || r.epoch != e.id {
 		return // it did not bring the last reaction
 	}
-	l.epoch.spurious++
-	if l.epoch.spurious == l.epoch.lost && !l.epoch.marked {
+	e.spurious++
+	if e.spurious == e.lost && !e.marked {
 		path.CC.OnSpurious()
 	}
 }
 
 // detect declares packets lost that were overtaken by the largest acknowledged one by too many packets or too much time
-// (RFC 9002, section 6.1), and sets the time at which the next one is.
+// (RFC 9002, section 6.1), and sets the time at which the next one is. How many packets have overtaken one says something only if all
+// of them went the same way.
 func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 	s := l.spaces[sp]
 	s.lossTime = 0
-	rtt := max(path.RTT.Latest, path.RTT.Smoothed)
-	age := int64(max(rtt+rtt>>l.ageShift, granularity))
-	newest, persistent := int64(0), false
 	for ; s.scan < s.largestAcked; s.scan++ {
 		r := s.packets.at(s.scan)
 		if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
 			continue
 		}
-		if s.largestAcked-s.scan < l.threshold && r.time > now-age {
+		p := l.pathOf(r)
+		by := p
+		if by == nil {
+			by = path // the one that it was sent on is forgotten
+		}
+		overtaken := r.path == s.largestPath && s.largestAcked-s.scan >= by.reordering.threshold
+		if age := by.age(); !overtaken && r.time > now-age {
 			s.lossTime = r.time + age
 			break
 		}
-		l.lose(sp, r, path, h)
-		if r.path != path.ID || r.flags&probe != 0 {
-			continue
+		l.lose(sp, r, h)
+		if p != nil && r.flags&probe == 0 {
+			l.countLoss(now, s, r, p)
 		}
-		newest = max(newest, r.time)
-		l.epoch.begin(now, r.time)
-		l.epoch.lost++
-		r.epoch = l.epoch.id
-		persistent = l.extendBurst(s, s.scan, r, path) || persistent
 	}
-	if newest == 0 {
-		return
-	}
-	path.CC.OnCongestion(now, newest)
-	if persistent {
-		path.CC.OnPersistentCongestion()
-		path.RTT.Min = path.RTT.Latest // RFC 9002, section 5.2
+	for _, p := range l.paths {
+		p.onLost(now)
 	}
 }
 
-// lose declares one packet lost.
-func (l *Loss) lose(sp Space, r *record, path *Path, h Handler) {
+// countLoss notes a lost packet for the congestion controller of its path.
+func (l *Loss) countLoss(now int64, s *space, r *record, p *Path) {
+	p.epoch.begin(now, r.time)
+	p.epoch.lost++
+	r.epoch = p.epoch.id
+	p.lost.newest = max(p.lost.newest, r.time)
+	p.lost.persistent = l.extendBurst(s, s.scan, r, p) || p.lost.persistent
+}
+
+// onLost tells the controller of the losses that were found.
+func (p *Path) onLost(now int64) {
+	if p.lost.newest == 0 {
+		return
+	}
+	p.CC.OnCongestion(now, p.lost.newest)
+	if p.lost.persistent {
+		p.CC.OnPersistentCongestion()
+		p.RTT.Min = p.RTT.Latest // RFC 9002, section 5.2
+	}
+	p.lost = pathLoss{}
+}
+
+// lose declares one packet lost, and returns the path that it was sent on, nil if that is forgotten.
+func (l *Loss) lose(sp Space, r *record, h Handler) *Path {
 	s := l.spaces[sp]
-	s.settle(r, path)
+	p := l.settle(s, r)
 	r.flags |= lost
 	l.Stats.Lost++
-	if r.flags&ect != 0 {
-		path.ECN.onLost()
+	if p != nil && r.flags&ect != 0 {
+		p.ECN.onLost()
 	}
 	for i := range int64(r.frames) {
 		h.OnFrameLost(sp, *s.frames.at(r.frame + i))
 	}
+	return p
 }
 
 // extendBurst adds a lost packet to the run of losses and tells whether the run spans persistent congestion (RFC 9002, section 7.6.2).
@@ -389,10 +422,10 @@ func (l *Loss) extendBurst(s *space, pn int64, r *record, path *Path) bool {
 		return false
 	}
 	b := &s.burst
-	if b.first == 0 || s.ackedBetween(b.lastPN, pn) {
+	if b.first == 0 || b.path != r.path || s.ackedBetween(b.lastPN, pn) {
 		b.first = r.time
 	}
-	b.last, b.lastPN = r.time, pn
+	b.last, b.lastPN, b.path = r.time, pn, r.path
 	span := persistentPTOs * (path.RTT.pto() + l.maxAckDelay)
 	return b.last-b.first > int64(span)
 }

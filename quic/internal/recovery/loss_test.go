@@ -146,8 +146,7 @@ func TestProbeLost(t *testing.T) {
 func TestOtherPath(t *testing.T) {
 	r := newRig(t, nil)
 	r.sendMany(6)
-	elsewhere := NewPath(2, r.cc, 333*time.Millisecond, datagram)
-	r.path = elsewhere
+	r.move()
 	r.sendMany(1)
 	r.wantInFlight(1, "on the new path")
 	r.at(100).ack(AppSpace, 1, 5)

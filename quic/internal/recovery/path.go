@@ -4,29 +4,78 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic/internal/congestion"
-	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // Path is what recovery knows of one path: its round-trip time, its congestion controller and pacer, the bytes in flight
 // and whether ECN works.
 type Path struct {
-	ID       uint16 // packets remember the path that they were sent on
 	RTT      RTT
 	CC       congestion.Controller
 	ECN      ECN
 	InFlight int64 // bytes of packets that count for congestion control, neither acknowledged nor lost
 
+	id          uint16 // packets remember the path that they were sent on; 0: it belongs to no Loss
 	pacer       congestion.Pacer
 	paced       int64 // when the pacer was last asked
 	maxDatagram int
 	appLimited  bool
 	used        bool  // the window was, as of the last acknowledgement, so that it grows
 	firstSample int64 // when RTT had its first sample
+	reordering  reordering
+	epoch       epoch
+	acked       pathAck
+	lost        pathLoss
+}
+
+// reordering is by how much packets of a path may be late before they are taken for lost, as was seen.
+type reordering struct {
+	threshold int64 // packets that may overtake one before it is lost
+	ageShift  uint  // a packet is lost when it is older than RTT + RTT >> ageShift
+	ageRaised int64 // packets sent up to then do not change ageShift again
+}
+
+// epoch is the last reaction of the congestion controller: it is taken back when all that brought it was spurious. Lost
+// packets remember the epoch that they are counted in.
+type epoch struct {
+	id             uint8 // from 1 on; 0: there was no reaction
+	start          int64
+	lost, spurious int
+	marked         bool // a CE mark brought it too, so that it stays
+}
+
+// begin starts an epoch, unless the packet that brings it was sent before the last one.
+func (e *epoch) begin(now, sent int64) {
+	if sent > e.start {
+		*e = epoch{id: max(e.id+1, 1), start: now}
+	}
+}
+
+// pathAck is what the acknowledgement that is being processed newly acknowledged on one path.
+type pathAck struct {
+	congestion.Ack
+	prior  int64  // bytes in flight before it
+	marked uint64 // packets sent with ECT(0)
+}
+
+// pathLoss is what loss detection found on one path, until the controller is told.
+type pathLoss struct {
+	newest     int64 // when the newest lost packet was sent; 0: none is lost
+	persistent bool
 }
 
 // NewPath returns a path for datagrams of at most maxDatagram bytes.
-func NewPath(id uint16, cc congestion.Controller, initialRTT time.Duration, maxDatagram int) Path {
-	return Path{ID: id, CC: cc, RTT: NewRTT(initialRTT), maxDatagram: maxDatagram}
+func NewPath(cc congestion.Controller, initialRTT time.Duration, maxDatagram int) Path {
+	return Path{CC: cc, RTT: NewRTT(initialRTT), maxDatagram: maxDatagram,
+		reordering: reordering{threshold: packetThreshold, ageShift: firstAgeShift}}
+}
+
+// PacketThreshold returns by how many packets one must be overtaken to be lost, as reordering that was seen has it.
+func (p *Path) PacketThreshold() int64 { return p.reordering.threshold }
+
+// age is how old a packet may become before it is lost (RFC 9002, section 6.1.2).
+func (p *Path) age() int64 {
+	rtt := max(p.RTT.Latest, p.RTT.Smoothed)
+	return int64(max(rtt+rtt>>p.reordering.ageShift, granularity))
 }
 
 // Available returns how many bytes the congestion window has left; negative or zero if none.
@@ -63,73 +112,4 @@ func (p *Path) rate() int64 {
 func (p *Path) onSent(size int64) {
 	p.InFlight += size
 	p.pacer.OnSent(size)
-}
-
-// ECNState is where the validation of ECN on a path stands (RFC 9000, appendix A.4).
-type ECNState uint8
-
-// The states of ECN validation.
-const (
-	ECNTesting ECNState = iota // the first packets are marked
-	ECNUnknown                 // they are sent, and no acknowledgement has told yet
-	ECNCapable                 // marks arrive and are counted
-	ECNFailed                  // the path or the peer does not do ECN: nothing is marked
-)
-
-// ecnTestPackets is how many packets are marked before an acknowledgement must have shown that marks arrive.
-const ecnTestPackets = 10
-
-// ECN validates that a path carries ECN marks and that the peer counts them (RFC 9000, section 13.4.2).
-type ECN struct {
-	State  ECNState
-	sent   uint64 // packets marked ECT(0), over all paths
-	before uint64 // of those sent before the validation of this path began
-	lost   uint64 // of those sent while testing
-	counts [numSpaces]wire.ECNCounts
-}
-
-// Restarted returns the validation for another path. It begins anew, but the peer's counts go on.
-func (e *ECN) Restarted() ECN { return ECN{sent: e.sent, before: e.sent, counts: e.counts} }
-
-// Mark tells whether the next packet is to be marked ECT(0).
-func (e *ECN) Mark() bool { return e.State == ECNTesting || e.State == ECNCapable }
-
-func (e *ECN) onSent() {
-	e.sent++
-	if e.State == ECNTesting && e.sent-e.before >= ecnTestPackets {
-		e.State = ECNUnknown
-	}
-}
-
-func (e *ECN) onLost() {
-	e.lost++
-	if e.State != ECNCapable && e.lost >= ecnTestPackets {
-		e.State = ECNFailed
-	}
-}
-
-// onAck compares the counts of an acknowledgement that raises the largest acknowledged packet number and newly acknowledges marked
-// packets that were sent with ECT(0). It tells whether new CE marks came.
-func (e *ECN) onAck(sp Space, marked uint64, counts *wire.ECNCounts) (ce bool) {
-	if e.State == ECNFailed {
-		return false
-	}
-	old := &e.counts[sp]
-	if counts == nil {
-		if marked > 0 {
-			e.State = ECNFailed
-		}
-		return false
-	}
-	if counts.ECT0 < old.ECT0 || counts.ECT1 < old.ECT1 || counts.CE < old.CE ||
-		counts.ECT0-old.ECT0+counts.CE-old.CE < marked || counts.ECT1 > 0 || counts.ECT0+counts.CE > e.sent {
-		e.State = ECNFailed
-		return false
-	}
-	ce = counts.CE > old.CE
-	*old = *counts
-	if marked > 0 {
-		e.State = ECNCapable
-	}
-	return ce
 }

@@ -140,7 +140,7 @@ func TestPersistentCongestionApart(t *testing.T) {
 	r = persistentRig(t)
 	r.send(AppSpace, eliciting)
 	r.at(600).send(AppSpace, eliciting)
-	r.path.ID++
+	r.move()
 	r.at(2000)
 	b = r.send(AppSpace, eliciting)
 	r.at(2100).ack(AppSpace, b)

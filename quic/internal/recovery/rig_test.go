@@ -53,7 +53,8 @@ func (r *rig) OnFrameLost(_ Space, f Frame)  { r.lost = append(r.lost, f.ID) }
 // newRig is for an established connection, unless configure says otherwise. It begins at 10 s.
 func newRig(t *testing.T, configure func(l *Loss)) *rig {
 	cc := &recorder{window: 1 << 20}
-	r := &rig{t: t, cc: cc, path: NewPath(1, cc, 333*time.Millisecond, datagram), now: 10_000 * ms}
+	r := &rig{t: t, cc: cc, path: NewPath(cc, 333*time.Millisecond, datagram), now: 10_000 * ms}
+	r.l.AddPath(&r.path)
 	if configure != nil {
 		configure(&r.l)
 		return r
@@ -62,6 +63,13 @@ func newRig(t *testing.T, configure func(l *Loss)) *rig {
 	r.l.SetMaxAckDelay(25 * time.Millisecond)
 	r.l.SetHandshakeConfirmed()
 	return r
+}
+
+// move forgets the path, and goes on with another under the same controller.
+func (r *rig) move() {
+	r.l.ForgetPath(&r.path)
+	r.path = NewPath(r.cc, 333*time.Millisecond, datagram)
+	r.l.AddPath(&r.path)
 }
 
 // eliciting is an ordinary packet.
@@ -115,6 +123,7 @@ func (r *rig) ackWith(sp Space, delay time.Duration, ecn *wire.ECNCounts, pns ..
 	if err := r.l.OnAck(r.now, sp, ackRanges(pns...), delay, ecn, &r.path, r); err != nil {
 		r.t.Fatalf("acknowledging %v: %v", pns, err)
 	}
+	r.check()
 }
 
 // timeout lets the clock run to when the timer is due.
@@ -125,7 +134,15 @@ func (r *rig) timeout() (probes int, sp Space) {
 		r.t.Fatal("no timer is set")
 	}
 	r.now = max(r.now, at)
+	defer r.check()
 	return r.l.OnTimeout(r.now, &r.path, r)
+}
+
+func (r *rig) check() {
+	r.t.Helper()
+	if err := r.l.Check(); err != nil {
+		r.t.Error(err)
+	}
 }
 
 // wantTimer compares the time of the timer, in milliseconds after the rig's beginning; 0: none is to be set.

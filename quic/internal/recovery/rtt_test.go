@@ -80,7 +80,7 @@ func TestRTTSamples(t *testing.T) {
 			r.ack(AppSpace, 2)
 		}, 0},
 		{"it was sent on another path", func(r *rig) {
-			r.path.ID = 2
+			r.move()
 			r.ack(AppSpace, 4)
 		}, 0},
 		{"the same again", func(r *rig) {

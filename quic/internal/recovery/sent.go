@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/boringquic/boringquic/quic/internal/ranges"
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // Space is a packet number space (RFC 9000, section 12.3).
@@ -102,18 +103,21 @@ type space struct {
 	noted        int64      // index of the first Frame of the packet that is being built
 	acked        ranges.Set // packet numbers from packets.start on that are acknowledged
 	largestAcked int64      // -1: none
+	largestPath  uint16     // the path that it was sent on
 	scan         int64      // no packet below it is waiting to be acknowledged or lost
 	eliciting    int        // ack-eliciting packets that are in flight
 	lastSent     int64      // when the last ack-eliciting packet was sent
 	lossTime     int64      // when the next packet will be lost for its age; 0: none
 	skipAt       int64      // the next packet number to leave out; 0: none is planned
 	burst        lossBurst
+	ecn          wire.ECNCounts // the peer's, of the newest acknowledgement
 }
 
-// lossBurst is a run of lost packets with none acknowledged between them (RFC 9002, section 7.6).
+// lossBurst is a run of lost packets of one path with none acknowledged between them (RFC 9002, section 7.6).
 type lossBurst struct {
 	first, last int64 // when the first and the last ack-eliciting packets of it were sent; 0: none
 	lastPN      int64
+	path        uint16
 }
 
 func (s *space) next() int64 { return s.packets.end }
@@ -138,19 +142,6 @@ func (s *space) push(now int64, p SentPacket, path uint16) {
 		r.flags |= ect
 	}
 	s.packets.push(r)
-}
-
-// settle takes a packet out of flight.
-func (s *space) settle(r *record, path *Path) {
-	if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
-		return
-	}
-	if r.flags&ackEliciting != 0 {
-		s.eliciting--
-	}
-	if r.path == path.ID {
-		path.InFlight -= int64(r.size)
-	}
 }
 
 // trim forgets packets at the front about which nothing is left to learn. Lost packets are kept until lostBefore, so that

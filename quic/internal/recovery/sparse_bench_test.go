@@ -14,7 +14,8 @@ func BenchmarkSparseAcks(b *testing.B) {
 	for _, flight := range []int{1 << 10, 1 << 12, 1 << 14} {
 		b.Run(fmt.Sprint(flight), func(b *testing.B) {
 			for range b.N {
-				r := rig{path: NewPath(1, &recorder{window: 1 << 40}, time.Second, datagram), now: 10_000 * ms}
+				r := rig{path: NewPath(&recorder{window: 1 << 40}, time.Second, datagram), now: 10_000 * ms}
+				r.l.AddPath(&r.path)
 				r.l.Init(false)
 				r.l.SetHandshakeConfirmed()
 				for range flight {

@@ -116,14 +116,14 @@ func (l *Loss) resendOldest(sp Space, h Handler) {
 
 // Requeue takes every packet of a space out of flight and hands its frames to h as lost, without a word to the congestion
 // controller: after a Retry (RFC 9000, section 17.2.5.3).
-func (l *Loss) Requeue(sp Space, path *Path, h Handler) {
+func (l *Loss) Requeue(sp Space, h Handler) {
 	s := l.spaces[sp]
 	for pn := s.packets.start; pn < s.packets.end; pn++ {
 		r := s.packets.at(pn)
 		if r.flags&(acked|lost|skipped) != 0 {
 			continue
 		}
-		s.settle(r, path)
+		l.settle(s, r)
 		r.flags |= lost
 		for i := range int64(r.frames) {
 			h.OnFrameLost(sp, *s.frames.at(r.frame + i))
@@ -134,13 +134,13 @@ func (l *Loss) Requeue(sp Space, path *Path, h Handler) {
 }
 
 // Discard forgets a space whose keys are gone: nothing of it is in flight any more, and probing starts anew (RFC 9002, section 6.4).
-func (l *Loss) Discard(sp Space, path *Path) {
+func (l *Loss) Discard(sp Space) {
 	s := l.spaces[sp]
 	if s == nil {
 		return
 	}
 	for pn := s.packets.start; pn < s.packets.end; pn++ {
-		s.settle(s.packets.at(pn), path)
+		l.settle(s, s.packets.at(pn))
 	}
 	l.lastDropped = max(l.lastDropped, s.lastSent) // from which a client's probes against deadlock still count
 	l.spaces[sp] = nil

@@ -23,6 +23,9 @@ type Host struct {
 	Endpoint *quic.Endpoint
 	Conns    []*Conn // all that ever were, in order
 
+	// Check has the state of each connection checked whenever it was driven: that takes time in proportion to what is in flight.
+	Check bool
+
 	// OnEvent is called for each event of a connection that is not for the driver.
 	OnEvent func(c *Conn, ev quic.Event)
 
@@ -101,6 +104,7 @@ func (h *Host) work() {
 		if c.dirty && !c.Drained {
 			c.dirty = false
 			c.service()
+			c.check()
 		}
 	}
 }
@@ -162,6 +166,15 @@ func (h *Host) deliver(r quic.Routed, t quic.Train) {
 	t.Buf = t.Buf[:r.N:r.N]
 	c.Recv(h.world.Now(), t)
 	c.Touch()
+}
+
+func (c *Conn) check() {
+	if !c.host.Check {
+		return
+	}
+	if err := c.Conn.Check(); err != nil {
+		c.host.world.Fail(fmt.Errorf("sim: at %v, %v: %w", c.host.world.Elapsed(), c.host.Addr, err))
+	}
 }
 
 // service reads the connection's events, sends what it has to send and sets its timer.

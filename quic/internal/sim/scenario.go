@@ -34,6 +34,9 @@ type Scenario struct {
 	// Streams is how many streams the client opens, default 1; Upload and Download are the bytes that each carries.
 	Streams, Upload, Download int
 
+	// Check has both hosts' connections checked for contradictions at each step.
+	Check bool
+
 	// Limit is the virtual time by which all data must be there. Default 10 minutes.
 	Limit time.Duration
 }
@@ -93,6 +96,7 @@ func (s Scenario) run() (*Result, error) {
 		t.onClientEvent(c, ev)
 	})
 	server := NewHost(w, ServerAddr, serverEndpoint, t.onServerEvent)
+	client.Check, server.Check = s.Check, s.Check
 	network := s.Network
 	if network == nil {
 		network = Plain

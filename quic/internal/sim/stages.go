@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -134,6 +135,50 @@ func MTU(n int) Stage {
 func Blackhole(from, until time.Duration) Stage {
 	return func(w *World, d Datagram, next func(Datagram)) {
 		if now := w.Elapsed(); now < from || now >= until {
+			next(d)
+		}
+	}
+}
+
+// Copy is an observer on the way who delivers copies of datagrams, each with probability p, faster than the datagrams themselves, from
+// the addresses that from returns.
+func Copy(p float64, from func(w *World) netip.AddrPort) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if w.Chance(p) {
+			again := d
+			again.Data, again.From = bytes.Clone(d.Data), from(w)
+			next(again)
+		}
+		next(d)
+	}
+}
+
+// Roaming is a host that changes between addresses of its own: from one time since the epoch until, not including, another it sends
+// from the next of Addrs after each Period. Before and after it sends from the first. It receives on all of them.
+type Roaming struct {
+	Addrs       []netip.AddrPort
+	Period      time.Duration
+	From, Until time.Duration
+
+	inside netip.AddrPort
+}
+
+// Out is the stage for the link that leads from the host.
+func (r *Roaming) Out() Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		r.inside, d.From = d.From, r.Addrs[0]
+		if now := w.Elapsed(); now >= r.From && now < r.Until {
+			d.From = r.Addrs[int((now-r.From)/r.Period)%len(r.Addrs)]
+		}
+		next(d)
+	}
+}
+
+// In is the stage for the link that leads to it.
+func (r *Roaming) In() Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if slices.Contains(r.Addrs, d.To) {
+			d.To = r.inside
 			next(d)
 		}
 	}

@@ -1,0 +1,69 @@
+package quic
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+)
+
+// Check returns an error if the connection's state contradicts itself, which is a fault of this package: for tests, such as those that
+// drive many connections at random. It may be called between any two calls, changes nothing, and takes time in proportion to how many
+// packets are in flight.
+func (c *Conn) Check() error {
+	if c.state != stateActive {
+		return nil
+	}
+	if err := c.loss.Check(); err != nil {
+		return err
+	}
+	if err := c.checkPaths(); err != nil {
+		return err
+	}
+	return c.checkTimers()
+}
+
+// checkPaths looks for paths that are kept twice, too long, or not at all.
+func (c *Conn) checkPaths() error {
+	s := &c.paths
+	all := append([]*path{c.path}, s.others...)
+	if len(all) > maxPaths {
+		return fmt.Errorf("quic: %d paths are kept, at most %d may be", len(all), maxPaths)
+	}
+	recoveries := map[*recovery.Path]bool{}
+	fallback := s.fallback == nil
+	for i, p := range all {
+		for _, o := range all[:i] {
+			if o == p || o.remote == p.remote && o.local == p.local {
+				return fmt.Errorf("quic: the path to %v is kept twice", p.remote)
+			}
+			if (o.rec == p.rec) != o.sameHosts(p) {
+				return fmt.Errorf("quic: the paths to %v and %v share their recovery or should", p.remote, o.remote)
+			}
+		}
+		recoveries[p.rec] = true
+		fallback = fallback || p == s.fallback && p != c.path
+		if !p.lacksID && c.tls.complete && c.peer.find(p.dcidSeq) == nil {
+			return fmt.Errorf("quic: the path to %v sends to a connection ID that was retired", p.remote)
+		}
+	}
+	if n := c.loss.Paths(); n != len(recoveries) {
+		return fmt.Errorf("quic: recovery knows %d paths, and there are %d", n, len(recoveries))
+	}
+	if !fallback {
+		return errors.New("quic: the path to go back to is not kept")
+	}
+	return nil
+}
+
+// checkTimers looks for packets that nobody waits for.
+func (c *Conn) checkTimers() error {
+	silenced := c.silenced()
+	if c.loss.AmplificationLimited() != silenced {
+		return fmt.Errorf("quic: recovery takes the peer's address for limited: %v, and it is: %v", !silenced, silenced)
+	}
+	if c.tls.confirmed && !silenced && c.loss.Eliciting() && c.loss.Timer(c.path.rec) == 0 {
+		return errors.New("quic: packets are in flight that elicit acknowledgements, and there is no timer")
+	}
+	return nil
+}
