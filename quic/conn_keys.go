@@ -19,7 +19,8 @@ type keyring struct {
 
 	firstSent    int64 // the first packet number sealed with the current 1-RTT key, -1: none was yet
 	firstRead    int64 // the lowest packet number opened with the current 1-RTT key, -1: none was yet
-	readAcked    bool  // an acknowledgement of such a packet was sent
+	lastOldRead  int64 // the highest packet number received before the current key or opened with the previous one, -1: none
+	readAcked    bool  // an acknowledgement of a packet opened with the current key was sent
 	previousDrop int64 // when the previous read key goes; 0: there is none
 }
 
@@ -27,7 +28,7 @@ func (k *keyring) init() {
 	if k.Keys == nil {
 		k.Keys = protect.NewKeys()
 	}
-	k.firstSent, k.firstRead = -1, -1
+	k.firstSent, k.firstRead, k.lastOldRead = -1, -1, -1
 	k.integrityLimit, k.updateAfter, k.sealLimit = integrityLimitChaCha, keyUpdateAfter, confidentialityLimitGCM
 }
 
@@ -55,31 +56,43 @@ func (k *keyring) failed() *TransportError {
 	return nil
 }
 
-// onOpened notes a 1-RTT packet that opened with the key of generation gen, and commits the peer's key update if it is
-// the first one of the next.
-func (k *keyring) onOpened(now, pn int64, gen uint32, pto int64) *TransportError {
+// onOpened notes a 1-RTT packet that opened with the key of generation gen, and commits the key update if it is the first
+// one of the next. largest is the largest packet number received so far.
+func (k *keyring) onOpened(now, pn, largest int64, gen uint32, pto int64) *TransportError {
 	current := k.ReadGen()
-	if gen == current {
-		if k.firstRead < 0 || pn < k.firstRead {
-			k.firstRead = pn
+	if gen > current {
+		// RFC 9001, section 6.2: a peer that updates again before it has seen an acknowledgement for a packet of the
+		// current phase violates the protocol. One that follows our own update does not wait for anything.
+		if gen > k.WriteGen() && current > 0 && !k.readAcked {
+			return transportError(KeyUpdateError, "a second key update before the first was acknowledged")
 		}
-		return nil
+		if err := k.follow(now, pn, pto); err != nil {
+			return err
+		}
+		current, k.lastOldRead = gen, largest
 	}
 	if gen < current {
-		return nil // late, and opened with the previous key
+		k.lastOldRead = max(k.lastOldRead, pn)
+	} else if k.firstRead < 0 || pn < k.firstRead {
+		k.firstRead = pn
 	}
-	// RFC 9001, section 6.2: a peer that updates again before it has seen an acknowledgement for a packet of the
-	// current phase violates the protocol.
-	if current > 0 && !k.readAcked {
-		return transportError(KeyUpdateError, "a second key update before the first was acknowledged")
+	// RFC 9001, section 6.4: "An endpoint that successfully removes protection with old keys when newer keys were used for
+	// packets with lower packet numbers MUST treat this as a connection error of type KEY_UPDATE_ERROR."
+	if k.firstRead >= 0 && k.lastOldRead > k.firstRead {
+		return transportError(KeyUpdateError, "an old key on a packet number above one of a newer key")
 	}
+	return nil
+}
+
+// follow makes the next read key the current one, and answers a peer who has updated first.
+func (k *keyring) follow(now, pn, pto int64) *TransportError {
 	if err := k.AdvanceRead(pn); err != nil {
 		return &TransportError{Code: InternalError, Cause: err}
 	}
-	k.firstRead, k.readAcked = pn, false
+	k.firstRead, k.readAcked = -1, false
 	k.previousDrop = now + 3*pto // RFC 9001, section 6.5
 	if k.WriteGen() < k.ReadGen() {
-		return k.advanceWrite() // the answer, before anything else is sent
+		return k.advanceWrite() // before anything else is sent
 	}
 	return nil
 }

@@ -289,7 +289,12 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 			in.ignore = true // retired by a packet before it in the train
 			return nil
 		}
-		if err := c.keys.onOpened(in.now, d.PN, d.Gen, int64(c.loss.PTO(c.path.rec))); err != nil {
+		if d.Gen+1 < c.keys.ReadGen() {
+			in.ignore = true // opened before two updates, which a train brought together: outside of it the key is gone
+			return nil
+		}
+		largest := c.spaces[recovery.AppSpace].acks.largest()
+		if err := c.keys.onOpened(in.now, d.PN, largest, d.Gen, int64(c.loss.PTO(c.path.rec))); err != nil {
 			return err
 		}
 		if in.path == nil {

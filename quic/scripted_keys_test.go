@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -116,5 +117,91 @@ func TestKeyUpdateForged(t *testing.T) {
 	p.ping("after forged packets")
 	if p.keys.ReadGen() != 0 {
 		t.Error("conn updated its keys for a forged packet")
+	}
+}
+
+// RFC 9001, section 6.2: what answers our update is no update of the peer's own, and waits for no acknowledgement. A peer
+// that has nothing to say but ACK frames, which are not acknowledged, may be led through any number of updates.
+func TestKeyUpdateAnsweredByAcksAlone(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		p := play(t, client)
+		p.handshake()
+		for i := range 5 {
+			p.must(p.conn.KeyUpdate())
+			p.drain()
+			p.updateKeys()
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+			if p.conn.IsClosed() {
+				t.Fatalf("closed by the answer to update %d: %v", i, p.conn.Err())
+			}
+			for p.conn.keys.previousDrop != 0 {
+				p.advance()
+			}
+		}
+		if gen := p.conn.keys.ReadGen(); gen != 5 {
+			t.Errorf("conn is in generation %d, want 5", gen)
+		}
+	}
+}
+
+// RFC 9001, section 6.4: packet numbers and generations of keys grow together, whether the packets come in one train or
+// not, and which of them comes first.
+func TestKeyUpdateOrder(t *testing.T) {
+	const oldBelow, oldAbove = 0, 2 // of the packet numbers 0 to 3 that are left; the new key has 1 and 3
+	for _, c := range []struct {
+		name  string
+		order []int // packet numbers, from the next one on
+		bad   bool
+	}{
+		{"in order", []int{oldBelow, 1, 3}, false},
+		{"old below new, late", []int{1, oldBelow, 3}, false},
+		{"new ones out of order", []int{3, 1, oldBelow}, false},
+		{"old above new, late", []int{1, oldAbove}, true},
+		{"old above new, first", []int{oldAbove, 1}, true},
+		{"old between new ones, whose lowest came first", []int{1, 3, oldAbove}, true},
+		{"old between new ones, whose highest came first", []int{3, oldAbove, 1}, true},
+		{"old between new ones, last", []int{3, 1, oldAbove}, true},
+	} {
+		for _, updates := range []int{0, 1, 2} { // before
+			for _, train := range []bool{true, false} {
+				p := newScriptedClient(t)
+				p.handshake()
+				for range updates {
+					p.updateKeys()
+					p.ping("an update before")
+					p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+				}
+				packets := make([][]byte, 4)
+				first := p.nextPN[2]
+				for _, pn := range []int{oldBelow, oldAbove} {
+					p.nextPN[2] = first + int64(pn)
+					packets[pn] = p.encode(oneRTT(frame(wire.FramePing), make([]byte, 30)))
+				}
+				p.updateKeys()
+				for _, pn := range []int{1, 3} {
+					p.nextPN[2] = first + int64(pn)
+					packets[pn] = p.encode(oneRTT(frame(wire.FramePing), make([]byte, 30)))
+				}
+				var buf []byte
+				for _, pn := range c.order {
+					if buf = append(buf, packets[pn]...); !train {
+						p.recvFrom(p.remote, buf)
+						buf = nil
+					}
+				}
+				if train {
+					p.conn.Recv(p.now, Train{Buf: buf, SegSize: len(packets[0]), Local: p.local, Remote: p.remote})
+				}
+				name := fmt.Sprintf("%s, after %d updates, train %v", c.name, updates, train)
+				switch dropped := p.conn.keys.failures == 1; {
+				case !c.bad:
+					p.ping(name)
+				case !train && dropped:
+					// Of packets that come alone the key is chosen by what came before: the old one is not even tried.
+				default:
+					p.wantClose(name, KeyUpdateError)
+				}
+			}
+		}
 	}
 }
