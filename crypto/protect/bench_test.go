@@ -84,3 +84,37 @@ func BenchmarkInstallInitial(b *testing.B) {
 		k.Release()
 	}
 }
+
+// BenchmarkForged opens what is not authentic under each of the keys that a 1-RTT packet can call for: the times must be
+// alike (RFC 9001, section 9.5).
+func BenchmarkForged(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		gen  uint32 // of the two that the phase bit tells apart
+		pn   int64
+		drop bool
+	}{
+		{"current", 1, 20, false}, {"next", 0, 20, false}, {"previous", 0, 5, false}, {"dropped", 0, 5, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			send, recv := pair(b, AES128GCMSHA256)
+			if c.gen == 1 {
+				send.AdvanceWrite()
+			}
+			recv.AdvanceRead(10)
+			if c.drop {
+				recv.DropPrevious()
+			}
+			packet := sealOne(b, send, c.pn, benchSize)
+			packet[len(packet)-1] ^= 1
+			buf := make([]byte, benchSize)
+			for b.Loop() {
+				copy(buf, packet)
+				d := [1]OpenDesc{openDesc(0, benchSize, 10)}
+				if recv.Open(buf, d[:]); d[0].Status != Failed {
+					b.Fatal("it opened")
+				}
+			}
+		})
+	}
+}

@@ -15,6 +15,7 @@
 //   - AES-128-GCM, AES-256-GCM and ChaCha20-Poly1305; AES-128-CCM is not in TLS's default offer and not here.
 //   - The counts of packets sealed and of packets that failed, and the limits of RFC 9001, section 6.6, are the
 //     caller's.
-//   - Opening is not constant in time over its outcomes: a packet without a key returns sooner than one that fails.
-//     Between key generations the work is the same, the next key being made ahead.
+//   - Whether a slot has a key shows in the time that Open takes, and by its header a packet tells its slot anyway. Which
+//     1-RTT key a packet failed under does not: the next key is made ahead, and stands in for a previous one that is gone
+//     (RFC 9001, section 9.5). That a key update took place does, as AdvanceRead and AdvanceWrite derive keys.
 package protect

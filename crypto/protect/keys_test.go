@@ -3,6 +3,7 @@ package protect
 import (
 	"bytes"
 	"crypto"
+	"errors"
 	"runtime"
 	"testing"
 	"unsafe"
@@ -130,6 +131,33 @@ func TestKeyUpdate(t *testing.T) {
 				t.Errorf("generations %d and %d, want 3", send.WriteGen(), recv.ReadGen())
 			}
 		})
+	}
+}
+
+// RFC 9001, section 9.5: a forged packet must not tell by the time that it takes which key its phase and number stood for.
+// One for a key that is gone is worked through like any other, as its cleared payload shows.
+func TestForgedForDroppedKey(t *testing.T) {
+	for _, suite := range suites {
+		send, recv := pair(t, suite)
+		var forged [][]byte
+		for range 3 {
+			forged = append(forged, sealOne(t, send, 9, 100), sealOne(t, send, 11, 100))
+			if err := errors.Join(send.AdvanceWrite(), recv.AdvanceRead(10)); err != nil {
+				t.Fatal(err)
+			}
+			recv.DropPrevious()
+		}
+		for i, packet := range forged {
+			packet[len(packet)-1] ^= 1 // so that the one of the current key fails too
+			tail := bytes.Clone(packet[len(packet)-Overhead:])
+			d := []OpenDesc{openDesc(0, len(packet), 10)}
+			recv.Open(packet, d)
+			payload := packet[testPNOff+4 : len(packet)-Overhead]
+			if d[0].Status != Failed || !bytes.Equal(payload, make([]byte, len(payload))) ||
+				!bytes.Equal(packet[len(packet)-Overhead:], tail) {
+				t.Errorf("%s, packet %d: %+v, %x", suite, i, d[0], packet)
+			}
+		}
 	}
 }
 

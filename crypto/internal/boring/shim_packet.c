@@ -348,6 +348,7 @@ static int64_t decode_pn(int64_t largest, uint32_t truncated, int pn_len) {
 
 // choose_read_key picks the key for an unmasked packet and tells its generation. A 1-RTT packet of the other key phase
 // is an old one if its number lies below the current generation's first, else it begins the next (RFC 9001, section 6.5).
+// In place of an old key that is gone stands the next one, so that such a packet takes the same time to fail (section 9.5).
 static const packet_key *choose_read_key(const bq_keys *k, bq_open_desc *d) {
   d->gen = 0;
   if (d->slot != BQ_ONE_RTT) return k->read[d->slot];
@@ -356,7 +357,7 @@ static const packet_key *choose_read_key(const bq_keys *k, bq_open_desc *d) {
     d->gen = k->read_gen;
     return k->read[BQ_ONE_RTT];
   }
-  if (k->read_gen > 0 && d->pn < k->first_pn) {
+  if (k->previous_read != NULL && d->pn < k->first_pn) {
     d->gen = k->read_gen - 1;
     return k->previous_read;
   }
@@ -376,7 +377,6 @@ static int open_packet(const bq_keys *k, uint8_t *packet, const uint8_t *mask, b
   }
   d->pn = decode_pn(d->largest, truncated, d->pn_len);
   const packet_key *key = choose_read_key(k, d);
-  if (key == NULL || d->pn > MAX_PN) return BQ_FAILED;
 
   uint8_t nonce[IV_LEN];
   make_nonce(nonce, key->iv, d->path_id, d->pn);
@@ -386,11 +386,9 @@ static int open_packet(const bq_keys *k, uint8_t *packet, const uint8_t *mask, b
   size_t out_len;
   // With max_out without the tag, a failure clears the payload and leaves the last 16 bytes, which may be a stateless
   // reset token.
-  if (!EVP_AEAD_CTX_open(&key->aead, payload, &out_len, sealed_len - TAG_LEN, nonce, IV_LEN, payload, sealed_len, packet,
-                         header_len)) {
-    return BQ_FAILED;
-  }
-  return BQ_OPENED;
+  const int ok = EVP_AEAD_CTX_open(&key->aead, payload, &out_len, sealed_len - TAG_LEN, nonce, IV_LEN, payload, sealed_len,
+                                   packet, header_len);
+  return ok && d->pn <= MAX_PN ? BQ_OPENED : BQ_FAILED;
 }
 
 static int check_open(const bq_keys *k, size_t buf_len, const bq_open_desc *d) {
