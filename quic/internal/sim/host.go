@@ -13,8 +13,12 @@ const (
 	// maxTrain bounds the bytes of a train, as the length field of UDP does.
 	maxTrain = 65535
 
-	// maxRounds is how often a connection may send, or its timer fire, at one instant; more is a loop without end.
+	// maxRounds is how often a connection may send at one instant, and how many events it may tell; more is a loop without end.
 	maxRounds = 10000
+
+	// maxFirings is how often a connection's timer may fire at one instant: each time one more cause may be found to be due, and no
+	// more than a few causes exist. A timer that is in the past whatever is done keeps a processor busy.
+	maxFirings = 8
 )
 
 // Host is an Endpoint with its connections on one address, driven as a program with a socket would drive them.
@@ -28,6 +32,9 @@ type Host struct {
 
 	// OnEvent is called for each event of a connection that is not for the driver.
 	OnEvent func(c *Conn, ev quic.Event)
+
+	// Blind has the host not know which of its addresses datagrams came to, as a socket without packet information does.
+	Blind bool
 
 	world     *World
 	out       *Link
@@ -48,8 +55,10 @@ type Conn struct {
 	dirty   bool
 	held    bool // a train waits for its time to leave
 	timer   time.Time
-	instant time.Time // when rounds began to count
+	instant time.Time // when rounds, events and firings began to count
 	rounds  int
+	events  int
+	firings int
 }
 
 // NewHost returns a Host on addr.
@@ -128,7 +137,11 @@ func (h *Host) route(ds []Datagram) {
 	for _, d := range ds {
 		h.train = append(h.train, d.Data...)
 	}
-	t := quic.Train{Buf: h.train, SegSize: len(ds[0].Data), Local: ds[0].To, Remote: ds[0].From, ECN: ds[0].ECN}
+	local := ds[0].To
+	if h.Blind {
+		local = netip.AddrPort{}
+	}
+	t := quic.Train{Buf: h.train, SegSize: len(ds[0].Data), Local: local, Remote: ds[0].From, ECN: ds[0].ECN}
 	for len(t.Buf) > 0 {
 		r := h.Endpoint.Route(h.world.Now(), t, h.reply)
 		if r.N <= 0 || r.N > len(t.Buf) {
@@ -136,7 +149,7 @@ func (h *Host) route(ds []Datagram) {
 			return
 		}
 		if r.Reply > 0 {
-			h.out.Send(Datagram{Data: bytes.Clone(h.reply[:r.Reply]), From: t.Local, To: t.Remote})
+			h.out.Send(Datagram{Data: bytes.Clone(h.reply[:r.Reply]), From: ds[0].To, To: t.Remote})
 		}
 		if r.Conn != nil {
 			h.deliver(r, t)
@@ -200,7 +213,7 @@ func (c *Conn) readEvents() {
 	w := c.host.world
 	for {
 		ev, ok := c.NextEvent()
-		if !ok {
+		if !ok || !c.countEvent() {
 			return
 		}
 		switch ev.Kind {
@@ -219,10 +232,14 @@ func (c *Conn) readEvents() {
 // transmit sends a train now, or when pacing would have it leave.
 func (c *Conn) transmit(t quic.Transmit) {
 	h := c.host
+	from := t.Local
+	if !from.IsValid() || from.Addr().IsUnspecified() {
+		from = h.Addr
+	}
 	send := func(train []byte) {
 		for len(train) > 0 {
 			n := min(t.SegSize, len(train))
-			h.out.Send(Datagram{Data: bytes.Clone(train[:n]), From: t.Local, To: t.Remote, ECN: t.ECN})
+			h.out.Send(Datagram{Data: bytes.Clone(train[:n]), From: from, To: t.Remote, ECN: t.ECN})
 			train = train[n:]
 		}
 	}
@@ -256,7 +273,7 @@ func (c *Conn) setTimer() {
 	c.timer = at
 	w := c.host.world
 	w.After(at.Sub(w.Now()), func() {
-		if !c.timer.Equal(at) || c.Drained || !c.countRound() {
+		if !c.timer.Equal(at) || c.Drained || !c.countFiring() {
 			return // set anew since
 		}
 		c.timer = time.Time{}
@@ -267,14 +284,35 @@ func (c *Conn) setTimer() {
 
 // countRound is false if the connection is in a loop without end at one instant.
 func (c *Conn) countRound() bool {
-	now := c.host.world.Now()
-	if !c.instant.Equal(now) {
-		c.instant, c.rounds = now, 0
+	c.startCounting()
+	c.rounds++
+	return c.within(c.rounds, maxRounds, "sends without end")
+}
+
+// countEvent is false if each event brings another.
+func (c *Conn) countEvent() bool {
+	c.startCounting()
+	c.events++
+	return c.within(c.events, maxRounds, "tells of events without end")
+}
+
+// countFiring is false if the connection's timer is in the past whatever is done.
+func (c *Conn) countFiring() bool {
+	c.startCounting()
+	c.firings++
+	return c.within(c.firings, maxFirings, "has a timer that stays in the past")
+}
+
+func (c *Conn) startCounting() {
+	if now := c.host.world.Now(); !c.instant.Equal(now) {
+		c.instant, c.rounds, c.events, c.firings = now, 0, 0, 0
 	}
-	if c.rounds++; c.rounds > maxRounds {
-		c.host.world.Fail(fmt.Errorf("sim: a connection of %v is busy without end at %v", c.host.Addr,
-			c.host.world.Elapsed()))
-		return false
+}
+
+func (c *Conn) within(n, most int, what string) bool {
+	if n > most {
+		c.host.world.Fail(&Fault{Kind: "busy", Text: fmt.Sprintf("at %v a connection of %v %s", c.host.world.Elapsed(), c.host.Addr,
+			what)})
 	}
-	return true
+	return n <= most
 }

@@ -12,6 +12,7 @@ type Datagram struct {
 	Data     []byte // not shared: stages may change it
 	From, To netip.AddrPort
 	ECN      quic.ECN
+	Sent     time.Duration // when it went onto its link, since the epoch
 }
 
 // Stage is one thing that a link does to datagrams. It calls next for what goes on, then or later. Stages hold state:
@@ -30,7 +31,7 @@ type Link struct {
 }
 
 // NewLink returns a link that leads through stages, in their order, to receive. It notes every datagram in trace, under
-// name.
+// name; trace may be nil.
 func NewLink(w *World, trace *Trace, name string, stages []Stage, receive func(Datagram)) *Link {
 	l := &Link{world: w, trace: trace, name: name}
 	l.deliver = func(d Datagram) {
@@ -48,6 +49,7 @@ func NewLink(w *World, trace *Trace, name string, stages []Stage, receive func(D
 // Send puts a datagram on the link, which owns its data from then on.
 func (l *Link) Send(d Datagram) {
 	l.Sent++
+	d.Sent = l.world.Elapsed()
 	l.Bytes += len(d.Data)
 	l.trace.note(l.world, l.name, "sent", len(d.Data))
 	l.deliver(d)
@@ -65,5 +67,8 @@ type TraceEntry struct {
 }
 
 func (t *Trace) note(w *World, link, what string, n int) {
+	if t == nil {
+		return
+	}
 	t.Entries = append(t.Entries, TraceEntry{At: w.Elapsed(), Link: link, What: what, Len: n})
 }
