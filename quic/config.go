@@ -77,7 +77,8 @@ type Config struct {
 	Rand io.Reader
 
 	// Retry, called for each connection attempt from an address that is not validated, tells whether the client must
-	// prove its address by a Retry first (RFC 9000, section 8.1.2). Default nil: never.
+	// prove its address by a Retry first (RFC 9000, section 8.1.2), which costs the client a round trip. Default nil: no client must,
+	// but while more than a fourth of MaxHandshakes is taken. Then all must, and Retry is not asked.
 	Retry func(remote netip.AddrPort) bool
 
 	// MayMigrate, called when something arrives for a server's connection from an address that it does not know, tells whether
@@ -93,8 +94,10 @@ type Config struct {
 	// keeps it over a restart can tell its old peers. Default: random.
 	StatelessResetKey *[32]byte
 
-	// MaxHandshakes bounds server connections whose handshake is not complete; attempts beyond it are answered with
-	// CONNECTION_REFUSED. Default 4096.
+	// MaxHandshakes bounds server connections whose handshake is not complete. While more than a fourth of them are there, the
+	// endpoint demands Retry of all clients, so that made-up addresses take no more than that fourth (RFC 9000, section 21.3).
+	// Clients that have proved their address take the rest; attempts of theirs beyond it are answered with CONNECTION_REFUSED.
+	// Default 4096.
 	MaxHandshakes int
 
 	resolved bool // every field has its value

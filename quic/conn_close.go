@@ -64,6 +64,9 @@ func (c *Conn) closeTime() int64 { return c.clock.now + 3*int64(c.loss.PTO(c.pat
 
 // endStreams tells of the end and lets go of what only an active connection needs.
 func (c *Conn) endStreams() {
+	if !c.client && !c.tls.complete {
+		c.events.pushEndpoint(EndpointEvent{Kind: HandshakeFailed})
+	}
 	c.events.push(Event{Kind: EventClosed})
 	if c.hello != nil {
 		c.hello.early = earlyPackets{}

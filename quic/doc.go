@@ -32,6 +32,11 @@
 // datagram that it answers. What Retry needs to know later travels in its token, encrypted. Retry does not look into the packet
 // that it answers, since that would cost more than the answer; a refusal does, since it is made with the same keys.
 //
+// Connections whose handshake is not complete take at most a fourth of the places that Config.MaxHandshakes allows as long as their
+// clients have not proved their address: above that the endpoint demands Retry, whatever Config.Retry says. So who makes up addresses
+// costs the others a round trip each, and keeps nobody out. Those who have proved theirs have the other places, and are the only ones
+// to be refused. An Endpoint and its siblings each count for themselves.
+//
 // Of clients' connection IDs no map of an Endpoint depends on the order or the bits: maps are Go's, with a secret of the process.
 // The one that finds a client's first packets, by the connection ID that it made up and its address, keeps its entry as
 // long as the connection lives, since a copy of such a packet that comes late would be taken for another client.

@@ -28,7 +28,8 @@ type Endpoint struct {
 	remotes map[netip.AddrPort]*Conn // by the peer's address, if our connection IDs are empty
 	conns   map[*Conn]*registration
 
-	handshakes int // accepted connections whose handshake is not over
+	handshakes int // accepted connections whose handshake is under way
+	failed     int // accepted connections that were closed before it was complete, and are not drained
 	refusing   bool
 
 	serverTLS, clientTLS *handshake.Context
@@ -57,7 +58,8 @@ type registration struct {
 	first       firstFlight                    // of a server's connection
 	remote      netip.AddrPort                 // where the peer was at first
 	accepted    bool                           // it is a server's
-	handshaking bool                           // it counts against MaxHandshakes
+	handshaking bool                           // it counts among handshakes
+	failed      bool                           // it counts among failed
 	resets      [][statelessResetTokenLen]byte // concealed
 }
 
@@ -105,7 +107,8 @@ func newEndpoint() *Endpoint {
 
 // Sibling returns another Endpoint with the Config of e, which must accept connections, but with connection IDs that ids makes.
 // The keys of tokens, of stateless resets and of session tickets are the same, so that what the one has given to a client is
-// good at the other. Otherwise they are apart: each can stand under a lock of its own, and has the bounds of Config to itself.
+// good at the other. Otherwise they are apart: each can stand under a lock of its own, and has the bounds of Config to itself, of
+// which it counts its own part: MaxHandshakes, and with it the number from which on Retry is demanded, hold for each.
 func (e *Endpoint) Sibling(ids ConnIDGenerator) (*Endpoint, error) {
 	if e.cfg == nil {
 		return nil, errors.New("quic: an Endpoint that accepts no connections has no sibling")
@@ -343,6 +346,12 @@ func (e *Endpoint) HandleEvent(c *Conn, ev EndpointEvent) EndpointReply {
 		}
 	case HandshakeOver:
 		e.handshakeOver(r)
+	case HandshakeFailed:
+		if r.handshaking {
+			e.handshakeOver(r)
+			r.failed = true
+			e.failed++
+		}
 	case ConnDrained:
 		e.forget(c, r)
 	}
@@ -393,6 +402,9 @@ func (e *Endpoint) handshakeOver(r *registration) {
 
 func (e *Endpoint) forget(c *Conn, r *registration) {
 	e.handshakeOver(r)
+	if r.failed {
+		e.failed--
+	}
 	for i := range r.ids {
 		delete(e.ids, r.ids[i].id)
 	}

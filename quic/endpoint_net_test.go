@@ -229,9 +229,9 @@ func (n *testNet) advance() {
 // wantEmpty asserts that an Endpoint knows of nothing any more.
 func wantEmpty(t *testing.T, name string, e *Endpoint) {
 	t.Helper()
-	if n := e.Conns() + len(e.ids) + len(e.firsts) + len(e.remotes) + len(e.resets.peers) + e.handshakes; n != 0 {
-		t.Errorf("%s still has %d connections, %d IDs, %d first flights, %d addresses, %d reset tokens, %d handshakes", name,
-			e.Conns(), len(e.ids), len(e.firsts), len(e.remotes), len(e.resets.peers), e.handshakes)
+	if n := e.Conns() + len(e.ids) + len(e.firsts) + len(e.remotes) + len(e.resets.peers) + e.handshakes + e.failed; n != 0 {
+		t.Errorf("%s still has %d connections, %d IDs, %d first flights, %d addresses, %d reset tokens, %d handshakes, %d failed", name,
+			e.Conns(), len(e.ids), len(e.firsts), len(e.remotes), len(e.resets.peers), e.handshakes, e.failed)
 	}
 }
 

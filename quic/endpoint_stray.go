@@ -83,9 +83,9 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 		return nil, e.closeAttempt(d, &h, InvalidToken, reply)
 	case e.refusing:
 		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
-	case token.kind == noToken && e.cfg.Retry != nil && e.cfg.Retry(t.Remote):
+	case token.kind == noToken && (e.crowded() || e.cfg.Retry != nil && e.cfg.Retry(t.Remote)):
 		return nil, e.retry(now, t, &dst, h.SrcConnID, reply)
-	case e.handshakes >= e.cfg.MaxHandshakes:
+	case e.full():
 		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
 	case !e.authentic(d, &h):
 		return nil, 0
@@ -94,6 +94,16 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
 	}
 	return c, 0
+}
+
+// crowded tells whether so many handshakes are under way, or came to nothing lately, that clients have to prove their address: those
+// who made theirs up take no more places then, and cost nothing (RFC 9000, sections 8.1.2 and 21.3).
+func (e *Endpoint) crowded() bool { return e.handshakes+e.failed > e.cfg.MaxHandshakes/retryAbove }
+
+// full tells whether there is no place for another handshake. Where that is so the endpoint is crowded too, so that none but clients
+// who have proved their address are refused for it.
+func (e *Endpoint) full() bool {
+	return e.handshakes >= e.cfg.MaxHandshakes || e.failed >= maxFailed*e.cfg.MaxHandshakes
 }
 
 // authentic tells whether a client's first Initial packet opens. A copy of it is opened, since opening destroys what Conn.Recv

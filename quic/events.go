@@ -80,6 +80,9 @@ const (
 	RemoveResetToken
 	// HandshakeOver: a server's handshake is complete; it no longer counts against Config.MaxHandshakes.
 	HandshakeOver
+	// HandshakeFailed: a server's connection was closed, by either side, before its handshake was complete. It no longer counts
+	// against Config.MaxHandshakes, though it is there until it is drained.
+	HandshakeFailed
 	// ConnDrained: forget the connection altogether.
 	ConnDrained
 )

@@ -46,6 +46,12 @@ const (
 	newTokenLife   = 24 * time.Hour
 	tokenClockSkew = 2 * time.Second
 
+	// retryAbove is what part of Config.MaxHandshakes clients take up that have not proved their address: above a fourth of it they
+	// have to, by a Retry. maxFailed bounds connections that were closed before their handshake was complete, and which are kept
+	// until they are drained, as a multiple of Config.MaxHandshakes.
+	retryAbove = 4
+	maxFailed  = 4
+
 	// maxSeenTokens is how many tokens of NEW_TOKEN are remembered after their use, so that they serve once.
 	maxSeenTokens = 4096
 
