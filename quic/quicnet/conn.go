@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +19,7 @@ type Conn struct {
 	core   *quic.Conn // guarded by mu
 	client bool
 
-	mu          sync.Mutex
+	mu          monitor
 	flushing    bool // some goroutine has the right to send
 	established bool
 	closed      bool

@@ -2,7 +2,7 @@
 // stream is an io.ReadWriteCloser. Calls that wait take a context or honour a deadline.
 //
 // An Endpoint is a socket with the connections that run over it, any number of them; it can listen and dial at once. The socket
-// can be any net.PacketConn (udp.New). Two goroutines serve it: one reads it, one keeps the timers of all connections. A
+// can be any net.PacketConn (udp.New); over one in memory all of it runs in bubbles of testing/synctest. Two goroutines serve it: one reads it, one keeps the timers of all connections. A
 // connection or stream that has nothing to do has no goroutine, no timer and no buffer.
 //
 // What is written is queued and leaves at once, as far as flow control, congestion control and pacing allow; writes that

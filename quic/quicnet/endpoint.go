@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"github.com/boringquic/boringquic/quic"
@@ -22,8 +21,8 @@ type Endpoint struct {
 	listen   bool
 	dialled  atomic.Uint32 // the shards take turns
 
-	mu        sync.Mutex // guards what follows; taken after a Conn's, never before
-	accepted  []*Conn    // handshake complete, not yet taken by Accept
+	mu        monitor // guards what follows; taken after a Conn's, never before
+	accepted  []*Conn // handshake complete, not yet taken by Accept
 	accepting waiter
 	err       error         // why there are no new connections any more
 	gone      chan struct{} // closed when nothing is left
@@ -51,6 +50,7 @@ func NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 // newEndpoint returns an endpoint that does not run yet.
 func newEndpoint(socks []*udp.Socket, cfg *quic.Config) *Endpoint {
 	ep := &Endpoint{local: socks[0].LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
+	ep.mu.channels = newChannels()
 	for _, sock := range socks {
 		sh := &shard{ep: ep, sock: sock, conns: make(map[*Conn]struct{})}
 		sh.sched.init(sock)

@@ -121,7 +121,7 @@ func TestSchedulerRace(t *testing.T) {
 }
 
 func TestWaiter(t *testing.T) {
-	var mu sync.Mutex
+	mu := monitor{channels: newChannels()}
 	var w waiter
 	n := 0 // guarded by mu; each goroutine takes one
 	mu.Lock()

@@ -46,6 +46,7 @@ func (sh *shard) adopt(core *quic.Conn, client bool) *Conn {
 	c := &Conn{shard: sh, core: core, client: client, lastPart: -1, heapIndex: -1}
 	c.heapAt.Store(never)
 	c.wantAt.Store(never)
+	c.mu.channels = sh.ep.mu.channels
 	core.SetUserData(c)
 	sh.conns[c] = struct{}{}
 	return c

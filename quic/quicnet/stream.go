@@ -148,12 +148,12 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 // that there is room now, for this stream or for others.
 func (s *Stream) waitToWrite() {
 	c := s.c
-	ch := s.send.enter()
+	ch := s.send.enter(&c.mu)
 	c.handleEvents(time.Now())
 	c.mu.Unlock()
 	<-ch
 	c.mu.Lock()
-	s.send.leave()
+	s.send.leave(&c.mu)
 }
 
 // writeNow queues what there is room for.
