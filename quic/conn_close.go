@@ -72,7 +72,7 @@ func (c *Conn) endStreams() {
 		c.hello.early = earlyPackets{}
 	}
 	c.streams.end()
-	c.datagrams = datagrams{}
+	c.datagrams = datagrams{counts: c.datagrams.counts}
 	for _, s := range c.spaces {
 		if s != nil {
 			s.crypto = cryptoStream{}

@@ -87,7 +87,7 @@ func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 		c.idle.onSent(t.now)
 	}
 	c.counts.bytesSent += uint64(size)
-	c.counts.datagramsSent += uint64((size + segSize - 1) / segSize)
+	c.counts.udpSent += uint64((size + segSize - 1) / segSize)
 	c.counts.packetsSent += uint64(t.n)
 	if t.handshake && c.client {
 		c.dropSpace(recovery.InitialSpace) // RFC 9001, section 4.9.1

@@ -23,6 +23,12 @@ type datagrams struct {
 	readable bool // to be told
 	writable bool // to be told
 	wanted   bool // a datagram was refused for want of room
+	counts   datagramCounts
+}
+
+// datagramCounts is what Stats tells of DATAGRAM frames.
+type datagramCounts struct {
+	sent, received, dropped, unsent uint64
 }
 
 func (d *datagrams) init(cfg *Config) { d.local = cfg.MaxDatagramFrameSize }
@@ -65,8 +71,10 @@ func (d *datagrams) handle(data []byte, frameLen int) *TransportError {
 	if frameLen > d.local {
 		return transportError(ProtocolViolation, "a DATAGRAM frame larger than was allowed")
 	}
+	d.counts.received++
 	if d.in.len == maxDatagramQueue {
 		d.in.pop()
+		d.counts.dropped++
 	}
 	d.readable = d.readable || d.in.len == 0
 	d.in.push(data)
@@ -83,7 +91,9 @@ func (d *datagrams) append(pkt *packet) {
 			pkt.b = append(pkt.b, data...)
 			pkt.datagram = len(data)
 			pkt.ackEliciting = true
+			d.counts.sent++
 		case size > pkt.whole: // the path carries less than it did when this one was accepted
+			d.counts.unsent++
 		default:
 			return
 		}

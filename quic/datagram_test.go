@@ -89,4 +89,41 @@ func TestDatagramTrain(t *testing.T) {
 	if n := p.server.DatagramsReadable(); n != 43 {
 		t.Errorf("%d of 43 datagrams arrived", n)
 	}
+	if st := p.client.Stats(); st.DatagramFramesSent != 43 || st.DatagramFramesUnsent != 0 {
+		t.Errorf("%d datagrams are said to have been sent, and %d not", st.DatagramFramesSent, st.DatagramFramesUnsent)
+	}
+}
+
+// Figures tell DATAGRAM frames from UDP datagrams, and which of them nobody will ever read, also once the connection is closed.
+func TestDatagramStats(t *testing.T) {
+	p := newPair(t, func(client, server *Config) {
+		client.MaxDatagramFrameSize, server.MaxDatagramFrameSize = 65535, 65535
+	})
+	p.run(func() bool { return !p.step() })
+	before := p.server.Stats().UDPDatagramsReceived
+	const sent = maxDatagramQueue + 7
+	for range sent {
+		p.must(p.client.DatagramSend(make([]byte, 10)))
+		p.run(func() bool { return !p.step() })
+	}
+	p.client.Close(p.now, true, 0, "")
+	for _, c := range []struct {
+		name      string
+		got, want uint64
+	}{
+		{"sent", p.client.Stats().DatagramFramesSent, sent},
+		{"received", p.server.Stats().DatagramFramesReceived, sent},
+		{"dropped", p.server.Stats().DatagramFramesDropped, 7},
+		{"sent by the server", p.server.Stats().DatagramFramesSent, 0},
+	} {
+		if c.got != c.want {
+			t.Errorf("%d DATAGRAM frames %s, want %d", c.got, c.name, c.want)
+		}
+	}
+	if n := p.server.Stats().UDPDatagramsReceived - before; n < sent {
+		t.Errorf("%d DATAGRAM frames, sent one at a time, came in %d UDP datagrams", sent, n)
+	}
+	if n := p.client.Stats().MaxUDPPayload; n != minDatagramSize {
+		t.Errorf("MaxUDPPayload is %d", n)
+	}
 }

@@ -14,8 +14,14 @@ type Stats struct {
 	PacketsLost     uint64 // of those sent, as far as loss detection can tell
 	PacketsSpurious uint64 // of those lost, acknowledged later
 
-	DatagramsSent, DatagramsReceived uint64 // UDP datagrams
-	BytesSent, BytesReceived         uint64 // of UDP payload
+	UDPDatagramsSent, UDPDatagramsReceived uint64 // each of which holds one or more packets
+	BytesSent, BytesReceived               uint64 // of UDP payload
+
+	// DATAGRAM frames (RFC 9221), which are what DatagramSend and DatagramRecv deal with. Dropped are those that arrived and were
+	// pushed out by later ones, since 128 waited to be read; Unsent are those that were taken to be sent and then found no path
+	// that carries as much. Of those that the network has lost nobody keeps count.
+	DatagramFramesSent, DatagramFramesReceived  uint64
+	DatagramFramesDropped, DatagramFramesUnsent uint64
 
 	Timeouts   uint64 // probe timeouts (RFC 9002, section 6.2)
 	Migrations uint64 // changes of the peer's address
@@ -23,14 +29,14 @@ type Stats struct {
 	MinRTT, SmoothedRTT, LatestRTT time.Duration // SmoothedRTT is Config.InitialRTT and the others 0 before the first sample
 	CongestionWindow               uint64        // bytes
 	BytesInFlight                  uint64
-	MaxDatagramSize                int  // bytes of UDP payload that are sent at most
+	MaxUDPPayload                  int  // bytes that one UDP datagram carries at most; Conn.MaxDatagramSize is for DATAGRAM frames
 	ECNCapable                     bool // the path carries ECN marks (RFC 9000, section 13.4.2)
 }
 
 // counts is what a connection itself counts of its Stats.
 type counts struct {
 	packetsSent, packetsReceived, packetsDropped uint64
-	datagramsSent, datagramsReceived             uint64
+	udpSent, udpReceived                         uint64
 	bytesSent, bytesReceived                     uint64
 	migrations                                   uint64
 }
@@ -39,23 +45,28 @@ type counts struct {
 func (c *Conn) Stats() Stats {
 	n, rec, loss := &c.counts, c.path.rec, &c.loss.Stats
 	return Stats{
-		PacketsSent:       n.packetsSent,
-		PacketsReceived:   n.packetsReceived,
-		PacketsDropped:    n.packetsDropped,
-		PacketsLost:       loss.Lost,
-		PacketsSpurious:   loss.Spurious,
-		DatagramsSent:     n.datagramsSent,
-		DatagramsReceived: n.datagramsReceived,
-		BytesSent:         n.bytesSent,
-		BytesReceived:     n.bytesReceived,
-		Timeouts:          loss.PTOs,
-		Migrations:        n.migrations,
-		MinRTT:            rec.RTT.Min,
-		SmoothedRTT:       rec.RTT.Smoothed,
-		LatestRTT:         rec.RTT.Latest,
-		CongestionWindow:  uint64(rec.CC.Window()),
-		BytesInFlight:     uint64(max(rec.InFlight, 0)),
-		MaxDatagramSize:   c.path.maxDatagram,
-		ECNCapable:        rec.ECN.State == recovery.ECNCapable,
+		PacketsSent:      n.packetsSent,
+		PacketsReceived:  n.packetsReceived,
+		PacketsDropped:   n.packetsDropped,
+		PacketsLost:      loss.Lost,
+		PacketsSpurious:  loss.Spurious,
+		BytesSent:        n.bytesSent,
+		BytesReceived:    n.bytesReceived,
+		Timeouts:         loss.PTOs,
+		Migrations:       n.migrations,
+		MinRTT:           rec.RTT.Min,
+		SmoothedRTT:      rec.RTT.Smoothed,
+		LatestRTT:        rec.RTT.Latest,
+		CongestionWindow: uint64(rec.CC.Window()),
+		BytesInFlight:    uint64(max(rec.InFlight, 0)),
+		MaxUDPPayload:    c.path.maxDatagram,
+		ECNCapable:       rec.ECN.State == recovery.ECNCapable,
+
+		UDPDatagramsSent:       n.udpSent,
+		UDPDatagramsReceived:   n.udpReceived,
+		DatagramFramesSent:     c.datagrams.counts.sent,
+		DatagramFramesReceived: c.datagrams.counts.received,
+		DatagramFramesDropped:  c.datagrams.counts.dropped,
+		DatagramFramesUnsent:   c.datagrams.counts.unsent,
 	}
 }
