@@ -15,6 +15,9 @@ var (
 	ErrDatagramUnsupported = errors.New("quic: the peer takes no datagrams")
 )
 
+// ErrDatagramsOff: no datagram can ever be received, since Config.MaxDatagramFrameSize is 0. See Conn.TakesDatagrams.
+var ErrDatagramsOff = errors.New("quic: no datagrams can be received: Config.MaxDatagramFrameSize is 0")
+
 // datagrams are the DATAGRAM frames that wait for the application and for the network (RFC 9221). Neither is resent.
 type datagrams struct {
 	local    int    // the largest frame that we take, in bytes; 0: none
@@ -127,6 +130,9 @@ func (c *Conn) MaxDatagramSize() int {
 	}
 	return c.datagrams.maxSize(c.path.maxDatagram - (1 + c.path.dcid.Len() + maxPNLen + protect.Overhead))
 }
+
+// TakesDatagrams tells whether the peer may send us datagrams, which Config.MaxDatagramFrameSize says.
+func (c *Conn) TakesDatagrams() bool { return c.cfg.MaxDatagramFrameSize > 0 }
 
 // datagramQueue is a ring of datagrams whose memory is used again.
 type datagramQueue struct {

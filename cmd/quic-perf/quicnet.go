@@ -86,10 +86,7 @@ func (c quicnetServerConn) ReceiveDatagram(ctx context.Context) error {
 
 type quicnetServerStream struct{ *quicnet.Stream }
 
-func (s quicnetServerStream) Abort() {
-	s.CancelRead(1)
-	s.CancelWrite(1)
-}
+func (s quicnetServerStream) Abort() { s.Stream.Abort(1) }
 
 // quicnetClient makes all connections over one socket.
 type quicnetClient struct {

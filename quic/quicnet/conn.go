@@ -183,7 +183,8 @@ func (c *Conn) ready() error {
 	return nil
 }
 
-// OpenStream opens a stream on which both sides send. It waits while the peer allows no more streams. The peer learns of the
+// OpenStream opens a stream on which both sides send. It waits while the peer allows no more streams, which it does when earlier ones
+// are over (see Stream); if ctx ends meanwhile, the error matches quic.ErrStreamLimit beside that of ctx. The peer learns of the
 // stream with the first data on it, or its end.
 func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) { return c.open(ctx, bidi) }
 
@@ -217,7 +218,7 @@ func (c *Conn) open(ctx context.Context, typ int) (*Stream, error) {
 			continue // the limit may have risen meanwhile
 		}
 		if err := w.waitContext(ctx, &c.mu); err != nil {
-			return nil, fmt.Errorf("quicnet: open stream: %w", err)
+			return nil, fmt.Errorf("quicnet: open stream: %w: %w", quic.ErrStreamLimit, err)
 		}
 	}
 }
@@ -261,28 +262,6 @@ func (c *Conn) take(typ int) *Stream {
 	return c.addStream(id)
 }
 
-// HandleStreams has handle called for each stream that the peer opens on which both sides send, those included that wait already, in
-// a goroutine that may have handled other streams before, and handles no other meanwhile. It takes the place of AcceptStream, and
-// spares the goroutine that waits in it on each of many connections. handle does not change while a connection lives: the first one
-// stays.
-func (c *Conn) HandleStreams(handle func(*Stream)) { c.handle(bidi, handle) }
-
-// HandleUniStreams is HandleStreams for streams on which only the peer sends.
-func (c *Conn) HandleUniStreams(handle func(*Stream)) { c.handle(uni, handle) }
-
-func (c *Conn) handle(typ int, handle func(*Stream)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := &c.peers[typ]
-	if p.handle != nil || c.closed {
-		return
-	}
-	p.handle = handle
-	for p.accepted < p.opened {
-		c.shard.workers.start(handle, c.take(typ))
-	}
-}
-
 func (c *Conn) addStream(id uint64) *Stream {
 	s := &Stream{c: c, id: id}
 	if c.streams == nil {
@@ -304,9 +283,9 @@ func (c *Conn) flushUnlocked() bool {
 	return true
 }
 
-// SendDatagram sends p as one datagram (RFC 9221), which arrives whole, at most once, or not at all. It waits while many
-// are waiting to be sent. A datagram may have MaxDatagramSize bytes; the error is quic.ErrDatagramUnsupported if the peer
-// takes none.
+// SendDatagram sends p as one datagram (RFC 9221), which arrives whole, at most once, or not at all. It waits while 128 wait to be
+// sent: that keeps a sender from being faster than the path, and none is dropped for it. A datagram may have MaxDatagramSize bytes;
+// of a larger one the error is a *quic.DatagramTooLargeError, and quic.ErrDatagramUnsupported if the peer takes none.
 func (c *Conn) SendDatagram(ctx context.Context, p []byte) error {
 	c.mu.Lock()
 	for {
@@ -330,11 +309,15 @@ func (c *Conn) SendDatagram(ctx context.Context, p []byte) error {
 	}
 }
 
-// ReceiveDatagram waits for a datagram and copies it into p; what does not fit is lost. Of those that wait to be received, the
-// oldest are dropped when they become many. Datagrams come only if quic.Config.MaxDatagramFrameSize allows them.
+// ReceiveDatagram waits for a datagram and copies it into p; what does not fit is lost. At most 128 wait to be received: a further
+// one drops the oldest, which quic.Stats.DatagramFramesDropped counts. So a program that must not miss any has a goroutine that
+// does nothing but receive them. The error is quic.ErrDatagramsOff if our own quic.Config.MaxDatagramFrameSize allows none.
 func (c *Conn) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.core.TakesDatagrams() {
+		return 0, quic.ErrDatagramsOff
+	}
 	for {
 		if err := c.ready(); err != nil {
 			c.datagramIn.wake()

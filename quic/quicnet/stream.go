@@ -274,17 +274,18 @@ func (s *Stream) closeNow() error {
 
 // CancelRead ends the receiving part before its time: the peer is asked to stop sending, with an error code of the
 // application's (STOP_SENDING), and what has arrived is dropped. On a part that has been read to its end it does nothing.
-func (s *Stream) CancelRead(code uint64) {
-	s.c.mu.Lock()
-	s.cancel(&s.recv, quic.ReadDirection, code)
-	s.unlockAndFlush()
-}
+func (s *Stream) CancelRead(code uint64) { s.cancelAndFlush(quic.ReadDirection, code) }
 
 // CancelWrite ends the sending part before its time: the peer is told, with an error code of the application's, that no more
 // comes (RESET_STREAM), and what has not arrived may never. On a part that has been ended and has arrived it does nothing.
-func (s *Stream) CancelWrite(code uint64) {
+func (s *Stream) CancelWrite(code uint64) { s.cancelAndFlush(quic.WriteDirection, code) }
+
+// Abort ends both parts of the stream before their time: it is CancelRead and CancelWrite at once.
+func (s *Stream) Abort(code uint64) { s.cancelAndFlush(quic.ReadDirection|quic.WriteDirection, code) }
+
+func (s *Stream) cancelAndFlush(dir quic.Direction, code uint64) {
 	s.c.mu.Lock()
-	s.cancel(&s.send, quic.WriteDirection, code)
+	s.cancel(dir, code)
 	s.unlockAndFlush()
 }
 
@@ -298,18 +299,41 @@ func (s *Stream) Finish() error {
 	if errors.Is(err, quic.ErrStreamDirection) {
 		err = nil
 	}
-	s.cancel(&s.recv, quic.ReadDirection, 0)
+	s.cancel(quic.ReadDirection, 0)
 	s.unlockAndFlush()
 	return err
 }
 
-// cancel ends a part of the stream before its time. The connection's lock is held.
-func (s *Stream) cancel(h *half, dir quic.Direction, code uint64) {
+// leave ends the parts that are not over, of a stream that nobody will use any more.
+func (s *Stream) leave() {
+	s.c.mu.Lock()
+	var dir quic.Direction
+	if s.recv.err == nil && s.receives() {
+		dir |= quic.ReadDirection
+	}
+	if s.send.err == nil && s.sends() {
+		dir |= quic.WriteDirection
+	}
+	if dir == 0 {
+		s.c.mu.Unlock()
+		return
+	}
+	s.cancel(dir, 0)
+	s.unlockAndFlush()
+}
+
+// cancel ends parts of the stream before their time. The connection's lock is held.
+func (s *Stream) cancel(dir quic.Direction, code uint64) {
 	c := s.c
-	// The only other error is of a stream that is over.
-	if c.core.StreamShutdown(s.id, dir, code) == nil && h.err == nil {
-		h.err = &quic.StreamError{StreamID: s.id, Code: code}
-		h.wake()
+	// The only other errors are of a stream that is over, and of one that does not go in that direction.
+	if c.core.StreamShutdown(s.id, dir, code) == nil {
+		err := &quic.StreamError{StreamID: s.id, Code: code}
+		if dir&quic.ReadDirection != 0 && s.receives() {
+			s.recv.end(err)
+		}
+		if dir&quic.WriteDirection != 0 && s.sends() {
+			s.send.end(err)
+		}
 	}
 	c.handleEvents(time.Now())
 }
@@ -323,6 +347,18 @@ func (s *Stream) unlockAndFlush() {
 		c.flushSoon(0)
 	}
 }
+
+// end notes why no more goes a way, if that is new.
+func (h *half) end(err error) {
+	if h.err == nil {
+		h.err = err
+		h.wake()
+	}
+}
+
+// sends and receives tell which parts the stream has (RFC 9000, section 2.1).
+func (s *Stream) sends() bool    { return typeIndex(s.id) == bidi || s.id&1 == 0 == s.c.client }
+func (s *Stream) receives() bool { return typeIndex(s.id) == bidi || s.id&1 == 0 != s.c.client }
 
 // SetDeadline sets the deadline of reads and of writes, those that wait already included. Later than it, they return an error
 // that matches os.ErrDeadlineExceeded; the zero time stands for none. What was read or queued before is not lost.
