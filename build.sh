@@ -163,7 +163,7 @@ fetch() {
   [ -f "$src/.complete" ] && return
   need_cargo
   say "downloading BoringSSL $BSSL_COMMIT (crate $BSSL_CRATE $BSSL_CRATE_VERSION)"
-  local manifest=$cache/fetch crate
+  local manifest=$cache/fetch crate got=none
   mkdir -p "$manifest/src"
   : >"$manifest/src/lib.rs"
   cat >"$manifest/Cargo.toml" <<TOML
@@ -176,20 +176,27 @@ edition = "2021"
 $BSSL_CRATE = "=$BSSL_CRATE_VERSION"
 TOML
   (cd "$manifest" && cargo fetch --target "$(target)" >&2) || die "$(cargo --version) fetched nothing; 1.70 is the oldest that will do"
-  crate=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/cache" -name "$BSSL_CRATE-$BSSL_CRATE_VERSION.crate" | head -n 1)
-  [ -n "$crate" ] || die "cargo fetch left no $BSSL_CRATE-$BSSL_CRATE_VERSION.crate in ${CARGO_HOME:-$HOME/.cargo}"
-  unpack "$crate"
+  # Cargo keeps a folder for each registry, so that there may be several of that name, and not all what was pinned.
+  while IFS= read -r crate; do
+    # What is hashed is what is unpacked, whoever writes to cargo's folder meanwhile.
+    cp "$crate" "$manifest/crate" || die "$crate could not be copied to $manifest"
+    got=$(sha256 "$manifest/crate")
+    if [ "$got" = "$BSSL_CRATE_SHA256" ]; then
+      unpack "$manifest/crate"
+      return
+    fi
+    say "$crate has SHA-256 $got, and third_party/boringssl/PIN wants $BSSL_CRATE_SHA256: it is not the source that was pinned"
+  done < <(find "${CARGO_HOME:-$HOME/.cargo}/registry/cache" -name "$BSSL_CRATE-$BSSL_CRATE_VERSION.crate")
+  [ "$got" != none ] || die "cargo fetch left no $BSSL_CRATE-$BSSL_CRATE_VERSION.crate in ${CARGO_HOME:-$HOME/.cargo}"
+  die "no $BSSL_CRATE-$BSSL_CRATE_VERSION.crate is the source that was pinned; see above"
 }
 
 unpack() {
-  local got
-  got=$(sha256 "$1")
-  [ "$got" = "$BSSL_CRATE_SHA256" ] ||
-    die "$1 has SHA-256 $got, and third_party/boringssl/PIN wants $BSSL_CRATE_SHA256: it is not the source that was pinned"
   rm -rf "$src" "$src.part"
   mkdir -p "$src.part"
   tar -xzf "$1" -C "$src.part" --strip-components=3 "$BSSL_CRATE-$BSSL_CRATE_VERSION/$BSSL_CRATE_FOLDER" ||
     die "$1 could not be unpacked"
+  rm -f "$1"
   : >"$src.part/.complete"
   mv "$src.part" "$src"
 }
@@ -442,11 +449,21 @@ env_lines() {
   print_env "$prefix/include" "$prefix/lib"
 }
 
+# print_env prints what a shell is to evaluate. Go splits the values at blanks, but for those between quotes.
 print_env() {
-  cat <<ENV
-export CGO_CFLAGS="-O2 -g '-I$1' -DBORINGQUIC_BUILD_KEY=$key"
-export CGO_LDFLAGS="-O2 -g '-L$2'"
-ENV
+  local include lib
+  include=$(go_quote "-I$1") || exit
+  lib=$(go_quote "-L$2") || exit
+  printf 'export CGO_CFLAGS=%q\n' "-O2 -g $include -DBORINGQUIC_BUILD_KEY=$key"
+  printf 'export CGO_LDFLAGS=%q\n' "-O2 -g $lib"
+}
+
+go_quote() {
+  case "$1" in
+    *\"*) die "${1#-?}: cgo takes no path with a double quote: choose another, by XDG_CACHE_HOME or --prefix" ;;
+    *\'*) printf '"%s"' "$1" ;;
+    *) printf "'%s'" "$1" ;;
+  esac
 }
 
 test_all() {

@@ -24,6 +24,24 @@ func TestCustomLayouts(t *testing.T) {
 	}
 }
 
+// What env prints names the folder that was meant, whatever characters are in its name.
+func TestEnvQuotes(t *testing.T) {
+	tree := copyTree(t)
+	bssl := "BORINGQUIC_BSSL_PATH=" + custom(t, "lib", "lib")
+	home := filepath.Join(t.TempDir(), "it's `id` $(id); $HOME\\a  b")
+	env := cgoEnv(t, newScript(t, tree, bssl, "XDG_CACHE_HOME="+home).ok(t, "env"))
+	for i, flag := range []string{"-I" + home, "-L" + home} {
+		if !strings.Contains(env[i], flag) {
+			t.Errorf("%q is without %s", env[i], flag)
+		}
+	}
+	if _, stderr, err := runIn(tree, env, "go", "build", "-o", os.DevNull, "./crypto/internal/boring"); err != nil {
+		t.Errorf("%v\n%s", err, stderr)
+	}
+	home = filepath.Join(t.TempDir(), `a"b`)
+	newScript(t, tree, bssl, "XDG_CACHE_HOME="+home).wantFails(t, "cgo takes no path with a double quote", "env")
+}
+
 // What is wrong with a BoringSSL of the user's is said in one sentence that names what was looked for and where.
 func TestCustomErrors(t *testing.T) {
 	tree := copyTree(t)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -144,16 +143,14 @@ func (m *module) wantRuns(t *testing.T, env []string, args ...string) {
 	}
 }
 
-// cgoEnv reads what "build.sh env" prints as a shell would.
+// cgoEnv has a shell evaluate what "build.sh env" prints.
 func cgoEnv(t *testing.T, printed string) (env []string) {
 	t.Helper()
-	for _, m := range regexp.MustCompile(`(?m)^export (CGO_\w+)="(.*)"$`).FindAllStringSubmatch(printed, -1) {
-		env = append(env, m[1]+"="+m[2])
+	out, stderr, err := runIn(".", nil, "bash", "-c", `eval "$(grep '^export ' <<<"$1")"; printf 'CGO_CFLAGS=%s\0CGO_LDFLAGS=%s' "$CGO_CFLAGS" "$CGO_LDFLAGS"`, "bash", printed)
+	if err != nil {
+		t.Fatalf("%q: %v\n%s", printed, err, stderr)
 	}
-	if len(env) != 2 {
-		t.Fatalf("build.sh printed %q", printed)
-	}
-	return env
+	return strings.Split(out, "\x00")
 }
 
 // Somebody else's module builds with what "install" installs, by itself or with what it then prints, or with what "env"

@@ -1,6 +1,7 @@
 package buildtest
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,6 +17,31 @@ func TestPin(t *testing.T) {
 	pin := filepath.Join(tree, "third_party/boringssl/PIN")
 	write(t, pin, regexp.MustCompile(`SHA256=......`).ReplaceAll(read(t, pin), []byte("SHA256=000000")))
 	newScript(t, tree).wantFails(t, "it is not the source that was pinned", "env")
+}
+
+// Of several crates under one name, as several registries give, the pinned one is taken, whichever comes first.
+func TestSeveralCrates(t *testing.T) {
+	tree := copyTree(t)
+	pin := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)=(.*)$`).FindAllStringSubmatch(string(read(t, filepath.Join(tree, "third_party/boringssl/PIN"))), -1) {
+		pin[m[1]] = m[2]
+	}
+	name := pin["BSSL_CRATE"] + "-" + pin["BSSL_CRATE_VERSION"]
+	work, home := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(work, name, pin["BSSL_CRATE_FOLDER"], "CMakeLists.txt"), nil)
+	crate := filepath.Join(work, name+".crate")
+	if _, stderr, err := runIn(work, nil, "tar", "-czf", crate, name); err != nil {
+		t.Fatalf("tar: %v\n%s", err, stderr)
+	}
+	for _, registry := range []string{"a", "c"} {
+		write(t, filepath.Join(home, "registry/cache", registry, name+".crate"), []byte("another"))
+	}
+	write(t, filepath.Join(home, "registry/cache/b", name+".crate"), read(t, crate))
+	sum := fmt.Sprintf("BSSL_CRATE_SHA256=%x", sha256.Sum256(read(t, crate)))
+	edit(t, filepath.Join(tree, "third_party/boringssl/PIN"), "BSSL_CRATE_SHA256="+pin["BSSL_CRATE_SHA256"], sum)
+	fetched := pathWithout(t, "cargo")
+	executable(t, filepath.Join(fetched, "cargo"), "#!/bin/sh\n")
+	newScript(t, tree, "PATH="+fetched, "CARGO_HOME="+home).wantFails(t, "is not a source tree of BoringSSL", "env") // it was unpacked
 }
 
 // Without a tool, and without leave to install it, build.sh says what to install.
