@@ -429,14 +429,14 @@ func TestAttackE7ZeroWindow(t *testing.T) {
 		}
 		held += int64(n)
 	}
-	if most := int64(maxSendBuffers*100_000 + 100*sendBufferFloor); held > most || p.conn.streams.sendHeld != held {
-		t.Errorf("%d bytes are held, by the connection's count %d; want at most %d", held, p.conn.streams.sendHeld, most)
+	if most := int64(maxSendBuffers*100_000 + 100*sendBufferFloor); held > most || p.conn.streams.admission.held != held {
+		t.Errorf("%d bytes are held, by the connection's count %d; want at most %d", held, p.conn.streams.admission.held, most)
 	}
 	p.drain()
 	p.got = nil
 	p.conn.Close(p.now, true, 1, "")
 	p.wantCloses("at once", 1, wire.ConnectionClose{App: true, Code: 1})
-	if p.conn.streams.sendHeld != 0 {
+	if p.conn.streams.admission.held != 0 {
 		t.Error("buffers are held after Close")
 	}
 }

@@ -304,12 +304,13 @@ func (c *Conn) open(uni bool) (uint64, error) {
 // StreamSend queues bytes of p for sending on stream id, and the stream's end after all of p if fin. It takes n bytes, which
 // are copied; n < len(p) without an error says that buffers or flow control are full, in which case fin was not taken
 // either, and EventWritable comes when there is room. That is kept free then until StreamSend is called again, if only with nothing,
-// or the stream is reset. A *StreamError tells that the stream was reset.
+// or the stream is ended or reset; but where other streams wait for room, no longer than 50 ms. Whoever comes later is served with
+// what there is, and waits again if that is nothing. A *StreamError tells that the stream was reset.
 func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	return c.streams.send(id, p, fin)
+	return c.streams.send(c.clock.now, id, p, fin)
 }
 
 // StreamRecv copies what was received on stream id, in order, into p. n == 0 without fin and err says that there is nothing

@@ -199,7 +199,7 @@ func (c *Conn) handleStreamControl(in *inPacket, typ uint64, b []byte) (n int, e
 		if n < 0 {
 			return -1, nil
 		}
-		return n, s.handleStopSending(id, code)
+		return n, s.handleStopSending(in.now, id, code)
 	case wire.FrameMaxData:
 		limit, n := wire.ConsumeMaxData(b)
 		if n < 0 {

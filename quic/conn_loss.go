@@ -15,7 +15,7 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 	c := (*Conn)(h)
 	switch f.Type {
 	case wire.FrameStream:
-		c.streams.onFrameAcked(f)
+		c.streams.onFrameAcked(c.clock.now, f)
 	case wire.FrameAck:
 		c.spaces[sp].acks.onAcked(int64(f.Off))
 	case wire.FrameCrypto:
@@ -35,7 +35,7 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 		c.ackFrequency.wished.onAcked(f.ID)
 		c.loss.SetMaxAckDelay(c.ackFrequency.wished.maxDelay)
 	default:
-		c.streams.onFrameAcked(f)
+		c.streams.onFrameAcked(c.clock.now, f)
 	}
 }
 

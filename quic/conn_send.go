@@ -71,7 +71,7 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 		c.drain()
 		return Transmit{}
 	}
-	c.streams.wakeWaiting()
+	c.streams.offerRoom(n)
 	return c.onTrain(&t, segSize)
 }
 

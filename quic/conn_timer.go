@@ -28,6 +28,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.idle.handshake)
 	at = earlier(at, c.idle.keepAliveAt())
 	at = earlier(at, c.restAt())
+	at = earlier(at, c.streams.admission.timer())
 	at = earlier(at, c.hello.timer())
 	at = earlier(at, c.keys.previousDrop)
 	at = earlier(at, c.paths.timer(c.path))
@@ -83,6 +84,9 @@ func (c *Conn) OnTimeout(now time.Time) {
 	}
 	if due(c.restAt()) {
 		c.rest()
+	}
+	if due(c.streams.admission.timer()) {
+		c.streams.offerRoom(n)
 	}
 	if due(c.hello.timer()) {
 		c.hello.early = earlyPackets{}

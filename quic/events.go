@@ -20,7 +20,9 @@ const (
 	// EventReadable: Event.Stream went from having nothing to read to having data, the end or a reset.
 	EventReadable
 	// EventWritable: Event.Stream, on which StreamSend had accepted less than all, can take data again; or its
-	// peer sent STOP_SENDING, which StreamSend will report.
+	// peer sent STOP_SENDING, which StreamSend will report. Room is kept free for the stream until StreamSend is called, for 50 ms at
+	// least: an application that does not want to write says so by a call with nothing, so that others do not wait for it. It is not
+	// told of a stream that the application has ended since.
 	EventWritable
 	// EventStreamsAvailable: the peer raised its limit on streams that we may open, of the type of Event.Stream
 	// (0 bidirectional, 2 unidirectional: see StreamTypeBidi and StreamTypeUni).

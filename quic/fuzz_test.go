@@ -70,7 +70,7 @@ func feedPayloads(t *testing.T, p *pair, c *Conn, input []byte) {
 	if n := len(c.peer.retiring); n > maxRetiredConnIDs+1 {
 		t.Fatalf("%d connection IDs to retire", n)
 	}
-	if held := c.streams.sendHeld; held < 0 {
+	if held := c.streams.admission.held; held < 0 {
 		t.Fatalf("%d bytes held for sending", held)
 	}
 }

@@ -142,7 +142,7 @@ func (st *streams) appendData(pkt *packet) {
 		}
 		p.window.used += uint64(n)
 		st.sendWindow.used += uint64(n)
-		st.unsent -= int64(n)
+		st.admission.onSent(p, n)
 		st.turn += int64(n)
 		if st.turn >= sendQuantum || p.buf.sent == p.buf.end || p.window.available() == 0 {
 			st.nextTurn()
@@ -171,7 +171,7 @@ func (st *streams) appendResend(pkt *packet, s *stream) bool {
 }
 
 // onFrameAcked is told of the acknowledgement of a frame of ours.
-func (st *streams) onFrameAcked(f recovery.Frame) {
+func (st *streams) onFrameAcked(now int64, f recovery.Frame) {
 	switch f.Type {
 	case wire.FrameMaxData:
 		st.recvWindow.update.onAcked(f.Off)
@@ -189,7 +189,7 @@ func (st *streams) onFrameAcked(f recovery.Frame) {
 	}
 	switch f.Type {
 	case wire.FrameStream:
-		st.onStreamAcked(s, f)
+		st.onStreamAcked(now, s, f)
 	case wire.FrameResetStream:
 		s.send.reset.done()
 		st.settle(s)

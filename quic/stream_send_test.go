@@ -2,6 +2,7 @@ package quic
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -15,6 +16,8 @@ type writers struct {
 	unread   map[uint64]bool // streams that the client does not read
 	onAsked  func(id uint64) // what is done in place of writing, if it is not nil
 	finished int
+	pause    bool      // has runUntil return
+	last     time.Time // when a stream was told to write, or read to its end
 	scratch  []byte
 }
 
@@ -52,7 +55,7 @@ func (w *writers) total() (n int) {
 // runUntil has both sides do what there is to be done until so many streams have arrived, or nothing more happens.
 func (w *writers) runUntil(finished int) {
 	w.t.Helper()
-	for moved := true; moved && w.finished < finished; {
+	for moved := true; moved && w.finished < finished && !w.pause; {
 		for _, c := range []*Conn{w.client, w.server} {
 			for ev, ok := c.NextEvent(); ok; ev, ok = c.NextEvent() {
 				w.handle(c, ev)
@@ -76,7 +79,10 @@ func (w *writers) runUntil(finished int) {
 func (w *writers) handle(c *Conn, ev Event) {
 	switch ev.Kind {
 	case EventWritable:
-		w.asked++
+		if w.asked++; w.asked > 100_000 {
+			w.t.Fatal("streams are told to write again and again")
+		}
+		w.last = w.now
 		if w.onAsked != nil {
 			w.onAsked(ev.Stream)
 		} else {
@@ -91,6 +97,7 @@ func (w *writers) handle(c *Conn, ev Event) {
 			}
 			if fin {
 				w.finished++
+				w.last = w.now
 			}
 		}
 	}
@@ -98,8 +105,8 @@ func (w *writers) handle(c *Conn, ev Event) {
 
 func (w *writers) wantRest() {
 	w.t.Helper()
-	if st := &w.server.streams; st.unsent != 0 || st.asked != 0 {
-		w.t.Errorf("at the end %d bytes count as unsent, and %d as asked for", st.unsent, st.asked)
+	if a := &w.server.streams.admission; a.unsent != 0 || len(a.offers) != 0 {
+		w.t.Errorf("at the end %d bytes count as unsent, and there are %d offers", a.unsent, len(a.offers))
 	}
 }
 
@@ -201,15 +208,18 @@ func TestDeclinedAtRest(t *testing.T) {
 	const streams, size = 20, 300_000
 	w := newWriters(t, size, fullFrames)
 	var asked []uint64
-	w.onAsked = func(id uint64) { asked = append(asked, id) }
+	w.onAsked = func(id uint64) {
+		asked = append(asked, id)
+		w.pause = len(asked) == maxOffers
+	}
 	for range streams {
 		w.open()
 	}
 	w.runUntil(streams)
-	if w.finished != 0 || len(asked) != maxUnsent/askedBytes {
-		t.Fatalf("%d streams arrived, and %d were told to write, want %d", w.finished, len(asked), maxUnsent/askedBytes)
+	if w.finished != 0 || len(asked) != maxOffers {
+		t.Fatalf("%d streams arrived, and %d were told to write, want %d", w.finished, len(asked), maxOffers)
 	}
-	w.onAsked = nil
+	w.onAsked, w.pause = nil, false
 	for _, id := range asked {
 		if n, err := w.server.StreamSend(id, nil, false); n != 0 || err != nil {
 			t.Fatal(n, err)
@@ -220,6 +230,160 @@ func TestDeclinedAtRest(t *testing.T) {
 		t.Errorf("%d of %d streams arrived", w.finished, want)
 	}
 	w.wantRest()
+}
+
+// Where nobody answers, room is offered to the next ones after a while, so that all are told in the end, and who writes at last has
+// room.
+func TestOffersUnanswered(t *testing.T) {
+	const streams, size = 20, 300_000
+	w := newWriters(t, size, fullFrames)
+	told := make(map[uint64]int)
+	w.onAsked = func(id uint64) { told[id]++ }
+	var last uint64
+	for range streams {
+		last = w.open()
+	}
+	start := w.now
+	w.runUntil(streams)
+	if w.finished != 0 || len(told) != streams || w.asked != streams {
+		t.Fatalf("%d streams arrived, and %d were told to write %d times, want all once", w.finished, len(told), w.asked)
+	}
+	if d, most := w.last.Sub(start), streams/maxOffers*time.Duration(offerLife)+100*time.Millisecond; d > most {
+		t.Errorf("it took %v to tell all, want at most %v", d, most)
+	}
+	w.onAsked = nil
+	w.write(last)
+	w.runUntil(1)
+	if w.finished != 1 {
+		t.Error("a stream that was told last, and wrote, did not arrive")
+	}
+	for id := range told {
+		if id != last {
+			w.write(id)
+		}
+	}
+	w.runUntil(streams)
+	if w.finished != streams {
+		t.Errorf("%d of %d streams arrived", w.finished, streams)
+	}
+	w.wantRest()
+}
+
+// A stream that ends while it waits, or when it was told of room, leaves that to others: none of them may keep it.
+func TestEndedWhileWaiting(t *testing.T) {
+	const streams, size = 20, 300_000
+	for _, c := range []struct {
+		name string
+		end  func(w *writers, id uint64)
+	}{
+		{"finished", func(w *writers, id uint64) {
+			_, err := w.server.StreamSend(id, nil, true)
+			w.must(err)
+		}},
+		{"reset", func(w *writers, id uint64) { w.must(w.server.StreamShutdown(id, WriteDirection, 1)) }},
+		{"stopped by the peer", func(w *writers, id uint64) {
+			// The peer has not heard of a stream of which nothing was sent.
+			if err := w.server.streams.handleStopSending(w.server.clock.now, id, 1); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		for _, told := range []bool{false, true} {
+			t.Run(c.name, func(t *testing.T) {
+				w := newWriters(t, size, fullFrames)
+				ended := make(map[uint64]bool)
+				w.onAsked = func(id uint64) {
+					switch {
+					case ended[id]: // the peer's wish is told by EventWritable too
+					case told && len(ended) < streams/2:
+						c.end(w, id)
+						ended[id] = true
+					default:
+						w.write(id)
+					}
+				}
+				for i := range streams {
+					if id := w.open(); !told && i < streams/2 {
+						c.end(w, id)
+						ended[id] = true
+					}
+				}
+				start := w.now
+				w.runUntil(streams)
+				left := 0
+				for id := range w.sent {
+					if ended[id] {
+						continue
+					}
+					if left++; w.sent[id] != size {
+						t.Errorf("stream %d took %d of %d bytes", id, w.sent[id], size)
+					}
+				}
+				if left != streams/2 || w.last.Sub(start) > 100*time.Millisecond {
+					t.Errorf("%d streams were left, after %v", left, w.last.Sub(start))
+				}
+				w.wantRest()
+			})
+		}
+	}
+}
+
+// The peer's window closes while a stream waits: it is told of room only once there is, and the others meanwhile have theirs.
+func TestWindowClosedWhileWaiting(t *testing.T) {
+	const size = 1_000_000
+	w := newWriters(t, size, func(client, server *Config) {
+		fullFrames(client, server)
+		client.StreamReceiveWindow, client.MaxStreamReceiveWindow = 64<<10, 64<<10
+	})
+	closed := w.open()
+	w.unread[closed] = true
+	w.runUntil(1)
+	if n := w.sent[closed]; n > 64<<10+maxUnsent || w.asked > 4 {
+		t.Errorf("a stream that is not read took %d bytes, and was told %d times to write more", n, w.asked)
+	}
+	for range 4 {
+		w.open()
+	}
+	w.runUntil(4)
+	if w.finished != 4 {
+		t.Errorf("%d of 4 streams arrived beside one that is not read", w.finished)
+	}
+	delete(w.unread, closed)
+	w.handle(w.client, Event{Kind: EventReadable, Stream: closed})
+	w.runUntil(5)
+	if w.finished != 5 {
+		t.Errorf("the stream did not arrive once it was read: it took %d bytes", w.sent[closed])
+	}
+	w.wantRest()
+}
+
+// Buffers of a few bytes are slow, and nothing else: no stream is told to write what it cannot.
+func TestTinySendBuffers(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 4, 5, 7, 100, 1199, 4097} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			const streams = 12
+			w := newWriters(t, 40*size, func(client, server *Config) {
+				fullFrames(client, server)
+				server.StreamSendBuffer, server.MaxStreamSendBuffer = size, size
+			})
+			for range streams {
+				w.open()
+			}
+			w.runUntil(streams)
+			if w.finished != streams {
+				t.Errorf("%d of %d streams arrived", w.finished, streams)
+			}
+			if most := streams * 40 * 5; w.asked > most {
+				t.Errorf("streams were told %d times to write, want at most %d", w.asked, most)
+			}
+			w.wantRest()
+		})
+	}
+	p := newScripted(t, false, nil)
+	p.cfg.StreamSendBuffer, p.cfg.MaxStreamSendBuffer = 3, 2
+	if _, err := p.cfg.resolve(); err == nil {
+		t.Error("MaxStreamSendBuffer below StreamSendBuffer is taken")
+	}
 }
 
 // Streams that write much are served in the order in which they came, however little leaves at a time.
@@ -310,7 +474,7 @@ func TestStuckStreams(t *testing.T) {
 	}
 	w.wantRest()
 	// The memory of all is bounded too, but for the little that each may have.
-	if most := maxSendBuffers*w.server.streams.sendLimit + stuck*sendBufferFloor; w.server.streams.sendHeld > most {
-		t.Errorf("%d bytes are held, want at most %d", w.server.streams.sendHeld, most)
+	if most := maxSendBuffers*w.server.streams.admission.limit + stuck*sendBufferFloor; w.server.streams.admission.held > most {
+		t.Errorf("%d bytes are held, want at most %d", w.server.streams.admission.held, most)
 	}
 }

@@ -26,14 +26,9 @@ type streams struct {
 
 	sendSizes  [4]uint64 // the peer's initial limits, by the type of the stream
 	sendWindow sendWindow
-	sendLimit  int64 // bytes that one stream may hold for sending, at least sendLeast and at most sendMost
-	sendLeast  int64
-	sendMost   int64
-	sendHeld   int64 // bytes that all streams do
-	unsent     int64 // of those, bytes that were never sent, and that the peer's limit on their stream lets us send
-	asked      int64 // bytes that streams may write that have been told so, askedBytes each
+	admission  admission
 
-	control, resend, fresh, waiting, ready streamQueue
+	control, resend, fresh, ready streamQueue
 
 	turn     int64 // bytes sent of the stream at the front of fresh
 	glitches int32 // frames without effect, since the bucket was last charged
@@ -54,32 +49,14 @@ type streamType struct {
 	blocked   uint64     // the peer's: one more than the limit in the last STREAMS_BLOCKED
 }
 
-const (
-	// sendQuantum is how many bytes of a stream are sent before it is another one's turn.
-	sendQuantum = 16 << 10
-
-	// sendBufferFloor is what each stream may hold for sending even if others hold all that is allowed in sum, in bytes.
-	sendBufferFloor = 16 << 10
-
-	// maxUnsent bounds what all streams hold that was never sent, in bytes: it is written shortly before it leaves, while it is in the
-	// processor's caches. What the peer's limit on its stream holds back does not count, but is bounded in the same way on each stream.
-	maxUnsent = 256 << 10
-
-	// littleUnsent is what each stream may hold of that, in bytes, whatever the others do, if it is all that it wants to write.
-	littleUnsent = 4 << 10
-
-	// askedBytes is what is kept free for a stream that was told that it may write, in bytes.
-	askedBytes = 64 << 10
-
-	// maxSendBuffers bounds what all streams hold for sending, in units of what one may.
-	maxSendBuffers = 8
-)
+// sendQuantum is how many bytes of a stream are sent before it is another one's turn.
+const sendQuantum = 16 << 10
 
 func (st *streams) init(client bool, cfg *Config) {
 	st.client = client
 	st.recvSize, st.recvMax = cfg.StreamReceiveWindow, cfg.MaxStreamReceiveWindow
 	st.recvWindow = newRecvWindow(cfg.ReceiveWindow, cfg.MaxReceiveWindow)
-	st.sendLimit, st.sendLeast, st.sendMost = int64(cfg.StreamSendBuffer), int64(cfg.StreamSendBuffer), int64(cfg.MaxStreamSendBuffer)
+	st.admission.init(cfg)
 	st.rtt = int64(cfg.InitialRTT)
 	bidi, uni := st.peerType(StreamTypeBidi), st.peerType(StreamTypeUni)
 	bidi.max, uni.max = uint64(max(cfg.MaxStreamsBidi, 0)), uint64(max(cfg.MaxStreamsUni, 0))
@@ -96,7 +73,7 @@ func (st *streams) tune(rec *recovery.Path) {
 	if rtt.Smoothed > 0 && rtt.Min < rtt.Smoothed {
 		carried = int64(float64(carried) * float64(rtt.Min) / float64(rtt.Smoothed))
 	}
-	st.sendLimit = min(max(3*carried, st.sendLeast), st.sendMost)
+	st.admission.tune(carried)
 }
 
 // setPeerParams takes the peer's limits.
@@ -253,7 +230,7 @@ func (st *streams) shutdown(now int64, id uint64, dir Direction, code uint64) er
 		return err
 	}
 	if send {
-		st.resetSend(s, code, false)
+		st.resetSend(now, s, code, false)
 		s.send.told = true
 	}
 	if recv {
@@ -311,6 +288,7 @@ func (st *streams) rest() {
 	if len(st.live) == 0 {
 		st.live, st.pool = nil, nil
 	}
+	st.admission.rest()
 }
 
 // end lets go of everything, when the connection is closed.
@@ -367,6 +345,9 @@ func (st *streams) nextEvent() (Event, bool) {
 		case s.events&streamWritable != 0:
 			s.events &^= streamWritable
 			ev.Kind = EventWritable
+			if s.send.told {
+				continue // ended since
+			}
 		case s.events&streamAcked != 0:
 			s.events &^= streamAcked
 			ev.Kind = EventStreamAcked
@@ -390,7 +371,7 @@ func (st *streams) readable(yield func(uint64) bool) {
 
 // writable is Conn.Writable.
 func (st *streams) writable(yield func(uint64) bool) {
-	st.each(yield, func(s *stream) bool { p := &s.send; return !p.over && !p.cut && !p.fin && st.room(s, 1) > 0 })
+	st.each(yield, func(s *stream) bool { p := &s.send; return !p.over && !p.cut && !p.fin && st.admission.room(s, 1) > 0 })
 }
 
 func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {

@@ -1,0 +1,227 @@
+package quic
+
+import "slices"
+
+// admission decides how much of what the application writes is taken: it owns the room for data that was written and not acknowledged,
+// that of each stream and that which all streams of a connection share. A stream's part in it is its seat.
+//
+// Of what was never sent the streams together hold about maxUnsent, and those that want more wait in line. They are offered room
+// (EventWritable) when there is a good part of it, a few at a time. What is offered is kept free for the stream until it answers
+// by a call of StreamSend, or until it ends; or, where another one waits for it, for offerLife.
+//
+// Invariants, after each call and the calls of next that follow it:
+//   - held is the sum of what all streams hold, unsent that of their seats' counts, and a seat's count is what seatCount says.
+//   - The streams that are in seatOffered are those of offers, the oldest first, and there are at most maxOffers.
+//   - A stream that is in seatWaiting stands in line, unless its own room is less than worth: then it holds something, and comes back
+//     with an acknowledgement of that. One that has ended, or was reset, is in seatIdle.
+//   - Where a stream stands in line, the shared room is less than what is offered. Since that ends when something leaves, or
+//     is reset, or an offer is answered, or grows old, nobody waits for ever unless the peer has us wait.
+type admission struct {
+	limit       int64 // bytes that one stream may hold, at least least and at most most
+	least, most int64
+	held        int64 // bytes that all streams hold
+	unsent      int64 // of those, bytes that were never sent, and that the peer's limit on their stream lets us send
+	waiting     streamQueue
+	offers      []offer
+}
+
+// offer is room that is kept free for a stream, askedBytes of it.
+type offer struct {
+	to *stream
+	at int64 // when it was made
+}
+
+// seat is where the sending part of a stream stands with admission.
+type seat struct {
+	state seatState
+	count int64 // bytes of it that count as unsent
+}
+
+type seatState uint8
+
+const (
+	seatIdle    seatState = iota // it wants no room
+	seatWaiting                  // StreamSend took less than all of what it was given: it is to be told when there is room
+	seatOffered                  // it was told, and StreamSend has not been called since
+)
+
+const (
+	// maxUnsent bounds what all streams hold that was never sent, in bytes: it is written shortly before it leaves, while it is in the
+	// processor's caches. What the peer's limit on its stream holds back does not count, but is bounded in the same way on each stream.
+	maxUnsent = 256 << 10
+
+	// littleUnsent is what each stream may hold of that, in bytes, whatever the others do, if it is all that it wants to write.
+	littleUnsent = 4 << 10
+
+	// askedBytes is what is kept free for a stream that was told that it may write, in bytes.
+	askedBytes = 64 << 10
+
+	// maxOffers is how many streams at a time have been told so.
+	maxOffers = maxUnsent / askedBytes
+
+	// offerLife is how long room is kept free at least for a stream that was told so, in nanoseconds, while others wait for it. A
+	// writer that is woken needs microseconds, one that has to read a file milliseconds.
+	offerLife = int64(50e6)
+
+	// sendBufferFloor is what each stream may hold for sending even if others hold all that is allowed in sum, in bytes.
+	sendBufferFloor = 16 << 10
+
+	// maxSendBuffers bounds what all streams hold for sending, in units of what one may.
+	maxSendBuffers = 8
+)
+
+func (a *admission) init(cfg *Config) {
+	a.limit, a.least, a.most = int64(cfg.StreamSendBuffer), int64(cfg.StreamSendBuffer), int64(cfg.MaxStreamSendBuffer)
+}
+
+// tune has a stream hold three times what the path carries in a round trip.
+func (a *admission) tune(carried int64) { a.limit = min(max(3*carried, a.least), a.most) }
+
+// seatCount is what of a part counts as unsent, and what does not since the peer's limit on the stream holds it back.
+func seatCount(p *sendPart) (free, stuck int64) {
+	all := p.buf.end - p.buf.sent
+	free = min(all, int64(min(p.window.available(), 1<<62)))
+	return free, all - free
+}
+
+// ownRoom returns how many more bytes the part takes by all bounds but that on what waits to be sent. Where it is small, what the part
+// holds makes it so, and with an acknowledgement of that it grows.
+func (a *admission) ownRoom(p *sendPart) int64 {
+	held := p.buf.held()
+	_, stuck := seatCount(p)
+	all := max(maxSendBuffers*a.limit-a.held, min(sendBufferFloor, a.limit)-held)
+	return max(min(a.limit-held, maxUnsent-stuck, all), 0)
+}
+
+// worth is the least room of a stream's own that it is told of.
+func (a *admission) worth() int64 { return max(min(a.limit/4, sendBufferFloor), 1) }
+
+// shared returns how many bytes of the shared room are neither taken nor kept free.
+func (a *admission) shared() int64 { return maxUnsent - a.unsent - askedBytes*int64(len(a.offers)) }
+
+// room returns how many bytes the part takes of a write of n. Of what waits to be sent each has to wait for those before it, unless it
+// is little.
+func (a *admission) room(s *stream, n int64) int64 {
+	p := &s.send
+	own, shared := a.ownRoom(p), a.shared()
+	switch head := a.waiting.head; {
+	case n+p.buf.end-p.buf.sent <= littleUnsent:
+		return own
+	case p.seat.state == seatOffered:
+		shared += askedBytes
+	case head != nil && head != s:
+		return 0
+	}
+	return max(min(own, shared), 0)
+}
+
+// onWrite notes that n bytes were written to a part.
+func (a *admission) onWrite(p *sendPart, n int) {
+	a.held += int64(n)
+	a.recount(p)
+}
+
+// onSent notes that n bytes of a part were sent for the first time.
+func (a *admission) onSent(p *sendPart, n int) {
+	a.unsent -= int64(n)
+	p.seat.count -= int64(n)
+}
+
+// recount brings the count of a part up to date, after something was written to it or the peer's limit on it was raised.
+func (a *admission) recount(p *sendPart) {
+	free, _ := seatCount(p)
+	a.unsent += free - p.seat.count
+	p.seat.count = free
+}
+
+// answer notes that a stream that was told of room has made its use of it, if it was. What it leaves is for others: there
+// may be nothing on its way, so that no acknowledgement would remind of them.
+func (a *admission) answer(s *stream) {
+	if s.send.seat.state == seatOffered {
+		s.send.seat.state = seatIdle
+		i := slices.IndexFunc(a.offers, func(o offer) bool { return o.to == s })
+		a.offers = slices.Delete(a.offers, i, i+1)
+	}
+}
+
+// wait puts a stream in line that was refused room. It is not one that was told of room and has not answered.
+func (a *admission) wait(s *stream) {
+	s.send.seat.state = seatWaiting
+	a.waiting.push(s, queueWaiting)
+}
+
+// onAcked notes that n bytes of a part were acknowledged: if it waits for room of its own, it may have it now.
+func (a *admission) onAcked(s *stream, n int64) {
+	a.held -= n
+	if s.send.seat.state == seatWaiting {
+		a.waiting.push(s, queueWaiting)
+	}
+}
+
+// leave is the end of what a stream wants, when the application has ended it.
+func (a *admission) leave(s *stream) {
+	a.answer(s)
+	s.send.seat.state = seatIdle
+}
+
+// drop is the end of a stream that is reset, and is called before its buffer is emptied.
+func (a *admission) drop(s *stream) {
+	p := &s.send
+	a.leave(s)
+	a.held -= p.buf.held()
+	a.unsent -= p.seat.count
+	p.seat.count = 0
+}
+
+// next returns the next stream to be told of room, nil if there is none, or none in line: those that wait in their order, once there is
+// room for a good part. Where several wait, few are told at a time, and each of much: what they write is in the processor's caches when
+// it leaves, and each is woken seldom. It is to be called until it returns nil, after all that could have made room.
+func (a *admission) next(now int64) *stream {
+	for a.waiting.head != nil {
+		s := a.waiting.head
+		p := &s.send
+		if p.seat.state != seatWaiting || a.ownRoom(p) < a.worth() {
+			a.waiting.pop(queueWaiting) // with the next acknowledgement it is back
+			continue
+		}
+		least := int64(askedBytes)
+		if s == a.waiting.tail {
+			least = sendBufferFloor
+		}
+		if a.shared() < least && !(a.takeBack(now) && a.shared() >= least) {
+			return nil
+		}
+		a.waiting.pop(queueWaiting)
+		p.seat.state = seatOffered
+		a.offers = append(a.offers, offer{s, now})
+		return s
+	}
+	return nil
+}
+
+// takeBack takes back offers that were not answered for too long, and tells whether there were any. Their streams wait no more:
+// they have been told, and have to ask again.
+func (a *admission) takeBack(now int64) bool {
+	n := 0
+	for n < len(a.offers) && now-a.offers[n].at >= offerLife {
+		a.offers[n].to.send.seat.state = seatIdle
+		n++
+	}
+	a.offers = slices.Delete(a.offers, 0, n)
+	return n > 0
+}
+
+// timer is when next is to be called because an offer gets old while others wait, 0: never.
+func (a *admission) timer() int64 {
+	if a.waiting.head == nil || len(a.offers) == 0 {
+		return 0
+	}
+	return a.offers[0].at + offerLife
+}
+
+// rest lets go of memory that nobody needs for now.
+func (a *admission) rest() {
+	if len(a.offers) == 0 {
+		a.offers = nil
+	}
+}
