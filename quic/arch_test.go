@@ -60,6 +60,7 @@ var rooms = []room{
 	{dir: "quic/udp", std: and(anyStd, "golang.org/x/sys/unix", "golang.org/x/sys/windows")},
 	{dir: "quic/h3", std: anyStd, imports: []string{"quic", "quic/qpack"}},
 	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp"}},
+	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},
 	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts"),
 		imports: []string{"quic", "quic/quicnet", "quic/h3", "quic/qpack"}},
 }
@@ -103,7 +104,7 @@ func TestArchitecture(t *testing.T) {
 				if !own && program && strings.Contains(p, "internal/") {
 					t.Errorf("%s imports %s: commands and examples use public packages", name, p)
 				}
-				if p == "quic/internal/sim" || p == "crypto/internal/boring/alloctest" {
+				if slices.Contains([]string{"quic/internal/sim", "quic/quicnettest", "crypto/internal/boring/alloctest"}, p) {
 					t.Errorf("%s imports %s, which is for tests", name, p)
 				}
 			}

@@ -1,0 +1,116 @@
+package quicnettest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Network is a network in memory. All its methods are for any number of goroutines.
+type Network struct {
+	seed uint64
+
+	mu     sync.Mutex
+	link   Link
+	hosts  map[netip.AddrPort]*packetConn
+	ways   map[[2]netip.AddrPort]*way
+	opened int // addresses that the network has chosen
+}
+
+// NewNetwork returns a network all of whose addresses are linked by link, in each direction. The same seed draws the same delays
+// and losses for the same datagrams.
+func NewNetwork(seed uint64, link Link) *Network {
+	return &Network{
+		seed: seed, link: link, hosts: make(map[netip.AddrPort]*packetConn), ways: make(map[[2]netip.AddrPort]*way),
+	}
+}
+
+// SetLink changes what becomes of datagrams that are sent from now on. With Link{Loss: 1} all peers fall silent.
+func (n *Network) SetLink(link Link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.link = link
+}
+
+// ListenPacket opens a net.PacketConn at an address of the network, "IP:PORT", or, with "", at one that nobody has. An
+// address is free again when its net.PacketConn is closed. Addresses are *net.UDPAddr. Writes never wait and never fail; what
+// nobody listens for is lost, and so is what arrives while 4 MiB wait to be read. NewEndpoint runs QUIC on it.
+func (n *Network) ListenPacket(addr string) (net.PacketConn, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	local := n.freeAddr()
+	if addr != "" {
+		var err error
+		if local, err = netip.ParseAddrPort(addr); err != nil {
+			return nil, fmt.Errorf("quicnettest: listen: %w", err)
+		}
+		local = unmap(local)
+	}
+	if n.hosts[local] != nil {
+		return nil, fmt.Errorf("quicnettest: listen: address %v is in use", local)
+	}
+	c := &packetConn{network: n, local: local}
+	c.change.L = &c.mu
+	n.hosts[local] = c
+	return c, nil
+}
+
+// freeAddr chooses an address of those that are for documentation (RFC 5737). n.mu is held.
+func (n *Network) freeAddr() netip.AddrPort {
+	for {
+		host := byte(n.opened%250 + 1)
+		port := uint16(49152 + n.opened/250%16384)
+		n.opened++
+		if a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, host}), port); n.hosts[a] == nil {
+			return a
+		}
+	}
+}
+
+// send carries a datagram.
+func (n *Network) send(p []byte, from, to netip.AddrPort) {
+	now := time.Now()
+	n.mu.Lock()
+	arrivals, copies := n.way(from, to).pass(&n.link, now, len(p))
+	host := n.hosts[to]
+	n.mu.Unlock()
+	if host == nil {
+		return
+	}
+	for _, at := range arrivals[:copies] {
+		host.expect(now, datagram{append([]byte(nil), p...), from, at})
+	}
+}
+
+// way returns the state of a direction. n.mu is held.
+func (n *Network) way(from, to netip.AddrPort) *way {
+	key := [2]netip.AddrPort{from, to}
+	w := n.ways[key]
+	if w == nil {
+		h := fnv.New64a()
+		for _, a := range key {
+			b, _ := a.MarshalBinary()
+			h.Write(binary.AppendUvarint(nil, uint64(len(b))))
+			h.Write(b)
+		}
+		w = &way{dice: rand.New(rand.NewPCG(n.seed, h.Sum64()))}
+		n.ways[key] = w
+	}
+	return w
+}
+
+// forget frees an address.
+func (n *Network) forget(c *packetConn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.hosts[c.local] == c {
+		delete(n.hosts, c.local)
+	}
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
