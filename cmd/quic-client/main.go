@@ -36,6 +36,10 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// askAfter is how long a server may be silent before it is asked whether it is still there: one that was started anew says no, and so
+// does the kernel of a machine on which none runs any more.
+const askAfter = time.Second
+
 type options struct {
 	insecure, stats, quiet bool
 	ca, alpn, out, dir, cc string
@@ -139,7 +143,7 @@ func (o *options) config() (*quic.Config, error) {
 	if o.timeout <= 0 {
 		return nil, errUsage{fmt.Errorf("--timeout %v is not above zero", o.timeout)}
 	}
-	cfg := &quic.Config{TLS: tlsConf, HandshakeTimeout: o.timeout}
+	cfg := &quic.Config{TLS: tlsConf, HandshakeTimeout: o.timeout, KeepAlive: askAfter}
 	switch o.cc {
 	case "cubic":
 		cfg.Congestion = quic.CUBIC

@@ -35,9 +35,9 @@ func main() {
 }
 
 type options struct {
-	listen, root, cert, key, cc string
-	retry, verbose              bool
-	shards                      int
+	listen, root, cert, key, cc, resetKey string
+	retry, verbose                        bool
+	shards                                int
 }
 
 // errUsage marks an error of the command line.
@@ -58,7 +58,8 @@ It runs until SIGINT or SIGTERM.
 
 Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad flags.`,
 		Example: `  quic-server --listen 127.0.0.1:4433 --root ./public
-  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry`,
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --reset-key reset.key`,
 		Args:                  noArgs,
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
@@ -72,6 +73,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.cert, "cert", "", "PEM `FILE` with the certificate chain, leaf first")
 	f.StringVar(&o.key, "key", "", "PEM `FILE` with the private key")
 	f.BoolVar(&o.retry, "retry", false, "make every client prove its address with a Retry first")
+	f.StringVar(&o.resetKey, "reset-key", "", "`FILE` with the key of stateless resets, made if it is not there: after a restart, clients learn at once that their connections are gone")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection and each file")
@@ -151,6 +153,11 @@ func (o *options) config() (*quic.Config, error) {
 		cfg.Congestion = quic.NewReno
 	default:
 		return nil, errUsage{fmt.Errorf("--congestion %q is neither cubic nor reno", o.cc)}
+	}
+	if o.resetKey != "" {
+		if cfg.StatelessResetKey, err = resetKey(o.resetKey); err != nil {
+			return nil, err
+		}
 	}
 	if o.retry {
 		cfg.Retry = func(netip.AddrPort) bool { return true }

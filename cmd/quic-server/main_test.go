@@ -239,6 +239,8 @@ func TestExitCodes(t *testing.T) {
 		{"port in use", []string{"--listen", busy.LocalAddr().String()}, exitFailed, "another program uses that port"},
 		{"certificate without key", []string{"--cert", "main.go"}, exitFailed, "--cert and --key go together"},
 		{"certificate that is not there", []string{"--cert", "no.pem", "--key", "no.pem"}, exitFailed, "no usable certificate: open no.pem"},
+		{"key of resets that is none", []string{"--reset-key", "main.go"}, exitFailed, "main.go does not hold 64 hexadecimal digits"},
+		{"key of resets in no folder", []string{"--reset-key", "no/such/key"}, exitFailed, "no key for stateless resets: open no/such/"},
 		{"certificate that is none", []string{"--cert", "main.go", "--key", "main.go"}, exitFailed, "no usable certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
