@@ -45,7 +45,7 @@ const (
 	EventDatagramWritable
 	// EventNewToken: the server sent Event.Data, a token for a later connection (RFC 9000, section 8.1.3).
 	EventNewToken
-	// EventSessionTicket: a client's TLS session, Event.Data, for later resumption.
+	// EventSessionTicket: a client's TLS session, Event.Data, for later resumption. The first four of a connection are told.
 	EventSessionTicket
 	// EventEndpoint: Event.Endpoint must be given to the Endpoint that routes to this connection, and its reply to
 	// Conn.HandleReply.

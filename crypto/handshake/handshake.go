@@ -45,7 +45,8 @@ const (
 	// with PROTOCOL_VIOLATION. Err tells why, and unwraps to the error of a callback or of crypto/x509 if it was that. It
 	// comes once and is the last event.
 	EventAlert
-	// EventSessionTicket: a client's session for later use, Data, in BoringSSL's form; it holds secrets.
+	// EventSessionTicket: a client's session for later use, Data, in BoringSSL's form; it holds secrets. The first four of a
+	// connection are told, 64 KiB of them in all.
 	EventSessionTicket
 )
 

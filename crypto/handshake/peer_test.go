@@ -49,6 +49,7 @@ type ours struct {
 	alerts      int
 	asks        int
 	tickets     int
+	ticketBytes int
 	onAsk       func(*handshake.Ask) // in place of running and answering it
 	onParams    func()
 }
@@ -122,6 +123,7 @@ func (o *ours) pump() (out []sent) {
 			o.alert, o.err = ev.Alert, ev.Err
 		case handshake.EventSessionTicket:
 			o.tickets++
+			o.ticketBytes += len(ev.Data)
 		}
 	}
 }

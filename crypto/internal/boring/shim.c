@@ -17,6 +17,10 @@
 
 enum { MAX_SUITES = 8, MAX_GROUPS = 16, MAX_CERTS = 64, EVENT_HEADER = 8 };
 
+// A session has the peer's whole chain in it, of 100 KiB at most, and a ticket takes its peer 18 bytes: so many of a
+// connection are told, the first ones, of so many bytes in all.
+enum { MAX_SESSIONS = 4, MAX_SESSION_BYTES = 64 << 10 };
+
 struct bq_tls {
   SSL *ssl;
   uint8_t *events;
@@ -30,6 +34,8 @@ struct bq_tls {
   uint16_t suite;               // the one negotiated
   uint16_t sigalg;              // of the signature that is due
   uint8_t num_suites;
+  uint8_t sessions;        // serialised so far
+  uint32_t session_bytes;  // of those that were told
   uint8_t client;
   uint8_t ask_cert, log_keys;
   uint8_t waiting;   // an answer is wanted
@@ -273,11 +279,13 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session) {
   bq_tls *t = of_ssl(ssl);
   uint8_t *p;
   size_t len;
-  if (SSL_get_options(ssl) & SSL_OP_NO_TICKET) return 0;
-  if (SSL_SESSION_to_bytes(session, &p, &len)) {
-    put(t, BQ_EV_SESSION, ssl_encryption_application, 0, p, len);
-    OPENSSL_free(p);
+  if ((SSL_get_options(ssl) & SSL_OP_NO_TICKET) || t->sessions == MAX_SESSIONS) return 0;
+  t->sessions++;
+  if (!SSL_SESSION_to_bytes(session, &p, &len)) return 0;
+  if (len <= MAX_SESSION_BYTES - t->session_bytes && put(t, BQ_EV_SESSION, ssl_encryption_application, 0, p, len)) {
+    t->session_bytes += (uint32_t)len;
   }
+  OPENSSL_free(p);
   return 0;
 }
 

@@ -15,7 +15,7 @@ enum {
   BQ_EV_PEER_PARAMS,       // the peer's transport parameters
   BQ_EV_KEY_LOG,           // a line for the key log, without its end
   BQ_EV_EXPORTER_SECRET,   // exporter_master_secret of RFC 8446, section 7.1
-  BQ_EV_SESSION,           // a client's session, as SSL_SESSION_to_bytes writes it
+  BQ_EV_SESSION,           // a client's session, as SSL_SESSION_to_bytes writes it; at most four, of 64 KiB in all
   BQ_EV_INFO,              // group, flags (16 bits each, big-endian), then ALPN and server name, 8-bit length each
   BQ_EV_PEER_CERTS,        // the chain, each certificate after its 24-bit length, big-endian
   BQ_EV_OCSP,              // a stapled OCSP response

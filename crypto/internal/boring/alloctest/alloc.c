@@ -14,9 +14,15 @@ typedef union {
   max_align_t align;
 } header;
 
-static int64_t live, count, fail_at, fail_until;
+static int64_t live, peak, count, fail_at, fail_until;
 
 int64_t bq_alloc_live(void) { return __atomic_load_n(&live, __ATOMIC_SEQ_CST); }
+
+int64_t bq_alloc_peak(void) {
+  const int64_t was = __atomic_load_n(&peak, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&peak, bq_alloc_live(), __ATOMIC_SEQ_CST);
+  return was;
+}
 
 int64_t bq_alloc_count(void) { return __atomic_load_n(&count, __ATOMIC_SEQ_CST); }
 
@@ -33,7 +39,10 @@ void *OPENSSL_memory_alloc(size_t size) {
   header *h = malloc(sizeof *h + size);
   if (h == NULL) return NULL;
   h->size = size;
-  __atomic_add_fetch(&live, (int64_t)size, __ATOMIC_SEQ_CST);
+  const int64_t now = __atomic_add_fetch(&live, (int64_t)size, __ATOMIC_SEQ_CST);
+  int64_t most = __atomic_load_n(&peak, __ATOMIC_SEQ_CST);
+  while (now > most && !__atomic_compare_exchange_n(&peak, &most, now, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+  }
   return h + 1;
 }
 

@@ -8,6 +8,9 @@ import "C"
 // Live returns the bytes that BoringSSL holds now.
 func Live() int64 { return int64(C.bq_alloc_live()) }
 
+// Peak returns the most bytes that BoringSSL has held at a time since Peak was called last.
+func Peak() int64 { return int64(C.bq_alloc_peak()) }
+
 // Count returns how many allocations there have been.
 func Count() int64 { return int64(C.bq_alloc_count()) }
 
