@@ -405,7 +405,7 @@ func (c *Conn) Err() error { return c.err }
 func (c *Conn) Ping() { c.signals.ping = true }
 
 // TLS returns the state of the TLS connection; before the handshake is complete little of it is set. Its
-// ExportKeyingMaterial does not work: use that of Conn.
+// ExportKeyingMaterial works as crypto/tls's does.
 func (c *Conn) TLS() tls.ConnectionState { return c.tls.conn.ConnectionState() }
 
 // ExportKeyingMaterial derives length bytes from the connection's secrets (RFC 8446, section 7.5). It fails before the

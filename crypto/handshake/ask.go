@@ -34,7 +34,7 @@ type Ask struct {
 	request    *tls.CertificateRequestInfo // askClientCert
 	rawChain   [][]byte                    // askVerify
 	state      tls.ConnectionState         // askVerify, askFinal
-	serverName string                      // askVerify at a client
+	serverName string                      // askVerify at a client: what the certificate must be good for
 	signer     crypto.Signer               // askSign
 	sigalg     uint16                      // askSign
 	input      []byte                      // askSign
@@ -43,13 +43,30 @@ type Ask struct {
 	err       error
 	alert     uint8
 	newConfig *tls.Config // from GetConfigForClient
+	settings  settings    // of newConfig
 	cred      *credential // nil: no certificate
 	signature []byte
 }
 
 // Run runs the program's code that the answer takes: callbacks, crypto/x509, a crypto.Signer. It may be called on any
-// goroutine, and takes as long as that code takes. It is to be called once.
+// goroutine, and takes as long as that code takes. It is to be called once. If that code panics, Run returns, and the answer
+// ends the connection with a *PanicError; so it does if that code calls runtime.Goexit, but then Run does not return, and
+// Answer has to be called by a deferred function.
 func (a *Ask) Run() {
+	returned := false
+	defer func() {
+		if !returned {
+			a.fail(alertInternalError, errGoexit)
+		}
+		a.done = true
+	}()
+	err := guard(func() error { a.run(); return nil })
+	if returned = true; err != nil {
+		a.fail(alertInternalError, err)
+	}
+}
+
+func (a *Ask) run() {
 	switch a.kind {
 	case askServerCert:
 		a.runServerCert()
@@ -60,7 +77,6 @@ func (a *Ask) Run() {
 	case askSign:
 		a.runSign()
 	}
-	a.done = true
 }
 
 // fail is the answer that ends the handshake.
@@ -80,10 +96,7 @@ func (c *Conn) newAsk(ev *boring.TLSEvent) Event {
 		a.kind, a.request = askClientCert, parseCertRequest(ev.Data)
 		inline = c.cfg.GetClientCertificate == nil
 	case ev.Kind == boring.EvAskVerify:
-		a.kind, a.rawChain, a.state, a.serverName = askVerify, s.rawChain, c.ConnectionState(), c.state.serverName
-		if !c.client {
-			a.serverName = ""
-		}
+		a.kind, a.rawChain, a.state, a.serverName = askVerify, s.rawChain, c.ConnectionState(), s.serverName
 	case ev.Kind == boring.EvAskSign:
 		a.kind, a.sigalg = askSign, ev.Code
 		if !a.forSigning(s.creds, ev.Data) {
@@ -154,7 +167,7 @@ func (c *Conn) Answer(a *Ask) error {
 
 func (c *Conn) answerCert(a *Ask) {
 	if a.newConfig != nil {
-		if err := c.replaceConfig(a.newConfig); err != nil {
+		if err := c.replaceConfig(a.newConfig, a.settings); err != nil {
 			c.fail(alertInternalError, err)
 			return
 		}
@@ -169,11 +182,7 @@ func (c *Conn) answerCert(a *Ask) {
 }
 
 // replaceConfig puts the tls.Config of GetConfigForClient in place of the one before.
-func (c *Conn) replaceConfig(cfg *tls.Config) error {
-	s, err := resolve(cfg, false)
-	if err != nil {
-		return err
-	}
+func (c *Conn) replaceConfig(cfg *tls.Config, s settings) error {
 	if !c.tls.SetALPN(s.alpn) || !c.tls.SetGroups(s.groups) {
 		return errMemory
 	}
@@ -227,7 +236,7 @@ func (a *Ask) runServerCert() {
 	if err == nil && next != nil {
 		// Only a ClientHelloInfo that was made for the new configuration speaks for it.
 		a.newConfig = next
-		if err = checkConfig(next, false); err == nil {
+		if a.settings, err = a.ctx.resolve(next); err == nil {
 			_, err = a.replay(next, func(info *tls.ClientHelloInfo) (*tls.Config, error) {
 				cert, err = chooseCert(next, info)
 				return nil, err
@@ -259,7 +268,10 @@ func (a *Ask) replay(cfg *tls.Config, f func(*tls.ClientHelloInfo) (*tls.Config,
 	cfg.GetConfigForClient = func(info *tls.ClientHelloInfo) (*tls.Config, error) {
 		replayed = true
 		info.Conn = addrConn{local: a.params.LocalAddr, remote: a.params.RemoteAddr}
-		next, err = f(info)
+		err = guard(func() (err error) { // here, as this is a goroutine of crypto/tls
+			next, err = f(info)
+			return err
+		})
 		return nil, errReplayed
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -63,10 +63,12 @@ func TestGetCertificate(t *testing.T) {
 
 func TestGetCertificateAnswers(t *testing.T) {
 	cert := issue(t, ecdsaKey(t, p256), authority(), nil)
+	single := issue(t, ecdsaKey(t, p256), authority(), func(c *x509.Certificate) { c.DNSNames = []string{"server"} })
 	tests := []struct {
 		name  string
 		edit  func(c *tls.Config)
 		noSNI bool
+		sni   string
 		want  *issued // what the client is to see
 		alert uint8
 		err   error
@@ -107,11 +109,23 @@ func TestGetCertificateAnswers(t *testing.T) {
 			//lint:ignore SA1019 deprecated, and still in force
 			c.NameToCertificate = map[string]*tls.Certificate{"*.test": &cert.tls}
 		}, want: cert},
+		{name: "by a wildcard alone", edit: func(c *tls.Config) {
+			c.Certificates = []tls.Certificate{leaf().tls, leaf().tls}
+			//lint:ignore SA1019 deprecated, and still in force
+			c.NameToCertificate = map[string]*tls.Certificate{"*": &single.tls}
+		}, sni: "server", want: single},
+		{name: "a certificate that must not sign", edit: func(c *tls.Config) {
+			unfit := issue(t, rsaKey(), authority(), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })
+			c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &unfit.tls, nil }
+		}, alert: 80},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			client, server := clientConfig(), serverConfig()
 			test.edit(server)
+			if test.sni != "" {
+				client.ServerName = test.sni
+			}
 			if test.noSNI {
 				client.ServerName, client.InsecureSkipVerify = "", true
 			}

@@ -36,8 +36,10 @@ func chooseCert(cfg *tls.Config, info *tls.ClientHelloInfo) (*tls.Certificate, e
 		if cert := byName[name]; cert != nil {
 			return cert, nil
 		}
-		if _, domain, ok := strings.Cut(name, "."); ok {
-			if cert := byName["*."+domain]; cert != nil {
+		if name != "" {
+			labels := strings.Split(name, ".")
+			labels[0] = "*" // alone, for a name of one label
+			if cert := byName[strings.Join(labels, ".")]; cert != nil {
 				return cert, nil
 			}
 		}

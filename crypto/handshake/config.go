@@ -1,13 +1,16 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/boringquic/boringquic/crypto/internal/boring"
 )
@@ -18,8 +21,10 @@ type Context struct {
 	boring *boring.TLSContext
 	client bool
 
+	checked atomic.Pointer[tls.Config] // the last one that stood the checks of its keys
+
 	mu          sync.Mutex
-	credentials map[credentialKey]*credential
+	credentials credentials
 	parsed      map[string]*x509.Certificate // of peers, at most maxParsed, by their DER form
 }
 
@@ -29,8 +34,7 @@ func NewContext(client bool) (*Context, error) {
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	return &Context{boring: b, client: client, credentials: make(map[credentialKey]*credential),
-		parsed: make(map[string]*x509.Certificate)}, nil
+	return &Context{boring: b, client: client, parsed: make(map[string]*x509.Certificate)}, nil
 }
 
 // Params is what a connection needs beside its tls.Config.
@@ -51,7 +55,7 @@ type Params struct {
 // New returns a connection. cfg must not change while the connection lives. An error says which field of cfg or p is not
 // acceptable.
 func (x *Context) New(cfg *tls.Config, p Params) (*Conn, error) {
-	s, err := resolve(cfg, x.client)
+	s, err := x.resolve(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -62,19 +66,16 @@ func (x *Context) New(cfg *tls.Config, p Params) (*Conn, error) {
 	}
 	c := &Conn{setup: &setup{ctx: x, params: p}, client: x.client, readLevel: Initial}
 	if x.client {
-		c.state.serverName = cfg.ServerName
-		if c.state.serverName == "" {
-			c.state.serverName = p.ServerName
+		name := cfg.ServerName
+		if name == "" {
+			name = p.ServerName
 		}
-		if c.state.serverName == "" && !cfg.InsecureSkipVerify {
+		if name == "" && !cfg.InsecureSkipVerify {
 			return nil, errors.New("handshake: either a server name or tls.Config.InsecureSkipVerify is required")
 		}
+		c.setup.serverName, c.state.serverName = name, sniName(name)
 	}
-	var now int64
-	if cfg.Time != nil {
-		now = cfg.Time().Unix()
-	}
-	c.tls, err = x.boring.New(now)
+	c.tls, err = x.boring.New()
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
@@ -93,12 +94,19 @@ type settings struct {
 }
 
 // resolve checks a tls.Config and translates it.
-func resolve(cfg *tls.Config, client bool) (s settings, err error) {
+func (x *Context) resolve(cfg *tls.Config) (s settings, err error) {
 	if cfg == nil {
 		return s, errors.New("handshake: a tls.Config is required")
 	}
+	client := x.client
 	if err := checkConfig(cfg, client); err != nil {
 		return s, err
+	}
+	if x.checked.Load() != cfg {
+		if err := checkKeys(cfg, client); err != nil {
+			return s, err
+		}
+		x.checked.Store(cfg)
 	}
 	for _, proto := range cfg.NextProtos {
 		if len(proto) == 0 || len(proto) > 255 {
@@ -137,6 +145,8 @@ func checkConfig(cfg *tls.Config, client bool) error {
 		refused = "GetEncryptedClientHelloKeys"
 	case cfg.EncryptedClientHelloKeys != nil:
 		refused = "EncryptedClientHelloKeys"
+	case client && cfg.ClientSessionCache != nil:
+		refused = "ClientSessionCache"
 	}
 	switch {
 	case refused != "":
@@ -147,6 +157,36 @@ func checkConfig(cfg *tls.Config, client bool) error {
 		return fmt.Errorf("handshake: tls.Config.ClientAuth: %d is unknown", cfg.ClientAuth)
 	case !client && len(cfg.Certificates) == 0 && cfg.GetCertificate == nil && cfg.GetConfigForClient == nil:
 		return errors.New("handshake: a server's tls.Config needs Certificates, GetCertificate or GetConfigForClient")
+	}
+	return nil
+}
+
+// checkKeys makes the checks that take long, of certificates and ticket keys.
+func checkKeys(cfg *tls.Config, client bool) error {
+	for i := range cfg.Certificates {
+		if err := checkUsage(&cfg.Certificates[i]); err != nil {
+			return err
+		}
+	}
+	if !client && !cfg.SessionTicketsDisabled {
+		return checkTicketKeys(cfg)
+	}
+	return nil
+}
+
+// checkTicketKeys refuses a server's tls.Config with ticket keys of the program's own. It looks at a copy, since crypto/tls writes to
+// a tls.Config that a TCP server uses too, under a lock that only Clone takes.
+func checkTicketKeys(cfg *tls.Config) error {
+	cfg = cfg.Clone()
+	// What crypto/tls puts there itself begins like this.
+	//lint:ignore SA1019 deprecated, and still in force
+	key := cfg.SessionTicketKey
+	if key != [32]byte{} && !bytes.HasPrefix(key[:], []byte("DEPRECATED")) {
+		return errors.New("handshake: tls.Config.SessionTicketKey is not supported")
+	}
+	// What SetSessionTicketKeys was given shows nowhere else.
+	if keys := reflect.ValueOf(cfg).Elem().FieldByName("sessionTicketKeys"); keys.Kind() == reflect.Slice && keys.Len() > 0 {
+		return errors.New("handshake: tls.Config.SetSessionTicketKeys is not supported")
 	}
 	return nil
 }

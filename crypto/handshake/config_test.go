@@ -2,20 +2,32 @@ package handshake_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"io"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
 )
 
+type refusedConfig struct {
+	name   string
+	client bool
+	want   string // in the error
+	edit   func(*tls.Config)
+}
+
 func TestRefusedConfig(t *testing.T) {
-	tests := []struct {
-		name   string
-		client bool
-		want   string // in the error
-		edit   func(*tls.Config)
-	}{
+	tests := []refusedConfig{
+		{"ClientSessionCache", true, "ClientSessionCache", func(c *tls.Config) {
+			c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		}},
+		{"SessionTicketKey", false, "SessionTicketKey", func(c *tls.Config) { c.SessionTicketKey[31] = 1 }},
+		{"SetSessionTicketKeys", false, "SetSessionTicketKeys", func(c *tls.Config) {
+			c.SetSessionTicketKeys([][32]byte{{1}})
+		}},
 		{"Rand", true, "Rand", func(c *tls.Config) { c.Rand = strings.NewReader("") }},
 		{"Rand of a server", false, "Rand", func(c *tls.Config) { c.Rand = strings.NewReader("") }},
 		{"WrapSession", false, "WrapSession", func(c *tls.Config) {
@@ -69,6 +81,24 @@ func TestRefusedConfig(t *testing.T) {
 			c.Certificates = []tls.Certificate{{Certificate: [][]byte{{}}, PrivateKey: leaf().key}}
 		}},
 	}
+	for name, key := range keyTypes(t) {
+		unfit := issue(t, key, authority(), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })
+		hidden := unfit.tls
+		hidden.PrivateKey = opaque{key}
+		set := func(certs ...tls.Certificate) func(*tls.Config) {
+			return func(c *tls.Config) { c.Certificates = certs }
+		}
+		tests = append(tests, []refusedConfig{
+			{"no digitalSignature, " + name, false, "digitalSignature", set(unfit.tls)},
+			{"no digitalSignature, of a client, " + name, true, "digitalSignature", set(unfit.tls)},
+			{"no digitalSignature, one of two, " + name, false, "digitalSignature", set(leaf().tls, unfit.tls)},
+			{"no digitalSignature, an opaque key, " + name, false, "digitalSignature", set(hidden)},
+			{"no digitalSignature, beside a callback, " + name, false, "digitalSignature", func(c *tls.Config) {
+				c.Certificates = []tls.Certificate{{Certificate: unfit.tls.Certificate, PrivateKey: key}} // without Leaf
+				c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }
+			}},
+		}...)
+	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := serverConfig()
@@ -100,9 +130,49 @@ func TestConfigOfCryptoTLS(t *testing.T) {
 	client.MinVersion, client.MaxVersion = tls.VersionTLS10, tls.VersionTLS13
 	client.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
 	client.Renegotiation = tls.RenegotiateFreelyAsClient
+	client.SetSessionTicketKeys([][32]byte{{1}}) // which only servers use
+	server.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	server.DynamicRecordSizingDisabled = true
 	server.KeyLogWriter = io.Discard
 	c, s := pair(t, client, server)
+	wantComplete(t, c, s)
+}
+
+// A tls.Config may serve TCP and QUIC at a time. crypto/tls leaves keys of its own in it, which are not the program's.
+func TestConfigSharedWithTCP(t *testing.T) {
+	shared := serverConfig()
+	client, server := clientConfig(), newContext(t, false)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			a, b := net.Pipe()
+			go tls.Client(a, client).Handshake()
+			conn := tls.Server(b, shared)
+			conn.Handshake()
+			a.Close()
+			b.Close()
+		}
+	})
+	for range 20 {
+		c := newOurs(t, newContext(t, true), client, handshake.Params{})
+		s := newOurs(t, newContext(t, false), shared, handshake.Params{})
+		shake(t, c, s)
+		wantComplete(t, c, s)
+		newOurs(t, server, shared, handshake.Params{}).conn.Release()
+	}
+	close(stop)
+	wg.Wait()
+	// With tickets switched off the program's keys mean nothing.
+	off := serverConfig()
+	off.SessionTicketsDisabled = true
+	off.SetSessionTicketKeys([][32]byte{{1}})
+	c, s := pair(t, client, off)
 	wantComplete(t, c, s)
 }
 
@@ -125,7 +195,7 @@ func TestServerNames(t *testing.T) {
 		if got := s.conn.ConnectionState().ServerName; got != test.sni {
 			t.Errorf("%s: the server was told %q", test.name, got)
 		}
-		if got := c.conn.ConnectionState().ServerName; got != test.name {
+		if got := c.conn.ConnectionState().ServerName; got != test.sni { // as in crypto/tls
 			t.Errorf("%s: the client's state says %q", test.name, got)
 		}
 	}

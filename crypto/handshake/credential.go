@@ -1,100 +1,160 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/boringquic/boringquic/crypto/internal/boring"
 )
 
-// credential is a tls.Certificate as BoringSSL takes it.
+// credential is a tls.Certificate as BoringSSL takes it, and what it was made of.
 type credential struct {
 	boring *boring.Credential
 	signer crypto.Signer // nil if BoringSSL has the key
+	source tls.Certificate
 }
 
-// credentialKey identifies a tls.Certificate by the memory that its fields refer to. As the key holds the pointers, that
-// memory cannot be used anew for something else.
-type credentialKey struct {
-	chain     *[]byte
-	leaf      *byte
-	ocsp, sct *byte
-	sigalgs   *tls.SignatureScheme
-	chainLen  int
-	key       any // a pointer, or another comparable value
-}
+// credentialKey finds the credentials of a tls.Certificate by its private key: a pointer, or another comparable value. As the
+// map holds that, its memory cannot be used anew for another key.
+type credentialKey any
 
-// maxCredentials bounds the parsed certificates that a Context keeps, for programs whose GetCertificate makes new ones.
-const maxCredentials = 256
+// maxCredentials bounds the credentials that a Context keeps, for programs whose GetCertificate makes new ones, and maxVariants
+// those of one private key, which differ in the chain or in what is stapled to it.
+const (
+	maxCredentials = 256
+	maxVariants    = 8
+)
 
-// credential returns cert in BoringSSL's form, from the cache if it was seen before.
+// credential returns cert in BoringSSL's form, from the cache if it was seen before. Whether it was, its bytes tell: programs
+// renew a staple in place, and cut several certificates from one piece of memory.
 func (x *Context) credential(cert *tls.Certificate) (*credential, error) {
 	key, cacheable := keyOf(cert)
 	if cacheable {
 		x.mu.Lock()
-		c := x.credentials[key]
+		c := x.credentials.find(key, cert)
 		x.mu.Unlock()
 		if c != nil {
 			return c, nil
 		}
 	}
 	c, err := newCredential(cert)
-	if err != nil {
-		return nil, err
+	if err != nil || !cacheable {
+		return c, err
 	}
-	if cacheable {
-		x.mu.Lock()
-		if len(x.credentials) >= maxCredentials {
-			clear(x.credentials)
-		}
-		x.credentials[key] = c
-		x.mu.Unlock()
-	}
+	c.source = copyPublic(cert)
+	x.mu.Lock()
+	x.credentials.add(key, c)
+	x.mu.Unlock()
 	return c, nil
 }
 
-func keyOf(cert *tls.Certificate) (credentialKey, bool) {
-	if len(cert.Certificate) == 0 || len(cert.Certificate[0]) == 0 {
-		return credentialKey{}, false
+// credentials is the cache of a Context.
+type credentials struct {
+	byKey map[credentialKey][]*credential // the newest first
+	n     int
+}
+
+func (s *credentials) find(key credentialKey, cert *tls.Certificate) *credential {
+	for _, c := range s.byKey[key] {
+		if samePublic(&c.source, cert) {
+			return c
+		}
 	}
-	key := credentialKey{chain: &cert.Certificate[0], leaf: &cert.Certificate[0][0], chainLen: len(cert.Certificate)}
-	if len(cert.OCSPStaple) > 0 {
-		key.ocsp = &cert.OCSPStaple[0]
+	return nil
+}
+
+func (s *credentials) add(key credentialKey, c *credential) {
+	if s.n >= maxCredentials || s.byKey == nil {
+		s.byKey, s.n = make(map[credentialKey][]*credential), 0
 	}
-	if scts := cert.SignedCertificateTimestamps; len(scts) > 0 && len(scts[0]) > 0 {
-		key.sct = &scts[0][0]
+	variants := s.byKey[key]
+	if len(variants) == maxVariants {
+		variants = variants[:maxVariants-1]
+		s.n--
 	}
-	if len(cert.SupportedSignatureAlgorithms) > 0 {
-		key.sigalgs = &cert.SupportedSignatureAlgorithms[0]
+	s.byKey[key] = append([]*credential{c}, variants...)
+	s.n++
+}
+
+// samePublic compares all that BoringSSL is told of a certificate but for the private key, which the leaf fits or not.
+func samePublic(a, b *tls.Certificate) bool {
+	return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) && bytes.Equal(a.OCSPStaple, b.OCSPStaple) &&
+		slices.EqualFunc(a.SignedCertificateTimestamps, b.SignedCertificateTimestamps, bytes.Equal) &&
+		slices.Equal(a.SupportedSignatureAlgorithms, b.SupportedSignatureAlgorithms)
+}
+
+// copyPublic copies what samePublic compares.
+func copyPublic(cert *tls.Certificate) tls.Certificate {
+	out := tls.Certificate{
+		OCSPStaple:                   bytes.Clone(cert.OCSPStaple),
+		SupportedSignatureAlgorithms: slices.Clone(cert.SupportedSignatureAlgorithms),
 	}
+	for _, der := range cert.Certificate {
+		out.Certificate = append(out.Certificate, bytes.Clone(der))
+	}
+	for _, sct := range cert.SignedCertificateTimestamps {
+		out.SignedCertificateTimestamps = append(out.SignedCertificateTimestamps, bytes.Clone(sct))
+	}
+	return out
+}
+
+func keyOf(cert *tls.Certificate) (key credentialKey, ok bool) {
 	switch k := cert.PrivateKey.(type) {
 	case nil:
-		return key, false
+		return nil, false
 	case ed25519.PrivateKey:
 		if len(k) == 0 {
-			return key, false
+			return nil, false
 		}
-		key.key = &k[0]
+		return &k[0], true
 	default:
-		if !reflect.ValueOf(k).Comparable() {
-			return key, false
-		}
-		key.key = k
+		return k, reflect.ValueOf(k).Comparable()
 	}
-	return key, true
 }
+
+// checkUsage refuses a certificate that must not sign a handshake (RFC 8446, section 4.4.2.2: "The certificate MUST allow the key to be
+// used for signing (i.e., the digitalSignature bit MUST be set if the Key Usage extension is present)"). Peers refuse it, or worse, only
+// some of them do.
+func checkUsage(cert *tls.Certificate) error {
+	if len(cert.Certificate) == 0 {
+		return nil // for others to judge
+	}
+	leaf := cert.Leaf
+	if leaf == nil || !bytes.Equal(leaf.Raw, cert.Certificate[0]) {
+		var err error
+		if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+			return fmt.Errorf("handshake: the certificate: %w", err)
+		}
+	}
+	hasUsage := slices.ContainsFunc(leaf.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidKeyUsage) })
+	if hasUsage && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return errors.New("handshake: the certificate's key usage has no digitalSignature, which TLS 1.3 requires (RFC 8446, " +
+			"section 4.4.2.2)")
+	}
+	return nil
+}
+
+// oidKeyUsage is id-ce-keyUsage (RFC 5280, section 4.2.1.3).
+var oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
 
 func newCredential(cert *tls.Certificate) (*credential, error) {
 	if len(cert.Certificate) == 0 {
 		return nil, errors.New("handshake: a tls.Certificate without a certificate")
+	}
+	if err := checkUsage(cert); err != nil {
+		return nil, err
 	}
 	c := &credential{}
 	p := boring.CredentialParams{OCSP: cert.OCSPStaple}

@@ -8,13 +8,18 @@
 // without callbacks and client certificates, gets no Ask at all; a client gets one for the server's certificate.
 //
 // Fields of tls.Config mean what crypto/tls documents. Those that cannot be honoured (Rand, WrapSession, UnwrapSession,
-// and, for now, those of Encrypted Client Hello) are refused with an error by Context.New and, if they come from
-// GetConfigForClient, end the handshake.
+// and, for now, those of Encrypted Client Hello, a client's ClientSessionCache, a server's SessionTicketKey and
+// SetSessionTicketKeys) are refused with an error by Context.New and, if they come from GetConfigForClient, end the handshake.
+// So is a certificate whose key usage has no digitalSignature (RFC 8446, section 4.4.2.2), of either role, by whatever way it
+// comes. A tls.Config may serve TCP at the same time.
+//
+// A panic in the program's code, whichever goroutine runs it, ends its connection with a *PanicError, and not the process.
+// crypto/tls lets it end the process.
 //
 // Limitations:
-//   - No resumption by clients yet: ClientSessionCache is ignored, and tickets are told as EventSessionTicket. Servers
-//     resume sessions with ticket keys of the Context's own; SessionTicketKey and SetSessionTicketKeys are ignored, and a
-//     server that asks for client certificates issues no tickets. No 0-RTT.
+//   - No resumption by clients yet: tickets are told as EventSessionTicket. Servers resume sessions with ticket keys of the
+//     Context's own, and a server that asks for client certificates issues no tickets. No 0-RTT. SetSessionTicketKeys is
+//     noticed if it was called before a Context saw the tls.Config, and else ignored.
 //   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3. Params.CipherSuites bounds the suites; a
 //     server chooses as if there was no bound, and refuses the client if the choice is outside.
 //   - CurvePreferences: of those that crypto/tls knows, SecP256r1MLKEM768 and SecP384r1MLKEM1024 are left out. GODEBUG's
@@ -22,8 +27,13 @@
 //   - KeyLogWriter is called by NextEvent, on the caller's goroutine.
 //   - VerifyConnection of a server runs after the client's Finished if the client sent no certificate, and before its
 //     CertificateVerify otherwise. EventHandshakeComplete waits for it in either case.
-//   - ConnectionState.ExportKeyingMaterial does not work on the value that Conn.ConnectionState returns; use
-//     Conn.ExportKeyingMaterial.
+//   - GetCertificate is asked about the first ClientHello, as GetConfigForClient is, and ClientHelloInfo.HelloRetryRequest
+//     is never set; crypto/tls asks about the second one if there is one. That of ConnectionState is right in both.
+//   - What a peer may send is bounded by BoringSSL: a ClientHello by 16 KiB (in crypto/tls by 64), what a client sends with its
+//     certificates by 100 KiB and what a server sends with its own by 200 KiB (in crypto/tls one chain by 256); more ends
+//     the handshake with illegal_parameter. Our own chain may have 64 certificates.
+//   - runtime.Goexit in a callback of a server that is asked about a ClientHello, or in GetClientCertificate, leaves Run
+//     waiting for ever, as it does with crypto/tls's own QUICConn; elsewhere it ends the connection.
 //   - The Context of ClientHelloInfo and of CertificateRequestInfo is done when the callback has returned, and not when the
 //     connection is closed.
 package handshake

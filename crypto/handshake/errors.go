@@ -2,7 +2,9 @@ package handshake
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/boringquic/boringquic/crypto/internal/boring"
 )
@@ -35,6 +37,36 @@ type ProtocolError struct {
 
 // Error returns the reason.
 func (e *ProtocolError) Error() string { return "handshake: " + e.Reason }
+
+// PanicError is the error of a connection that ended because the program's code panicked: a callback of the tls.Config, its
+// KeyLogWriter or Time, or a crypto.Signer.
+type PanicError struct {
+	Value any    // of the panic
+	Stack []byte // of the goroutine, as debug.Stack writes it
+}
+
+// Error returns the panic's value, without the stack.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("handshake: the program's code panicked: %v", e.Value)
+}
+
+// Unwrap returns the panic's value if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// guard calls f, the program's code, and makes an error of a panic in it.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+var errGoexit = errors.New("handshake: the program's code ended its goroutine")
 
 // translate makes an error of what BoringSSL says of a failure.
 func (c *Conn) translate(r *boring.TLSResult) error {

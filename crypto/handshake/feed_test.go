@@ -3,6 +3,9 @@ package handshake_test
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -286,6 +289,47 @@ func TestLateTransportParameters(t *testing.T) {
 	s.onParams = func() { s.conn.SetTransportParameters([]byte("our params")) }
 	shake(t, c, s)
 	wantComplete(t, c, s)
+}
+
+// TestMessageLimits has a client and a server send what is just not too long, and more.
+func TestMessageLimits(t *testing.T) {
+	filler := issue(t, ed25519Key(t), authority(), func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Value: make([]byte, 9<<10)}}
+	}).tls.Certificate[0]
+	long := func(n int) []tls.Certificate {
+		cert := leaf().tls
+		cert.Certificate = append(slices.Clone(cert.Certificate), slices.Repeat([][]byte{filler}, n)...)
+		return []tls.Certificate{cert}
+	}
+	for _, test := range []struct {
+		name                             string
+		params, clientChain, serverChain int // bytes of transport parameters, certificates beside the leaf
+		reads                            string
+		want                             uint8
+	}{
+		{name: "a ClientHello of 15 KB", params: 14 << 10, reads: "server"},
+		{name: "a ClientHello of 17 KB", params: 17 << 10, reads: "server", want: 47},
+		{name: "a server's chain of 192 KB", serverChain: 20, reads: "client"},
+		{name: "a server's chain of 211 KB", serverChain: 22, reads: "client", want: 47},
+		{name: "a client's chain of 96 KB", clientChain: 10, reads: "server"},
+		{name: "a client's chain of 115 KB", clientChain: 12, reads: "server", want: 47},
+	} {
+		client, server := clientConfig(), serverConfig()
+		client.Certificates, server.Certificates = long(test.clientChain), long(test.serverChain)
+		if test.clientChain > 0 {
+			server.ClientAuth = tls.RequireAnyClientCert
+		}
+		c := newOurs(t, newContext(t, true), client, handshake.Params{TransportParameters: make([]byte, 10+test.params)})
+		s := newOurs(t, newContext(t, false), server, handshake.Params{})
+		shake(t, crumbled{c, 1000}, crumbled{s, 1000})
+		victim := c
+		if test.reads == "server" {
+			victim = s
+		}
+		if test.want == 0 && !victim.complete || test.want != 0 && victim.alert != test.want {
+			t.Errorf("%s: complete %v, %v", test.name, victim.complete, victim.err)
+		}
+	}
 }
 
 // TestLongest has names and parameters of the greatest length.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/boringquic/boringquic/crypto/internal/boring"
@@ -62,7 +63,8 @@ type Event struct {
 }
 
 // Conn is the TLS side of one QUIC connection. It is not for concurrent use. No method runs the program's code but
-// NextEvent, which writes to KeyLogWriter, and calls of Public on an opaque key.
+// NextEvent, which writes to KeyLogWriter, calls of tls.Config.Time, and of Public on an opaque key. What panics in it ends
+// the connection with a *PanicError.
 type Conn struct {
 	tls   *boring.TLS // nil after Release, and at a server that has no more use for it
 	cfg   *tls.Config // a server's may be replaced by GetConfigForClient's
@@ -97,12 +99,13 @@ const maxPooledEvents = 8 << 10
 
 // setup is what only the handshake needs.
 type setup struct {
-	ctx       *Context
-	params    Params
-	creds     []*credential // what BoringSSL may choose from
-	hello     []byte        // the client's first handshake bytes, while a callback needs them
-	wantHello bool
-	rawChain  [][]byte // the peer's certificates
+	ctx        *Context
+	params     Params
+	serverName string        // that the server's certificate must be good for
+	creds      []*credential // what BoringSSL may choose from
+	hello      []byte        // the client's first handshake bytes, while a callback needs them
+	wantHello  bool
+	rawChain   [][]byte // the peer's certificates
 }
 
 var (
@@ -123,7 +126,7 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 	}
 	c.cfg = cfg
 	if c.client {
-		if name := sniName(c.state.serverName); name != "" && !t.SetServerName(name) {
+		if name := c.state.serverName; name != "" && !t.SetServerName(name) {
 			return fmt.Errorf("handshake: %q cannot be a server name", name)
 		}
 		t.SetFlags(cfg.GetClientCertificate != nil || len(cfg.Certificates) > 0, cfg.KeyLogWriter != nil, s.tickets)
@@ -239,7 +242,12 @@ func (c *Conn) Feed(level Level, data []byte) error {
 
 // run crosses into BoringSSL and takes what it has to tell.
 func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
-	r := c.tls.Run(op, uint8(level), in)
+	now, err := timeOf(c.cfg)
+	if err != nil {
+		c.fail(alertInternalError, err)
+		return
+	}
+	r := c.tls.Run(op, uint8(level), in, now)
 	if c.queue == nil {
 		c.queue = eventBuffers.Get().(*eventBuffer)
 	}
@@ -369,13 +377,11 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 func (c *Conn) note(ev *boring.TLSEvent) {
 	switch ev.Kind {
 	case boring.EvKeyLog:
-		if w := c.cfg.KeyLogWriter; w != nil {
-			keyLogMu.Lock()
-			_, err := w.Write(append(ev.Data[:len(ev.Data):len(ev.Data)], '\n'))
-			keyLogMu.Unlock()
-			if err != nil {
-				c.fail(alertInternalError, fmt.Errorf("handshake: KeyLogWriter: %w", err))
-			}
+		if c.cfg.KeyLogWriter == nil {
+			break
+		}
+		if err := logKey(c.cfg.KeyLogWriter, append(ev.Data[:len(ev.Data):len(ev.Data)], '\n')); err != nil {
+			c.fail(alertInternalError, fmt.Errorf("handshake: KeyLogWriter: %w", err))
 		}
 	case boring.EvExporterSecret:
 		c.state.exporterLen = uint8(copy(c.state.exporter[:], ev.Data))
@@ -392,6 +398,27 @@ func (c *Conn) note(ev *boring.TLSEvent) {
 
 // keyLogMu has one connection at a time write to a KeyLogWriter.
 var keyLogMu sync.Mutex
+
+func logKey(w io.Writer, line []byte) error {
+	keyLogMu.Lock()
+	defer keyLogMu.Unlock()
+	return guard(func() error {
+		_, err := w.Write(line)
+		return err
+	})
+}
+
+// timeOf returns what the time is for session tickets, in seconds since 1970; 0 stands for the system's clock.
+func timeOf(cfg *tls.Config) (now int64, err error) {
+	if cfg.Time == nil {
+		return 0, nil
+	}
+	err = guard(func() error {
+		now = cfg.Time().Unix()
+		return nil
+	})
+	return now, err
+}
 
 // Release frees the connection's C memory, exactly once however often it is called. Nothing works after it but
 // ConnectionState and ExportKeyingMaterial.

@@ -87,10 +87,10 @@ func wantAgree(t testing.TB, o *ours, p *theirs) {
 	}
 	a, b := o.conn.ConnectionState(), p.conn.ConnectionState()
 	if a.CipherSuite != b.CipherSuite || a.CurveID != b.CurveID || a.NegotiatedProtocol != b.NegotiatedProtocol ||
-		a.DidResume != b.DidResume {
+		a.DidResume != b.DidResume || a.ServerName != b.ServerName {
 		t.Errorf("states differ: %+v and %+v", a, b)
 	}
-	mine, err := o.conn.ExportKeyingMaterial("EXPORTER-x", nil, 64)
+	mine, err := a.ExportKeyingMaterial("EXPORTER-x", nil, 64)
 	if err != nil {
 		t.Fatal(err)
 	}

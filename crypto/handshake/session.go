@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
+	"sync"
 
 	"github.com/boringquic/boringquic/crypto/internal/boring"
 )
@@ -41,20 +42,24 @@ func (s *state) peer() *peerCertificates {
 }
 
 // ConnectionState returns what is known of the TLS connection, most of it when the handshake is complete. Its
-// ExportKeyingMaterial does not work: use that of Conn.
+// ExportKeyingMaterial works as crypto/tls's does: at a server from its own Finished on, at a client from the server's on; on a value
+// from before that it returns an error.
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	s := &c.state
-	out := tls.ConnectionState{
-		Version:            tls.VersionTLS13,
-		CipherSuite:        s.suite,
-		CurveID:            tls.CurveID(s.group),
-		NegotiatedProtocol: s.protocol,
-		ServerName:         s.serverName,
-		HandshakeComplete:  s.complete,
-		DidResume:          s.resumed,
-
-		NegotiatedProtocolIsMutual: true,
-	}
+	out := blankState()
+	out.Version = tls.VersionTLS13
+	out.CipherSuite = s.suite
+	out.CurveID = tls.CurveID(s.group)
+	out.NegotiatedProtocol = s.protocol
+	out.ServerName = s.serverName
+	out.HandshakeComplete = s.complete
+	out.DidResume = s.resumed
+	out.NegotiatedProtocolIsMutual = true
+	suite, secret := s.suite, s.exporter
+	n := s.exporterLen
+	boring.SetExporter(&out, func(label string, context []byte, length int) ([]byte, error) {
+		return export(suite, secret[:n], label, context, length)
+	})
 	setHelloRetryRequest(&out, s.helloRetry)
 	if p := s.certificates; p != nil {
 		out.PeerCertificates, out.VerifiedChains = p.certs, p.chains
@@ -62,6 +67,12 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 	}
 	return out
 }
+
+// blankState is the state of a connection of crypto/tls whose ExportKeyingMaterial returns an error, should SetExporter not be able
+// to do better.
+var blankState = sync.OnceValue(func() tls.ConnectionState {
+	return tls.Client(nil, &tls.Config{Renegotiation: tls.RenegotiateOnceAsClient}).ConnectionState()
+})
 
 // noteInfo takes what EvInfo says: cipher suite, group, flags, ALPN and server name.
 func (s *state) noteInfo(b []byte, cfg *tls.Config, client bool) {
@@ -117,11 +128,21 @@ func (p *peerCertificates) noteSCTs(b []byte) {
 // ExportKeyingMaterial returns n bytes that both ends can derive from the connection's secrets, label and context (RFC 8446,
 // section 7.5). It fails before EventHandshakeComplete, and if n is more than 255 hashes.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
-	if !c.state.complete || c.state.exporterLen == 0 {
-		return nil, errors.New("handshake: no keying material before the handshake is complete")
+	if !c.state.complete {
+		return nil, errNoExporter
+	}
+	return export(c.state.suite, c.state.exporter[:c.state.exporterLen], label, context, n)
+}
+
+var errNoExporter = errors.New("handshake: no keying material before the handshake is complete")
+
+// export derives keying material of the exporter_master_secret, which is empty before there is one.
+func export(suite uint16, master []byte, label string, context []byte, n int) ([]byte, error) {
+	if len(master) == 0 {
+		return nil, errNoExporter
 	}
 	hash := crypto.SHA256
-	if c.state.suite == tls.TLS_AES_256_GCM_SHA384 {
+	if suite == tls.TLS_AES_256_GCM_SHA384 {
 		hash = crypto.SHA384
 	}
 	if n < 0 || n > 255*hash.Size() {
@@ -132,7 +153,7 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte
 	secret := make([]byte, hash.Size())
 	out := make([]byte, n)
 	defer clear(secret)
-	if !boring.ExpandLabel(hash.Size(), secret, c.state.exporter[:c.state.exporterLen], label, empty.Sum(nil)) ||
+	if !boring.ExpandLabel(hash.Size(), secret, master, label, empty.Sum(nil)) ||
 		!boring.ExpandLabel(hash.Size(), out, secret, "exporter", ctx.Sum(nil)) {
 		return nil, errors.New("handshake: the label is too long")
 	}

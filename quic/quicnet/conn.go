@@ -123,7 +123,11 @@ func (c *Conn) onEstablished(now time.Time) (woke bool) {
 
 // answer runs the code that TLS asks for, which may take its time, without any lock.
 func (c *Conn) answer(ev quic.Event) {
+	defer c.answered(ev) // even if that code ends the goroutine
 	ev.Ask.Run()
+}
+
+func (c *Conn) answered(ev quic.Event) {
 	c.mu.Lock()
 	now := time.Now()
 	c.core.Answer(ev.Ask)
@@ -388,7 +392,7 @@ func (c *Conn) Context() context.Context {
 	return c.ctx
 }
 
-// ConnectionState returns the state of TLS. Its ExportKeyingMaterial does not work: that of Conn does.
+// ConnectionState returns the state of TLS, as crypto/tls has it.
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	c.mu.Lock()
 	defer c.mu.Unlock()

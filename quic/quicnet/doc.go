@@ -40,6 +40,9 @@
 // error of a stream that was ended before its time, by either side, is a *quic.StreamError. Deadlines bring an error that
 // matches os.ErrDeadlineExceeded and is a net.Error; contexts bring their own.
 //
+// A panic in code that the tls.Config brings along (its callbacks, KeyLogWriter, Time, a crypto.Signer) does not end the process, as
+// with crypto/tls, but its connection, with an error that errors.As finds a *handshake.PanicError in.
+//
 // # Limitations
 //
 //   - No session resumption and no 0-RTT: tickets and tokens of servers are not kept.

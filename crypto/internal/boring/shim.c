@@ -29,7 +29,6 @@ struct bq_tls {
   size_t alpn_len;
   uint8_t *signature;  // an answer to BQ_EV_ASK_SIGN; or, while sign_due, what a key of ours is to sign
   size_t signature_len;
-  int64_t now;
   uint16_t suites[MAX_SUITES];  // the only ones allowed, if any
   uint16_t suite;               // the one negotiated
   uint16_t sigalg;              // of the signature that is due
@@ -40,7 +39,7 @@ struct bq_tls {
   uint8_t ask_cert, log_keys;
   uint8_t waiting;   // an answer is wanted
   uint8_t sign_due;  // the next crossing makes a signature
-  uint8_t cert_ok, verify_ok, has_signature;
+  uint8_t cert_ok, verify_ok, has_signature;  // an answer that BoringSSL has not taken yet
   uint8_t told_params;
   uint8_t complete;
   uint8_t read_level;
@@ -92,9 +91,10 @@ static int put_cbb(bq_tls *t, int kind, CBB *cbb, int ok) {
   return ok;
 }
 
-// put_params tells the peer's transport parameters, once.
+// put_params tells the peer's transport parameters, once it has them: a server from the first ClientHello on, a client when it has
+// left the Initial level.
 static int put_params(bq_tls *t) {
-  if (t->told_params) return 1;
+  if (t->told_params || (t->client && t->read_level == ssl_encryption_initial)) return 1;
   const uint8_t *p;
   size_t len;
   SSL_get_peer_quic_transport_params(t->ssl, &p, &len);
@@ -309,7 +309,10 @@ static int bind_tickets(SSL *ssl) {
 
 static int on_cert(SSL *ssl, void *arg) {
   bq_tls *t = of_ssl(ssl);
-  if (t->cert_ok) return 1;
+  if (t->cert_ok) {
+    t->cert_ok = 0;
+    return 1;
+  }
   if (!t->client && (!put_params(t) || !bind_tickets(ssl))) return 0;
   if (!t->ask_cert) return 1;
   if (!put_info(t) || !put_cert_request(t)) return 0;
@@ -319,7 +322,10 @@ static int on_cert(SSL *ssl, void *arg) {
 
 static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *out_alert) {
   bq_tls *t = of_ssl(ssl);
-  if (t->verify_ok) return ssl_verify_ok;
+  if (t->verify_ok) {
+    t->verify_ok = 0;  // it was said of this chain, and holds for no other
+    return ssl_verify_ok;
+  }
   if (!put_params(t) || !put_info(t) || !put_peer_certs(t) || !put(t, BQ_EV_ASK_VERIFY, t->read_level, 0, NULL, 0)) {
     *out_alert = SSL_AD_INTERNAL_ERROR;
     return ssl_verify_invalid;
@@ -559,12 +565,11 @@ uint64_t bq_cred_id(const bq_cred *cred) { return (uint64_t)(uintptr_t)cred; }
 
 // Connections.
 
-bq_tls *bq_tls_new(bq_ctx *ctx, int client, int64_t now) {
+bq_tls *bq_tls_new(bq_ctx *ctx, int client) {
   ERR_clear_error();
   bq_tls *t = OPENSSL_zalloc(sizeof *t);
   if (t == NULL) return NULL;
   t->client = client != 0;
-  t->now = now;
   t->ssl = SSL_new((SSL_CTX *)ctx);
   if (t->ssl == NULL || !SSL_set_ex_data(t->ssl, 0, t)) {
     SSL_free(t->ssl);
@@ -734,10 +739,10 @@ static int why(const bq_tls *t, uint32_t err) {
   return BQ_WHY_OTHER;
 }
 
-void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_result *r) {
+void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int64_t now, bq_result *r) {
   memset(r, 0, sizeof *r);
   ERR_clear_error();
-  thread_now = t->now;
+  thread_now = now;
   if (op == BQ_OP_FEED && level != t->read_level) {
     r->status = BQ_RUN_WRONG_LEVEL;
   } else if (!apply(t, op, in, len, level) || (!t->waiting && !advance(t))) {

@@ -70,9 +70,8 @@ bq_cred *bq_cred_new(const uint8_t *chain, size_t chain_len, const uint8_t *key,
 void bq_cred_free(bq_cred *cred);
 uint64_t bq_cred_id(const bq_cred *cred);
 
-// bq_tls_new makes a connection. now is the time in seconds since 1970 for session tickets; 0 stands for the system's
-// clock. The connection keeps ctx alive.
-bq_tls *bq_tls_new(bq_ctx *ctx, int client, int64_t now);
+// bq_tls_new makes a connection, which keeps ctx alive.
+bq_tls *bq_tls_new(bq_ctx *ctx, int client);
 void bq_tls_free(bq_tls *t);
 
 // The following set what a connection does; those that a server needs later than its start may be called until
@@ -90,9 +89,10 @@ int bq_tls_set_client_auth(bq_tls *t, int mode, const uint8_t *names, size_t len
 int bq_tls_add_cred(bq_tls *t, const bq_cred *cred);
 void bq_tls_set_flags(bq_tls *t, int ask_cert, int log_keys, int tickets);
 
-// bq_tls_run does op with its input and runs the handshake until it wants data or an answer. Text and reason of a failure
-// come in r; BoringSSL's error queue is empty before and after.
-void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_result *r);
+// bq_tls_run does op with its input and runs the handshake until it wants data or an answer. now is the time in seconds since
+// 1970 for session tickets; 0 stands for the system's clock. Text and reason of a failure come in r; BoringSSL's error queue
+// is empty before and after.
+void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int64_t now, bq_result *r);
 // bq_tls_drain copies the events, out_len bytes of them, to out and forgets them.
 void bq_tls_drain(bq_tls *t, uint8_t *out, size_t out_len);
 

@@ -174,9 +174,9 @@ type TLS struct {
 	cleanup runtime.Cleanup
 }
 
-// New makes a connection. now is the time for session tickets in seconds since 1970, 0 for the system's clock.
-func (x *TLSContext) New(now int64) (*TLS, error) {
-	t := &TLS{c: C.bq_tls_new(x.c, cBool(x.client), C.int64_t(now))}
+// New makes a connection.
+func (x *TLSContext) New() (*TLS, error) {
+	t := &TLS{c: C.bq_tls_new(x.c, cBool(x.client))}
 	runtime.KeepAlive(x)
 	if t.c == nil {
 		return nil, errMemory
@@ -264,12 +264,13 @@ func (t *TLS) SetFlags(askCert, logKeys, tickets bool) {
 	runtime.KeepAlive(t)
 }
 
-// Run does op with its input, and lets the handshake go on until it wants data or an answer.
-func (t *TLS) Run(op TLSOp, level uint8, in []byte) TLSResult {
+// Run does op with its input, and lets the handshake go on until it wants data or an answer. now is the time for session
+// tickets in seconds since 1970, 0 for the system's clock.
+func (t *TLS) Run(op TLSOp, level uint8, in []byte, now int64) TLSResult {
 	var r C.bq_result
-	C.bq_tls_run(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), &r)
+	C.bq_tls_run(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), C.int64_t(now), &r)
 	for r.status == C.BQ_RUN_MORE {
-		C.bq_tls_run(t.c, C.BQ_OP_MORE, C.int(level), nil, 0, &r)
+		C.bq_tls_run(t.c, C.BQ_OP_MORE, C.int(level), nil, 0, C.int64_t(now), &r)
 	}
 	runtime.KeepAlive(t)
 	t.pending = int(r.pending)
