@@ -134,38 +134,47 @@ func (c *Conn) MaxDatagramSize() int {
 // TakesDatagrams tells whether the peer may send us datagrams, which Config.MaxDatagramFrameSize says.
 func (c *Conn) TakesDatagrams() bool { return c.cfg.MaxDatagramFrameSize > 0 }
 
-// datagramQueue is a ring of datagrams whose memory is used again.
+// datagramQueue is a ring of datagrams whose memory is used again. One that is idle takes little.
 type datagramQueue struct {
-	slots     [][]byte // a power of two of them, at most maxDatagramQueue
-	head, len int
+	len  int
+	ring *datagramRing // nil: it was empty for a while
+}
+
+type datagramRing struct {
+	slots [][]byte // a power of two of them, at most maxDatagramQueue
+	head  int
 }
 
 // datagramSlots is how many slots a queue starts with.
 const datagramSlots = 8
 
 func (q *datagramQueue) push(b []byte) {
-	if q.len == len(q.slots) {
-		bigger := make([][]byte, max(2*len(q.slots), datagramSlots))
-		for i := range q.len {
-			bigger[i] = q.slots[(q.head+i)%len(q.slots)]
-		}
-		q.slots, q.head = bigger, 0
+	if q.ring == nil {
+		q.ring = &datagramRing{slots: make([][]byte, datagramSlots)}
 	}
-	slot := &q.slots[(q.head+q.len)%len(q.slots)]
+	r := q.ring
+	if q.len == len(r.slots) {
+		bigger := make([][]byte, 2*len(r.slots))
+		for i := range q.len {
+			bigger[i] = r.slots[(r.head+i)%len(r.slots)]
+		}
+		r.slots, r.head = bigger, 0
+	}
+	slot := &r.slots[(r.head+q.len)%len(r.slots)]
 	*slot = append((*slot)[:0], b...)
 	q.len++
 }
 
-func (q *datagramQueue) front() []byte { return q.slots[q.head] }
+func (q *datagramQueue) front() []byte { return q.ring.slots[q.ring.head] }
 
 func (q *datagramQueue) pop() {
-	q.head = (q.head + 1) % len(q.slots)
+	q.ring.head = (q.ring.head + 1) % len(q.ring.slots)
 	q.len--
 }
 
 // rest lets memory go that an empty queue keeps.
 func (q *datagramQueue) rest() {
 	if q.len == 0 {
-		*q = datagramQueue{}
+		q.ring = nil
 	}
 }
