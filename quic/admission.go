@@ -17,12 +17,11 @@ import "slices"
 //   - Where a stream stands in line, the shared room is less than what is offered. Since that ends when something leaves, or
 //     is reset, or an offer is answered, or grows old, nobody waits for ever unless the peer has us wait.
 type admission struct {
-	limit       int64 // bytes that one stream may hold, at least least and at most most
-	least, most int64
-	held        int64 // bytes that all streams hold
-	unsent      int64 // of those, bytes that were never sent, and that the peer's limit on their stream lets us send
-	waiting     streamQueue
-	offers      []offer
+	limit   int64 // bytes that one stream may hold
+	held    int64 // bytes that all streams hold
+	unsent  int64 // of those, bytes that were never sent, and that the peer's limit on their stream lets us send
+	waiting streamQueue
+	offers  []offer
 }
 
 // offer is room that is kept free for a stream, askedBytes of it.
@@ -70,12 +69,10 @@ const (
 	maxSendBuffers = 8
 )
 
-func (a *admission) init(cfg *Config) {
-	a.limit, a.least, a.most = int64(cfg.StreamSendBuffer), int64(cfg.StreamSendBuffer), int64(cfg.MaxStreamSendBuffer)
+// tune has a stream hold three times what the path carries in a round trip, within what cfg says.
+func (a *admission) tune(cfg *Config, carried int64) {
+	a.limit = min(max(3*carried, int64(cfg.StreamSendBuffer)), int64(cfg.MaxStreamSendBuffer))
 }
-
-// tune has a stream hold three times what the path carries in a round trip.
-func (a *admission) tune(carried int64) { a.limit = min(max(3*carried, a.least), a.most) }
 
 // seatCount is what of a part counts as unsent, and what does not since the peer's limit on the stream holds it back.
 func seatCount(p *sendPart) (free, stuck int64) {

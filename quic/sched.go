@@ -143,7 +143,7 @@ func (st *streams) appendData(pkt *packet) {
 		p.window.used += uint64(n)
 		st.sendWindow.used += uint64(n)
 		st.admission.onSent(p, n)
-		st.turn += int64(n)
+		st.turn += int32(n)
 		if st.turn >= sendQuantum || p.buf.sent == p.buf.end || p.window.available() == 0 {
 			st.nextTurn()
 		}

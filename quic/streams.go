@@ -18,11 +18,11 @@ type streams struct {
 	last   *stream            // the one looked up last
 	types  [4]streamType      // by the two low bits of a stream ID
 
-	recvSize, recvMax uint64     // of a new stream's recvWindow
-	recvWindow        recvWindow // of the connection
-	recvUsed          uint64     // the sum of the largest offsets received
-	gaps              int        // pieces of received data, over all streams
-	rtt               int64      // for the tuning of windows
+	cfg        *Config
+	recvWindow recvWindow // of the connection
+	recvUsed   uint64     // the sum of the largest offsets received
+	gaps       int        // pieces of received data, over all streams
+	rtt        int64      // for the tuning of windows
 
 	sendSizes  [4]uint64 // the peer's initial limits, by the type of the stream
 	sendWindow sendWindow
@@ -30,7 +30,7 @@ type streams struct {
 
 	control, resend, fresh, ready streamQueue
 
-	turn     int64 // bytes sent of the stream at the front of fresh
+	turn     int32 // bytes sent of the stream at the front of fresh
 	glitches int32 // frames without effect, since the bucket was last charged
 	blocked  uint64
 }
@@ -42,7 +42,6 @@ type streamType struct {
 	announced uint64     // the peer's: of how many the application was told
 	closed    ranges.Set // the peer's: those that are over
 	done      uint64     // the peer's: how many that are
-	max       uint64     // the peer's: how many may be open at a time
 	tell      sentVal    // MAX_STREAMS of the peer's, STREAMS_BLOCKED of ours
 	wanted    bool       // ours: the application waits for a higher limit
 	available bool       // ours: it is to be told of one
@@ -53,14 +52,12 @@ type streamType struct {
 const sendQuantum = 16 << 10
 
 func (st *streams) init(client bool, cfg *Config) {
-	st.client = client
-	st.recvSize, st.recvMax = cfg.StreamReceiveWindow, cfg.MaxStreamReceiveWindow
+	st.client, st.cfg = client, cfg
 	st.recvWindow = newRecvWindow(cfg.ReceiveWindow, cfg.MaxReceiveWindow)
-	st.admission.init(cfg)
+	st.admission.tune(cfg, 0)
 	st.rtt = int64(cfg.InitialRTT)
 	bidi, uni := st.peerType(StreamTypeBidi), st.peerType(StreamTypeUni)
-	bidi.max, uni.max = uint64(max(cfg.MaxStreamsBidi, 0)), uint64(max(cfg.MaxStreamsUni, 0))
-	bidi.limit, uni.limit = bidi.max, uni.max
+	bidi.limit, uni.limit = st.maxOpen(StreamTypeBidi), st.maxOpen(StreamTypeUni)
 }
 
 // tune has streams hold for sending what the path carries in three round trips: it may be in flight, in a queue of the network, and
@@ -73,7 +70,7 @@ func (st *streams) tune(rec *recovery.Path) {
 	if rtt.Smoothed > 0 && rtt.Min < rtt.Smoothed {
 		carried = int64(float64(carried) * float64(rtt.Min) / float64(rtt.Smoothed))
 	}
-	st.admission.tune(carried)
+	st.admission.tune(st.cfg, carried)
 }
 
 // setPeerParams takes the peer's limits.
@@ -130,7 +127,7 @@ func (st *streams) create(id uint64) *stream {
 		s.send.over = true
 	}
 	if st.receives(id) {
-		s.recv.window = newRecvWindow(st.recvSize, st.recvMax)
+		s.recv.window = newRecvWindow(st.cfg.StreamReceiveWindow, st.cfg.MaxStreamReceiveWindow)
 	} else {
 		s.recv.over = true
 	}
@@ -275,7 +272,7 @@ func (st *streams) settle(s *stream) {
 	if t := &st.types[s.id&3]; !st.isLocal(s.id) {
 		t.closed.Add(int64(s.id>>2), int64(s.id>>2)+1)
 		t.done++
-		st.grant(t, max(t.max/4, 1))
+		st.grant(s.id&2, max(st.maxOpen(s.id&2)/4, 1))
 	}
 }
 
@@ -293,12 +290,21 @@ func (st *streams) rest() {
 
 // end lets go of everything, when the connection is closed.
 func (st *streams) end() {
-	*st = streams{client: st.client}
+	*st = streams{client: st.client, cfg: st.cfg}
 }
 
-// grant lets the peer open as many more streams as are over, if that is at least so many.
-func (st *streams) grant(t *streamType, least uint64) {
-	if limit := min(t.done+t.max, wire.MaxStreamsLimit); limit >= t.limit+least {
+// maxOpen is how many streams of a type, StreamTypeBidi or StreamTypeUni, the peer may have open at a time.
+func (st *streams) maxOpen(typ uint64) uint64 {
+	if typ == StreamTypeBidi {
+		return uint64(max(st.cfg.MaxStreamsBidi, 0))
+	}
+	return uint64(max(st.cfg.MaxStreamsUni, 0))
+}
+
+// grant lets the peer open as many more streams of a type as are over, if that is at least so many.
+func (st *streams) grant(typ, least uint64) {
+	t := st.peerType(typ)
+	if limit := min(t.done+st.maxOpen(typ), wire.MaxStreamsLimit); limit >= t.limit+least {
 		t.limit = limit
 		t.tell.set()
 	}
@@ -448,7 +454,7 @@ func (st *streams) handleStreamsBlocked(bidi bool, limit uint64) *TransportError
 	}
 	t := st.peerType(typeOf(bidi))
 	st.noteBlocked(&t.blocked, limit)
-	st.grant(t, 1)
+	st.grant(typeOf(bidi), 1)
 	return nil
 }
 

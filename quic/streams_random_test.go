@@ -118,7 +118,7 @@ func (r *streamsRig) step() {
 	case what < 84:
 		r.settleSent(false)
 	case what < 86:
-		r.st.admission.tune(int64(r.rng.IntN(1 << 20)))
+		r.st.admission.tune(r.st.cfg, int64(r.rng.IntN(1<<20)))
 		r.offerRoom()
 	case what < 92:
 		r.receive(m)
