@@ -3,6 +3,7 @@ package quic
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 )
@@ -26,12 +27,12 @@ func (c *Conn) Check() error {
 // checkPaths looks for paths that are kept twice, too long, or not at all.
 func (c *Conn) checkPaths() error {
 	s := &c.paths
-	all := append([]*path{c.path}, s.others...)
+	all := s.list
 	if len(all) > maxPaths {
 		return fmt.Errorf("quic: %d paths are kept, at most %d may be", len(all), maxPaths)
 	}
 	recoveries := map[*recovery.Path]bool{}
-	fallback := s.fallback == nil
+	var states [pathAbandoned + 1]int
 	for i, p := range all {
 		for _, o := range all[:i] {
 			if o == p || o.remote == p.remote && o.local == p.local {
@@ -42,7 +43,7 @@ func (c *Conn) checkPaths() error {
 			}
 		}
 		recoveries[p.rec] = true
-		fallback = fallback || p == s.fallback && p != c.path
+		states[p.state]++
 		if !p.lacksID && c.tls.complete && c.peer.find(p.dcidSeq) == nil {
 			return fmt.Errorf("quic: the path to %v sends to a connection ID that was retired", p.remote)
 		}
@@ -50,8 +51,13 @@ func (c *Conn) checkPaths() error {
 	if n := c.loss.Paths(); n != len(recoveries) {
 		return fmt.Errorf("quic: recovery knows %d paths, and there are %d", n, len(recoveries))
 	}
-	if !fallback {
-		return errors.New("quic: the path to go back to is not kept")
+	if c.path.state != pathActive || states[pathActive] != 1 || states[pathStandby] > 1 || states[pathAbandoned] > 0 {
+		return fmt.Errorf("quic: of the paths %v are probing, active, on standby and abandoned", states)
+	}
+	for _, r := range s.responses {
+		if !slices.Contains(all, r.path) {
+			return errors.New("quic: an answer waits for a path that is forgotten")
+		}
 	}
 	return nil
 }

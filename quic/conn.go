@@ -180,8 +180,7 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	c.hello.clientDst = c.hello.origDst
 	c.hello.token = append([]byte(nil), p.Token...)
 	c.local.init(p.SrcConnID, nil)
-	c.path = c.newPath(p.Local, p.Remote)
-	c.path.dcid, c.path.validated = c.hello.origDst, true
+	c.firstPath(p.Local, p.Remote, c.hello.origDst, true)
 	return c.start(handshake.Params{ServerName: p.ServerName}, p.TLS, wire.TransportParameters{})
 }
 
@@ -199,8 +198,7 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	c.keys.Keys = p.initial
 	c.local.init(p.SrcConnID, p.ResetToken)
 	c.peer.init(p.PeerConnID)
-	c.path = c.newPath(p.Local, p.Remote)
-	c.path.dcid, c.path.validated = p.PeerConnID, p.AddressValidated
+	c.firstPath(p.Local, p.Remote, p.PeerConnID, p.AddressValidated)
 	params := wire.TransportParameters{
 		OriginalDstConnID:   p.OrigDstConnID.Bytes(),
 		StatelessResetToken: p.ResetToken,

@@ -2,16 +2,15 @@ package quic
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/boringquic/boringquic/quic/internal/congestion"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
-	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // path is a 4-tuple with what is known of it (RFC 9000, sections 8 and 9).
 type path struct {
 	local, remote netip.AddrPort
+	state         pathState
 	rec           *recovery.Path // RTT, congestion control, pacing, ECN; shared by paths that differ in their port alone
 	dcid          ConnID         // where we send to
 	dcidSeq       uint64         // the sequence number of dcid
@@ -24,23 +23,32 @@ type path struct {
 	challenge     challenge
 }
 
-// challenge is a path validation under way (RFC 9000, section 8.2).
-type challenge struct {
-	data   [maxPathChallenges][8]byte
-	sent   int   // how many were
-	due    bool  // one is to be sent now
-	at     int64 // when the next one is to be sent; 0: no validation is under way
-	end    int64 // when to give up
-	padded bool  // one was sent in a datagram of full size
-}
+// pathState says what a path is for.
+//
+//	            a packet that is no probe, the newest
+//	probing ------------------------------------------> active
+//	   |     <-- another is active, and this one was       |  ^
+//	   |         never validated                           |  |  the active one fails, or the
+//	   |                                                   |  |  peer is back
+//	   |  its validation fails, or ends when it was left,  v  |
+//	   |  or there are too many                          standby
+//	   v                                                   |
+//	abandoned <--------------------------------------------+
+//	                       the active one is validated
+type pathState uint8
 
-// pathSet is every path but the one in use, and what is to be answered on any.
+const (
+	pathProbing   pathState = iota // the peer was heard on it: probes are sent and answered, nothing else
+	pathActive                     // the one that we send on, Conn.path
+	pathStandby                    // the last one that was validated, while the active one is not: at most one
+	pathAbandoned                  // to be forgotten once the train at hand is done with
+)
+
+// pathSet is every path of a connection, and what is to be answered on any.
 type pathSet struct {
-	others    []*path
-	fallback  *path          // the last validated path, while the one in use is not
+	list      []*path        // at most maxPaths
 	responses []pathResponse // at most maxPathResponses
-	recent    int            // paths that appeared since recentAt, for a bound on their rate
-	recentAt  int64
+	appeared  pathBucket
 }
 
 type pathResponse struct {
@@ -48,18 +56,44 @@ type pathResponse struct {
 	data [8]byte
 }
 
-// maxNewPaths bounds the paths that may appear within a second.
-const maxNewPaths = 5
+// pathBucket bounds how fast new paths are made: a bucket of newPathBurst, refilled at newPathRate a second.
+type pathBucket struct {
+	used  float64
+	since int64
+}
 
+// take takes one path out of the bucket, and tells whether there was one.
+func (b *pathBucket) take(now int64) bool {
+	b.used = max(b.used-float64(now-b.since)*newPathRate/1e9, 0)
+	b.since = now
+	if b.used > newPathBurst-1 {
+		return false
+	}
+	b.used++
+	return true
+}
+
+// firstPath makes the path that the connection begins on.
+func (c *Conn) firstPath(local, remote netip.AddrPort, dcid ConnID, validated bool) {
+	c.path = c.newPath(local, remote)
+	c.path.state, c.path.dcid, c.path.validated = pathActive, dcid, validated
+}
+
+// newPath adds a path to the list.
 func (c *Conn) newPath(local, remote netip.AddrPort) *path {
 	p := &path{local: local, remote: remote, maxDatagram: c.cfg.MaxUDPPayload}
-	for _, o := range append([]*path{c.path}, c.paths.others...) {
-		if o != nil && o.sameHosts(p) {
+	if c.path != nil {
+		p.maxDatagram = c.path.maxDatagram
+	}
+	for _, o := range c.paths.list {
+		if o.sameHosts(p) {
 			p.rec = o.rec
-			return p
 		}
 	}
-	p.rec = c.newRecovery(p)
+	if p.rec == nil {
+		p.rec = c.newRecovery(p)
+	}
+	c.paths.list = append(c.paths.list, p)
 	return p
 }
 
@@ -116,7 +150,7 @@ func (p *path) is(local, remote netip.AddrPort) bool {
 
 // receivePath finds the path of a train. nil says that it is a new one, to be made when a packet on it has proved
 // authentic; ok is false if the train is to be dropped.
-func (c *Conn) receivePath(now int64, t *Train) (p *path, ok bool) {
+func (c *Conn) receivePath(t *Train) (p *path, ok bool) {
 	if c.path.is(t.Local, t.Remote) {
 		return c.path, true
 	}
@@ -127,11 +161,11 @@ func (c *Conn) receivePath(now int64, t *Train) (p *path, ok bool) {
 	if p := c.paths.find(t.Local, t.Remote); p != nil {
 		return p, true
 	}
-	return nil, c.paths.mayAppear(now) && (c.cfg.MayMigrate == nil || c.cfg.MayMigrate(t.Remote))
+	return nil, c.cfg.MayMigrate == nil || c.cfg.MayMigrate(t.Remote)
 }
 
 func (s *pathSet) find(local, remote netip.AddrPort) *path {
-	for _, p := range s.others {
+	for _, p := range s.list {
 		if p.is(local, remote) {
 			return p
 		}
@@ -139,28 +173,35 @@ func (s *pathSet) find(local, remote netip.AddrPort) *path {
 	return nil
 }
 
-// mayAppear bounds the rate of new paths, so that an attacker with many addresses gains nothing.
-func (s *pathSet) mayAppear(now int64) bool {
-	if now-s.recentAt > int64(time.Second) {
-		s.recent, s.recentAt = 0, now
+// standby returns the path to go back to, nil if there is none.
+func (s *pathSet) standby() *path {
+	for _, p := range s.list {
+		if p.state == pathStandby {
+			return p
+		}
 	}
-	return s.recent < maxNewPaths
+	return nil
 }
 
-// addPath makes the path of an authentic packet that came from a new address to our connection ID usedSeq.
-func (c *Conn) addPath(t *Train, usedSeq uint64) *path {
-	s := &c.paths
-	s.recent++
-	if len(s.others) >= maxPaths-1 {
-		s.evict(c)
+// arrivedOn returns the path of an authentic packet to our connection ID usedSeq, which it makes if need be. It is nil if new paths came
+// too fast: such a packet counts like any other, but nothing is sent to where it came from.
+func (c *Conn) arrivedOn(now int64, t *inTrain, usedSeq uint64) *path {
+	if t.path == nil {
+		t.path = c.paths.find(t.Local, t.Remote) // which an earlier packet of the train may have made
+	}
+	if t.path != nil || !c.paths.appeared.take(now) {
+		return t.path
+	}
+	if len(c.paths.list) >= maxPaths {
+		c.evictPath()
 	}
 	p := c.newPath(t.Local, t.Remote)
-	p.maxDatagram = c.path.maxDatagram
+	p.received = uint64(len(t.Buf))
 	p.usedSeq = usedSeq
 	p.dcid, p.dcidSeq = c.path.dcid, c.path.dcidSeq
 	// RFC 9000, section 9.5: a peer that moved on purpose took another connection ID, and so do we.
 	p.lacksID = usedSeq != c.path.usedSeq && p.dcid.Len() > 0
-	s.others = append(s.others, p)
+	t.path = p
 	return p
 }
 
@@ -179,287 +220,99 @@ func (c *Conn) giveID(p *path) bool {
 	return true
 }
 
-// evict forgets the oldest path that is not the fallback.
-func (s *pathSet) evict(c *Conn) {
-	for _, p := range s.others {
-		if p != s.fallback {
-			c.forgetPath(p)
+// evictPath forgets the oldest path that is neither in use nor the one to go back to.
+func (c *Conn) evictPath() {
+	for _, p := range c.paths.list {
+		if p.state == pathProbing || p.state == pathAbandoned {
+			p.abandon()
+			c.sweepPaths()
 			return
 		}
 	}
 }
 
-// forgetPath forgets a path that is not in use, and the connection ID that only it sent to.
-func (c *Conn) forgetPath(p *path) {
+// abandon has a path that is not active forgotten at the next sweep. Packets of the train at hand may still come from it.
+func (p *path) abandon() {
+	p.state, p.challenge = pathAbandoned, challenge{}
+}
+
+// sweepPaths forgets the paths that were abandoned, with the connection IDs and the recovery that were theirs alone.
+func (c *Conn) sweepPaths() {
 	s := &c.paths
-	shared := p.lacksID || c.path.dcidSeq == p.dcidSeq
-	kept := s.others[:0]
-	for _, o := range s.others {
-		if o != p {
-			kept = append(kept, o)
-			shared = shared || !o.lacksID && o.dcidSeq == p.dcidSeq
+	for i := 0; i < len(s.list); {
+		p := s.list[i]
+		if p.state != pathAbandoned {
+			i++
+			continue
 		}
-	}
-	s.others = kept
-	answers := s.responses[:0]
-	for _, r := range s.responses {
-		if r.path != p {
-			answers = append(answers, r)
+		s.list = append(s.list[:i], s.list[i+1:]...)
+		sharedID, sharedRec := p.lacksID, false
+		for _, o := range s.list {
+			sharedID = sharedID || !o.lacksID && o.dcidSeq == p.dcidSeq
+			sharedRec = sharedRec || o.rec == p.rec
 		}
-	}
-	s.responses = answers
-	if s.fallback == p {
-		s.fallback = nil
-	}
-	if !shared {
-		c.dropID(p.dcidSeq)
-	}
-	c.releaseRecovery(p.rec)
-}
-
-// releaseRecovery forgets the recovery of a path that was forgotten, unless it is another path's too.
-func (c *Conn) releaseRecovery(rec *recovery.Path) {
-	if c.path.rec == rec {
-		return
-	}
-	for _, o := range c.paths.others {
-		if o.rec == rec {
-			return
+		if !sharedID {
+			c.dropID(p.dcidSeq)
 		}
+		if !sharedRec {
+			c.loss.ForgetPath(p.rec)
+		}
+		answers := s.responses[:0]
+		for _, r := range s.responses {
+			if r.path != p {
+				answers = append(answers, r)
+			}
+		}
+		s.responses = answers
 	}
-	c.loss.ForgetPath(rec)
 }
 
 // rebind gives the paths that are not in use another connection ID for one that was retired.
 func (s *pathSet) rebind(c *Conn) {
-	for i := 0; i < len(s.others); {
-		p := s.others[i]
+	for _, p := range s.list {
 		p.lacksID = p.lacksID || c.peer.find(p.dcidSeq) == nil
-		if !c.giveID(p) {
-			c.forgetPath(p)
-			continue
+		if p != c.path && !c.giveID(p) {
+			p.abandon()
 		}
-		i++
 	}
 }
 
 // migrate follows the peer to the path of its newest packet (RFC 9000, section 9.3).
 func (c *Conn) migrate(now int64, p *path) {
-	s := &c.paths
-	old := c.path
-	for i, o := range s.others {
-		if o == p {
-			s.others[i] = old
-		}
-	}
-	c.path = p
 	c.counts.migrations++
+	old, back := c.path, c.paths.standby()
+	c.path, p.state = p, pathActive
 	if p.validated {
-		s.settle(c)
+		// The peer is back where it was: someone else had forwarded its packets (section 9.3.3), or it thought better of it.
+		old.leave()
+		if back != nil && back != p {
+			back.abandon()
+		}
 		return
 	}
 	c.startChallenge(now, p)
-	if old.validated {
-		s.fallback = old
-		c.startChallenge(now, old) // section 9.3.3: who is still there?
-	}
-}
-
-// settle forgets the path that was left, once the one in use is validated.
-func (s *pathSet) settle(c *Conn) {
-	if s.fallback != nil {
-		c.forgetPath(s.fallback)
-	}
-}
-
-// startChallenge begins to validate a path.
-func (c *Conn) startChallenge(now int64, p *path) {
-	p.challenge = challenge{due: true, at: now, end: now + maxPathChallenges*c.challengeTime(p)}
-}
-
-// challengeTime is how long an answer is waited for (RFC 9000, section 8.2.4).
-func (c *Conn) challengeTime(p *path) int64 {
-	return int64(max(c.loss.PTO(c.path.rec), c.loss.PTO(p.rec)))
-}
-
-// nextChallenge makes the data of the next PATH_CHALLENGE frame, and sets when it is to be followed.
-func (c *Conn) nextChallenge(now int64, p *path) ([8]byte, bool) {
-	ch := &p.challenge
-	var data [8]byte
-	if ch.sent == maxPathChallenges || !c.random(data[:]) {
-		return data, false
-	}
-	ch.data[ch.sent] = data
-	ch.sent++
-	ch.due = false
-	ch.at = now + c.challengeTime(p)
-	if ch.sent == maxPathChallenges {
-		ch.end = max(ch.end, ch.at)
-	}
-	return data, true
-}
-
-// handlePathChallenge queues the answer, which goes out on the path that the frame came on.
-func (c *Conn) handlePathChallenge(p *path, data [8]byte) {
-	s := &c.paths
-	if len(s.responses) >= maxPathResponses {
-		s.responses = append(s.responses[:0], s.responses[1:]...)
-	}
-	s.responses = append(s.responses, pathResponse{p, data})
-}
-
-// handlePathResponse validates the path whose challenge is answered, on whichever path the answer came (RFC 9000, section
-// 8.2.3). One that nobody waits for is ignored.
-func (c *Conn) handlePathResponse(now int64, data [8]byte) {
-	if c.path.challenge.answers(data) {
-		c.onValidated(now, c.path)
+	if !old.validated {
+		old.leave()
 		return
 	}
-	for _, p := range c.paths.others {
-		if p.challenge.answers(data) {
-			c.onValidated(now, p)
-			return
-		}
+	if back != nil {
+		back.abandon()
+	}
+	old.state = pathStandby
+	c.startChallenge(now, old) // section 9.3.3: who is still there?
+}
+
+// leave is for a path that the peer has left. While its validation is under way it is kept: what was sent to its address still counts.
+func (p *path) leave() {
+	p.state = pathProbing
+	if p.challenge.at == 0 {
+		p.abandon()
 	}
 }
 
-func (ch *challenge) answers(data [8]byte) bool {
-	if ch.at == 0 {
-		return false
-	}
-	for _, d := range ch.data[:ch.sent] {
-		if d == data {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *Conn) onValidated(now int64, p *path) {
-	padded := p.challenge.padded
-	p.validated, p.challenge = true, challenge{}
-	switch {
-	case p != c.path && p != c.paths.fallback:
-		c.forgetPath(p) // it was left meanwhile
-	case !padded:
-		// Section 8.2.1: the address is good, and whether the path carries full datagrams is to be seen.
-		c.startChallenge(now, p)
-	case p == c.path:
-		c.paths.settle(c)
-	}
-}
-
-// onPathTimer acts on challenges that were not answered.
-func (c *Conn) onPathTimer(now int64) {
-	for i := len(c.paths.others) - 1; i >= 0; i-- {
-		if p := c.paths.others[i]; p.challenge.onTimer(now) && p != c.paths.fallback {
-			c.forgetPath(p)
-		}
-	}
-	if !c.path.challenge.onTimer(now) {
-		return
-	}
-	back := c.paths.fallback
-	if back == nil {
-		if !c.path.validated {
-			// RFC 9000, section 9.3.2: without a validated path the connection ends silently.
-			c.err = &TransportError{Code: NoViablePath, Reason: "the peer's new address could not be validated"}
-			c.forget()
-		}
-		return
-	}
-	failed := c.path
-	c.paths.fallback = nil
-	for i, o := range c.paths.others {
-		if o == back {
-			c.paths.others[i] = failed
-		}
-	}
-	c.path = back
-	c.forgetPath(failed)
-	c.updateLimits()
-}
-
-// onTimer tells whether a validation has failed.
-func (ch *challenge) onTimer(now int64) (failed bool) {
-	switch {
-	case ch.at == 0:
-		return false
-	case now >= ch.end:
-		*ch = challenge{}
-		return true
-	case now >= ch.at && ch.sent < maxPathChallenges:
-		ch.due = true
-	}
-	return false
-}
-
-// timer returns when onPathTimer has something to do, 0 if never.
-func (s *pathSet) timer(active *path) int64 {
-	at := active.challenge.timer()
-	for _, p := range s.others {
-		at = earlier(at, p.challenge.timer())
-	}
-	return at
-}
-
-func (ch *challenge) timer() int64 {
-	if ch.due || ch.sent == maxPathChallenges {
-		return ch.end // it is Send's turn, or the peer's
-	}
-	return ch.at
-}
-
-// answering tells whether a PATH_RESPONSE waits to be sent on p.
-func (s *pathSet) answering(p *path) bool {
-	for i := range s.responses {
-		if s.responses[i].path == p {
-			return true
-		}
-	}
-	return false
-}
-
-// nextProbing returns a path on which a PATH_CHALLENGE or PATH_RESPONSE waits and may be sent, nil if there is none.
-func (s *pathSet) nextProbing(active *path) *path {
-	// Answers on the path in use are many if the peer likes, and wait for its congestion window.
-	answers := active.rec.Available() >= int64(active.maxDatagram) && s.answering(active)
-	if (active.challenge.due || answers) && active.allowance() >= minPathProbe {
-		return active
-	}
-	for _, p := range s.others {
-		if (p.challenge.due || s.answering(p)) && !p.lacksID && p.allowance() >= minPathProbe {
-			return p
-		}
-	}
-	return nil
-}
-
-// minPathProbe is the least that may be sent on a path for a probe of it to be made, in bytes.
-const minPathProbe = 64
-
-// appendProbes appends what waits for path p to a packet: all answers that fit, and a challenge.
-func (c *Conn) appendProbes(now int64, pkt *packet, p *path) {
-	s := &c.paths
-	kept := s.responses[:0]
-	for _, r := range s.responses {
-		if r.path != p || pkt.room() < 9 {
-			kept = append(kept, r)
-			continue
-		}
-		pkt.b = wire.AppendPathResponse(pkt.b, r.data)
-		pkt.ackEliciting = true
-	}
-	if p == c.path && len(kept) < len(s.responses) && pkt.room() > 0 {
-		// Section 9.3.3: not merely a probe, so that the peer comes back if someone else's copy of its packet led it away.
-		pkt.b = append(pkt.b, wire.FramePing)
-	}
-	s.responses = kept
-	if p.challenge.due && pkt.room() >= 9 {
-		if data, ok := c.nextChallenge(now, p); ok {
-			pkt.b = wire.AppendPathChallenge(pkt.b, data)
-			pkt.ackEliciting = true
-		}
-		p.challenge.due = false
-	}
+// goBack leaves the active path, which could not be validated, for the one on standby (RFC 9000, section 9.3.2).
+func (c *Conn) goBack(p *path) {
+	c.path.abandon()
+	c.path, p.state = p, pathActive
+	c.sweepPaths()
 }

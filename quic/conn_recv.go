@@ -47,8 +47,8 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	}
 	c.rested = false
 	c.counts.bytesReceived += uint64(len(t.Buf))
-	c.counts.udpReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
-	p, ok := c.receivePath(n, &t)
+c.counts.udpReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
+	p, ok := c.receivePath(&t)
 	if !ok {
 		c.counts.packetsDropped++
 		return
@@ -65,6 +65,7 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	if c.state == stateActive {
 		c.loss.Shed(n, c.path.rec, (*lossHandler)(c))
 	}
+	c.sweepPaths()
 	c.updateLimits()
 }
 
@@ -297,13 +298,7 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 		if err := c.keys.onOpened(in.now, d.PN, largest, d.Gen, int64(c.loss.PTO(c.path.rec))); err != nil {
 			return err
 		}
-		if in.path == nil {
-			if t.path = c.paths.find(t.Local, t.Remote); t.path == nil {
-				t.path = c.addPath(&t.Train, in.usedSeq)
-				t.path.received += uint64(len(t.Buf))
-			}
-			in.path = t.path
-		}
+		in.path = c.arrivedOn(in.now, t, in.usedSeq)
 		return nil
 	}
 	if in.path == nil {
@@ -344,7 +339,7 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 		c.path.validated = true
 		c.dropSpace(recovery.InitialSpace)
 	}
-	if in.slot != protect.OneRTT || c.state != stateActive {
+	if in.slot != protect.OneRTT || c.state != stateActive || in.path == nil {
 		return
 	}
 	in.path.usedSeq = in.usedSeq

@@ -31,7 +31,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.streams.admission.timer())
 	at = earlier(at, c.hello.timer())
 	at = earlier(at, c.keys.previousDrop)
-	at = earlier(at, c.paths.timer(c.path))
+	at = earlier(at, c.paths.timer())
 	if c.silenced() {
 		return at // what is due will be sent when the peer has sent more
 	}

@@ -14,6 +14,11 @@ const (
 	// others that the peer sent from.
 	maxPaths = 4
 
+	// newPathBurst and newPathRate bound how fast paths are made for addresses that authentic packets came from: a bucket of that
+	// many, refilled at that many a second. A packet from one address more counts like any other, but is no reason to send there.
+	newPathBurst = 256
+	newPathRate  = 256
+
 	// maxPathChallenges is how many PATH_CHALLENGE frames are sent on a path before it is given up.
 	maxPathChallenges = 3
 

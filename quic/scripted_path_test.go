@@ -98,8 +98,8 @@ func TestRebinding(t *testing.T) {
 	}
 	p.wantPathTo("after rebinding", otherPort, "peer-cid")
 	p.sendFrom(otherPort, "conn-cid", answerTo(cs[otherPort][0]))
-	if !p.conn.path.validated || len(p.conn.paths.others) != 0 || p.conn.path.rec != rec {
-		t.Errorf("validated=%v, %d other paths, recovery kept=%v", p.conn.path.validated, len(p.conn.paths.others),
+	if !p.conn.path.validated || len(p.conn.paths.list) != 1 || p.conn.path.rec != rec {
+		t.Errorf("validated=%v, %d other paths, recovery kept=%v", p.conn.path.validated, len(p.conn.paths.list)-1,
 			p.conn.path.rec == rec)
 	}
 	p.wantPathTo("validated", otherPort, "peer-cid")
@@ -252,8 +252,8 @@ func TestMigrationFails(t *testing.T) {
 	if d := p.now.Sub(start); d < 3*p.conn.cfg.InitialRTT {
 		t.Errorf("given up after %v", d)
 	}
-	if len(p.take(wire.FrameRetireConnectionID)) != 1 || len(p.conn.paths.others) != 0 {
-		t.Errorf("%d other paths remain", len(p.conn.paths.others))
+	if len(p.take(wire.FrameRetireConnectionID)) != 1 || len(p.conn.paths.list) != 1 {
+		t.Errorf("%d other paths remain", len(p.conn.paths.list)-1)
 	}
 	p.wantPathTo("reverted", p.remote, "peer-cid")
 }
@@ -262,7 +262,8 @@ func TestMigrationFails(t *testing.T) {
 func TestNoValidatedPath(t *testing.T) {
 	p := newMobile(t)
 	p.sendFrom(farHost, "cid-0001", frame(wire.FramePing), filler(500))
-	p.conn.forgetPath(p.conn.paths.fallback)
+	p.conn.paths.standby().abandon()
+	p.conn.sweepPaths()
 	p.got = nil
 	for !p.conn.IsClosed() {
 		p.advance()
@@ -308,11 +309,11 @@ func TestSecondValidation(t *testing.T) {
 	if len(second) != 1 || second[0].size != minDatagramSize {
 		t.Fatalf("challenges %v, want one of full size", second)
 	}
-	if !p.conn.path.validated || p.conn.paths.fallback == nil {
+	if !p.conn.path.validated || p.conn.paths.standby() == nil {
 		t.Error("the path is not validated, or the old one is forgotten already")
 	}
 	p.sendFrom(farHost, "cid-0001", answerTo(second[0]))
-	if p.conn.paths.fallback != nil {
+	if p.conn.paths.standby() != nil {
 		t.Error("the old path is kept")
 	}
 }
@@ -360,7 +361,7 @@ func TestLatePathResponse(t *testing.T) {
 	cs := p.challenges()
 	p.sendFrames(protect.OneRTT, frame(wire.FramePing)) // the peer is back
 	p.sendFrom(farHost, "cid-0001", answerTo(cs[farHost][0]))
-	if n := len(p.conn.paths.others); n != 0 {
+	if n := len(p.conn.paths.list) - 1; n != 0 {
 		t.Fatalf("%d other paths are kept", n)
 	}
 	before := p.bytes
@@ -373,7 +374,7 @@ func TestLatePathResponse(t *testing.T) {
 	p.wantPathTo("the peer is where it was", p.remote, "peer-cid")
 }
 
-// D5 and A8: packets from 10^5 ports cost no more than maxPaths paths, maxNewPaths of them a second, and the path of the peer stays.
+// D5 and A8: packets from 10^5 ports cost no more than maxPaths paths, newPathRate of them a second, and the path of the peer stays.
 func TestAttackD5RotatingPorts(t *testing.T) {
 	p := newMobile(t)
 	ids := []string{"conn-cid", "cid-0001", "cid-0002", "cid-0003"}
@@ -391,10 +392,10 @@ func TestAttackD5RotatingPorts(t *testing.T) {
 				probes++
 			}
 		}
-		if n := 1 + len(p.conn.paths.others); n > maxPaths {
+		if n := len(p.conn.paths.list); n > maxPaths {
 			t.Fatalf("%d paths", n)
 		}
-		if probes > 2*(maxNewPaths+1) {
+		if probes > 2*(newPathBurst+newPathRate) {
 			t.Fatalf("%d datagrams to new addresses within a second", probes)
 		}
 		if n := len(p.conn.peer.retiring); n > maxRetiredConnIDs {
@@ -403,8 +404,8 @@ func TestAttackD5RotatingPorts(t *testing.T) {
 		p.now = p.now.Add(50 * time.Microsecond)
 		p.events = nil
 	}
-	if p.conn.IsClosed() || p.conn.paths.fallback == nil || p.conn.paths.fallback.remote != p.remote {
-		t.Fatalf("closed: %v, the last validated path is %v", p.conn.Err(), p.conn.paths.fallback)
+	if p.conn.IsClosed() || p.conn.paths.standby() == nil || p.conn.paths.standby().remote != p.remote {
+		t.Fatalf("closed: %v, the last validated path is %v", p.conn.Err(), p.conn.paths.standby())
 	}
 	p.sendFrames(protect.OneRTT, frame(wire.FramePing))
 	if p.conn.path.remote != p.remote {

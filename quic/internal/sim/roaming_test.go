@@ -22,6 +22,9 @@ func TestRoaming(t *testing.T) {
 	}{
 		{"download", 0, tenMB, 0, 16 * time.Second},
 		{"upload", 0, 0, tenMB, 16 * time.Second},
+		{"both", 0, tenMB, tenMB, 20 * time.Second},
+		{"download, 1 % loss", 0.01, tenMB, 0, 60 * time.Second},
+		{"upload, 1 % loss", 0.01, 0, tenMB, 60 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= 3; seed++ {
@@ -48,16 +51,65 @@ func TestRacingObserver(t *testing.T) {
 				Configure: func(client, server *quic.Config) { client.KeepAlive = time.Second },
 				Network: func(*World) (toServer, toClient []Stage) {
 					n := 0
-					spoofed := func(*World) netip.AddrPort {
+					spoofed := func() netip.AddrPort {
 						n++
 						return netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(n % hosts)}), 4000)
 					}
-					return interopLink(Copy(0.1, spoofed)), interopLink()
+					return interopLink(Copy(time.Second, 0.1, spoofed)), interopLink()
 				}})
 			t.Logf("%v, %d migrations", r.Total, r.Server.Stats().Migrations)
 			if most := 60 * time.Second; r.Total > most {
 				t.Errorf("all data after %v, want at most %v", r.Total, most)
 			}
 		})
+	}
+}
+
+// A NAT that rebinds ten or a hundred times a second, by port or by host, does not stop a transfer: the server follows each time. Where
+// the round trip is longer than a binding lives, no address can be validated before it is gone, and three times what came is all
+// that may be sent there (section 9.3.1), until it ends.
+func TestRebindingOften(t *testing.T) {
+	near := func(before ...Stage) []Stage {
+		return append(before, Rate(10e6, 25*1500, 0), Delay(2*time.Millisecond, 0))
+	}
+	for _, c := range []struct {
+		name     string
+		link     func(before ...Stage) []Stage
+		period   time.Duration
+		from, to time.Duration
+		keep     time.Duration
+		most     time.Duration
+	}{
+		{"each 100 ms", near, 100 * time.Millisecond, time.Second, time.Hour, 0, 30 * time.Second},
+		{"each 100 ms for 10 s", interopLink, 100 * time.Millisecond, time.Second, 11 * time.Second, 0, 25 * time.Second},
+		{"each 100 ms, kept", interopLink, 100 * time.Millisecond, time.Second, time.Hour, time.Second, 30 * time.Second},
+		{"each 10 ms, kept", near, 10 * time.Millisecond, time.Second, time.Minute, 50 * time.Millisecond, 60 * time.Second},
+		{"each 10 ms for 2 s", interopLink, 10 * time.Millisecond, 2 * time.Second, 4 * time.Second, 0, 15 * time.Second},
+		{"each 10 ms for 2 s, kept", interopLink, 10 * time.Millisecond, 2 * time.Second, 4 * time.Second, time.Second, 15 * time.Second},
+	} {
+		for _, hosts := range []bool{false, true} {
+			for _, upload := range []bool{false, true} {
+				name := fmt.Sprintf("%s, hosts=%v, upload=%v", c.name, hosts, upload)
+				t.Run(name, func(t *testing.T) {
+					nat := &NAT{Outside: netip.MustParseAddrPort("198.51.0.1:4000"), Hosts: hosts, Keep: c.keep}
+					for at := c.from; at < min(c.to, c.from+5*time.Minute); at += c.period {
+						nat.Rebind = append(nat.Rebind, at)
+					}
+					s := Scenario{Name: name, Seed: 1, Download: tenMB, Check: true,
+						Configure: func(client, server *quic.Config) { client.KeepAlive = 100 * time.Millisecond },
+						Network: func(*World) (toServer, toClient []Stage) {
+							return c.link(nat.Out()), append(c.link(), nat.In())
+						}}
+					if upload {
+						s.Upload, s.Download = s.Download, 0
+					}
+					r := run(t, s)
+					t.Logf("%v, %d migrations, %d lost, %d timeouts", r.Total, r.Server.Stats().Migrations, r.Server.Stats().PacketsLost, r.Server.Stats().Timeouts)
+					if r.Total > c.most {
+						t.Errorf("all data after %v, want at most %v", r.Total, c.most)
+					}
+				})
+			}
+		}
 	}
 }

@@ -2,8 +2,10 @@ package sim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -140,13 +142,13 @@ func Blackhole(from, until time.Duration) Stage {
 	}
 }
 
-// Copy is an observer on the way who delivers copies of datagrams, each with probability p, faster than the datagrams themselves, from
-// the addresses that from returns.
-func Copy(p float64, from func(w *World) netip.AddrPort) Stage {
+// Copy is an observer on the way who, from a time since the epoch on, delivers copies of datagrams, each with probability p, faster than
+// the datagrams themselves, from the addresses that from returns.
+func Copy(since time.Duration, p float64, from func() netip.AddrPort) Stage {
 	return func(w *World, d Datagram, next func(Datagram)) {
-		if w.Chance(p) {
+		if w.Elapsed() >= since && w.Chance(p) {
 			again := d
-			again.Data, again.From = bytes.Clone(d.Data), from(w)
+			again.Data, again.From = bytes.Clone(d.Data), from()
 			next(again)
 		}
 		next(d)
@@ -188,26 +190,42 @@ func (r *Roaming) In() Stage {
 // on the link back restores the inner address. It forgets the port at each time of Rebind since the epoch and takes the
 // next one; what comes in for an older port is lost.
 type NAT struct {
-	Outside netip.AddrPort // the first outer address; rebinding counts the port up
-	Rebind  []time.Duration
+	Outside netip.AddrPort  // the first outer address; rebinding counts the port up
+	Rebind  []time.Duration // in ascending order
+	Hosts   bool            // rebinding counts up the last 16 bits of the IP address instead
+	Keep    time.Duration   // for how long an older address still leads inside
 
 	inside netip.AddrPort
 }
 
-func (n *NAT) outer(w *World) netip.AddrPort {
-	port := n.Outside.Port()
+// outer returns the outer address of a time.
+func (n *NAT) outer(at time.Duration) netip.AddrPort {
+	count := sort.Search(len(n.Rebind), func(i int) bool { return at < n.Rebind[i] })
+	if !n.Hosts {
+		return netip.AddrPortFrom(n.Outside.Addr(), n.Outside.Port()+uint16(count))
+	}
+	a := n.Outside.Addr().As4()
+	binary.BigEndian.PutUint16(a[2:], binary.BigEndian.Uint16(a[2:])+uint16(count))
+	return netip.AddrPortFrom(netip.AddrFrom4(a), n.Outside.Port())
+}
+
+// leadsInside tells whether an outer address is or was that of the last Keep.
+func (n *NAT) leadsInside(now time.Duration, to netip.AddrPort) bool {
+	if to == n.outer(now) {
+		return true
+	}
 	for _, at := range n.Rebind {
-		if w.Elapsed() >= at {
-			port++
+		if at <= now && at > now-n.Keep && to == n.outer(at-1) {
+			return true
 		}
 	}
-	return netip.AddrPortFrom(n.Outside.Addr(), port)
+	return false
 }
 
 // Out is the stage for the link that leads outside. It serves one inner address.
 func (n *NAT) Out() Stage {
 	return func(w *World, d Datagram, next func(Datagram)) {
-		n.inside, d.From = d.From, n.outer(w)
+		n.inside, d.From = d.From, n.outer(w.Elapsed())
 		next(d)
 	}
 }
@@ -215,7 +233,7 @@ func (n *NAT) Out() Stage {
 // In is the stage for the link that leads inside.
 func (n *NAT) In() Stage {
 	return func(w *World, d Datagram, next func(Datagram)) {
-		if d.To == n.outer(w) {
+		if n.leadsInside(w.Elapsed(), d.To) {
 			d.To = n.inside
 			next(d)
 		}

@@ -1,0 +1,214 @@
+package quic
+
+import "github.com/boringquic/boringquic/quic/internal/wire"
+
+// challenge is a path validation under way (RFC 9000, section 8.2).
+type challenge struct {
+	data   [maxPathChallenges][8]byte
+	sent   int   // how many were
+	due    bool  // one is to be sent now
+	at     int64 // when the next one is to be sent; 0: no validation is under way
+	end    int64 // when to give up
+	padded bool  // one was sent in a datagram of full size
+}
+
+// startChallenge begins to validate a path. If that is under way already it goes on: an answer to what was sent still counts.
+func (c *Conn) startChallenge(now int64, p *path) {
+	if ch := &p.challenge; ch.at != 0 && now < ch.end {
+		ch.onTimer(now)
+		return
+	}
+	p.challenge = challenge{due: true, at: now, end: now + maxPathChallenges*c.challengeTime(p)}
+}
+
+// challengeTime is how long an answer is waited for (RFC 9000, section 8.2.4).
+func (c *Conn) challengeTime(p *path) int64 {
+	return int64(max(c.loss.PTO(c.path.rec), c.loss.PTO(p.rec)))
+}
+
+// nextChallenge makes the data of the next PATH_CHALLENGE frame, and sets when it is to be followed.
+func (c *Conn) nextChallenge(now int64, p *path) ([8]byte, bool) {
+	ch := &p.challenge
+	var data [8]byte
+	if ch.sent == maxPathChallenges || !c.random(data[:]) {
+		return data, false
+	}
+	ch.data[ch.sent] = data
+	ch.sent++
+	ch.due = false
+	ch.at = now + c.challengeTime(p)
+	if ch.sent == maxPathChallenges {
+		ch.end = max(ch.end, ch.at)
+	}
+	return data, true
+}
+
+// handlePathChallenge queues the answer, which goes out on the path that the frame came on.
+func (c *Conn) handlePathChallenge(p *path, data [8]byte) {
+	s := &c.paths
+	if p == nil {
+		return // new paths came too fast
+	}
+	if p.state == pathAbandoned {
+		p.state = pathProbing // it is of use again
+	}
+	if len(s.responses) >= maxPathResponses {
+		s.responses = append(s.responses[:0], s.responses[1:]...)
+	}
+	s.responses = append(s.responses, pathResponse{p, data})
+}
+
+// handlePathResponse validates the path whose challenge is answered, on whichever path the answer came (RFC 9000, section
+// 8.2.3). One that nobody waits for is ignored.
+func (c *Conn) handlePathResponse(now int64, data [8]byte) {
+	for _, p := range c.paths.list {
+		if p.challenge.answers(data) {
+			c.onValidated(now, p)
+			return
+		}
+	}
+}
+
+func (ch *challenge) answers(data [8]byte) bool {
+	if ch.at == 0 {
+		return false
+	}
+	for _, d := range ch.data[:ch.sent] {
+		if d == data {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Conn) onValidated(now int64, p *path) {
+	padded := p.challenge.padded
+	p.validated, p.challenge = padded || p.state != pathProbing, challenge{}
+	switch {
+	case p.state == pathProbing:
+		p.abandon() // it was left meanwhile
+	case !padded:
+		// Section 8.2.1: the address is good, and whether the path carries full datagrams is to be seen.
+		c.startChallenge(now, p)
+	case p == c.path:
+		if back := c.paths.standby(); back != nil {
+			back.abandon()
+		}
+	}
+}
+
+// onPathTimer acts on challenges that were not answered.
+func (c *Conn) onPathTimer(now int64) {
+	failed := false
+	for _, p := range c.paths.list {
+		if !p.challenge.onTimer(now) {
+			continue
+		}
+		switch p.state {
+		case pathActive:
+			failed = true
+		case pathProbing:
+			p.abandon()
+		}
+	}
+	c.sweepPaths()
+	if failed {
+		c.onValidationFailed()
+	}
+}
+
+func (c *Conn) onValidationFailed() {
+	if back := c.paths.standby(); back != nil {
+		c.goBack(back)
+		c.updateLimits()
+		return
+	}
+	if !c.path.validated {
+		// RFC 9000, section 9.3.2: without a validated path the connection ends silently.
+		c.err = &TransportError{Code: NoViablePath, Reason: "the peer's new address could not be validated"}
+		c.forget()
+	}
+}
+
+// onTimer tells whether a validation has failed.
+func (ch *challenge) onTimer(now int64) (failed bool) {
+	switch {
+	case ch.at == 0:
+		return false
+	case now >= ch.end:
+		*ch = challenge{}
+		return true
+	case now >= ch.at && ch.sent < maxPathChallenges:
+		ch.due = true
+	}
+	return false
+}
+
+// timer returns when onPathTimer has something to do, 0 if never.
+func (s *pathSet) timer() (at int64) {
+	for _, p := range s.list {
+		at = earlier(at, p.challenge.timer())
+	}
+	return at
+}
+
+func (ch *challenge) timer() int64 {
+	if ch.due || ch.sent == maxPathChallenges {
+		return ch.end // it is Send's turn, or the peer's
+	}
+	return ch.at
+}
+
+// answering tells whether a PATH_RESPONSE waits to be sent on p.
+func (s *pathSet) answering(p *path) bool {
+	for i := range s.responses {
+		if s.responses[i].path == p {
+			return true
+		}
+	}
+	return false
+}
+
+// nextProbing returns a path on which a PATH_CHALLENGE or PATH_RESPONSE waits and may be sent, nil if there is none.
+func (s *pathSet) nextProbing(active *path) *path {
+	// Answers on the path in use are many if the peer likes, and wait for its congestion window.
+	answers := active.rec.Available() >= int64(active.maxDatagram) && s.answering(active)
+	if (active.challenge.due || answers) && active.allowance() >= minPathProbe {
+		return active
+	}
+	for _, p := range s.list {
+		if p != active && (p.challenge.due || s.answering(p)) && !p.lacksID && p.allowance() >= minPathProbe {
+			return p
+		}
+	}
+	return nil
+}
+
+// minPathProbe is the least that may be sent on a path for a probe of it to be made, in bytes.
+const minPathProbe = 64
+
+// appendProbes appends what waits for path p to a packet: all answers that fit, and a challenge.
+func (c *Conn) appendProbes(now int64, pkt *packet, p *path) {
+	s := &c.paths
+	kept := s.responses[:0]
+	for _, r := range s.responses {
+		if r.path != p || pkt.room() < 9 {
+			kept = append(kept, r)
+			continue
+		}
+		pkt.b = wire.AppendPathResponse(pkt.b, r.data)
+		pkt.ackEliciting = true
+	}
+	if p == c.path && len(kept) < len(s.responses) && pkt.room() > 0 {
+		// Section 9.3.3: not merely a probe, so that the peer comes back if someone else's copy of its packet led it away.
+		pkt.b = append(pkt.b, wire.FramePing)
+	}
+	s.responses = kept
+	if p.challenge.due && pkt.room() >= 9 {
+		if data, ok := c.nextChallenge(now, p); ok {
+			pkt.b = wire.AppendPathChallenge(pkt.b, data)
+			pkt.ackEliciting = true
+		}
+		p.challenge.due = false
+	}
+}
