@@ -127,7 +127,7 @@ func (c *Config) resolve() (*Config, error) {
 	orDefault(&r.StreamSendBuffer, 1<<20)
 	orDefault(&r.MaxStreamSendBuffer, max(16<<20, r.StreamSendBuffer))
 	orDefault(&r.MaxUDPPayload, minDatagramSize)
-	orDefault(&r.InitialRTT, 333*time.Millisecond)
+	orDefault(&r.InitialRTT, usualInitialRTT)
 	orDefault(&r.MaxAckDelay, 25*time.Millisecond)
 	orDefault(&r.MinAckDelay, time.Millisecond)
 	orDefault(&r.MaxHandshakes, 4096)
@@ -152,6 +152,9 @@ func orDefault[T comparable](v *T, value T) {
 		*v = value
 	}
 }
+
+// usualInitialRTT is kInitialRtt of RFC 9002, section 6.2.2.
+const usualInitialRTT = 333 * time.Millisecond
 
 // check finds fields that are out of range, after the defaults are filled in.
 func (c *Config) check() error {

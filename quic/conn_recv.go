@@ -47,7 +47,7 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	}
 	c.rested = false
 	c.counts.bytesReceived += uint64(len(t.Buf))
-c.counts.udpReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
+	c.counts.udpReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
 	p, ok := c.receivePath(&t)
 	if !ok {
 		c.counts.packetsDropped++

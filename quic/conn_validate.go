@@ -21,9 +21,17 @@ func (c *Conn) startChallenge(now int64, p *path) {
 	p.challenge = challenge{due: true, at: now, end: now + maxPathChallenges*c.challengeTime(p)}
 }
 
-// challengeTime is how long an answer is waited for (RFC 9000, section 8.2.4).
+// challengeTime is how long an answer is waited for: the longest probe timeout of the paths that are known, the one that is left among
+// them, and on one whose round-trip time is not known at least what is usual, whatever Config.InitialRTT says (RFC 9000, section 8.2.4).
 func (c *Conn) challengeTime(p *path) int64 {
-	return int64(max(c.loss.PTO(c.path.rec), c.loss.PTO(p.rec)))
+	wait := int64(0)
+	if !p.rec.RTT.HasSample() {
+		wait = int64(3 * usualInitialRTT)
+	}
+	for _, o := range c.paths.list {
+		wait = max(wait, int64(c.loss.PTO(o.rec)))
+	}
+	return wait
 }
 
 // nextChallenge makes the data of the next PATH_CHALLENGE frame, and sets when it is to be followed.

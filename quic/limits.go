@@ -1,6 +1,10 @@
 package quic
 
-import "time"
+import (
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+)
 
 // Every bound on what a peer can make us hold, in one place. Each has a test that reaches it.
 const (
@@ -12,7 +16,7 @@ const (
 
 	// maxPaths bounds the paths of a connection that are known at a time: the one in use, the one before it and
 	// others that the peer sent from.
-	maxPaths = 4
+	maxPaths = recovery.MaxPaths
 
 	// newPathBurst and newPathRate bound how fast paths are made for addresses that authentic packets came from: a bucket of that
 	// many, refilled at that many a second. A packet from one address more counts like any other, but is no reason to send there.

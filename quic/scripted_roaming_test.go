@@ -12,7 +12,9 @@ import (
 // A peer that is heard from many addresses, and packets that change the state of the path that they came on.
 
 // port returns the n-th of many addresses of the peer's host.
-func (p *scripted) port(n int) netip.AddrPort { return netip.AddrPortFrom(p.remote.Addr(), uint16(1000+n)) }
+func (p *scripted) port(n int) netip.AddrPort {
+	return netip.AddrPortFrom(p.remote.Addr(), uint16(1000+n))
+}
 
 // However many addresses they come from, and however fast, packets that prove authentic count: their data, and their acknowledgements.
 // What is bounded is what is sent there and what is kept.
@@ -136,4 +138,19 @@ func TestPathEndsInItsOwnPacket(t *testing.T) {
 		p.drain()
 		p.wantPathTo("probes", p.remote, "peer-cid")
 	})
+}
+
+// Three challenges are given the time of an ordinary path, however short Config.InitialRTT is (section 8.2.4).
+func TestValidationWithShortInitialRTT(t *testing.T) {
+	p := newMobile(t, func(p *scripted) { p.cfg.InitialRTT = 300 * time.Microsecond })
+	p.sendFrom(farHost, "cid-0001", frame(wire.FramePing), filler(1000))
+	cs := p.challenges()
+	start := p.now
+	for p.conn.path.remote == farHost && p.now.Sub(start) < 500*time.Millisecond {
+		p.advance()
+	}
+	p.sendFrom(farHost, "cid-0001", answerTo(cs[farHost][0]))
+	if p.conn.path.remote != farHost || !p.conn.path.validated {
+		t.Errorf("conn is at %v, validated %v", p.conn.path.remote, p.conn.path.validated)
+	}
 }

@@ -45,7 +45,7 @@ func (e *ECN) onLost() {
 // they tell of packets that are newly acknowledged is told of the paths that these were sent on.
 func (l *Loss) checkECN(now int64, s *space, sum *ackSum, counts *wire.ECNCounts) {
 	if counts == nil {
-		l.failECN(sum.marked)
+		l.failECN(sum)
 		return
 	}
 	old := s.ecn
@@ -57,18 +57,19 @@ func (l *Loss) checkECN(now int64, s *space, sum *ackSum, counts *wire.ECNCounts
 	}
 	s.ecn = *counts
 	if counts.ECT0-old.ECT0+counts.CE-old.CE < sum.marked || counts.ECT1 > old.ECT1 {
-		l.failECN(sum.marked)
+		l.failECN(sum)
 		return
 	}
-	for _, p := range l.paths {
-		if p.acked.marked > 0 && p.ECN.State != ECNFailed {
+	for i, p := range l.paths {
+		a := &sum.on[i]
+		if a.marked > 0 && p.ECN.State != ECNFailed {
 			p.ECN.State = ECNCapable
 		}
 		// Which of several paths a mark of congestion came from is not told. All that may be take it for theirs.
-		mine := p.acked.marked > 0 || sum.marked == 0 && p == sum.newestPath
+		mine := a.marked > 0 || sum.marked == 0 && i == sum.newestPath
 		if counts.CE > old.CE && mine && p.ECN.State != ECNFailed {
-			p.CC.OnCongestion(now, p.acked.NewestSent)
-			p.epoch.begin(now, p.acked.NewestSent)
+			p.CC.OnCongestion(now, a.NewestSent)
+			p.epoch.begin(now, a.NewestSent)
 			p.epoch.marked = true
 		}
 	}
@@ -76,9 +77,9 @@ func (l *Loss) checkECN(now int64, s *space, sum *ackSum, counts *wire.ECNCounts
 
 // failECN gives ECN up on the path of the marked packets that were newly acknowledged, of which the peer did not count all. If they were
 // sent on several paths, nobody knows which of them drops the marks, and a later acknowledgement has to tell.
-func (l *Loss) failECN(marked uint64) {
-	for _, p := range l.paths {
-		if p.acked.marked > 0 && p.acked.marked == marked {
+func (l *Loss) failECN(sum *ackSum) {
+	for i, p := range l.paths {
+		if n := sum.on[i].marked; n > 0 && n == sum.marked {
 			p.ECN.State = ECNFailed
 		}
 	}

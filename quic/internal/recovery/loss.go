@@ -3,7 +3,6 @@ package recovery
 import (
 	"time"
 
-	"github.com/boringquic/boringquic/quic/internal/congestion"
 	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
@@ -22,17 +21,17 @@ const (
 type Loss struct {
 	spaces       [numSpaces]*space // nil: discarded
 	app          space             // spaces[AppSpace]
+	paths        []*Path           // those that packets may still be settled on
+	lastPath     uint16            // the newest id of one
 	client       bool
+	confirmed    bool // the handshake is: PTOs of the AppSpace count
+	hasHandshake bool // a client has Handshake keys
+	validated    bool // a client knows that the server has validated its address
+	blocked      bool // a server may send nothing before it receives more
 	ptoCount     int
-	paths        []*Path       // those that packets may still be settled on
-	lastPath     uint16        // the newest id of one
 	marks        uint64        // packets sent with ECT(0)
 	maxAckDelay  time.Duration // the peer's
-	confirmed    bool          // the handshake is: PTOs of the AppSpace count
-	hasHandshake bool          // a client has Handshake keys
 	lastDropped  int64         // when the last ack-eliciting packet of a discarded space was sent
-	validated    bool          // a client knows that the server has validated its address
-	blocked      bool          // a server may send nothing before it receives more
 	Stats        Stats
 }
 
@@ -147,8 +146,8 @@ func (l *Loss) Shed(now int64, path *Path, h Handler) {
 		case r.flags&lost != 0:
 			return // its time is not over
 		case r.flags&(inFlight|acked) == inFlight:
-			if p := l.lose(AppSpace, r, h); p != nil {
-				p.CC.OnCongestion(now, r.time)
+			if i := l.lose(AppSpace, r, h); i >= 0 {
+				l.paths[i].CC.OnCongestion(now, r.time)
 			}
 		}
 		s.dropTo(s.packets.start + 1)
@@ -161,9 +160,10 @@ type ackSum struct {
 	eliciting  bool
 	newestPN   int64
 	newestSent int64
-	newestPath *Path  // that newestPN was sent on; nil: it is forgotten
+	newestPath int    // that newestPN was sent on: where it is in Loss.paths; -1: it is forgotten
 	marked     uint64 // packets sent with ECT(0)
-	frame      Frame  // what h is to be told next; the zero Frame is nothing
+	on         [MaxPaths]pathAck
+	frame      Frame // what h is to be told next; the zero Frame is nothing
 }
 
 // OnAck processes an ACK frame. path is the one in use; each packet is settled on the one that it was sent on. acks is descending; ackDelay is as the peer tells, in the unit of time; ecn is nil if the
@@ -175,9 +175,11 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 		return ErrUnsent
 	}
 	raised := largest > s.largestAcked
-	sum := ackSum{newestPN: -1}
-	for _, p := range l.paths {
-		p.acked = pathAck{prior: p.InFlight, Ack: congestion.Ack{NewestPN: -1, OldestSent: now}}
+	var sum ackSum
+	sum.newestPN = -1
+	for i, p := range l.paths {
+		a := &sum.on[i]
+		a.prior, a.NewestPN, a.OldestSent = p.InFlight, -1, now
 	}
 	known := len(s.acked) - 1 // the highest range of it that begins below the end of r
 	for _, r := range acks {
@@ -205,7 +207,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 	}
 	if raised && sum.newestPN == largest {
 		s.largestPath = s.packets.at(largest).path
-		if sum.newestPath != nil && sum.eliciting {
+		if sum.newestPath >= 0 && sum.eliciting {
 			l.sampleRTT(now, sp, &sum, ackDelay)
 		}
 	}
@@ -213,9 +215,9 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 		l.checkECN(now, s, &sum, ecn)
 	}
 	l.detect(now, sp, path, h)
-	for _, p := range l.paths {
-		if p.acked.Bytes > 0 {
-			p.onAck(now, s.next()-1)
+	for i, p := range l.paths {
+		if a := &sum.on[i]; a.Bytes > 0 {
+			p.onAck(now, s.next()-1, a)
 		}
 	}
 	if l.validated || sp == HandshakeSpace {
@@ -227,8 +229,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 }
 
 // onAck tells the controller what was acknowledged.
-func (p *Path) onAck(now, largestPN int64) {
-	a := &p.acked
+func (p *Path) onAck(now, largestPN int64, a *pathAck) {
 	a.AppLimited = p.underused(a.prior)
 	p.used = !a.AppLimited
 	a.LargestPN, a.InFlight = largestPN, p.InFlight
@@ -238,7 +239,7 @@ func (p *Path) onAck(now, largestPN int64) {
 
 // sampleRTT takes the time that the largest packet of an acknowledgement took.
 func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duration) {
-	path := sum.newestPath
+	path, acked := l.paths[sum.newestPath], &sum.on[sum.newestPath]
 	switch {
 	case sp == InitialSpace:
 		ackDelay = 0
@@ -248,8 +249,8 @@ func (l *Loss) sampleRTT(now int64, sp Space, sum *ackSum, ackDelay time.Duratio
 	if !path.RTT.sampled {
 		path.firstSample = now
 	}
-	path.acked.LatestRTT = time.Duration(now - sum.newestSent)
-	path.RTT.update(path.acked.LatestRTT, max(ackDelay, 0))
+	acked.LatestRTT = time.Duration(now - sum.newestSent)
+	path.RTT.update(acked.LatestRTT, max(ackDelay, 0))
 }
 
 // underused tells whether something other than the window held back what was in flight (RFC 9002, section 7.8): the application,
@@ -280,17 +281,17 @@ func (l *Loss) ackRange(sp Space, from, to int64, sum *ackSum, h Handler) error 
 
 func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, h Handler) {
 	s := l.spaces[sp]
-	p := l.settle(s, r)
+	i := l.settle(s, r)
 	if r.flags&lost != 0 {
-		l.onSpurious(s, pn, r, p)
+		l.onSpurious(s, pn, r, i)
 	}
-	if p != nil {
-		p.acked.add(pn, r)
+	if i >= 0 {
+		sum.on[i].add(pn, r)
 	}
 	r.flags |= acked
 	sum.packets++
 	if pn > sum.newestPN {
-		sum.newestPN, sum.newestSent, sum.newestPath = pn, r.time, p
+		sum.newestPN, sum.newestSent, sum.newestPath = pn, r.time, i
 	}
 	sum.eliciting = sum.eliciting || r.flags&ackEliciting != 0
 	if r.flags&ect != 0 {
@@ -326,11 +327,12 @@ func (sum *ackSum) tell(sp Space, h Handler) {
 }
 
 // onSpurious learns from a lost packet that arrived after all: its path, unless that is forgotten, reorders more than was thought.
-func (l *Loss) onSpurious(s *space, pn int64, r *record, path *Path) {
+func (l *Loss) onSpurious(s *space, pn int64, r *record, i int) {
 	l.Stats.Spurious++
-	if path == nil {
+	if i < 0 {
 		return
 	}
+	path := l.paths[i]
 	if o := &path.reordering; r.path == s.largestPath {
 		o.threshold = min(max(o.threshold, s.largestAcked-pn+1), maxPacketThreshold)
 		if r.time > o.ageRaised && o.ageShift > 0 {
@@ -354,15 +356,16 @@ func (l *Loss) onSpurious(s *space, pn int64, r *record, path *Path) {
 func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 	s := l.spaces[sp]
 	s.lossTime = 0
+	var found [MaxPaths]pathLoss
 	for ; s.scan < s.largestAcked; s.scan++ {
 		r := s.packets.at(s.scan)
 		if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
 			continue
 		}
-		p := l.pathOf(r)
-		by := p
-		if by == nil {
-			by = path // the one that it was sent on is forgotten
+		i := l.pathOf(r)
+		by := path // if the one that it was sent on is forgotten
+		if i >= 0 {
+			by = l.paths[i]
 		}
 		overtaken := r.path == s.largestPath && s.largestAcked-s.scan >= by.reordering.threshold
 		if age := by.age(); !overtaken && r.time > now-age {
@@ -370,50 +373,49 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 			break
 		}
 		l.lose(sp, r, h)
-		if p != nil && r.flags&probe == 0 {
-			l.countLoss(now, s, r, p)
+		if i >= 0 && r.flags&probe == 0 {
+			l.countLoss(now, s, r, by, &found[i])
 		}
 	}
-	for _, p := range l.paths {
-		p.onLost(now)
+	for i, p := range l.paths {
+		p.onLost(now, &found[i])
 	}
 }
 
 // countLoss notes a lost packet for the congestion controller of its path.
-func (l *Loss) countLoss(now int64, s *space, r *record, p *Path) {
+func (l *Loss) countLoss(now int64, s *space, r *record, p *Path, found *pathLoss) {
 	p.epoch.begin(now, r.time)
 	p.epoch.lost++
 	r.epoch = p.epoch.id
-	p.lost.newest = max(p.lost.newest, r.time)
-	p.lost.persistent = l.extendBurst(s, s.scan, r, p) || p.lost.persistent
+	found.newest = max(found.newest, r.time)
+	found.persistent = l.extendBurst(s, s.scan, r, p) || found.persistent
 }
 
 // onLost tells the controller of the losses that were found.
-func (p *Path) onLost(now int64) {
-	if p.lost.newest == 0 {
+func (p *Path) onLost(now int64, found *pathLoss) {
+	if found.newest == 0 {
 		return
 	}
-	p.CC.OnCongestion(now, p.lost.newest)
-	if p.lost.persistent {
+	p.CC.OnCongestion(now, found.newest)
+	if found.persistent {
 		p.CC.OnPersistentCongestion()
 		p.RTT.Min = p.RTT.Latest // RFC 9002, section 5.2
 	}
-	p.lost = pathLoss{}
 }
 
-// lose declares one packet lost, and returns the path that it was sent on, nil if that is forgotten.
-func (l *Loss) lose(sp Space, r *record, h Handler) *Path {
+// lose declares one packet lost, and returns what pathOf does.
+func (l *Loss) lose(sp Space, r *record, h Handler) int {
 	s := l.spaces[sp]
-	p := l.settle(s, r)
+	i := l.settle(s, r)
 	r.flags |= lost
 	l.Stats.Lost++
-	if p != nil && r.flags&ect != 0 {
-		p.ECN.onLost()
+	if i >= 0 && r.flags&ect != 0 {
+		l.paths[i].ECN.onLost()
 	}
 	for i := range int64(r.frames) {
 		h.OnFrameLost(sp, *s.frames.at(r.frame + i))
 	}
-	return p
+	return i
 }
 
 // extendBurst adds a lost packet to the run of losses and tells whether the run spans persistent congestion (RFC 9002, section 7.6.2).

@@ -23,8 +23,6 @@ type Path struct {
 	firstSample int64 // when RTT had its first sample
 	reordering  reordering
 	epoch       epoch
-	acked       pathAck
-	lost        pathLoss
 }
 
 // reordering is by how much packets of a path may be late before they are taken for lost, as was seen.
@@ -57,7 +55,7 @@ type pathAck struct {
 	marked uint64 // packets sent with ECT(0)
 }
 
-// pathLoss is what loss detection found on one path, until the controller is told.
+// pathLoss is what loss detection finds on one path at a time.
 type pathLoss struct {
 	newest     int64 // when the newest lost packet was sent; 0: none is lost
 	persistent bool

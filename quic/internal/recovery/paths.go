@@ -6,6 +6,7 @@ import "fmt"
 //
 // What is learnt of a packet later, its acknowledgement or its loss, is settled on the path that it was sent on (RFC 9000, section 9.4),
 // whichever is in use by then: bytes in flight, round-trip time, congestion, ECN, reordering.
+// At most MaxPaths may be kept.
 func (l *Loss) AddPath(p *Path) {
 	if l.lastPath == maxPathID {
 		l.renumber()
@@ -14,6 +15,9 @@ func (l *Loss) AddPath(p *Path) {
 	p.id = l.lastPath
 	l.paths = append(l.paths, p)
 }
+
+// MaxPaths is how many paths of a connection may be kept at a time.
+const MaxPaths = 4
 
 // maxPathID is the largest number that records name a path by.
 const maxPathID = 1<<16 - 1
@@ -70,29 +74,29 @@ func (l *Loss) renumber() {
 	l.lastPath = uint16(len(l.paths))
 }
 
-// pathOf returns the path that a packet was sent on, nil if it is forgotten. There are few, and one as a rule.
-func (l *Loss) pathOf(r *record) *Path {
-	for _, p := range l.paths {
+// pathOf returns where the path that a packet was sent on is in l.paths, -1 if it is forgotten. There are few, and one as a rule.
+func (l *Loss) pathOf(r *record) int {
+	for i, p := range l.paths {
 		if p.id == r.path {
-			return p
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
-// settle takes a packet out of flight, if it is, on the path that it was sent on, which it returns.
-func (l *Loss) settle(s *space, r *record) *Path {
-	p := l.pathOf(r)
+// settle takes a packet out of flight, if it is, on the path that it was sent on, and returns what pathOf does.
+func (l *Loss) settle(s *space, r *record) int {
+	i := l.pathOf(r)
 	if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
-		return p
+		return i
 	}
 	if r.flags&ackEliciting != 0 {
 		s.eliciting--
 	}
-	if p != nil {
-		p.InFlight -= int64(r.size)
+	if i >= 0 {
+		l.paths[i].InFlight -= int64(r.size)
 	}
-	return p
+	return i
 }
 
 // Check returns an error if the record of sent packets contradicts itself: for tests. It takes time in proportion to how many packets are
