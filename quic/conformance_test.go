@@ -247,7 +247,7 @@ func TestConformanceParametersAtTheirBounds(t *testing.T) {
 }
 
 // play returns a scripted peer for a server or a client under test.
-func play(t *testing.T, client bool, options ...scriptedOption) *scripted {
+func play(t testing.TB, client bool, options ...scriptedOption) *scripted {
 	if client {
 		return newScriptedServer(t, options...)
 	}
