@@ -42,6 +42,7 @@ func and(f func(string) bool, ps ...string) func(string) bool {
 var rooms = []room{
 	{dir: "crypto/internal/boring", std: and(anyStd, "C")},
 	{dir: "crypto/internal/boring/alloctest", std: only("C")},
+	{dir: "crypto/internal/boring/suitetest", std: only("C", "unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/handshake", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/protect", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/wire", std: anyStd, core: true, imports: []string{"quic/internal/ranges"}},
@@ -104,7 +105,8 @@ func TestArchitecture(t *testing.T) {
 				if !own && program && strings.Contains(p, "internal/") {
 					t.Errorf("%s imports %s: commands and examples use public packages", name, p)
 				}
-				if slices.Contains([]string{"quic/internal/sim", "quic/quicnettest", "crypto/internal/boring/alloctest"}, p) {
+				if slices.Contains([]string{"quic/internal/sim", "quic/quicnettest", "crypto/internal/boring/alloctest",
+					"crypto/internal/boring/suitetest"}, p) {
 					t.Errorf("%s imports %s, which is for tests", name, p)
 				}
 			}

@@ -47,9 +47,6 @@ type Params struct {
 	TransportParameters []byte
 	// LocalAddr and RemoteAddr are what ClientHelloInfo.Conn answers in a server's callbacks.
 	LocalAddr, RemoteAddr net.Addr
-	// CipherSuites bounds the TLS 1.3 cipher suites, by their registered numbers (0x1301, 0x1302, 0x1303), in a client's
-	// order of preference. nil: all three.
-	CipherSuites []uint16
 }
 
 // New returns a connection. cfg must not change while the connection lives. An error says which field of cfg or p is not
@@ -58,11 +55,6 @@ func (x *Context) New(cfg *tls.Config, p Params) (*Conn, error) {
 	s, err := x.resolve(cfg)
 	if err != nil {
 		return nil, err
-	}
-	for _, suite := range p.CipherSuites {
-		if suite < tls.TLS_AES_128_GCM_SHA256 || suite > tls.TLS_CHACHA20_POLY1305_SHA256 {
-			return nil, fmt.Errorf("handshake: Params.CipherSuites: 0x%04x is not a cipher suite of QUIC", suite)
-		}
 	}
 	c := &Conn{setup: &setup{ctx: x, params: p}, client: x.client, readLevel: Initial}
 	if x.client {

@@ -119,9 +119,6 @@ func TestRefusedConfig(t *testing.T) {
 	if _, err := newContext(t, true).New(nil, handshake.Params{}); err == nil {
 		t.Error("accepted a nil *tls.Config")
 	}
-	if _, err := newContext(t, true).New(clientConfig(), handshake.Params{CipherSuites: []uint16{0x1304}}); err == nil {
-		t.Error("accepted a cipher suite that QUIC cannot use")
-	}
 }
 
 // TestConfigOfCryptoTLS uses fields that have no meaning in TLS 1.3, which crypto/tls ignores.

@@ -20,8 +20,7 @@
 //   - No resumption by clients yet: tickets are told as EventSessionTicket. Servers resume sessions with ticket keys of the
 //     Context's own, and a server that asks for client certificates issues no tickets. No 0-RTT. SetSessionTicketKeys is
 //     noticed if it was called before a Context saw the tls.Config, and else ignored.
-//   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3. Params.CipherSuites bounds the suites; a
-//     server chooses as if there was no bound, and refuses the client if the choice is outside.
+//   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3.
 //   - CurvePreferences: of those that crypto/tls knows, SecP256r1MLKEM768 and SecP384r1MLKEM1024 are left out. GODEBUG's
 //     tlsmlkem has no effect.
 //   - KeyLogWriter is called by NextEvent, on the caller's goroutine.

@@ -1,5 +1,10 @@
 package handshake
 
+import "github.com/boringquic/boringquic/crypto/internal/boring/suitetest"
+
+// OfferOnly has clients offer one cipher suite, as suitetest.OfferOnly says.
+func (x *Context) OfferOnly(suite uint16) { suitetest.OfferOnly(x.boring.Pointer(), suite) }
+
 // MaxParsed is maxParsed, for tests.
 const MaxParsed = maxParsed
 

@@ -162,19 +162,41 @@ func TestServerChoosesGroup(t *testing.T) {
 	}
 }
 
-// TestSuites has a client offer each cipher suite alone, to both servers.
+// offering is a client of ours that offers one cipher suite alone.
+func offering(t *testing.T, suite uint16) (*ours, peer) {
+	ctx := newContext(t, true)
+	ctx.OfferOnly(suite)
+	o := newOurs(t, ctx, clientConfig(), handshake.Params{})
+	return o, changing(t, o, msgClientHello, func(m message) []byte {
+		off := 2 + 32
+		off += 1 + int(m.body[off]) // legacy_session_id
+		n := int(binary.BigEndian.Uint16(m.body[off:]))
+		for suites := m.body[off+2 : off+2+n]; len(suites) > 0; suites = suites[2:] {
+			binary.BigEndian.PutUint16(suites, suite)
+		}
+		return m.bytes()
+	})
+}
+
+// TestSuites has a client offer each cipher suite alone, to both servers, also with HelloRetryRequest.
 func TestSuites(t *testing.T) {
 	for _, suite := range []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256} {
 		t.Run(tls.CipherSuiteName(suite), func(t *testing.T) {
-			params := handshake.Params{CipherSuites: []uint16{suite}}
-			c := newOurs(t, newContext(t, true), clientConfig(), params)
+			c, onlyC := offering(t, suite)
 			s := newOurs(t, newContext(t, false), serverConfig(), handshake.Params{})
-			shake(t, c, s)
+			shake(t, onlyC, s)
 			wantComplete(t, c, s)
-			o, p := newOurs(t, newContext(t, true), clientConfig(), params), newTheirs(t, serverConfig(), false)
-			shake(t, o, p)
+			o, onlyO := offering(t, suite)
+			p := newTheirs(t, serverConfig(), false)
+			shake(t, onlyO, p)
 			wantAgree(t, o, p)
-			for _, o := range []*ours{c, s, o} {
+			retry := serverConfig()
+			retry.CurvePreferences = []tls.CurveID{tls.CurveP256}
+			r, onlyR := offering(t, suite)
+			p = newTheirs(t, retry, false)
+			shake(t, onlyR, p)
+			wantAgree(t, r, p)
+			for _, o := range []*ours{c, s, o, r} {
 				if got := o.conn.ConnectionState().CipherSuite; got != suite || o.suite != suite {
 					t.Errorf("suite %04x", got)
 				}

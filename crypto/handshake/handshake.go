@@ -116,7 +116,7 @@ var (
 // setUp gives BoringSSL what the configuration says.
 func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 	t := c.tls
-	ok := t.SetALPN(s.alpn) && t.SetGroups(s.groups) && t.SetSuites(c.setup.params.CipherSuites)
+	ok := t.SetALPN(s.alpn) && t.SetGroups(s.groups)
 	if params := c.setup.params.TransportParameters; len(params) > 0 {
 		ok = ok && t.SetParams(params)
 		c.setup.params.TransportParameters = nil

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
 )
@@ -93,46 +94,6 @@ func TestInteropGroups(t *testing.T) {
 	}
 }
 
-func TestInteropChaCha20Alone(t *testing.T) {
-	suites := []uint16{tls.TLS_CHACHA20_POLY1305_SHA256}
-	t.Run("client", func(t *testing.T) {
-		var offered []uint16
-		server := serverConfig()
-		server.GetConfigForClient = func(info *tls.ClientHelloInfo) (*tls.Config, error) {
-			offered = info.CipherSuites
-			return nil, nil
-		}
-		// With HelloRetryRequest, so that the second ClientHello is seen too.
-		server.CurvePreferences = []tls.CurveID{tls.CurveP256}
-		o := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{CipherSuites: suites})
-		peer := newTheirs(t, server, false)
-		shake(t, o, peer)
-		wantAgree(t, o, peer)
-		if o.suite != suites[0] {
-			t.Errorf("suite %04x", o.suite)
-		}
-		for _, s := range offered {
-			if s != suites[0] {
-				t.Errorf("offered %04x", offered)
-				break
-			}
-		}
-	})
-	t.Run("both", func(t *testing.T) {
-		client := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{CipherSuites: suites})
-		server := newOurs(t, newContext(t, false), serverConfig(), handshake.Params{CipherSuites: suites})
-		shake(t, client, server)
-		wantComplete(t, client, server)
-	})
-	t.Run("server refuses others", func(t *testing.T) {
-		client := newOurs(t, newContext(t, true), clientConfig(),
-			handshake.Params{CipherSuites: []uint16{tls.TLS_AES_128_GCM_SHA256}})
-		server := newOurs(t, newContext(t, false), serverConfig(), handshake.Params{CipherSuites: suites})
-		shake(t, client, server)
-		wantAlert(t, server, 40)
-	})
-}
-
 func TestInteropResumption(t *testing.T) {
 	// Our server's tickets, in the hands of crypto/tls's client.
 	ctx := newContext(t, false)
@@ -162,6 +123,29 @@ func TestInteropResumption(t *testing.T) {
 	wantAgree(t, o, peer)
 	if o.conn.ConnectionState().DidResume {
 		t.Error("resumed although tickets are disabled")
+	}
+}
+
+// The time by which a ticket is judged is that of its arrival, not that of the Conn's making.
+func TestTicketTime(t *testing.T) {
+	ctx := newContext(t, false)
+	client, server := clientConfig(), serverConfig()
+	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	now := time.Now()
+	server.Time = func() time.Time { return now }
+	connect := func(meanwhile time.Duration) (resumed bool) {
+		o, peer := newOurs(t, ctx, server, handshake.Params{}), newTheirs(t, client, true)
+		now = now.Add(meanwhile)
+		shake(t, peer, o)
+		wantAgree(t, o, peer)
+		return o.conn.ConnectionState().DidResume
+	}
+	connect(0)
+	if !connect(time.Hour) {
+		t.Error("a ticket does not hold for an hour")
+	}
+	if connect(30 * 24 * time.Hour) {
+		t.Error("a ticket of 30 days ago was good")
 	}
 }
 

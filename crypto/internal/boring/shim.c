@@ -15,7 +15,7 @@
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 
-enum { MAX_SUITES = 8, MAX_GROUPS = 16, MAX_CERTS = 64, EVENT_HEADER = 8 };
+enum { MAX_GROUPS = 16, MAX_CERTS = 64, EVENT_HEADER = 8 };
 
 // A session has the peer's whole chain in it, of 100 KiB at most, and a ticket takes its peer 18 bytes: so many of a
 // connection are told, the first ones, of so many bytes in all.
@@ -29,10 +29,8 @@ struct bq_tls {
   size_t alpn_len;
   uint8_t *signature;  // an answer to BQ_EV_ASK_SIGN; or, while sign_due, what a key of ours is to sign
   size_t signature_len;
-  uint16_t suites[MAX_SUITES];  // the only ones allowed, if any
-  uint16_t suite;               // the one negotiated
-  uint16_t sigalg;              // of the signature that is due
-  uint8_t num_suites;
+  uint16_t suite;   // the one negotiated
+  uint16_t sigalg;  // of the signature that is due
   uint8_t sessions;        // serialised so far
   uint32_t session_bytes;  // of those that were told
   uint8_t client;
@@ -162,13 +160,6 @@ static int put_cert_request(bq_tls *t) {
 
 // What BoringSSL tells.
 
-static int suite_allowed(const bq_tls *t, uint16_t suite) {
-  for (int i = 0; i < t->num_suites; i++) {
-    if (t->suites[i] == suite) return 1;
-  }
-  return t->num_suites == 0;
-}
-
 static void note_alert(bq_tls *t, uint8_t alert) {
   if (t->has_alert) return;
   t->alert = alert;
@@ -178,10 +169,6 @@ static void note_alert(bq_tls *t, uint8_t alert) {
 static int on_secret(SSL *ssl, int kind, int level, const SSL_CIPHER *cipher, const uint8_t *secret, size_t len) {
   bq_tls *t = of_ssl(ssl);
   t->suite = SSL_CIPHER_get_protocol_id(cipher);
-  if (!suite_allowed(t, t->suite)) {
-    note_alert(t, t->client ? SSL_AD_ILLEGAL_PARAMETER : SSL_AD_HANDSHAKE_FAILURE);
-    return 0;
-  }
   if (level == ssl_encryption_application && (!put_params(t) || !put_info(t))) return 0;
   return put(t, kind, level, t->suite, secret, len);
 }
@@ -198,40 +185,8 @@ static int on_write_secret(SSL *ssl, enum ssl_encryption_level_t level, const SS
   return on_secret(ssl, BQ_EV_WRITE_SECRET, level, cipher, secret, len);
 }
 
-// offered_suites finds the cipher suites in a ClientHello.
-static int offered_suites(const uint8_t *hello, size_t len, size_t *off, size_t *n) {
-  CBS cbs, body, session_id, suites;
-  CBS_init(&cbs, hello, len);
-  uint8_t type;
-  if (!CBS_get_u8(&cbs, &type) || type != SSL3_MT_CLIENT_HELLO || !CBS_get_u24_length_prefixed(&cbs, &body) ||
-      !CBS_skip(&body, 2 + SSL3_RANDOM_SIZE) || !CBS_get_u8_length_prefixed(&body, &session_id) ||
-      !CBS_get_u16_length_prefixed(&body, &suites)) {
-    return 0;
-  }
-  *off = (size_t)(CBS_data(&suites) - hello);
-  *n = CBS_len(&suites) / 2;
-  return 1;
-}
-
-// restrict_suites puts the allowed cipher suites in place of those that a ClientHello offers. BoringSSL has no way to offer
-// fewer TLS 1.3 suites than all; the length of the list cannot change here, so the last one is repeated.
-static void restrict_suites(const bq_tls *t, uint8_t *hello, size_t len) {
-  size_t off, n;
-  if (!t->client || t->num_suites == 0 || !offered_suites(hello, len, &off, &n)) return;
-  for (size_t i = 0; i < n; i++) {
-    uint16_t suite = t->suites[i < t->num_suites ? i : t->num_suites - 1u];
-    hello[off + 2 * i] = (uint8_t)(suite >> 8);
-    hello[off + 2 * i + 1] = (uint8_t)suite;
-  }
-}
-
 static int on_handshake_data(SSL *ssl, enum ssl_encryption_level_t level, const uint8_t *data, size_t len) {
-  bq_tls *t = of_ssl(ssl);
-  uint8_t *p = put_space(t, BQ_EV_HANDSHAKE_DATA, level, 0, len);
-  if (p == NULL) return 0;
-  memcpy(p, data, len);
-  restrict_suites(t, p, len);
-  return 1;
+  return put(of_ssl(ssl), BQ_EV_HANDSHAKE_DATA, level, 0, data, len);
 }
 
 static int on_flush(SSL *ssl) { return 1; }
@@ -243,16 +198,9 @@ static int on_alert(SSL *ssl, enum ssl_encryption_level_t level, uint8_t alert) 
 
 static const SSL_QUIC_METHOD quic_method = {on_read_secret, on_write_secret, on_handshake_data, on_flush, on_alert};
 
-// on_message sees each handshake message before it enters the transcript. A ClientHello of ours changes there in the same
-// way as in on_handshake_data; the buffer is BoringSSL's own and not a constant.
+// on_message sees each handshake message before it is acted on.
 static void on_message(int is_write, int version, int content_type, const void *buf, size_t len, SSL *ssl, void *arg) {
-  bq_tls *t = of_ssl(ssl);
-  if (content_type != SSL3_RT_HANDSHAKE || len == 0) return;
-  if (is_write) {
-    restrict_suites(t, (uint8_t *)buf, len);
-  } else {
-    t->last_message = *(const uint8_t *)buf;
-  }
+  if (!is_write && content_type == SSL3_RT_HANDSHAKE && len > 0) of_ssl(ssl)->last_message = *(const uint8_t *)buf;
 }
 
 static void on_key_log(const SSL *ssl, const char *line) {
@@ -634,13 +582,6 @@ int bq_tls_set_server_name(bq_tls *t, const uint8_t *name, size_t len) {
   memcpy(host, name, len);
   host[len] = 0;
   return done(SSL_set_tlsext_host_name(t->ssl, host));
-}
-
-int bq_tls_set_suites(bq_tls *t, const uint16_t *suites, size_t n) {
-  if (n > MAX_SUITES) return 0;
-  for (size_t i = 0; i < n; i++) t->suites[i] = suites[i];
-  t->num_suites = (uint8_t)n;
-  return 1;
 }
 
 int bq_tls_set_client_auth(bq_tls *t, int mode, const uint8_t *names, size_t len) {

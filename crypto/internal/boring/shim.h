@@ -81,8 +81,6 @@ int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len);  // in the wire
 // bq_tls_set_groups sets the key exchange groups, at most sixteen, the best first.
 int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n);
 int bq_tls_set_server_name(bq_tls *t, const uint8_t *name, size_t len);
-// bq_tls_set_suites bounds the cipher suites to these, at most eight.
-int bq_tls_set_suites(bq_tls *t, const uint16_t *suites, size_t n);
 // bq_tls_set_client_auth says whether a server asks for a certificate, BQ_CLIENT_AUTH_. names are the CAs to be told, each
 // after its 16-bit length, big-endian.
 int bq_tls_set_client_auth(bq_tls *t, int mode, const uint8_t *names, size_t len);

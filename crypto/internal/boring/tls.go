@@ -10,8 +10,6 @@ package boring
 // #cgo nocallback bq_tls_set_groups
 // #cgo noescape bq_tls_set_server_name
 // #cgo nocallback bq_tls_set_server_name
-// #cgo noescape bq_tls_set_suites
-// #cgo nocallback bq_tls_set_suites
 // #cgo noescape bq_tls_set_client_auth
 // #cgo nocallback bq_tls_set_client_auth
 // #cgo noescape bq_tls_add_cred
@@ -132,6 +130,9 @@ func NewTLSContext(client bool) (*TLSContext, error) {
 	return x, nil
 }
 
+// Pointer returns the SSL_CTX, for tests.
+func (x *TLSContext) Pointer() unsafe.Pointer { return unsafe.Pointer(x.c) }
+
 // Credential is a certificate chain with its key. It does not change, and is freed when it is collected; connections that
 // use it keep the C memory for themselves.
 type Credential struct {
@@ -220,13 +221,6 @@ func (t *TLS) SetGroups(groups []uint16) bool {
 // SetServerName sets the server name that a client sends.
 func (t *TLS) SetServerName(name string) bool {
 	ok := C.bq_tls_set_server_name(t.c, (*C.uint8_t)(unsafe.StringData(name)), C.size_t(len(name))) == 1
-	runtime.KeepAlive(t)
-	return ok
-}
-
-// SetSuites bounds the cipher suites to at most eight.
-func (t *TLS) SetSuites(suites []uint16) bool {
-	ok := C.bq_tls_set_suites(t.c, uint16Ptr(suites), C.size_t(len(suites))) == 1
 	runtime.KeepAlive(t)
 	return ok
 }
