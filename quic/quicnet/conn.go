@@ -21,6 +21,8 @@ type Conn struct {
 
 	mu          monitor
 	flushing    bool // some goroutine has the right to send
+	more        bool // somebody else wanted it since a train was packed last
+	packed      bool // trains were packed under it
 	established bool
 	closed      bool
 	drained     bool

@@ -9,7 +9,8 @@ import (
 
 // The way out. Only one goroutine at a time has the right to send for a connection (Conn.flushing): whoever makes it want to
 // send while nobody has. It packs trains under the connection's lock and sends them after letting go of it, until nothing is
-// left; what others add meanwhile goes with it. So trains leave in the order in which they were packed.
+// left; what others add meanwhile goes with it. It keeps the right until the last train has left, and not only until it is packed:
+// trains leave in the order in which they were packed, and whoever has got the right knows that all before has left (Close).
 
 // outbox is a buffer in which trains of connections wait to be sent together.
 type outbox struct {
@@ -17,6 +18,8 @@ type outbox struct {
 	buf    []byte
 	used   int
 	trains []udp.Train
+	idle   []*Conn  // those that have no more to send, but trains here
+	again  []*Conn  // those of them that had something again when their trains had left
 	single [1]*Conn // for flush
 }
 
@@ -40,9 +43,10 @@ func (sh *shard) putOutbox(o *outbox) {
 	}
 }
 
-// claim takes the right to send, if nobody has it. c.mu is held.
+// claim takes the right to send, if nobody has it. Whoever has it is told that there is more to be sent. c.mu is held.
 func (c *Conn) claim() bool {
 	if c.flushing {
+		c.more = true
 		return false
 	}
 	c.flushing = true
@@ -51,7 +55,7 @@ func (c *Conn) claim() bool {
 
 // release gives the right to send back. c.mu is held.
 func (c *Conn) release() {
-	c.flushing = false
+	c.flushing, c.more, c.packed = false, false, false
 	c.flushed.wake()
 }
 
@@ -88,6 +92,7 @@ func (c *Conn) flushSoon(n int) {
 // the peer is woken, the less both sides spend. The caller has the right to send for all of them, which flush gives back but for those
 // that it returns: they are not finished after so many turns. conns is used up.
 func (o *outbox) flush(conns []*Conn, turns int) (left []*Conn, lost error) {
+	all := conns
 	for ; len(conns) > 0 && turns > 0; turns-- {
 		now := time.Now()
 		kept := conns[:0]
@@ -99,24 +104,35 @@ func (o *outbox) flush(conns []*Conn, turns int) (left []*Conn, lost error) {
 				kept = append(kept, c)
 			}
 		}
-		clear(conns[len(kept):])
-		conns = kept
+		if turns == 1 || len(kept) == 0 {
+			o.send(&lost)
+		}
+		conns = append(kept, o.again...) // they have all been of conns
+		clear(o.again)
+		o.again = o.again[:0]
+		clear(all[len(conns):])
 	}
-	o.send(&lost)
 	return conns, lost
 }
 
-// pack adds the next train of a connection. false says that it has none, and that the right to send was given back.
+// pack adds the next train of a connection. false says that it has none, and that the right to send was given back, or will be when
+// its trains have left.
 func (o *outbox) pack(now time.Time, c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.core.Send(now, o.buf[o.used:])
 	c.handleEvents(now) // writers may go on, and packing may have found out that the connection is at its end
+	c.more = false
 	if t.N == 0 {
 		c.arm(now)
-		c.release()
+		if c.packed && len(o.trains) > 0 {
+			o.idle = append(o.idle, c)
+		} else {
+			c.release()
+		}
 		return false
 	}
+	c.packed = true
 	o.trains = append(o.trains, udp.Train{
 		Buf: o.buf[o.used : o.used+t.N], SegSize: t.SegSize, Local: t.Local, Remote: t.Remote, ECN: uint8(t.ECN),
 	})
@@ -124,7 +140,8 @@ func (o *outbox) pack(now time.Time, c *Conn) bool {
 	return true
 }
 
-// send sends all trains. What cannot be sent is lost, as on the network.
+// send sends all trains. What cannot be sent is lost, as on the network. Then connections that had no more to send give the right to
+// send back, or go to again.
 func (o *outbox) send(lost *error) {
 	if len(o.trains) == 0 {
 		return
@@ -133,4 +150,23 @@ func (o *outbox) send(lost *error) {
 		*lost = err
 	}
 	o.trains, o.used = o.trains[:0], 0
+	for i, c := range o.idle {
+		if c.settle() {
+			o.again = append(o.again, c)
+		}
+		o.idle[i] = nil
+	}
+	o.idle = o.idle[:0]
+}
+
+// settle gives the right to send back for a connection whose trains have left, unless it has more to send since.
+func (c *Conn) settle() (again bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.more {
+		c.packed = false
+		return true
+	}
+	c.release()
+	return false
 }
