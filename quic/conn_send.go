@@ -139,6 +139,10 @@ const shortBy = 48
 func (c *Conn) held(t *outTrain) bool {
 	rec := t.path.rec
 	c.sending.paceAt = 0
+	if c.loss.Full() {
+		rec.SetAppLimited(true) // it is not the congestion window that holds back
+		return true
+	}
 	if rec.Available() < int64(t.path.maxDatagram) || t.n == 0 && !rec.TrainRoom() {
 		rec.SetAppLimited(false)
 		return true
@@ -214,9 +218,6 @@ func (c *Conn) wantsHeld(now int64) bool {
 // packPacket adds a packet of a space to a datagram, if it has anything to carry. The last packet, or the last one that fits,
 // pads the datagram.
 func (c *Conn) packPacket(t *outTrain, sp recovery.Space, d *outDatagram) {
-	if c.loss.Full(sp) {
-		return
-	}
 	c.beginPacket(t, sp, d.end)
 	pkt := &t.pkt
 	pkt.alone = pkt.header.start == d.start
@@ -308,7 +309,7 @@ func (c *Conn) endPacket(t *outTrain) {
 // packProbe makes a datagram with the PATH_CHALLENGE and PATH_RESPONSE frames that wait for one path, padded to full size
 // where the anti-amplification limit allows that (RFC 9000, section 8.2).
 func (c *Conn) packProbe(t *outTrain) int {
-	if !c.tls.complete || c.loss.Full(recovery.AppSpace) {
+	if !c.tls.complete {
 		return 0
 	}
 	p := c.paths.nextProbing(c.path)

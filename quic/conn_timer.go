@@ -124,6 +124,7 @@ func (c *Conn) rest() {
 // onLossTimer is RFC 9002, section 6.2.4. A probe goes along with others from the packet number spaces that have data in flight.
 func (c *Conn) onLossTimer(now int64) {
 	probes, sp := c.loss.OnTimeout(now, c.path.rec, (*lossHandler)(c))
+	c.loss.Shed(now, c.path.rec, (*lossHandler)(c))
 	if probes == 0 {
 		return
 	}

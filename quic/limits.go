@@ -81,6 +81,15 @@ const (
 	// maxGapBytes bounds the bookkeeping for out-of-order pieces over all streams of a connection, in bytes.
 	maxGapBytes = 256 << 10
 
+	// What is remembered of sent packets, for each packet number space (package recovery). maxInFlight packets that elicit an
+	// acknowledgement, or maxFramesNoted frames, hold data back; acknowledgements and probes are sent at all times. Beside twice the
+	// packets in flight maxPacketsBehind are remembered of 1-RTT packets, and maxPacketsBehindEarly of Initial and Handshake packets
+	// each; the oldest go first, and are taken for lost. A packet takes 24 bytes, a frame as many.
+	maxInFlight           = recovery.MaxInFlight
+	maxFramesNoted        = recovery.MaxFramesNoted
+	maxPacketsBehind      = recovery.MaxBehind
+	maxPacketsBehindEarly = recovery.MaxBehindEarly
+
 	// maxPathResponses bounds PATH_RESPONSE frames queued; older ones are dropped.
 	maxPathResponses = 16
 

@@ -73,8 +73,10 @@ func (l *Loss) NextPN(sp Space) int64 { return l.spaces[sp].next() }
 // LargestAcked returns the largest packet number that the peer has acknowledged, -1 if none.
 func (l *Loss) LargestAcked(sp Space) int64 { return l.spaces[sp].largestAcked }
 
-// Full tells whether the space remembers so many packets that none may be added.
-func (l *Loss) Full(sp Space) bool { return l.spaces[sp].packets.len() >= maxRecords }
+// Full tells whether so many packets are in flight, however small, that only acknowledgements and probes may be sent.
+func (l *Loss) Full() bool {
+	return l.app.eliciting >= MaxInFlight || l.app.frames.len() >= MaxFramesNoted
+}
 
 // SkipDue tells whether the next packet number of the AppSpace is one to leave out, so that a peer that acknowledges what
 // it has not received is found out (RFC 9000, section 21.4). Then Skip must be called.
@@ -132,25 +134,34 @@ func (l *Loss) Rest() {
 	}
 }
 
-// Shed takes the oldest packets of the AppSpace for lost once the peer has left them unacknowledged behind maxBehind later ones. It
-// is to be called from time to time.
+// Shed forgets the oldest packets of spaces that remember more than they may; those in flight are taken for lost. It is to be called
+// after each train that was received and each timer: what these bring to be sent at most comes on top.
 func (l *Loss) Shed(now int64, path *Path, h Handler) {
-	s := l.spaces[AppSpace]
-	if s.packets.len() <= maxBehind {
-		return
-	}
-	s.trim(now - int64(keepLostPTOs*path.RTT.pto()))
-	for s.packets.len() > maxBehind+2*s.eliciting {
-		r := s.packets.at(s.packets.start)
-		switch {
-		case r.flags&lost != 0:
-			return // its time is not over
-		case r.flags&(inFlight|acked) == inFlight:
-			if i := l.lose(AppSpace, r, h); i >= 0 {
-				l.paths[i].CC.OnCongestion(now, r.time)
-			}
+	for sp, s := range l.spaces {
+		if s != nil && s.overfull(s.packets.start, maxBehind(Space(sp))) {
+			l.trim(now, Space(sp), path, h)
 		}
-		s.dropTo(s.packets.start + 1)
+	}
+}
+
+// trim forgets packets of a space about which nothing is left to learn, and the oldest ones if those that are left are too many.
+func (l *Loss) trim(now int64, sp Space, path *Path, h Handler) {
+	s := l.spaces[sp]
+	lostBefore := now - int64(keepLostPTOs*path.RTT.pto())
+	s.trim(lostBefore)
+	pn := s.packets.start
+	for ; s.overfull(pn, maxBehind(sp)); pn++ {
+		r := s.packets.at(pn)
+		if r.flags&(inFlight|acked|lost) != inFlight {
+			continue
+		}
+		if i := l.lose(sp, r, h); i >= 0 {
+			l.paths[i].CC.OnCongestion(now, r.time)
+		}
+	}
+	if pn > s.packets.start {
+		s.dropTo(pn)
+		s.trim(lostBefore)
 	}
 }
 
@@ -224,7 +235,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 		l.validated = true
 		l.ptoCount = 0 // not for an Initial at a client: the server may not have validated it (RFC 9002, section 6.2.1)
 	}
-	s.trim(now - int64(keepLostPTOs*path.RTT.pto()))
+	l.trim(now, sp, path, h)
 	return nil
 }
 

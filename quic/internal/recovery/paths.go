@@ -99,14 +99,21 @@ func (l *Loss) settle(s *space, r *record) int {
 	return i
 }
 
+// checkSlack is more than how many packets are sent for what one train or timer brings, in between two calls of Shed.
+const checkSlack = 128
+
 // Check returns an error if the record of sent packets contradicts itself: for tests. It takes time in proportion to how many packets are
 // remembered. For each path, what is in flight must be the sum of its packets that are; in each space as many of them must elicit an
-// acknowledgement as are counted; and nothing that is in flight may stand before the scan for losses, nor be acknowledged.
+// acknowledgement as are counted, and no more packets be remembered than the bounds allow; and nothing that is in flight may stand before the scan for losses, nor be acknowledged.
 func (l *Loss) Check() error {
 	inFlightOn := map[uint16]int64{}
 	for sp, s := range l.spaces {
 		if s == nil {
 			continue
+		}
+		if n := s.packets.len(); n > checkSlack && s.overfull(s.packets.start+checkSlack, maxBehind(Space(sp))) {
+			return fmt.Errorf("recovery: %d packets of space %d are remembered with %d frames, and %d in flight elicit acknowledgements",
+				n, sp, s.frames.len(), s.eliciting)
 		}
 		count := 0
 		for pn := s.packets.start; pn < s.packets.end; pn++ {

@@ -57,12 +57,20 @@ type SentPacket struct {
 	ECT          bool // marked ECT(0)
 }
 
-// maxRecords bounds the packets that one space remembers. No window is so large that it comes near.
-const maxRecords = 1 << 17
+// Bounds of what a packet number space remembers. What is in flight is bounded by holding data back, as the congestion window does,
+// which bounds bytes; what is remembered in all by forgetting, so that acknowledgements and probes may be sent at all times.
+const (
+	// MaxInFlight and MaxFramesNoted are how many packets that elicit an acknowledgement may be in flight, and how many frames be
+	// remembered, before data is held back.
+	MaxInFlight    = 1 << 16
+	MaxFramesNoted = 1 << 18
 
-// maxBehind is how many packets are remembered behind the oldest one in flight, beside twice those in flight. Nearly all of them
-// are acknowledgements to a peer that sends much and acknowledges nothing: it cannot make us remember ever more.
-const maxBehind = 1 << 14
+	// MaxBehind is how many packets of the AppSpace are remembered beside twice those in flight, and MaxBehindEarly how many of
+	// another space: acknowledgements to a peer that sends much and acknowledges nothing, and what was sent behind a packet
+	// that was lost.
+	MaxBehind      = 1 << 14
+	MaxBehindEarly = 1 << 10
+)
 
 // keepAcks is how many packets that elicit no acknowledgement are remembered for the sake of the ACK frames in them.
 const keepAcks = 256
@@ -122,6 +130,21 @@ type lossBurst struct {
 
 func (s *space) next() int64 { return s.packets.end }
 
+// maxBehind is how many packets of a space are remembered beside twice those in flight.
+func maxBehind(sp Space) int64 {
+	if sp == AppSpace {
+		return MaxBehind
+	}
+	return MaxBehindEarly
+}
+
+// overfull tells whether the packets from number pn on are more than may be remembered, where that is behind packets beside twice those
+// in flight.
+func (s *space) overfull(pn, behind int64) bool {
+	n := s.packets.end - pn
+	return n > behind && (n > behind+2*int64(min(s.eliciting, MaxInFlight)) || s.frames.end-s.packets.at(pn).frame > 2*MaxFramesNoted)
+}
+
 func (s *space) push(now int64, p SentPacket, path uint16) {
 	r := record{time: now, frame: s.noted, size: uint16(p.Size), frames: uint8(s.frames.end - s.noted), path: path}
 	s.noted = s.frames.end
@@ -152,9 +175,6 @@ func (s *space) trim(lostBefore int64) {
 		r := s.packets.at(i)
 		switch {
 		case r.flags&acked != 0:
-			if i > s.burst.lastPN {
-				s.burst.first = 0 // no run of losses goes on beyond it
-			}
 			continue
 		case r.flags&skipped != 0 && i < s.largestAcked:
 			continue // kept until it is overtaken: who acknowledges it must be found out
@@ -172,6 +192,9 @@ func (s *space) trim(lostBefore int64) {
 
 // dropTo forgets the packets before number pn.
 func (s *space) dropTo(pn int64) {
+	if s.ackedBetween(s.burst.lastPN, pn) {
+		s.burst.first = 0 // no run of losses goes on beyond them
+	}
 	frames := s.noted
 	if pn < s.packets.end {
 		frames = s.packets.at(pn).frame
