@@ -20,13 +20,15 @@ type Config struct {
 	TLS *tls.Config
 
 	// MaxIdleTimeout ends a connection on which nothing arrives for that long (RFC 9000, section 10.1); the peer's
-	// own, smaller value rules. Default 30 s; negative: none.
+	// own, smaller value rules, but never less than three probe timeouts. It is rounded up to whole milliseconds; more than 24 hours
+	// count as 24 hours. Default 30 s; negative: none.
 	MaxIdleTimeout time.Duration
 
 	// HandshakeTimeout ends a connection whose handshake takes longer. Default 10 s.
 	HandshakeTimeout time.Duration
 
-	// KeepAlive sends a PING when nothing was sent or received for that long. Default 0: never.
+	// KeepAlive sends a PING when nothing was sent or received for that long, or for half of the idle timeout in force, if that is
+	// less; and then none before something is received. Default 0: never.
 	KeepAlive time.Duration
 
 	// StreamReceiveWindow is the initial flow-control window of each stream, MaxStreamReceiveWindow what it may grow
@@ -131,6 +133,9 @@ func (c *Config) resolve() (*Config, error) {
 	orDefault(&r.MaxAckDelay, 25*time.Millisecond)
 	orDefault(&r.MinAckDelay, time.Millisecond)
 	orDefault(&r.MaxHandshakes, 4096)
+	if r.MaxIdleTimeout > 0 {
+		r.MaxIdleTimeout = (min(r.MaxIdleTimeout, maxIdleTimeoutCap) + time.Millisecond - 1).Truncate(time.Millisecond)
+	}
 	declared := r.MaxAckDelay.Truncate(time.Millisecond) // to the peer
 	if r.MinAckDelay <= r.MaxAckDelay {
 		r.MinAckDelay = min(r.MinAckDelay, declared)

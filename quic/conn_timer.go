@@ -26,7 +26,7 @@ func (c *Conn) timer() int64 {
 	at := earlier(c.loss.Timer(c.path.rec), c.sending.paceAt)
 	at = earlier(at, c.idle.deadline(pto))
 	at = earlier(at, c.idle.handshake)
-	at = earlier(at, c.idle.keepAliveAt())
+	at = earlier(at, c.keepAliveAt())
 	at = earlier(at, c.restAt())
 	at = earlier(at, c.streams.admission.timer())
 	at = earlier(at, c.hello.timer())
@@ -78,7 +78,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 	if due(c.loss.Timer(rec)) {
 		c.onLossTimer(n)
 	}
-	if due(c.idle.keepAliveAt()) {
+	if due(c.keepAliveAt()) {
 		c.idle.keptAlive = true
 		c.signals.ping = true
 	}
@@ -99,6 +99,11 @@ func (c *Conn) OnTimeout(now time.Time) {
 		c.sending.paceAt = 0
 	}
 	c.onPathTimer(n)
+}
+
+// keepAliveAt is when a PING is due to keep the connection alive, 0 if never.
+func (c *Conn) keepAliveAt() int64 {
+	return c.idle.keepAliveAt(int64(c.path.rec.PTO(c.cfg.MaxAckDelay)))
 }
 
 // restAfter is after how much silence a connection lets go of the memory that it keeps for reuse, so that many that have nothing to

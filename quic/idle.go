@@ -5,7 +5,7 @@ import "time"
 // idle is when silence ends the connection, and when silence is broken (RFC 9000, section 10.1).
 type idle struct {
 	timeout    int64 // 0: none
-	keepAlive  int64 // 0: never
+	keepAlive  int64 // as configured; 0: never
 	since      int64 // when the timer was last restarted
 	active     int64 // when anything was last sent or received that counts
 	eliciting  bool  // an ack-eliciting packet was sent since the last one was received
@@ -30,9 +30,6 @@ func (i *idle) negotiate(peer time.Duration) {
 	if p > 0 && (i.configured == 0 || p < i.configured) {
 		i.timeout = p
 	}
-	if i.keepAlive > 0 && i.timeout > 0 {
-		i.keepAlive = min(i.keepAlive, max(i.timeout/2, 1))
-	}
 }
 
 // onReceived restarts the timer: a packet was processed.
@@ -56,10 +53,15 @@ func (i *idle) deadline(pto int64) int64 {
 	return i.since + max(i.timeout, 3*pto)
 }
 
-// keepAliveAt is when a PING is due, 0 if never.
-func (i *idle) keepAliveAt() int64 {
+// keepAliveAt is when a PING is due, 0 if never: in time for a peer whose PTO is that long, and which waits, like us, for three of them
+// at least, however short a timeout it asked for.
+func (i *idle) keepAliveAt(pto int64) int64 {
 	if i.keepAlive == 0 || i.keptAlive || i.handshake != 0 {
 		return 0
 	}
-	return i.active + i.keepAlive
+	interval := i.keepAlive
+	if i.timeout > 0 {
+		interval = min(interval, max(i.timeout, 3*pto)/2)
+	}
+	return i.active + interval
 }

@@ -134,6 +134,6 @@ const (
 	integrityLimitGCM    = 1 << 52
 	integrityLimitChaCha = 1 << 36
 
-	// maxIdleTimeoutCap bounds a peer's max_idle_timeout, so that sums of times never overflow.
+	// maxIdleTimeoutCap bounds a peer's max_idle_timeout, and ours, so that sums of times never overflow.
 	maxIdleTimeoutCap = 24 * time.Hour
 )

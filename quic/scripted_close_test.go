@@ -2,6 +2,7 @@ package quic
 
 import (
 	"errors"
+	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -292,5 +293,45 @@ func TestMaxAckDelayDeclared(t *testing.T) {
 	}
 	if d := p.now.Sub(start); d > tp.MaxAckDelay || tp.MaxAckDelay != 20*time.Millisecond {
 		t.Errorf("an acknowledgement after %v, of at most %v declared", d, tp.MaxAckDelay)
+	}
+}
+
+// RFC 9000, section 10.1: a peer that asks for a timeout of a millisecond waits for three PTO, and has no more PINGs for it.
+func TestKeepAliveShortTimeout(t *testing.T) {
+	p := newScriptedClient(t, param(0x01, varint(1)), func(p *scripted) { p.cfg.KeepAlive = 10 * time.Second })
+	p.handshake()
+	p.got = nil
+	start, pings := p.now, 0
+	for p.now.Sub(start) < 10*time.Second {
+		p.advance()
+		if n := len(p.take(wire.FramePing)); n > 0 {
+			pings += n
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+		}
+		if p.conn.IsClosed() {
+			t.Fatalf("closed after %v: %v", p.now.Sub(start), p.conn.Err())
+		}
+	}
+	interval := 3 * p.conn.path.rec.PTO(p.conn.cfg.MaxAckDelay) / 2
+	if most := int(10*time.Second/interval) + 1; pings > most || pings < most/2 {
+		t.Errorf("%d PINGs in 10 s, want one each %v, which is %d", pings, interval, most)
+	}
+}
+
+// A MaxIdleTimeout in fractions of a millisecond is rounded up, also to the first one, since 0 stands for none; and more than can be
+// reckoned with is cut.
+func TestMaxIdleTimeoutDeclared(t *testing.T) {
+	for config, want := range map[time.Duration]time.Duration{
+		time.Nanosecond: time.Millisecond, time.Millisecond: time.Millisecond, time.Second + 1: time.Second + time.Millisecond,
+		0: 30 * time.Second, -1: 0, math.MaxInt64: maxIdleTimeoutCap,
+	} {
+		p := newScriptedClient(t, func(p *scripted) { p.cfg.MaxIdleTimeout = config })
+		p.handshake()
+		tp, err := wire.ParseTransportParameters(p.peerTP, false)
+		p.must(err)
+		if ours := time.Duration(p.conn.idle.timeout); tp.MaxIdleTimeout != want || ours != want {
+			t.Errorf("%v: %v are declared, and %v in force; want %v", config, tp.MaxIdleTimeout, ours, want)
+		}
+		p.wantIdle("after the handshake")
 	}
 }

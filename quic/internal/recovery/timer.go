@@ -2,6 +2,10 @@ package recovery
 
 import "time"
 
+// PTO returns the probe timeout that a peer has on the path whose round-trip times are like ours, without backoff, if we may delay
+// acknowledgements by that much.
+func (p *Path) PTO(maxAckDelay time.Duration) time.Duration { return p.RTT.pto() + maxAckDelay }
+
 // PTO returns the probe timeout of the AppSpace, with the peer's max_ack_delay and without backoff: the unit of several
 // other timers (RFC 9000, sections 8.2.4 and 10.2).
 func (l *Loss) PTO(path *Path) time.Duration { return path.RTT.pto() + l.maxAckDelay }
