@@ -289,6 +289,21 @@ func TestAttackE3Crypto(t *testing.T) {
 		}
 		p.wantClose("more than 64 KiB in an hour", CryptoBufferExceeded)
 	})
+	t.Run("the same again", func(t *testing.T) {
+		// A server that sends one ticket over and over, since its acknowledgements are lost, say: nothing of it is new.
+		p := newScriptedServer(t)
+		p.handshake()
+		b := make([]byte, 1000)
+		copy(b, []byte{4, 0, 255, 255}) // the begin of a message
+		off := p.cryptoOff[protect.OneRTT]
+		for range 10 * maxPostHandshakeCrypto / len(b) {
+			p.sendFrames(protect.OneRTT, cryptoFrame(off, b))
+			p.sendFrames(protect.OneRTT, cryptoFrame(off+3000, b))
+		}
+		if p.conn.IsClosed() {
+			t.Errorf("closed: %v", p.conn.Err())
+		}
+	})
 }
 
 // E4: flow control of the connection counts the largest offset of each stream, whatever came below it, and final sizes too.

@@ -329,11 +329,13 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 	limit := maxCryptoBufferHandshake
 	if in.space == recovery.AppSpace {
 		limit = maxCryptoBufferApp
-		if err := c.countPostCrypto(in.now, len(data)); err != nil {
-			return err
-		}
 	}
-	next, err := c.spaces[in.space].crypto.handle(off, data, limit)
+	s := &c.spaces[in.space].crypto
+	before := s.end()
+	next, err := s.handle(off, data, limit)
+	if err == nil && in.space == recovery.AppSpace {
+		err = c.countPostCrypto(in.now, int(s.end()-before))
+	}
 	if err != nil {
 		return err
 	}
@@ -341,7 +343,7 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 	return c.checkLeftover(in.space)
 }
 
-// countPostCrypto bounds CRYPTO data after the handshake by the hour.
+// countPostCrypto bounds CRYPTO data after the handshake by the hour. n bytes are new: what is sent again does not count.
 func (c *Conn) countPostCrypto(now int64, n int) *TransportError {
 	t := &c.tls
 	if now-t.postSince > int64(time.Hour) {

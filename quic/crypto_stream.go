@@ -42,6 +42,14 @@ func (s *cryptoStream) handle(off uint64, data []byte, limit int) (next []byte, 
 	return nil, nil
 }
 
+// end returns the offset behind all that was received.
+func (s *cryptoStream) end() int64 {
+	if n := len(s.received); n > 0 {
+		return s.received[n-1].End
+	}
+	return s.in.base
+}
+
 // readable returns how many bytes are there for TLS to take.
 func (s *cryptoStream) readable() int {
 	if len(s.received) == 0 || s.received[0].Start > s.in.base {

@@ -109,7 +109,7 @@ const (
 	// bounds those queued for sending.
 	maxDatagramQueue = 128
 
-	// maxPostHandshakeCrypto bounds CRYPTO data after the handshake, in bytes an hour.
+	// maxPostHandshakeCrypto bounds CRYPTO data after the handshake, in bytes an hour, in which what is sent again does not count.
 	maxPostHandshakeCrypto = 64 << 10
 
 	// glitchBurst and glitchRate bound frames with no effect: a bucket of that many, refilled at that many a second.
