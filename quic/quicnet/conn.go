@@ -33,7 +33,10 @@ type Conn struct {
 	opening     [2]waiter          // for the peer's limit on our streams
 	datagramIn  waiter
 	datagramOut waiter
-	ctx         context.Context // nil until somebody asks
+	early       map[uint64]error // what the peer did to streams that are still to be accepted; see peerEnds
+	unacked     int              // streams whose end was written and is not acknowledged
+	lingering   waiter           // for there to be none
+	ctx         context.Context  // nil until somebody asks
 	cancel      context.CancelCauseFunc
 
 	firstPart, lastPart int // of the reading goroutine's inbox.parts
@@ -81,6 +84,14 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 	case quic.EventWritable:
 		if s := c.streams[ev.Stream]; s != nil {
 			return s.offer()
+		}
+	case quic.EventStreamReset:
+		return c.peerEnds(ev, false)
+	case quic.EventStreamStopped:
+		return c.peerEnds(ev, true)
+	case quic.EventStreamAcked:
+		if s := c.streams[ev.Stream]; s != nil {
+			return s.onArrived()
 		}
 	case quic.EventStreamFinished:
 		delete(c.streams, ev.Stream)
@@ -147,7 +158,12 @@ func (c *Conn) onClosed() {
 	for _, s := range c.streams {
 		s.recv.wake()
 		s.send.wake()
+		s.settle()
+		if s.fate != nil {
+			s.fate.acked.wake()
+		}
 	}
+	c.lingering.wake()
 	for i := range c.peers {
 		c.peers[i].waiter.wake()
 		c.opening[i].wake()
@@ -166,7 +182,7 @@ func (c *Conn) onDrained() {
 		return
 	}
 	c.drained = true
-	c.streams = nil
+	c.streams, c.early = nil, nil
 	c.core.Release()
 	c.shard.forget(c)
 }
@@ -274,6 +290,10 @@ func (c *Conn) addStream(id uint64) *Stream {
 		c.streams = make(map[uint64]*Stream)
 	}
 	c.streams[id] = s
+	if err := c.early[id]; err != nil {
+		s.needFate().peer = err
+		delete(c.early, id)
+	}
 	return s
 }
 
@@ -349,7 +369,8 @@ func (c *Conn) MaxDatagramSize() int {
 	return c.core.MaxDatagramSize()
 }
 
-// Close is CloseWithError with code 0 and no reason.
+// Close is CloseWithError with code 0 and no reason. What was written shortly before does not arrive, though its stream was closed:
+// CloseGracefully waits for it.
 func (c *Conn) Close() error { return c.CloseWithError(0, "") }
 
 // CloseWithError closes the connection with an error code of the application's, at most 2^62-1, and a text for people. All

@@ -26,9 +26,12 @@
 // # Closing
 //
 // Stream.Close ends what we send on the stream, and nothing else: what was written before still arrives. Conn.Close and
-// Endpoint.Close, as QUIC has it, end everything at once: data that is on its way, in either direction, may be lost. A program
-// that wants to be sure has the peer say that it has got everything, most simply by closing first. When Close returns, the
-// peer has been sent word of it, so that the program may exit.
+// Endpoint.Close, as QUIC has it, end everything at once: data that is on its way, in either direction, may be lost. When they
+// return, the peer has been sent word of it, so that the program may exit.
+//
+// So the three calls Write, Stream.Close and Conn.Close in a row lose what was written, nearly always. A program that has the last
+// word waits in between, with Stream.Acked for one stream or with Conn.CloseGracefully, in place of Conn.Close, for all that were
+// ended. Better still the side that reads last closes the connection: then its program has got everything, not only its QUIC.
 //
 // A connection is let go of only when it is closed, by either side or by the idle timeout: a program that forgets a Conn
 // without Close keeps it.

@@ -21,6 +21,10 @@ type Stream struct {
 	c          *Conn
 	id         uint64
 	recv, send half
+	written    uint64 // bytes
+	acked      uint64 // of those, as far as it was noted
+	arrived    bool   // all was acknowledged, the end included
+	fate       *fate  // nil: nobody has asked
 }
 
 // half is one part of a stream, guarded by the connection's lock.
@@ -107,8 +111,10 @@ func (s *Stream) onRead(n int, fin bool, err error) error {
 	switch {
 	case err != nil:
 		h.err = err
+		s.settle()
 	case fin:
 		h.err = io.EOF
+		s.settle()
 		if n == 0 {
 			err = io.EOF
 		}
@@ -117,17 +123,24 @@ func (s *Stream) onRead(n int, fin bool, err error) error {
 }
 
 // Write queues p for sending and waits until all of it is queued; how much may wait unsent or unacknowledged is
-// quic.Config.StreamSendBuffer. That it returns says nothing about what the peer has received. A *quic.StreamError tells that
-// the peer wants no more, or that CancelWrite was called.
-func (s *Stream) Write(p []byte) (n int, err error) {
+// quic.Config.StreamSendBuffer. That it returns says nothing about what the peer has received: Acked and AckedBytes do. With an empty
+// p it sends nothing, so that the peer does not even learn of a new stream, and tells whether the stream can be written to. A
+// *quic.StreamError tells that the peer wants no more, or that CancelWrite was called.
+func (s *Stream) Write(p []byte) (n int, err error) { return s.write(p, false) }
+
+// WriteFinal is Write and Close in one: the end of the stream leaves in the packet with the last bytes of p, where Close after Write
+// may cost another packet. If the error is not nil, less than p was queued and the stream has not ended.
+func (s *Stream) WriteFinal(p []byte) (n int, err error) { return s.write(p, true) }
+
+func (s *Stream) write(p []byte, final bool) (n int, err error) {
 	c := s.c
 	c.mu.Lock()
 	for {
-		m, err := s.writeNow(p[n:])
+		m, err := s.writeNow(p[n:], final)
 		n += m
 		if err != nil || n == len(p) {
 			s.send.wake()
-			claimed := n > 0 && c.claim()
+			claimed := (n > 0 || final && err == nil) && c.claim()
 			c.mu.Unlock()
 			if claimed {
 				c.flushSoon(n)
@@ -156,8 +169,8 @@ func (s *Stream) waitToWrite() {
 	s.send.leave(&c.mu)
 }
 
-// writeNow queues what there is room for.
-func (s *Stream) writeNow(p []byte) (n int, err error) {
+// writeNow queues what there is room for, and the end after it if all of a final piece is.
+func (s *Stream) writeNow(p []byte, final bool) (n int, err error) {
 	h := &s.send
 	switch {
 	case h.err != nil:
@@ -167,11 +180,23 @@ func (s *Stream) writeNow(p []byte) (n int, err error) {
 		s.c.handleEvents(time.Now())
 		return 0, s.timeout("write")
 	}
-	n, err = s.c.core.StreamSend(s.id, p, false)
-	if err != nil {
+	n, err = s.c.core.StreamSend(s.id, p, final)
+	s.written += uint64(n)
+	switch {
+	case err != nil:
 		h.err = err
+		s.settle()
+	case final && n == len(p):
+		s.onEnded()
 	}
 	return n, err
+}
+
+// onEnded notes that the end of what we send was written.
+func (s *Stream) onEnded() {
+	s.send.err = quic.ErrStreamEnded
+	s.c.ending(1)
+	s.settle()
 }
 
 // offer wakes a writer for the room that the core has kept free for the stream. If there is none, others may have it.
@@ -260,9 +285,10 @@ func (s *Stream) Close() error {
 func (s *Stream) closeNow() error {
 	h := &s.send
 	if h.err == nil {
-		_, h.err = s.c.core.StreamSend(s.id, nil, true)
-		if h.err == nil {
-			h.err = quic.ErrStreamEnded
+		if _, h.err = s.c.core.StreamSend(s.id, nil, true); h.err == nil {
+			s.onEnded()
+		} else {
+			s.settle()
 		}
 		h.wake()
 	}
@@ -325,17 +351,35 @@ func (s *Stream) leave() {
 // cancel ends parts of the stream before their time. The connection's lock is held.
 func (s *Stream) cancel(dir quic.Direction, code uint64) {
 	c := s.c
+	write := dir&quic.WriteDirection != 0 && s.sends()
+	if write {
+		s.noteAcked()
+	}
 	// The only other errors are of a stream that is over, and of one that does not go in that direction.
 	if c.core.StreamShutdown(s.id, dir, code) == nil {
 		err := &quic.StreamError{StreamID: s.id, Code: code}
 		if dir&quic.ReadDirection != 0 && s.receives() {
 			s.recv.end(err)
 		}
-		if dir&quic.WriteDirection != 0 && s.sends() {
+		if write {
+			s.cutEnd(err)
 			s.send.end(err)
 		}
+		s.settle()
 	}
 	c.handleEvents(time.Now())
+}
+
+// cutEnd notes that an end that was written, and has not arrived, never will.
+func (s *Stream) cutEnd(err error) {
+	if s.arrived || !errors.Is(s.send.err, quic.ErrStreamEnded) {
+		return
+	}
+	s.send.err = err
+	s.c.ending(-1)
+	if s.fate != nil {
+		s.fate.acked.wake()
+	}
 }
 
 // unlockAndFlush lets the connection's lock go, and sends what ending parts of the stream has left to be sent.

@@ -307,6 +307,9 @@ func TestEndOfStream(t *testing.T) {
 		if _, err := stream.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("Read after the end returned %v", err)
 		}
+		if err := stream.Acked(testContext(t)); err != nil {
+			t.Errorf("Acked returned %v", err)
+		}
 		stream.CancelRead(1)
 		stream.CancelWrite(1)
 		if err := stream.Close(); err != nil {
