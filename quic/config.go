@@ -80,7 +80,8 @@ type Config struct {
 
 	// Retry, called for each connection attempt from an address that is not validated, tells whether the client must
 	// prove its address by a Retry first (RFC 9000, section 8.1.2), which costs the client a round trip. Default nil: no client must,
-	// but while more than a fourth of MaxHandshakes is taken. Then all must, and Retry is not asked.
+	// but while more than a fourth of MaxHandshakes is taken. Then all must, and Retry is not asked. It is called once for an attempt,
+	// though the client's first packets are several or are sent again, unless 64 other attempts came in between.
 	Retry func(remote netip.AddrPort) bool
 
 	// MayMigrate, called when something arrives for a server's connection from an address that it does not know, tells whether

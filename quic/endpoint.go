@@ -31,6 +31,8 @@ type Endpoint struct {
 	handshakes int // accepted connections whose handshake is under way
 	failed     int // accepted connections that were closed before it was complete, and are not drained
 	refusing   bool
+	attempts   *attempts // nil: Config.Retry has not been called yet
+	counts     EndpointStats
 
 	serverTLS, clientTLS *handshake.Context
 

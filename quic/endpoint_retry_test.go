@@ -154,3 +154,54 @@ func TestNewTokenSpareRetry(t *testing.T) {
 		}
 	}
 }
+
+// Config.Retry is asked once for an attempt, whether the client sends its first flight in pieces or again, and whatever it says; and
+// each time that the client asks anew.
+func TestRetryIsAskedOnce(t *testing.T) {
+	for _, demand := range []bool{true, false} {
+		asked := 0
+		w := newNet(t)
+		server := w.host(serverHost, endpointConfig(1, func(c *Config) {
+			c.MaxHandshakes = 1 << 20
+			c.Retry = func(remote netip.AddrPort) bool {
+				asked++
+				if remote != clientHost && remote != otherHost {
+					t.Errorf("asked for %v", remote)
+				}
+				return demand
+			}
+		}))
+		for range 5 {
+			server.one(initialSpec{}.datagram(t), clientHost)
+		}
+		if asked != 1 {
+			t.Errorf("Retry, which says %v, was called %d times for one attempt", demand, asked)
+		}
+		server.one(initialSpec{}.datagram(t), otherHost)
+		server.one(initialSpec{dst: "other-dcid"}.datagram(t), clientHost)
+		if asked != 3 {
+			t.Errorf("Retry was called %d times for three attempts", asked)
+		}
+		st := server.Stats()
+		if demand && (st.Retries != 7 || st.Accepted != 0) || !demand && (st.Retries != 0 || st.Accepted != 3) {
+			t.Errorf("counted %+v", st)
+		}
+	}
+}
+
+// What is remembered of attempts is bounded, and what was forgotten is asked again.
+func TestRecentAttemptsAreBounded(t *testing.T) {
+	asked := 0
+	w := newNet(t)
+	server := w.host(serverHost, endpointConfig(1, func(c *Config) {
+		c.Retry = func(netip.AddrPort) bool { asked++; return true }
+	}))
+	for range 2 {
+		for port := range uint16(recentAttempts + 1) {
+			server.one(initialSpec{}.datagram(t), netip.AddrPortFrom(clientHost.Addr(), 1000+port))
+		}
+	}
+	if want := 2 * (recentAttempts + 1); asked != want {
+		t.Errorf("Retry was called %d times, want %d", asked, want)
+	}
+}

@@ -16,7 +16,7 @@ func (e *Endpoint) stray(now time.Time, d []byte, t *Train, reply []byte) (c *Co
 		reply = nil
 	}
 	if !wire.IsLongHeader(d[0]) {
-		return nil, e.statelessReset(now, d, reply)
+		return nil, counted(e.statelessReset(now, d, reply), &e.counts.StatelessResets)
 	}
 	version, dst, src, m := wire.ConsumeInvariants(d)
 	switch {
@@ -25,7 +25,15 @@ func (e *Endpoint) stray(now time.Time, d []byte, t *Train, reply []byte) (c *Co
 	case isSupported(version):
 		return e.attempt(now, d, t, reply)
 	}
-	return nil, e.negotiateVersion(d, dst, src, reply)
+	return nil, counted(e.negotiateVersion(d, dst, src, reply), &e.counts.VersionNegotiations)
+}
+
+// counted counts an answer of n bytes if there is one, and returns n.
+func counted(n int, count *uint64) int {
+	if n > 0 {
+		*count++
+	}
+	return n
 }
 
 // negotiateVersion answers a version that we do not speak, if its datagram could have begun a connection (RFC 9000, sections
@@ -80,20 +88,25 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 	switch {
 	case token.kind == badRetryToken:
 		// Section 8.1.3: the client will not take another Retry packet.
-		return nil, e.closeAttempt(d, &h, InvalidToken, reply)
+		return nil, counted(e.closeAttempt(d, &h, InvalidToken, reply), &e.counts.InvalidTokens)
 	case e.refusing:
-		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
-	case token.kind == noToken && (e.crowded() || e.cfg.Retry != nil && e.cfg.Retry(t.Remote)):
-		return nil, e.retry(now, t, &dst, h.SrcConnID, reply)
+		return nil, e.refuse(d, &h, reply)
+	case token.kind == noToken && (e.crowded() || e.demandsRetry(&dst, t.Remote)):
+		return nil, counted(e.retry(now, t, &dst, h.SrcConnID, reply), &e.counts.Retries)
 	case e.full():
-		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
+		return nil, e.refuse(d, &h, reply)
 	case !e.authentic(d, &h):
 		return nil, 0
 	}
 	if c = e.accept(now, t, &h, dst, &token); c == nil {
-		return nil, e.closeAttempt(d, &h, ConnectionRefused, reply)
+		return nil, e.refuse(d, &h, reply)
 	}
+	e.counts.Accepted++
 	return c, 0
+}
+
+func (e *Endpoint) refuse(d []byte, h *wire.LongHeader, reply []byte) int {
+	return counted(e.closeAttempt(d, h, ConnectionRefused, reply), &e.counts.Refused)
 }
 
 // crowded tells whether so many handshakes are under way, or came to nothing lately, that clients have to prove their address: those
