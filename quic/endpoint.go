@@ -31,7 +31,7 @@ type Endpoint struct {
 	handshakes int // accepted connections whose handshake is under way
 	failed     int // accepted connections that were closed before it was complete, and are not drained
 	refusing   bool
-	attempts   *attempts // nil: Config.Retry has not been called yet
+	attempts   *attempts // nil: none was asked about or refused yet
 	counts     EndpointStats
 
 	serverTLS, clientTLS *handshake.Context

@@ -1,22 +1,47 @@
 package quic
 
-import "net/netip"
+import (
+	"net/netip"
 
-// recentAttempts is how many of the last connection attempts are remembered with what Config.Retry has said of them.
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// recentAttempts is how many of the last connection attempts are remembered with what became of them.
 const recentAttempts = 64
 
-// attempts remembers what Config.Retry has said, since a client's first flight may be several datagrams, and is sent again while no
-// answer comes: each would be an attempt of its own. What many attempts push out is asked again, which does no harm.
+// attempts remembers the last attempts that came to nothing at first sight, since a client's first flight may be several datagrams,
+// and is sent again while no answer comes: each would be an attempt of its own. What many attempts push out is taken for new, which
+// does no harm.
 type attempts struct {
 	recent [recentAttempts]attempt
 	next   int
 }
 
-// attempt is a client's first flight with what Config.Retry has said of it.
+// attempt is a client's first flight, and what has been done about it.
 type attempt struct {
-	known bool
-	first firstFlight
-	retry bool
+	known   bool
+	first   firstFlight
+	asked   bool // Config.Retry was called
+	retry   bool // and said so
+	refused bool // it is counted among Refused
+}
+
+// attemptOf returns what is remembered of an attempt, which is nothing if it is new.
+func (e *Endpoint) attemptOf(dst *ConnID, remote netip.AddrPort) *attempt {
+	if e.attempts == nil {
+		e.attempts = new(attempts)
+	}
+	s := e.attempts
+	first := e.resets.firstFlight(dst, remote)
+	for i := range s.recent {
+		if a := &s.recent[i]; a.known && a.first == first {
+			return a
+		}
+	}
+	a := &s.recent[s.next]
+	s.next = (s.next + 1) % recentAttempts
+	*a = attempt{known: true, first: first}
+	return a
 }
 
 // demandsRetry tells whether Config.Retry wants a client to prove its address, which it is asked once for an attempt.
@@ -24,19 +49,24 @@ func (e *Endpoint) demandsRetry(dst *ConnID, remote netip.AddrPort) bool {
 	if e.cfg.Retry == nil {
 		return false
 	}
-	if e.attempts == nil {
-		e.attempts = new(attempts)
+	a := e.attemptOf(dst, remote)
+	if !a.asked {
+		a.asked, a.retry = true, e.cfg.Retry(remote)
 	}
-	first := e.resets.firstFlight(dst, remote)
-	for i := range e.attempts.recent {
-		if a := &e.attempts.recent[i]; a.known && a.first == first {
-			return a.retry
-		}
-	}
-	a := &e.attempts.recent[e.attempts.next]
-	e.attempts.next = (e.attempts.next + 1) % recentAttempts
-	*a = attempt{true, first, e.cfg.Retry(remote)}
 	return a.retry
+}
+
+// refuse answers an attempt with CONNECTION_REFUSED, and counts it once.
+func (e *Endpoint) refuse(d []byte, h *wire.LongHeader, dst *ConnID, remote netip.AddrPort, reply []byte) int {
+	n := e.closeAttempt(d, h, ConnectionRefused, reply)
+	if n == 0 {
+		return 0
+	}
+	if a := e.attemptOf(dst, remote); !a.refused {
+		a.refused = true
+		e.counts.Refused++
+	}
+	return n
 }
 
 // EndpointStats are counts of an Endpoint from its begin.

@@ -90,23 +90,19 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 		// Section 8.1.3: the client will not take another Retry packet.
 		return nil, counted(e.closeAttempt(d, &h, InvalidToken, reply), &e.counts.InvalidTokens)
 	case e.refusing:
-		return nil, e.refuse(d, &h, reply)
+		return nil, e.refuse(d, &h, &dst, t.Remote, reply)
 	case token.kind == noToken && (e.crowded() || e.demandsRetry(&dst, t.Remote)):
 		return nil, counted(e.retry(now, t, &dst, h.SrcConnID, reply), &e.counts.Retries)
 	case e.full():
-		return nil, e.refuse(d, &h, reply)
+		return nil, e.refuse(d, &h, &dst, t.Remote, reply)
 	case !e.authentic(d, &h):
 		return nil, 0
 	}
 	if c = e.accept(now, t, &h, dst, &token); c == nil {
-		return nil, e.refuse(d, &h, reply)
+		return nil, e.refuse(d, &h, &dst, t.Remote, reply)
 	}
 	e.counts.Accepted++
 	return c, 0
-}
-
-func (e *Endpoint) refuse(d []byte, h *wire.LongHeader, reply []byte) int {
-	return counted(e.closeAttempt(d, h, ConnectionRefused, reply), &e.counts.Refused)
 }
 
 // crowded tells whether so many handshakes are under way, or came to nothing lately, that clients have to prove their address: those

@@ -117,7 +117,7 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 	case quic.EventEndpoint:
 		c.shard.handleEvent(now, c, ev.Endpoint)
 	case quic.EventClosed:
-		c.onClosed()
+		c.onClosed(now)
 		return true
 	case quic.EventDrained:
 		c.onDrained()
@@ -127,8 +127,15 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 
 func (c *Conn) onEstablished(now time.Time) (woke bool) {
 	c.established = true
+	c.countEstablished()
 	if !c.client && !c.shard.ep.offer(c) {
-		c.core.Close(now, false, uint64(quic.ConnectionRefused), "too many connections wait to be accepted")
+		reason := "too many connections wait to be accepted"
+		if c.shard.ep.draining.Load() {
+			reason = shuttingDown
+		}
+		c.core.Close(now, false, uint64(quic.ConnectionRefused), reason)
+		c.shard.ep.counts.refused.Add(1)
+		c.reportFailure(now)
 		return false
 	}
 	return c.handshake.wake() || !c.client
@@ -153,8 +160,12 @@ func (c *Conn) answered(ev quic.Event) {
 }
 
 // onClosed wakes everybody.
-func (c *Conn) onClosed() {
+func (c *Conn) onClosed(now time.Time) {
 	c.closed = true
+	c.countClosed()
+	if !c.established && !c.client {
+		c.reportFailure(now)
+	}
 	for _, s := range c.streams {
 		s.recv.wake()
 		s.send.wake()
@@ -182,6 +193,7 @@ func (c *Conn) onDrained() {
 		return
 	}
 	c.drained = true
+	c.shard.ep.counts.closing.Add(-1)
 	c.streams, c.early = nil, nil
 	c.core.Release()
 	c.shard.forget(c)

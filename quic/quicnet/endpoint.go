@@ -20,10 +20,14 @@ type Endpoint struct {
 	local    netip.AddrPort
 	listen   bool
 	dialled  atomic.Uint32 // the shards take turns
+	draining atomic.Bool   // set under mu: Shutdown was called
+	counts   endpointCounts
+	reports  reporter
 
 	mu        monitor // guards what follows; taken after a Conn's, never before
 	accepted  []*Conn // handshake complete, not yet taken by Accept
 	accepting waiter
+	idle      waiter        // for no connection to be open
 	err       error         // why there are no new connections any more
 	gone      chan struct{} // closed when nothing is left
 }
@@ -38,19 +42,25 @@ func Listen(addr string, cfg *quic.Config) (*Endpoint, error) {
 // NewEndpoint runs QUIC on a socket that the caller has opened, and takes it over: Close closes it. With a nil cfg the endpoint
 // dials only. The socket can be made of any net.PacketConn, by udp.New.
 func NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
+	return ListenConfig{}.NewEndpoint(sock, cfg)
+}
+
+// NewEndpoint is the function NewEndpoint with what lc says beside Shards and Socket.
+func (lc ListenConfig) NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 	core, err := quic.NewEndpoint(cfg)
 	if err != nil {
 		return nil, err
 	}
-	ep := newEndpoint([]*udp.Socket{sock}, cfg)
+	ep := lc.newEndpoint([]*udp.Socket{sock}, cfg)
 	ep.start([]*quic.Endpoint{core})
 	return ep, nil
 }
 
 // newEndpoint returns an endpoint that does not run yet.
-func newEndpoint(socks []*udp.Socket, cfg *quic.Config) *Endpoint {
+func (lc ListenConfig) newEndpoint(socks []*udp.Socket, cfg *quic.Config) *Endpoint {
 	ep := &Endpoint{local: socks[0].LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
 	ep.mu.channels = newChannels()
+	ep.reports.logger, ep.reports.onError = lc.Logger, lc.OnHandshakeError
 	for _, sock := range socks {
 		sh := &shard{ep: ep, sock: sock, conns: make(map[*Conn]struct{})}
 		sh.sched.init(sock)
@@ -81,7 +91,7 @@ func (ep *Endpoint) Hint() string { return ep.shards[0].sock.Hint() }
 
 // Accept waits for a connection of a client whose handshake is complete. Up to 1024 of them wait to be accepted; further ones
 // are refused. A connection may have been closed while it waited: its methods say so. The error is ctx's, net.ErrClosed
-// after Close, or why the socket failed.
+// after Close and from the beginning of Shutdown on, or why the socket failed.
 func (ep *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -89,6 +99,10 @@ func (ep *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 		if ep.err != nil {
 			ep.accepting.wake()
 			return nil, ep.err
+		}
+		if ep.draining.Load() {
+			ep.accepting.wake()
+			return nil, errEndpointClosed
 		}
 		if !ep.listen {
 			return nil, errors.New("quicnet: Accept on an endpoint that does not listen")
@@ -108,11 +122,11 @@ func (ep *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// offer queues a connection for Accept; false if the queue is full.
+// offer queues a connection for Accept; false if the queue is full, or nobody accepts any more.
 func (ep *Endpoint) offer(c *Conn) bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if len(ep.accepted) == maxAcceptQueue {
+	if len(ep.accepted) == maxAcceptQueue || ep.draining.Load() {
 		return false
 	}
 	ep.accepted = append(ep.accepted, c)
@@ -142,7 +156,8 @@ func (ep *Endpoint) end(err error) (conns []*Conn, first bool) {
 	return conns, true
 }
 
-// Close closes every connection with the application error code 0, has word of it sent to every peer, and closes the socket.
+// Close closes every connection with the application error code 0, has word of it sent to every peer, and closes the socket. What the
+// connections were about is broken off: Shutdown waits for it.
 // Accept and Dial return net.ErrClosed from then on. It is always nil.
 func (ep *Endpoint) Close() error {
 	conns, first := ep.end(errEndpointClosed)
@@ -159,6 +174,9 @@ func (ep *Endpoint) Close() error {
 // onSocketEnd ends the endpoint when a socket has: that is what Close wants, or a failure.
 func (ep *Endpoint) onSocketEnd(err error) {
 	if _, first := ep.end(fmt.Errorf("quicnet: the socket failed: %w", err)); first {
+		if l := ep.reports.logger; l != nil {
+			l.Error("quicnet: the socket failed", "local", ep.local.String(), "err", err)
+		}
 		go ep.shutDown()
 	}
 }

@@ -49,6 +49,11 @@ const (
 	replyRoom  = 1500
 	replyBatch = 16
 
+	// handshakeErrorBurst and handshakeErrorRate bound the calls of ListenConfig.OnHandshakeError, and what is logged: a bucket of that
+	// many, refilled at that many a second. As many wait to be made.
+	handshakeErrorBurst = 100
+	handshakeErrorRate  = 10
+
 	// minSpacing is how far away a timer is set at least that has passed already though nothing was to be done.
 	minSpacing = time.Millisecond
 

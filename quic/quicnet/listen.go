@@ -3,6 +3,8 @@ package quicnet
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"runtime"
 
 	"github.com/boringquic/boringquic/quic"
@@ -24,6 +26,19 @@ type ListenConfig struct {
 
 	// Socket is how the sockets are opened.
 	Socket udp.Options
+
+	// OnHandshakeError is called for a client whose connection did not come about, with its address, a *net.UDPAddr, and the cause:
+	// what Conn.Err would say. That is a *quic.TransportError, in which errors.As finds the tls.AlertError of either side and what
+	// was wrong with a certificate here; or a *quic.IdleTimeoutError if the client fell silent. Clients that were refused for want of
+	// room (Accept was too slow) are among them; those that were turned away before a handshake are not: Endpoint.Stats counts them.
+	//
+	// It is called on a goroutine of its own, one call after the other, 100 times at once and 10 times a second at most, so that a
+	// flood of bad clients does not become one of calls; Endpoint.Stats counts all. Addresses may be made up. Default nil.
+	OnHandshakeError func(remote net.Addr, err error)
+
+	// Logger is told the same, at the same rate: a warning with the attributes remote, err and, where some were left out in between,
+	// omitted; and an error if the socket fails. Default nil: nothing is logged.
+	Logger *slog.Logger
 }
 
 // Listen accepts QUIC connections on a UDP address, as the function Listen does.
@@ -45,7 +60,7 @@ func (lc ListenConfig) Listen(addr string, cfg *quic.Config) (*Endpoint, error) 
 	if err != nil {
 		return nil, fmt.Errorf("quicnet: %w", err)
 	}
-	ep, err := listenOn(socks, cfg)
+	ep, err := lc.listenOn(socks, cfg)
 	if err != nil {
 		for _, sock := range socks {
 			sock.Close()
@@ -55,9 +70,9 @@ func (lc ListenConfig) Listen(addr string, cfg *quic.Config) (*Endpoint, error) 
 }
 
 // listenOn runs an endpoint on sockets that share an address.
-func listenOn(socks []*udp.Socket, cfg *quic.Config) (*Endpoint, error) {
+func (lc ListenConfig) listenOn(socks []*udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 	if len(socks) == 1 {
-		return NewEndpoint(socks[0], cfg)
+		return lc.NewEndpoint(socks[0], cfg)
 	}
 	steering, err := newSteering(len(socks), cfg)
 	if err != nil {
@@ -79,7 +94,7 @@ func listenOn(socks []*udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 	}
 	// Where this fails, shards hand over to each other what the kernel gives to the wrong one.
 	socks[0].Steer(steering.program())
-	ep := newEndpoint(socks, cfg)
+	ep := lc.newEndpoint(socks, cfg)
 	ep.steering = steering
 	ep.start(cores)
 	return ep, nil

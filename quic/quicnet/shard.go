@@ -49,6 +49,7 @@ func (sh *shard) adopt(core *quic.Conn, client bool) *Conn {
 	c.mu.channels = sh.ep.mu.channels
 	core.SetUserData(c)
 	sh.conns[c] = struct{}{}
+	sh.ep.counts.handshaking.Add(1)
 	return c
 }
 

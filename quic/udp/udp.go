@@ -71,6 +71,19 @@ type Stats struct {
 	GSORefused uint64 // messages that the kernel refused as a train and took one datagram at a time
 	SendErrors uint64 // messages that could not be sent; their datagrams are lost
 	Truncated  uint64 // messages that were larger than the buffer, and dropped
+	Overflowed uint64 // datagrams, and trains of them, that the kernel dropped, as a rule since its buffer was full; Linux alone tells
+}
+
+// Add adds the counts of other to those of s.
+func (s *Stats) Add(other Stats) {
+	s.SendCalls += other.SendCalls
+	s.RecvCalls += other.RecvCalls
+	s.Sent += other.Sent
+	s.Received += other.Received
+	s.GSORefused += other.GSORefused
+	s.SendErrors += other.SendErrors
+	s.Truncated += other.Truncated
+	s.Overflowed += other.Overflowed
 }
 
 // Socket is a UDP socket. Recv and TryRecv are for one goroutine at a time; everything else is for any number.
@@ -85,7 +98,7 @@ type Socket struct {
 }
 
 type counters struct {
-	sendCalls, recvCalls, sent, received, gsoRefused, sendErrors, truncated atomic.Uint64
+	sendCalls, recvCalls, sent, received, gsoRefused, sendErrors, truncated, overflowed atomic.Uint64
 }
 
 // driver is how datagrams pass: in batches, or one a call.
@@ -168,7 +181,22 @@ func (s *Socket) Stats() Stats {
 	return Stats{
 		SendCalls: c.sendCalls.Load(), RecvCalls: c.recvCalls.Load(), Sent: c.sent.Load(), Received: c.received.Load(),
 		GSORefused: c.gsoRefused.Load(), SendErrors: c.sendErrors.Load(), Truncated: c.truncated.Load(),
+		Overflowed: s.overflowed(),
 	}
+}
+
+// overflowed asks the kernel how much it has dropped; of a socket that is closed it is what was known last.
+func (s *Socket) overflowed() uint64 {
+	if c, ok := s.pc.(syscall.Conn); ok {
+		if rc, err := c.SyscallConn(); err == nil {
+			rc.Control(func(fd uintptr) {
+				if n, ok := kernelDrops(fd); ok {
+					s.stats.overflowed.Store(n)
+				}
+			})
+		}
+	}
+	return s.stats.overflowed.Load()
 }
 
 // Hint is one sentence for an administrator if the kernel granted smaller buffers than were wanted, and empty if not.
