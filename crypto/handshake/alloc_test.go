@@ -1,7 +1,9 @@
 package handshake_test
 
 import (
+	"bytes"
 	"crypto/tls"
+	"io"
 	"runtime"
 	"testing"
 
@@ -38,6 +40,16 @@ func attempt(t *testing.T, clientCfg, serverCfg *tls.Config) (complete, failed b
 	converse(ends[0], ends[1])
 	if ends[0].complete && ends[1].complete {
 		wantComplete(t, ends[0], ends[1])
+		var exported [2][]byte
+		for i, o := range ends {
+			// What BoringSSL tells where it takes no answer is not lost either.
+			if exported[i], err = o.conn.ExportKeyingMaterial("label", nil, 32); err != nil {
+				t.Errorf("a handshake is complete, but end %d: %v", i, err)
+			}
+		}
+		if !bytes.Equal(exported[0], exported[1]) {
+			t.Error("the ends export differently")
+		}
 	}
 	runtime.KeepAlive(clients)
 	runtime.KeepAlive(servers)
@@ -48,14 +60,21 @@ func attempt(t *testing.T, clientCfg, serverCfg *tls.Config) (complete, failed b
 func TestAttackT6AllocationFails(t *testing.T) {
 	mutual := serverConfig()
 	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, authority().pool()
+	stapled := leaf().tls
+	stapled.OCSPStaple, stapled.SignedCertificateTimestamps = []byte("staple"), [][]byte{[]byte("sct")}
+	stapled.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.Ed25519}
+	mutual.Certificates = []tls.Certificate{stapled}
 	withCert := clientConfig()
 	withCert.Certificates = []tls.Certificate{leaf().tls}
 	opaqueServer := serverConfig()
 	opaqueServer.Certificates = []tls.Certificate{{Certificate: leaf().tls.Certificate, PrivateKey: opaque{leaf().key}}}
+	logging := serverConfig()
+	logging.KeyLogWriter = io.Discard
 	for _, c := range []struct {
 		name           string
 		client, server *tls.Config
 	}{
+		{"a key log", clientConfig(), logging},
 		{"plain", clientConfig(), serverConfig()},
 		{"both with certificates", withCert, mutual},
 		{"a key that BoringSSL does not have", clientConfig(), opaqueServer},

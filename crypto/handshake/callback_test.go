@@ -388,6 +388,9 @@ func TestTime(t *testing.T) {
 	client.Time = func() time.Time { return old.cert.NotBefore.Add(time.Minute) }
 	c, s := pair(t, client, server)
 	wantComplete(t, c, s)
+	server.Time = func() time.Time { return time.Time{} } // before all that BoringSSL knows
+	c, s = pair(t, client, server)
+	wantComplete(t, c, s)
 }
 
 // TestAddresses has no addresses to tell.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,15 @@ func TestRefusedConfig(t *testing.T) {
 		{"certificate that is none", false, "certificate", func(c *tls.Config) {
 			c.Certificates = []tls.Certificate{{Certificate: [][]byte{{1, 2, 3}}, PrivateKey: leaf().key}}
 		}},
+		{"more than 64 certificates", false, "64 certificates", func(c *tls.Config) {
+			c.Certificates = []tls.Certificate{{PrivateKey: leaf().key,
+				Certificate: append(leaf().tls.Certificate[:1:1], slices.Repeat(leaf().tls.Certificate[:1], 64)...)}}
+		}},
+		{"SCTs too long", false, "SignedCertificateTimestamps", func(c *tls.Config) {
+			c.Certificates[0].SignedCertificateTimestamps = [][]byte{make([]byte, 1<<16)}
+		}},
+		{"an empty SCT", false, "SCT", func(c *tls.Config) { c.Certificates[0].SignedCertificateTimestamps = [][]byte{{}} }},
+		{"a name with a zero byte", true, "server name", func(c *tls.Config) { c.ServerName = "server.test\x00.other.test" }},
 		{"empty certificate", false, "certificate", func(c *tls.Config) {
 			c.Certificates = []tls.Certificate{{Certificate: [][]byte{{}}, PrivateKey: leaf().key}}
 		}},

@@ -60,6 +60,9 @@ func (x *Context) credential(cert *tls.Certificate) (*credential, error) {
 	return c, nil
 }
 
+// maxChain bounds the certificates of a chain of ours.
+const maxChain = 64
+
 // credentials is the cache of a Context.
 type credentials struct {
 	byKey map[credentialKey][]*credential // the newest first
@@ -156,6 +159,9 @@ func newCredential(cert *tls.Certificate) (*credential, error) {
 	if err := checkUsage(cert); err != nil {
 		return nil, err
 	}
+	if len(cert.Certificate) > maxChain {
+		return nil, fmt.Errorf("handshake: a chain of more than %d certificates", maxChain)
+	}
 	c := &credential{}
 	p := boring.CredentialParams{OCSP: cert.OCSPStaple}
 	for _, der := range cert.Certificate {
@@ -168,7 +174,10 @@ func newCredential(cert *tls.Certificate) (*credential, error) {
 	for _, sct := range cert.SignedCertificateTimestamps {
 		scts = append(binary.BigEndian.AppendUint16(scts, uint16(len(sct))), sct...)
 	}
-	if len(scts) > 0 && len(scts) < 1<<16 {
+	if len(scts) >= 1<<16 || len(cert.OCSPStaple) >= 1<<24 {
+		return nil, errors.New("handshake: SignedCertificateTimestamps or an OCSPStaple of a length that TLS cannot carry")
+	}
+	if len(scts) > 0 {
 		p.SCTs = append(binary.BigEndian.AppendUint16(nil, uint16(len(scts))), scts...)
 	}
 	for _, alg := range cert.SupportedSignatureAlgorithms {

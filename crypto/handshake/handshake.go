@@ -408,13 +408,14 @@ func logKey(w io.Writer, line []byte) error {
 	})
 }
 
-// timeOf returns what the time is for session tickets, in seconds since 1970; 0 stands for the system's clock.
+// timeOf returns what the time is for session tickets, in seconds since 1970, before which BoringSSL knows none; 0 stands for the
+// system's clock.
 func timeOf(cfg *tls.Config) (now int64, err error) {
 	if cfg.Time == nil {
 		return 0, nil
 	}
 	err = guard(func() error {
-		now = cfg.Time().Unix()
+		now = max(cfg.Time().Unix(), 1)
 		return nil
 	})
 	return now, err

@@ -57,7 +57,7 @@ func (s Suite) secretLen() int {
 // Overhead is what sealing adds to a packet, in bytes: the length of the authentication tag.
 const Overhead = 16
 
-var errReleased = errors.New("protect: the keys were released")
+var errReleased = errors.New("protect: the keys were released, or C memory is short")
 
 // Keys are the packet-protection keys of one connection. They lie in C memory, which Release frees, or else the garbage
 // collector once the Keys are unreachable; a key takes about 600 bytes. A Keys is not for concurrent use. After Release
@@ -74,12 +74,15 @@ type Keys struct {
 	readSecret, writeSecret [48]byte
 }
 
-// NewKeys returns Keys without any key.
+// NewKeys returns Keys without any key. Where C memory is short, they take none either, as after Release.
 func NewKeys() *Keys {
 	k := new(Keys)
 	k.boring.Init()
 	return k
 }
+
+// Live tells whether k can take keys.
+func (k *Keys) Live() bool { return k.boring.Live() }
 
 // Release frees all keys, exactly once however often it is called.
 func (k *Keys) Release() {

@@ -72,11 +72,12 @@ type PacketKeys struct {
 	cleanup runtime.Cleanup
 }
 
-// Init makes k an empty set of keys. Free gives the memory back, or else the garbage collector with what k is part of.
+// Init makes k an empty set of keys; without C memory it is as if Free had been called. Free gives the memory back, or else the
+// garbage collector with what k is part of.
 func (k *PacketKeys) Init() {
 	k.c = C.bq_keys_new()
 	if k.c == nil {
-		panic("boring: out of C memory")
+		return
 	}
 	k.cleanup = runtime.AddCleanup(k, freeKeys, k.c)
 }

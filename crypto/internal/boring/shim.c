@@ -40,6 +40,7 @@ struct bq_tls {
   uint8_t cert_ok, verify_ok, has_signature;  // an answer that BoringSSL has not taken yet
   uint8_t told_params;
   uint8_t complete;
+  uint8_t lost;  // there was no memory for an event: some of BoringSSL's callbacks cannot fail
   uint8_t read_level;
   uint8_t alert, has_alert;
   uint8_t last_message;
@@ -58,10 +59,14 @@ static bq_tls *of_ssl(const SSL *ssl) { return SSL_get_ex_data(ssl, 0); }
 // put_space appends the header of an event and room for its data, which it returns.
 static uint8_t *put_space(bq_tls *t, int kind, int level, uint16_t code, size_t len) {
   size_t need = t->events_len + EVENT_HEADER + len;
+  if (t->lost) return NULL;  // after a gap nothing more is told
   if (need > t->events_cap) {
     size_t cap = need < 1024 ? 1024 : need + need / 2;
     uint8_t *p = OPENSSL_realloc(t->events, cap);
-    if (p == NULL) return NULL;
+    if (p == NULL) {
+      t->lost = 1;
+      return NULL;
+    }
     t->events = p;
     t->events_cap = cap;
   }
@@ -229,7 +234,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session) {
   size_t len;
   if ((SSL_get_options(ssl) & SSL_OP_NO_TICKET) || t->sessions == MAX_SESSIONS) return 0;
   t->sessions++;
-  if (!SSL_SESSION_to_bytes(session, &p, &len)) return 0;
+  if (!SSL_SESSION_to_bytes(session, &p, &len)) return 0;  // a session less
   if (len <= MAX_SESSION_BYTES - t->session_bytes && put(t, BQ_EV_SESSION, ssl_encryption_application, 0, p, len)) {
     t->session_bytes += (uint32_t)len;
   }
@@ -578,7 +583,7 @@ int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n) {
 
 int bq_tls_set_server_name(bq_tls *t, const uint8_t *name, size_t len) {
   char host[TLSEXT_MAXLEN_host_name + 1];
-  if (len > TLSEXT_MAXLEN_host_name) return 0;
+  if (len > TLSEXT_MAXLEN_host_name || memchr(name, 0, len) != NULL) return 0;
   memcpy(host, name, len);
   host[len] = 0;
   return done(SSL_set_tlsext_host_name(t->ssl, host));
@@ -686,7 +691,7 @@ void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int
   thread_now = now;
   if (op == BQ_OP_FEED && level != t->read_level) {
     r->status = BQ_RUN_WRONG_LEVEL;
-  } else if (!apply(t, op, in, len, level) || (!t->waiting && !advance(t))) {
+  } else if (!apply(t, op, in, len, level) || (!t->waiting && !advance(t)) || t->lost) {
     r->status = BQ_RUN_FAILED;
     r->why = (uint8_t)why(t, ERR_peek_error());
     if (r->why == BQ_WHY_TOO_LONG) note_alert(t, SSL_AD_ILLEGAL_PARAMETER);
