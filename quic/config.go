@@ -53,8 +53,9 @@ type Config struct {
 	// datagrams are off.
 	MaxDatagramFrameSize int
 
-	// MaxUDPPayload is the largest UDP payload that we send, in bytes, 1200 to 65527. Default 1200: larger values are
-	// for networks whose MTU is known.
+	// MaxUDPPayload is the largest UDP payload that we send, in bytes, 1200 to 65527; over IPv4 no more than 65507 can be sent.
+	// Default 1200: larger values are for networks whose MTU is known. Less is sent to a peer that announces less, and 1200 before it
+	// has announced anything.
 	MaxUDPPayload int
 
 	// Congestion is the congestion controller. Default CUBIC.

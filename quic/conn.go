@@ -215,6 +215,7 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{cfg: cfg, client: client, hello: new(hello)}
+	c.paths.sizes.init()
 	c.clock.start(now)
 	for sp := range c.hello.spaces {
 		c.spaces[sp] = &c.hello.spaces[sp]

@@ -153,7 +153,7 @@ func (cl *closing) onReceived(segSize, size int) {
 // section 10.2.3).
 func (c *Conn) packClose(t *outTrain) int {
 	c.closing.due = false
-	limit := int(min(uint64(t.path.maxDatagram), uint64(cap(t.buf)), t.path.allowance()))
+	limit := int(min(uint64(t.path.maxDatagram()), uint64(cap(t.buf)), t.path.allowance()))
 	if limit < minDatagramSize {
 		return 0
 	}

@@ -195,7 +195,7 @@ func (c *Conn) appendAckFrequency(t *outTrain) {
 	if !a.asks() || !c.streams.wantsData() {
 		return
 	}
-	p, ok := a.next(t.now, t.path.rec, t.path.maxDatagram, t.path.rec.PacketThreshold())
+	p, ok := a.next(t.now, t.path.rec, t.path.maxDatagram(), t.path.rec.PacketThreshold())
 	if ok && a.append(t.now, &t.pkt, p) {
 		c.loss.SetMaxAckDelay(a.wished.maxDelay)
 	}

@@ -16,7 +16,6 @@ type path struct {
 	dcidSeq       uint64         // the sequence number of dcid
 	usedSeq       uint64         // the sequence number of our connection ID that the peer last sent to
 	lacksID       bool           // there was no connection ID for it yet: nothing is sent
-	maxDatagram   int            // bytes
 	validated     bool           // the peer has shown that it receives at remote
 	received      uint64         // bytes from remote and to it, which count as long as it is not validated
 	sent          uint64
@@ -49,6 +48,7 @@ type pathSet struct {
 	list      []*path        // at most maxPaths
 	responses []pathResponse // at most maxPathResponses
 	appeared  pathBucket
+	sizes     sizeLimits // of the datagrams on all of them
 }
 
 type pathResponse struct {
@@ -58,13 +58,13 @@ type pathResponse struct {
 
 // pathBucket bounds how fast new paths are made: a bucket of newPathBurst, refilled at newPathRate a second.
 type pathBucket struct {
-	used  float64
 	since int64
+	used  float32
 }
 
 // take takes one path out of the bucket, and tells whether there was one.
 func (b *pathBucket) take(now int64) bool {
-	b.used = max(b.used-float64(now-b.since)*newPathRate/1e9, 0)
+	b.used = max(b.used-float32(now-b.since)*newPathRate/1e9, 0)
 	b.since = now
 	if b.used > newPathBurst-1 {
 		return false
@@ -81,17 +81,14 @@ func (c *Conn) firstPath(local, remote netip.AddrPort, dcid ConnID, validated bo
 
 // newPath adds a path to the list.
 func (c *Conn) newPath(local, remote netip.AddrPort) *path {
-	p := &path{local: local, remote: remote, maxDatagram: c.cfg.MaxUDPPayload}
-	if c.path != nil {
-		p.maxDatagram = c.path.maxDatagram
-	}
+	p := &path{local: local, remote: remote}
 	for _, o := range c.paths.list {
 		if o.sameHosts(p) {
 			p.rec = o.rec
 		}
 	}
 	if p.rec == nil {
-		p.rec = c.newRecovery(p)
+		p.rec = c.newRecovery()
 	}
 	c.paths.list = append(c.paths.list, p)
 	return p
@@ -104,22 +101,17 @@ func (p *path) sameHosts(o *path) bool {
 }
 
 // newRecovery returns what a path to another host begins with.
-func (c *Conn) newRecovery(p *path) *recovery.Path {
+func (c *Conn) newRecovery() *recovery.Path {
+	size := c.paths.sizes.largest(c.cfg)
 	var cc congestion.Controller
 	if c.cfg.Congestion == NewReno {
-		cc = congestion.NewNewReno(p.maxDatagram)
+		cc = congestion.NewNewReno(size)
 	} else {
-		cc = congestion.NewCUBIC(p.maxDatagram)
+		cc = congestion.NewCUBIC(size)
 	}
-	rec := recovery.NewPath(cc, c.cfg.InitialRTT, p.maxDatagram)
+	rec := recovery.NewPath(cc, c.cfg.InitialRTT, size)
 	c.loss.AddPath(&rec)
 	return &rec
-}
-
-// limitDatagram takes the peer's max_udp_payload_size.
-func (p *path) limitDatagram(limit uint64) {
-	p.maxDatagram = int(min(uint64(p.maxDatagram), limit))
-	p.rec.CC.SetMaxDatagram(p.maxDatagram)
 }
 
 // allowance returns how many bytes may be sent to a path's address now (RFC 9000, section 8.1).

@@ -17,7 +17,7 @@ import (
 //  4. packPacket writes a header, has conn_pack.go fill in the frames, and tells recovery.
 //  5. All packets are sealed in one crossing; stream data that fills a packet to its end is encrypted from where it is kept.
 
-// Bounds of a train: what one sendmsg with UDP_SEGMENT takes.
+// Bounds of a train of more than one datagram: what one sendmsg with UDP_SEGMENT takes.
 const (
 	maxTrainSegments = 64
 	maxTrainBytes    = 65000
@@ -50,15 +50,17 @@ type outTrain struct {
 	pkt       packet
 }
 
-// Send writes the next train of datagrams into buf, which must hold at least 1200 bytes and should hold 64 KiB, so that trains
-// get as long as one system call takes. To be called until N is 0, after each call that could have made the connection want to
-// send.
+// Send writes the next train of datagrams into buf, which must hold at least 1200 bytes, or nothing is sent, and should hold 64 KiB, so
+// that trains get as long as one system call takes. A datagram is never larger than the buf of the last call: if that is shorter than
+// Config.MaxUDPPayload, so are the datagrams, and MaxDatagramSize is less. To be called until N is 0, after each call that could have
+// made the connection want to send.
 func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 	n := c.clock.read(now)
 	if c.state >= stateDraining || len(buf) < minDatagramSize || c.state == stateClosing && !c.closing.due {
 		return Transmit{}
 	}
-	t := outTrain{now: n, buf: buf[:0:min(len(buf), maxTrainBytes)], path: c.path}
+	c.limitRoom(len(buf))
+	t := outTrain{now: n, buf: buf[:0:min(len(buf), max(maxTrainBytes, c.path.maxDatagram()))], path: c.path}
 	segSize := c.packTrain(&t)
 	if t.n == 0 {
 		if c.sending.paceAt > n {
@@ -114,7 +116,7 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 		return n
 	}
 	t.ect = t.path.rec.ECN.Mark()
-	limit := t.path.maxDatagram
+	limit := t.path.maxDatagram()
 	for segments := 0; segments < maxTrainSegments && t.n+numSpaces <= maxTrainPackets; segments++ {
 		size := c.packDatagram(t, limit)
 		if size == 0 {
@@ -125,7 +127,7 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 		}
 		// A short datagram ends the train; one that is nearly full sets the size of the others, and so does one that is
 		// short for the DATAGRAM frame in it, if another such is to follow.
-		if size < segSize || size < t.path.maxDatagram-shortBy && !c.datagrams.waits(t.pkt.datagram) {
+		if size < segSize || size < t.path.maxDatagram()-shortBy && !c.datagrams.waits(t.pkt.datagram) {
 			break
 		}
 	}
@@ -143,7 +145,7 @@ func (c *Conn) held(t *outTrain) bool {
 		rec.SetAppLimited(true) // it is not the congestion window that holds back
 		return true
 	}
-	if rec.Available() < int64(t.path.maxDatagram) || t.n == 0 && !rec.TrainRoom() {
+	if rec.Available() < int64(t.path.maxDatagram()) || t.n == 0 && !rec.TrainRoom() {
 		rec.SetAppLimited(false)
 		return true
 	}
@@ -169,8 +171,12 @@ func (d *outDatagram) full(end int) bool { return d.end-end < minCoalesced }
 // packDatagram adds a datagram of at most limit bytes and returns its size, 0 if there is nothing to send.
 func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	start := len(t.buf)
+	limit = min(limit, cap(t.buf)-start)
+	if start > 0 {
+		limit = min(limit, maxTrainBytes-start) // a datagram may be larger than that if it is alone
+	}
 	allowance := t.path.allowance()
-	limit = int(min(uint64(limit), uint64(cap(t.buf)-start), allowance-min(uint64(start), allowance))) // start bytes are in the train
+	limit = int(min(uint64(max(limit, 0)), allowance-min(uint64(start), allowance))) // start bytes are in the train
 	if uint64(limit) < c.leastDatagram() {
 		return 0
 	}
@@ -273,7 +279,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 	h.payload = len(b)
 	p := &t.pkt
 	p.b = b[: len(b) : end-protect.Overhead]
-	p.whole = t.path.maxDatagram - protect.Overhead - (len(b) - h.start)
+	p.whole = t.path.maxDatagram() - protect.Overhead - (len(b) - h.start)
 	p.loss, p.noted, p.datagram, p.ackEliciting, p.padded, p.piece = &c.loss, false, 0, false, false, 0
 }
 
@@ -316,7 +322,7 @@ func (c *Conn) packProbe(t *outTrain) int {
 	if p == nil {
 		return 0
 	}
-	limit := int(min(uint64(p.maxDatagram), p.allowance()))
+	limit := int(min(uint64(p.maxDatagram()), p.allowance()))
 	t.path = p
 	c.beginPacket(t, recovery.AppSpace, min(limit, cap(t.buf)))
 	challenged := p.challenge.sent

@@ -194,7 +194,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	c.loss.SetMaxAckDelay(p.MaxAckDelay)
 	c.ackFrequency.setPeerParams(&p, c.cfg.MinAckDelay >= 0)
 	c.idle.negotiate(p.MaxIdleTimeout)
-	c.path.limitDatagram(p.MaxUDPPayloadSize)
+	c.limitPeer(p.MaxUDPPayloadSize)
 	c.peer.setParams(&p)
 	c.tellToken(&c.peer.ids[0])
 	c.local.setLimit(p.ActiveConnIDLimit)

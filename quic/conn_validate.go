@@ -180,7 +180,7 @@ func (s *pathSet) answering(p *path) bool {
 // nextProbing returns a path on which a PATH_CHALLENGE or PATH_RESPONSE waits and may be sent, nil if there is none.
 func (s *pathSet) nextProbing(active *path) *path {
 	// Answers on the path in use are many if the peer likes, and wait for its congestion window.
-	answers := active.rec.Available() >= int64(active.maxDatagram) && s.answering(active)
+	answers := active.rec.Available() >= int64(active.maxDatagram()) && s.answering(active)
 	if (active.challenge.due || answers) && active.allowance() >= minPathProbe {
 		return active
 	}

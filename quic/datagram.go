@@ -128,7 +128,7 @@ func (c *Conn) MaxDatagramSize() int {
 	if !c.tls.complete {
 		return 0
 	}
-	return c.datagrams.maxSize(c.path.maxDatagram - (1 + c.path.dcid.Len() + maxPNLen + protect.Overhead))
+	return c.datagrams.maxSize(c.path.maxDatagram() - (1 + c.path.dcid.Len() + maxPNLen + protect.Overhead))
 }
 
 // TakesDatagrams tells whether the peer may send us datagrams, which Config.MaxDatagramFrameSize says.

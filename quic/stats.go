@@ -59,7 +59,7 @@ func (c *Conn) Stats() Stats {
 		LatestRTT:        rec.RTT.Latest,
 		CongestionWindow: uint64(rec.CC.Window()),
 		BytesInFlight:    uint64(max(rec.InFlight, 0)),
-		MaxUDPPayload:    c.path.maxDatagram,
+		MaxUDPPayload:    c.path.maxDatagram(),
 		ECNCapable:       rec.ECN.State == recovery.ECNCapable,
 
 		UDPDatagramsSent:       n.udpSent,

@@ -61,12 +61,14 @@ type window struct {
 }
 
 func newWindow(maxDatagram int) window {
-	m := int64(maxDatagram)
-	return window{
-		cwnd:        min(initialPackets*m, max(initialBytes, 2*m)),
-		ssthresh:    unknownThreshold,
-		maxDatagram: m,
-	}
+	w := window{ssthresh: unknownThreshold, maxDatagram: int64(maxDatagram)}
+	w.cwnd = w.initial()
+	return w
+}
+
+// initial is the window to begin with (RFC 9002, section 7.2).
+func (w *window) initial() int64 {
+	return min(initialPackets*w.maxDatagram, max(initialBytes, 2*w.maxDatagram))
 }
 
 // Window returns the congestion window in bytes.
@@ -75,9 +77,13 @@ func (w *window) Window() int64 { return w.cwnd }
 // SlowStart tells whether the window is below the slow start threshold.
 func (w *window) SlowStart() bool { return w.cwnd < w.ssthresh }
 
-// SetMaxDatagram tells the largest datagram.
+// SetMaxDatagram tells the largest datagram. A window that nothing has changed yet begins anew with it (RFC 9002, section 7.2).
 func (w *window) SetMaxDatagram(size int) {
+	untouched := w.cwnd == w.initial() && w.ssthresh == unknownThreshold
 	w.maxDatagram = int64(size)
+	if untouched {
+		w.cwnd = w.initial()
+	}
 	w.cwnd = max(w.cwnd, w.minimum())
 }
 

@@ -34,6 +34,12 @@ type Scenario struct {
 	// Streams is how many streams the client opens, default 1; Upload and Download are the bytes that each carries.
 	Streams, Upload, Download int
 
+	// Datagrams is how many DATAGRAM frames each side sends, as large as it may when it does.
+	Datagrams int
+
+	// SendBuffer is how long the buffers are that connections pack into, in bytes. Default 64 KiB.
+	SendBuffer int
+
 	// Check has both hosts' connections checked for contradictions at each step.
 	Check bool
 
@@ -47,6 +53,8 @@ type Result struct {
 	Trace              *Trace
 	ToServer, ToClient *Link
 	Client, Server     *Conn // drained; the server's is nil if there never was one
+
+	DatagramsToServer, DatagramsToClient Datagrams
 }
 
 // Plain is a network of 10 ms each way and 100 Mbit/s, with half a bandwidth-delay product of queue and more.
@@ -86,7 +94,7 @@ func (s Scenario) run() (*Result, error) {
 		return nil, err
 	}
 	t := &transfer{world: w, content: newContent(s.Seed), streams: max(s.Streams, 1), upload: s.Upload,
-		download: s.Download, scratch: make([]byte, 64<<10)}
+		download: s.Download, datagrams: s.Datagrams, scratch: make([]byte, 64<<10)}
 
 	r := &Result{Trace: &Trace{}}
 	client := NewHost(w, ClientAddr, clientEndpoint, func(c *Conn, ev quic.Event) {
@@ -97,6 +105,9 @@ func (s Scenario) run() (*Result, error) {
 	})
 	server := NewHost(w, ServerAddr, serverEndpoint, t.onServerEvent)
 	client.Check, server.Check = s.Check, s.Check
+	if s.SendBuffer > 0 {
+		client.buf, server.buf = client.buf[:s.SendBuffer], server.buf[:s.SendBuffer]
+	}
 	network := s.Network
 	if network == nil {
 		network = Plain
@@ -123,6 +134,7 @@ func (s Scenario) run() (*Result, error) {
 		return r, err
 	}
 	r.Total = w.Elapsed()
+	r.DatagramsToServer, r.DatagramsToClient = t.toServer, t.toClient
 	r.Client.Close(w.Now(), true, 0, "done")
 	r.Client.Touch()
 	if len(server.Conns) > 0 {

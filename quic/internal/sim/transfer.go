@@ -49,6 +49,16 @@ type transfer struct {
 	opened                     int
 	clientReceived, serverDone int // streams whose peer's part was read to the end
 	scratch                    []byte
+	datagrams                  int
+	toServer, toClient         Datagrams
+}
+
+// Datagrams are the DATAGRAM frames that went one way.
+type Datagrams struct {
+	Sent, Received int
+	Largest        int // bytes of the largest that was sent
+
+	from *Conn
 }
 
 // exchange is one side of a stream.
@@ -62,13 +72,29 @@ type exchange struct {
 
 type exchanges map[uint64]*exchange
 
-func (t *transfer) done() bool { return t.clientReceived == t.streams && t.serverDone == t.streams }
+// done tells whether all streams were received, and all datagrams left.
+func (t *transfer) done() bool {
+	return t.clientReceived == t.streams && t.serverDone == t.streams && t.toServer.left(t.datagrams) && t.toClient.left(t.datagrams)
+}
+
+// left tells whether n datagrams have.
+func (d *Datagrams) left(n int) bool {
+	if d.Sent < n {
+		return false
+	}
+	if n == 0 {
+		return true
+	}
+	stats := d.from.Stats()
+	return stats.DatagramFramesSent+stats.DatagramFramesUnsent >= uint64(n)
+}
 
 func (t *transfer) fail(c *Conn, format string, args ...any) {
 	t.world.Fail(fmt.Errorf("sim: at %v, %v: %s", t.world.Elapsed(), c.host.Addr, fmt.Sprintf(format, args...)))
 }
 
 func (t *transfer) onClientEvent(c *Conn, ev quic.Event) {
+	t.onDatagramEvent(c, ev, &t.toServer, &t.toClient)
 	switch ev.Kind {
 	case quic.EventHandshakeComplete:
 		c.App = exchanges{}
@@ -77,6 +103,33 @@ func (t *transfer) onClientEvent(c *Conn, ev quic.Event) {
 		t.open(c)
 	default:
 		t.onStreamEvent(c, ev, true)
+	}
+}
+
+// onDatagramEvent sends datagrams as large as they may be, and takes those that come.
+func (t *transfer) onDatagramEvent(c *Conn, ev quic.Event, out, in *Datagrams) {
+	switch ev.Kind {
+	case quic.EventHandshakeConfirmed, quic.EventDatagramWritable:
+		out.from = c
+		for out.Sent < t.datagrams {
+			b := make([]byte, c.MaxDatagramSize())
+			switch err := c.DatagramSend(b); err {
+			case nil:
+				out.Sent, out.Largest = out.Sent+1, max(out.Largest, len(b))
+			case quic.ErrDatagramQueueFull:
+				return // EventDatagramWritable comes
+			default:
+				t.fail(c, "DatagramSend of %d bytes: %v", len(b), err)
+				return
+			}
+		}
+	case quic.EventDatagram:
+		for {
+			if _, ok := c.DatagramRecv(t.scratch); !ok {
+				return
+			}
+			in.Received++
+		}
 	}
 }
 
@@ -95,6 +148,7 @@ func (t *transfer) open(c *Conn) {
 }
 
 func (t *transfer) onServerEvent(c *Conn, ev quic.Event) {
+	t.onDatagramEvent(c, ev, &t.toClient, &t.toServer)
 	if c.App == nil {
 		c.App = exchanges{}
 	}
