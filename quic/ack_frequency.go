@@ -13,11 +13,12 @@ type ackPolicy struct {
 	threshold  uint32        // ack-eliciting packets that may be received without an acknowledgement
 	reordering uint32        // by how many packets one may be late before that is told at once; 0: it never is
 	maxDelay   time.Duration // how long an acknowledgement may wait
+	usual      bool          // the peer has asked for nothing else
 }
 
 // usualAcks is what RFC 9000, section 13.2, says of 1-RTT packets.
 func usualAcks(maxDelay time.Duration) ackPolicy {
-	return ackPolicy{threshold: elicitEvery - 1, reordering: 1, maxDelay: maxDelay}
+	return ackPolicy{threshold: elicitEvery - 1, reordering: 1, maxDelay: maxDelay, usual: true}
 }
 
 // ackAtOnce is what it says of Initial and Handshake packets.

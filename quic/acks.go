@@ -14,6 +14,20 @@ import (
 // sends knows, and asks.
 const elicitEvery = 2
 
+// Reordering that is seen is told apart from loss: a packet whose number is below the largest was overtaken, since what is sent again
+// has another number. Each such packet counts lateWeight, up to maxLate, and each that is in order takes one off; from manyLate on
+// the path is one that reorders.
+//
+// Deviation: on such a path neither every gap nor what fills it is told at once, as RFC 9000, section 13.2.1, would have it, but a gap
+// from which the peer could conclude that a packet is lost, by the threshold of RFC 9002, section 6.1.1. Nearly each packet is one or
+// the other there, and an acknowledgement for each tells the peer no more of losses than one for every second does.
+const (
+	lateWeight   = 64
+	manyLate     = 4 * lateWeight
+	maxLate      = 16 * lateWeight
+	lossDistance = 3 // packets that have overtaken one that is lost
+)
+
 // pingEvery is after how many packets that hold nothing but an acknowledgement one is to elicit an acknowledgement itself, so that
 // the record of what was received can be cut (RFC 9000, section 13.2.4).
 const pingEvery = 19
@@ -29,6 +43,7 @@ type acks struct {
 	begun     int        // ranges begun since then
 	at        int64      // when an acknowledgement is due, 0: none is
 	now       bool       // it is due at once
+	late      uint16     // how much reordering was seen lately
 	marked    bool       // the last ack-eliciting packet was marked CE
 	silent    int        // acknowledgements sent since the peer last acknowledged one
 	ecn       wire.ECNCounts
@@ -49,6 +64,9 @@ func (a *acks) largest() int64 {
 func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, p *ackPolicy) {
 	if pn > a.largest() {
 		a.largestAt = now
+		a.late -= min(a.late, 1)
+	} else {
+		a.late = min(a.late+lateWeight, maxLate)
 	}
 	before := len(a.seen)
 	a.seen.Add(pn, pn+1)
@@ -75,7 +93,7 @@ func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, p *ackPolicy) {
 	// RFC 9000, section 13.2.1, and draft-ietf-quic-ack-frequency-12, section 6: so many packets, a gap and what fills one, and
 	// congestion are told at once; where the peer would rather have few acknowledgements, only that congestion begins. So is
 	// everything before ranges are forgotten that were never told.
-	a.now = a.now || a.eliciting > int(p.threshold) || a.reordered(pn, int64(p.reordering)) ||
+	a.now = a.now || a.eliciting > int(p.threshold) || a.reordered(pn, p) ||
 		ecn == CE && (p.threshold <= 1 || !a.marked) || a.begun >= maxAckRanges/2
 	a.marked = ecn == CE
 	if at := now + int64(p.maxDelay); a.at == 0 || at < a.at {
@@ -83,9 +101,16 @@ func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, p *ackPolicy) {
 	}
 }
 
-// reordered tells whether the peer, which puts up with reordering by less than threshold packets, learns something from an
+// reordered tells whether the peer, which puts up with reordering by less than a threshold of packets, learns something from an
 // acknowledgement of packet pn: that one before it is lost, or that pn is not (section 6.2 of the draft).
-func (a *acks) reordered(pn, threshold int64) bool {
+func (a *acks) reordered(pn int64, p *ackPolicy) bool {
+	threshold := int64(p.reordering)
+	if p.usual && a.late >= manyLate {
+		if pn < a.told {
+			return false
+		}
+		threshold = lossDistance
+	}
 	if threshold == 0 {
 		return false
 	}

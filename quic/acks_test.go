@@ -71,6 +71,60 @@ func TestAckReordering(t *testing.T) {
 	}
 }
 
+// On a path that reorders, as long as it does, an acknowledgement is due for every second packet, and for a gap from which the peer
+// could conclude a loss; else, and where the peer has asked for it, for each gap and each fill.
+func TestAckReorderingPath(t *testing.T) {
+	policy := usualAcks(time.Hour)
+	asked := policy
+	asked.usual = false
+	for _, c := range []struct {
+		name   string
+		policy *ackPolicy
+		late   int // packets that are late at first, each between two that are in order
+		quiet  int // packets in order after that
+		told   bool
+	}{
+		{"no reordering", &policy, 0, 0, true},
+		{"a little", &policy, 3, 0, true},
+		{"much", &policy, 10, 0, false},
+		{"much, and the peer has asked", &asked, 10, 0, true},
+		{"much, some time ago", &policy, 100, maxLate - manyLate - 100, false},
+		{"much, long ago", &policy, 100, maxLate, true},
+	} {
+		var a acks
+		pn := int64(0)
+		take := func(pns ...int64) (due bool) {
+			for _, n := range pns {
+				a.received(1, pn+n, true, NotECT, c.policy)
+			}
+			due = a.due(1)
+			a.send(t)
+			return due
+		}
+		take(0)
+		for range c.late {
+			take(2, 1)
+			pn += 2
+		}
+		for range c.quiet {
+			pn++
+			take(0)
+		}
+		if got := take(2); got != c.told {
+			t.Errorf("%s: a gap is told at once: %v, want %v", c.name, got, c.told)
+		}
+		if got := take(1); got != c.told {
+			t.Errorf("%s: what fills it is: %v, want %v", c.name, got, c.told)
+		}
+		if !take(4, 3) {
+			t.Errorf("%s: every second packet is not acknowledged", c.name)
+		}
+		if !take(4 + lossDistance + 1) {
+			t.Errorf("%s: a gap of %d packets is not told at once", c.name, lossDistance)
+		}
+	}
+}
+
 // Many acknowledgements are told of congestion by the first marked packet alone, two in a row by each (section 6.3).
 func TestAckCongestion(t *testing.T) {
 	for _, c := range []struct {
