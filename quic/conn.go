@@ -278,6 +278,7 @@ func generateConnID(cfg *Config) (ConnID, error) {
 func (c *Conn) Release() {
 	c.keys.release()
 	c.tls.release()
+	c.dropReceived()
 	if c.state != stateDrained {
 		c.state = stateDrained
 		if c.err == nil {
@@ -313,22 +314,25 @@ func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
 }
 
 // StreamRecv copies what was received on stream id, in order, into p. n == 0 without fin and err says that there is nothing
-// now; fin says that everything has been read. A *StreamError tells that the peer reset the stream.
+// now; fin says that everything has been read. A *StreamError tells that the peer reset the stream. After the peer's end of the
+// connection (KeepsReceived) it goes on until all that had arrived in order is read; then the error is that of the connection.
 func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
-	if c.err != nil {
-		return 0, false, c.err
+	if err := c.readError(); err != nil {
+		return 0, false, err
 	}
-	return c.streams.recv(c.clock.now, id, p)
+	n, fin, err = c.streams.recv(c.clock.now, id, p)
+	return n, fin, c.leftError(id, n, fin, err)
 }
 
 // StreamTake is StreamRecv without a copy: it hands over whole pieces of the memory that received data lies in, 16 KiB each but
 // the first, and puts them, in order, into the elements of into, of which it fills n. They are the caller's, to be given back by
 // StreamGive. What does not fill a piece yet stays for StreamRecv: n == 0 does not mean that there is nothing.
 func (c *Conn) StreamTake(id uint64, into []Piece) (n int, fin bool, err error) {
-	if c.err != nil {
-		return 0, false, c.err
+	if err := c.readError(); err != nil {
+		return 0, false, err
 	}
-	return c.streams.take(c.clock.now, id, into)
+	n, fin, err = c.streams.take(c.clock.now, id, into)
+	return n, fin, c.leftError(id, n, fin, err)
 }
 
 // StreamGive gives pieces of StreamTake back, so that their memory is used again, and makes them empty. They may also be left to
@@ -358,6 +362,9 @@ func (c *Conn) StreamAcked(id uint64) (n uint64, err error) {
 func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
 	switch {
 	case c.err != nil:
+		if dir&ReadDirection != 0 {
+			c.streams.dropKept(id)
+		}
 		return c.err
 	case code > wire.MaxVarint:
 		return fmt.Errorf("quic: error code 0x%x is above 2^62-1", code)
@@ -381,7 +388,7 @@ func (c *Conn) DatagramSend(b []byte) error {
 }
 
 // DatagramRecv copies the oldest received datagram into b and forgets it; ok is false if there is none. What does not fit
-// into b is lost.
+// into b is lost. After the peer's end of the connection (KeepsReceived) those that had arrived are still there.
 func (c *Conn) DatagramRecv(b []byte) (n int, ok bool) { return c.datagrams.recv(b) }
 
 // DatagramsReadable returns how many datagrams wait for DatagramRecv. The oldest one is dropped when another comes and 128 wait.
@@ -390,13 +397,15 @@ func (c *Conn) DatagramsReadable() int { return c.datagrams.in.len }
 // IsEstablished tells whether the handshake is complete and the connection not closed.
 func (c *Conn) IsEstablished() bool { return c.tls.complete && c.state == stateActive }
 
-// IsClosed tells whether the connection is closing, draining or drained; Err tells why.
+// IsClosed tells whether the connection is closing, draining or drained; Err tells why. What had arrived may still be there to be
+// read: see KeepsReceived.
 func (c *Conn) IsClosed() bool { return c.state != stateActive }
 
-// IsDrained tells whether the connection's time is over: nothing will be sent, and it can be forgotten.
+// IsDrained tells whether the connection's time is over: nothing will be sent, and it can be forgotten, once what had arrived is read
+// or not wanted.
 func (c *Conn) IsDrained() bool { return c.state == stateDrained }
 
-// Err returns why the connection is closed, nil if it is not: a *TransportError, *ApplicationError, *IdleTimeoutError,
+// Err returns why the connection is closed, nil if it is not, though there may still be something to read: a *TransportError, *ApplicationError, *IdleTimeoutError,
 // *VersionNegotiationError or *StatelessResetError.
 func (c *Conn) Err() error { return c.err }
 

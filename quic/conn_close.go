@@ -28,10 +28,11 @@ type closing struct {
 
 // Close closes the connection: with app as the application, with one of its error codes, at most 2^62-1; else with a transport
 // error code, NoError as a rule. reason is a text for people, of which at most 256 bytes travel. Data that was not
-// delivered is lost. Closing a closed connection does nothing.
+// delivered is lost, in either direction. On a closed connection it only drops what had arrived and was not read.
 func (c *Conn) Close(now time.Time, app bool, code uint64, reason string) {
 	c.clock.read(now)
 	if c.state != stateActive {
+		c.dropReceived()
 		return
 	}
 	code = min(code, wire.MaxVarint)
@@ -57,12 +58,13 @@ func (c *Conn) beginClose(frame wire.ConnectionClose, reason string) {
 	c.closing = &closing{frame: frame, due: true, patience: 1, until: c.closeTime()}
 	c.state = stateClosing
 	c.endStreams()
+	c.dropReceived()
 }
 
 // closeTime is when a connection that is closed now can be forgotten (RFC 9000, section 10.2).
 func (c *Conn) closeTime() int64 { return c.clock.now + 3*int64(c.loss.PTO(c.path.rec)) }
 
-// endStreams tells of the end and lets go of what only an active connection needs.
+// endStreams tells of the end and lets go of what only an active connection needs. What had arrived stays to be read.
 func (c *Conn) endStreams() {
 	if !c.client && !c.tls.complete {
 		c.events.pushEndpoint(EndpointEvent{Kind: HandshakeFailed})
@@ -71,8 +73,7 @@ func (c *Conn) endStreams() {
 	if c.hello != nil {
 		c.hello.early = earlyPackets{}
 	}
-	c.streams.end()
-	c.datagrams = datagrams{counts: c.datagrams.counts}
+	c.keepReceived()
 	for _, s := range c.spaces {
 		if s != nil {
 			s.crypto = cryptoStream{}

@@ -51,11 +51,28 @@ func (q *eventQueue) pop() (Event, bool) {
 	return ev, true
 }
 
+// next returns the kind of the event that pop would return, 0 if there is none.
+func (q *eventQueue) next() EventKind {
+	if q.head == len(q.queue) {
+		return 0
+	}
+	return q.queue[q.head].Kind
+}
+
 // NextEvent returns what has happened, in order; ok is false if there is nothing to tell.
 func (c *Conn) NextEvent() (ev Event, ok bool) {
+	if c.streams.ended && c.events.next() == EventClosed { // what had arrived is told before
+		if ev, ok = c.nextStreamEvent(); ok {
+			return ev, ok
+		}
+	}
 	if ev, ok = c.events.pop(); ok || c.state != stateActive {
 		return ev, ok
 	}
+	return c.nextStreamEvent()
+}
+
+func (c *Conn) nextStreamEvent() (ev Event, ok bool) {
 	if ev, ok = c.streams.nextEvent(); ok {
 		return ev, ok
 	}

@@ -13,7 +13,8 @@
 //   - After any call on a Conn, NextEvent is read until there is nothing, Send is called until it has nothing, and a timer is
 //     set for Timeout. When that fires, OnTimeout is called, and the same follows.
 //   - Of the events, EventEndpoint goes to Endpoint.HandleEvent and the reply to Conn.HandleReply; EventAsk is run, without any
-//     lock, and handed to Conn.Answer; EventDrained says that the Conn can be released. The rest is for the application.
+//     lock, and handed to Conn.Answer; EventDrained says that the Conn can be released, which drops what
+//     had arrived and was not read. The rest is for the application.
 //
 // A driver that lets go of a Conn before it is drained tells the Endpoint so, with an EndpointEvent of kind ConnDrained. Addresses
 // must be written the same way each time, an IPv4 address always as one or always mapped into IPv6.

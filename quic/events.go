@@ -50,9 +50,11 @@ const (
 	// EventEndpoint: Event.Endpoint must be given to the Endpoint that routes to this connection, and its reply to
 	// Conn.HandleReply.
 	EventEndpoint
-	// EventClosed: the connection is closing or draining; Conn.Err tells why. No further stream or datagram event comes.
+	// EventClosed: the connection is over; Conn.Err tells why. No stream or datagram event comes after it. If the end was not ours
+	// (Conn.KeepsReceived), those of what had arrived came before it, and that can still be read.
 	EventClosed
-	// EventDrained: the connection's state can be forgotten (RFC 9000, section 10.2). The last event.
+	// EventDrained: the connection's state can be forgotten (RFC 9000, section 10.2), and the Conn released once what had arrived
+	// is read or not wanted. The last event.
 	EventDrained
 )
 

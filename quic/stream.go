@@ -54,7 +54,7 @@ const (
 	queueResend         // it has data to send that needs no flow control credit: what was lost, or its bare end
 	queueFresh          // it has data to send for the first time
 	queueWaiting        // StreamSend took less than all of what it was given
-	queueEvents         // it has events to tell
+	queueEvents         // it has events to tell; the last one
 	numQueues
 )
 

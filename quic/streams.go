@@ -11,6 +11,7 @@ import (
 // streams is every stream of a connection, with flow control over all of them (RFC 9000, sections 2 to 4).
 type streams struct {
 	client bool
+	ended  bool               // the connection is over: what had arrived is left to be read, and nothing else
 	spare  int32              // how many streams are in unused
 	pool   *chunkPool         // nil: there are none
 	live   map[uint64]*stream // those whose state is kept; others are implicit or over
@@ -179,6 +180,9 @@ func (st *streams) find(id uint64) *stream {
 	}
 	s := st.live[id]
 	if s == nil {
+		if st.ended {
+			return nil
+		}
 		t := &st.types[id&3]
 		if st.isLocal(id) || id>>2 >= t.opened || t.closed.Contains(int64(id>>2)) {
 			return nil
@@ -265,6 +269,9 @@ func (st *streams) settle(s *stream) {
 	delete(st.live, s.id)
 	if st.last == s {
 		st.last = nil
+	}
+	if st.ended {
+		return
 	}
 	s.recv.data.empty(st.pool)
 	s.send.buf.data.empty(st.pool)

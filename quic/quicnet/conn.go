@@ -187,7 +187,8 @@ func (c *Conn) onClosed(now time.Time) {
 	}
 }
 
-// onDrained lets go of everything.
+// onDrained lets go of everything but what had arrived, which goes when it is read, when the application closes the connection, or
+// with the Conn.
 func (c *Conn) onDrained() {
 	if c.drained {
 		return
@@ -195,7 +196,9 @@ func (c *Conn) onDrained() {
 	c.drained = true
 	c.shard.ep.counts.closing.Add(-1)
 	c.streams, c.early = nil, nil
-	c.core.Release()
+	if !c.core.KeepsReceived() {
+		c.core.Release()
+	}
 	c.shard.forget(c)
 }
 
@@ -204,7 +207,9 @@ func (c *Conn) abandon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	c.core.Close(now, false, uint64(quic.InternalError), "the socket is closed")
+	if !c.closed {
+		c.core.Close(now, false, uint64(quic.InternalError), "the socket is closed")
+	}
 	c.handleEvents(now)
 	c.onDrained()
 }
@@ -257,7 +262,8 @@ func (c *Conn) open(ctx context.Context, typ int) (*Stream, error) {
 	}
 }
 
-// AcceptStream waits for a stream that the peer opened, on which both sides send.
+// AcceptStream waits for a stream that the peer opened, on which both sides send. Streams that had arrived when the peer closed the
+// connection are still given.
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) { return c.accept(ctx, bidi) }
 
 // AcceptUniStream waits for a stream that the peer opened, on which only the peer sends.
@@ -268,21 +274,27 @@ func (c *Conn) accept(ctx context.Context, typ int) (*Stream, error) {
 	defer c.mu.Unlock()
 	p := &c.peers[typ]
 	for {
-		if err := c.ready(); err != nil {
-			p.waiter.wake()
-			return nil, err
-		}
-		if p.accepted < p.opened {
+		if c.waits(typ) {
 			s := c.take(typ)
-			if p.accepted < p.opened {
+			if c.waits(typ) || c.closed {
 				p.waiter.wake()
 			}
 			return s, nil
+		}
+		if err := c.ready(); err != nil {
+			p.waiter.wake()
+			return nil, err
 		}
 		if err := p.waiter.waitContext(ctx, &c.mu); err != nil {
 			return nil, fmt.Errorf("quicnet: accept stream: %w", err)
 		}
 	}
+}
+
+// waits tells whether there is a stream of a type to be accepted. Those that had arrived when the peer ended the connection still are.
+func (c *Conn) waits(typ int) bool {
+	p := &c.peers[typ]
+	return p.accepted < p.opened && (!c.closed || c.core.KeepsReceived())
 }
 
 // take accepts the next of the peer's streams of a type, of which there is one.
@@ -298,14 +310,17 @@ func (c *Conn) take(typ int) *Stream {
 
 func (c *Conn) addStream(id uint64) *Stream {
 	s := &Stream{c: c, id: id}
-	if c.streams == nil {
-		c.streams = make(map[uint64]*Stream)
-	}
-	c.streams[id] = s
 	if err := c.early[id]; err != nil {
 		s.needFate().peer = err
 		delete(c.early, id)
 	}
+	if c.closed {
+		return s // there are no events any more
+	}
+	if c.streams == nil {
+		c.streams = make(map[uint64]*Stream)
+	}
+	c.streams[id] = s
 	return s
 }
 
@@ -357,13 +372,13 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error)
 		return 0, quic.ErrDatagramsOff
 	}
 	for {
-		if err := c.ready(); err != nil {
-			c.datagramIn.wake()
-			return 0, err
-		}
 		if n, ok := c.core.DatagramRecv(p); ok {
 			c.datagramIn.wake() // there may be more
 			return n, nil
+		}
+		if err := c.ready(); err != nil {
+			c.datagramIn.wake()
+			return 0, err
 		}
 		if err := c.datagramIn.waitContext(ctx, &c.mu); err != nil {
 			return 0, fmt.Errorf("quicnet: receive datagram: %w", err)
@@ -387,7 +402,8 @@ func (c *Conn) Close() error { return c.CloseWithError(0, "") }
 
 // CloseWithError closes the connection with an error code of the application's, at most 2^62-1, and a text for people. All
 // calls that wait on the connection or its streams return at once, and data that was not delivered yet, in either direction, may
-// be lost. When it returns, word of it has been sent to the peer. Closing a closed connection does nothing; the error is always nil.
+// be lost. When it returns, word of it has been sent to the peer. Closing a connection that the peer has closed drops what had
+// arrived and was not read; further calls do nothing. The error is always nil.
 func (c *Conn) CloseWithError(code uint64, reason string) error {
 	c.mu.Lock()
 	first := !c.closed
@@ -407,7 +423,7 @@ func (c *Conn) CloseWithError(code uint64, reason string) error {
 	return nil
 }
 
-// Err returns why the connection is closed, nil if it is not.
+// Err returns why the connection is closed, nil if it is not. What had arrived when the peer closed it may still be there to be read.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

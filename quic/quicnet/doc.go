@@ -33,6 +33,10 @@
 // word waits in between, with Stream.Acked for one stream or with Conn.CloseGracefully, in place of Conn.Close, for all that were
 // ended. Better still the side that reads last closes the connection: then its program has got everything, not only its QUIC.
 //
+// What had arrived when the peer closed the connection can still be read, to its end: streams, those that were not accepted yet
+// included, and datagrams, as with a net.Conn. Only then comes the error, though Conn.Err and Conn.Context tell of it before. The
+// same holds where the connection ended by a timeout or a stateless reset. It is lost when Close is called.
+//
 // A connection is let go of only when it is closed, by either side or by the idle timeout: a program that forgets a Conn
 // without Close keeps it.
 //

@@ -27,11 +27,11 @@ func (c *Conn) handle(typ int, handle func(*Stream)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := &c.peers[typ]
-	if p.handle != nil || c.closed {
+	if p.handle != nil {
 		return
 	}
 	p.handle = serve
-	for p.accepted < p.opened {
+	for c.waits(typ) {
 		c.shard.workers.start(serve, c.take(typ))
 	}
 }
