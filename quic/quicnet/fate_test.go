@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 	"time"
 
@@ -243,5 +244,29 @@ func TestCloseGracefully(t *testing.T) {
 	wantClosed(t, s, &quic.ApplicationError{Code: 4, Remote: true})
 	if err := c.CloseGracefully(testContext(t), 0, ""); !errors.Is(err, &quic.ApplicationError{Code: 4}) {
 		t.Errorf("CloseGracefully of a connection that was closed too early returned %v", err)
+	}
+}
+
+// That the peer wants no more is told to whoever writes next, however late: also once the stream is over.
+func TestLateWriterLearnsOfStop(t *testing.T) {
+	s, c := pair(t, serverConfig(), clientConfig())
+	ss, cs := streamPair(t, s, c)
+	ss.CancelRead(8)
+	ss.Close()
+	if _, err := io.ReadAll(cs); err != nil {
+		t.Fatal(err)
+	}
+	known := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.streams[cs.ID()] != nil
+	}
+	for ctx := testContext(t); known() && ctx.Err() == nil; {
+		runtime.Gosched()
+	}
+	for range 2 {
+		if _, err := cs.Write([]byte("x")); !errors.Is(err, &quic.StreamError{StreamID: cs.ID(), Code: 8, Remote: true}) {
+			t.Errorf("Write returned %v", err)
+		}
 	}
 }

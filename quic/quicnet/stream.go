@@ -207,8 +207,14 @@ func (s *Stream) offer() (woke bool) {
 	return woke
 }
 
-// decline lets other streams have the room that was kept free for this one.
-func (s *Stream) decline() { s.c.core.StreamSend(s.id, nil, false) }
+// decline lets other streams have the room that was kept free for this one. What the core has to say against a write it says once, and
+// the next one is to be told.
+func (s *Stream) decline() {
+	if _, err := s.c.core.StreamSend(s.id, nil, false); err != nil && s.send.err == nil {
+		s.send.err = err
+		s.settle()
+	}
+}
 
 // copyBuffers are what WriteTo and ReadFrom work with.
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
