@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type Conn struct {
 	early       map[uint64]error // what the peer did to streams that are still to be accepted; see peerEnds
 	unacked     int              // streams whose end was written and is not acknowledged
 	lingering   waiter           // for there to be none
+	heardAt     netip.Addr       // a client's: the address of ours that the peer's last packets came to
 	ctx         context.Context  // nil until somebody asks
 	cancel      context.CancelCauseFunc
 
@@ -464,11 +466,38 @@ func (c *Conn) Stats() quic.Stats {
 	return c.core.Stats()
 }
 
-// LocalAddr returns our address, a *net.UDPAddr. Its IP is unspecified while the kernel chooses it.
+// LocalAddr returns our address, a *net.UDPAddr: that which the peer's packets come to, also where the socket is bound to all
+// addresses of the machine. Where the system does not tell it, it is the one that the way to the peer begins at.
 func (c *Conn) LocalAddr() net.Addr {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return net.UDPAddrFromAddrPort(c.core.LocalAddr())
+	local, remote := c.localAddr(), c.core.RemoteAddr()
+	c.mu.Unlock()
+	if local.Addr().IsUnspecified() {
+		if ip, ok := routeTo(remote); ok {
+			local = netip.AddrPortFrom(ip, local.Port())
+		}
+	}
+	return net.UDPAddrFromAddrPort(local)
+}
+
+// localAddr returns our address as far as it is known; its IP may be unspecified. c.mu is held.
+func (c *Conn) localAddr() netip.AddrPort {
+	local := c.core.LocalAddr()
+	if local.Addr().IsUnspecified() && c.heardAt.IsValid() {
+		return netip.AddrPortFrom(c.heardAt, local.Port())
+	}
+	return local
+}
+
+// routeTo returns the address that the machine sends from to a peer. Nothing is sent for it.
+func routeTo(remote netip.AddrPort) (netip.Addr, bool) {
+	pc, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(remote))
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	defer pc.Close()
+	local := pc.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+	return local, !local.IsUnspecified()
 }
 
 // RemoteAddr returns the peer's address, a *net.UDPAddr. It changes when a client moves.

@@ -61,6 +61,41 @@ func TestNoCommonProtocol(t *testing.T) {
 	}
 }
 
+// A connection knows its own address though its socket is bound to all: what the one side says of itself, the other says of it.
+func TestLocalAddr(t *testing.T) {
+	ep, err := Listen("0.0.0.0:0", serverConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	port := ep.Addr().(*net.UDPAddr).Port
+	for _, ip := range []string{"127.0.0.1", "127.0.0.2"} { // all of which are this machine on Linux
+		c, err := Dial(testContext(t), net.JoinHostPort(ip, fmt.Sprint(port)), &quic.Config{
+			TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}}})
+		if err != nil && ip != "127.0.0.1" {
+			t.Skip("this machine has one loopback address: ", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ep.Accept(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if c.LocalAddr().String() != s.RemoteAddr().String() || s.LocalAddr().String() != c.RemoteAddr().String() {
+				t.Errorf("the client is %v and speaks to %v, the server is %v and speaks to %v",
+					c.LocalAddr(), c.RemoteAddr(), s.LocalAddr(), s.RemoteAddr())
+			}
+			c.mu.Lock()
+			c.heardAt = netip.Addr{} // as where the system does not tell it: then the route says
+			c.mu.Unlock()
+		}
+		c.Close()
+		<-c.shard.ep.gone
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	ep := listen(t, serverConfig())
 	_, err := Listen(ep.Addr().String(), serverConfig())

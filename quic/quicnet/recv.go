@@ -155,6 +155,9 @@ func (in *inbox) deliver(now time.Time) (woke bool) {
 	for i, c := range in.touched {
 		c.unprompted.Store(0)
 		c.mu.Lock()
+		if local := in.parts[c.firstPart].train.Local.Addr(); c.client && local != c.heardAt && !local.IsUnspecified() {
+			c.heardAt = local
+		}
 		for p := c.firstPart; p >= 0; p = in.parts[p].next {
 			c.core.Recv(now, in.parts[p].train)
 			if c.core.DatagramsReadable() > keepDatagrams {

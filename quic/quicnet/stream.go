@@ -470,7 +470,7 @@ func (s *Stream) setDeadline(h *half, t time.Time) {
 // timeout is the error of a deadline.
 func (s *Stream) timeout(op string) error {
 	return &net.OpError{
-		Op: op, Net: "quic", Source: net.UDPAddrFromAddrPort(s.c.core.LocalAddr()),
+		Op: op, Net: "quic", Source: net.UDPAddrFromAddrPort(s.c.localAddr()),
 		Addr: net.UDPAddrFromAddrPort(s.c.core.RemoteAddr()), Err: os.ErrDeadlineExceeded,
 	}
 }
