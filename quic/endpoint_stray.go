@@ -118,7 +118,7 @@ func (e *Endpoint) full() bool {
 // authentic tells whether a client's first Initial packet opens. A copy of it is opened, since opening destroys what Conn.Recv
 // will need.
 func (e *Endpoint) authentic(d []byte, h *wire.LongHeader) bool {
-	if e.initial == nil {
+	if e.initial == nil || !e.initial.Live() { // for want of memory the last time
 		e.initial = protect.NewKeys()
 	}
 	if e.initial.InstallInitial(h.Version, h.DstConnID, false) != nil {

@@ -268,7 +268,7 @@ func (a *Ask) replay(cfg *tls.Config, f func(*tls.ClientHelloInfo) (*tls.Config,
 	cfg.GetConfigForClient = func(info *tls.ClientHelloInfo) (*tls.Config, error) {
 		replayed = true
 		info.Conn = addrConn{local: a.params.LocalAddr, remote: a.params.RemoteAddr}
-		err = guard(func() (err error) { // here, as this is a goroutine of crypto/tls
+		err = guardApart(func() (err error) {
 			next, err = f(info)
 			return err
 		})

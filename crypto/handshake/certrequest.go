@@ -50,7 +50,7 @@ func withContext(info *tls.CertificateRequestInfo, f func(*tls.CertificateReques
 		GetClientCertificate: func(genuine *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			request := *genuine
 			request.AcceptableCAs, request.SignatureSchemes, request.Version = info.AcceptableCAs, info.SignatureSchemes, info.Version
-			err = guard(func() (err error) { // here, as this is a goroutine of crypto/tls
+			err = guardApart(func() (err error) {
 				cert, err = f(&request)
 				return err
 			})

@@ -31,8 +31,7 @@
 //   - What a peer may send is bounded by BoringSSL: a ClientHello by 16 KiB (in crypto/tls by 64), what a client sends with its
 //     certificates by 100 KiB and what a server sends with its own by 200 KiB (in crypto/tls one chain by 256); more ends
 //     the handshake with illegal_parameter. Our own chain may have 64 certificates.
-//   - runtime.Goexit in a callback of a server that is asked about a ClientHello, or in GetClientCertificate, leaves Run
-//     waiting for ever, as it does with crypto/tls's own QUICConn; elsewhere it ends the connection.
+//   - runtime.Goexit ends the connection in what an Ask runs, but the caller's goroutine in KeyLogWriter and Time.
 //   - The Context of ClientHelloInfo and of CertificateRequestInfo is done when the callback has returned, and not when the
 //     connection is closed.
 package handshake

@@ -66,6 +66,17 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+// guardApart is guard for code that crypto/tls would call: f gets a goroutine of its own, which it may end.
+func guardApart(f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		err := errGoexit
+		defer func() { result <- err }()
+		err = guard(f)
+	}()
+	return <-result
+}
+
 var errGoexit = errors.New("handshake: the program's code ended its goroutine")
 
 // translate makes an error of what BoringSSL says of a failure.

@@ -26,8 +26,9 @@ func (p panicking) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 }
 func (p panicking) Write(b []byte) (int, error) { p.how(); return len(b), nil }
 
-// panics has each piece of the program's code end by how in turn, and hands check the end whose code it was.
-func panics(t *testing.T, how func(), check func(t *testing.T, victim *ours)) {
+// panics has each piece of the program's code end by how in turn, and hands check the end whose code it was. With apart, each Ask gets
+// a goroutine, and what runs on that of the connection is left out.
+func panics(t *testing.T, how func(), apart bool, check func(t *testing.T, victim *ours)) {
 	tests := []struct {
 		name   string
 		client bool // whose code it is
@@ -78,8 +79,14 @@ func panics(t *testing.T, how func(), check func(t *testing.T, victim *ours)) {
 		t.Run(test.name, func(t *testing.T) {
 			client, server := clientConfig(), serverConfig()
 			test.edit(client, server)
+			if apart && (client.KeyLogWriter != nil || server.KeyLogWriter != nil || client.Time != nil || server.Time != nil) {
+				t.Skip("runs on the goroutine of the connection")
+			}
 			c := newOurs(t, newContext(t, true), client, handshake.Params{})
 			s := newOurs(t, newContext(t, false), server, handshake.Params{})
+			if apart {
+				c.onAsk, s.onAsk = c.runApart, s.runApart
+			}
 			c.start()
 			s.start()
 			converse(c, s)
@@ -104,7 +111,7 @@ func later(how func(), n int) func() time.Time {
 
 func TestCallbackPanics(t *testing.T) {
 	cause := errors.New("the cause")
-	panics(t, func() { panicHere(cause) }, func(t *testing.T, victim *ours) {
+	panics(t, func() { panicHere(cause) }, false, func(t *testing.T, victim *ours) {
 		wantAlert(t, victim, 80)
 		var perr *handshake.PanicError
 		if !errors.As(victim.err, &perr) || perr.Value != cause || !errors.Is(victim.err, cause) {
@@ -119,24 +126,20 @@ func TestCallbackPanics(t *testing.T) {
 //go:noinline
 func panicHere(v any) { panic(v) }
 
-// What ends the goroutine of Run does not leave the connection without an answer.
+// What ends its goroutine leaves no connection without an answer.
 func TestCallbackEndsGoroutine(t *testing.T) {
-	client := clientConfig()
-	client.VerifyConnection = func(tls.ConnectionState) error { runtime.Goexit(); return nil }
-	c := newOurs(t, newContext(t, true), client, handshake.Params{})
-	s := newOurs(t, newContext(t, false), serverConfig(), handshake.Params{})
-	c.onAsk = func(a *handshake.Ask) {
-		over := make(chan struct{})
-		go func() {
-			defer close(over)
-			a.Run()
-			t.Error("Run returned")
-		}()
-		<-over
-		c.conn.Answer(a)
-	}
-	shake(t, c, s)
-	wantAlert(t, c, 80)
+	panics(t, runtime.Goexit, true, func(t *testing.T, victim *ours) { wantAlert(t, victim, 80) })
+}
+
+// runApart answers an Ask that may end its goroutine.
+func (o *ours) runApart(a *handshake.Ask) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		a.Run()
+	}()
+	<-over
+	o.conn.Answer(a)
 }
 
 // ExportKeyingMaterial of a ConnectionState never panics: it works from where on crypto/tls's does, and before that is an error.
