@@ -19,6 +19,8 @@ Usage: ./build.sh [VERB]
   (no verb)           obtain and build BoringSSL, then every package; the commands go to cmd/bin
   demo                the main job: our server, our client, a file of 100 MB
   test                every test, fuzz seed, nested module and peer
+  spin [--time D]     random connections, applications and attackers for that long (30s, 10m, 8h; default 10m), from random seeds:
+                      in virtual time, and with goroutines and the race detector; ends at the first fault, whose seed it tells
   install [--prefix DIR]
                       put headers and archives where an importing module's build finds them; default /usr/local
   env                 print CGO_CFLAGS and CGO_LDFLAGS for a build without "install"
@@ -486,6 +488,8 @@ test_all() {
   for os in darwin freebsd windows; do GOOS=$os CGO_ENABLED=0 go vet ./quic/udp; done
   say "tests, with the race detector"
   go test -race -shuffle=on -timeout 30m ./...
+  say "random connections and attacks, as many as without the race detector can be played"
+  go test -count=1 -run '^TestSpin' ./quic/internal/sim ./quic
   say "tests of the packages over C, with the address sanitizer"
   go test -asan -shuffle=on ./crypto/...
   for module in $(find . -mindepth 2 -name go.mod -not -path './third_party/*' -exec dirname {} \; | sort); do
@@ -493,6 +497,44 @@ test_all() {
     (cd "$module" && go vet ./... && go test -shuffle=on ./...)
   done
   say "all tests passed"
+}
+
+# seconds prints what a time like 90s, 10m or 1h30m is in seconds.
+seconds() {
+  [[ $1 =~ ^(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?$ && -n $1 ]] || die "\"$1\" is not a time like 90s, 10m or 1h30m"
+  echo $((${BASH_REMATCH[2]:-0} * 3600 + ${BASH_REMATCH[4]:-0} * 60 + ${BASH_REMATCH[6]:-0}))
+}
+
+# spin plays the random tests of the packages that have any, by turns.
+spin() {
+  local total=600 step began now left pkg log
+  if [ "${1:-}" = --time ]; then
+    total=$(seconds "${2:-}") || exit
+    shift 2
+  fi
+  [ $# = 0 ] || die "spin does not know \"$1\"; it takes --time D"
+  build
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  log=$dir/log
+  cd "$root/quic"
+  go test -c -o "$dir/sim" ./internal/sim
+  go test -c -o "$dir/core" .
+  go test -c -race -o "$dir/quicnet" ./quicnet
+  began=$(date +%s)
+  step=$((total < 360 ? (total + 5) / 6 : 60))
+  while :; do
+    for pkg in sim:internal/sim core:. quicnet:quicnet; do
+      now=$(date +%s)
+      left=$((began + total - now))
+      [ "$left" -gt 0 ] || { say "nothing failed in $total s"; return; }
+      [ "$left" -ge "$step" ] || step=$left
+      [[ $("$dir/${pkg%%:*}" -test.list '^TestSpin') == TestSpin* ]] || continue
+      (cd "${pkg#*:}" && "$dir/${pkg%%:*}" -test.run '^TestSpin' -test.timeout 0 -test.v -spin.time "${step}s") >"$log" 2>&1 ||
+        { cat "$log" >&2; die "a random test of $root/quic/${pkg#*:} failed; see above for its seed"; }
+      say "$((now - began)) s of $total: ${pkg%%:*}: $(sed -n 's/^.*: \([0-9]* \(plays\|rounds\)\).*/\1/p' "$log" | paste -s -d , -)"
+    done
+  done
 }
 
 clean() {
@@ -505,6 +547,7 @@ verb=${1:-build}
 case "$verb" in
   -h | --help | help) usage; exit ;;
   install) install "$@"; exit ;;
+  spin) spin "$@"; exit ;;
 esac
 [ $# = 0 ] || die "$verb takes no arguments, and \"$1\" is one; see ./build.sh --help"
 case "$verb" in
