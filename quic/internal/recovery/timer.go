@@ -1,6 +1,10 @@
 package recovery
 
-import "time"
+import (
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
 
 // PTO returns the probe timeout that a peer has on the path whose round-trip times are like ours, without backoff, if we may delay
 // acknowledgements by that much.
@@ -102,7 +106,7 @@ func (l *Loss) Probe(sp Space, h Handler) bool {
 	return true
 }
 
-// resendOldest hands the frames of the two oldest ack-eliciting packets in flight to h, which are not lost for that.
+// resendOldest hands the frames of the two oldest packets in flight that hold any worth sending again to h; they are not lost for that.
 func (l *Loss) resendOldest(sp Space, h Handler) {
 	s := l.spaces[sp]
 	found := 0
@@ -111,9 +115,15 @@ func (l *Loss) resendOldest(sp Space, h Handler) {
 		if r.flags&ackEliciting == 0 || r.flags&(acked|lost) != 0 {
 			continue
 		}
-		found++
+		repeats := false
 		for i := range int64(r.frames) {
-			h.OnFrameLost(sp, *s.frames.at(r.frame + i))
+			if f := s.frames.at(r.frame + i); f.Type != wire.FrameAck {
+				repeats = true
+				h.OnFrameLost(sp, *f)
+			}
+		}
+		if repeats {
+			found++
 		}
 	}
 }

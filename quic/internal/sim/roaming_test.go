@@ -113,3 +113,49 @@ func TestRebindingOften(t *testing.T) {
 		}
 	}
 }
+
+// What is lost on the path that the client has left says nothing of whether the next one carries ECN marks (RFC 9000, section 13.4.2); nor do
+// marks that the one drops of those that the other carries.
+func TestECNAfterMove(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		old  func() Stage // what the first path does to what the server sends
+	}{
+		{"losses", func() Stage { return Blackhole(1900*time.Millisecond, 2040*time.Millisecond) }},
+		{"marks are dropped", ClearECN},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := run(t, Scenario{Name: c.name, Seed: 1, Download: tenMB, Check: true,
+				Network: func(*World) (toServer, toClient []Stage) {
+					roaming := &Roaming{Addrs: twoHosts[1:], Period: time.Hour, From: 2 * time.Second, Until: time.Hour}
+					old := c.old()
+					first := func(w *World, d Datagram, next func(Datagram)) {
+						if d.To == ClientAddr {
+							old(w, d, next)
+							return
+						}
+						next(d)
+					}
+					out := func(w *World, d Datagram, next func(Datagram)) {
+						if w.Elapsed() < roaming.From {
+							next(d)
+							return
+						}
+						roaming.Out()(w, d, next)
+					}
+					in := func(w *World, d Datagram, next func(Datagram)) {
+						if d.To == ClientAddr {
+							next(d)
+							return
+						}
+						roaming.In()(w, d, next)
+					}
+					return interopLink(out), append(interopLink(first), in)
+				}})
+			stats := r.Server.Stats()
+			if stats.Migrations != 1 || !stats.ECNCapable {
+				t.Errorf("%d migrations, ECN capable: %v", stats.Migrations, stats.ECNCapable)
+			}
+		})
+	}
+}
