@@ -21,7 +21,7 @@ type Context struct {
 	boring *boring.TLSContext
 	client bool
 
-	checked atomic.Pointer[tls.Config] // the last one that stood the checks of its keys
+	checked atomic.Pointer[tls.Config] // the last one that New was given and found good: some checks take long
 
 	mu          sync.Mutex
 	credentials credentials
@@ -55,6 +55,14 @@ func (x *Context) New(cfg *tls.Config, p Params) (*Conn, error) {
 	s, err := x.resolve(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if x.checked.Load() != cfg {
+		for i := range cfg.Certificates { // those that callbacks choose are looked at when they are
+			if err := checkUsage(&cfg.Certificates[i]); err != nil {
+				return nil, err
+			}
+		}
+		x.checked.Store(cfg)
 	}
 	c := &Conn{setup: &setup{ctx: x, params: p}, client: x.client, readLevel: Initial}
 	if x.client {
@@ -94,11 +102,10 @@ func (x *Context) resolve(cfg *tls.Config) (s settings, err error) {
 	if err := checkConfig(cfg, client); err != nil {
 		return s, err
 	}
-	if x.checked.Load() != cfg {
-		if err := checkKeys(cfg, client); err != nil {
+	if !client && !cfg.SessionTicketsDisabled && x.checked.Load() != cfg {
+		if err := checkTicketKeys(cfg); err != nil {
 			return s, err
 		}
-		x.checked.Store(cfg)
 	}
 	for _, proto := range cfg.NextProtos {
 		if len(proto) == 0 || len(proto) > 255 {
@@ -149,19 +156,6 @@ func checkConfig(cfg *tls.Config, client bool) error {
 		return fmt.Errorf("handshake: tls.Config.ClientAuth: %d is unknown", cfg.ClientAuth)
 	case !client && len(cfg.Certificates) == 0 && cfg.GetCertificate == nil && cfg.GetConfigForClient == nil:
 		return errors.New("handshake: a server's tls.Config needs Certificates, GetCertificate or GetConfigForClient")
-	}
-	return nil
-}
-
-// checkKeys makes the checks that take long, of certificates and ticket keys.
-func checkKeys(cfg *tls.Config, client bool) error {
-	for i := range cfg.Certificates {
-		if err := checkUsage(&cfg.Certificates[i]); err != nil {
-			return err
-		}
-	}
-	if !client && !cfg.SessionTicketsDisabled {
-		return checkTicketKeys(cfg)
 	}
 	return nil
 }
