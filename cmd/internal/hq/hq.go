@@ -33,6 +33,7 @@ const maxRequest = 8 << 10
 type Stream interface {
 	io.ReadWriteCloser
 	Finish() error
+	WriteFinal(p []byte) (n int, err error)
 	CancelRead(code uint64)
 	CancelWrite(code uint64)
 }
@@ -129,10 +130,7 @@ func codeOf(err error) uint64 {
 // Get asks for path, which starts with a slash and is escaped as in a URL, and copies the answer to w. It returns the
 // number of bytes copied. A server's refusal is returned as an error that says what its code means.
 func Get(s Stream, path string, w io.Writer) (n int64, err error) {
-	_, sendErr := io.WriteString(s, "GET "+path+"\r\n")
-	if sendErr == nil {
-		sendErr = s.Close()
-	}
+	_, sendErr := s.WriteFinal([]byte("GET " + path + "\r\n")) // the end in the same packet
 	var reset *quic.StreamError
 	if sendErr != nil && !(errors.As(sendErr, &reset) && reset.Remote) {
 		return 0, fmt.Errorf("cannot send the request for %s: %w", path, sendErr)

@@ -29,7 +29,11 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.written.Write(p)
 }
 
-func (s *stream) Close() error            { s.closed = true; return s.refuses }
+func (s *stream) Close() error { s.closed = true; return s.refuses }
+func (s *stream) WriteFinal(p []byte) (n int, err error) {
+	s.closed = true
+	return s.Write(p)
+}
 func (s *stream) Finish() error           { s.closed, s.stopped = true, true; return nil }
 func (s *stream) CancelRead(uint64)       { s.stopped = true }
 func (s *stream) CancelWrite(code uint64) { s.reset = code }
