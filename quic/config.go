@@ -16,7 +16,8 @@ import (
 // default. A Config must not be changed once it is in use; many connections share one.
 type Config struct {
 	// TLS is the TLS configuration: required, and for a server it must yield a certificate. NextProtos is required
-	// (RFC 9001, section 8.1).
+	// (RFC 9001, section 8.1). Its fields mean what package crypto/tls documents; which are not honoured, and refused for that, is in
+	// the documentation of package github.com/boringquic/boringquic/crypto/handshake.
 	TLS *tls.Config
 
 	// MaxIdleTimeout ends a connection on which nothing arrives for that long (RFC 9000, section 10.1); the peer's
@@ -43,14 +44,20 @@ type Config struct {
 	// 100; negative: none; at most 2^60.
 	MaxStreamsBidi, MaxStreamsUni int64
 
-	// StreamSendBuffer is how many bytes of one stream StreamSend accepts beyond what the peer has acknowledged, and
-	// MaxStreamSendBuffer what that grows to on paths that carry more in three round trips. Defaults 1 MiB and 16 MiB. Of what
-	// was never sent, and could be by the peer's limits on streams, all streams together hold 256 KiB; beyond that a stream takes
-	// writes of 4 KiB in sum, and for more they wait for each other, in the order in which they came.
+	// StreamSendBuffer is how many bytes of one stream may be written ahead of the peer's acknowledgements: what is written has to be
+	// kept until then, since it may have to be sent again. MaxStreamSendBuffer is what it grows to where a path carries more than that in
+	// three round trips. Defaults 1 MiB and 16 MiB.
+	//
+	// Most of that is on its way. Of what waits for its turn to be sent a connection takes 256 KiB in all: writing faster than
+	// the path carries gains nothing. When that is full, streams that write much wait in a line, and each is let in when it is
+	// its turn; a stream that has at most 4 KiB waiting need not stand in the line. What a stream may not send yet, for the peer's limit on
+	// it, does not count among the 256 KiB, but may be 256 KiB itself.
 	StreamSendBuffer, MaxStreamSendBuffer int
 
-	// MaxDatagramFrameSize is the largest DATAGRAM frame that we accept, in bytes (RFC 9221, section 3). Default 0:
-	// datagrams are off.
+	// MaxDatagramFrameSize is the largest DATAGRAM frame that we accept, in bytes (RFC 9221, section 3). Default 0: the peer may send
+	// no datagrams; whether we may send any the peer's own value says. Set it to 65535, which RFC 9221 recommends and which stands for
+	// whatever fits into a packet: it reserves no memory. A smaller one makes sense only for a program whose buffers are smaller, and the
+	// frame's type and length, of up to 3 bytes, count.
 	MaxDatagramFrameSize int
 
 	// MaxUDPPayload is the largest UDP payload that we send, in bytes, 1200 to 65527; over IPv4 no more than 65507 can be sent.

@@ -47,12 +47,29 @@
 // error of a stream that was ended before its time, by either side, is a *quic.StreamError. Deadlines bring an error that
 // matches os.ErrDeadlineExceeded and is a net.Error; contexts bring their own.
 //
+// Since net.ErrClosed matches failures too, it does not tell a good end from a bad one. quic.IsCleanClose does:
+//
+//	for {
+//		s, err := conn.AcceptStream(ctx)
+//		switch {
+//		case quic.IsCleanClose(err):
+//			return nil // one of the sides called Close
+//		case err != nil:
+//			return err // a timeout, a violation of the protocol, another error code, the end of ctx
+//		}
+//		go serve(s)
+//	}
+//
+// A tls.AlertError in an error, which errors.As finds, says which alert of TLS ended the handshake, whichever side sent it. That a
+// server refuses a client's certificate the client learns after Dial has returned, from the next call, as in TLS 1.3 over TCP.
+//
 // A panic in code that the tls.Config brings along (its callbacks, KeyLogWriter, Time, a crypto.Signer) does not end the process, as
 // with crypto/tls, but its connection, with an error that errors.As finds a *handshake.PanicError in.
 //
 // # Limitations
 //
-//   - No session resumption and no 0-RTT: tickets and tokens of servers are not kept.
+//   - Clients do not resume sessions, and keep no tokens: Dial makes a full handshake each time. Servers resume the sessions of clients
+//     that do. No 0-RTT.
 //   - A client stays on the network path that it began on; servers follow clients that move.
 //   - One core receives for all connections of a socket. Shards are for Linux alone.
 //   - The hash that masks the shard in connection IDs is what the kernel's filter language can compute: somebody who watches
