@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"go/format"
 	"math/big"
 	"net"
 	"os"
@@ -24,6 +25,11 @@ func TestExamples(t *testing.T) {
 		"echo":     `the server answered "hello over QUIC"`,
 		"download": "67108864 bytes, checksum right",
 		"coreloop": `the server answered "HELLO OVER THE BARE CORE"`,
+
+		"clientcert": "without a certificate: tls: certificate required",
+		"datagrams":  "500 datagrams sent in",
+		"shutdown":   "shut down, nothing lost",
+		"tunnel":     "200 OK: you asked for /through/the/tunnel",
 	} {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
@@ -83,10 +89,14 @@ func TestReadme(t *testing.T) {
 	}
 	source := readmeMain
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) != 2 {
-		t.Fatalf("%d blocks of Go in the README, want 2", len(blocks))
+	if len(blocks) != 3 {
+		t.Fatalf("%d blocks of Go in the README, want 3", len(blocks))
 	}
-	for _, b := range blocks {
+	// The third one is a test, which Example of quicnettest is like.
+	if formatted, err := format.Source([]byte(blocks[2][1])); err != nil || string(formatted) != blocks[2][1] {
+		t.Errorf("the README's test is not written as gofmt does: %v", err)
+	}
+	for _, b := range blocks[:2] {
 		if n := strings.Count(b[1], "\n"); n > 20 {
 			t.Errorf("%d lines of Go, want 20 at most:\n%s", n, b[1])
 		}

@@ -1,0 +1,133 @@
+// Command tunnel carries TCP connections over one QUIC connection, a stream for each: a listener near the client, a dialler near the
+// server that it wants to reach. Here an HTTP server is reached through it, all in one program.
+//
+//	go run ./examples/tunnel
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "you asked for %s", r.URL.Path)
+	}))
+	defer target.Close()
+
+	// The far end: each stream becomes a TCP connection to the target.
+	far, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"tunnel"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer far.Close()
+	go func() {
+		for {
+			conn, err := far.Accept(ctx)
+			if err != nil {
+				return
+			}
+			conn.HandleStreams(func(s *quicnet.Stream) {
+				tcp, err := net.Dial("tcp", target.Listener.Addr().String())
+				if err != nil {
+					s.Abort(1) // the near end is told at once
+					return
+				}
+				join(s.NetConn(), tcp)
+			})
+		}
+	}()
+
+	// The near end: each TCP connection becomes a stream.
+	conn, err := quicnet.Dial(ctx, far.Addr().String(), &quic.Config{
+		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"tunnel"}}, // examples/echo verifies
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	near, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer near.Close()
+	go func() {
+		for {
+			tcp, err := near.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				s, err := conn.OpenStream(ctx)
+				if err != nil {
+					tcp.Close()
+					return
+				}
+				join(s.NetConn(), tcp)
+			}()
+		}
+	}()
+
+	resp, err := http.Get("http://" + near.Addr().String() + "/through/the/tunnel")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s: %s\n", resp.Status, body)
+}
+
+// join copies between two connections until both directions have ended. An end of the one is an end of the other; a failure ends both.
+func join(a, b net.Conn) {
+	defer a.Close()
+	defer b.Close()
+	done := make(chan error)
+	oneWay := func(to, from net.Conn) {
+		_, err := io.Copy(to, from)
+		if err == nil {
+			err = to.(interface{ CloseWrite() error }).CloseWrite()
+		}
+		done <- err
+	}
+	go oneWay(a, b)
+	go oneWay(b, a)
+	if err := <-done; err != nil {
+		a.Close() // so that the other direction ends, too
+		b.Close()
+	}
+	<-done
+}
+
+func certificate() tls.Certificate {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
+}
