@@ -1,8 +1,9 @@
 package quic
 
 // recvWindow is a flow-control window for what the peer sends (RFC 9000, section 4), of a stream or of the connection. The peer is
-// told of each quarter of it that was taken. It grows when that is sooner than a round trip, so that it never is what limits
-// the rate for long.
+// told when a quarter of it was taken, or more at once. It grows when it is taken at a rate of more than a quarter of it in a round
+// trip, so that it never is what limits the rate for long: also where the application takes all of it in one piece, and there is
+// but one update in a round trip.
 type recvWindow struct {
 	limit    uint64 // what the peer may send up to, as told or about to be told
 	consumed uint64 // what the application has taken, or will never ask for
@@ -19,10 +20,12 @@ func newRecvWindow(size, most uint64) recvWindow {
 // consume counts n more bytes as taken and tells whether the peer should be told of a higher limit.
 func (w *recvWindow) consume(now, rtt int64, n uint64) bool {
 	w.consumed += n
-	if w.limit-w.consumed > w.size/4*3 {
+	left := w.limit - w.consumed
+	if left > w.size/4*3 {
 		return false
 	}
-	if w.updated != 0 && now-w.updated < rtt {
+	taken := float64(w.size - left) // since limit was raised
+	if w.updated != 0 && float64(now-w.updated)*float64(w.size) < 4*float64(rtt)*taken {
 		w.size = min(2*w.size, w.max)
 	}
 	w.updated = now
