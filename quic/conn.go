@@ -357,7 +357,8 @@ func (c *Conn) StreamAcked(id uint64) (n uint64, err error) {
 }
 
 // StreamShutdown ends a part of stream id before its time, or both: ReadDirection asks the peer to stop sending
-// (STOP_SENDING), WriteDirection resets what we send (RESET_STREAM). code is the application's, at most 2^62-1. A part that
+// (STOP_SENDING), WriteDirection resets what we send (RESET_STREAM). code is the application's; above MaxErrorCode it
+// is an error, and nothing is done. A part that
 // is already over is left as it is.
 func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
 	switch {
@@ -366,7 +367,7 @@ func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
 			c.streams.dropKept(id)
 		}
 		return c.err
-	case code > wire.MaxVarint:
+	case code > MaxErrorCode:
 		return fmt.Errorf("quic: error code 0x%x is above 2^62-1", code)
 	}
 	return c.streams.shutdown(c.clock.now, id, dir, code)

@@ -5,6 +5,7 @@ import (
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 	"time"
+	"unicode/utf8"
 )
 
 // connState is where a connection is between its begin and its end (RFC 9000, section 10.2).
@@ -26,16 +27,16 @@ type closing struct {
 	until    int64 // when the connection can be forgotten
 }
 
-// Close closes the connection: with app as the application, with one of its error codes, at most 2^62-1; else with a transport
-// error code, NoError as a rule. reason is a text for people, of which at most 256 bytes travel. Data that was not
-// delivered is lost, in either direction. On a closed connection it only drops what had arrived and was not read.
+// Close closes the connection: with app as the application, with one of its error codes; else with a transport error code, NoError
+// as a rule. A code above MaxErrorCode, which cannot be told, becomes MaxErrorCode. reason is a text for people, of which whole
+// characters of at most 256 bytes travel. Data that was not delivered is lost, in either direction. On a closed connection it only drops what had arrived and was not read.
 func (c *Conn) Close(now time.Time, app bool, code uint64, reason string) {
 	c.clock.read(now)
 	if c.state != stateActive {
 		c.dropReceived()
 		return
 	}
-	code = min(code, wire.MaxVarint)
+	code = min(code, MaxErrorCode)
 	if app {
 		c.err = &ApplicationError{Code: code, Reason: reason}
 	} else {
@@ -54,7 +55,7 @@ func (c *Conn) fail(err *TransportError) {
 }
 
 func (c *Conn) beginClose(frame wire.ConnectionClose, reason string) {
-	frame.Reason = []byte(reason[:min(len(reason), maxReasonLen)])
+	frame.Reason = cutText([]byte(reason), maxReasonLen)
 	c.closing = &closing{frame: frame, due: true, patience: 1, until: c.closeTime()}
 	c.state = stateClosing
 	c.endStreams()
@@ -195,6 +196,19 @@ func (cl *closing) fit(sp recovery.Space, room int) wire.ConnectionClose {
 		f = wire.ConnectionClose{Code: uint64(ApplicationErrorCode)}
 	}
 	const fixed = 1 + 8 + 8 + 2
-	f.Reason = f.Reason[:min(len(f.Reason), max(room-fixed-2*minCoalesced, 0))]
+	f.Reason = cutText(f.Reason, max(room-fixed-2*minCoalesced, 0))
 	return f
+}
+
+// cutText returns at most n bytes of a text, and cuts no character of UTF-8.
+func cutText(text []byte, n int) []byte {
+	if len(text) <= n {
+		return text
+	}
+	for end := n; end >= 0 && end > n-utf8.UTFMax; end-- {
+		if utf8.RuneStart(text[end]) {
+			return text[:end]
+		}
+	}
+	return text[:n] // it is not UTF-8
 }

@@ -10,6 +10,10 @@ import (
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
+// MaxErrorCode is the largest error code, of the transport or of an application, that can be told to a peer: 2^62-1 (RFC 9000, section
+// 16).
+const MaxErrorCode = wire.MaxVarint
+
 // TransportErrorCode is a QUIC transport error code (RFC 9000, section 20.1).
 type TransportErrorCode uint64
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/wire"
@@ -334,4 +336,49 @@ func TestMaxIdleTimeoutDeclared(t *testing.T) {
 		}
 		p.wantIdle("after the handshake")
 	}
+}
+
+// The reason of a close is cut at a character, to 256 bytes and to the room that a packet has; a text that is not UTF-8 anywhere.
+func TestCloseReasonIsText(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"short", 10, "short"}, {"abc", 2, "ab"}, {"aéb", 3, "aé"}, {"aéb", 2, "a"}, {"€uro", 2, ""}, {"€uro", 0, ""},
+		{"a\U0001F600", 4, "a"}, {"a\U0001F600", 5, "a\U0001F600"}, {"\x80\x80\x80\x80\x80\x80", 5, "\x80\x80\x80\x80\x80"},
+	} {
+		if got := string(cutText([]byte(c.text), c.n)); got != c.want {
+			t.Errorf("%d bytes of %q: %q, want %q", c.n, c.text, got, c.want)
+		}
+	}
+	p := newScriptedClient(t)
+	p.handshake()
+	p.conn.Close(p.now, true, 1<<63, "x"+strings.Repeat("€", 100))
+	p.wantCloses("closed", 1, wire.ConnectionClose{App: true, Code: MaxErrorCode, Reason: []byte("x" + strings.Repeat("€", 85))})
+	long := closing{frame: wire.ConnectionClose{Reason: []byte(strings.Repeat("€", 85))}}
+	for room := range 600 {
+		if reason := long.fit(2, room).Reason; !utf8.Valid(reason) {
+			t.Fatalf("in a room of %d bytes the reason is %q", room, reason)
+		}
+	}
+}
+
+// A code that cannot be told is an error, and changes nothing (RFC 9000, section 16).
+func TestShutdownCode(t *testing.T) {
+	p := newScriptedServer(t)
+	p.handshake()
+	id, err := p.conn.OpenStream()
+	p.must(err)
+	if err := p.conn.StreamShutdown(id, ReadDirection|WriteDirection, MaxErrorCode+1); err == nil {
+		t.Error("a code above 2^62-1 was taken")
+	}
+	_, err = p.conn.StreamSend(id, []byte("on"), false)
+	p.must(err)
+	p.drain()
+	p.wantStream("the stream goes on", id, 0, "on", false)
+	p.must(p.conn.StreamShutdown(id, ReadDirection|WriteDirection, MaxErrorCode))
+	p.drain()
+	p.wantFrame("the largest code", protect.OneRTT, frame(wire.FrameResetStream, id, MaxErrorCode, 2))
+	p.wantFrame("the largest code", protect.OneRTT, frame(wire.FrameStopSending, id, MaxErrorCode))
 }

@@ -402,8 +402,8 @@ func (c *Conn) MaxDatagramSize() int {
 // CloseGracefully waits for it.
 func (c *Conn) Close() error { return c.CloseWithError(0, "") }
 
-// CloseWithError closes the connection with an error code of the application's, at most 2^62-1, and a text for people. All
-// calls that wait on the connection or its streams return at once, and data that was not delivered yet, in either direction, may
+// CloseWithError closes the connection with an error code of the application's, at most quic.MaxErrorCode (a larger one
+// becomes that), and a text for people, of which whole characters of at most 256 bytes travel. All calls that wait on the connection or its streams return at once, and data that was not delivered yet, in either direction, may
 // be lost. When it returns, word of it has been sent to the peer. Closing a connection that the peer has closed drops what had
 // arrived and was not read; further calls do nothing. The error is always nil.
 func (c *Conn) CloseWithError(code uint64, reason string) error {

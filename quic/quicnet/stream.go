@@ -306,6 +306,7 @@ func (s *Stream) closeNow() error {
 
 // CancelRead ends the receiving part before its time: the peer is asked to stop sending, with an error code of the
 // application's (STOP_SENDING), and what has arrived is dropped. On a part that has been read to its end it does nothing.
+// A code above quic.MaxErrorCode, which cannot be told, becomes quic.MaxErrorCode, here and in the other calls that take one.
 func (s *Stream) CancelRead(code uint64) { s.cancelAndFlush(quic.ReadDirection, code) }
 
 // CancelWrite ends the sending part before its time: the peer is told, with an error code of the application's, that no more
@@ -357,6 +358,7 @@ func (s *Stream) leave() {
 // cancel ends parts of the stream before their time. The connection's lock is held.
 func (s *Stream) cancel(dir quic.Direction, code uint64) {
 	c := s.c
+	code = min(code, quic.MaxErrorCode)
 	write := dir&quic.WriteDirection != 0 && s.sends()
 	if write {
 		s.noteAcked()

@@ -542,3 +542,25 @@ func TestFinish(t *testing.T) {
 		t.Errorf("Finish for a second time returned %v", err)
 	}
 }
+
+// A code that cannot be told becomes the largest one that can: the call is never without effect, and nobody waits for ever.
+func TestCancelCode(t *testing.T) {
+	s, c := pair(t, serverConfig(), clientConfig())
+	ss, cs := streamPair(t, s, c)
+	read := make(chan error)
+	go func() {
+		_, err := io.Copy(io.Discard, cs)
+		read <- err
+	}()
+	cs.CancelRead(1 << 63)
+	cs.CancelWrite(1<<62 + 5)
+	want := quic.StreamError{StreamID: cs.ID(), Code: quic.MaxErrorCode}
+	var here, there *quic.StreamError
+	if err := <-read; !errors.As(err, &here) || *here != want {
+		t.Errorf("the reader got %v, want %v", err, &want)
+	}
+	want.Remote = true
+	if _, err := io.Copy(io.Discard, ss); !errors.As(err, &there) || *there != want {
+		t.Errorf("the peer read %v, want %v", err, &want)
+	}
+}
