@@ -55,9 +55,11 @@
 //
 //   - QUIC version 1 only; other versions are answered with Version Negotiation.
 //   - No 0-RTT. Clients do not resume sessions.
-//   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised.
+//   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised, or the most that
+//     the peer and the buffer given to Send take.
 //   - Clients do not migrate, and preferred_address is not followed; servers follow clients that do, and give no new token for
-//     the new address.
+//     the new address. What a client sends counts wherever it comes from, but if it is heard from more than 256 new addresses a second,
+//     nothing is sent to some of them, the answers to its challenges included.
 //   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate.
 //   - Of draft-ietf-quic-ack-frequency-12, section 8, neither the last packet before a pause nor the first one after it asks for an
 //     acknowledgement at once; nor does PTO leave max_ack_delay out where it could.
