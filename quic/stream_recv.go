@@ -90,7 +90,6 @@ var errNotKept = transportError(InternalError, "stream data in too many pieces")
 func (st *streams) keep(p *recvPart, off int64, data []byte) *TransportError {
 	gaps, end := len(p.got), off+int64(len(data))
 	if (gaps >= maxStreamGaps || (st.gaps+1)*gapBytes > maxGapBytes) && !p.got.Joins(off, end) {
-		st.glitches++
 		return errNotKept
 	}
 	p.got.Add(off, end)
