@@ -25,7 +25,8 @@ type Config struct {
 	// count as 24 hours. Default 30 s; negative: none.
 	MaxIdleTimeout time.Duration
 
-	// HandshakeTimeout ends a connection whose handshake takes longer. Default 10 s.
+	// HandshakeTimeout ends a connection whose handshake takes longer. A server's Retry tokens are good for as long, but not less than
+	// 10 s. Default 10 s.
 	HandshakeTimeout time.Duration
 
 	// KeepAlive sends a PING when nothing was sent or received for that long, or for half of the idle timeout in force, if that is

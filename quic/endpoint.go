@@ -141,7 +141,7 @@ func (e *Endpoint) setUp(cfg *Config) error {
 	if !ok1 || !ok2 || !e.random(conceal[:]) {
 		return errRand
 	}
-	if err := e.tokens.init(cfg.TokenKey, e.random); err != nil {
+	if err := e.tokens.init(cfg.TokenKey, cfg.HandshakeTimeout, e.random); err != nil {
 		return fmt.Errorf("quic: %w", err)
 	}
 	if err := e.resets.init(cfg.StatelessResetKey, &conceal); err != nil {

@@ -80,6 +80,21 @@ func TestAttackB5B6RetryByEndpoint(t *testing.T) {
 	}
 }
 
+// Where a handshake may take longer than ten seconds a Retry token is good for as long; where it may take less, for ten.
+func TestRetryTokenLife(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{time.Second: retryTokenLife, time.Minute: time.Minute} {
+		w := newNet(t)
+		server := w.host(serverHost, endpointConfig(1, retryAlways, func(c *Config) { c.HandshakeTimeout = timeout }))
+		_, answer := server.one(initialSpec{}.datagram(t), clientHost)
+		id, token := takeRetry(t, answer, "first-dcid", "peer-cid")
+		w.now = w.now.Add(want + time.Millisecond)
+		_, answer = server.one(initialSpec{dst: id, token: token}.datagram(t), clientHost)
+		wantRefused(t, "after its time", answer, id, "peer-cid", InvalidToken)
+		w.now = w.now.Add(-time.Millisecond)
+		accepted(t, server, initialSpec{dst: id, token: token})
+	}
+}
+
 // An invalid Retry token brings INVALID_TOKEN even where no Retry is asked for now; but not to a packet that is not authentic.
 func TestInvalidRetryToken(t *testing.T) {
 	w := newNet(t)

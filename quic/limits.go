@@ -49,8 +49,8 @@ const (
 	statelessResetBurst = 1000
 	statelessResetRate  = 1000
 
-	// retryTokenLife and newTokenLife are how long tokens of Retry and of NEW_TOKEN are good, by the clock of the server that
-	// made them; tokenClockSkew is how far another server's may be ahead (RFC 9000, sections 8.1.3 and 8.1.4).
+	// retryTokenLife and newTokenLife are how long tokens of Retry, unless Config.HandshakeTimeout is longer, and of NEW_TOKEN are
+	// good, by the clock of the server that made them; tokenClockSkew is how far another server's may be ahead (RFC 9000, sections 8.1.3 and 8.1.4).
 	retryTokenLife = 10 * time.Second
 	newTokenLife   = 24 * time.Hour
 	tokenClockSkew = 2 * time.Second

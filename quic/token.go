@@ -29,6 +29,7 @@ type tokens struct {
 	aead   cipher.AEAD
 	random func([]byte) bool // fills its argument
 	seen   seenTokens
+	life   time.Duration       // of a Retry token
 	buf    [retryTokenLen]byte // room that need not be allocated each time
 	in     [retryContentLen]byte
 	aad    [1 + 4 + 16 + 2 + 1 + maxConnIDLen]byte
@@ -59,9 +60,10 @@ type tokenVerdict struct {
 	nonce   [tokenNonceLen]byte
 }
 
-// init derives the key that tokens are encrypted with from Config.TokenKey.
-func (k *tokens) init(key *[32]byte, random func([]byte) bool) error {
-	k.random = random
+// init derives the key that tokens are encrypted with from Config.TokenKey. A Retry token is good for as long as a handshake may take,
+// since the packets that carry it may be lost; a client whose token has expired cannot get another (RFC 9000, section 8.1.3).
+func (k *tokens) init(key *[32]byte, handshake time.Duration, random func([]byte) bool) error {
+	k.random, k.life = random, max(retryTokenLife, handshake)
 	sub := protect.ExpandLabel(crypto.SHA256, key[:], "address token", nil, 32)
 	if sub == nil {
 		return errors.New("no key for tokens could be derived")
@@ -118,7 +120,7 @@ func (k *tokens) check(now time.Time, token []byte, remote netip.AddrPort, dst *
 	var life time.Duration
 	switch {
 	case len(token) == retryTokenLen && tokenKind(token[0]) == retryToken:
-		v.kind, life = badRetryToken, retryTokenLife
+		v.kind, life = badRetryToken, k.life
 	case len(token) == newTokenLen && tokenKind(token[0]) == newTokenToken:
 		life = newTokenLife
 	default:

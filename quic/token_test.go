@@ -11,7 +11,7 @@ import (
 func testTokens(t testing.TB, key byte) *tokens {
 	t.Helper()
 	k, random := new(tokens), rand.NewChaCha8([32]byte{9})
-	if err := k.init(&[32]byte{key}, func(p []byte) bool { _, err := random.Read(p); return err == nil }); err != nil {
+	if err := k.init(&[32]byte{key}, time.Second, func(p []byte) bool { _, err := random.Read(p); return err == nil }); err != nil {
 		t.Fatal(err)
 	}
 	return k
