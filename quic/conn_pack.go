@@ -140,12 +140,6 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 	s, pkt, now := c.spaces[sp], &t.pkt, t.now
 	probing := c.sending.probes[sp] > 0
 	acksOnly = acksOnly && !c.urgent(sp)
-	if probing && !s.crypto.wantsSend() && !(sp == recovery.AppSpace && c.wantsApp()) {
-		// The first probe took all that there was to send: the second is worth more with that once more than with a PING (RFC 9002,
-		// section 6.2.4).
-		c.loss.Probe(sp, (*lossHandler)(c))
-		t.bare = false
-	}
 	if s.acks.due(now) || s.acks.pending() && !acksOnly {
 		c.appendAck(now, pkt, sp)
 	}

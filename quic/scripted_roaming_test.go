@@ -154,26 +154,3 @@ func TestValidationWithShortInitialRTT(t *testing.T) {
 		t.Errorf("conn is at %v, validated %v", p.conn.path.remote, p.conn.path.validated)
 	}
 }
-
-// Both probes of a timeout hold what is worth most (RFC 9002, section 6.2.4): the oldest data, whatever was sent before it that holds none, such
-// as challenges on other paths; data that waits for the window; and with nothing else the same once more.
-func TestBothProbesHoldData(t *testing.T) {
-	p := newMobile(t)
-	id, err := p.conn.OpenStream()
-	p.must(err)
-	for i := range 2 { // challenges, answered nowhere, and acknowledgements that elicit one
-		p.sendFrom(p.port(i), "conn-cid", append(frame(wire.FramePathChallenge), "12345678"...), filler(1100))
-		p.conn.Ping()
-		p.drain()
-	}
-	if _, err := p.conn.StreamSend(id, []byte("one"), false); err != nil {
-		t.Fatal(err)
-	}
-	p.drain()
-	p.got = nil
-	p.ignored[wire.FramePing] = true
-	p.advance()
-	p.wantStream("the first probe", id, 0, "one", false)
-	p.wantStream("the second probe", id, 0, "one", false)
-	p.wantIdle("two probes")
-}

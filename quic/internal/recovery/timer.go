@@ -1,10 +1,6 @@
 package recovery
 
-import (
-	"time"
-
-	"github.com/boringquic/boringquic/quic/internal/wire"
-)
+import "time"
 
 // PTO returns the probe timeout that a peer has on the path whose round-trip times are like ours, without backoff, if we may delay
 // acknowledgements by that much.
@@ -106,7 +102,7 @@ func (l *Loss) Probe(sp Space, h Handler) bool {
 	return true
 }
 
-// resendOldest hands the frames of the two oldest packets in flight that hold any worth sending again to h; they are not lost for that.
+// resendOldest hands the frames of the two oldest ack-eliciting packets in flight to h, which are not lost for that.
 func (l *Loss) resendOldest(sp Space, h Handler) {
 	s := l.spaces[sp]
 	found := 0
@@ -115,15 +111,9 @@ func (l *Loss) resendOldest(sp Space, h Handler) {
 		if r.flags&ackEliciting == 0 || r.flags&(acked|lost) != 0 {
 			continue
 		}
-		repeats := false
+		found++
 		for i := range int64(r.frames) {
-			if f := s.frames.at(r.frame + i); f.Type != wire.FrameAck {
-				repeats = true
-				h.OnFrameLost(sp, *f)
-			}
-		}
-		if repeats {
-			found++
+			h.OnFrameLost(sp, *s.frames.at(r.frame + i))
 		}
 	}
 }
