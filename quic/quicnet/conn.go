@@ -96,7 +96,11 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 			return s.onArrived()
 		}
 	case quic.EventStreamFinished:
-		delete(c.streams, ev.Stream)
+		if s := c.streams[ev.Stream]; s != nil {
+			s.recv.disarm()
+			s.send.disarm()
+			delete(c.streams, ev.Stream)
+		}
 	case quic.EventStreamOpened:
 		typ := typeIndex(ev.Stream)
 		p := &c.peers[typ]
@@ -265,7 +269,7 @@ func (c *Conn) open(ctx context.Context, typ int) (*Stream, error) {
 }
 
 // AcceptStream waits for a stream that the peer opened, on which both sides send. Streams that had arrived when the peer closed the
-// connection are still given.
+// connection are still given. After HandleStreams, to which they all go, it fails at once.
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) { return c.accept(ctx, bidi) }
 
 // AcceptUniStream waits for a stream that the peer opened, on which only the peer sends.
@@ -276,6 +280,10 @@ func (c *Conn) accept(ctx context.Context, typ int) (*Stream, error) {
 	defer c.mu.Unlock()
 	p := &c.peers[typ]
 	for {
+		if p.handle != nil {
+			p.waiter.wake()
+			return nil, errHandled
+		}
 		if c.waits(typ) {
 			s := c.take(typ)
 			if c.waits(typ) || c.closed {
@@ -298,6 +306,9 @@ func (c *Conn) waits(typ int) bool {
 	p := &c.peers[typ]
 	return p.accepted < p.opened && (!c.closed || c.core.KeepsReceived())
 }
+
+// errHandled is what AcceptStream and AcceptUniStream return once streams are given to a handler.
+var errHandled = errors.New("quicnet: the connection's streams are given to a handler (HandleStreams)")
 
 // take accepts the next of the peer's streams of a type, of which there is one.
 func (c *Conn) take(typ int) *Stream {

@@ -39,8 +39,14 @@ func (s *Stream) Context() context.Context {
 	return f.ctx
 }
 
-// settle sees whether the stream's context is done by now. c.mu is held.
+// settle is called when a part was ended, or the connection closed: no call of the part waits any more, so that its deadline's timer
+// is stopped; and the stream's context may be done by now. c.mu is held.
 func (s *Stream) settle() {
+	for _, h := range [...]*half{&s.recv, &s.send} {
+		if h.err != nil || s.c.closed {
+			h.disarm()
+		}
+	}
 	f := s.fate
 	if f == nil || f.ctx == nil {
 		return

@@ -31,6 +31,7 @@ func (c *Conn) handle(typ int, handle func(*Stream)) {
 		return
 	}
 	p.handle = serve
+	p.waiter.wake() // those that wait in AcceptStream are told
 	for c.waits(typ) {
 		c.shard.workers.start(serve, c.take(typ))
 	}

@@ -3,8 +3,6 @@ package quicnet
 import (
 	"errors"
 	"io"
-	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -25,6 +23,7 @@ type Stream struct {
 	acked      uint64 // of those, as far as it was noted
 	arrived    bool   // all was acknowledged, the end included
 	fate       *fate  // nil: nobody has asked
+	writing    int    // calls of Write that have not returned
 }
 
 // half is one part of a stream, guarded by the connection's lock.
@@ -32,13 +31,6 @@ type half struct {
 	waiter
 	err      error     // why no more goes this way: io.EOF, *quic.StreamError, quic.ErrStreamEnded
 	deadline *deadline // nil: none was ever set
-}
-
-// deadline is when calls that wait give up.
-type deadline struct {
-	timer   *time.Timer
-	expired bool
-	set     int // how often it was set, so that a timer that comes too late is known
 }
 
 // ID returns the stream's ID (RFC 9000, section 2.1).
@@ -125,7 +117,7 @@ func (s *Stream) onRead(n int, fin bool, err error) error {
 // Write queues p for sending and waits until all of it is queued; how much may wait unsent or unacknowledged is
 // quic.Config.StreamSendBuffer. That it returns says nothing about what the peer has received: Acked and AckedBytes do. With an empty
 // p it sends nothing, so that the peer does not even learn of a new stream, and tells whether the stream can be written to. A
-// *quic.StreamError tells that the peer wants no more, or that CancelWrite was called.
+// *quic.StreamError tells that the peer wants no more, or that CancelWrite was called, or Close before all was queued.
 func (s *Stream) Write(p []byte) (n int, err error) { return s.write(p, false) }
 
 // WriteFinal is Write and Close in one: the end of the stream leaves in the packet with the last bytes of p, where Close after Write
@@ -135,10 +127,12 @@ func (s *Stream) WriteFinal(p []byte) (n int, err error) { return s.write(p, tru
 func (s *Stream) write(p []byte, final bool) (n int, err error) {
 	c := s.c
 	c.mu.Lock()
+	s.writing++
 	for {
 		m, err := s.writeNow(p[n:], final)
 		n += m
 		if err != nil || n == len(p) {
+			s.writing--
 			s.send.wake()
 			claimed := (n > 0 || final && err == nil) && c.claim()
 			c.mu.Unlock()
@@ -279,6 +273,9 @@ func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 
 // Close ends what we send: the peer reads the end of the stream after all that was written. Reading goes on. The error tells that
 // what was written will not all arrive.
+//
+// A Write of another goroutine that waits meanwhile fails, as one of a net.Conn does. Then the peer must not take for complete what it
+// has got: the stream is reset, as by CancelWrite(0), and both Write and Close return that *quic.StreamError.
 func (s *Stream) Close() error {
 	c := s.c
 	c.mu.Lock()
@@ -290,7 +287,11 @@ func (s *Stream) Close() error {
 // closeNow is Close with the connection's lock held.
 func (s *Stream) closeNow() error {
 	h := &s.send
-	if h.err == nil {
+	switch {
+	case h.err != nil:
+	case s.writing > 0:
+		s.cancel(quic.WriteDirection, 0)
+	default:
 		if _, h.err = s.c.core.StreamSend(s.id, nil, true); h.err == nil {
 			s.onEnded()
 		} else {
@@ -411,68 +412,3 @@ func (h *half) end(err error) {
 // sends and receives tell which parts the stream has (RFC 9000, section 2.1).
 func (s *Stream) sends() bool    { return typeIndex(s.id) == bidi || s.id&1 == 0 == s.c.client }
 func (s *Stream) receives() bool { return typeIndex(s.id) == bidi || s.id&1 == 0 != s.c.client }
-
-// SetDeadline sets the deadline of reads and of writes, those that wait already included. Later than it, they return an error
-// that matches os.ErrDeadlineExceeded; the zero time stands for none. What was read or queued before is not lost.
-func (s *Stream) SetDeadline(t time.Time) error {
-	s.setDeadline(&s.recv, t)
-	s.setDeadline(&s.send, t)
-	return nil
-}
-
-// SetReadDeadline sets the deadline of reads alone.
-func (s *Stream) SetReadDeadline(t time.Time) error {
-	s.setDeadline(&s.recv, t)
-	return nil
-}
-
-// SetWriteDeadline sets the deadline of writes alone.
-func (s *Stream) SetWriteDeadline(t time.Time) error {
-	s.setDeadline(&s.send, t)
-	return nil
-}
-
-func (s *Stream) setDeadline(h *half, t time.Time) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	d := h.deadline
-	if d == nil {
-		if t.IsZero() {
-			return
-		}
-		d = new(deadline)
-		h.deadline = d
-	}
-	d.set++
-	d.expired = false
-	if d.timer != nil {
-		d.timer.Stop()
-		d.timer = nil
-	}
-	if t.IsZero() {
-		return
-	}
-	left := time.Until(t)
-	if left <= 0 {
-		d.expired = true
-		h.wake()
-		return
-	}
-	set := d.set
-	d.timer = time.AfterFunc(left, func() {
-		s.c.mu.Lock()
-		defer s.c.mu.Unlock()
-		if d.set == set {
-			d.expired = true
-			h.wake()
-		}
-	})
-}
-
-// timeout is the error of a deadline.
-func (s *Stream) timeout(op string) error {
-	return &net.OpError{
-		Op: op, Net: "quic", Source: net.UDPAddrFromAddrPort(s.c.localAddr()),
-		Addr: net.UDPAddrFromAddrPort(s.c.core.RemoteAddr()), Err: os.ErrDeadlineExceeded,
-	}
-}
