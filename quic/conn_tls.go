@@ -3,7 +3,6 @@ package quic
 import (
 	"bytes"
 	"errors"
-	"net/netip"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -63,7 +62,7 @@ func (c *Conn) startTLS(p handshake.Params, shared *handshake.Context) error {
 			return err
 		}
 	}
-	p.LocalAddr, p.RemoteAddr = addr(c.path.local), addr(c.path.remote)
+	p.LocalAddr, p.RemoteAddr = c.path.local, c.path.remote
 	conn, err := shared.New(c.cfg.TLS, p)
 	if err != nil {
 		return err
@@ -78,12 +77,6 @@ func (c *Conn) startTLS(p handshake.Params, shared *handshake.Context) error {
 	}
 	return nil
 }
-
-// addr is an address for crypto/tls's callbacks, which want a net.Addr.
-type addr netip.AddrPort
-
-func (a addr) Network() string { return "udp" }
-func (a addr) String() string  { return netip.AddrPort(a).String() }
 
 // Answer hands back an Ask of EventAsk whose Run has returned, and continues the handshake with it. What that brings
 // is sent and told by the next calls of Send and NextEvent.

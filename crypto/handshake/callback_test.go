@@ -53,6 +53,9 @@ func TestGetCertificate(t *testing.T) {
 	if l, r := info.Conn.LocalAddr().String(), info.Conn.RemoteAddr().String(); l != "192.0.2.1:443" || r != "192.0.2.2:50000" {
 		t.Errorf("addresses %s and %s", l, r)
 	}
+	if _, ok := info.Conn.RemoteAddr().(*net.UDPAddr); !ok {
+		t.Errorf("the peer's address is a %T", info.Conn.RemoteAddr())
+	}
 	if _, err := info.Conn.Write([]byte("x")); err == nil {
 		t.Error("a callback could write to the connection")
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -223,15 +224,22 @@ func signerOpts(alg tls.SignatureScheme) crypto.SignerOpts {
 }
 
 // addrConn is what ClientHelloInfo.Conn is in QUIC: two addresses. All else fails.
-type addrConn struct{ local, remote net.Addr }
+type addrConn struct{ local, remote netip.AddrPort }
 
-func (c addrConn) LocalAddr() net.Addr              { return c.local }
-func (c addrConn) RemoteAddr() net.Addr             { return c.remote }
+func (c addrConn) LocalAddr() net.Addr              { return udpAddr(c.local) }
+func (c addrConn) RemoteAddr() net.Addr             { return udpAddr(c.remote) }
 func (c addrConn) Read([]byte) (int, error)         { return 0, errNoIO }
 func (c addrConn) Write([]byte) (int, error)        { return 0, errNoIO }
 func (c addrConn) Close() error                     { return errNoIO }
 func (c addrConn) SetDeadline(time.Time) error      { return errNoIO }
 func (c addrConn) SetReadDeadline(time.Time) error  { return errNoIO }
 func (c addrConn) SetWriteDeadline(time.Time) error { return errNoIO }
+
+func udpAddr(a netip.AddrPort) net.Addr {
+	if !a.IsValid() {
+		return nil
+	}
+	return net.UDPAddrFromAddrPort(a)
+}
 
 var errNoIO = errors.New("handshake: ClientHelloInfo.Conn of a QUIC connection has addresses alone")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync"
@@ -45,8 +46,8 @@ type Params struct {
 	// TransportParameters is the value of our quic_transport_parameters extension (RFC 9001, section 8.2). It is copied.
 	// It may come later by Conn.SetTransportParameters.
 	TransportParameters []byte
-	// LocalAddr and RemoteAddr are what ClientHelloInfo.Conn answers in a server's callbacks.
-	LocalAddr, RemoteAddr net.Addr
+	// LocalAddr and RemoteAddr are what ClientHelloInfo.Conn answers in a server's callbacks, as *net.UDPAddr; nil if not valid.
+	LocalAddr, RemoteAddr netip.AddrPort
 }
 
 // New returns a connection. cfg must not change while the connection lives. An error says which field of cfg or p is not

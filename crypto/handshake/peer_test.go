@@ -3,7 +3,7 @@ package handshake_test
 import (
 	"crypto/tls"
 	"errors"
-	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
@@ -162,8 +162,8 @@ func pair(t testing.TB, clientCfg, serverCfg *tls.Config) (client, server *ours)
 	t.Helper()
 	client = newOurs(t, newContext(t, true), clientCfg, handshake.Params{})
 	server = newOurs(t, newContext(t, false), serverCfg, handshake.Params{
-		LocalAddr:  &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443},
-		RemoteAddr: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 50000},
+		LocalAddr:  netip.MustParseAddrPort("192.0.2.1:443"),
+		RemoteAddr: netip.MustParseAddrPort("192.0.2.2:50000"),
 	})
 	shake(t, client, server)
 	return client, server
