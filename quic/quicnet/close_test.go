@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -223,11 +224,18 @@ func TestServerRestarts(t *testing.T) {
 	wantClosed(t, c, &quic.StatelessResetError{})
 }
 
+// fillQueue has connections that are none wait to be accepted, so that so many places are left.
+func fillQueue(ep *Endpoint, left int) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	for len(ep.accepted.conns) < maxAcceptQueue-left {
+		ep.accepted.push(new(Conn))
+	}
+}
+
 func TestAcceptQueueIsBounded(t *testing.T) {
 	ep := listen(t, serverConfig())
-	ep.mu.Lock()
-	ep.accepted = make([]*Conn, maxAcceptQueue)
-	ep.mu.Unlock()
+	fillQueue(ep, 0)
 	refused := &quic.TransportError{Code: quic.ConnectionRefused, Remote: true}
 	// The client's handshake is complete before the server's: usually Dial knows nothing of the refusal yet.
 	c, err := Dial(testContext(t), ep.Addr().String(), clientConfig())
@@ -238,10 +246,64 @@ func TestAcceptQueueIsBounded(t *testing.T) {
 		t.Errorf("Dial returned %v, not %v", err, refused)
 	}
 	ep.mu.Lock()
-	ep.accepted = nil
+	ep.accepted.clear()
 	ep.mu.Unlock()
 	dial(t, ep, clientConfig())
 	if _, err := ep.Accept(testContext(t)); err != nil {
 		t.Errorf("with room in the queue Accept returned %v", err)
 	}
+}
+
+// TestClosedWhileQueued has clients close connections that wait to be accepted: those that have sent nothing are gone at once, those that
+// have sent a stream stay as long as nobody else wants their place.
+func TestClosedWhileQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n memNet
+		sep, cep := over(t, n.open("192.0.2.1:443"), serverConfig()), over(t, n.open("192.0.2.2:50000"), nil)
+		client := clientConfig()
+		client.TLS.ServerName = "localhost"
+		fillQueue(sep, 1)
+		for _, step := range []struct {
+			what  string
+			write bool // on a stream, and then close
+			close bool
+			queue int
+		}{
+			{"closed without a word", false, true, maxAcceptQueue - 1},
+			{"closed without a word", false, true, maxAcceptQueue - 1},
+			{"closed with a stream", true, true, maxAcceptQueue},
+			{"closed with a stream", true, true, maxAcceptQueue},
+			{"open", false, false, maxAcceptQueue},
+		} {
+			c, err := cep.Dial(testContext(t), "192.0.2.1:443", client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step.write {
+				s, err := c.OpenUniStream(testContext(t))
+				if err == nil {
+					_, err = s.Write([]byte("last words"))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if step.close {
+				c.Close()
+			}
+			synctest.Wait()
+			sep.mu.Lock()
+			q := &sep.accepted
+			if dead := min(1, q.dead); len(q.conns) != step.queue || (dead == 1) != (step.write && step.close) {
+				t.Errorf("%s: the queue holds %d, %d of them closed", step.what, len(q.conns), q.dead)
+			}
+			sep.mu.Unlock()
+			if !step.close {
+				if err := c.Err(); err != nil {
+					t.Errorf("a client that came after closed ones was refused: %v", err)
+				}
+			}
+		}
+	})
 }

@@ -19,6 +19,7 @@ type Conn struct {
 	shard  *shard
 	core   *quic.Conn // guarded by mu
 	client bool
+	queue  queueState // guarded by the Endpoint's lock
 
 	mu          monitor
 	flushing    bool // some goroutine has the right to send
@@ -191,6 +192,14 @@ func (c *Conn) onClosed(now time.Time) {
 	if c.cancel != nil {
 		c.cancel(c.core.Err())
 	}
+	if !c.client {
+		c.shard.ep.onClosed(c)
+	}
+}
+
+// hasUnread tells whether streams wait to be accepted, or datagrams to be received, of a connection that is closed.
+func (c *Conn) hasUnread() bool {
+	return c.waits(bidi) || c.waits(uni) || c.core.KeepsReceived() && c.core.DatagramsReadable() > 0
 }
 
 // onDrained lets go of everything but what had arrived, which goes when it is read, when the application closes the connection, or

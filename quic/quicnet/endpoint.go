@@ -25,7 +25,7 @@ type Endpoint struct {
 	reports  reporter
 
 	mu        monitor // guards what follows; taken after a Conn's, never before
-	accepted  []*Conn // handshake complete, not yet taken by Accept
+	accepted  acceptQueue
 	accepting waiter
 	idle      waiter        // for no connection to be open
 	err       error         // why there are no new connections any more
@@ -90,8 +90,9 @@ func (ep *Endpoint) Addr() net.Addr { return net.UDPAddrFromAddrPort(ep.local) }
 func (ep *Endpoint) Hint() string { return ep.shards[0].sock.Hint() }
 
 // Accept waits for a connection of a client whose handshake is complete. Up to 1024 of them wait to be accepted; further ones
-// are refused. A connection may have been closed while it waited: its methods say so. The error is ctx's, net.ErrClosed
-// after Close and from the beginning of Shutdown on, or why the socket failed.
+// are refused. Those that are closed meanwhile make way: at once if nothing of theirs is left to be read, else when their place is
+// wanted; so a connection may be closed when it is accepted, and what it has sent can be read all the same. The error is ctx's,
+// net.ErrClosed after Close and from the beginning of Shutdown on, or why the socket failed.
 func (ep *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -107,13 +108,8 @@ func (ep *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 		if !ep.listen {
 			return nil, errors.New("quicnet: Accept on an endpoint that does not listen")
 		}
-		if len(ep.accepted) > 0 {
-			c := ep.accepted[0]
-			ep.accepted[0] = nil
-			ep.accepted = ep.accepted[1:]
-			if len(ep.accepted) > 0 {
-				ep.accepting.wake()
-			}
+		if c := ep.accepted.pop(); c != nil {
+			ep.accepting.wake() // there may be more
 			return c, nil
 		}
 		if err := ep.accepting.waitContext(ctx, &ep.mu); err != nil {
@@ -126,12 +122,18 @@ func (ep *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 func (ep *Endpoint) offer(c *Conn) bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if len(ep.accepted) == maxAcceptQueue || ep.draining.Load() {
+	if ep.draining.Load() || !ep.accepted.push(c) {
 		return false
 	}
-	ep.accepted = append(ep.accepted, c)
 	ep.accepting.wake()
 	return true
+}
+
+// onClosed tells the queue of a connection that is closed. c.mu is held.
+func (ep *Endpoint) onClosed(c *Conn) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.accepted.onClosed(c, c.hasUnread())
 }
 
 // errEndpointClosed is what Accept and Dial return after Close.
@@ -143,7 +145,7 @@ func (ep *Endpoint) end(err error) (conns []*Conn, first bool) {
 	first = ep.err == nil
 	if first {
 		ep.err = err
-		ep.accepted = nil
+		ep.accepted.clear()
 		ep.accepting.wake()
 	}
 	ep.mu.Unlock()

@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// maxAcceptQueue is how many connections whose handshake is complete wait for Accept. A connection that finds the queue
-	// full is closed with CONNECTION_REFUSED. Handshakes under way are bounded by quic.Config.MaxHandshakes.
+	// full is closed with CONNECTION_REFUSED, unless one that waits is closed already: that one makes way. Handshakes under way are bounded by quic.Config.MaxHandshakes.
 	maxAcceptQueue = 1024
 
 	// recvBatch and recvBatchDial are how many trains one system call receives, on a socket that listens and on one that

@@ -33,8 +33,7 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	}
 	ep.mu.Lock()
 	ep.draining.Store(true)
-	waiting := ep.accepted
-	ep.accepted = nil
+	waiting := ep.accepted.clear()
 	ep.accepting.wake()
 	ep.mu.Unlock()
 	for _, c := range waiting {

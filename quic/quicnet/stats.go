@@ -39,7 +39,7 @@ func (ep *Endpoint) Stats() EndpointStats {
 		Completed: n.completed.Load(), Failed: n.failed.Load(), Refused: n.refused.Load(),
 	}
 	ep.mu.Lock()
-	st.Waiting = len(ep.accepted)
+	st.Waiting = len(ep.accepted.conns)
 	ep.mu.Unlock()
 	for _, sh := range ep.shards {
 		sh.mu.Lock()
