@@ -4,14 +4,16 @@ import "time"
 
 // idle is when silence ends the connection, and when silence is broken (RFC 9000, section 10.1).
 type idle struct {
-	timeout    int64 // 0: none
-	keepAlive  int64 // as configured; 0: never
-	since      int64 // when the timer was last restarted
-	active     int64 // when anything was last sent or received that counts
-	eliciting  bool  // an ack-eliciting packet was sent since the last one was received
-	handshake  int64 // when the handshake must be complete; 0: it is
-	keptAlive  bool  // a PING for this silence is on its way
-	configured int64
+	timeout      int64 // 0: none
+	keepAlive    int64 // as configured; 0: never
+	since        int64 // when the timer was last restarted
+	active       int64 // when anything was last sent or received that counts
+	eliciting    bool  // an ack-eliciting packet was sent since the last one was received
+	handshake    int64 // when the handshake must be complete; 0: it is
+	keptAlive    bool  // a PING for this silence is on its way
+	refused      uint8 // packets that ICMP says were refused since anything was received (see onRefused)
+	refusedSince int64 // when the first of them was
+	configured   int64
 }
 
 func (i *idle) init(now int64, cfg *Config) {
@@ -35,6 +37,7 @@ func (i *idle) negotiate(peer time.Duration) {
 // onReceived restarts the timer: a packet was processed.
 func (i *idle) onReceived(now int64) {
 	i.since, i.active, i.eliciting, i.keptAlive = now, now, false, false
+	i.refused = 0
 }
 
 // onSent restarts the timer if this is the first ack-eliciting packet since one was received.

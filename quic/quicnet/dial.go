@@ -20,7 +20,8 @@ import (
 //
 // The error unwraps to that of ctx, to a *quic.TransportError and the *tls.CertificateVerificationError or other error behind
 // it, or to a *quic.IdleTimeoutError if no answer came for quic.Config.HandshakeTimeout. A tls.AlertError in it says which alert
-// of TLS it was, of either side.
+// of TLS it was, of either side. Where the kernel tells that nobody listens on the port, which Linux does, Dial fails at once, with an
+// error that unwraps to syscall.ECONNREFUSED; one that could not send says why.
 //
 // As in TLS 1.3 over TCP, Dial may succeed before the server has judged the client's certificate: that it is refused is the
 // error of whatever is called next, such as a Read, or of Conn.Err.
@@ -200,12 +201,16 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 	if err != nil {
 		return nil, err
 	}
-	if err := c.flush(); unreachable(err) {
+	notSent := c.flush()
+	if unreachable(notSent) {
 		c.Close()
-		return nil, fmt.Errorf("%s: %w", remote, err)
+		return nil, fmt.Errorf("%s: %w", remote, notSent)
 	}
 	if err := c.waitEstablished(ctx); err != nil {
 		c.Close()
+		if notSent != nil {
+			err = fmt.Errorf("%w; the first datagram could not be sent to %s: %w", err, remote, notSent)
+		}
 		return nil, err
 	}
 	return c, nil

@@ -66,6 +66,15 @@
 // A panic in code that the tls.Config brings along (its callbacks, KeyLogWriter, Time, a crypto.Signer) does not end the process, as
 // with crypto/tls, but its connection, with an error that errors.As finds a *handshake.PanicError in.
 //
+// # When nobody is there
+//
+// On Linux an endpoint that only dials learns from the kernel that nobody listens on the peer's port (ICMP). In the handshake, before
+// anything was received, Dial then fails at once. A connection that works is given up when three packets in a row were
+// refused, for a second and three probe timeouts at least, and nothing was received meanwhile: anybody could send ICMP, so it
+// must quote a connection ID of ours, and what the peer sends counts for more (RFC 9000, section 14.2.1). The error is a
+// *quic.TransportError with quic.NoViablePath that unwraps to syscall.ECONNREFUSED. A client that sends nothing learns nothing:
+// quic.Config.KeepAlive has it ask. Elsewhere, and at an endpoint that also listens, timeouts decide.
+//
 // # Limitations
 //
 //   - Clients do not resume sessions, and keep no tokens: Dial makes a full handshake each time. Servers resume the sessions of clients

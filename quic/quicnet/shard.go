@@ -32,6 +32,9 @@ type shard struct {
 
 // start begins to serve a socket, with a buffer for so many trains that arrive and so many bytes that leave.
 func (sh *shard) start(batch, room int) {
+	if !sh.ep.listen { // who listens would hear of every client that made up its address
+		sh.sock.ReportErrors(sh.onNetErrors)
+	}
 	go sh.sched.run()
 	in := newInbox(sh, batch, room)
 	sh.reader.Add(1)

@@ -23,7 +23,8 @@ type batch struct {
 
 	recvmmsg, sendmmsg func(fd uintptr, msgs []mmsghdr) (n int, errno syscall.Errno) // fields for tests' sake
 
-	in receiver
+	in   receiver
+	errs errorQueue
 
 	mu   sync.Mutex
 	free []*sendOp // at most maxFreeOps

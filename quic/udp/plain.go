@@ -15,6 +15,8 @@ type plainPacket struct {
 func (p *plainPacket) gso() bool { return false }
 func (p *plainPacket) wake()     {}
 
+func (p *plainPacket) report(func([]NetError)) bool { return false }
+
 func (p *plainPacket) recv(ts []Train, wait bool) (int, error) {
 	return p.s.recvSingly(ts, wait, &p.failed, func(b []byte) (int, netip.AddrPort, error) {
 		n, from, err := p.pc.ReadFrom(b)
@@ -39,6 +41,8 @@ type plainUDP struct {
 
 func (p *plainUDP) gso() bool { return false }
 func (p *plainUDP) wake()     {}
+
+func (p *plainUDP) report(func([]NetError)) bool { return false }
 
 func (p *plainUDP) recv(ts []Train, wait bool) (int, error) {
 	return p.s.recvSingly(ts, wait, &p.failed, func(b []byte) (int, netip.AddrPort, error) {

@@ -87,6 +87,9 @@ func (b *batch) recv(ts []Train, wait bool) (int, error) {
 	r.prepare(ts)
 	r.wait = wait
 	for {
+		if b.errs.waits.Load() {
+			b.readErrors()
+		}
 		if err := b.rc.Read(r.read); err != nil {
 			switch {
 			case errors.Is(err, net.ErrClosed):
@@ -95,9 +98,17 @@ func (b *batch) recv(ts []Train, wait bool) (int, error) {
 				_ = b.s.pc.SetReadDeadline(time.Time{}) // wake has set it
 				return 0, nil
 			}
-			return 0, err
+			// The runtime does not wait on a socket that has an error and cannot be written to, for the moment.
+			b.readErrors()
+			if err := r.failed.after(err); err != nil {
+				return 0, err
+			}
+			continue
 		}
 		if r.errno != 0 {
+			if b.readErrors() {
+				continue // that was it; the socket itself is well
+			}
 			if err := r.failed.after(r.errno); err != nil {
 				return 0, err
 			}

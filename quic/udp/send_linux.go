@@ -75,6 +75,9 @@ func (b *batch) push(fd uintptr, o *sendOp) (blocked bool) {
 		case 0:
 			b.s.stats.sent.Add(uint64(n))
 			o.done += n
+			if o.done < o.count {
+				b.noteErrors() // the kernel does not say which error ended the call, if one did
+			}
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return true
@@ -119,7 +122,8 @@ func (b *batch) sendWith(o *sendOp, ts []Train, gso bool) (lost error) {
 			if o.errno == 0 {
 				break
 			}
-			if o.errno == unix.ECONNREFUSED && again {
+			b.noteErrors()
+			if again && b.mayBePending(o.errno) {
 				again = false
 				continue
 			}

@@ -107,6 +107,7 @@ type driver interface {
 	wake()
 	send(ts []Train) error
 	gso() bool
+	report(f func([]NetError)) bool
 }
 
 // Listen opens a socket. network is "udp", "udp4" or "udp6"; address is as in net.ListenPacket: with "udp" and no host the
@@ -219,6 +220,18 @@ func (s *Socket) Wake() { s.io.wake() }
 // full. Only an error that is net.ErrClosed is about the socket as a whole; any other says why something of ts was lost, the
 // rest having been sent.
 func (s *Socket) Send(ts []Train) error { return s.io.send(ts) }
+
+// NetError is what the network has said of a datagram that was sent before (ICMP).
+type NetError struct {
+	Remote netip.AddrPort // where it was sent
+	Quote  []byte         // how it began, as far as the network quotes it, at most 64 bytes
+	Err    error          // a syscall.Errno, such as ECONNREFUSED: nobody listens on that port
+}
+
+// ReportErrors has Recv call f with what the network says of datagrams sent before, which f may keep until it returns. It is to be
+// called before anything is sent or received, and only where datagrams go to few peers: others could have much be reported. false
+// says that it cannot be done, which is so away from Linux and with a net.PacketConn that is no *net.UDPConn.
+func (s *Socket) ReportErrors(f func([]NetError)) bool { return s.io.report(f) }
 
 // Close closes the socket. Calls that wait return net.ErrClosed.
 func (s *Socket) Close() error {
