@@ -133,6 +133,16 @@ func TestEventStreamReset(t *testing.T) {
 	p.events = nil
 	p.sendFrames(protect.OneRTT, frame(wire.FrameResetStream, 10, 79, 5))
 	p.wantEvents("a reset that was asked for", Event{Kind: EventStreamFinished, Stream: 10})
+
+	// The reading part is shut down while the reset is still to be told.
+	b := p.encode(oneRTT(frame(wire.FrameResetStream, 14, 80, 0)))
+	p.recvFrom(p.remote, b)
+	if ev, ok := p.conn.NextEvent(); !ok || ev.Kind != EventStreamOpened {
+		t.Fatalf("got %+v, want a stream that is opened", ev)
+	}
+	p.must(p.conn.StreamShutdown(14, ReadDirection, 1))
+	p.drain()
+	p.wantEvents("a reset that nobody waits for any more", Event{Kind: EventStreamFinished, Stream: 14})
 }
 
 // STOP_SENDING is told at once with its code, also of a stream that was ended and so has nobody who writes; not of one that has no more

@@ -228,7 +228,7 @@ func (st *streams) stopRecv(now int64, s *stream, code uint64) {
 		return
 	}
 	p.stopped, p.stopErr, p.told = true, code, false
-	s.events &^= streamReadable
+	s.events &^= streamReadable | streamReset
 	if !p.sized {
 		p.stop.set()
 		st.control.push(s, queueControl)
