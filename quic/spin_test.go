@@ -16,7 +16,7 @@ import (
 // The flags of the spinners, which every package with TestSpin has: how many seeds, one seed alone, or as many as there is time for,
 // from a random one on.
 var (
-	spinSeeds = flag.Int("spin.seeds", 0, "how many random plays") // 500 once the faults are repaired that they show
+	spinSeeds = flag.Int("spin.seeds", 500, "how many random plays")
 	spinSeed  = flag.Uint64("spin.seed", 0, "this play alone")
 	spinTime  = flag.Duration("spin.time", 0, "random plays for that long, from a random seed on")
 )

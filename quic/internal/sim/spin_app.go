@@ -52,7 +52,9 @@ type spinWriter struct {
 	finished bool // the end was taken
 	reset    bool
 	left     bool // it writes no more and has not ended
-	stopped  bool // the peer's STOP_SENDING was told
+	stopped  bool // the peer's STOP_SENDING was told, by an error
+	stopTold bool // and by an event
+	acked    bool // EventStreamAcked came
 	busy     bool // it answers after a pause
 }
 
@@ -67,6 +69,8 @@ type spinReader struct {
 	reset   bool // the peer's reset was read
 	stopped bool
 	busy    bool // it reads after a pause
+
+	resetTold bool // EventStreamReset came
 }
 
 func (r *spinReader) over() bool { return r.end || r.reset || r.stopped }
@@ -205,7 +209,7 @@ func (s *spinStream) endWriting() {
 		w.finished = true
 	}
 	if w.End != Finish && w.End != FinishApart {
-		if err := a.conn.StreamShutdown(s.id, quic.WriteDirection, w.Code); err != nil {
+		if err := a.conn.StreamShutdown(s.id, quic.WriteDirection, w.Code); err != nil && a.conn.Err() == nil {
 			a.fail("error", "resetting stream %d: %v", s.id, err)
 		}
 		w.reset = true
@@ -290,7 +294,7 @@ func (s *spinStream) onReadable() {
 // readSome reads once and tells whether there may be more.
 func (s *spinStream) readSome(take bool) bool {
 	r, a := s.r, s.app
-	if r.over() || a.closed != nil {
+	if r.over() {
 		return false
 	}
 	if take {
@@ -380,7 +384,7 @@ func (s *spinStream) stop() {
 	if r.over() {
 		return
 	}
-	if err := s.app.conn.StreamShutdown(s.id, quic.ReadDirection, r.Code); err != nil {
+	if err := s.app.conn.StreamShutdown(s.id, quic.ReadDirection, r.Code); err != nil && s.app.conn.Err() == nil {
 		s.app.fail("error", "stopping stream %d: %v", s.id, err)
 	}
 	r.stopped = true

@@ -81,6 +81,7 @@ func (a *spinApp) onEvent(ev quic.Event) {
 		}
 		a.closed = a.conn.Err()
 		a.judgeClose(a.closed)
+		a.readRest()
 	case quic.EventDrained:
 		m.drained = true
 		if a.closed == nil {
@@ -91,7 +92,7 @@ func (a *spinApp) onEvent(ev quic.Event) {
 			a.fail("event", "event %d on a server", ev.Kind)
 		}
 	default:
-		if a.closed != nil && !isRemote(a.closed) {
+		if a.closed != nil {
 			a.fail("event", "event %d after EventClosed", ev.Kind)
 			return
 		}
@@ -153,16 +154,43 @@ func (a *spinApp) onStreamEvent(ev quic.Event) {
 		if s.w != nil && !s.w.over() || s.r != nil && !s.r.over() {
 			a.fail("event", "EventStreamFinished of stream %d, whose writer is %+v, reader %+v", ev.Stream, s.w, s.r)
 		}
+		if w := s.w; w != nil && w.finished && !w.reset && !w.stopTold && !w.acked {
+			a.fail("event", "EventStreamFinished of stream %d without EventStreamAcked; the writer is %+v", ev.Stream, w)
+		}
 		a.r.progress++
 	default:
-		if onNewEvent != nil {
-			onNewEvent(s, ev)
-		}
+		s.onFate(ev)
 	}
 }
 
-// onNewEvent judges events that are not known here.
-var onNewEvent func(s *spinStream, ev quic.Event)
+// onFate judges what is told of a stream beside what can be read and written.
+func (s *spinStream) onFate(ev quic.Event) {
+	a, w, o := s.app, s.w, s.other()
+	switch ev.Kind {
+	case quic.EventStreamAcked:
+		n, err := a.conn.StreamAcked(s.id)
+		if w == nil || !w.finished || w.reset || w.acked || o == nil || err == nil && n != uint64(w.written) ||
+			err != nil && !errors.Is(err, quic.ErrUnknownStream) {
+			a.fail("event", "EventStreamAcked of stream %d, whose writer is %+v: %d bytes acknowledged, error %v", s.id, w, n, err)
+			return
+		}
+		w.acked = true
+	case quic.EventStreamReset:
+		if r := s.r; r == nil || r.end || r.stopped || r.resetTold || o == nil || !o.w.reset || o.w.Code != ev.Code {
+			a.fail("event", "EventStreamReset of stream %d with %#x, whose reader is %+v", s.id, ev.Code, r)
+			return
+		}
+		s.r.resetTold = true
+	case quic.EventStreamStopped:
+		if w == nil || w.acked || w.stopTold || o == nil || !o.r.stopped || o.r.Code != ev.Code {
+			a.fail("event", "EventStreamStopped of stream %d with %#x, whose writer is %+v", s.id, ev.Code, w)
+			return
+		}
+		w.stopTold = true
+	default:
+		a.fail("event", "event %d is not known", ev.Kind)
+	}
+}
 
 // onOpened takes a stream that the peer opened.
 func (a *spinApp) onOpened(id uint64) {
@@ -234,10 +262,20 @@ func (a *spinApp) sendDatagrams(n int) {
 	}
 }
 
-func isRemote(err error) bool {
-	var app *quic.ApplicationError
-	var transport *quic.TransportError
-	return errors.As(err, &app) && app.Remote || errors.As(err, &transport) && transport.Remote
+// readRest reads what had arrived before the connection ended, if the end was not ours.
+func (a *spinApp) readRest() {
+	if !a.conn.KeepsReceived() {
+		return
+	}
+	for _, s := range a.order {
+		if r := s.r; r != nil && !r.over() {
+			for n, before := 0, -1; n < 1000 && r.read > before && !r.over(); n++ {
+				before = r.read
+				s.readSome(n%2 == 1)
+			}
+		}
+	}
+	a.readDatagrams()
 }
 
 // judgeClose judges why a connection between honest peers came to its end.

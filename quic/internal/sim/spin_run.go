@@ -90,7 +90,7 @@ func (r *spinRun) setUp() error {
 	r.hosts[clientSide] = NewHost(w, ClientAddr, clientEndpoint, r.onEvent)
 	r.hosts[serverSide] = NewHost(w, ServerAddr, serverEndpoint, r.onEvent)
 	for side, h := range r.hosts {
-		h.Blind = p.Sides[side].Blind
+		h.Blind, h.Check = p.Sides[side].Blind, true
 		if n := p.Sides[side].SendBuf; n > 0 {
 			h.buf = h.buf[:n:n]
 		}

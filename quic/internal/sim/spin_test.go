@@ -13,7 +13,7 @@ import (
 // The flags of the spinners, here and in other packages: how many seeds, one seed alone, or as many as there is time for, from a
 // random one on.
 var (
-	spinSeeds = flag.Int("spin.seeds", 0, "how many random plays") // 2,000 once the faults are repaired that they show
+	spinSeeds = flag.Int("spin.seeds", 2000, "how many random plays")
 	spinSeed  = flag.Uint64("spin.seed", 0, "this play alone")
 	spinTime  = flag.Duration("spin.time", 0, "random plays for that long, from a random seed on")
 )
