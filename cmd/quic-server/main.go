@@ -76,7 +76,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.resetKey, "reset-key", "", "`FILE` with the key of stateless resets, made if it is not there: after a restart, clients learn at once that their connections are gone")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection and each file")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each file")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
@@ -113,7 +113,11 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return fmt.Errorf("cannot serve %s: %w", o.root, err)
 	}
 	defer files.Close()
-	ep, err := quicnet.ListenConfig{Shards: o.shards}.Listen(o.listen, cfg)
+	log := &logger{w: stderr, verbose: o.verbose}
+	lc := quicnet.ListenConfig{Shards: o.shards, OnHandshakeError: func(remote net.Addr, err error) {
+		log.printf("%s: not connected: %v", remote, err)
+	}}
+	ep, err := lc.Listen(o.listen, cfg)
 	if err != nil {
 		return explainListen(o.listen, err)
 	}
@@ -123,7 +127,6 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	fmt.Fprintf(stdout, "quic-server: listening on %s, serving %s\n", ep.Addr(), o.root)
-	log := &logger{w: stderr, verbose: o.verbose}
 	for {
 		conn, err := ep.Accept(ctx)
 		if ctx.Err() != nil {
@@ -182,7 +185,11 @@ func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *lo
 			return
 		}
 		if err != nil {
-			log.printf("%s: gone: %v", conn.RemoteAddr(), err)
+			if quic.IsCleanClose(err) {
+				log.printf("%s: gone", conn.RemoteAddr())
+			} else {
+				log.printf("%s: gone: %v", conn.RemoteAddr(), err)
+			}
 			return
 		}
 		go func() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/x509"
@@ -90,6 +91,43 @@ func TestServe(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With -v the server tells which clients failed, and why.
+func TestFailedClientsAreTold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, out := io.Pipe()
+	stderr, errOut := io.Pipe()
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"--listen", "127.0.0.1:0", "--root", root(t), "-v"}, out, errOut) }()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	_, rest, _ := strings.Cut(line, "listening on ")
+	addr, _, ok := strings.Cut(rest, ",")
+	if !ok {
+		t.Fatalf("the server says %q, %v", line, err)
+	}
+	lines := bufio.NewReader(stderr)
+	go func() {
+		tlsConf, _ := tlsfiles.Client(true, "", "another protocol")
+		if _, err := quicnet.Dial(ctx, addr, &quic.Config{TLS: tlsConf}); err == nil {
+			t.Error("a client of another protocol was served")
+		}
+		get(t, addr, "", "/file")
+	}()
+	var told strings.Builder
+	for !strings.Contains(told.String(), ": gone\n") { // the second client's end
+		line, err := lines.ReadString('\n')
+		told.WriteString(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(told.String(), ": not connected: ") || !strings.Contains(told.String(), "no application protocol") {
+		t.Errorf("the server told\n%s", told.String())
+	}
+	go io.Copy(io.Discard, lines)
+	cancel()
+	<-ended
 }
 
 // Clients that end their requests late, or never, and one that sends more than a request, keep no stream from those that may be open.
