@@ -381,6 +381,7 @@ func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
 
 // DatagramSend queues b for sending in one DATAGRAM frame (RFC 9221); it is copied. It fails with ErrDatagramUnsupported if the
 // peer takes none, with a *DatagramTooLargeError if it takes none as large, and with ErrDatagramQueueFull if too many wait.
+// Datagrams leave before stream data, but where both wait a quarter of what leaves is stream data.
 func (c *Conn) DatagramSend(b []byte) error {
 	if c.err != nil {
 		return c.err

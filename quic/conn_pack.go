@@ -159,9 +159,7 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 			c.streams.appendControl(pkt)
 			t.bare = !c.wantsControl()
 		}
-		c.datagrams.append(pkt)
-		pkt.endOnBlock()
-		c.streams.appendData(pkt)
+		c.appendPayload(pkt)
 	}
 	if !pkt.ackEliciting && (probing || s.acks.wantsPing() && pkt.noted) && pkt.room() > 0 {
 		pkt.b = append(pkt.b, wire.FramePing)
@@ -172,6 +170,34 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 		c.sending.probes[sp]--
 	}
 }
+
+// appendPayload appends DATAGRAM frames and, behind them, stream data: the former are urgent as a rule. But of what leaves while both
+// wait a quarter is stream data: else nothing of any stream would arrive, not even what was lost, while an application sends datagrams
+// as fast as it may.
+func (c *Conn) appendPayload(pkt *packet) {
+	d := &c.datagrams
+	streamsFirst := d.lead >= streamShare*int32(pkt.whole) && c.streams.wantsData()
+	start := len(pkt.b)
+	if !streamsFirst {
+		d.append(pkt)
+		d.lead += int32(len(pkt.b) - start)
+	}
+	pkt.endOnBlock()
+	start = len(pkt.b)
+	c.streams.appendData(pkt)
+	if d.lead > 0 {
+		d.lead = max(d.lead-streamShare*int32(len(pkt.b)-start), 0)
+		if !c.streams.wantsData() {
+			d.lead = 0
+		}
+	}
+	if streamsFirst {
+		d.append(pkt)
+	}
+}
+
+// streamShare is how many bytes of DATAGRAM frames leave for each byte of stream data, at most, while both wait.
+const streamShare = 3
 
 func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
 	a := &c.spaces[sp].acks

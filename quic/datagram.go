@@ -23,9 +23,10 @@ type datagrams struct {
 	local    int    // the largest frame that we take, in bytes; 0: none
 	peer     uint64 // the largest frame that the peer takes
 	in, out  datagramQueue
-	readable bool // to be told
-	writable bool // to be told
-	wanted   bool // a datagram was refused for want of room
+	readable bool  // to be told
+	writable bool  // to be told
+	wanted   bool  // a datagram was refused for want of room
+	lead     int32 // bytes by which they are ahead of their share, while stream data waits; see appendPayload
 	counts   datagramCounts
 }
 

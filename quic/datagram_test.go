@@ -127,3 +127,54 @@ func TestDatagramStats(t *testing.T) {
 		t.Errorf("MaxUDPPayload is %d", n)
 	}
 }
+
+// An application that sends datagrams as fast as it may leaves a share of the path to streams, of which what was lost is sent again too;
+// and where streams have nothing to send, datagrams have all of it.
+func TestDatagramsStarveNoStream(t *testing.T) {
+	for _, size := range []int{100, 1000, 0} {
+		p := newPair(t, func(client, server *Config) {
+			fullFrames(client, server)
+			client.MaxDatagramFrameSize = 65535
+		})
+		if size == 0 {
+			size = p.server.MaxDatagramSize()
+		}
+		id := p.openStream()
+		flood, stream := make([]byte, size), make([]byte, 1<<20)
+		datagrams, sent, read := 0, 0, 0
+		for step := 0; read < 300_000; step++ {
+			if step == 20_000 {
+				t.Fatalf("datagrams of %d bytes: %d of them went, and of a stream %d bytes", size, datagrams, read)
+			}
+			for p.server.DatagramSend(flood) == nil {
+				datagrams++
+			}
+			n, err := p.server.StreamSend(id, stream[:min(len(stream), 1<<30-sent)], false)
+			p.must(err)
+			sent += n
+			for _, c := range []*Conn{p.client, p.server} {
+				for _, ok := c.NextEvent(); ok; _, ok = c.NextEvent() {
+				}
+			}
+			if out := p.server.Send(p.now, p.buf[:min(len(p.buf), 20_000)]); out.N > 0 && step%50 != 0 { // else it is lost
+				p.deliver(p.client, out)
+			} else if out.N == 0 {
+				p.tick()
+			}
+			if out := p.client.Send(p.now, p.buf); out.N > 0 {
+				p.deliver(p.server, out)
+			}
+			for n := 1; n > 0; read += n {
+				n, _, err = p.client.StreamRecv(id, stream)
+				p.must(err)
+			}
+			for _, ok := p.client.DatagramRecv(stream); ok; _, ok = p.client.DatagramRecv(stream) {
+			}
+		}
+		share := float64(read) / float64(read+datagrams*size)
+		t.Logf("datagrams of %d bytes: the stream had %.0f %% of what was sent", size, 100*share)
+		if share < 0.15 || share > 0.4 {
+			t.Errorf("datagrams of %d bytes: the stream had %.0f %% of what was sent, want a quarter", size, 100*share)
+		}
+	}
+}
