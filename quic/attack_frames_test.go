@@ -3,6 +3,7 @@ package quic
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -385,6 +386,21 @@ func TestAttackE5StreamJump(t *testing.T) {
 	}
 	if err := p.feed(streamFrame(4*(1<<40), 0, "x", false)); err == nil || err.Code != StreamLimitError {
 		t.Errorf("one more: %v", err)
+	}
+}
+
+// A peer that says it has room for another stream with each request, on a path where half of its packets come late, is not closed for
+// that: it does as much as it says in vain.
+func TestFramesWithoutEffectBesideData(t *testing.T) {
+	p := newScriptedClient(t, func(p *scripted) { p.cfg.MaxReceiveWindow, p.cfg.ReceiveWindow = 1<<30, 1<<30 })
+	p.handshake()
+	for i := range uint64(3 * glitchBurst) {
+		if err := p.feed(slices.Concat(streamFrame(0, i, "x", false), frame(wire.FrameMaxStreamsBidi, 1))); err != nil {
+			t.Fatal(err)
+		}
+		if p.conn.IsClosed() {
+			t.Fatalf("closed after %d: %v", i, p.conn.Err())
+		}
 	}
 }
 

@@ -145,23 +145,26 @@ func (c *Conn) onLossTimer(now int64) {
 func (c *Conn) updateLimits() {
 	c.loss.SetAmplificationLimited(c.silenced())
 	c.streams.tune(c.path.rec)
-	if n := c.streams.glitches; n > 0 {
-		c.streams.glitches = 0
-		if !c.glitches.charge(c.clock.now, int(n)) {
-			c.fail(transportError(ProtocolViolation, "too many frames without effect"))
-		}
+	n, news := c.streams.glitches, c.streams.news
+	c.streams.glitches, c.streams.news = 0, 0
+	if !c.glitches.charge(c.clock.now, int(n), int(news)) {
+		c.fail(transportError(ProtocolViolation, "too many frames without effect"))
 	}
 }
 
-// glitchBucket bounds frames without effect: a bucket of tokens.
+// glitchBucket bounds frames without effect: a bucket of tokens. It fills again with time, and with work: an honest peer has such frames
+// where packets overtake each other, in proportion to what it does, and a MAX_STREAMS frame for each stream, say, is late as often as not.
 type glitchBucket struct {
 	used  float64
 	since int64
 }
 
-// charge takes n tokens, and tells whether they were there.
-func (g *glitchBucket) charge(now int64, n int) bool {
-	g.used = max(g.used-float64(now-g.since)*glitchRate/1e9, 0) + float64(n)
+// charge takes n tokens, once as many as there were frames with new stream data have been given back, and tells whether they were there.
+func (g *glitchBucket) charge(now int64, n, news int) bool {
+	if n == 0 && g.used == 0 {
+		return true
+	}
+	g.used = max(g.used-float64(now-g.since)*glitchRate/1e9-float64(news), 0) + float64(n)
 	g.since = now
 	return g.used <= glitchBurst
 }

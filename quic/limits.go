@@ -112,7 +112,8 @@ const (
 	// maxPostHandshakeCrypto bounds CRYPTO data after the handshake, in bytes an hour, in which what is sent again does not count.
 	maxPostHandshakeCrypto = 64 << 10
 
-	// glitchBurst and glitchRate bound frames with no effect: a bucket of that many, refilled at that many a second.
+	// glitchBurst and glitchRate bound frames with no effect: a bucket of that many, refilled at that many a second, and by one for each
+	// frame that brings new stream data.
 	glitchBurst = 10000
 	glitchRate  = 330
 

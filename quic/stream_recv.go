@@ -75,6 +75,7 @@ func (st *streams) reach(p *recvPart, end uint64, final bool) *TransportError {
 		return transportError(FinalSizeError, "the final size changed")
 	}
 	if end > p.highest {
+		st.news++
 		st.recvUsed += end - p.highest
 		p.highest = end
 	}

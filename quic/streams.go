@@ -33,6 +33,7 @@ type streams struct {
 
 	turn     int32 // bytes sent of the stream at the front of fresh
 	glitches int32 // frames without effect, since the bucket was last charged
+	news     int32 // frames that brought stream data beyond all before them, since then
 	blocked  uint64
 }
 
