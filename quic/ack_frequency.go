@@ -14,6 +14,7 @@ type ackPolicy struct {
 	reordering uint32        // by how many packets one may be late before that is told at once; 0: it never is
 	maxDelay   time.Duration // how long an acknowledgement may wait
 	usual      bool          // the peer has asked for nothing else
+	rtt        time.Duration // of the path, smoothed
 }
 
 // usualAcks is what RFC 9000, section 13.2, says of 1-RTT packets.

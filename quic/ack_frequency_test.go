@@ -28,18 +28,18 @@ func TestAckWish(t *testing.T) {
 		want       ackPolicy
 	}{
 		{"a small window", 63, 40 * ms, 30 * ms, ms, 25 * ms, usual},
-		{"the smallest window", 64, 40 * ms, 10 * ms, ms, 25 * ms, ackPolicy{3, 3, 10 * ms, false}},
+		{"the smallest window", 64, 40 * ms, 10 * ms, ms, 25 * ms, ackPolicy{3, 3, 10 * ms, false, 0}},
 		{"no queue", 10000, 40 * ms, 0, ms, 25 * ms, usual},
 		{"next to no queue", 400, 40 * ms, ms / 2, ms, 25 * ms, usual},
-		{"a short queue", 400, 40 * ms, 4 * ms, ms, 25 * ms, ackPolicy{19, 3, 10 * ms, false}},
-		{"a long queue", 400, 40 * ms, 20 * ms, ms, 25 * ms, ackPolicy{24, 3, 10 * ms, false}},
-		{"a large window", 100_000, 40 * ms, 20 * ms, ms, 25 * ms, ackPolicy{127, 3, 10 * ms, false}},
-		{"a long round trip", 400, 600 * ms, 100 * ms, ms, 25 * ms, ackPolicy{24, 3, 25 * ms, false}},
-		{"a short one", 400, 2 * ms, ms, ms, 25 * ms, ackPolicy{24, 3, ms, false}},
-		{"shorter than the peer's timers", 400, ms / 2, ms / 4, ms, 25 * ms, ackPolicy{24, 1, ms, false}},
-		{"a peer without delay", 400, 40 * ms, 20 * ms, 0, 0, ackPolicy{24, 3, 0, false}},
-		{"a peer with slow timers", 400, 40 * ms, 20 * ms, 30 * ms, 50 * ms, ackPolicy{24, 3, 30 * ms, false}},
-		{"not a whole number of microseconds", 410, 40*ms + 7, 20 * ms, ms, 25 * ms, ackPolicy{24, 3, 10 * ms, false}},
+		{"a short queue", 400, 40 * ms, 4 * ms, ms, 25 * ms, ackPolicy{19, 3, 10 * ms, false, 0}},
+		{"a long queue", 400, 40 * ms, 20 * ms, ms, 25 * ms, ackPolicy{24, 3, 10 * ms, false, 0}},
+		{"a large window", 100_000, 40 * ms, 20 * ms, ms, 25 * ms, ackPolicy{127, 3, 10 * ms, false, 0}},
+		{"a long round trip", 400, 600 * ms, 100 * ms, ms, 25 * ms, ackPolicy{24, 3, 25 * ms, false, 0}},
+		{"a short one", 400, 2 * ms, ms, ms, 25 * ms, ackPolicy{24, 3, ms, false, 0}},
+		{"shorter than the peer's timers", 400, ms / 2, ms / 4, ms, 25 * ms, ackPolicy{24, 1, ms, false, 0}},
+		{"a peer without delay", 400, 40 * ms, 20 * ms, 0, 0, ackPolicy{24, 3, 0, false, 0}},
+		{"a peer with slow timers", 400, 40 * ms, 20 * ms, 30 * ms, 50 * ms, ackPolicy{24, 3, 30 * ms, false, 0}},
+		{"not a whole number of microseconds", 410, 40*ms + 7, 20 * ms, ms, 25 * ms, ackPolicy{24, 3, 10 * ms, false, 0}},
 	} {
 		rec := recovery.NewPath(&fixedWindow{window: c.packets*1200 + 300}, c.rtt, 1200)
 		rec.RTT.Min = c.rtt - c.queue
@@ -52,20 +52,20 @@ func TestAckWish(t *testing.T) {
 
 // A frame is worth sending for twice or half as much of anything, or another reordering threshold.
 func TestAckPolicyDiffers(t *testing.T) {
-	p := ackPolicy{19, 3, 8000, false}
+	p := ackPolicy{19, 3, 8000, false, 0}
 	for _, c := range []struct {
 		q    ackPolicy
 		want bool
 	}{
-		{ackPolicy{19, 3, 8000, false}, false}, {ackPolicy{19, 4, 8000, false}, true}, {ackPolicy{38, 3, 8000, false}, false}, {ackPolicy{39, 3, 8000, false}, true},
-		{ackPolicy{10, 3, 8000, false}, false}, {ackPolicy{9, 3, 8000, false}, true}, {ackPolicy{19, 3, 15999, false}, false}, {ackPolicy{19, 3, 16000, false}, true},
-		{ackPolicy{19, 3, 4001, false}, false}, {ackPolicy{19, 3, 4000, false}, true}, {ackPolicy{19, 3, 0, false}, true},
+		{ackPolicy{19, 3, 8000, false, 0}, false}, {ackPolicy{19, 4, 8000, false, 0}, true}, {ackPolicy{38, 3, 8000, false, 0}, false}, {ackPolicy{39, 3, 8000, false, 0}, true},
+		{ackPolicy{10, 3, 8000, false, 0}, false}, {ackPolicy{9, 3, 8000, false, 0}, true}, {ackPolicy{19, 3, 15999, false, 0}, false}, {ackPolicy{19, 3, 16000, false, 0}, true},
+		{ackPolicy{19, 3, 4001, false, 0}, false}, {ackPolicy{19, 3, 4000, false, 0}, true}, {ackPolicy{19, 3, 0, false, 0}, true},
 	} {
 		if got := p.differs(&c.q); got != c.want {
 			t.Errorf("%+v after %+v: %v, want %v", c.q, p, got, c.want)
 		}
 	}
-	if p := (ackPolicy{1, 1, 0, false}); p.differs(&p) {
+	if p := (ackPolicy{1, 1, 0, false, 0}); p.differs(&p) {
 		t.Error("no delay at all differs from itself")
 	}
 }

@@ -71,10 +71,11 @@ func TestAckReordering(t *testing.T) {
 	}
 }
 
-// On a path that reorders, as long as it does, an acknowledgement is due for every second packet, and for a gap from which the peer
-// could conclude a loss; else, and where the peer has asked for it, for each gap and each fill.
+// On a path that reorders, as long as it does, an acknowledgement is due after an eighth of a round trip, or for sixteen packets; else,
+// and where the peer has asked for it, for each gap and each fill.
 func TestAckReorderingPath(t *testing.T) {
 	policy := usualAcks(time.Hour)
+	policy.rtt = lateDelayPart * time.Second
 	asked := policy
 	asked.usual = false
 	for _, c := range []struct {
@@ -116,11 +117,20 @@ func TestAckReorderingPath(t *testing.T) {
 		if got := take(1); got != c.told {
 			t.Errorf("%s: what fills it is: %v, want %v", c.name, got, c.told)
 		}
-		if !take(4, 3) {
-			t.Errorf("%s: every second packet is not acknowledged", c.name)
+		want := int64(time.Hour)
+		if !c.told {
+			want = int64(time.Second)
 		}
-		if !take(4 + lossDistance + 1) {
-			t.Errorf("%s: a gap of %d packets is not told at once", c.name, lossDistance)
+		a.received(1, pn+3, true, NotECT, c.policy)
+		if got := a.timer() - 1; got != want {
+			t.Errorf("%s: an acknowledgement waits for %v, want %v", c.name, time.Duration(got), time.Duration(want))
+		}
+		n := 1
+		for ; !a.due(1); n++ {
+			a.received(1, pn+3+int64(n), true, NotECT, c.policy)
+		}
+		if want := map[bool]int{true: elicitEvery, false: lateElicitEvery}[c.told]; n != want {
+			t.Errorf("%s: %d packets are acknowledged together, want %d", c.name, n, want)
 		}
 	}
 }

@@ -331,6 +331,7 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 	policy := &ackAtOnce
 	if in.space == recovery.AppSpace {
 		policy = &c.ackFrequency.local
+		policy.rtt = c.path.rec.RTT.Smoothed
 	}
 	s.acks.received(in.now, in.pn, in.eliciting, t.ECN, policy)
 	c.idle.onReceived(in.now)

@@ -45,8 +45,8 @@
 // # Acknowledgements
 //
 // Once a train was received, it is acknowledged if it brought the second packet that elicits an acknowledgement since the last one,
-// or a gap, or what fills one, or an ECN mark of congestion (RFC 9000, section 13.2). On a path that is seen to reorder packets, gaps of
-// one or two packets, and what fills any, bring none (see acks.go for that deviation). A peer may ask for fewer of them with
+// or a gap, or what fills one, or an ECN mark of congestion (RFC 9000, section 13.2). On a path that is seen to reorder packets
+// there is one after an eighth of a round trip, or for sixteen packets (see acks.go for that deviation). A peer may ask for fewer of them with
 // ACK_FREQUENCY, or for one with IMMEDIATE_ACK (draft-ietf-quic-ack-frequency-12). We ask a peer that knows the draft for fewer while
 // much data is under way with a queue before it, but not while slow start has the window grow: for one a sixteenth of the
 // window or less, and 128 packets at most; and for one at once in each probe.

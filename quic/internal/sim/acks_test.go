@@ -31,7 +31,7 @@ func TestAckFrequency(t *testing.T) {
 		{"next to no queue", link(100e6, 32<<10, 0, 10*time.Millisecond), quic.CUBIC, false, 1, 0.01},
 		{"marks", link(100e6, 256<<10, 30<<10, 10*time.Millisecond), quic.CUBIC, false, 1, 0.015}, // where marks fall plays a part
 		{"fast", link(1e9, 128<<10, 0, time.Millisecond), quic.CUBIC, false, 3, 0.01},
-		{"reordering", func() []Stage { return plainStages(Reorder(0.05, 5*time.Millisecond)) }, quic.CUBIC, false, 3, 0.05}, // chance plays a part
+		{"reordering", func() []Stage { return plainStages(Reorder(0.05, 5*time.Millisecond)) }, quic.CUBIC, false, 1.1, 0.05}, // few without it, too; chance plays a part
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			play := func(client, server bool) (r *Result, acks int, sender quic.Stats) {
@@ -77,8 +77,8 @@ func TestAckFrequency(t *testing.T) {
 	}
 }
 
-// On a path that reorders each second packet is acknowledged, as on any other, not each packet: 600 µs of jitter at a round trip of 4 ms,
-// where packets are some 50 µs apart.
+// On a path that reorders acknowledgements are few, for what is late to come before them: 600 µs of jitter at a round trip of 4 ms, where
+// packets are some 50 µs apart.
 func TestAcksWhereReordered(t *testing.T) {
 	r := run(t, Scenario{Name: "jitter", Seed: 1, Download: tenMB, Configure: func(c, s *quic.Config) { c.MinAckDelay = -1 },
 		Network: func(*World) (toServer, toClient []Stage) {
@@ -88,7 +88,7 @@ func TestAcksWhereReordered(t *testing.T) {
 	sent := int(r.Server.Stats().PacketsSent)
 	t.Logf("%v, %d packets, %d from the client, %d lost, %d of them spuriously", r.Total, sent, r.ToServer.Sent,
 		r.Server.Stats().PacketsLost, r.Server.Stats().PacketsSpurious)
-	if most := sent * 6 / 10; r.ToServer.Sent > most {
+	if most := sent / 10; r.ToServer.Sent > most {
 		t.Errorf("%d datagrams from the client for %d, want at most %d", r.ToServer.Sent, sent, most)
 	}
 	if most := 450 * time.Millisecond; r.Total > most {
