@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +18,7 @@ type batch struct {
 	rc       syscall.RawConn
 	inet6    bool // the socket's family; IPv4 then passes mapped into IPv6
 	wildcard bool // bound to all addresses: packet info tells the local one
-	useGSO   atomic.Bool
+	trains   gso  // whether they leave in one message
 
 	recvmmsg, sendmmsg func(fd uintptr, msgs []mmsghdr) (n int, errno syscall.Errno) // fields for tests' sake
 
@@ -56,7 +55,7 @@ func (s *Socket) open(c *net.UDPConn, o Options) error {
 	return nil
 }
 
-func (b *batch) gso() bool { return b.useGSO.Load() }
+func (b *batch) gso() bool { return b.trains.on.Load() }
 
 // canBatch tells whether recvmmsg and sendmmsg exist; a sandbox may forbid them.
 func canBatch(fd uintptr) bool {
@@ -88,7 +87,7 @@ func (b *batch) setup(fd int, o Options) {
 	}
 	f.GRO = !o.NoGRO && set(unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 	_, err = unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-	b.useGSO.Store(!o.NoGSO && err == nil && kernelMajor() >= 5)
+	b.trains.on.Store(!o.NoGSO && err == nil && kernelMajor() >= 5)
 }
 
 // kernelMajor returns the first number of the kernel's version. 4.18 and 4.19 know UDP_SEGMENT, but distributions ship

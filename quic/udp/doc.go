@@ -23,6 +23,6 @@
 //
 //   - Without Linux: no batches, no ECN, no local address (of a socket that is bound to all addresses), one system call a
 //     datagram. Fragmentation is ruled out on macOS, FreeBSD and Windows only.
-//   - GSO is given up for the whole socket when one network device does not support it.
+//   - To an address to which the kernel has refused a train, datagrams go one a message for as long as the socket lives.
 //   - The buffers of the kernel are as large as it lets us make them; Socket.Hint says what an administrator can do.
 package udp

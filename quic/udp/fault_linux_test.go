@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -122,11 +123,62 @@ func TestGSORefusals(t *testing.T) {
 					t.Errorf("the trains before and after are %q and %q", got[0].payload, got[22].payload)
 				}
 			}
-			if s := a.Stats(); a.Features().GSO || s.GSORefused != 1 || s.SendErrors != 0 {
+			if s := a.Stats(); !a.Features().GSO || s.GSORefused != 1 || s.SendErrors != 0 {
 				t.Errorf("counted %+v, and GSO is %v", s, a.Features().GSO)
 			}
 			if n := calls.Load(); n > 20 {
 				t.Errorf("%d calls for 69 datagrams", n)
+			}
+			// To no address is a train sent: then the socket cannot.
+			for _, ip := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"} {
+				to := netip.AddrPortFrom(netip.MustParseAddr(ip), b.LocalAddr().Port())
+				if err := a.Send([]Train{{Buf: want, SegSize: 1200, Remote: to}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s := a.Stats(); a.Features().GSO || s.GSORefused != refusedToGiveUp || s.SendErrors != 0 {
+				t.Errorf("counted %+v, and GSO is %v", s, a.Features().GSO)
+			}
+		})
+	}
+}
+
+// TestGSORefusedOnOneRoute has the kernel refuse trains to one address, as it does where IPsec or a poor device lies on the way: to others
+// they go on, whichever comes first, and however many such addresses there are.
+func TestGSORefusedOnOneRoute(t *testing.T) {
+	for _, first := range []string{"well", "refused"} {
+		t.Run(first, func(t *testing.T) {
+			a, b := open(t, "udp4", "127.0.0.1:0", Options{}), open(t, "udp4", "127.0.0.1:0", Options{})
+			faulty(a, func(m *mmsghdr) syscall.Errno {
+				to := readSockaddr((*sockaddr)(unsafe.Pointer(m.hdr.Name)))
+				if segmentSize(m) > 0 && to.Addr() != b.LocalAddr().Addr() {
+					return unix.EIO
+				}
+				return 0
+			})
+			elsewhere := func(i byte) netip.AddrPort {
+				return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 1, i}), b.LocalAddr().Port())
+			}
+			train := func(to netip.AddrPort) Train { return Train{Buf: pattern(5 * 1200), SegSize: 1200, Remote: to} }
+			send := func(ts ...Train) {
+				t.Helper()
+				if err := a.Send(ts); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if first == "refused" {
+				send(train(elsewhere(0)))
+			}
+			send(train(b.LocalAddr()))
+			receive(t, b, 5)
+			for i := range byte(100) {
+				send(train(elsewhere(i)), train(elsewhere(i)), train(b.LocalAddr()))
+				if _, trains := receive(t, b, 5); trains != 1 {
+					t.Fatalf("after %d addresses that refuse, %d trains came in place of one", i+1, trains)
+				}
+			}
+			if s := a.Stats(); s.GSORefused > 200 || s.SendErrors != 0 || !a.Features().GSO {
+				t.Errorf("counted %+v, and GSO is %v", s, a.Features().GSO)
 			}
 		})
 	}

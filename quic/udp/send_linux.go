@@ -74,6 +74,7 @@ func (b *batch) push(fd uintptr, o *sendOp) (blocked bool) {
 		switch errno {
 		case 0:
 			b.s.stats.sent.Add(uint64(n))
+			b.trains.onSent(o.parts[o.done : o.done+n])
 			o.done += n
 			if o.done < o.count {
 				b.noteErrors() // the kernel does not say which error ended the call, if one did
@@ -107,7 +108,7 @@ func (b *batch) run(o *sendOp) error {
 func (b *batch) send(ts []Train) error {
 	o := b.takeOp()
 	defer b.putOp(o)
-	return b.sendWith(o, ts, b.useGSO.Load())
+	return b.sendWith(o, ts, b.trains.on.Load())
 }
 
 func (b *batch) sendWith(o *sendOp, ts []Train, gso bool) (lost error) {
@@ -152,7 +153,7 @@ func (o *sendOp) prepare(b *batch, ts []Train, from part, gso bool) (next part) 
 		plain, full := b.fillControl(&o.ctls[slot], t)
 		seg := t.segSize()
 		step := seg
-		if gso && seg > 0 {
+		if gso && seg > 0 && b.trains.allows(t.Remote.Addr()) {
 			step = seg * max(1, min(MaxSegments, MaxMessage/seg))
 		}
 		for off := from.off; ; off += step {
@@ -232,10 +233,10 @@ func (b *batch) onFailed(o *sendOp, ts []Train) error {
 		single := b.takeOp()
 		defer b.putOp(single)
 		err := b.sendWith(single, []Train{t}, false)
-		// EMSGSIZE and EINVAL can mean that a segment exceeds the device's MTU; then it failed alone as well, and GSO is
-		// not to blame.
+		// EMSGSIZE and EINVAL can mean that a segment exceeds the device's MTU; then it failed alone as well, and it was not
+		// refused for being a train.
 		if errno == unix.EIO || err == nil {
-			b.useGSO.Store(false)
+			b.trains.onRefused(t.Remote.Addr())
 		}
 		return err
 	}

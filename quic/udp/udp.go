@@ -54,7 +54,7 @@ type Options struct {
 
 // Features says what a socket can do.
 type Features struct {
-	GSO        bool // trains leave in one message; false after the kernel refused one
+	GSO        bool // trains leave in one message; false after the kernel refused them to several addresses and sent none
 	GRO        bool // trains arrive in one message
 	ECN        bool // marks are read and set
 	PacketInfo bool // the local address of each train is known, also on a socket that is bound to all addresses
