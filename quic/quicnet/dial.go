@@ -194,7 +194,7 @@ func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.Addr
 
 // dialOne connects to one address.
 func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
-	if err := ctx.Err(); err != nil {
+	if err := contextError(ctx); err != nil {
 		return nil, err
 	}
 	c, err := ep.connect(host, remote, cfg)

@@ -45,7 +45,7 @@
 // An error of a connection that is over is why it is over: a *quic.ApplicationError, *quic.TransportError,
 // *quic.IdleTimeoutError, *quic.StatelessResetError or *quic.VersionNegotiationError. All of them match net.ErrClosed. The
 // error of a stream that was ended before its time, by either side, is a *quic.StreamError. Deadlines bring an error that
-// matches os.ErrDeadlineExceeded and is a net.Error; contexts bring their own.
+// matches os.ErrDeadlineExceeded and is a net.Error; contexts bring their own, with the cause that they were cancelled for.
 //
 // Since net.ErrClosed matches failures too, it does not tell a good end from a bad one. quic.IsCleanClose does:
 //
@@ -80,6 +80,8 @@
 //   - Clients do not resume sessions, and keep no tokens: Dial makes a full handshake each time. Servers resume the sessions of clients
 //     that do. No 0-RTT.
 //   - A client stays on the network path that it began on; servers follow clients that move.
+//   - While the kernel's buffer for sending is full, the goroutine that reads and that of the timers may wait for it, as long as the
+//     device takes to make room: 150 ms at most were seen at 500 Mbit/s. Nothing could leave meanwhile, but nothing is read either.
 //   - One core receives for all connections of a socket. Shards are for Linux alone.
 //   - The hash that masks the shard in connection IDs is what the kernel's filter language can compute: somebody who watches
 //     many connections and takes the trouble may find out which connection IDs lead to the same shard.

@@ -120,6 +120,34 @@ func TestSchedulerRace(t *testing.T) {
 	}
 }
 
+// TestContextCause has a call give up for a context that was cancelled for a reason: both are told, whether it was so before or while it waits.
+func TestContextCause(t *testing.T) {
+	reason := errors.New("the reason")
+	var mu monitor
+	var w waiter
+	for _, before := range []bool{true, false} {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		if before {
+			cancel(reason)
+		}
+		ended := make(chan error)
+		go func() {
+			mu.Lock()
+			defer mu.Unlock()
+			ended <- w.waitContext(ctx, &mu)
+		}()
+		cancel(reason)
+		if err := <-ended; !errors.Is(err, reason) || !errors.Is(err, context.Canceled) {
+			t.Errorf("the wait ended with %v", err)
+		}
+	}
+	plain, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := contextError(plain); err != context.Canceled {
+		t.Errorf("a context without a cause has %v", err)
+	}
+}
+
 func TestWaiter(t *testing.T) {
 	mu := monitor{channels: newChannels()}
 	var w waiter

@@ -2,6 +2,7 @@ package quicnet
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -48,7 +49,7 @@ func (w *waiter) wait(mu *monitor) {
 // waitContext is wait that ends with ctx, with its error. Whoever is given the error wakes the next one, since the token
 // may have been meant for it.
 func (w *waiter) waitContext(ctx context.Context, mu *monitor) (err error) {
-	if err := ctx.Err(); err != nil {
+	if err := contextError(ctx); err != nil {
 		w.wake()
 		return err
 	}
@@ -57,12 +58,24 @@ func (w *waiter) waitContext(ctx context.Context, mu *monitor) (err error) {
 	select {
 	case <-ch:
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = contextError(ctx)
 	}
 	mu.Lock()
 	w.leave(mu)
 	if err != nil {
 		w.wake()
+	}
+	return err
+}
+
+// contextError returns why a context is done, nil if it is not: its error, and the cause if whoever cancelled it gave another.
+func contextError(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != err {
+		return fmt.Errorf("%w: %w", err, cause)
 	}
 	return err
 }
