@@ -113,3 +113,24 @@ func TestRebindingOften(t *testing.T) {
 		}
 	}
 }
+
+// A client whose packets leave by two addresses in turn, as through a NAT that spreads load, loses little by it, and nothing but time where the
+// two are of different hosts, each of which begins with a small window.
+func TestTwoAddressesInTurn(t *testing.T) {
+	ports := []netip.AddrPort{twoHosts[0], netip.AddrPortFrom(twoHosts[0].Addr(), 4001)}
+	for _, addrs := range [][]netip.AddrPort{ports, twoHosts} {
+		for _, period := range []time.Duration{100 * time.Microsecond, 7 * time.Millisecond} {
+			for _, upload := range []int{0, tenMB} {
+				name := fmt.Sprintf("%v and %v, each %v, upload %d", addrs[0], addrs[1], period, upload)
+				r := run(t, Scenario{Name: name, Seed: 1, Upload: upload, Download: tenMB - upload, Check: true,
+					Network: func(*World) (toServer, toClient []Stage) {
+						roaming := &Roaming{Addrs: addrs, Period: period, From: time.Second, Until: time.Hour}
+						return interopLink(roaming.Out()), append(interopLink(), roaming.In())
+					}})
+				if stats := r.Server.Stats(); r.Total > 15*time.Second || stats.Timeouts > 0 {
+					t.Errorf("%s: all data after %v, %d timeouts", name, r.Total, stats.Timeouts)
+				}
+			}
+		}
+	}
+}
