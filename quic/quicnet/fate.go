@@ -10,7 +10,7 @@ import (
 
 // fate is what of a stream's end only those need who ask: most streams have none. It is guarded by the connection's lock.
 type fate struct {
-	peer   error           // the *quic.StreamError of the peer's RESET_STREAM or STOP_SENDING, the first one
+	peer   error           // the *quic.StreamError with which the peer gave the stream up, the first one
 	ctx    context.Context // nil until somebody asks
 	cancel context.CancelCauseFunc
 	acked  waiter // for everything to be acknowledged, or never to be
@@ -23,11 +23,14 @@ func (s *Stream) needFate() *fate {
 	return s.fate
 }
 
-// Context returns a context that is done when the stream is over for the program: when the peer resets it or asks us to stop
-// sending, also while nobody reads or writes; when both parts have been ended here, the one by Close or CancelWrite, the
-// other by reading to the end or CancelRead; or when the connection is closed. context.Cause tells which: a *quic.StreamError if a
-// part was ended early, the error of the connection, or context.Canceled if all was as it should be. So what works for a stream can
-// stop when nobody waits for its result any more. That the peer has got everything is not meant: see Acked.
+// Context returns a context that is done when the stream is over for the program: when both parts have ended, the one by Close or
+// CancelWrite or at the peer's wish, the other by reading to the end or CancelRead; when the peer gives it up, also while nobody reads
+// or writes; or when the connection is closed. context.Cause tells which: a *quic.StreamError if a part was ended early, the error of
+// the connection, or context.Canceled if all was as it should be. So what works for a stream can stop when nobody waits for its
+// result any more. That the peer has got everything is not meant: see Acked.
+//
+// The peer gives a stream up by a reset (RESET_STREAM), and, if it has opened it, by asking us to send no more (STOP_SENDING). On a
+// stream that we have opened the latter ends our part alone: a server that has seen enough of a request may answer it all the same.
 func (s *Stream) Context() context.Context {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -78,7 +81,7 @@ func (s *Stream) early() error {
 // onPeerEnds notes that the peer has reset its part of the stream, or wants no more of ours.
 func (s *Stream) onPeerEnds(err *quic.StreamError, ours bool) (woke bool) {
 	f := s.needFate()
-	if f.peer == nil {
+	if f.peer == nil && !(ours && s.id&1 == 0 == s.c.client) {
 		f.peer = err
 	}
 	// A part that we had ended is not acknowledged now, and never will be. Others learn of it from the core, by the next call.

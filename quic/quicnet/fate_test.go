@@ -270,3 +270,32 @@ func TestLateWriterLearnsOfStop(t *testing.T) {
 		}
 	}
 }
+
+// A server that has seen enough of a request answers it all the same: that it asks the client to send no more is not the end.
+func TestStreamContextAfterStop(t *testing.T) {
+	s, c := pair(t, serverConfig(), clientConfig())
+	ss, cs := streamPair(t, s, c)
+	done := cs.Context().Done()
+	stopped := &quic.StreamError{StreamID: cs.ID(), Code: 8, Remote: true}
+	ss.CancelRead(8)
+	for err := error(nil); !errors.Is(err, stopped); _, err = cs.Write([]byte("x")) {
+		if err != nil {
+			t.Fatalf("Write returned %v", err)
+		}
+	}
+	select {
+	case <-done:
+		t.Error("the context is done before the answer has come")
+	default:
+	}
+	ss.WriteFinal([]byte("answer"))
+	if got, err := io.ReadAll(cs); err != nil || string(got) != "answer" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	wantDone(t, cs, stopped)
+
+	// Of a stream of one direction it is the end.
+	in, out := streamPairAfter(t, s, c)
+	in.CancelRead(9)
+	wantDone(t, out, &quic.StreamError{StreamID: out.ID(), Code: 9, Remote: true})
+}
