@@ -45,7 +45,7 @@ func TestExamples(t *testing.T) {
 }
 
 // readmeMain runs the README's two functions, one against the other, with the server's certificate as the only root. The
-// server may still be starting when the client's first datagrams go out.
+// server may still be starting when the client's first datagrams go out, and its port be closed.
 const readmeMain = `//go:debug x509usefallbackroots=1
 package main
 
@@ -53,9 +53,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
@@ -76,6 +78,9 @@ func main() {
 		os.Exit(1)
 	}()
 	answer, err := fetch(ctx)
+	for errors.Is(err, syscall.ECONNREFUSED) {
+		answer, err = fetch(ctx)
+	}
 	fmt.Printf("fetch: %q, %v\n", answer, err)
 }
 `
