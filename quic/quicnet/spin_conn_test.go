@@ -51,7 +51,7 @@ func (l *spinLink) answer(d *rand.Rand, accept func(context.Context) (*quicnet.S
 		handle(func(s *quicnet.Stream) {
 			l.answering.add(1)
 			defer l.answering.add(-1)
-			l.answerStream(rand.New(rand.NewPCG(seed, s.ID())), s)
+			l.answerStream(rand.New(rand.NewPCG(seed, s.ID())), s, true)
 		})
 		return
 	}
@@ -63,7 +63,7 @@ func (l *spinLink) answer(d *rand.Rand, accept func(context.Context) (*quicnet.S
 				switch {
 				case err == nil:
 					seed := d.Uint64()
-					l.answering.start(func() { l.answerStream(rand.New(rand.NewPCG(seed, 1)), s) })
+					l.answering.start(func() { l.answerStream(rand.New(rand.NewPCG(seed, 1)), s, false) })
 				case l.ctx.Err() != nil:
 					return
 				case !errors.Is(err, context.DeadlineExceeded):

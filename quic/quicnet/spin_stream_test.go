@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -89,8 +90,9 @@ type hand struct {
 	s    *quicnet.Stream
 	key  uint64
 	wild bool
-	dir  int    // of what this hand writes or reads
-	head []byte // what comes before the pattern
+	conn *atomic.Bool // the stream was closed as a net.Conn
+	dir  int          // of what this hand writes or reads
+	head []byte       // what comes before the pattern
 }
 
 // other returns a hand for the other half.
@@ -124,7 +126,7 @@ func (l *spinLink) openStream(d *rand.Rand, c *quicnet.Conn) {
 	l.sp.count(pick(d, map[bool]string{true: "wild streams", false: "calm streams"}[hd.wild]))
 	head := hd.encode()
 	l.sp.tally(hd.key, up, func(t *tally) { t.link, t.calm, t.total = l, !hd.wild, len(head)+hd.up })
-	h := &hand{sp: l.sp, l: l, d: d, s: s, key: hd.key, wild: hd.wild, dir: up, head: head}
+	h := &hand{sp: l.sp, l: l, d: d, s: s, key: hd.key, wild: hd.wild, conn: new(atomic.Bool), dir: up, head: head}
 	if oneWay {
 		h.write(hd.up)
 		if h.wild {
@@ -163,8 +165,8 @@ func (h *hand) both(write int, reader *hand, read int) {
 	}
 }
 
-// answerStream uses a stream that the peer opened.
-func (l *spinLink) answerStream(d *rand.Rand, s *quicnet.Stream) {
+// answerStream uses a stream that the peer opened. A handler may leave a stream as it is.
+func (l *spinLink) answerStream(d *rand.Rand, s *quicnet.Stream, handler bool) {
 	l.answered.Add(1)
 	l.sp.left.add(s)
 	oneWay := s.ID()&2 != 0
@@ -186,7 +188,10 @@ func (l *spinLink) answerStream(d *rand.Rand, s *quicnet.Stream) {
 		return
 	}
 	hd := decodeHeader(head)
-	h := &hand{sp: l.sp, l: l, d: d, s: s, key: hd.key, wild: hd.wild, dir: up, head: head}
+	if handler && hd.wild && chance(d, 0.2) {
+		return
+	}
+	h := &hand{sp: l.sp, l: l, d: d, s: s, key: hd.key, wild: hd.wild, conn: new(atomic.Bool), dir: up, head: head}
 	if oneWay {
 		h.read(headerLen, hd.up)
 		if h.wild {
@@ -195,7 +200,7 @@ func (l *spinLink) answerStream(d *rand.Rand, s *quicnet.Stream) {
 		return
 	}
 	w := h.other(down)
-	w.both(hd.down, &hand{sp: h.sp, l: l, d: h.d, s: s, key: h.key, wild: h.wild, dir: up, head: head}, hd.up)
+	w.both(hd.down, h, hd.up)
 }
 
 func (h *hand) code() uint64 { return spinStreamCode + uint64(h.d.IntN(spinCodes)) }
@@ -230,6 +235,8 @@ func (h *hand) write(n int) {
 		case off+k == total && chance(h.d, 0.4):
 			final = true
 			m, err = h.s.WriteFinal(p)
+		case chance(h.d, 0.1):
+			m, err = h.s.NetConn().Write(p)
 		case chance(h.d, 0.2):
 			var m64 int64
 			m64, err = h.s.ReadFrom(bytes.NewReader(p))
@@ -359,6 +366,7 @@ func (h *hand) goOn(what string, err error, deadline bool) bool {
 		h.s.SetDeadline(time.Time{})
 		return true
 	case h.wild && (isStreamError(err) || errors.Is(err, quic.ErrStreamEnded)):
+	case h.conn.Load() && errors.Is(err, net.ErrClosed):
 	default:
 		h.l.wantEnd(what, err)
 	}
@@ -385,7 +393,7 @@ const spinLongDeadlines = false
 // disturb does to a stream what it must stand, and tells whether that was its end for this hand.
 func (h *hand) disturb() bool {
 	s := h.s
-	switch h.d.IntN(9) {
+	switch h.d.IntN(10) {
 	case 0:
 		s.CancelRead(h.code())
 	case 1:
@@ -407,6 +415,9 @@ func (h *hand) disturb() bool {
 		return true
 	case 8:
 		s.Finish()
+	case 9:
+		h.conn.Store(true)
+		s.NetConn().Close()
 	}
 	return false
 }
