@@ -14,6 +14,7 @@ import (
 // and their peers must be told: when Close returns, word of it has left.
 func (sp *spin) brief() {
 	server, client := sp.drawConfigs()
+	server.MaxHandshakes = 0
 	server.MaxIdleTimeout, client.KeepAlive, server.KeepAlive = 30*time.Second, 0, 0 // which ends those who were not told
 	sp.cfg, sp.configs = client, [2]*quic.Config{client, server}
 	ep, from := sp.listen(server), sp.listen(nil)
@@ -34,8 +35,7 @@ func (sp *spin) brief() {
 	for range 1 + sp.dice.IntN(8) {
 		c, err := from.Dial(ctx, ep.Addr().String(), client)
 		if err != nil {
-			sp.fault("Dial returned %v", err)
-			return
+			sp.t.Fatalf("seed %d: Dial returned %v", sp.seed, err)
 		}
 		sp.left.add(c)
 		conns = append(conns, c)

@@ -24,11 +24,12 @@ func (sp *spin) rest() {
 	time.Sleep(30 * time.Second) // acknowledgements, and what stands in for those that got lost
 	synctest.Wait()
 	sp.wantAlive()
-	if !sp.allDisturbed.Load() { // then who answers has stopped before all was answered
+	untold := sp.silence.Load() || sp.stormy && !sp.perfect // who was not told of a close goes on trying
+	if !untold && !sp.allDisturbed.Load() {                 // and who answers may have stopped before all was answered
 		sp.left.wantGone(sp, "at rest", false)
 	}
-	if sp.silence.Load() || sp.stormy && !sp.perfect {
-		return // who was not told of a close goes on trying
+	if untold {
+		return
 	}
 	established := -sp.server.Stats().Established
 	for _, ep := range append(sp.clients, sp.server) {

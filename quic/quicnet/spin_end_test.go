@@ -26,8 +26,8 @@ func (sp *spin) end(d *rand.Rand) {
 				if chance(d, 0.3) {
 					continue // others are to live on
 				}
-				l.disturbed.Store(true)
 				if c := sp.endOf(l, end); c != nil {
+					l.disturbed.Store(true)
 					code := spinCloseCode + uint64(d.IntN(spinCodes))
 					if chance(d, 0.3) {
 						ctx := sp.briefly(context.Background(), d, 1)

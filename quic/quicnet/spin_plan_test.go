@@ -1,6 +1,7 @@
 package quicnet_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -60,6 +61,30 @@ func (sp *spin) drawConfigs() (server, client *quic.Config) {
 	}
 	if chance(d, 0.3) {
 		server.Retry = func(netip.AddrPort) bool { return true }
+	}
+	if chance(d, 0.2) {
+		server.MaxHandshakes = pick(d, 1, 3)
+		sp.refusing.Store(true)
+	}
+	if chance(d, 0.3) {
+		slow := sp.fork()
+		client.TLS.VerifyConnection = func(tls.ConnectionState) error {
+			sp.mu.Lock()
+			wait := slow.IntN(int(100 * time.Millisecond))
+			sp.mu.Unlock()
+			sp.pause(time.Duration(wait))
+			return nil
+		}
+	}
+	if chance(d, 0.2) {
+		server.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			sp.pause(10 * time.Millisecond)
+			return nil, nil
+		}
+	}
+	if chance(d, 0.2) {
+		server.TLS.ClientAuth = tls.RequireAnyClientCert
+		client.TLS.Certificates = server.TLS.Certificates
 	}
 	for _, cfg := range []*quic.Config{server, client} {
 		shown := *cfg

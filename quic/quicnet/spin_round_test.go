@@ -227,6 +227,9 @@ func (sp *spin) listen(cfg *quic.Config) (ep *quicnet.Endpoint) {
 // accept accepts connections, also with contexts that end early, and serves them.
 func (sp *spin) accept(ctx context.Context, d *rand.Rand, accepting *crew) {
 	for {
+		if chance(d, 0.2) { // those that wait are left alone
+			sp.pause(time.Duration(d.IntN(int(3 * time.Second))))
+		}
 		c, err := sp.server.Accept(sp.briefly(ctx, d, 0.3))
 		switch {
 		case err == nil:
@@ -284,7 +287,8 @@ func (sp *spin) dial(ctx context.Context, ep *quicnet.Endpoint, d *rand.Rand, se
 		c, err = ep.Dial(dctx, sp.server.Addr().String(), sp.cfg)
 	}
 	if err != nil {
-		if dctx.Err() == nil && !sp.stormy {
+		if refused := (&quic.TransportError{Code: quic.ConnectionRefused, Remote: true}); dctx.Err() == nil && !sp.stormy &&
+			!(sp.refusing.Load() && errors.Is(err, refused)) {
 			sp.fault("Dial returned %v", err)
 		}
 		return
