@@ -111,7 +111,7 @@ func (sp *spin) checkTallies() {
 		if t.eof && t.ended && t.got != t.wrote {
 			sp.fault("stream of key %x, direction %d: %d bytes were written, %d came before the end", k.stream, k.dir, t.wrote, t.got)
 		}
-		if t.eof && t.cut && spinLongDeadlines {
+		if t.eof && t.cut {
 			sp.fault("stream of key %x, direction %d: Close cut a Write short, and the reader was told of a regular end", k.stream, k.dir)
 		}
 		if t.calm && !t.link.wasDisturbed && !sp.wasDisturbed && !(t.ended && t.eof) {

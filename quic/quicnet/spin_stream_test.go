@@ -345,9 +345,7 @@ func (h *hand) deadline(set func(time.Time) error) bool {
 	case 0:
 		set(time.Now().Add(h.sp.scale(time.Duration(h.d.IntN(int(200 * time.Millisecond))))))
 	case 1:
-		if spinLongDeadlines {
-			set(time.Now().Add(time.Hour)) // which outlives the stream
-		}
+		set(time.Now().Add(time.Hour)) // which outlives the stream
 	case 2:
 		set(time.Time{})
 		return false
@@ -385,10 +383,6 @@ func (h *hand) rest() {
 		h.sp.pause(time.Duration(h.d.IntN(int(pick(h.d, 5*time.Millisecond, 500*time.Millisecond)))))
 	}
 }
-
-// spinLongDeadlines has deadlines outlive what they are for: that keeps streams and connections as long, and a Write that Close
-// cuts short looks complete to the peer. The repair of both is under way.
-const spinLongDeadlines = false
 
 // disturb does to a stream what it must stand, and tells whether that was its end for this hand.
 func (h *hand) disturb() bool {
