@@ -25,7 +25,7 @@ type attacker struct {
 
 // attackKinds is what steps do; each name is a case of attacker.step.
 var attackKinds = []string{"frames", "frames", "frames", "gaps", "crypto gaps", "paths", "challenges", "acks", "ack all but one", "ack all",
-	"pings", "pings apart", "controls", "ids", "datagrams", "wait", "late ack", "write", "write", "serve", "read", "key update", "handshake",
+	"pings", "pings apart", "controls", "ids", "datagrams", "wait", "late ack", "write", "write much", "serve", "read", "key update", "handshake",
 	"junk"}
 
 func newAttacker(q *quietly, a *attack) *attacker {

@@ -109,13 +109,17 @@ func (x *attacker) stepAcks(kind string, n int) {
 		x.drain()
 		x.now = x.now.Add(time.Duration(min(n, 9)) * time.Second)
 		x.quick(x.remote, level, x.ackOf(x.received[spaceOf(level)], 0))
-	case "write":
+	case "write", "write much":
+		data := make([]byte, n)
+		if kind == "write much" {
+			data = make([]byte, 500*n)
+		}
 		for i := range 1 + n%5 {
 			if id, err := x.conn.OpenStream(); err == nil {
 				x.opened = append(x.opened, id)
 			}
 			if len(x.opened) > 0 {
-				x.conn.StreamSend(x.opened[i%len(x.opened)], make([]byte, n), x.rng.IntN(4) == 0)
+				x.conn.StreamSend(x.opened[i%len(x.opened)], data, x.rng.IntN(4) == 0)
 			}
 		}
 		x.conn.DatagramSend(make([]byte, x.conn.MaxDatagramSize()))
@@ -350,36 +354,36 @@ func (x *attacker) serve(n int) {
 		return
 	}
 	x.quick(x.remote, protect.OneRTT, frame(wire.FrameMaxData, 1<<30))
-	lost := x.rng.IntN(4)
+	lost, sent, wanted := x.rng.IntN(6), x.now, false
 	for silent := 0; silent < 60 && !x.conn.IsClosed(); {
 		came, frames := false, [][]byte(nil)
 		for t := x.conn.Send(x.now, x.buf); t.N > 0; t = x.conn.Send(x.now, x.buf) {
+			sent = x.now
 			if x.rng.IntN(10) >= lost {
 				x.read(x.buf[:t.N], t)
 				came = true
 			}
 		}
 		x.answer()
-		for _, id := range x.opened {
+		for _, id := range x.opened[:min(len(x.opened), 20)] {
 			frames = append(frames, frame(wire.FrameMaxStreamData, id, 1<<30))
-			if len(frames) == 20 {
-				break
-			}
 		}
 		x.got = nil
 		x.now = x.now.Add(20 * time.Millisecond)
+		wanted = x.conn.WantsSend()
 		if came {
 			silent = 0
 			x.quick(x.remote, protect.OneRTT, append(frames, x.ackOf(x.received[2], 0))...)
-		} else {
-			silent++
-			x.wait()
-		}
-		if !x.conn.WantsSend() && !came {
+		} else if silent++; !wanted {
 			return
+		} else {
+			if at, ok := x.conn.Timeout(); ok && at.After(x.now) {
+				x.now = at
+			}
+			x.conn.OnTimeout(x.now)
 		}
 	}
-	if !x.conn.IsClosed() && x.conn.WantsSend() {
-		x.t.Fatalf("stall: the connection wants to send, is answered, and sends nothing: %+v", x.conn.Stats())
+	if x.conn.WantsSend() || wanted && x.conn.IsClosed() && x.now.Sub(sent) > 25*time.Second {
+		x.t.Fatalf("stall: the connection wants to send, is answered, and sends nothing for %v: %+v", x.now.Sub(sent), x.conn.Stats())
 	}
 }

@@ -105,6 +105,10 @@ func drawAttack(seed uint64) *attack {
 		a.steps = append(a.steps, attackStep{"pings apart", 140_000, rng.Uint64()})
 		a.rude = false
 	}
+	if rng.IntN(15) == 0 { // much to send, in datagrams of a size that the peer or the network does not carry
+		a.payload, a.least, a.window, a.rude = logUniform(rng, 1200, 65527), logUniform(rng, 1200, 9000), 1<<22, false
+		a.steps = append(a.steps, attackStep{"write much", logUniform(rng, 100, 2000), rng.Uint64()}, attackStep{"serve", 1, rng.Uint64()})
+	}
 	return a
 }
 

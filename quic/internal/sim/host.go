@@ -36,6 +36,9 @@ type Host struct {
 	// Blind has the host not know which of its addresses datagrams came to, as a socket without packet information does.
 	Blind bool
 
+	// Lag is how long asks take to be answered at the most, as where a worker answers them, and Late how late timers fire.
+	Lag, Late time.Duration
+
 	world     *World
 	out       *Link
 	inbox     []Datagram
@@ -218,8 +221,7 @@ func (c *Conn) readEvents() {
 		}
 		switch ev.Kind {
 		case quic.EventAsk:
-			ev.Ask.Run()
-			c.Answer(ev.Ask)
+			c.answer(ev)
 		case quic.EventEndpoint:
 			c.HandleReply(w.Now(), c.host.Endpoint.HandleEvent(c.Conn, ev.Endpoint))
 		default:
@@ -227,6 +229,23 @@ func (c *Conn) readEvents() {
 			c.host.OnEvent(c, ev)
 		}
 	}
+}
+
+// answer answers what TLS asks, at once or later.
+func (c *Conn) answer(ev quic.Event) {
+	if c.host.Lag == 0 {
+		ev.Ask.Run()
+		c.Answer(ev.Ask)
+		return
+	}
+	w := c.host.world
+	w.After(w.Between(0, c.host.Lag), func() {
+		if !c.Drained {
+			ev.Ask.Run()
+			c.Answer(ev.Ask)
+			c.Touch()
+		}
+	})
 }
 
 // transmit sends a train now, or when pacing would have it leave.
@@ -272,7 +291,7 @@ func (c *Conn) setTimer() {
 	}
 	c.timer = at
 	w := c.host.world
-	w.After(at.Sub(w.Now()), func() {
+	w.After(at.Sub(w.Now())+w.Between(0, c.host.Late), func() {
 		if !c.timer.Equal(at) || c.Drained || !c.countFiring() {
 			return // set anew since
 		}

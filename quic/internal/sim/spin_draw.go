@@ -173,6 +173,12 @@ func (d dice) side() (s Side) {
 		s.SendBuf = one(d, 1200, 1201, 1500, 4096, 16384, 65000)
 	}
 	s.Blind = d.chance(0.2)
+	if d.chance(0.2) {
+		s.Lag = d.dur(time.Microsecond, time.Second)
+	}
+	if d.chance(0.2) {
+		s.Late = d.dur(time.Microsecond, 50*time.Millisecond)
+	}
 	return s
 }
 
@@ -285,8 +291,11 @@ func (d dice) code() uint64 { return one(d, 0, 1, uint64(d.log(1, 1<<30)), 1<<62
 
 func (d dice) writer() WritePlan {
 	w := WritePlan{Size: d.log(1, 1<<20), Chunk: d.log(1, 1<<20), Code: d.code()}
-	if d.chance(0.1) {
+	switch {
+	case d.chance(0.1):
 		w.Size = 0
+	case d.chance(0.03):
+		w.Size = d.log(1<<20, 1<<23)
 	}
 	w.Chunk = max(w.Chunk, w.Size/50)
 	if d.chance(0.4) {

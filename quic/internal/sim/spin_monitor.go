@@ -311,7 +311,7 @@ func (a *spinApp) judgeClose(err error) {
 			a.judgeIdle()
 			return
 		}
-		if r.calm() && r.plan.Flood.N == 0 && r.handshakeTime() >= 5*time.Second+20*(r.plan.Delay+r.plan.Jitter) {
+		if r.calm() && r.plan.Flood.N == 0 && r.handshakeTime() >= 5*time.Second+2*r.slowest() {
 			break
 		}
 		return
@@ -369,5 +369,6 @@ func (r *spinRun) idleTime() time.Duration {
 
 // slowest is longer than an answer takes, in which nothing is lost.
 func (r *spinRun) slowest() time.Duration {
-	return 8*(r.plan.Delay+r.plan.Jitter) + 2*(r.ackDelay(0)+r.ackDelay(1))
+	s := &r.plan.Sides
+	return 10*(r.plan.Delay+r.plan.Jitter) + 2*(r.ackDelay(0)+r.ackDelay(1)) + 4*(s[0].Lag+s[1].Lag+s[0].Late+s[1].Late)
 }

@@ -42,6 +42,8 @@ type Side struct {
 	Knobs   [numKnobs]int64 // 0: the default; see knobs
 	SendBuf int             // bytes of the buffer that Send is given; 0: 64 KiB
 	Blind   bool            // it does not know its own addresses
+	Lag     time.Duration   // until asks of TLS are answered
+	Late    time.Duration   // of its timers
 }
 
 // Trouble is one stage of a link.
@@ -195,6 +197,9 @@ func (s *Side) text() string {
 	}
 	if s.Blind {
 		b.WriteString(" blind")
+	}
+	if s.Lag > 0 || s.Late > 0 {
+		fmt.Fprintf(&b, " lag %v, late %v", s.Lag, s.Late)
 	}
 	return b.String()
 }

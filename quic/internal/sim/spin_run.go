@@ -90,7 +90,8 @@ func (r *spinRun) setUp() error {
 	r.hosts[clientSide] = NewHost(w, ClientAddr, clientEndpoint, r.onEvent)
 	r.hosts[serverSide] = NewHost(w, ServerAddr, serverEndpoint, r.onEvent)
 	for side, h := range r.hosts {
-		h.Blind, h.Check = p.Sides[side].Blind, true
+		h.Check = true
+		h.Blind, h.Lag, h.Late = p.Sides[side].Blind, p.Sides[side].Lag, p.Sides[side].Late
 		if n := p.Sides[side].SendBuf; n > 0 {
 			h.buf = h.buf[:n:n]
 		}

@@ -46,6 +46,8 @@ func (p *Plan) reductions() (all []func(*Plan) bool) {
 		}
 		add(func(p *Plan) bool { return change(&p.Sides[side].SendBuf, 0) })
 		add(func(p *Plan) bool { return change(&p.Sides[side].Blind, false) })
+		add(func(p *Plan) bool { return change(&p.Sides[side].Lag, 0) })
+		add(func(p *Plan) bool { return change(&p.Sides[side].Late, 0) })
 	}
 	add(func(p *Plan) bool { return change(&p.Observer, Spy{}) })
 	add(func(p *Plan) bool { return change(&p.Flood, Flood{}) })
