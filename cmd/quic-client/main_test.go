@@ -6,8 +6,10 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -137,6 +139,25 @@ func TestToStandardOutput(t *testing.T) {
 	}
 }
 
+// silent is the address of a socket that nobody reads.
+func silent(t *testing.T) string {
+	t.Helper()
+	sock, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sock.Close() })
+	return sock.LocalAddr().String()
+}
+
+// nobodyListens is what is said of a port that is closed, which only Linux tells us.
+func nobodyListens() string {
+	if runtime.GOOS == "linux" {
+		return "connection refused"
+	}
+	return "did not finish in time"
+}
+
 func TestExitCodes(t *testing.T) {
 	addr, _ := serveFiles(t)
 	url := "https://" + addr + "/"
@@ -161,7 +182,8 @@ func TestExitCodes(t *testing.T) {
 		{"congestion controller", []string{"--congestion", "warp", url + "small"}, exitUsage, "neither cubic nor reno"},
 		{"certificate not trusted", []string{url + "small"}, exitNoConn, "\nCertificates that the system does not trust are named with --ca"},
 		{"protocol not spoken", []string{"--insecure", "--alpn", "dummy", url + "small"}, exitNoConn, "no application protocol"},
-		{"nobody there", []string{"--insecure", "--timeout", "100ms", "https://127.0.0.1:9/x"}, exitNoConn, "did not finish in time"},
+		{"nobody answers", []string{"--insecure", "--timeout", "100ms", "https://" + silent(t) + "/x"}, exitNoConn, "did not finish in time"},
+		{"nobody listens", []string{"--insecure", "--timeout", "1s", "https://127.0.0.1:9/x"}, exitNoConn, nobodyListens()},
 		{"port that is none", []string{"--insecure", "https://127.0.0.1:99999/x"}, exitNoConn, "99999"},
 		{"missing file", []string{"--insecure", url + "nothing"}, exitFailed, "the server has no file /nothing"},
 		{"path out of the root", []string{"--insecure", url + "%2e%2e/secret"}, exitFailed, "the server does not give out"},
