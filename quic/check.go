@@ -71,5 +71,8 @@ func (c *Conn) checkTimers() error {
 	if c.tls.confirmed && !silenced && c.loss.Eliciting() && c.loss.Timer(c.path.rec) == 0 {
 		return errors.New("quic: packets are in flight that elicit acknowledgements, and there is no timer")
 	}
+	if c.loss.Full() && !c.loss.Eliciting() {
+		return errors.New("quic: the record of sent packets is full, and nothing is in flight whose acknowledgement would make room")
+	}
 	return nil
 }

@@ -134,11 +134,12 @@ func (l *Loss) Rest() {
 	}
 }
 
-// Shed forgets the oldest packets of spaces that remember more than they may; those in flight are taken for lost. It is to be called
+// Shed forgets the oldest packets of spaces that remember more than they may; those in flight are taken for lost. Where
+// frames fill the record lost packets go before their time, so that Full holds only as long as something is in flight. It is to be called
 // after each train that was received and each timer: what these bring to be sent at most comes on top.
 func (l *Loss) Shed(now int64, path *Path, h Handler) {
 	for sp, s := range l.spaces {
-		if s != nil && s.overfull(s.packets.start, maxBehind(Space(sp))) {
+		if s != nil && (s.overfull(s.packets.start, maxBehind(Space(sp))) || s.frames.len() >= MaxFramesNoted) {
 			l.trim(now, Space(sp), path, h)
 		}
 	}
@@ -149,6 +150,9 @@ func (l *Loss) trim(now int64, sp Space, path *Path, h Handler) {
 	s := l.spaces[sp]
 	lostBefore := now - int64(keepLostPTOs*path.RTT.pto())
 	s.trim(lostBefore)
+	if s.frames.len() >= MaxFramesNoted {
+		s.trim(now + 1) // what holds data back is in flight: nothing would come of a lost packet to make room
+	}
 	pn := s.packets.start
 	for ; s.overfull(pn, maxBehind(sp)); pn++ {
 		r := s.packets.at(pn)

@@ -131,3 +131,30 @@ func TestAckOfSkippedAtFront(t *testing.T) {
 		t.Errorf("%v, want ErrSkipped", err)
 	}
 }
+
+// A lost packet at the front of many with many frames, all of which are acknowledged: with nothing in flight neither an acknowledgement
+// nor a timer would make room, so that there has to be some.
+func TestFramesBehindLost(t *testing.T) {
+	for _, byTimer := range []bool{false, true} {
+		r := newRig(t, nil)
+		if byTimer {
+			r.path.reordering.threshold = 1 << 40 // so that the timer finds the loss
+		}
+		r.send(AppSpace, eliciting)
+		frames := make([]Frame, MaxFrames)
+		for range 2 * MaxFramesNoted / MaxFrames {
+			pn := r.l.NextPN(AppSpace)
+			r.l.onPacketSent(r.now, AppSpace, eliciting, frames, &r.path)
+			r.ack(AppSpace, pn)
+			r.l.Shed(r.now, &r.path, r)
+			if byTimer && r.path.InFlight > 0 && r.l.Full() {
+				r.timeout()
+				r.l.Shed(r.now, &r.path, r)
+			}
+			if r.l.Full() && r.path.InFlight == 0 {
+				t.Fatalf("by timer %v: the record is full after %d packets, with nothing in flight", byTimer, pn)
+			}
+		}
+		r.wantLost(0)
+	}
+}
