@@ -25,6 +25,7 @@ type closing struct {
 	received int   // datagrams since it was sent last
 	patience int   // how many of them bring the next one, doubled each time
 	until    int64 // when the connection can be forgotten
+	acks     bool  // CONNECTION_CLOSE goes with an acknowledgement
 }
 
 // Close closes the connection: with app as the application, with one of its error codes; else with a transport error code, NoError
@@ -43,6 +44,7 @@ func (c *Conn) Close(now time.Time, app bool, code uint64, reason string) {
 		c.err = &TransportError{Code: TransportErrorCode(code), Reason: reason}
 	}
 	c.beginClose(wire.ConnectionClose{App: app, Code: code}, reason)
+	c.closing.acks = c.app.acks.pending()
 }
 
 // fail closes the connection for an error that we found.
@@ -172,6 +174,9 @@ func (c *Conn) packClose(t *outTrain) int {
 			continue
 		}
 		c.beginPacket(t, sp, limit)
+		if sp == recovery.AppSpace && c.closing.acks {
+			c.appendLastAck(t)
+		}
 		t.pkt.b = wire.AppendConnectionClose(t.pkt.b, c.closing.fit(sp, t.pkt.room()))
 		if sp == recovery.InitialSpace {
 			padTo = minDatagramSize
@@ -183,6 +188,19 @@ func (c *Conn) packClose(t *outTrain) int {
 	}
 	return len(t.buf)
 }
+
+// appendLastAck acknowledges what arrived shortly before the application closed the connection: one that closes it as soon as it has
+// read all would else leave the peer, which waits for that, in doubt for ever. It leaves room for CONNECTION_CLOSE.
+func (c *Conn) appendLastAck(t *outTrain) {
+	pkt := &t.pkt
+	whole := pkt.b
+	pkt.b = whole[:len(whole):max(cap(whole)-maxCloseLen, len(whole))]
+	c.appendAck(t.now, pkt, recovery.AppSpace)
+	pkt.b = whole[:len(pkt.b)]
+}
+
+// maxCloseLen is the longest CONNECTION_CLOSE frame that we send, in bytes, with what fit spares.
+const maxCloseLen = 1 + 8 + 8 + 2 + maxReasonLen + 2*minCoalesced
 
 func (c *Conn) maySeal(sp recovery.Space) bool {
 	return c.spaces[sp] != nil && c.keys.HasWrite(slotOfSpace[sp])

@@ -65,6 +65,31 @@ func TestClosingEnds(t *testing.T) {
 	}
 }
 
+// What arrived before the application closed the connection is acknowledged beside each CONNECTION_CLOSE, since any of them may be lost.
+func TestCloseAcknowledges(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		p := play(t, client)
+		p.handshake()
+		for p.pings(1); len(p.take(wire.FrameAck)) > 0; { // each second packet brings one at once
+			p.pings(1)
+		}
+		pn, reason := uint64(p.nextPN[2]-1), strings.Repeat("enough", 100)
+		p.conn.Close(p.now, true, 7, reason)
+		for range 2 {
+			p.drain()
+			frames := p.got
+			if len(frames) != 2 || frames[0].typ != wire.FrameAck || frames[0].pn != frames[1].pn {
+				t.Fatalf("client=%v: got %v, want ACK and CONNECTION_CLOSE in one packet", client, frames)
+			}
+			if a, _, _ := wire.ConsumeAck(frames[0].raw, nil); a.Largest != int64(pn) {
+				t.Errorf("client=%v: packet %d is acknowledged, want %d", client, a.Largest, pn)
+			}
+			p.wantCloses("closed", 1, wire.ConnectionClose{App: true, Code: 7, Reason: []byte(reason[:maxReasonLen])})
+			p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+		}
+	}
+}
+
 // RFC 9000, section 10.2.2: who is told of the close says nothing any more, and is gone after three PTO.
 func TestDraining(t *testing.T) {
 	p := newScriptedClient(t)
