@@ -10,9 +10,14 @@ import (
 	"github.com/boringquic/boringquic/quic"
 )
 
-// TestCloseWhileWriting closes a stream, by Close or Finish, of which a Write waits: the peer does not take the part that was written for all.
+// TestCloseWhileWriting closes a stream, by Close, Finish or WriteFinal, of which a Write waits: the peer does not take the part that was
+// written for all.
 func TestCloseWhileWriting(t *testing.T) {
-	for name, end := range map[string]func(*Stream) error{"Close": (*Stream).Close, "Finish": (*Stream).Finish} {
+	final := func(n int) func(*Stream) error {
+		return func(s *Stream) error { _, err := s.WriteFinal(make([]byte, n)); return err }
+	}
+	for name, end := range map[string]func(*Stream) error{"Close": (*Stream).Close, "Finish": (*Stream).Finish,
+		"WriteFinal of nothing": final(0), "WriteFinal of little": final(10), "WriteFinal of much": final(1 << 20)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := clientConfig()

@@ -121,7 +121,8 @@ func (s *Stream) onRead(n int, fin bool, err error) error {
 func (s *Stream) Write(p []byte) (n int, err error) { return s.write(p, false) }
 
 // WriteFinal is Write and Close in one: the end of the stream leaves in the packet with the last bytes of p, where Close after Write
-// may cost another packet. If the error is not nil, less than p was queued and the stream has not ended.
+// may cost another packet. If the error is not nil, less than p was queued and the stream has not ended. If a Write of another goroutine
+// waits meanwhile, it does what Close does then.
 func (s *Stream) WriteFinal(p []byte) (n int, err error) { return s.write(p, true) }
 
 func (s *Stream) write(p []byte, final bool) (n int, err error) {
@@ -173,6 +174,9 @@ func (s *Stream) writeNow(p []byte, final bool) (n int, err error) {
 		s.decline()
 		s.c.handleEvents(time.Now())
 		return 0, s.timeout("write")
+	case final && s.writing > 1 && !s.c.closed:
+		s.cancel(quic.WriteDirection, 0)
+		return 0, h.err
 	}
 	n, err = s.c.core.StreamSend(s.id, p, final)
 	s.written += uint64(n)
@@ -289,7 +293,7 @@ func (s *Stream) closeNow() error {
 	h := &s.send
 	switch {
 	case h.err != nil:
-	case s.writing > 0:
+	case s.writing > 0 && !s.c.closed:
 		s.cancel(quic.WriteDirection, 0)
 	default:
 		if _, h.err = s.c.core.StreamSend(s.id, nil, true); h.err == nil {
