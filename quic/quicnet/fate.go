@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/boringquic/boringquic/quic"
 )
@@ -69,11 +70,16 @@ func (s *Stream) isOver() bool {
 	return (s.recv.err != nil || !s.receives()) && (s.send.err != nil || !s.sends())
 }
 
-// early returns the error of a part that was ended before its time, nil if none was.
+// early returns the error of a part that was ended before its time, by either side or with the connection; nil if none was.
 func (s *Stream) early() error {
 	var cut *quic.StreamError
-	if errors.As(s.send.err, &cut) || errors.As(s.recv.err, &cut) {
+	switch send, recv := s.send.err, s.recv.err; {
+	case errors.As(send, &cut), errors.As(recv, &cut):
 		return cut
+	case errors.Is(send, net.ErrClosed):
+		return send
+	case errors.Is(recv, net.ErrClosed):
+		return recv
 	}
 	return nil
 }

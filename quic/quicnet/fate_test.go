@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -55,6 +56,14 @@ func TestStreamContext(t *testing.T) {
 		}, func(uint64) error { return context.Canceled }},
 		"the connection is closed": {func(_, peer *Stream) { peer.c.CloseWithError(10, "") },
 			func(uint64) error { return &quic.ApplicationError{Code: 10, Remote: true} }},
+		"the connection is closed before the stream was ended": {func(s, peer *Stream) {
+			peer.WriteFinal([]byte("question"))
+			peer.Acked(context.Background())
+			peer.c.CloseWithError(10, "")
+			<-s.c.Context().Done()
+			io.ReadAll(s)
+			s.Write([]byte("answer"))
+		}, func(uint64) error { return &quic.ApplicationError{Code: 10, Remote: true} }},
 	} {
 		for _, when := range []string{"before", "after"} {
 			t.Run(name+", asked for "+when, func(t *testing.T) {
@@ -298,4 +307,25 @@ func TestStreamContextAfterStop(t *testing.T) {
 	in, out := streamPairAfter(t, s, c)
 	in.CancelRead(9)
 	wantDone(t, out, &quic.StreamError{StreamID: out.ID(), Code: 9, Remote: true})
+}
+
+// Whoever closes the connection as soon as it has read all does not leave a writer that waits for that in doubt.
+func TestAckedThoughReaderCloses(t *testing.T) {
+	for _, size := range []int{1, 100_000} {
+		synctest.Test(t, func(t *testing.T) {
+			s, c, _, _ := memPair(t, serverConfig(), clientConfig())
+			ss, cs := streamPair(t, s, c)
+			go func() {
+				io.ReadAll(cs)
+				c.Close()
+			}()
+			ss.WriteFinal(make([]byte, size))
+			if err := ss.Acked(t.Context()); err != nil {
+				t.Errorf("%d bytes: Acked says %v", size, err)
+			}
+			if err := s.CloseGracefully(t.Context(), 0, ""); err != nil {
+				t.Errorf("%d bytes: CloseGracefully says %v", size, err)
+			}
+		})
+	}
 }
