@@ -8,7 +8,7 @@ import (
 
 // What ICMP says is a hint, which anybody could send (RFC 9000, section 14.2.1). It is believed of packets that we sent, which
 // it quotes with a connection ID that only the peers and those between them know, and not against what else is known: a peer
-// that was heard of is given up only when it stays silent.
+// that was heard of is given up only when it owes us an answer, and stays silent.
 const (
 	// refusalsToGiveUp is how many packets in a row must be refused, and refusalTime for how long (ns) at least, and for three PTOs.
 	refusalsToGiveUp = 3
@@ -28,7 +28,7 @@ func (c *Conn) HandleRefusal(now time.Time, remote netip.AddrPort, quote []byte,
 	if c.state != stateActive || !c.client || remote != c.path.remote || !c.quoted(quote) {
 		return
 	}
-	if c.counts.packetsReceived > 0 && !c.idle.onRefused(n, int64(c.loss.PTO(c.path.rec))) {
+	if c.counts.packetsReceived > 0 && !(c.loss.Eliciting() && c.idle.onRefused(n, int64(c.loss.PTO(c.path.rec)))) {
 		return
 	}
 	c.err = &TransportError{Code: NoViablePath, Reason: "nobody listens on the peer's port", Cause: cause}

@@ -20,6 +20,7 @@ func TestRefusals(t *testing.T) {
 		remote    netip.AddrPort
 		rounds    int
 		heard     bool // the peer's packets arrive meanwhile
+		idle      bool // the peer has acknowledged all, and nothing is sent
 		server    bool // the server is told
 		given     bool // the connection is given up
 	}{
@@ -32,6 +33,7 @@ func TestRefusals(t *testing.T) {
 		{name: "a short quote", forge: func(q []byte) []byte { return q[:8] }, remote: remote, rounds: rounds},
 		{name: "no quote", forge: func([]byte) []byte { return nil }, remote: remote, rounds: rounds},
 		{name: "another address", remote: netip.MustParseAddrPort("192.0.2.3:443"), rounds: rounds},
+		{name: "idle", idle: true, remote: remote, rounds: rounds},
 		{name: "heard", heard: true, remote: remote, rounds: rounds},
 		{name: "server", server: true, remote: netip.MustParseAddrPort("192.0.2.1:1000"), rounds: rounds},
 	} {
@@ -42,11 +44,15 @@ func TestRefusals(t *testing.T) {
 				told, other = other, told
 			}
 			if !c.handshake {
-				p.run(func() bool { return p.client.tls.confirmed && p.server.tls.confirmed })
+				p.run(func() bool {
+					return p.client.tls.confirmed && p.server.tls.confirmed && !(c.idle && p.client.loss.Eliciting())
+				})
 			}
 			for range c.rounds {
 				p.now = p.now.Add(step)
-				if !c.handshake { // of which startPair has left the first packet in the buffer
+				if c.idle {
+					copy(p.buf, append([]byte{0x40}, told.path.dcid.Bytes()...))
+				} else if !c.handshake { // of which startPair has left the first packet in the buffer
 					told.Ping()
 					if told.Send(p.now, p.buf).N == 0 {
 						t.Fatal("nothing was sent")
