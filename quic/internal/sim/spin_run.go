@@ -140,8 +140,14 @@ func outerAddr(host, port int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(host + 1)}), uint16(4000+port))
 }
 
+// maxDatagrams is how many datagrams a play may have: more than the largest plan needs.
+const maxDatagrams = 1_000_000
+
 // hear notes that a side received a datagram.
 func (r *spinRun) hear(side int, d Datagram) {
+	if n := r.links[0].Sent + r.links[1].Sent; n > maxDatagrams {
+		r.fail("busy", "%d datagrams were sent: %s", n, r.explain())
+	}
 	if !r.healed || d.Sent < r.plan.Heal {
 		return
 	}
