@@ -10,11 +10,19 @@ type recvWindow struct {
 	size     uint64 // how far limit is set beyond consumed
 	max      uint64 // what size may grow to
 	updated  int64  // when limit was last raised
+	dropped  uint64 // of what was taken since then, bytes that nobody read
 	update   sentVal
 }
 
 func newRecvWindow(size, most uint64) recvWindow {
 	return recvWindow{limit: size, size: size, max: max(size, most)}
+}
+
+// drop counts n more bytes as taken that nobody has read, of which most may never have come: their sender has reset the stream, or the
+// application reads no more of it. The credit for them is given back, but they are no reason for a larger window.
+func (w *recvWindow) drop(now, rtt int64, n uint64) bool {
+	w.dropped += n
+	return w.consume(now, rtt, n)
 }
 
 // consume counts n more bytes as taken and tells whether the peer should be told of a higher limit.
@@ -24,11 +32,11 @@ func (w *recvWindow) consume(now, rtt int64, n uint64) bool {
 	if left > w.size/4*3 {
 		return false
 	}
-	taken := float64(w.size - left) // since limit was raised
+	taken := float64(w.size - left - min(w.dropped, w.size-left)) // since limit was raised
 	if w.updated != 0 && float64(now-w.updated)*float64(w.size) < 4*float64(rtt)*taken {
 		w.size = min(2*w.size, w.max)
 	}
-	w.updated = now
+	w.updated, w.dropped = now, 0
 	w.limit = w.consumed + w.size
 	w.update.set()
 	return true

@@ -3,6 +3,9 @@ package quic
 import (
 	"testing"
 	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // train is one under way.
@@ -126,5 +129,30 @@ func TestSlowWindowStays(t *testing.T) {
 		if grown := w.size > size; grown != c.grows {
 			t.Errorf("%d bytes every %v: the window is %d", c.piece, time.Duration(c.every), w.size)
 		}
+	}
+}
+
+// Bytes that a peer has reset before it sent any of them give their credit back, but are no reason for a larger window, however fast: the
+// connection would keep for the peer what its application does not read, in exchange for nothing.
+func TestResetsGrowNoWindow(t *testing.T) {
+	p := newMobile(t)
+	for range 10 { // which makes for a long round trip
+		p.conn.Ping()
+		p.drain()
+		p.now = p.now.Add(time.Second)
+		p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+	}
+	st := &p.conn.streams
+	granted := st.recvWindow.limit
+	for i := range uint64(100) {
+		p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT), frame(wire.FrameResetStream, 4*i, 0, p.conn.cfg.StreamReceiveWindow/2))
+		p.must(p.conn.StreamShutdown(4*i, ReadDirection|WriteDirection, 0))
+		p.now = p.now.Add(time.Millisecond)
+	}
+	if p.conn.IsClosed() {
+		t.Fatal(p.conn.Err())
+	}
+	if w := &st.recvWindow; w.size != p.conn.cfg.ReceiveWindow || w.limit < 10*granted {
+		t.Errorf("the window has %d bytes and ends at %d, want %d, and the credit back", w.size, w.limit, p.conn.cfg.ReceiveWindow)
 	}
 }

@@ -136,7 +136,7 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 // discard drops what is there, and gives the peer's credit for it back.
 func (st *streams) discard(now int64, s *stream) {
 	p := &s.recv
-	st.consumed(now, p.highest-uint64(p.data.base))
+	st.recvWindow.drop(now, st.rtt, p.highest-uint64(p.data.base))
 	st.gaps -= len(p.got)
 	p.got = nil
 	p.data.clear(st.pool)
