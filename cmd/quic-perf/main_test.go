@@ -87,7 +87,7 @@ func TestCompare(t *testing.T) {
 	if code != perf.ExitOK {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
-	for _, name := range []string{"s2n-quic", "quiche", "ngtcp2", "tcp"} {
+	for _, name := range []string{"s2n-quic", "quiche", "msquic", "ngtcp2", "tcp"} {
 		if !strings.Contains(stderr, name+" is skipped") {
 			t.Errorf("%s is not there, and nobody says so", name)
 		}

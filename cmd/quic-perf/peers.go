@@ -53,6 +53,7 @@ var peers = []peer{
 	{name: "quinn", kind: kindOther, source: "quinn", build: cargoBuilder{}},
 	{name: "s2n-quic", kind: kindOther, source: "s2n-quic", build: cargoBuilder{}},
 	{name: "quiche", kind: kindOther, source: "quiche", build: cargoBuilder{}},
+	{name: "msquic", kind: kindOther, source: "msquic", build: cargoBuilder{}},
 	{name: "ngtcp2", kind: kindOther, source: "ngtcp2", build: goBuilder{}},
 	{name: tcp, kind: kindTCP, source: "nethttp", build: goBuilder{}},
 }
