@@ -44,7 +44,7 @@ func (c *Conn) Close(now time.Time, app bool, code uint64, reason string) {
 		c.err = &TransportError{Code: TransportErrorCode(code), Reason: reason}
 	}
 	c.beginClose(wire.ConnectionClose{App: app, Code: code}, reason)
-	c.closing.acks = c.app.acks.pending()
+	c.closing.acks = true
 }
 
 // fail closes the connection for an error that we found.
@@ -189,8 +189,9 @@ func (c *Conn) packClose(t *outTrain) int {
 	return len(t.buf)
 }
 
-// appendLastAck acknowledges what arrived shortly before the application closed the connection: one that closes it as soon as it has
-// read all would else leave the peer, which waits for that, in doubt for ever. It leaves room for CONNECTION_CLOSE.
+// appendLastAck acknowledges what arrived before the application closed the connection: one that closes it as soon as it has read all
+// would else leave the peer, which waits for that, in doubt for ever. So it does also where all was acknowledged: that may be lost or late.
+// It leaves room for CONNECTION_CLOSE.
 func (c *Conn) appendLastAck(t *outTrain) {
 	pkt := &t.pkt
 	whole := pkt.b
