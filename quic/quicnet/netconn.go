@@ -1,10 +1,13 @@
 package quicnet
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/boringquic/boringquic/quic"
 )
 
 // NetConn returns the stream as a net.Conn, for code that was written for TCP. Both are for any number of goroutines, and what is
@@ -12,7 +15,7 @@ import (
 //
 // Close ends both directions, as Stream.Finish does: what was written arrives, with its end, and what the peer sends from then on is
 // dropped. That is like TCP with one difference: a peer that goes on writing is told so by a *quic.StreamError with code 0, on this
-// stream alone. Calls that wait return then, and later ones too, an error that matches net.ErrClosed. Like a *net.TCPConn, the
+// stream alone. Where the peer's net.Conn or connection was closed first, Close returns nil. Calls that wait return then, and later ones too, an error that matches net.ErrClosed. Like a *net.TCPConn, the
 // net.Conn has methods CloseWrite, which ends our direction alone as Stream.Close does, and CloseRead; and it is an io.ReaderFrom and
 // an io.WriterTo, so that io.Copy is fast. Deadlines are those of the stream, and the addresses are the connection's.
 //
@@ -59,7 +62,11 @@ func (c *netConn) Close() error {
 	if c.closed.Swap(true) {
 		return c.err("close", net.ErrClosed)
 	}
-	return c.s.Finish()
+	err := c.s.Finish()
+	if stopped := (*quic.StreamError)(nil); errors.As(err, &stopped) && stopped.Remote && stopped.Code == 0 || quic.IsCleanClose(err) {
+		return nil // the peer was first
+	}
+	return err
 }
 
 func (c *netConn) CloseWrite() error { return c.err("close", c.s.Close()) }

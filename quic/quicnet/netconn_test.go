@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -63,6 +64,34 @@ func TestNetConnClose(t *testing.T) {
 			break
 		}
 	}
+}
+
+// The second side to close has nothing to complain of, as with TCP, also where the connection went first.
+func TestNetConnCloseAfterPeer(t *testing.T) {
+	for name, end := range map[string]func(peer net.Conn){
+		"the stream":     func(peer net.Conn) { peer.Close() },
+		"the connection": func(peer net.Conn) { peer.(*netConn).s.c.Close() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, c, _, _ := memPair(t, serverConfig(), clientConfig())
+			ss, cs := streamPair(t, s, c)
+			end(ss.NetConn())
+			io.ReadAll(cs)
+			synctest.Wait()
+			if err := cs.NetConn().Close(); err != nil {
+				t.Errorf("where the peer closed %s first, Close returned %v", name, err)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _, _ := memPair(t, serverConfig(), clientConfig())
+		ss, cs := streamPair(t, s, c)
+		ss.CancelRead(7)
+		synctest.Wait()
+		if err := cs.NetConn().Close(); !errors.Is(err, &quic.StreamError{StreamID: cs.ID(), Code: 7, Remote: true}) {
+			t.Errorf("where the peer gave up with a code, Close returned %v", err)
+		}
+	})
 }
 
 // One direction can be ended alone, as with TCP.
