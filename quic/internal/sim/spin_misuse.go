@@ -94,7 +94,8 @@ var misuses = []func(a *spinApp, act Act){
 	},
 	func(a *spinApp, act Act) { // after the end
 		for _, s := range a.order {
-			if s.w != nil && s.w.finished && !s.w.reset && !(s.plan.Read[1-s.mine].Stop != 0) {
+			o := s.other()
+			if s.w != nil && s.w.finished && !s.w.reset && !(o != nil && o.r.stopped) {
 				_, err := a.conn.StreamSend(s.id, []byte("x"), act.N%2 == 0)
 				a.wantErr("StreamSend after the end", err, quic.ErrStreamEnded, quic.ErrUnknownStream)
 			}
