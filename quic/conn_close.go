@@ -65,7 +65,13 @@ func (c *Conn) beginClose(frame wire.ConnectionClose, reason string) {
 }
 
 // closeTime is when a connection that is closed now can be forgotten (RFC 9000, section 10.2).
-func (c *Conn) closeTime() int64 { return c.clock.now + 3*int64(c.loss.PTO(c.path.rec)) }
+func (c *Conn) closeTime() int64 {
+	wait := 3 * c.pto(c.path.rec)
+	if !c.tls.complete {
+		wait = min(wait, int64(maxFailedLife))
+	}
+	return c.clock.now + wait
+}
 
 // endStreams tells of the end and lets go of what only an active connection needs. What had arrived stays to be read.
 func (c *Conn) endStreams() {

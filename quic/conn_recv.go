@@ -295,7 +295,7 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 			return nil
 		}
 		largest := c.spaces[recovery.AppSpace].acks.largest()
-		if err := c.keys.onOpened(in.now, d.PN, largest, d.Gen, int64(c.loss.PTO(c.path.rec))); err != nil {
+		if err := c.keys.onOpened(in.now, d.PN, largest, d.Gen, c.pto(c.path.rec)); err != nil {
 			return err
 		}
 		in.path = c.arrivedOn(in.now, t, in.usedSeq)
@@ -375,7 +375,7 @@ type earlyPacket struct {
 }
 
 // earlyLife is how long early packets are kept.
-func (c *Conn) earlyLife() int64 { return 3 * int64(c.loss.PTO(c.path.rec)) }
+func (c *Conn) earlyLife() int64 { return 3 * c.pto(c.path.rec) }
 
 func (e *earlyPackets) add(now, life int64, b []byte, slot protect.Slot, ecn ECN) {
 	if len(e.packets) >= maxUndecryptable || e.bytes+len(b) > maxUndecryptableBytes {

@@ -28,7 +28,7 @@ func (c *Conn) HandleRefusal(now time.Time, remote netip.AddrPort, quote []byte,
 	if c.state != stateActive || !c.client || remote != c.path.remote || !c.quoted(quote) {
 		return
 	}
-	if c.counts.packetsReceived > 0 && !(c.loss.Eliciting() && c.idle.onRefused(n, int64(c.loss.PTO(c.path.rec)))) {
+	if c.counts.packetsReceived > 0 && !(c.loss.Eliciting() && c.idle.onRefused(n, c.pto(c.path.rec))) {
 		return
 	}
 	c.err = &TransportError{Code: NoViablePath, Reason: "nobody listens on the peer's port", Cause: cause}

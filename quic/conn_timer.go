@@ -22,7 +22,7 @@ func (c *Conn) timer() int64 {
 	case stateClosing, stateDraining:
 		return c.closing.until
 	}
-	pto := int64(c.loss.PTO(c.path.rec))
+	pto := c.pto(c.path.rec)
 	at := earlier(c.loss.Timer(c.path.rec), c.sending.paceAt)
 	at = earlier(at, c.idle.deadline(pto))
 	at = earlier(at, c.idle.handshake)
@@ -41,6 +41,18 @@ func (c *Conn) timer() int64 {
 		}
 	}
 	return at
+}
+
+// pto is the probe timeout of a path as all timers but those of loss recovery count in it: how long silence is borne, a closed connection
+// kept, an answer waited for.
+//
+// Deviation: for these it has a bound, of which RFC 9000, sections 10.1 and 10.2, say nothing. A peer can make it as long as it likes by
+// late acknowledgements, a dozen of which would have us keep a connection for months.
+func (c *Conn) pto(rec *recovery.Path) int64 { return c.boundPTO(c.loss.PTO(rec)) }
+
+// boundPTO bounds a probe timeout. On a path where it is honestly longer the handshake would not have been complete in time.
+func (c *Conn) boundPTO(pto time.Duration) int64 {
+	return int64(min(pto, max(maxPTO, 2*c.cfg.HandshakeTimeout)))
 }
 
 // earlier returns the earlier of two times, of which 0 stands for never.
@@ -70,7 +82,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 		c.err = &IdleTimeoutError{Handshake: true}
 		c.forget()
 		return
-	case due(c.idle.deadline(int64(c.loss.PTO(rec)))):
+	case due(c.idle.deadline(c.pto(rec))):
 		c.err = &IdleTimeoutError{}
 		c.forget()
 		return
@@ -103,7 +115,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 
 // keepAliveAt is when a PING is due to keep the connection alive, 0 if never.
 func (c *Conn) keepAliveAt() int64 {
-	return c.idle.keepAliveAt(int64(c.path.rec.PTO(c.cfg.MaxAckDelay)))
+	return c.idle.keepAliveAt(c.boundPTO(c.path.rec.PTO(c.cfg.MaxAckDelay)))
 }
 
 // restAfter is after how much silence a connection lets go of the memory that it keeps for reuse, so that many that have nothing to

@@ -29,7 +29,7 @@ func (c *Conn) challengeTime(p *path) int64 {
 		wait = int64(3 * usualInitialRTT)
 	}
 	for _, o := range c.paths.list {
-		wait = max(wait, int64(c.loss.PTO(o.rec)))
+		wait = max(wait, c.pto(o.rec))
 	}
 	return wait
 }

@@ -61,6 +61,12 @@ const (
 	retryAbove = 4
 	maxFailed  = 4
 
+	// maxPTO bounds the probe timeout as a measure of other times, unless twice Config.HandshakeTimeout is more: three of them are how
+	// long a peer that is silent is waited for beyond the idle timeout, and how long a closed connection is kept (RFC 9000, sections
+	// 10.1 and 10.2). One whose handshake was not complete is kept for maxFailedLife at most.
+	maxPTO        = 40 * time.Second
+	maxFailedLife = 10 * time.Second
+
 	// maxSeenTokens is how many tokens of NEW_TOKEN are remembered after their use, so that they serve once.
 	maxSeenTokens = 4096
 
