@@ -427,22 +427,28 @@ func (c *Conn) Close() error { return c.CloseWithError(0, "") }
 // be lost. When it returns, word of it has been sent to the peer. Closing a connection that the peer has closed drops what had
 // arrived and was not read; further calls do nothing. The error is always nil.
 func (c *Conn) CloseWithError(code uint64, reason string) error {
+	c.close(code, reason, false)
+	return nil
+}
+
+// close is CloseWithError. With keep it leaves what had arrived when the peer closed the connection.
+func (c *Conn) close(code uint64, reason string, keep bool) {
 	c.mu.Lock()
 	first := !c.closed
-	now := time.Now()
-	c.core.Close(now, true, code, reason)
-	c.handleEvents(now)
+	if now := time.Now(); first || !keep {
+		c.core.Close(now, true, code, reason)
+		c.handleEvents(now)
+	}
 	for !c.claim() {
 		c.flushed.wait(&c.mu) // whoever sends now may have packed its last train before
 	}
 	if !first {
 		c.release()
 		c.mu.Unlock()
-		return nil
+		return
 	}
 	c.mu.Unlock()
 	c.flush()
-	return nil
 }
 
 // Err returns why the connection is closed, nil if it is not. What had arrived when the peer closed it may still be there to be read.

@@ -159,13 +159,13 @@ func (ep *Endpoint) end(err error) (conns []*Conn, first bool) {
 }
 
 // Close closes every connection with the application error code 0, has word of it sent to every peer, and closes the socket. What the
-// connections were about is broken off: Shutdown waits for it.
-// Accept and Dial return net.ErrClosed from then on. It is always nil.
+// connections were about is broken off: Shutdown waits for it. What had arrived on a connection that its peer has closed stays to be
+// read. Accept and Dial return net.ErrClosed from then on. It is always nil.
 func (ep *Endpoint) Close() error {
 	conns, first := ep.end(errEndpointClosed)
 	if first {
 		for _, c := range conns {
-			c.CloseWithError(0, "")
+			c.close(0, "", true)
 		}
 		ep.shutDown()
 	}

@@ -26,7 +26,8 @@ func (ep *Endpoint) Refuse() {
 // From the beginning of Shutdown on Accept and Dial return net.ErrClosed, and connections that nobody has accepted yet are refused
 // with CONNECTION_REFUSED, so that their clients try elsewhere. QUIC has no way to tell a peer that it should come to an end:
 // whoever serves the connections has them closed when their work is done, by a message of the application protocol or by
-// Conn.CloseGracefully. A program that exits after Shutdown loses nothing.
+// Conn.CloseGracefully. A program that exits after Shutdown loses nothing that it has to send; goroutines that still read what peers
+// sent before they closed their connections it waits for itself.
 func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	for _, sh := range ep.shards {
 		sh.refuse(errEndpointClosed)

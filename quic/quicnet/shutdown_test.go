@@ -72,6 +72,34 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// What had arrived when a client closed its connection can be read though the endpoint ends before that is done.
+func TestUnreadOutlivesEndpoint(t *testing.T) {
+	for name, end := range map[string]func(ep *Endpoint) error{
+		"Shutdown": func(ep *Endpoint) error { return ep.Shutdown(testContext(t)) },
+		"Close":    (*Endpoint).Close,
+	} {
+		ep := listen(t, serverConfig())
+		c := dial(t, ep, clientConfig())
+		s, err := ep.Accept(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ss, cs := streamPair(t, s, c)
+		want := randomBytes(100 << 10)
+		cs.WriteFinal(want)
+		if err := c.CloseGracefully(testContext(t), 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		<-s.Context().Done()
+		if err := end(ep); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, err := io.ReadAll(ss); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("after %s, %d bytes were read, %v", name, len(got), err)
+		}
+	}
+}
+
 // Connections that wait for Accept are refused, and so are those that are complete only then.
 func TestShutdownRefusesWaiting(t *testing.T) {
 	ep := listen(t, serverConfig())
