@@ -88,8 +88,8 @@
 //     many connections and takes the trouble may find out which connection IDs lead to the same shard.
 //   - Of tokens that serve once, and of stateless resets, each shard keeps its own account.
 //   - Another program of the same user could join the sockets of a sharded endpoint, if it asks to share their address.
-//   - Callbacks of quic.Config that run for each connection attempt (Retry) run under a lock of the endpoint: they must be
-//     quick and must not call it.
+//   - Callbacks of quic.Config (Retry, MayMigrate, ConnIDs, Rand) run under a lock of the endpoint or of a connection: they must be
+//     quick and must not call either. Those of tls.Config run under none.
 //   - A goroutine for each stream is a cost of its own where thousands work at once on a connection: with 10,000 requests under
 //     way each costs a server two thirds more CPU time than with 100, and a client nearly three times as much, most of it for the
 //     goroutines' stacks, which are too many for the caches and which the garbage collector looks through (quic-perf compare

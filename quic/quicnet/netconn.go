@@ -19,6 +19,8 @@ import (
 // net.Conn has methods CloseWrite, which ends our direction alone as Stream.Close does, and CloseRead; and it is an io.ReaderFrom and
 // an io.WriterTo, so that io.Copy is fast. Deadlines are those of the stream, and the addresses are the connection's.
 //
+// As with TCP, a peer cannot tell the Close of a program that has failed from that of one that has sent all. Stream.Abort can be told.
+//
 // The peer's QUIC accepts a new stream only when something was sent on it: whoever opens a stream for a protocol in which the other
 // side speaks first has to send something before. A unidirectional stream gives a net.Conn of which one direction fails with
 // quic.ErrStreamDirection.
