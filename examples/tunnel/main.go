@@ -51,7 +51,7 @@ func main() {
 					s.Abort(1) // the near end is told at once
 					return
 				}
-				join(s.NetConn(), tcp)
+				join(s, tcp)
 			})
 		}
 	}()
@@ -81,7 +81,7 @@ func main() {
 					tcp.Close()
 					return
 				}
-				join(s.NetConn(), tcp)
+				join(s, tcp)
 			}()
 		}
 	}()
@@ -98,10 +98,12 @@ func main() {
 	fmt.Printf("%s: %s\n", resp.Status, body)
 }
 
-// join copies between two connections until both directions have ended. An end of the one is an end of the other; a failure ends both.
-func join(a, b net.Conn) {
-	defer a.Close()
-	defer b.Close()
+// join copies between a stream and a TCP connection until both directions have ended. An end of the one is an end of the other; a
+// failure aborts both: Close alone would have the other side take what has got through for all.
+func join(s *quicnet.Stream, tcp net.Conn) {
+	conn := s.NetConn()
+	defer conn.Close()
+	defer tcp.Close()
 	done := make(chan error)
 	oneWay := func(to, from net.Conn) {
 		_, err := io.Copy(to, from)
@@ -110,13 +112,15 @@ func join(a, b net.Conn) {
 		}
 		done <- err
 	}
-	go oneWay(a, b)
-	go oneWay(b, a)
-	if err := <-done; err != nil {
-		a.Close() // so that the other direction ends, too
-		b.Close()
+	go oneWay(conn, tcp)
+	go oneWay(tcp, conn)
+	for range 2 {
+		if err := <-done; err != nil {
+			s.Abort(2) // so that the other direction ends, too
+			tcp.(*net.TCPConn).SetLinger(0)
+			tcp.Close()
+		}
 	}
-	<-done
 }
 
 func certificate() tls.Certificate {
