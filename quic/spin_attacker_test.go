@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -20,6 +21,8 @@ type attacker struct {
 	buf    []byte
 	opened []uint64
 	ended  map[uint64]bool // streams whose final size the peer has told
+	held   [][]byte        // packets that were sealed and not sent
+	serves bool            // it answers at once
 	ids    uint64          // the last connection ID issued to the connection
 }
 
@@ -134,8 +137,64 @@ func (x *attacker) quick(remote netip.AddrPort, level protect.Slot, frames ...[]
 	if !x.keys.HasWrite(level) || x.conn.IsClosed() {
 		return
 	}
-	datagram := x.encode(scriptedPacket{slot: level, frames: frames})
-	x.conn.Recv(x.now, Train{Buf: datagram, SegSize: len(datagram), Local: x.local, Remote: remote})
+	if x.attack.trains && !x.serves && level == protect.OneRTT {
+		x.held = append(x.held, x.appendPacket(nil, scriptedPacket{slot: level, frames: frames}, heldSize))
+		if x.rng.IntN(8) > 0 {
+			return
+		}
+		x.release(remote)
+	} else {
+		datagram := x.encode(scriptedPacket{slot: level, frames: frames})
+		x.conn.Recv(x.now, Train{Buf: datagram, SegSize: len(datagram), Local: x.local, Remote: remote})
+	}
+	x.takeAll()
+}
+
+// heldSize is how large datagrams are at least that are held back, in bytes, so that they make trains.
+const heldSize = 200
+
+// release gives the connection the packets that were held back: in trains and alone, some late, in another order, or twice, as a network
+// would, or somebody who copies them.
+func (x *attacker) release(remote netip.AddrPort) {
+	held := x.held
+	x.held = nil
+	if x.rng.IntN(2) == 0 {
+		x.rng.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
+	}
+	var train []byte
+	flush := func() {
+		if len(train) > 0 && !x.conn.IsClosed() {
+			x.conn.Recv(x.now, Train{Buf: slices.Clone(train), SegSize: heldSize, Local: x.local, Remote: remote, ECN: ECN(x.rng.IntN(4))})
+			x.scripted.check()
+		}
+		if x.rng.IntN(4) == 0 {
+			x.takeAll()
+		}
+		train = train[:0]
+	}
+	for _, b := range held {
+		switch {
+		case x.rng.IntN(10) == 0:
+			x.held = append(x.held, b)
+			continue
+		case x.rng.IntN(10) == 0:
+			x.held = append(x.held, slices.Clone(b))
+		}
+		if len(b) != heldSize {
+			flush()
+			x.conn.Recv(x.now, Train{Buf: slices.Clone(b), SegSize: len(b), Local: x.local, Remote: x.remote})
+			continue
+		}
+		train = append(train, b...)
+		if x.rng.IntN(6) == 0 {
+			flush()
+		}
+	}
+	flush()
+}
+
+// takeAll takes what the connection sends without a look at it, as a rule.
+func (x *attacker) takeAll() {
 	for n := 0; ; n++ {
 		t := x.conn.Send(x.now, x.buf)
 		if t.N == 0 {

@@ -353,6 +353,11 @@ func (x *attacker) serve(n int) {
 	if !x.conn.tls.complete || !x.complete || x.conn.Stats().SmoothedRTT > time.Second {
 		return // or silence may be long
 	}
+	x.serves = true
+	defer func() { x.serves = false }()
+	if x.client && !x.conn.tls.confirmed {
+		x.quick(x.remote, protect.OneRTT, frame(wire.FrameHandshakeDone)) // without which no timer is set
+	}
 	x.quick(x.remote, protect.OneRTT, frame(wire.FrameMaxData, 1<<30))
 	lost, sent, wanted := x.rng.IntN(6), x.now, false
 	for silent := 0; silent < 60 && !x.conn.IsClosed(); {
@@ -383,7 +388,8 @@ func (x *attacker) serve(n int) {
 			x.conn.OnTimeout(x.now)
 		}
 	}
-	if x.conn.WantsSend() || wanted && x.conn.IsClosed() && x.now.Sub(sent) > 25*time.Second {
+	patience := max(25*time.Second, 8*x.conn.loss.PTO(x.conn.path.rec)) // which late acknowledgements may have made long
+	if x.conn.WantsSend() || wanted && x.conn.IsClosed() && x.now.Sub(sent) > patience {
 		x.t.Fatalf("stall: the connection wants to send, is answered, and sends nothing for %v: %+v", x.now.Sub(sent), x.conn.Stats())
 	}
 }

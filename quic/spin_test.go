@@ -63,6 +63,7 @@ type attack struct {
 	payload int  // its MaxUDPPayload; 0: the default
 	least   int  // the peer's max_udp_payload_size; 0: it tells none
 	window  int  // the peer's windows for the connection, in bytes
+	trains  bool // its packets come in trains, out of order, twice, or not at all
 	rude    bool // it does what breaks the protocol, so that the connection ends soon; else what is within its rules
 	steps   []attackStep
 }
@@ -89,6 +90,7 @@ func drawAttack(seed uint64) *attack {
 	if rng.IntN(4) == 0 {
 		a.least = logUniform(rng, 1200, 65527)
 	}
+	a.trains = rng.IntN(2) == 0
 	for range 1 + rng.IntN(12) {
 		s := attackStep{attackKinds[rng.IntN(len(attackKinds))], logUniform(rng, 1, 1000), rng.Uint64()}
 		if rng.IntN(100) == 0 {
