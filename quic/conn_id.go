@@ -16,6 +16,7 @@ type localIDs struct {
 	len   int       // bytes of each of them
 	next  uint64    // the sequence number after the last one issued
 	limit uint64    // how many the peer takes
+	asked bool      // the Endpoint is asked for more, and has not answered
 }
 
 type localID struct {
@@ -56,12 +57,14 @@ func (l *localIDs) index(seq uint64) int {
 	return -1
 }
 
-// requestConnIDs asks the Endpoint for as many connection IDs as the peer takes.
+// requestConnIDs asks the Endpoint for as many connection IDs as the peer takes. It asks once at a time: of several answers to what was
+// asked before each other some would be too many, and what the Endpoint has issued would not be what the peer has.
 func (c *Conn) requestConnIDs() {
 	l := &c.local
-	if l.len == 0 || uint64(len(l.ids)) >= l.limit {
+	if l.len == 0 || l.asked || uint64(len(l.ids)) >= l.limit {
 		return
 	}
+	l.asked = true
 	c.events.pushEndpoint(EndpointEvent{Kind: NeedConnectionIDs, Count: int(l.limit) - len(l.ids)})
 }
 
@@ -70,6 +73,7 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 	if c.state != stateActive {
 		return
 	}
+	before := c.local.next
 	for _, id := range r.IDs {
 		if uint64(len(c.local.ids)) >= c.local.limit || id.Seq != c.local.next || id.ID.Len() != c.local.len {
 			continue // not what was asked for
@@ -78,6 +82,12 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 		issued := localID{seq: id.Seq, id: id.ID, token: id.ResetToken}
 		issued.tell.set()
 		c.local.ids = append(c.local.ids, issued)
+	}
+	if len(r.IDs) > 0 || r.none {
+		c.local.asked = false
+	}
+	if c.local.next > before {
+		c.requestConnIDs() // others may have been retired meanwhile
 	}
 }
 

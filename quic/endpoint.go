@@ -324,7 +324,8 @@ func (e *Endpoint) HandleEvent(c *Conn, ev EndpointEvent) EndpointReply {
 	}
 	switch ev.Kind {
 	case NeedConnectionIDs:
-		return EndpointReply{IDs: e.issue(c, r, ev.Count)}
+		ids := e.issue(c, r, ev.Count)
+		return EndpointReply{IDs: ids, none: len(ids) == 0}
 	case RetireConnectionID:
 		for i := range r.ids {
 			if r.ids[i].seq == ev.Seq {

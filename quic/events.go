@@ -104,6 +104,8 @@ type EndpointEvent struct {
 // nothing.
 type EndpointReply struct {
 	IDs []IssuedConnID
+
+	none bool // IDs were asked for, and there are none
 }
 
 // IssuedConnID is a connection ID that an Endpoint routes to a connection (RFC 9000, section 5.1.1).
