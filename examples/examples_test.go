@@ -57,7 +57,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
@@ -82,6 +84,28 @@ func main() {
 		answer, err = fetch(ctx)
 	}
 	fmt.Printf("fetch: %q, %v\n", answer, err)
+
+	// Clients that lose interest do not use up the streams that they may open.
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := quicnet.Dial(ctx, "server.example:4433", &quic.Config{TLS: &tls.Config{NextProtos: []string{"echo"}}})
+	for range 300 {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		var s *quicnet.Stream
+		if s, err = conn.OpenStream(ctx); err == nil {
+			s.Write([]byte("hello"))
+			s.Read(make([]byte, 5))
+			s.CancelRead(1)
+			s.Write([]byte("hello")) // the server cannot answer this
+			for s.AckedBytes() < 10 && s.Context().Err() == nil && conn.Err() == nil {
+				runtime.Gosched()
+			}
+			s.Close()
+		}
+	}
 }
 `
 

@@ -61,18 +61,11 @@ func serve(ctx context.Context, server *quicnet.Endpoint) {
 		if err != nil {
 			return
 		}
-		go func() {
-			for {
-				stream, err := conn.AcceptStream(ctx)
-				if err != nil {
-					return
-				}
-				go func() {
-					io.Copy(stream, stream)
-					stream.Close()
-				}()
+		conn.HandleStreams(func(stream *quicnet.Stream) {
+			if _, err := io.Copy(stream, stream); err == nil {
+				stream.Close() // that was all; without it, the stream is reset when we return
 			}
-		}()
+		})
 	}
 }
 

@@ -26,7 +26,7 @@ func greet(ctx context.Context, conn *quicnet.Conn) {
 			continue
 		}
 		fmt.Fprintf(stream, "hello, %s", name)
-		stream.Close()
+		stream.Finish() // and not Close alone: what may follow the line is not read
 	}
 }
 
