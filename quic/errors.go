@@ -268,7 +268,8 @@ func (e *DatagramTooLargeError) Is(target error) bool {
 // from failures, which errors.Is(err, net.ErrClosed) does not: that matches every connection that is over. A protocol that has
 // another code for a good end (HTTP/3's is 0x100) compares with an *ApplicationError of its own.
 //
-// It is false for nil, for the end of a stream (io.EOF), and for the error of a stream that was ended early.
+// It is false for nil, for the end of a stream (io.EOF), and for the error of a stream that was ended early. It is for calls that wait
+// for something new, as AcceptStream does: in the middle of a stream the same error means that the rest of it is lost.
 func IsCleanClose(err error) bool {
 	if app := (*ApplicationError)(nil); errors.As(err, &app) {
 		return app.Code == 0
