@@ -37,19 +37,26 @@ func (n *Network) SetLink(link Link) {
 	n.link = link
 }
 
-// ListenPacket opens a net.PacketConn at an address of the network, "IP:PORT", or, with "", at one that nobody has. An
-// address is free again when its net.PacketConn is closed. Addresses are *net.UDPAddr. Writes never wait and never fail; what
+// ListenPacket opens a net.PacketConn at an address of the network, "IP:PORT", or, with "", at one that nobody has. Port 0 stands for
+// one that is free at that IP; the unspecified IPs are refused, since nobody could reach them. An address is free again when its net.PacketConn is closed. Addresses are *net.UDPAddr. Writes never wait and never fail; what
 // nobody listens for is lost, and so is what arrives while 4 MiB wait to be read. NewEndpoint runs QUIC on it.
 func (n *Network) ListenPacket(addr string) (net.PacketConn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	local := n.freeAddr()
-	if addr != "" {
-		var err error
-		if local, err = netip.ParseAddrPort(addr); err != nil {
+	var local netip.AddrPort
+	if addr == "" {
+		local = n.freeAddr()
+	} else {
+		asked, err := netip.ParseAddrPort(addr)
+		if err == nil && asked.Addr().Unmap().IsUnspecified() {
+			err = fmt.Errorf("%v is no address of one host", asked.Addr())
+		}
+		if err == nil {
+			local, err = n.freePort(unmap(asked))
+		}
+		if err != nil {
 			return nil, fmt.Errorf("quicnettest: listen: %w", err)
 		}
-		local = unmap(local)
 	}
 	if n.hosts[local] != nil {
 		return nil, fmt.Errorf("quicnettest: listen: address %v is in use", local)
@@ -64,12 +71,28 @@ func (n *Network) ListenPacket(addr string) (net.PacketConn, error) {
 func (n *Network) freeAddr() netip.AddrPort {
 	for {
 		host := byte(n.opened%250 + 1)
-		port := uint16(49152 + n.opened/250%16384)
+		port := uint16(firstPort + n.opened/250%(1<<16-firstPort))
 		n.opened++
 		if a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, host}), port); n.hosts[a] == nil {
 			return a
 		}
 	}
+}
+
+// firstPort is the first port that the network chooses.
+const firstPort = 49152
+
+// freePort chooses a port if a has none. n.mu is held.
+func (n *Network) freePort(a netip.AddrPort) (netip.AddrPort, error) {
+	if a.Port() != 0 {
+		return a, nil
+	}
+	for port := firstPort; port <= 65535; port++ {
+		if free := netip.AddrPortFrom(a.Addr(), uint16(port)); n.hosts[free] == nil {
+			return free, nil
+		}
+	}
+	return a, fmt.Errorf("%v has no free port", a.Addr())
 }
 
 // send carries a datagram.

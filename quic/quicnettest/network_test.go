@@ -192,6 +192,28 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// TestPortIsChosen opens addresses as programs do that leave the port to the system.
+func TestPortIsChosen(t *testing.T) {
+	network := NewNetwork(1, Link{})
+	seen := map[string]bool{}
+	for range 3 {
+		a := listenPacket(t, network, "192.0.2.1:0").LocalAddr().(*net.UDPAddr)
+		if a.Port == 0 || a.IP.String() != "192.0.2.1" || seen[a.String()] {
+			t.Errorf("port 0 stands for %v, after %v", a, seen)
+		}
+		seen[a.String()] = true
+	}
+	client, server := network.Listen(t, "192.0.2.7:0", nil), network.Listen(t, "192.0.2.7:0", ServerConfig())
+	if _, err := client.Dial(t.Context(), server.Addr().String(), ClientConfig()); err != nil {
+		t.Error(err)
+	}
+	for _, addr := range []string{"0.0.0.0:443", "[::]:0", "[::ffff:0.0.0.0]:443"} {
+		if _, err := network.ListenPacket(addr); err == nil {
+			t.Errorf("nobody could reach %s", addr)
+		}
+	}
+}
+
 // TestReadersWait has several readers wait: each gets one datagram, and the rest what ends their waiting.
 func TestReadersWait(t *testing.T) {
 	for _, c := range []struct {
