@@ -370,6 +370,11 @@ func (x *attacker) serve(n int) {
 			}
 		}
 		x.answer()
+		for _, f := range x.got {
+			if f.typ == wire.FramePathChallenge {
+				frames = append(frames, answerTo(f))
+			}
+		}
 		for _, id := range x.opened[:min(len(x.opened), 20)] {
 			frames = append(frames, frame(wire.FrameMaxStreamData, id, 1<<30))
 		}
