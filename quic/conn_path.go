@@ -122,8 +122,19 @@ func (p *path) allowance() uint64 {
 	return amplificationFactor*p.received - min(p.sent, amplificationFactor*p.received)
 }
 
+// dataAllowance is how much of the allowance is there for other packets than probes. As long as the path is not validated some is left for
+// the challenges to come: else, where one of them or its answer is lost, a peer that only receives would never be asked again, nor hear
+// anything of us.
+func (p *path) dataAllowance() uint64 {
+	allowance := p.allowance()
+	if ch := &p.challenge; !p.validated && ch.at != 0 {
+		return allowance - min(uint64(maxPathChallenges-ch.sent)*minPathProbe, allowance)
+	}
+	return allowance
+}
+
 // silenced tells whether the anti-amplification limit keeps us from sending on the path in use.
-func (c *Conn) silenced() bool { return c.path.allowance() < c.leastDatagram() }
+func (c *Conn) silenced() bool { return c.path.dataAllowance() < c.leastDatagram() }
 
 // leastDatagram is the room without which no datagram is begun, in bytes: a handshake is not carried on with less than a full
 // one.

@@ -175,7 +175,7 @@ func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	if start > 0 {
 		limit = min(limit, maxTrainBytes-start) // a datagram may be larger than that if it is alone
 	}
-	allowance := t.path.allowance()
+	allowance := t.path.dataAllowance()
 	limit = int(min(uint64(max(limit, 0)), allowance-min(uint64(start), allowance))) // start bytes are in the train
 	if uint64(limit) < c.leastDatagram() {
 		return 0

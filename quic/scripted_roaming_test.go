@@ -154,3 +154,33 @@ func TestValidationWithShortInitialRTT(t *testing.T) {
 		t.Errorf("conn is at %v, validated %v", p.conn.path.remote, p.conn.path.validated)
 	}
 }
+
+// A peer that only receives moves, and what is sent to its new address is lost: of the three bytes for each that came from there enough
+// is left to ask again, though there is data to send.
+func TestChallengesKeepRoom(t *testing.T) {
+	p := newMobile(t)
+	id, err := p.conn.OpenStream()
+	p.must(err)
+	if _, err := p.conn.StreamSend(id, make([]byte, 100_000), true); err != nil {
+		t.Fatal(err)
+	}
+	p.drain()
+	p.challenges()
+	p.sendFrom(farHost, "conn-cid", p.ackReceived(protect.OneRTT), filler(270))
+	for range maxPathChallenges - 1 {
+		if n := len(p.challenges()[farHost]); n != 1 {
+			t.Fatalf("%d challenges came to the new address, want one more", n)
+		}
+		for at := p.conn.paths.timer(); p.conn.clock.now < at; {
+			p.advance()
+		}
+	}
+	last := p.challenges()[farHost]
+	if len(last) != 1 {
+		t.Fatalf("%d last challenges", len(last))
+	}
+	p.sendFrom(farHost, "conn-cid", answerTo(last[0]))
+	if !p.conn.path.validated || p.conn.path.remote != farHost {
+		t.Errorf("conn is at %v, which is validated: %v", p.conn.path.remote, p.conn.path.validated)
+	}
+}
