@@ -62,16 +62,16 @@ func TestRetryWhileCrowded(t *testing.T) {
 	}))
 	var conns []*Conn
 	dst := func() string { return fmt.Sprintf("dcid-no-%d", len(conns)) }
-	for range 3 {
+	for range 2 {
 		conns = append(conns, accepted(t, server, initialSpec{dst: dst()}))
 	}
-	if asked != 3 {
-		t.Errorf("Config.Retry was asked %d times, want 3", asked)
+	if asked != 2 {
+		t.Errorf("Config.Retry was asked %d times, want 2", asked)
 	}
 	_, answer := server.one(initialSpec{dst: dst()}.datagram(t), clientHost)
 	id, token := takeRetry(t, answer, dst(), "peer-cid")
 	conns = append(conns, accepted(t, server, initialSpec{dst: id, token: token}))
-	if asked != 3 {
+	if asked != 2 {
 		t.Error("Config.Retry was asked where it makes no difference")
 	}
 	// One that failed and is not drained still counts for that, but one that is established does not.
@@ -81,6 +81,14 @@ func TestRetryWhileCrowded(t *testing.T) {
 	takeRetry(t, answer, dst(), "peer-cid")
 	server.HandleEvent(conns[1], EndpointEvent{Kind: ConnDrained})
 	accepted(t, server, initialSpec{dst: dst()})
+}
+
+// Where a fourth of MaxHandshakes is less than one, every client has to prove its address: a made-up one takes the last place of none.
+func TestRetryOfFewHandshakes(t *testing.T) {
+	server := newNet(t).host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = 3 }))
+	_, answer := server.one(initialSpec{dst: "dcid-no-1"}.datagram(t), clientHost)
+	id, token := takeRetry(t, answer, "dcid-no-1", "peer-cid")
+	accepted(t, server, initialSpec{dst: id, token: token})
 }
 
 // A client that gives up in its handshake makes room for another at once, not when it is drained; but there are not more such than

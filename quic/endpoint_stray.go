@@ -105,9 +105,11 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 	return c, 0
 }
 
-// crowded tells whether so many handshakes are under way, or came to nothing lately, that clients have to prove their address: those
+// crowded tells whether so many handshakes are under way, or came to nothing lately, that another client has to prove its address: those
 // who made theirs up take no more places then, and cost nothing (RFC 9000, sections 8.1.2 and 21.3).
-func (e *Endpoint) crowded() bool { return e.handshakes+e.failed > e.cfg.MaxHandshakes/retryAbove }
+func (e *Endpoint) crowded() bool {
+	return retryAbove*(e.handshakes+e.failed+1) > e.cfg.MaxHandshakes
+}
 
 // full tells whether there is no place for another handshake. Where that is so the endpoint is crowded too, so that none but clients
 // who have proved their address are refused for it.

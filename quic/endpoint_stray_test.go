@@ -308,7 +308,7 @@ func TestAttackB2StrayAllocations(t *testing.T) {
 // Attacks B1 and E15: datagrams that come to nothing, each with another connection ID, leave nothing.
 func TestAttackB1E15StrayFlood(t *testing.T) {
 	w := newNet(t)
-	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = 1 }))
+	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = retryAbove }))
 	accepted(t, server, initialSpec{dst: "dcid-no-0"})
 	junk := initialSpec{keyDst: "something"}.datagram(t)
 	dst := junk[6:16]
