@@ -1,6 +1,7 @@
 package quicnettest
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -44,12 +45,21 @@ func (n *Network) Pipe(t testing.TB, server, client *quic.Config) (s, c *quicnet
 	from, to := n.Listen(t, "", nil), n.Listen(t, "", server)
 	c, err := from.Dial(t.Context(), to.Addr().String(), client)
 	if err == nil {
-		s, err = to.Accept(t.Context())
+		s, err = acceptBefore(t.Context(), to, c.Context())
 	}
 	if err != nil {
 		t.Fatalf("quicnettest: %v", err)
 	}
 	return s, c
+}
+
+// acceptBefore waits for a connection until the client's is over: a server that does not accept the client's certificate says so when Dial
+// has returned.
+func acceptBefore(ctx context.Context, ep *quicnet.Endpoint, client context.Context) (*quicnet.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(client, func() { cancel(context.Cause(client)) })()
+	return ep.Accept(ctx)
 }
 
 // Listen returns an endpoint at an address of the network, as ListenPacket takes it, which is closed when the test ends. It accepts

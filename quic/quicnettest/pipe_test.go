@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -176,4 +178,35 @@ func TestListen(t *testing.T) {
 			t.Errorf("after %v Dial to nobody returned %v", took, err)
 		}
 	})
+}
+
+// failing is a test that ends when it fails, for itself.
+type failing struct {
+	testing.TB
+	text string
+}
+
+func (f *failing) Fatalf(format string, args ...any) {
+	f.text = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+// Where there can be no connection Pipe ends the test, also if that is found only when Dial has returned.
+func TestPipeFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		server, client *tls.Config
+		want           string
+	}{
+		"no protocol in common": {&tls.Config{NextProtos: []string{"a"}}, &tls.Config{NextProtos: []string{"b"}}, "no application protocol"},
+		"no client certificate": {&tls.Config{ClientAuth: tls.RequireAnyClientCert}, nil, "certificate required"},
+	} {
+		f, done := &failing{TB: t}, make(chan bool)
+		go func() {
+			defer close(done)
+			Pipe(f, &quic.Config{TLS: c.server}, &quic.Config{TLS: c.client})
+		}()
+		if <-done; !strings.Contains(f.text, c.want) {
+			t.Errorf("%s: the test ends with %q, want %q", name, f.text, c.want)
+		}
+	}
 }
