@@ -28,6 +28,20 @@ const raceShare = 20
 // in either role, while the connection works. A connection may end, with a code that the peer is told; it may not panic, be silent, be
 // busy, or hold more than limits.go allows. A play that fails is made smaller and printed.
 func TestSpinHostile(t *testing.T) {
+	eachSeed(t, func(seed uint64) {
+		attack := drawAttack(seed)
+		fault := attack.run(t)
+		if fault == "" {
+			return
+		}
+		small, how := attack.shrink(t, fault, 300)
+		t.Fatalf("seed %d (-spin.seed=%d plays it alone): %s\nattack: %v\nmade smaller, it still fails: %s\nattack: %v", seed, seed, fault,
+			attack, how, small)
+	})
+}
+
+// eachSeed calls play for the seeds that the flags ask for.
+func eachSeed(t *testing.T, play func(seed uint64)) {
 	first, count := uint64(1), uint64(*spinSeeds)
 	var over atomic.Bool
 	switch {
@@ -42,14 +56,7 @@ func TestSpinHostile(t *testing.T) {
 	}
 	seed := first
 	for ; seed < first+count && !over.Load(); seed++ {
-		attack := drawAttack(seed)
-		fault := attack.run(t)
-		if fault == "" {
-			continue
-		}
-		small, how := attack.shrink(t, fault, 300)
-		t.Fatalf("seed %d (-spin.seed=%d plays it alone): %s\nattack: %v\nmade smaller, it still fails: %s\nattack: %v", seed, seed, fault,
-			attack, how, small)
+		play(seed)
 	}
 	t.Logf("%d plays", seed-first)
 }
