@@ -209,7 +209,8 @@ func (c *Conn) arrivedOn(now int64, t *inTrain, usedSeq uint64) *path {
 }
 
 // giveID gives a path a connection ID if it lacks one, as soon as there is one that no path sends to, and tells whether it has one
-// (RFC 9000, section 9.3).
+// (RFC 9000, section 9.3). It is called when there is something to be sent: the peer has given us few, and more of them might never arrive
+// where the peer was before.
 func (c *Conn) giveID(p *path) bool {
 	if !p.lacksID {
 		return true
@@ -270,11 +271,12 @@ func (c *Conn) sweepPaths() {
 	}
 }
 
-// rebind gives the paths that are not in use another connection ID for one that was retired.
+// rebind gives the other paths that something is sent on another connection ID for one that was retired.
 func (s *pathSet) rebind(c *Conn) {
 	for _, p := range s.list {
 		p.lacksID = p.lacksID || c.peer.find(p.dcidSeq) == nil
-		if p != c.path && !c.giveID(p) {
+		used := p.state == pathStandby || p.challenge.at != 0 || s.answering(p)
+		if p != c.path && used && !c.giveID(p) {
 			p.abandon()
 		}
 	}

@@ -344,7 +344,7 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 		return
 	}
 	in.path.usedSeq = in.usedSeq
-	if in.path != c.path && c.giveID(in.path) && newest && in.nonProbing {
+	if moved := newest && in.nonProbing; in.path != c.path && (moved || c.paths.answering(in.path)) && c.giveID(in.path) && moved {
 		c.migrate(in.now, in.path)
 	}
 }

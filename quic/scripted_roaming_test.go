@@ -184,3 +184,18 @@ func TestChallengesKeepRoom(t *testing.T) {
 		t.Errorf("conn is at %v, which is validated: %v", p.conn.path.remote, p.conn.path.validated)
 	}
 }
+
+// A packet that comes late from where the peer was, to a connection ID of before, takes no connection ID that the peer will have to be
+// followed with: there may be one only, and the peer gives another when it hears of us.
+func TestLatePacketTakesNoID(t *testing.T) {
+	p := newMobile(t)
+	late := p.encode(to("cid-0001", oneRTT(frame(wire.FramePing))))
+	p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+	p.recvFrom(p.port(1), late)
+	p.drain()
+	if id := p.conn.peer.unused(); id == nil {
+		t.Error("the late packet took the only spare connection ID")
+	}
+	p.sendFrom(farHost, "cid-0002", frame(wire.FramePing), filler(1000))
+	p.wantPathTo("the peer has moved", farHost, "peercid1")
+}
