@@ -85,6 +85,7 @@ func Example() {
 	server.handle = func(c *quic.Conn, ev quic.Event) {
 		if ev.Kind == quic.EventReadable {
 			n, fin, _ := c.StreamRecv(ev.Stream, buf)
+			// Of more than a line StreamSend may take a part: the rest waits for EventWritable.
 			c.StreamSend(ev.Stream, bytes.ToUpper(buf[:n]), fin)
 		}
 	}

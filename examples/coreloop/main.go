@@ -136,9 +136,14 @@ func shout(c *quic.Conn, ev quic.Event) {
 	var buf [1024]byte
 	for {
 		n, fin, err := c.StreamRecv(ev.Stream, buf[:])
-		if err != nil || (n == 0 && !fin) {
+		if err != nil { // the client has given up: so do we, or the stream would stay
+			c.StreamShutdown(ev.Stream, quic.WriteDirection, 0)
 			return
 		}
+		if n == 0 && !fin {
+			return
+		}
+		// Of more than a line StreamSend may take a part: the rest would have to wait for EventWritable.
 		c.StreamSend(ev.Stream, bytes.ToUpper(buf[:n]), fin)
 		if fin {
 			return
