@@ -116,6 +116,18 @@ func (c *Conn) forget() {
 	c.tls.release()
 }
 
+// Abandon tells the connection that its driver can neither send nor receive any more, as when the socket has failed. It ends at once,
+// and the peer learns nothing of it; what had arrived can still be read (KeepsReceived). The error is a *TransportError with InternalError
+// and the cause. On a closed connection it does nothing. Read events after it.
+func (c *Conn) Abandon(now time.Time, cause error) {
+	c.clock.read(now)
+	if c.state != stateActive {
+		return
+	}
+	c.err = &TransportError{Code: InternalError, Reason: "nothing can be sent or received any more", Cause: cause}
+	c.forget()
+}
+
 // handleClose acts on the peer's CONNECTION_CLOSE.
 func (c *Conn) handleClose(f *wire.ConnectionClose) {
 	if c.err == nil {

@@ -5,7 +5,7 @@ package quic
 // It is no more than flow control and the queue of datagrams had allowed.
 
 // KeepsReceived tells whether the connection is over and what had arrived can still be read: so it is after the peer's
-// CONNECTION_CLOSE, a stateless reset or a timeout, until Close or Release. Where we closed the connection everything ends at once.
+// CONNECTION_CLOSE, a stateless reset, a timeout or Abandon, until Close or Release. Where we closed the connection everything ends at once.
 func (c *Conn) KeepsReceived() bool { return c.streams.ended }
 
 // keepReceived lets go of all but what can still be read.

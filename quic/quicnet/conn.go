@@ -218,13 +218,11 @@ func (c *Conn) onDrained() {
 }
 
 // abandon ends a connection whose socket is gone.
-func (c *Conn) abandon() {
+func (c *Conn) abandon(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if !c.closed {
-		c.core.Close(now, false, uint64(quic.InternalError), "the socket is closed")
-	}
+	c.core.Abandon(now, cause)
 	c.handleEvents(now)
 	c.onDrained()
 }

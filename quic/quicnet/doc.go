@@ -35,8 +35,8 @@
 //
 // What had arrived when the peer closed the connection can still be read, to its end: streams, those that were not accepted yet
 // included, and datagrams, as with a net.Conn. Only then comes the error, though Conn.Err and Conn.Context tell of it before. The
-// same holds where the connection ended by a timeout or a stateless reset. It is lost when Conn.Close is called; the end of the Endpoint
-// leaves it.
+// same holds where the connection ended by a timeout, a stateless reset or a failure of the socket. It is lost when Conn.Close is
+// called; the end of the Endpoint leaves it.
 //
 // A connection is let go of only when it is closed, by either side or by the idle timeout: a program that forgets a Conn
 // without Close keeps it.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"weak"
 
 	"github.com/boringquic/boringquic/quic"
@@ -195,4 +196,26 @@ func leaveUnread(t *testing.T, ep *Endpoint) weak.Pointer[Conn] {
 		t.Error("nothing is kept")
 	}
 	return weak.Make(s)
+}
+
+// What had arrived when the socket failed can be read, and the error says why it failed.
+func TestUnreadOutlivesSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, sock, _ := memPair(t, serverConfig(), clientConfig())
+		ss, cs := streamPair(t, s, c)
+		want := randomBytes(100 << 10)
+		cs.WriteFinal(want)
+		if err := cs.Acked(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sock.Close()
+		<-s.Context().Done()
+		var failed *quic.TransportError
+		if err := s.Err(); !errors.As(err, &failed) || failed.Code != quic.InternalError || failed.Cause == nil {
+			t.Errorf("the connection ended with %v", err)
+		}
+		if got, err := io.ReadAll(ss); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes were read, %v", len(got), err)
+		}
+	})
 }

@@ -123,9 +123,10 @@ func (sh *shard) shutDown() {
 	sh.mu.Lock()
 	conns := sh.conns
 	sh.conns = make(map[*Conn]struct{})
+	err := sh.err
 	sh.mu.Unlock()
 	for c := range conns {
-		c.abandon()
+		c.abandon(err)
 	}
 	sh.workers.stop()
 }
