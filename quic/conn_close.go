@@ -176,7 +176,7 @@ func (cl *closing) onReceived(segSize, size int) {
 func (c *Conn) packClose(t *outTrain) int {
 	c.closing.due = false
 	limit := int(min(uint64(t.path.maxDatagram()), uint64(cap(t.buf)), t.path.allowance()))
-	if limit < minDatagramSize {
+	if limit < int(c.leastDatagram()) {
 		return 0
 	}
 	first, last := recovery.InitialSpace, recovery.AppSpace

@@ -199,3 +199,26 @@ func TestLatePacketTakesNoID(t *testing.T) {
 	p.sendFrom(farHost, "cid-0002", frame(wire.FramePing), filler(1000))
 	p.wantPathTo("the peer has moved", farHost, "peercid1")
 }
+
+// A connection that is closed just when its peer has moved says so at the new address, with as few bytes as it may send there.
+func TestCloseOnNewPath(t *testing.T) {
+	for _, reason := range []string{"", string(make([]byte, maxReasonLen))} {
+		p := newMobile(t)
+		for i := range 2 * maxAckRanges { // which makes for a long ACK frame
+			p.nextPN[2] += int64(i)
+			p.recvFrom(p.remote, p.encode(oneRTT(frame(wire.FramePing))))
+		}
+		p.drain()
+		p.got = nil
+		p.sendFrom(farHost, "conn-cid", frame(wire.FramePing), filler(60))
+		if p.conn.path.remote != farHost || p.conn.path.allowance() >= minDatagramSize {
+			t.Fatalf("conn is at %v and may send %d bytes", p.conn.path.remote, p.conn.path.allowance())
+		}
+		p.got = nil
+		p.conn.Close(p.now, true, 7, reason)
+		p.drain()
+		if f := p.take(wire.FrameConnectionCloseApp); len(f) != 1 || f[0].to != farHost {
+			t.Errorf("%v came, want a CONNECTION_CLOSE to %v", f, farHost)
+		}
+	}
+}

@@ -108,7 +108,7 @@ func (x *attacker) over() bool {
 	case !ok || err.Remote:
 	case err.Code == InternalError:
 		x.t.Fatalf("close: %v", err)
-	case c.state == stateClosing && x.farewells == 0 && c.path.allowance() >= minDatagramSize && err.Code != NoViablePath:
+	case c.state == stateClosing && x.farewells == 0 && c.path.allowance() >= c.leastDatagram() && err.Code != NoViablePath:
 		x.t.Fatalf("silent: closed with %v, and nobody is told", err)
 	}
 	return true
