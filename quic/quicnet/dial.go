@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -94,13 +95,19 @@ func resolve(ctx context.Context, addr string) (target, error) {
 	if host == "" {
 		host = "localhost"
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host) // LookupNetIP loses the zone
 	if err != nil {
 		return fail(err)
 	}
-	t := target{text: addr, host: host}
-	for _, ip := range ips {
-		ip = ip.Unmap()
+	t := target{text: addr}
+	t.host, _, _ = strings.Cut(host, "%") // certificates know no zones
+	for _, a := range ips {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		ip = ip.Unmap().WithZone(a.Zone)
+		if ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" {
+			err = errNoZone // of what is sent there, the answer would come from an address with a zone
+			continue
+		}
 		if ip.IsUnspecified() { // as package net does: this machine
 			if ip.Is4() {
 				ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -110,8 +117,14 @@ func resolve(ctx context.Context, addr string) (target, error) {
 		}
 		t.addrs = append(t.addrs, netip.AddrPortFrom(ip, uint16(port)))
 	}
+	if len(t.addrs) == 0 && err != nil {
+		return fail(err)
+	}
 	return t, nil
 }
+
+// errNoZone is why a link-local address cannot be reached.
+var errNoZone = errors.New("a link-local address needs a zone, as in fe80::1%eth0")
 
 // reachable returns the addresses of the IP versions that the endpoint's socket has.
 func (ep *Endpoint) reachable(addrs []netip.AddrPort) (out []netip.AddrPort) {

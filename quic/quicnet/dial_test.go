@@ -245,3 +245,14 @@ func TestDialByName(t *testing.T) {
 		})
 	}
 }
+
+// Link-local addresses keep their zone, which certificates do not know; without one nobody could be reached.
+func TestResolveZone(t *testing.T) {
+	got, err := resolve(t.Context(), "[fe80::1%lo]:443")
+	if want := netip.MustParseAddrPort("[fe80::1%lo]:443"); err != nil || got.host != "fe80::1" || len(got.addrs) != 1 || got.addrs[0] != want {
+		t.Errorf("resolved to %+v, %v", got, err)
+	}
+	if _, err := Dial(t.Context(), "[fe80::1]:443", clientConfig()); !errors.Is(err, errNoZone) {
+		t.Errorf("without a zone: %v", err)
+	}
+}
