@@ -119,9 +119,14 @@ func clientSocket(addr string) (*udp.Socket, error) {
 	return udp.Listen("udp6", ":0", udp.Options{})
 }
 
+// isAlert tells whether the server ended the handshake with a TLS alert.
+func isAlert(err error, alert quic.TransportErrorCode) bool {
+	return errors.Is(err, &quic.TransportError{Code: quic.CryptoErrorBase + alert, Remote: true})
+}
+
 func (c *quicnetClient) Dial(ctx context.Context, alpn string) (perf.Conn, error) {
 	conn, err := c.ep.Dial(ctx, c.target.Addr, config(c.target.WithALPN(alpn), c.target.UDPPayload))
-	if errors.Is(err, &quic.TransportError{Code: quic.CryptoErrorBase + 120, Remote: true}) { // no_application_protocol
+	if isAlert(err, 120) || isAlert(err, 40) { // no_application_protocol; for s2n-quic it is handshake_failure
 		return nil, fmt.Errorf("the server does not speak %s: %w", alpn, errors.Join(errors.ErrUnsupported, err))
 	}
 	if err != nil {
