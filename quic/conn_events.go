@@ -61,20 +61,25 @@ func (q *eventQueue) next() EventKind {
 
 // NextEvent returns what has happened, in order; ok is false if there is nothing to tell.
 func (c *Conn) NextEvent() (ev Event, ok bool) {
-	if c.streams.ended && c.events.next() == EventClosed { // what had arrived is told before
-		if ev, ok = c.nextStreamEvent(); ok {
+	ending := c.streams.ended && c.events.next() == EventClosed // what had arrived is told before
+	if !ending {
+		if ev, ok = c.events.pop(); ok || c.state != stateActive {
 			return ev, ok
 		}
 	}
-	if ev, ok = c.events.pop(); ok || c.state != stateActive {
-		return ev, ok
+	if ev.Kind, ev.Stream, ev.Code = c.nextStreamEvent(); ev.Kind != 0 {
+		return ev, true
 	}
-	return c.nextStreamEvent()
+	if ending {
+		return c.events.pop()
+	}
+	return ev, false
 }
 
-func (c *Conn) nextStreamEvent() (ev Event, ok bool) {
-	if ev, ok = c.streams.nextEvent(); ok {
-		return ev, ok
+// nextStreamEvent returns what an Event of streams or datagrams holds; kind is 0 if there is none.
+func (c *Conn) nextStreamEvent() (kind EventKind, id, code uint64) {
+	if kind, id, code = c.streams.nextEvent(); kind == 0 {
+		kind = c.datagrams.nextEvent()
 	}
-	return c.datagrams.nextEvent()
+	return kind, id, code
 }

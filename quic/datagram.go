@@ -110,17 +110,17 @@ func (d *datagrams) append(pkt *packet) {
 // waits tells whether the next datagram to be sent has that size.
 func (d *datagrams) waits(size int) bool { return d.out.len > 0 && len(d.out.front()) == size }
 
-// nextEvent returns what there is to tell.
-func (d *datagrams) nextEvent() (Event, bool) {
+// nextEvent returns the kind of event that there is to tell, 0 if there is none.
+func (d *datagrams) nextEvent() EventKind {
 	switch {
 	case d.readable:
 		d.readable = false
-		return Event{Kind: EventDatagram}, true
+		return EventDatagram
 	case d.writable:
 		d.writable = false
-		return Event{Kind: EventDatagramWritable}, true
+		return EventDatagramWritable
 	}
-	return Event{}, false
+	return 0
 }
 
 // MaxDatagramSize returns the largest datagram, in bytes, that DatagramSend takes now; 0 if the peer takes none or the

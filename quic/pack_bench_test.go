@@ -105,7 +105,7 @@ func BenchmarkReassembly(b *testing.B) {
 				if n, _, err := st.recv(0, id, buf); n != len(buf) || err != nil {
 					b.Fatal(n, err)
 				}
-				for _, ok := st.nextEvent(); ok; _, ok = st.nextEvent() {
+				for kind, _, _ := st.nextEvent(); kind != 0; kind, _, _ = st.nextEvent() {
 				}
 				off += uint64(len(buf))
 			}

@@ -327,55 +327,55 @@ func (st *streams) tell(s *stream, what streamEvents) {
 	st.ready.push(s, queueEvents)
 }
 
-// nextEvent returns what there is to tell. Streams are announced before anything else is told of them.
-func (st *streams) nextEvent() (Event, bool) {
+// nextEvent returns what there is to tell, as fields of an Event; kind is 0 if there is nothing. Streams are announced before anything
+// else is told of them.
+func (st *streams) nextEvent() (kind EventKind, id, code uint64) {
 	for typ := range uint64(4) {
 		t := &st.types[typ]
 		if !st.isLocal(typ) && t.announced < t.opened {
 			t.announced++
-			return Event{Kind: EventStreamOpened, Stream: (t.announced-1)<<2 | typ}, true
+			return EventStreamOpened, (t.announced-1)<<2 | typ, 0
 		}
 		if t.available {
 			t.available = false
-			return Event{Kind: EventStreamsAvailable, Stream: typ &^ 1}, true
+			return EventStreamsAvailable, typ &^ 1, 0
 		}
 	}
 	for st.ready.head != nil {
 		s := st.ready.head
-		ev := Event{Stream: s.id}
 		switch {
 		case s.events&streamReset != 0:
 			s.events &^= streamReset
-			ev.Kind, ev.Code = EventStreamReset, s.recv.code
+			kind, code = EventStreamReset, s.recv.code
 		case s.events&streamStopped != 0:
 			s.events &^= streamStopped
-			ev.Kind, ev.Code = EventStreamStopped, s.send.code
+			kind, code = EventStreamStopped, s.send.code
 		case s.events&streamReadable != 0:
 			s.events &^= streamReadable
-			ev.Kind = EventReadable
 			if !s.recv.told {
 				continue // read already
 			}
+			kind = EventReadable
 		case s.events&streamWritable != 0:
 			s.events &^= streamWritable
-			ev.Kind = EventWritable
 			if s.send.told {
 				continue // ended since
 			}
+			kind = EventWritable
 		case s.events&streamAcked != 0:
 			s.events &^= streamAcked
-			ev.Kind = EventStreamAcked
+			kind = EventStreamAcked
 		case s.events&streamFinished != 0:
 			s.events &^= streamFinished
-			ev.Kind = EventStreamFinished
+			kind = EventStreamFinished
 		default:
 			st.ready.pop(queueEvents)
 			st.retire(s)
 			continue
 		}
-		return ev, true
+		return kind, s.id, code
 	}
-	return Event{}, false
+	return 0, 0, 0
 }
 
 // readable is Conn.Readable.

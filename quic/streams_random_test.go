@@ -417,12 +417,12 @@ func (r *streamsRig) pass(d int64) {
 // events reads what there is to tell.
 func (r *streamsRig) events(writable func(m *modelStream)) {
 	for {
-		ev, ok := r.st.nextEvent()
-		if !ok {
+		kind, id, _ := r.st.nextEvent()
+		if kind == 0 {
 			return
 		}
-		m := r.models[ev.Stream>>2]
-		if ev.Kind == EventWritable {
+		m := r.models[id>>2]
+		if kind == EventWritable {
 			if m.ended || m.told {
 				r.t.Fatalf("stream %d is told to write after its end", m.id)
 			}

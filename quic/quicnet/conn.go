@@ -72,13 +72,13 @@ func (c *Conn) handleEvents(now time.Time) (woke bool) {
 		if !ok {
 			return woke
 		}
-		if c.handleEvent(now, ev) {
+		if c.handleEvent(now, &ev) {
 			woke = true
 		}
 	}
 }
 
-func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
+func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 	switch ev.Kind {
 	case quic.EventReadable:
 		if s := c.streams[ev.Stream]; s != nil {
@@ -120,7 +120,7 @@ func (c *Conn) handleEvent(now time.Time, ev quic.Event) (woke bool) {
 	case quic.EventHandshakeComplete:
 		return c.onEstablished(now)
 	case quic.EventAsk:
-		go c.answer(ev)
+		go c.answer(*ev)
 	case quic.EventEndpoint:
 		c.shard.handleEvent(now, c, ev.Endpoint)
 	case quic.EventClosed:

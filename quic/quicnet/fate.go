@@ -174,7 +174,7 @@ func (c *Conn) ending(n int) {
 
 // peerEnds acts on the peer's RESET_STREAM or, where ours says that it is about what we send, STOP_SENDING. Of a stream that is
 // still to be accepted it is kept until then: the peer's limit on streams bounds how many those are.
-func (c *Conn) peerEnds(ev quic.Event, ours bool) (woke bool) {
+func (c *Conn) peerEnds(ev *quic.Event, ours bool) (woke bool) {
 	err := &quic.StreamError{StreamID: ev.Stream, Code: ev.Code, Remote: true}
 	if s := c.streams[ev.Stream]; s != nil {
 		return s.onPeerEnds(err, ours)
