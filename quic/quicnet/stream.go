@@ -21,9 +21,9 @@ type Stream struct {
 	recv, send half
 	written    uint64 // bytes
 	acked      uint64 // of those, as far as it was noted
-	arrived    bool   // all was acknowledged, the end included
 	fate       *fate  // nil: nobody has asked
-	writing    int    // calls of Write that have not returned
+	writing    int32  // calls of Write that have not returned
+	arrived    bool   // all was acknowledged, the end included
 }
 
 // half is one part of a stream, guarded by the connection's lock.
