@@ -348,7 +348,8 @@ func (c *Conn) StreamGive(pieces []Piece) {
 
 // StreamAcked returns how many bytes of what was written on stream id, from its start, the peer has acknowledged; bytes beyond a gap
 // do not count. On a stream that was reset it is what had been acknowledged by then. The error is ErrUnknownStream once the stream
-// is over, also when all of it was acknowledged: EventStreamAcked tells that.
+// is over, also when all of it was acknowledged: EventStreamAcked tells that, also where the acknowledgement came with the peer's
+// CONNECTION_CLOSE. After the end of the connection the error is that of the connection.
 func (c *Conn) StreamAcked(id uint64) (n uint64, err error) {
 	if c.err != nil {
 		return 0, c.err

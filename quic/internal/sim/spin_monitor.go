@@ -170,7 +170,7 @@ func (s *spinStream) onFate(ev quic.Event) {
 	case quic.EventStreamAcked:
 		n, err := a.conn.StreamAcked(s.id)
 		if w == nil || !w.finished || w.reset || w.acked || o == nil || err == nil && n != uint64(w.written) ||
-			err != nil && !errors.Is(err, quic.ErrUnknownStream) {
+			err != nil && !errors.Is(err, quic.ErrUnknownStream) && err != a.conn.Err() { // the acknowledgement may come with the close
 			a.fail("event", "EventStreamAcked of stream %d, whose writer is %+v: %d bytes acknowledged, error %v", s.id, w, n, err)
 			return
 		}
