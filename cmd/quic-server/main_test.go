@@ -55,6 +55,41 @@ func root(t *testing.T) string {
 	return dir
 }
 
+// largeRoot is a root whose file takes a while.
+func largeRoot(t *testing.T) string {
+	t.Helper()
+	dir := root(t)
+	if err := os.WriteFile(filepath.Join(dir, "file"), make([]byte, 64<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// begin asks for the file on a connection of its own, and reads the first bytes of it.
+func begin(t *testing.T, addr string, cfg *quic.Config) (*quicnet.Conn, *quicnet.Stream) {
+	t.Helper()
+	var err error
+	if cfg.TLS, err = tlsfiles.Client(true, "", hq.ALPN); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := quicnet.Dial(t.Context(), addr, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	s, err := conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(s, "GET /file\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(s, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	return conn, s
+}
+
 // get fetches one path on a connection of its own, whose certificate must be in the file ca if one is named.
 func get(t *testing.T, addr, ca, path string) (string, error) {
 	t.Helper()
@@ -223,34 +258,13 @@ func TestIPv6(t *testing.T) {
 
 // A server that is told to stop says goodbye to a client in the middle of a file.
 func TestStop(t *testing.T) {
-	dir := root(t)
-	if err := os.WriteFile(filepath.Join(dir, "file"), make([]byte, 64<<20), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	dir := largeRoot(t)
 	addr, stop := start(t, "--listen", "127.0.0.1:0", "--root", dir)
-	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := quicnet.Dial(t.Context(), addr, &quic.Config{TLS: tlsConf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	s, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(s, "GET /file\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(s, make([]byte, 1000)); err != nil {
-		t.Fatal(err)
-	}
+	_, s := begin(t, addr, &quic.Config{})
 	if code := stop(); code != exitOK {
 		t.Errorf("exit code %d when it was told to stop", code)
 	}
-	_, err = io.Copy(io.Discard, s)
+	_, err := io.Copy(io.Discard, s)
 	var closed *quic.ApplicationError
 	if !errors.As(err, &closed) || !closed.Remote || closed.Reason != "the server is shutting down" {
 		t.Errorf("the client reads %v, want the server's goodbye", err)

@@ -12,10 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/internal/hq"
-	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
 	"github.com/boringquic/boringquic/quic"
-	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
 // The test program is the server too, in a process of its own that can be killed.
@@ -57,41 +54,20 @@ func spawn(t *testing.T, args ...string) (addr string, kill func()) {
 
 // A server that was killed and runs again with the same key ends the connections of the one before by a stateless reset.
 func TestResetKey(t *testing.T) {
-	dir := root(t)
-	if err := os.WriteFile(filepath.Join(dir, "file"), make([]byte, 64<<20), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	dir := largeRoot(t)
 	key := filepath.Join(t.TempDir(), "key")
 	addr, kill := spawn(t, "--listen", "127.0.0.1:0", "--root", dir, "--reset-key", key)
 	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the key's file is %v, %v", info, err)
 	}
-	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
-	if err != nil {
-		t.Fatal(err)
-	}
 	// A client that only receives says nothing by itself that a reset could answer.
-	conn, err := quicnet.Dial(t.Context(), addr, &quic.Config{TLS: tlsConf, KeepAlive: 20 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	s, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(s, "GET /file\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(s, make([]byte, 1000)); err != nil {
-		t.Fatal(err)
-	}
+	conn, s := begin(t, addr, &quic.Config{KeepAlive: 20 * time.Millisecond})
 	kill()
 	again, _ := spawn(t, "--listen", addr, "--root", dir, "--reset-key", key)
 	if again != addr {
 		t.Fatalf("the server listens on %s, not on %s again", again, addr)
 	}
-	_, err = io.Copy(io.Discard, s)
+	_, err := io.Copy(io.Discard, s)
 	var reset *quic.StatelessResetError
 	if !errors.As(err, &reset) || !errors.As(context.Cause(conn.Context()), &reset) {
 		t.Errorf("the client reads %v, want a stateless reset", err)
