@@ -9,8 +9,8 @@
 // Several sockets can share an address (ListenGroup), for servers that need more than one core, and a program in the kernel can
 // choose among them (Socket.Steer).
 //
-// Elsewhere, and with a net.PacketConn that is no *net.UDPConn, one datagram passes a call, without ECN and without the
-// local address.
+// Elsewhere, and with a net.PacketConn that is no *net.UDPConn, one datagram passes a call, without ECN, unless it is a
+// MarkedPacketConn, and without the local address.
 //
 // # When the kernel refuses
 //

@@ -129,7 +129,7 @@ func Listen(network, address string, o Options) (*Socket, error) {
 // itself is fast. Others, such as a wrapper around one or a network in memory, pass one datagram a call of ReadFrom and WriteTo;
 // if they are a syscall.Conn, the socket beneath is told not to fragment, and its buffers are enlarged. Addresses that they
 // give must be a *net.UDPAddr or print like one, those that they are given are a *net.UDPAddr, and Close must have calls that wait
-// return.
+// return. A MarkedPacketConn carries ECN marks, too.
 func New(pc net.PacketConn, o Options) (*Socket, error) {
 	local, ok := addrPort(pc.LocalAddr())
 	if !ok {
@@ -147,6 +147,10 @@ func New(pc net.PacketConn, o Options) (*Socket, error) {
 		s.tune(c, o)
 	}
 	s.io = &plainPacket{s: s, pc: pc}
+	if marked, ok := pc.(MarkedPacketConn); ok {
+		s.feat.ECN = true
+		s.io = &plainMarked{plainPacket{s: s, pc: pc}, marked}
+	}
 	return s, nil
 }
 
