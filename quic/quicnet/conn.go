@@ -423,6 +423,20 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 	return c.core.ExportKeyingMaterial(label, context, length)
 }
 
+// KeyUpdate replaces the keys that 1-RTT packets are protected with (RFC 9001, section 6), which the connection does by itself long
+// before a key has protected too much. It fails, and nothing happens, before the handshake is confirmed, while the update
+// before is not acknowledged, and for three probe timeouts after that. The peer's keys follow.
+func (c *Conn) KeyUpdate() error {
+	c.mu.Lock()
+	err := c.core.KeyUpdate()
+	claimed := err == nil && c.claim()
+	c.mu.Unlock()
+	if claimed {
+		c.flush()
+	}
+	return err
+}
+
 // Stats returns figures of the connection, also after it was closed.
 func (c *Conn) Stats() quic.Stats {
 	c.mu.Lock()
