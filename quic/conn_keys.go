@@ -2,6 +2,7 @@ package quic
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
@@ -129,16 +130,20 @@ func (k *keyring) checkAck(gen uint32, largest int64) *TransportError {
 	return nil
 }
 
-// KeyUpdate replaces the keys of 1-RTT packets (RFC 9001, section 6); the connection does so by itself in good time. It
-// fails before the handshake is confirmed and while the update before is not acknowledged.
+// ErrKeyUpdateTooSoon is what KeyUpdate returns before the handshake is confirmed and while the update before is not acknowledged, or
+// was so recently that old packets may still arrive (RFC 9001, sections 6.1 and 6.5): a later call will do.
+var ErrKeyUpdateTooSoon = errors.New("quic: too soon for a key update")
+
+// KeyUpdate replaces the keys of 1-RTT packets (RFC 9001, section 6); the connection does so by itself in good time. The error
+// matches ErrKeyUpdateTooSoon where the call may be made again later.
 func (c *Conn) KeyUpdate() error {
 	switch {
 	case c.err != nil:
 		return c.err
 	case !c.tls.confirmed:
-		return errors.New("quic: no key update before the handshake is confirmed")
+		return fmt.Errorf("%w: the handshake is not confirmed", ErrKeyUpdateTooSoon)
 	case !c.mayUpdateKeys():
-		return errors.New("quic: no key update before the last one is acknowledged")
+		return fmt.Errorf("%w: the last one is not acknowledged", ErrKeyUpdateTooSoon)
 	}
 	if err := c.keys.advanceWrite(); err != nil {
 		return err

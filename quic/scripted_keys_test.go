@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -96,8 +97,8 @@ func TestKeyUpdateByConn(t *testing.T) {
 	p.must(p.conn.KeyUpdate())
 	p.conn.Ping()
 	p.drain()
-	if p.conn.KeyUpdate() == nil {
-		t.Error("a second update before the first was acknowledged")
+	if err := p.conn.KeyUpdate(); !errors.Is(err, ErrKeyUpdateTooSoon) {
+		t.Errorf("a second update before the first was acknowledged: %v", err)
 	}
 	p.updateKeys()
 	p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))

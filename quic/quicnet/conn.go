@@ -227,6 +227,23 @@ func (c *Conn) abandon(cause error) {
 	c.onDrained()
 }
 
+// Handshake waits until the handshake is complete and, at a client, the server is authenticated (RFC 9001, section 4.1.1). The error
+// is that of ctx, or why the connection is closed. Calls while it is complete return nil at once. What Dial and Accept return has
+// that behind it already.
+func (c *Conn) Handshake(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if err := c.ready(); err != nil || c.established {
+			c.handshake.wake() // it is so for all
+			return err
+		}
+		if err := c.handshake.waitContext(ctx, &c.mu); err != nil {
+			return err
+		}
+	}
+}
+
 // ready checks that the connection is not closed. c.mu is held.
 func (c *Conn) ready() error {
 	if c.closed {
@@ -424,8 +441,8 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 }
 
 // KeyUpdate replaces the keys that 1-RTT packets are protected with (RFC 9001, section 6), which the connection does by itself long
-// before a key has protected too much. It fails, and nothing happens, before the handshake is confirmed, while the update
-// before is not acknowledged, and for three probe timeouts after that. The peer's keys follow.
+// before a key has protected too much. Nothing happens, and the error matches quic.ErrKeyUpdateTooSoon, before the handshake is confirmed,
+// while the update before is not acknowledged, and for three probe timeouts after that. The peer's keys follow.
 func (c *Conn) KeyUpdate() error {
 	c.mu.Lock()
 	err := c.core.KeyUpdate()

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
-	"github.com/boringquic/boringquic/quic/udp"
 )
 
 // Dial connects to addr, "HOST:PORT", over a socket of its own, which is closed with the connection. It returns when the
@@ -29,45 +28,26 @@ import (
 //
 // A socket of its own costs a descriptor, two goroutines, some 400 KiB of buffers and what the kernel keeps for it. That is the
 // right way for a few connections; whoever makes hundreds makes an Endpoint and calls Endpoint.Dial, where a connection costs some
-// 5 KiB while it is idle, and neither descriptor nor goroutine.
+// 5 KiB while it is idle, and neither descriptor nor goroutine. It is the method of a zero Dialer.
 func Dial(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
-	t, err := resolve(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	network := "udp4"
-	for _, a := range t.addrs {
-		if a.Addr().Is6() {
-			network = "udp"
-		}
-	}
-	sock, err := udp.Listen(network, ":0", udp.Options{})
-	if err != nil {
-		return nil, fmt.Errorf("quicnet: dial %s: %w", addr, err)
-	}
-	ep, err := NewEndpoint(sock, nil)
-	if err != nil {
-		sock.Close()
-		return nil, err
-	}
-	c, err := ep.dial(ctx, t, cfg)
-	if err != nil {
-		ep.Close()
-		return nil, err
-	}
-	ep.shards[0].closeWhenUnused()
-	return c, nil
+	return Dialer{}.Dial(ctx, addr, cfg)
+}
+
+// DialEarly is Dial that returns as soon as streams can be opened; see Dialer.DialEarly, whose method of a zero Dialer it is.
+func DialEarly(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
+	return Dialer{}.DialEarly(ctx, addr, cfg)
 }
 
 // Dial is the function Dial over the endpoint's socket, which may carry other connections and may listen, too. It shares the socket's
 // goroutines and buffers, so that a further connection costs little; but all of them send and receive on one socket, and those of one
 // shard in one goroutine. The endpoint stays when the connection is closed.
 func (ep *Endpoint) Dial(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
-	t, err := resolve(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	return ep.dial(ctx, t, cfg)
+	return Dialer{Endpoint: ep}.Dial(ctx, addr, cfg)
+}
+
+// DialEarly is the function DialEarly over the endpoint's socket.
+func (ep *Endpoint) DialEarly(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
+	return Dialer{Endpoint: ep}.DialEarly(ctx, addr, cfg)
 }
 
 // target is what Dial connects to.
@@ -219,7 +199,7 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", remote, notSent)
 	}
-	if err := c.waitEstablished(ctx); err != nil {
+	if err := c.Handshake(ctx); err != nil {
 		c.Close()
 		if notSent != nil {
 			err = fmt.Errorf("%w; the first datagram could not be sent to %s: %w", err, remote, notSent)
@@ -249,17 +229,4 @@ func unreachable(err error) bool {
 		}
 	}
 	return false
-}
-
-func (c *Conn) waitEstablished(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for {
-		if err := c.ready(); err != nil || c.established {
-			return err
-		}
-		if err := c.handshake.waitContext(ctx, &c.mu); err != nil {
-			return err
-		}
-	}
 }

@@ -256,3 +256,81 @@ func TestResolveZone(t *testing.T) {
 		t.Errorf("without a zone: %v", err)
 	}
 }
+
+// Dialer binds the connection's own socket where it is told to, or uses an endpoint's; not both.
+func TestDialer(t *testing.T) {
+	ep := listen(t, serverConfig())
+	serveEcho(t, ep)
+	addr, port := ep.Addr().String(), freePort(t)
+	client := listenWith(t, nil, udp.Options{})
+	for name, c := range map[string]struct {
+		dialer Dialer
+		local  string // what the connection's begins with
+	}{
+		"zero":          {Dialer{}, "127.0.0.1:"},
+		"local address": {Dialer{LocalAddr: "127.0.0.1:0"}, "127.0.0.1:"},
+		"local port":    {Dialer{LocalAddr: "127.0.0.1:" + port}, "127.0.0.1:" + port},
+		"endpoint":      {Dialer{Endpoint: client}, client.Addr().String()},
+	} {
+		for how, dial := range map[string]func(context.Context, string, *quic.Config) (*Conn, error){
+			"dial": c.dialer.Dial, "early": c.dialer.DialEarly} {
+			conn, err := dial(testContext(t), addr, clientConfig())
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, how, err)
+				continue
+			}
+			if err := conn.Handshake(testContext(t)); err != nil {
+				t.Errorf("%s, %s: Handshake: %v", name, how, err)
+			}
+			if err := exchange(testContext(t), conn, randomBytes(100)); err != nil {
+				t.Errorf("%s, %s: %v", name, how, err)
+			}
+			if got := conn.LocalAddr().String(); !strings.HasPrefix(got, c.local) {
+				t.Errorf("%s, %s: from %s, want %s", name, how, got, c.local)
+			}
+			conn.Close()
+			if conn.shard.ep != client {
+				<-conn.shard.ep.gone
+			}
+		}
+	}
+	for want, d := range map[string]Dialer{
+		"set one of them": {LocalAddr: ":0", Endpoint: client},
+		"missing port":    {LocalAddr: "127.0.0.1"},
+		"in use":          {LocalAddr: client.Addr().String()},
+		"no address of":   {LocalAddr: "[::1]:0"},
+	} {
+		if _, err := d.Dial(testContext(t), addr, clientConfig()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v brought %v, want %q", d, err, want)
+		}
+	}
+}
+
+// freePort returns a port of 127.0.0.1 that nobody listens on now.
+func freePort(t *testing.T) string {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	_, port, _ := net.SplitHostPort(pc.LocalAddr().String())
+	return port
+}
+
+// Handshake tells how the handshake ended to whoever waits, also several, and after it.
+func TestHandshakeWaits(t *testing.T) {
+	ep := listen(t, serverConfig())
+	c := dial(t, ep, clientConfig())
+	s, err := ep.Accept(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inParallel(t, 4, func(int) error { return errors.Join(c.Handshake(testContext(t)), s.Handshake(testContext(t))) })
+	c.CloseWithError(7, "enough")
+	for range 2 {
+		if err := c.Handshake(testContext(t)); !errors.Is(err, &quic.ApplicationError{Code: 7}) {
+			t.Errorf("after the close: %v", err)
+		}
+	}
+}
