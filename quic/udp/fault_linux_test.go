@@ -70,13 +70,17 @@ func TestSendErrno(t *testing.T) {
 				})
 				good := Train{Buf: []byte("good"), Remote: b.LocalAddr()}
 				bad := Train{Buf: []byte("bad"), Remote: b.LocalAddr()}
-				err := a.Send([]Train{bad, good, good})
+				ts := []Train{bad, good, good}
+				err := a.Send(ts)
 				arrives := 2
 				if errno == unix.ECONNREFUSED && once { // which is about an earlier message, and told once
 					arrives = 3
 				}
 				if lost := 3 - arrives; lost == 0 && err != nil || lost == 1 && (!errors.Is(err, errno) || errors.Is(err, net.ErrClosed)) {
 					t.Errorf("Send returned %v, and %d of 3 trains are lost", err, lost)
+				}
+				if ts[0].Err != err || ts[1].Err != nil || ts[2].Err != nil {
+					t.Errorf("the trains have the errors %v, %v and %v", ts[0].Err, ts[1].Err, ts[2].Err)
 				}
 				if n := a.Stats().SendErrors; n != uint64(3-arrives) {
 					t.Errorf("%d errors were counted, want %d", n, 3-arrives)
@@ -439,7 +443,8 @@ func TestWrapper(t *testing.T) {
 	if f := s.Features(); f.ReadBuffer < 200<<10 || f.GSO || f.ECN {
 		t.Errorf("the wrapper has %+v", f)
 	}
-	if err := s.Send([]Train{{Buf: make([]byte, 65508), Remote: a.LocalAddr()}}); !errors.Is(err, unix.EMSGSIZE) {
+	ts := []Train{{Buf: []byte("fits"), Remote: a.LocalAddr()}, {Buf: make([]byte, 65508), Remote: a.LocalAddr()}}
+	if err := s.Send(ts); !errors.Is(err, unix.EMSGSIZE) || ts[0].Err != nil || ts[1].Err != err {
 		t.Errorf("a datagram that is too long brought %v", err)
 	}
 	if err := s.Send([]Train{{Buf: bytes.Repeat([]byte("x"), 10), Remote: a.LocalAddr()}}); err != nil {

@@ -118,6 +118,13 @@ func (s *Socket) recvSingly(ts []Train, wait bool, failed *failures, read func([
 	}
 }
 
+// setErr notes why trains were not sent.
+func setErr(ts []Train, err error) {
+	for i := range ts {
+		ts[i].Err = err
+	}
+}
+
 // sendSingly hands each datagram of ts to write.
 func (s *Socket) sendSingly(ts []Train, write func([]byte, netip.AddrPort, uint8) error) (lost error) {
 	for i := range ts {
@@ -131,10 +138,11 @@ func (s *Socket) sendSingly(ts []Train, write func([]byte, netip.AddrPort, uint8
 			case err == nil:
 				s.stats.sent.Add(1)
 			case isClosed(err) || s.closed.Load():
+				setErr(ts[i:], net.ErrClosed)
 				return net.ErrClosed
 			default:
 				s.stats.sendErrors.Add(1)
-				lost = err
+				t.Err, lost = err, err
 			}
 			if len(b) == seg {
 				break

@@ -118,6 +118,7 @@ func (b *batch) sendWith(o *sendOp, ts []Train, gso bool) (lost error) {
 		again := true // a pending error of an earlier send may stand in the way of a message, once
 		for o.done < o.count {
 			if err := b.run(o); err != nil {
+				setErr(ts[o.parts[o.done].train:], err)
 				return err
 			}
 			if o.errno == 0 {
@@ -129,7 +130,7 @@ func (b *batch) sendWith(o *sendOp, ts []Train, gso bool) (lost error) {
 				continue
 			}
 			if err := b.onFailed(o, ts); err != nil {
-				lost = err
+				ts[o.parts[o.done].train].Err, lost = err, err
 			}
 			o.done++
 			again = true

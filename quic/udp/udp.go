@@ -32,6 +32,7 @@ type Train struct {
 	Local   netip.AddrPort // our address; to send: if it is not valid or unspecified, the kernel chooses
 	Remote  netip.AddrPort // the peer's; IPv4 is never mapped into IPv6
 	ECN     uint8          // the two bits of the IP header (RFC 3168)
+	Err     error          // set by Send, where something of the train could not be sent: why, a syscall.Errno if the system says one
 }
 
 // segSize returns the size of each datagram but the last.
@@ -222,7 +223,7 @@ func (s *Socket) Wake() { s.io.wake() }
 
 // Send sends trains, in order, in as few messages and system calls as the kernel allows. It waits while the kernel's buffer is
 // full. Only an error that is net.ErrClosed is about the socket as a whole; any other says why something of ts was lost, the
-// rest having been sent.
+// rest having been sent. Train.Err tells of which trains; it is left alone at those that went.
 func (s *Socket) Send(ts []Train) error { return s.io.send(ts) }
 
 // NetError is what the network has said of a datagram that was sent before (ICMP).

@@ -279,9 +279,11 @@ func TestClose(t *testing.T) {
 			if _, err := s.Recv(buffers(1)); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Recv after Close returned %v, not net.ErrClosed", err)
 			}
-			err := s.Send([]Train{{Buf: []byte("x"), Remote: netip.MustParseAddrPort("127.0.0.1:9")}})
-			if !errors.Is(err, net.ErrClosed) {
-				t.Errorf("Send after Close returned %v, not net.ErrClosed", err)
+			x := Train{Buf: []byte("x"), Remote: netip.MustParseAddrPort("127.0.0.1:9")}
+			ts := []Train{x, x}
+			err := s.Send(ts)
+			if !errors.Is(err, net.ErrClosed) || ts[0].Err != err || ts[1].Err != err {
+				t.Errorf("Send after Close returned %v, not net.ErrClosed; of the trains it says %v and %v", err, ts[0].Err, ts[1].Err)
 			}
 		})
 	}
