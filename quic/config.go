@@ -80,6 +80,10 @@ type Config struct {
 	// not ask, and we do not either.
 	MinAckDelay time.Duration
 
+	// Versions are the QUIC versions to be spoken, Version1 and Version2, the preferred one first. A client begins with the first; a
+	// server accepts all of them. Default Version1, Version2.
+	Versions []uint32
+
 	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).
 	ConnIDs ConnIDGenerator
 
@@ -151,6 +155,9 @@ func (c *Config) resolve() (*Config, error) {
 		r.MinAckDelay = min(r.MinAckDelay, declared)
 	}
 	r.MaxAckDelay = declared
+	if len(r.Versions) == 0 {
+		r.Versions = defaultVersions
+	}
 	if r.ConnIDs == nil {
 		r.ConnIDs = RandomConnIDs(8)
 	}
@@ -198,6 +205,9 @@ func (c *Config) check() error {
 		if f.v < f.least || f.v > f.most {
 			return fmt.Errorf("quic: Config.%s is %d, which is not within %d and %d", f.name, f.v, f.least, f.most)
 		}
+	}
+	if err := checkVersions(c.Versions); err != nil {
+		return err
 	}
 	if c.Congestion > NewReno {
 		return fmt.Errorf("quic: Config.Congestion is %d, which is no algorithm", c.Congestion)

@@ -25,6 +25,7 @@ type Conn struct {
 	client  bool
 	retried bool // the client has proved its address by a Retry
 	rested  bool // nothing was sent or received since memory was let go
+	version uint32
 	clock   clock
 	state   connState
 	err     error // why the connection is closed
@@ -147,7 +148,8 @@ type AcceptParams struct {
 	// RetrySrcConnID is the Source Connection ID of the Retry packet, if Retried.
 	RetrySrcConnID   ConnID
 	Retried          bool
-	AddressValidated bool // by a token (RFC 9000, section 8.1)
+	AddressValidated bool   // by a token (RFC 9000, section 8.1)
+	Version          uint32 // that of the first Initial packet; 0: Version1
 	Local, Remote    netip.AddrPort
 	// ResetToken is the stateless reset token of SrcConnID; nil: none is announced.
 	ResetToken *[statelessResetTokenLen]byte
@@ -179,6 +181,7 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	c.hello.origDst, _ = MakeConnID(dst[:])
 	c.hello.clientDst = c.hello.origDst
 	c.hello.token = append([]byte(nil), p.Token...)
+	c.version = c.cfg.Versions[0]
 	c.local.init(p.SrcConnID, nil)
 	c.firstPath(p.Local, p.Remote, c.hello.origDst, true)
 	return c.start(handshake.Params{ServerName: p.ServerName}, p.TLS, wire.TransportParameters{})
@@ -190,6 +193,9 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	c, err := newConn(now, cfg, false)
 	if err != nil {
 		return nil, err
+	}
+	if p.Version != 0 {
+		c.version = p.Version
 	}
 	c.hello.origDst, c.hello.clientDst = p.OrigDstConnID, p.ClientDstConnID
 	c.hello.retrySrc, c.retried = p.RetrySrcConnID, p.Retried
@@ -214,7 +220,7 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{cfg: cfg, client: client, hello: new(hello)}
+	c := &Conn{cfg: cfg, client: client, version: Version1, hello: new(hello)}
 	c.paths.sizes.init()
 	c.clock.start(now)
 	for sp := range c.hello.spaces {
@@ -232,8 +238,11 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 // start makes the Initial keys and begins the TLS handshake. params holds what is a server's own.
 func (c *Conn) start(p handshake.Params, shared *handshake.Context, params wire.TransportParameters) (*Conn, error) {
 	c.keys.init()
+	if err := c.keys.SetVersion(c.version); err != nil {
+		return nil, fmt.Errorf("quic: %w", err)
+	}
 	if !c.keys.HasRead(protect.Initial) {
-		if err := c.keys.InstallInitial(wire.Version1, c.hello.clientDst.Bytes(), c.client); err != nil {
+		if err := c.keys.InstallInitial(c.version, c.hello.clientDst.Bytes(), c.client); err != nil {
 			return nil, fmt.Errorf("quic: %w", err)
 		}
 	}

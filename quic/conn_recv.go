@@ -173,6 +173,9 @@ func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenD
 	if n < 0 || !wire.HasFixedBit(b[0]) {
 		return 0, verdictRest
 	}
+	if version != c.version {
+		return n, verdictSkip
+	}
 	// RFC 9000, section 12.2: packets of a datagram with different Destination Connection IDs are not one sender's.
 	if !first && !c.sameID(datagram, h.DstConnID) {
 		return 0, verdictRest

@@ -28,7 +28,7 @@ func (c *Conn) handleVersionNegotiation(b []byte) bool {
 		return false
 	}
 	for _, v := range versions {
-		if v == wire.Version1 {
+		if v == c.version {
 			return false
 		}
 	}
@@ -41,7 +41,7 @@ func (c *Conn) handleVersionNegotiation(b []byte) bool {
 // packet is to be ignored.
 func (c *Conn) handleRetry(b []byte) bool {
 	h, n := wire.ConsumeLongHeader(b)
-	if n < 0 || len(h.Token) == 0 || len(h.Token) > maxTokenLen ||
+	if n < 0 || h.Version != c.version || len(h.Token) == 0 || len(h.Token) > maxTokenLen ||
 		!bytes.Equal(h.DstConnID, c.local.first.Bytes()) || bytes.Equal(h.SrcConnID, c.path.dcid.Bytes()) {
 		return false
 	}
@@ -54,7 +54,7 @@ func (c *Conn) handleRetry(b []byte) bool {
 	c.hello.clientDst = c.hello.retrySrc
 	c.hello.token = bytes.Clone(h.Token)
 	c.path.dcid = c.hello.retrySrc
-	if err := c.keys.InstallInitial(wire.Version1, h.SrcConnID, true); err != nil {
+	if err := c.keys.InstallInitial(c.version, h.SrcConnID, true); err != nil {
 		c.fail(&TransportError{Code: InternalError, Cause: err})
 		return true
 	}

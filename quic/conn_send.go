@@ -272,7 +272,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 		if sp == recovery.InitialSpace {
 			typ, token = wire.Initial, c.hello.token
 		}
-		b, h.lengthOff, h.pnOff = wire.AppendLongHeader(b, typ, wire.Version1, t.path.dcid.Bytes(), c.local.first.Bytes(), token,
+		b, h.lengthOff, h.pnOff = wire.AppendLongHeader(b, typ, c.version, t.path.dcid.Bytes(), c.local.first.Bytes(), token,
 			h.pn, h.pnLen)
 		end = min(end, h.start+maxLongPacket)
 	}

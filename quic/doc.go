@@ -1,4 +1,4 @@
-// Package quic is the QUIC protocol engine: version 1 of RFC 9000 with TLS 1.3 (RFC 9001), loss recovery and congestion control
+// Package quic is the QUIC protocol engine: versions 1 and 2 (RFC 9000 and RFC 9369) with TLS 1.3 (RFC 9001), loss recovery and congestion control
 // (RFC 9002, RFC 9438) and datagrams (RFC 9221), as state machines without I/O. It opens no socket, starts no goroutine, reads
 // no clock and takes no lock; datagrams, the time and randomness are given to it. Programs that want sockets, blocking reads
 // and contexts use package quicnet, which is built on this one.
@@ -53,7 +53,7 @@
 //
 // # Limitations
 //
-//   - QUIC version 1 only; other versions are answered with Version Negotiation.
+//   - A client that begins with a version which the server does not speak gives up, and servers move no client to another version.
 //   - No 0-RTT. Clients do not resume sessions.
 //   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised, or the most that
 //     the peer and the buffer given to Send take.
@@ -63,7 +63,7 @@
 //   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate.
 //   - Of draft-ietf-quic-ack-frequency-12, section 8, neither the last packet before a pause nor the first one after it asks for an
 //     acknowledgement at once; nor does PTO leave max_ack_delay out where it could.
-//   - No QUIC bit greasing, no spin bit, no version 2, no qlog.
+//   - No QUIC bit greasing, no spin bit, no qlog.
 //   - An Endpoint remembers the last 4096 tokens of NEW_TOKEN that were used. One that was used before them serves again, and so
 //     does one that another server of the same TokenKey has seen.
 //   - Stateless resets are limited to 1000 a second for the whole Endpoint.

@@ -14,7 +14,7 @@ func TestAttackB2MaxHandshakes(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = 2 }))
 	proved := func(dst string) initialSpec {
-		return initialSpec{dst: dst, token: string(server.tokens.makeNew(w.now, clientHost))}
+		return initialSpec{dst: dst, token: string(server.tokens.makeNew(w.now, Version1, clientHost))}
 	}
 	a, b := accepted(t, server, proved("dcid-no-1")), accepted(t, server, proved("dcid-no-2"))
 	for _, dst := range []string{"dcid-no-3", "dcid-no-4"} {
@@ -97,7 +97,7 @@ func TestHandshakeGivenUp(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.MaxHandshakes = 1 }))
 	for i := range maxFailed + 1 {
-		spec := initialSpec{dst: fmt.Sprintf("dcid-no-%d", i), token: string(server.tokens.makeNew(w.now, clientHost))}
+		spec := initialSpec{dst: fmt.Sprintf("dcid-no-%d", i), token: string(server.tokens.makeNew(w.now, Version1, clientHost))}
 		if i == maxFailed {
 			_, answer := server.one(spec.datagram(t), clientHost)
 			wantRefused(t, "one too many", answer, spec.dst, "peer-cid", ConnectionRefused)

@@ -124,7 +124,7 @@ func TestAttackB6NewTokenOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newNet(t)
 			server := w.host(serverHost, endpointConfig(1, retryAlways))
-			token := string(server.tokens.makeNew(w.now, clientHost))
+			token := string(server.tokens.makeNew(w.now, Version1, clientHost))
 			w.now = w.now.Add(c.after)
 			forged := initialSpec{dst: "dcid-no-0", keyDst: "something", token: token}.datagram(t)
 			if r, answer := server.one(forged, c.remote); c.good && (r.Conn != nil || answer != nil) {

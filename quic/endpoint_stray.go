@@ -2,6 +2,7 @@ package quic
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -22,7 +23,7 @@ func (e *Endpoint) stray(now time.Time, d []byte, t *Train, reply []byte) (c *Co
 	switch {
 	case m < 0 || e.cfg == nil || version == versionNegotiation:
 		return nil, 0
-	case isSupported(version):
+	case slices.Contains(e.cfg.Versions, version):
 		return e.attempt(now, d, t, reply)
 	}
 	return nil, counted(e.negotiateVersion(d, dst, src, reply), &e.counts.VersionNegotiations)
@@ -42,15 +43,15 @@ func (e *Endpoint) negotiateVersion(d, dst, src, reply []byte) int {
 	if len(d) < minDatagramSize || reply == nil || !e.random(e.room[:5]) {
 		return 0
 	}
-	var versions [len(supportedVersions) + 1]uint32
-	copy(versions[1:], supportedVersions[:])
-	versions[0] = reservedVersion(binary.BigEndian.Uint32(e.room[:4]))
-	return len(wire.AppendVersionNegotiation(reply[:0], src, dst, versions[:], e.room[4]))
+	var room [4]uint32
+	versions := append(room[:0], reservedVersion(binary.BigEndian.Uint32(e.room[:4])))
+	versions = append(versions, e.cfg.Versions...)
+	return len(wire.AppendVersionNegotiation(reply[:0], src, dst, versions, e.room[4]))
 }
 
 // statelessReset answers a short header packet of a connection that is not known (RFC 9000, section 10.3).
 func (e *Endpoint) statelessReset(now time.Time, d, reply []byte) int {
-	// With empty connection IDs there are no tokens; and what does not have the fixed bit is not of version 1.
+	// With empty connection IDs there are no tokens; and what does not have the fixed bit is of no version of ours.
 	if e.idLen <= 0 || reply == nil || len(d) < 1+e.idLen || !wire.HasFixedBit(d[0]) {
 		return 0
 	}
@@ -68,7 +69,7 @@ func (e *Endpoint) statelessReset(now time.Time, d, reply []byte) int {
 	return len(b)
 }
 
-// attempt deals with a packet of version 1 that is for no connection. It begins one if it is a client's first Initial packet
+// attempt deals with a packet of a version that we speak that is for no connection. It begins one if it is a client's first Initial packet
 // (RFC 9000, section 5.2.2).
 func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *Conn, n int) {
 	h, m := wire.ConsumeLongHeader(d)
@@ -81,7 +82,7 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 		return nil, 0 // nothing but the address would tell the two connections apart
 	}
 	dst, _ := MakeConnID(h.DstConnID)
-	token := e.tokens.check(now, h.Token, t.Remote, &dst)
+	token := e.tokens.check(now, h.Version, h.Token, t.Remote, &dst)
 	if dst.Len() < minInitialDCIDLen && token.kind != retryToken {
 		return nil, 0 // section 7.2
 	}
@@ -92,7 +93,7 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 	case e.refusing:
 		return nil, e.refuse(d, &h, &dst, t.Remote, reply)
 	case token.kind == noToken && (e.crowded() || e.demandsRetry(&dst, t.Remote)):
-		return nil, counted(e.retry(now, t, &dst, h.SrcConnID, reply), &e.counts.Retries)
+		return nil, counted(e.retry(now, t, &h, &dst, reply), &e.counts.Retries)
 	case e.full():
 		return nil, e.refuse(d, &h, &dst, t.Remote, reply)
 	case !e.authentic(d, &h):
@@ -141,8 +142,8 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 		return nil
 	}
 	p := AcceptParams{
-		SrcConnID: id, ClientDstConnID: dst, OrigDstConnID: dst, AddressValidated: token.kind != noToken,
-		Local: t.Local, Remote: t.Remote, NewToken: e.tokens.makeNew(now, t.Remote), TLS: e.serverTLS,
+		SrcConnID: id, ClientDstConnID: dst, OrigDstConnID: dst, AddressValidated: token.kind != noToken, Version: h.Version,
+		Local: t.Local, Remote: t.Remote, NewToken: e.tokens.makeNew(now, h.Version, t.Remote), TLS: e.serverTLS,
 	}
 	p.PeerConnID, _ = MakeConnID(h.SrcConnID)
 	if token.kind == retryToken {
@@ -167,17 +168,17 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 
 // retry answers an Initial packet with a Retry packet (RFC 9000, section 17.2.5), and keeps nothing of it. There is no need to
 // know that the packet opens: the answer costs less than that, and a client of whom it was not discards it.
-func (e *Endpoint) retry(now time.Time, t *Train, dst *ConnID, src, reply []byte) int {
+func (e *Endpoint) retry(now time.Time, t *Train, h *wire.LongHeader, dst *ConnID, reply []byte) int {
 	id, err := e.retryID()
 	if err != nil || reply == nil || id == *dst {
 		return 0
 	}
-	token := e.tokens.makeRetry(now, t.Remote, dst, &id)
+	token := e.tokens.makeRetry(now, h.Version, t.Remote, dst, &id)
 	if token == nil || !e.random(e.room[:1]) {
 		return 0
 	}
-	b := wire.AppendRetryWithoutTag(reply[:0], wire.Version1, src, id.Bytes(), token, e.room[0])
-	tag, err := protect.RetryTag(wire.Version1, dst.Bytes(), b)
+	b := wire.AppendRetryWithoutTag(reply[:0], h.Version, h.SrcConnID, id.Bytes(), token, e.room[0])
+	tag, err := protect.RetryTag(h.Version, dst.Bytes(), b)
 	if err != nil {
 		return 0
 	}

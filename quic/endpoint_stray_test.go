@@ -42,7 +42,7 @@ func (s initialSpec) datagram(t testing.TB) []byte {
 	if len(s.keyDst) <= maxConnIDLen {
 		keys := protect.NewKeys()
 		defer keys.Release()
-		if err := keys.InstallInitial(wire.Version1, []byte(s.keyDst), true); err != nil {
+		if err := keys.InstallInitial(version1or2(s.version), []byte(s.keyDst), true); err != nil {
 			t.Fatal(err)
 		}
 		if !keys.Seal(b, []protect.SealDesc{{PN: s.pn, Len: uint32(len(b)), PNOff: uint16(pnOff), PNLen: pnLen}}) {
@@ -50,6 +50,14 @@ func (s initialSpec) datagram(t testing.TB) []byte {
 		}
 	}
 	return append(b, make([]byte, max(s.size-len(b), 0))...)
+}
+
+// version1or2 is a version that there are keys for, whose keys packets of other versions have here too.
+func version1or2(version uint32) uint32 {
+	if version == Version2 {
+		return Version2
+	}
+	return Version1
 }
 
 func or[T comparable](v, otherwise T) T {
@@ -135,10 +143,10 @@ func TestAttackA4VersionNegotiation(t *testing.T) {
 				if n < 0 || string(dst) != c.src || string(src) != c.dst || r.Conn != nil {
 					t.Fatalf("answered with %x", answer)
 				}
-				if !slices.Contains(versions, wire.Version1) || !slices.ContainsFunc(versions, func(v uint32) bool {
+				if !slices.Contains(versions, Version1) || !slices.Contains(versions, Version2) || !slices.ContainsFunc(versions, func(v uint32) bool {
 					return v&0x0f0f0f0f == 0x0a0a0a0a
 				}) {
-					t.Errorf("the versions are %x, want version 1 and a reserved one", versions)
+					t.Errorf("the versions are %x, want versions 1 and 2 and a reserved one", versions)
 				}
 			}
 			client := w.host(clientHost, nil)
@@ -240,7 +248,7 @@ func TestAccepted(t *testing.T) {
 	if c.local.ids[0].token != server.resets.token(&id) || server.ids[id] != c {
 		t.Error("its connection ID has another reset token, or does not lead to it")
 	}
-	if v := server.tokens.check(w.now, c.signals.token, clientHost, &ConnID{}); v.kind != newTokenToken {
+	if v := server.tokens.check(w.now, Version1, c.signals.token, clientHost, &ConnID{}); v.kind != newTokenToken {
 		t.Errorf("its token for later is %x, which counts as %v", c.signals.token, v.kind)
 	}
 	if c.Stats().PacketsReceived != 1 {
@@ -254,7 +262,7 @@ func TestAccepted(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	w := newNet(t)
 	server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.Retry = func(netip.AddrPort) bool { return true } }))
-	token := string(server.tokens.makeNew(w.now, clientHost))
+	token := string(server.tokens.makeNew(w.now, Version1, clientHost))
 	c := accepted(t, server, initialSpec{dst: "dcid-no-1", token: token})
 	server.Refuse(true)
 	_, answer := server.one(initialSpec{dst: "dcid-no-2"}.datagram(t), clientHost)

@@ -366,7 +366,7 @@ func FuzzRoute(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, retry, sealed bool) {
 		w := newNet(t)
 		server := w.host(serverHost, endpointConfig(1, func(c *Config) { c.Retry = func(netip.AddrPort) bool { return retry } }))
-		known := accepted(t, server, initialSpec{dst: "first-dcid-a", token: string(server.tokens.makeNew(w.now, clientHost))})
+		known := accepted(t, server, initialSpec{dst: "first-dcid-a", token: string(server.tokens.makeNew(w.now, Version1, clientHost))})
 		switch {
 		case sealed:
 			b = initialSpec{frames: string(b[:min(len(b), 4000)])}.datagram(t)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
-	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // A token proves that a client receives at its address (RFC 9000, section 8.1). It is
@@ -77,9 +76,9 @@ func (k *tokens) init(key *[32]byte, handshake time.Duration, random func([]byte
 }
 
 // bind sets what a token is authenticated with.
-func (k *tokens) bind(kind tokenKind, remote netip.AddrPort, retrySrc *ConnID) []byte {
+func (k *tokens) bind(version uint32, kind tokenKind, remote netip.AddrPort, retrySrc *ConnID) []byte {
 	b := append(k.aad[:0], byte(kind))
-	b = binary.BigEndian.AppendUint32(b, wire.Version1)
+	b = binary.BigEndian.AppendUint32(b, version)
 	ip := remote.Addr().As16()
 	b = append(b, ip[:]...)
 	if kind == retryToken {
@@ -92,17 +91,17 @@ func (k *tokens) bind(kind tokenKind, remote netip.AddrPort, retrySrc *ConnID) [
 
 // makeRetry makes the token of a Retry packet whose Source Connection ID is retrySrc, which answers an Initial packet sent to
 // origDst. The slice is good until the next one is made; nil: there is no randomness.
-func (k *tokens) makeRetry(now time.Time, remote netip.AddrPort, origDst, retrySrc *ConnID) []byte {
+func (k *tokens) makeRetry(now time.Time, version uint32, remote netip.AddrPort, origDst, retrySrc *ConnID) []byte {
 	b := binary.BigEndian.AppendUint64(k.in[:0], uint64(now.UnixMilli()))
 	b = append(b, origDst.len)
 	b = append(b, origDst.b[:]...)
-	return k.seal(k.buf[:0], retryToken, b, k.bind(retryToken, remote, retrySrc))
+	return k.seal(k.buf[:0], retryToken, b, k.bind(version, retryToken, remote, retrySrc))
 }
 
 // makeNew makes a token for NEW_TOKEN, for a later connection from the same IP address; nil: there is no randomness.
-func (k *tokens) makeNew(now time.Time, remote netip.AddrPort) []byte {
+func (k *tokens) makeNew(now time.Time, version uint32, remote netip.AddrPort) []byte {
 	b := binary.BigEndian.AppendUint64(k.in[:0], uint64(now.UnixMilli()))
-	return k.seal(make([]byte, 0, newTokenLen), newTokenToken, b, k.bind(newTokenToken, remote, nil))
+	return k.seal(make([]byte, 0, newTokenLen), newTokenToken, b, k.bind(version, newTokenToken, remote, nil))
 }
 
 func (k *tokens) seal(b []byte, kind tokenKind, content, aad []byte) []byte {
@@ -114,8 +113,8 @@ func (k *tokens) seal(b []byte, kind tokenKind, content, aad []byte) []byte {
 	return k.aead.Seal(b[:1+tokenNonceLen], nonce, content, aad)
 }
 
-// check judges the token of an Initial packet that came from remote to connection ID dst.
-func (k *tokens) check(now time.Time, token []byte, remote netip.AddrPort, dst *ConnID) tokenVerdict {
+// check judges the token of an Initial packet of a version that came from remote to connection ID dst.
+func (k *tokens) check(now time.Time, version uint32, token []byte, remote netip.AddrPort, dst *ConnID) tokenVerdict {
 	var v tokenVerdict
 	var life time.Duration
 	switch {
@@ -128,7 +127,7 @@ func (k *tokens) check(now time.Time, token []byte, remote netip.AddrPort, dst *
 	}
 	kind := tokenKind(token[0])
 	nonce := token[1 : 1+tokenNonceLen]
-	content, err := k.aead.Open(k.in[:0], nonce, token[1+tokenNonceLen:], k.bind(kind, remote, dst))
+	content, err := k.aead.Open(k.in[:0], nonce, token[1+tokenNonceLen:], k.bind(version, kind, remote, dst))
 	if err != nil {
 		return v
 	}

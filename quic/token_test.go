@@ -31,15 +31,15 @@ func TestAttackB5Token(t *testing.T) {
 	now := scriptedEpoch
 	k := testTokens(t, 1)
 	dst, id := mustID(t, "first-dcid"), mustID(t, "retry-id")
-	retry := bytes.Clone(k.makeRetry(now, clientHost, dst, id))
-	later := k.makeNew(now, clientHost)
+	retry := bytes.Clone(k.makeRetry(now, Version1, clientHost, dst, id))
+	later := k.makeNew(now, Version1, clientHost)
 	if len(retry) != retryTokenLen || len(later) != newTokenLen {
 		t.Fatalf("tokens of %d and %d bytes, want %d and %d", len(retry), len(later), retryTokenLen, newTokenLen)
 	}
 	check := func(name string, token []byte, want tokenKind) {
 		t.Helper()
 		before := bytes.Clone(token)
-		if v := k.check(now, token, clientHost, id); v.kind != want || want == retryToken && v.origDst != *dst {
+		if v := k.check(now, Version1, token, clientHost, id); v.kind != want || want == retryToken && v.origDst != *dst {
 			t.Errorf("%s: %x, %v; want %x", name, v.kind, v.origDst, want)
 		}
 		if !bytes.Equal(token, before) {
@@ -73,11 +73,11 @@ func TestAttackB5Token(t *testing.T) {
 	check("one kind for the other", swapped, noToken)
 
 	other := testTokens(t, 2)
-	check("another server's Retry", other.makeRetry(now, clientHost, dst, id), badRetryToken)
-	check("another server's NEW_TOKEN", other.makeNew(now, clientHost), noToken)
+	check("another server's Retry", other.makeRetry(now, Version1, clientHost, dst, id), badRetryToken)
+	check("another server's NEW_TOKEN", other.makeNew(now, Version1, clientHost), noToken)
 	same := testTokens(t, 1)
-	check("Retry of a server with the same key", same.makeRetry(now, clientHost, dst, id), retryToken)
-	check("NEW_TOKEN of a server with the same key", same.makeNew(now, clientHost), newTokenToken)
+	check("Retry of a server with the same key", same.makeRetry(now, Version1, clientHost, dst, id), retryToken)
+	check("NEW_TOKEN of a server with the same key", same.makeNew(now, Version1, clientHost), newTokenToken)
 }
 
 // What a token is bound to, and until when it is good; attack B6.
@@ -109,11 +109,11 @@ func TestAttackB6TokenBinding(t *testing.T) {
 		k := testTokens(t, 1)
 		made := netip.AddrPortFrom(v4, 1000)
 		now := scriptedEpoch.Add(c.age)
-		r := k.check(now, k.makeRetry(scriptedEpoch, made, dst, id), c.from, c.id)
+		r := k.check(now, Version1, k.makeRetry(scriptedEpoch, Version1, made, dst, id), c.from, c.id)
 		if want := badRetryToken; c.retry && (r.kind != retryToken || r.origDst != *dst) || !c.retry && r.kind != want {
 			t.Errorf("%s: the Retry token is %x", c.name, r.kind)
 		}
-		if v := k.check(now, k.makeNew(scriptedEpoch, made), c.from, c.id); (v.kind == newTokenToken) != c.new {
+		if v := k.check(now, Version1, k.makeNew(scriptedEpoch, Version1, made), c.from, c.id); (v.kind == newTokenToken) != c.new {
 			t.Errorf("%s: the NEW_TOKEN token is %x", c.name, v.kind)
 		}
 	}
@@ -123,8 +123,8 @@ func TestAttackB6TokenBinding(t *testing.T) {
 func TestTokenOpaque(t *testing.T) {
 	k := testTokens(t, 1)
 	dst, id := mustID(t, "first-dcid"), mustID(t, "retry-id")
-	a := bytes.Clone(k.makeRetry(scriptedEpoch, clientHost, dst, id))
-	b := bytes.Clone(k.makeRetry(scriptedEpoch, clientHost, dst, id))
+	a := bytes.Clone(k.makeRetry(scriptedEpoch, Version1, clientHost, dst, id))
+	b := bytes.Clone(k.makeRetry(scriptedEpoch, Version1, clientHost, dst, id))
 	same := 0
 	for i := range a[1:] {
 		if a[1+i] == b[1+i] {
@@ -138,7 +138,7 @@ func TestTokenOpaque(t *testing.T) {
 		t.Error("the connection ID is legible")
 	}
 	k.random = func([]byte) bool { return false }
-	if k.makeRetry(scriptedEpoch, clientHost, dst, id) != nil || k.makeNew(scriptedEpoch, clientHost) != nil {
+	if k.makeRetry(scriptedEpoch, Version1, clientHost, dst, id) != nil || k.makeNew(scriptedEpoch, Version1, clientHost) != nil {
 		t.Error("a token without randomness")
 	}
 }
@@ -148,13 +148,13 @@ func TestSeenTokens(t *testing.T) {
 	k := testTokens(t, 1)
 	id := mustID(t, "")
 	use := func(token []byte) bool {
-		v := k.check(scriptedEpoch, token, clientHost, id)
+		v := k.check(scriptedEpoch, Version1, token, clientHost, id)
 		k.use(&v)
 		return v.kind == newTokenToken
 	}
 	var made [][]byte
 	for range maxSeenTokens + 10 {
-		token := k.makeNew(scriptedEpoch, clientHost)
+		token := k.makeNew(scriptedEpoch, Version1, clientHost)
 		made = append(made, token)
 		if !use(token) {
 			t.Fatal("a fresh token does not count")
@@ -167,7 +167,7 @@ func TestSeenTokens(t *testing.T) {
 		t.Errorf("%d and %d tokens are remembered, want %d", len(k.seen.set), len(k.seen.ring), maxSeenTokens)
 	}
 	for i, token := range made {
-		if v := k.check(scriptedEpoch, token, clientHost, id); (v.kind == newTokenToken) != (i < 10) {
+		if v := k.check(scriptedEpoch, Version1, token, clientHost, id); (v.kind == newTokenToken) != (i < 10) {
 			t.Fatalf("token %d of %d counts: %v", i, len(made), v.kind == newTokenToken)
 		}
 	}
@@ -181,19 +181,19 @@ func FuzzToken(f *testing.F) {
 	k := testTokens(f, 1)
 	dst, id := mustID(f, "first-dcid"), mustID(f, "retry-id")
 	f.Add([]byte{}, []byte("retry-id"))
-	f.Add(bytes.Clone(k.makeRetry(scriptedEpoch, clientHost, dst, id)), id.Bytes())
-	f.Add(k.makeNew(scriptedEpoch, clientHost), id.Bytes())
+	f.Add(bytes.Clone(k.makeRetry(scriptedEpoch, Version1, clientHost, dst, id)), id.Bytes())
+	f.Add(k.makeNew(scriptedEpoch, Version1, clientHost), id.Bytes())
 	f.Add(append([]byte{byte(retryToken)}, make([]byte, retryTokenLen-1)...), []byte{})
 	f.Add(append([]byte{byte(newTokenToken)}, make([]byte, newTokenLen-1)...), []byte("12345678901234567890"))
 	f.Fuzz(func(t *testing.T, token, to []byte) {
 		id, _ := MakeConnID(to)
 		k := testTokens(t, 3) // whose key the tokens were not made with
-		if v := k.check(scriptedEpoch, token, clientHost, &id); v.kind == retryToken || v.kind == newTokenToken {
+		if v := k.check(scriptedEpoch, Version1, token, clientHost, &id); v.kind == retryToken || v.kind == newTokenToken {
 			t.Fatalf("%x counts", token)
 		}
 		// And what it makes itself comes back whole.
-		made := k.makeRetry(scriptedEpoch, clientHost, &id, &id)
-		if v := k.check(scriptedEpoch, made, clientHost, &id); v.kind != retryToken || v.origDst != id {
+		made := k.makeRetry(scriptedEpoch, Version1, clientHost, &id, &id)
+		if v := k.check(scriptedEpoch, Version1, made, clientHost, &id); v.kind != retryToken || v.origDst != id {
 			t.Fatalf("its own token for %v counts as %x for %v", id, v.kind, v.origDst)
 		}
 	})

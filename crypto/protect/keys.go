@@ -66,13 +66,21 @@ type Keys struct {
 	boring boring.PacketKeys // not live after Release
 
 	suites      [numSlots]Suite
-	read, write [numSlots]bool
+	read, write slotSet
+	labels      boring.Labels // of SetVersion
 
 	// 1-RTT key update: the current generations, and the secrets that the next read key and the current write key were
 	// made from.
 	readGen, writeGen       uint32
 	readSecret, writeSecret [48]byte
 }
+
+// slotSet is a set of slots.
+type slotSet uint8
+
+func (s *slotSet) add(slot Slot)     { *s |= 1 << slot }
+func (s *slotSet) remove(slot Slot)  { *s &^= 1 << slot }
+func (s slotSet) has(slot Slot) bool { return s>>slot&1 != 0 }
 
 // NewKeys returns Keys without any key. Where C memory is short, they take none either, as after Release.
 func NewKeys() *Keys {
@@ -93,8 +101,8 @@ func (k *Keys) Release() {
 	*k = Keys{}
 }
 
-// InstallRead derives the keys that open packets of slot s from a TLS traffic secret (RFC 9001, section 5.1), of 32
-// bytes, or 48 for AES-256-GCM; the secret is copied. A key that the slot had is freed. At OneRTT generation 0 begins.
+// InstallRead derives the keys that open packets of slot s from a TLS traffic secret (RFC 9001, section 5.1), with the labels of the
+// version that SetVersion named. The secret has 32 bytes, or 48 for AES-256-GCM; the secret is copied. A key that the slot had is freed. At OneRTT generation 0 begins.
 func (k *Keys) InstallRead(s Slot, suite Suite, secret []byte) error {
 	return k.install(s, suite, secret, false)
 }
@@ -119,14 +127,14 @@ func (k *Keys) install(s Slot, suite Suite, secret []byte, write bool) error {
 	var buf [48]byte
 	defer clear(buf[:])
 	own := buf[:copy(buf[:], secret)]
-	if !k.boring.Install(write, s, uint16(suite), own) {
+	if !k.boring.Install(k.labels, write, s, uint16(suite), own) {
 		return errors.New("protect: BoringSSL could not make the key")
 	}
 	k.suites[s] = suite
 	if write {
-		k.write[s] = true
+		k.write.add(s)
 	} else {
-		k.read[s] = true
+		k.read.add(s)
 	}
 	if s == OneRTT && write {
 		k.writeSecret, k.writeGen = buf, 0
@@ -137,10 +145,10 @@ func (k *Keys) install(s Slot, suite Suite, secret []byte, write bool) error {
 }
 
 // HasRead tells whether packets of slot s can be opened.
-func (k *Keys) HasRead(s Slot) bool { return s < numSlots && k.read[s] }
+func (k *Keys) HasRead(s Slot) bool { return k.read.has(s) }
 
 // HasWrite tells whether packets of slot s can be sealed.
-func (k *Keys) HasWrite(s Slot) bool { return s < numSlots && k.write[s] }
+func (k *Keys) HasWrite(s Slot) bool { return k.write.has(s) }
 
 // Suite returns the cipher suite of slot s, 0 if it never had a key.
 func (k *Keys) Suite(s Slot) Suite {
@@ -156,7 +164,8 @@ func (k *Keys) Drop(s Slot) {
 		return
 	}
 	k.boring.Drop(s)
-	k.read[s], k.write[s] = false, false
+	k.read.remove(s)
+	k.write.remove(s)
 	if s == OneRTT {
 		clear(k.readSecret[:])
 		clear(k.writeSecret[:])
@@ -178,7 +187,7 @@ func (k *Keys) AdvanceRead(firstPN int64) error {
 		return errors.New("protect: no 1-RTT read key to update")
 	}
 	suite := k.suites[OneRTT]
-	if !k.boring.AdvanceRead(uint16(suite), k.readSecret[:suite.secretLen()], firstPN) {
+	if !k.boring.AdvanceRead(k.labels, uint16(suite), k.readSecret[:suite.secretLen()], firstPN) {
 		return errors.New("protect: BoringSSL could not make the next read key")
 	}
 	k.readGen++
@@ -191,7 +200,7 @@ func (k *Keys) AdvanceWrite() error {
 		return errors.New("protect: no 1-RTT write key to update")
 	}
 	suite := k.suites[OneRTT]
-	if !k.boring.AdvanceWrite(uint16(suite), k.writeSecret[:suite.secretLen()]) {
+	if !k.boring.AdvanceWrite(k.labels, uint16(suite), k.writeSecret[:suite.secretLen()]) {
 		return errors.New("protect: BoringSSL could not make the next write key")
 	}
 	k.writeGen++

@@ -65,6 +65,15 @@ const (
 	MaxPrefix = C.BQ_MAX_PREFIX // of SealDesc.Prefix
 )
 
+// Labels says whose version's labels keys are derived with.
+type Labels uint8
+
+// The labels of QUIC version 1 (RFC 9001, section 5.1), and those of version 2 (RFC 9369, section 3.3.2).
+const (
+	LabelsV1 Labels = C.BQ_LABELS_V1
+	LabelsV2 Labels = C.BQ_LABELS_V2
+)
+
 // PacketKeys are the packet-protection keys of one connection, in C memory. It is not for concurrent use. The methods
 // must not be called after Free, but for Free itself.
 type PacketKeys struct {
@@ -99,15 +108,15 @@ func (k *PacketKeys) Free() {
 
 // Install derives the keys of one direction and slot from secret. For reading at 1-RTT it replaces secret by the one of
 // the next generation.
-func (k *PacketKeys) Install(write bool, s Slot, suite uint16, secret []byte) bool {
-	ok := C.bq_keys_install(k.c, cBool(write), C.int(s), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
+func (k *PacketKeys) Install(l Labels, write bool, s Slot, suite uint16, secret []byte) bool {
+	ok := C.bq_keys_install(k.c, C.int(l), cBool(write), C.int(s), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
 	runtime.KeepAlive(k)
 	return ok
 }
 
 // InstallInitial derives the Initial keys of both directions from salt and the client's Destination Connection ID.
-func (k *PacketKeys) InstallInitial(salt, dcid []byte, client bool) bool {
-	ok := C.bq_keys_install_initial(k.c, bytesPtr(salt), C.size_t(len(salt)), bytesPtr(dcid), C.size_t(len(dcid)),
+func (k *PacketKeys) InstallInitial(l Labels, salt, dcid []byte, client bool) bool {
+	ok := C.bq_keys_install_initial(k.c, C.int(l), bytesPtr(salt), C.size_t(len(salt)), bytesPtr(dcid), C.size_t(len(dcid)),
 		cBool(client)) == 1
 	runtime.KeepAlive(k)
 	return ok
@@ -120,15 +129,15 @@ func (k *PacketKeys) Drop(s Slot) {
 }
 
 // AdvanceRead moves on to the next 1-RTT read key; secret, which Install or AdvanceRead left, is replaced in place.
-func (k *PacketKeys) AdvanceRead(suite uint16, secret []byte, firstPN int64) bool {
-	ok := C.bq_keys_advance_read(k.c, C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret)), C.int64_t(firstPN)) == 1
+func (k *PacketKeys) AdvanceRead(l Labels, suite uint16, secret []byte, firstPN int64) bool {
+	ok := C.bq_keys_advance_read(k.c, C.int(l), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret)), C.int64_t(firstPN)) == 1
 	runtime.KeepAlive(k)
 	return ok
 }
 
 // AdvanceWrite moves on to the next 1-RTT write key; secret, the current one's, is replaced in place.
-func (k *PacketKeys) AdvanceWrite(suite uint16, secret []byte) bool {
-	ok := C.bq_keys_advance_write(k.c, C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
+func (k *PacketKeys) AdvanceWrite(l Labels, suite uint16, secret []byte) bool {
+	ok := C.bq_keys_advance_write(k.c, C.int(l), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
 	runtime.KeepAlive(k)
 	return ok
 }

@@ -164,37 +164,51 @@ static int expand(HMAC_CTX *mac, uint8_t *out, size_t out_len, const char *label
   return ok;
 }
 
-static packet_key *derive_packet_key(const suite_params *s, HMAC_CTX *mac) {
+// The labels of a version's keys.
+typedef struct {
+  const char *key, *iv, *hp, *ku;
+} labels;
+
+static const labels all_labels[] = {
+    {"quic key", "quic iv", "quic hp", "quic ku"},          // RFC 9001, sections 5.1, 5.4 and 6.1
+    {"quicv2 key", "quicv2 iv", "quicv2 hp", "quicv2 ku"},  // RFC 9369, section 3.3.2
+};
+
+static const labels *labels_of(int version) {
+  return &all_labels[version == BQ_LABELS_V2];
+}
+
+static packet_key *derive_packet_key(const suite_params *s, const labels *l, HMAC_CTX *mac) {
   uint8_t raw[MAX_KEY_LEN];
   packet_key *key = new_cleared(sizeof *key);
   if (key == NULL) return NULL;
   EVP_AEAD_CTX_zero(&key->aead);
-  int ok = expand(mac, raw, s->key_len, "quic key") && expand(mac, key->iv, IV_LEN, "quic iv") &&
+  int ok = expand(mac, raw, s->key_len, l->key) && expand(mac, key->iv, IV_LEN, l->iv) &&
            EVP_AEAD_CTX_init(&key->aead, s->aead, raw, s->key_len, TAG_LEN, NULL);
   OPENSSL_cleanse(raw, sizeof raw);
   if (!ok) free_packet_key(&key);
   return key;
 }
 
-static header_key *derive_header_key(const suite_params *s, HMAC_CTX *mac) {
+static header_key *derive_header_key(const suite_params *s, const labels *l, HMAC_CTX *mac) {
   header_key *key = new_cleared(sizeof *key);
   if (key == NULL) return NULL;
   key->len = (uint8_t)s->key_len;
   key->is_chacha = (uint8_t)s->is_chacha;
-  if (!expand(mac, key->raw, s->key_len, "quic hp")) free_header_key(&key);
+  if (!expand(mac, key->raw, s->key_len, l->hp)) free_header_key(&key);
   return key;
 }
 
 // derive_next replaces secret by its successor and returns the key of that (RFC 9001, section 6.1: secret_<n+1> =
-// HKDF-Expand-Label(secret_<n>, "quic ku", "", Hash.length)). If it fails, secret is as before.
-static packet_key *derive_next(const suite_params *s, uint8_t *secret) {
+// HKDF-Expand-Label(secret_<n>, "quic ku", "", Hash.length), with version 2's label in version 2). If it fails, secret is as before.
+static packet_key *derive_next(const suite_params *s, const labels *l, uint8_t *secret) {
   uint8_t next[MAX_SECRET_LEN];
   const size_t len = EVP_MD_size(s->hash);
   packet_key *key = NULL;
   HMAC_CTX mac;
   HMAC_CTX_init(&mac);
-  if (key_mac(&mac, s->hash, secret) && expand(&mac, next, len, "quic ku") && key_mac(&mac, s->hash, next)) {
-    key = derive_packet_key(s, &mac);
+  if (key_mac(&mac, s->hash, secret) && expand(&mac, next, len, l->ku) && key_mac(&mac, s->hash, next)) {
+    key = derive_packet_key(s, l, &mac);
   }
   HMAC_CTX_cleanup(&mac);
   if (key != NULL) memcpy(secret, next, len);
@@ -202,18 +216,19 @@ static packet_key *derive_next(const suite_params *s, uint8_t *secret) {
   return key;
 }
 
-int bq_keys_install(bq_keys *k, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len) {
+int bq_keys_install(bq_keys *k, int version, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (slot < 0 || slot >= BQ_SLOTS || !find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash)) return 0;
+  const labels *l = labels_of(version);
   const int updates = slot == BQ_ONE_RTT && !write;
   packet_key *key = NULL, *next = NULL;
   header_key *header = NULL;
   HMAC_CTX mac;
   HMAC_CTX_init(&mac);
-  int ok = key_mac(&mac, s.hash, secret) && (key = derive_packet_key(&s, &mac)) != NULL &&
-           (header = derive_header_key(&s, &mac)) != NULL;
+  int ok = key_mac(&mac, s.hash, secret) && (key = derive_packet_key(&s, l, &mac)) != NULL &&
+           (header = derive_header_key(&s, l, &mac)) != NULL;
   HMAC_CTX_cleanup(&mac);
-  if (ok && updates) ok = (next = derive_next(&s, secret)) != NULL;
+  if (ok && updates) ok = (next = derive_next(&s, l, secret)) != NULL;
   if (!ok) {
     free_packet_key(&key);
     free_packet_key(&next);
@@ -239,8 +254,8 @@ int bq_keys_install(bq_keys *k, int write, int slot, uint16_t suite, uint8_t *se
   return 1;
 }
 
-int bq_keys_install_initial(bq_keys *k, const uint8_t *salt, size_t salt_len, const uint8_t *dcid, size_t dcid_len,
-                            int client) {
+int bq_keys_install_initial(bq_keys *k, int version, const uint8_t *salt, size_t salt_len, const uint8_t *dcid,
+                            size_t dcid_len, int client) {
   const EVP_MD *hash = EVP_sha256();
   uint8_t initial[EVP_MAX_MD_SIZE], ours[32], theirs[32];
   size_t len = 0;
@@ -249,8 +264,8 @@ int bq_keys_install_initial(bq_keys *k, const uint8_t *salt, size_t salt_len, co
   int ok = HKDF_extract(initial, &len, hash, dcid, dcid_len, salt, salt_len) && key_mac(&mac, hash, initial) &&
            expand(&mac, ours, sizeof ours, client ? "client in" : "server in") &&
            expand(&mac, theirs, sizeof theirs, client ? "server in" : "client in") &&
-           bq_keys_install(k, 1, BQ_INITIAL, 0x1301, ours, sizeof ours) &&
-           bq_keys_install(k, 0, BQ_INITIAL, 0x1301, theirs, sizeof theirs);
+           bq_keys_install(k, version, 1, BQ_INITIAL, 0x1301, ours, sizeof ours) &&
+           bq_keys_install(k, version, 0, BQ_INITIAL, 0x1301, theirs, sizeof theirs);
   HMAC_CTX_cleanup(&mac);
   OPENSSL_cleanse(initial, sizeof initial);
   OPENSSL_cleanse(ours, sizeof ours);
@@ -258,10 +273,10 @@ int bq_keys_install_initial(bq_keys *k, const uint8_t *salt, size_t salt_len, co
   return ok;
 }
 
-int bq_keys_advance_read(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn) {
+int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->next_read == NULL) return 0;
-  packet_key *next = derive_next(&s, secret);
+  packet_key *next = derive_next(&s, labels_of(version), secret);
   if (next == NULL) return 0;
   free_packet_key(&k->previous_read);
   k->previous_read = k->read[BQ_ONE_RTT];
@@ -272,10 +287,10 @@ int bq_keys_advance_read(bq_keys *k, uint16_t suite, uint8_t *secret, size_t sec
   return 1;
 }
 
-int bq_keys_advance_write(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len) {
+int bq_keys_advance_write(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->write[BQ_ONE_RTT] == NULL) return 0;
-  packet_key *key = derive_next(&s, secret);
+  packet_key *key = derive_next(&s, labels_of(version), secret);
   if (key == NULL) return 0;
   free_packet_key(&k->write[BQ_ONE_RTT]);
   k->write[BQ_ONE_RTT] = key;

@@ -56,23 +56,26 @@ void bq_keys_free(bq_keys *k);
 
 // Every function below that returns int answers 1 for success and 0 for failure, after which the keys are as before.
 
+// What `version` of the functions below may be: whose labels keys are derived with.
+enum { BQ_LABELS_V1, BQ_LABELS_V2 };
+
 // bq_keys_install derives key, IV and header-protection key of a secret of TLS cipher suite `suite` and puts them in
 // place of what the slot had. For 1-RTT the generation becomes 0, and a read secret is replaced in place by the secret of
 // generation 1, whose key is made at once.
-int bq_keys_install(bq_keys *k, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len);
+int bq_keys_install(bq_keys *k, int version, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len);
 
 // bq_keys_install_initial makes the Initial keys of both directions (RFC 9001, section 5.2).
-int bq_keys_install_initial(bq_keys *k, const uint8_t *salt, size_t salt_len, const uint8_t *dcid, size_t dcid_len,
-                            int client);
+int bq_keys_install_initial(bq_keys *k, int version, const uint8_t *salt, size_t salt_len, const uint8_t *dcid,
+                            size_t dcid_len, int client);
 
 void bq_keys_drop(bq_keys *k, int slot);
 
 // bq_keys_advance_read makes the next 1-RTT read key the current one and the current one the previous one. first_pn is
 // the lowest packet number seen under the new key. secret is the one that the next key came from; it is replaced in place
 // by its successor, from which the new next key is made.
-int bq_keys_advance_read(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn);
+int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn);
 // bq_keys_advance_write replaces the secret in place by its successor and makes the write key of that.
-int bq_keys_advance_write(bq_keys *k, uint16_t suite, uint8_t *secret, size_t secret_len);
+int bq_keys_advance_write(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len);
 void bq_keys_drop_previous(bq_keys *k);
 
 // bq_open removes header protection and packet protection of n packets in buf, in place, and changes no key.

@@ -10,16 +10,17 @@ import (
 func FuzzHeaders(f *testing.F) {
 	id := []byte("12345678")
 	var whole []byte
-	for _, typ := range []PacketType{Initial, ZeroRTT, Handshake} {
-		p := longPacket(typ, Version1, id, id[:4], []byte("token"), 40)
-		f.Add(p)
-		whole = append(whole, p...)
+	for _, version := range []uint32{Version1, Version2} {
+		for _, typ := range []PacketType{Initial, ZeroRTT, Handshake} {
+			p := longPacket(typ, version, id, id[:4], []byte("token"), 40)
+			f.Add(p)
+			whole = append(whole, p...)
+		}
+		f.Add(append(AppendRetryWithoutTag(nil, version, id, id, []byte("token"), 5), repeat(1, 16)...))
 	}
 	short, _ := AppendShortHeader(nil, id, true, true, 7, 4)
-	retry := append(AppendRetryWithoutTag(nil, Version1, id, id, []byte("token"), 5), repeat(1, 16)...)
 	f.Add(append(whole, short...))
 	f.Add(short)
-	f.Add(retry)
 	f.Add(AppendVersionNegotiation(nil, repeat(1, 255), id, []uint32{Version1, 0x1a2a3a4a}, 0x3f))
 	f.Add(appendInvariants([]byte{0x80}, 0xff00001d, repeat(1, 21), nil))
 	f.Add([]byte{0xc0, 0, 0, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})

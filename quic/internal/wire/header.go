@@ -2,8 +2,11 @@ package wire
 
 import "encoding/binary"
 
-// Version1 is QUIC version 1 (RFC 9000, section 15).
-const Version1 = 0x00000001
+// The versions of QUIC that can be parsed and written.
+const (
+	Version1 uint32 = 0x00000001 // RFC 9000, section 15
+	Version2 uint32 = 0x6b3343cf // RFC 9369, section 3.1
+)
 
 // PacketType is the type of a packet.
 type PacketType uint8
@@ -34,16 +37,30 @@ const (
 	minimumPayload = 4 + 16 // from the packet number on, what header protection samples (RFC 9001, section 5.4.2)
 )
 
-// longTypes maps the two type bits of a long header in version 1 to types.
+// longTypes maps the two type bits of a long header to types. Version 2 has every type one step further on than version 1 (RFC 9369,
+// section 3.2).
 var longTypes = [4]PacketType{Initial, ZeroRTT, Handshake, Retry}
 
-// typeBits is the inverse of longTypes.
+// typeBits is the inverse of longTypes, for version 1.
 var typeBits = [...]byte{Initial: 0, ZeroRTT: 1, Handshake: 2, Retry: 3}
+
+// typeStep is how far the type bits of a version are from those of version 1.
+func typeStep(version uint32) byte {
+	if version == Version2 {
+		return 1
+	}
+	return 0
+}
+
+// longFirst is the first byte of a packet of that type, with its four lowest bits.
+func longFirst(t PacketType, version uint32, low byte) byte {
+	return headerFormLong | fixedBit | (typeBits[t]+typeStep(version))&3<<4 | low
+}
 
 // IsLongHeader tells whether a packet with that first byte has a long header (RFC 8999, section 5).
 func IsLongHeader(first byte) bool { return first&headerFormLong != 0 }
 
-// HasFixedBit tells whether the bit that version 1 sets in every packet but Version Negotiation is set.
+// HasFixedBit tells whether the bit that versions 1 and 2 set in every packet but Version Negotiation is set.
 func HasFixedBit(first byte) bool { return first&fixedBit != 0 }
 
 // ConsumeInvariants parses what every version's long header starts with (RFC 8999, section 5.1). Connection IDs may be
@@ -66,7 +83,7 @@ func ConsumeInvariants(b []byte) (version uint32, dcid, scid []byte, n int) {
 	return version, dcid, scid, n + m
 }
 
-// LongHeader is a version 1 long header up to, not including, the packet number, which is still protected.
+// LongHeader is a long header of version 1 or 2 up to, not including, the packet number, which is still protected.
 type LongHeader struct {
 	Type      PacketType
 	Version   uint32
@@ -77,15 +94,15 @@ type LongHeader struct {
 	Len       int    // bytes of the whole packet, header included
 }
 
-// ConsumeLongHeader parses a packet with a version 1 long header, which starts b. n is h.Len; -1 says that the packet
+// ConsumeLongHeader parses a packet with a long header of version 1 or 2, which starts b. n is h.Len; -1 says that the packet
 // is no such thing or that its Length or token reaches past the end of b, so that the rest of the datagram is lost. A
 // packet whose Length is too short to be opened is returned as it is: what follows it can be processed.
 func ConsumeLongHeader(b []byte) (h LongHeader, n int) {
 	h.Version, h.DstConnID, h.SrcConnID, n = ConsumeInvariants(b)
-	if n < 0 || h.Version != Version1 || len(h.DstConnID) > maxConnIDLen || len(h.SrcConnID) > maxConnIDLen {
+	if n < 0 || h.Version != Version1 && h.Version != Version2 || len(h.DstConnID) > maxConnIDLen || len(h.SrcConnID) > maxConnIDLen {
 		return LongHeader{}, -1
 	}
-	h.Type = longTypes[b[0]>>4&3]
+	h.Type = longTypes[(b[0]>>4-typeStep(h.Version))&3]
 	switch h.Type {
 	case Retry:
 		if len(b) < n+retryTagLen {
@@ -113,7 +130,7 @@ func ConsumeLongHeader(b []byte) (h LongHeader, n int) {
 // AppendLongHeader appends an Initial, 0-RTT or Handshake header up to and including the packet number in pnLen bytes.
 // The Length field is left as two bytes at lengthOff, to be set with PutVarint2 when the payload is known.
 func AppendLongHeader(b []byte, t PacketType, version uint32, dcid, scid, token []byte, pn int64, pnLen int) (out []byte, lengthOff, pnOff int) {
-	b = append(b, headerFormLong|fixedBit|typeBits[t]<<4|byte(pnLen-1))
+	b = append(b, longFirst(t, version, byte(pnLen-1)))
 	b = appendInvariants(b, version, dcid, scid)
 	if t == Initial {
 		b = AppendVarint(b, uint64(len(token)))
@@ -183,7 +200,7 @@ func ConsumeVersionNegotiation(b []byte) (dcid, scid []byte, versions []uint32, 
 // AppendRetryWithoutTag appends a Retry packet up to, not including, its integrity tag (RFC 9000, section 17.2.5). random
 // fills the unused bits.
 func AppendRetryWithoutTag(b []byte, version uint32, dcid, scid, token []byte, random byte) []byte {
-	b = append(b, headerFormLong|fixedBit|typeBits[Retry]<<4|random&0x0f)
+	b = append(b, longFirst(Retry, version, random&0x0f))
 	b = appendInvariants(b, version, dcid, scid)
 	return append(b, token...)
 }

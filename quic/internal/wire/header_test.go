@@ -15,6 +15,47 @@ func longPacket(typ PacketType, version uint32, dcid, scid, token []byte, n int)
 	return b
 }
 
+// runVersions runs a test for each version.
+func runVersions(t *testing.T, name string, f func(t *testing.T, version uint32)) {
+	for _, version := range []uint32{Version1, Version2} {
+		t.Run(fmt.Sprintf("%s, version %#x", name, version), func(t *testing.T) { f(t, version) })
+	}
+}
+
+// firstOf turns the first byte of a long header of version 1 into that of another (RFC 9369, section 3.2): Initial is 0b01 in version
+// 2, 0-RTT 0b10, Handshake 0b11 and Retry 0b00.
+func firstOf(version uint32, first byte) byte {
+	if version == Version2 {
+		bits := map[byte]byte{0xc0: 0xd0, 0xd0: 0xe0, 0xe0: 0xf0, 0xf0: 0xc0}
+		return bits[first&0xf0] | first&0x0f
+	}
+	return first
+}
+
+// The headers of RFC 9369, appendices A.2 to A.4.
+func TestVectorsVersion2(t *testing.T) {
+	const dcid, scid = "8394c8f03e515708", "f067a5502a4262b5"
+	b, lengthOff, _ := AppendLongHeader(nil, Initial, Version2, unhex(t, dcid), nil, nil, 2, 4)
+	PutVarint2(b[lengthOff:], 1182)
+	if want := unhex(t, "d36b3343cf088394c8f03e5157080000449e00000002"); !bytes.Equal(b, want) {
+		t.Errorf("A.2: %x, want %x", b, want)
+	}
+	b, lengthOff, _ = AppendLongHeader(nil, Initial, Version2, nil, unhex(t, scid), nil, 1, 2)
+	PutVarint2(b[lengthOff:], 0x75)
+	if want := unhex(t, "d16b3343cf0008f067a5502a4262b50040750001"); !bytes.Equal(b, want) {
+		t.Errorf("A.3: %x, want %x", b, want)
+	}
+	retry := unhex(t, "cf6b3343cf0008f067a5502a4262b5746f6b656ec8646ce8bfe33952d955543665dcc7b6")
+	h, n := ConsumeLongHeader(retry)
+	if n != len(retry) || h.Type != Retry || h.Version != Version2 || string(h.Token) != "token" || len(h.DstConnID) > 0 ||
+		!bytes.Equal(h.SrcConnID, unhex(t, scid)) {
+		t.Errorf("A.4: %+v, length %d", h, n)
+	}
+	if b := AppendRetryWithoutTag(nil, Version2, nil, h.SrcConnID, h.Token, 0x0f); !bytes.Equal(b, retry[:len(retry)-16]) {
+		t.Errorf("A.4: %x, want %x", b, retry)
+	}
+}
+
 func TestLongHeader(t *testing.T) {
 	id0, id8, id20 := []byte{}, []byte("12345678"), bytes.Repeat([]byte{7}, 20)
 	for _, c := range []struct {
@@ -37,14 +78,14 @@ func TestLongHeader(t *testing.T) {
 		{name: "as long as its Length can say", typ: Handshake, dcid: id8, scid: id8, pn: 9, pnLen: 1, payload: 16382,
 			first: 0xe0},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		runVersions(t, c.name, func(t *testing.T, version uint32) {
 			prefix := []byte{0xaa, 0xbb}
-			b, lengthOff, pnOff := AppendLongHeader(prefix, c.typ, Version1, c.dcid, c.scid, c.token, c.pn, c.pnLen)
+			b, lengthOff, pnOff := AppendLongHeader(prefix, c.typ, version, c.dcid, c.scid, c.token, c.pn, c.pnLen)
 			if got, want := len(b)-len(prefix), LongHeaderLen(c.typ, len(c.dcid), len(c.scid), len(c.token), c.pnLen); got != want {
 				t.Errorf("LongHeaderLen says %d bytes, the header has %d", want, got)
 			}
-			if b[2] != c.first {
-				t.Errorf("first byte %#x, want %#x", b[2], c.first)
+			if want := firstOf(version, c.first); b[2] != want {
+				t.Errorf("first byte %#x, want %#x", b[2], want)
 			}
 			if want := AppendPacketNumber(nil, c.pn, c.pnLen); !bytes.Equal(b[pnOff:], want) {
 				t.Errorf("packet number %x, want %x", b[pnOff:], want)
@@ -57,7 +98,7 @@ func TestLongHeader(t *testing.T) {
 			if n != len(b) || h.Len != len(b) {
 				t.Fatalf("length %d, Len %d; want %d", n, h.Len, len(b))
 			}
-			if h.Type != c.typ || h.Version != Version1 || h.PNOffset != pnOff || !bytes.Equal(h.DstConnID, c.dcid) ||
+			if h.Type != c.typ || h.Version != version || h.PNOffset != pnOff || !bytes.Equal(h.DstConnID, c.dcid) ||
 				!bytes.Equal(h.SrcConnID, c.scid) || !bytes.Equal(h.Token, c.token) {
 				t.Errorf("parsed %+v", h)
 			}
@@ -230,21 +271,23 @@ func TestVersionNegotiation(t *testing.T) {
 
 func TestRetry(t *testing.T) {
 	tag := bytes.Repeat([]byte{9}, 16)
-	for _, token := range [][]byte{{}, {1}, bytes.Repeat([]byte{2}, 1000)} {
-		b := AppendRetryWithoutTag(nil, Version1, []byte("dst"), []byte("source"), token, 0xfa)
-		if b[0] != 0xfa {
-			t.Errorf("first byte %#x, want f in the upper half and the random bits below", b[0])
+	runVersions(t, "Retry", func(t *testing.T, version uint32) {
+		for _, token := range [][]byte{{}, {1}, bytes.Repeat([]byte{2}, 1000)} {
+			b := AppendRetryWithoutTag(nil, version, []byte("dst"), []byte("source"), token, 0xfa)
+			if want := firstOf(version, 0xfa); b[0] != want {
+				t.Errorf("first byte %#x, want %#x, with the random bits in the lower half", b[0], want)
+			}
+			b = append(b, tag...)
+			h, n := ConsumeLongHeader(b)
+			if n != len(b) || h.Type != Retry || h.Version != version || h.Len != n || h.PNOffset != 0 || !bytes.Equal(h.Token, token) ||
+				string(h.DstConnID) != "dst" || string(h.SrcConnID) != "source" {
+				t.Errorf("token of %d bytes: %+v, length %d", len(token), h, n)
+			}
+			if cap(h.Token) != len(h.Token) {
+				t.Error("the token can be appended into the tag")
+			}
 		}
-		b = append(b, tag...)
-		h, n := ConsumeLongHeader(b)
-		if n != len(b) || h.Type != Retry || h.Len != n || h.PNOffset != 0 || !bytes.Equal(h.Token, token) ||
-			string(h.DstConnID) != "dst" || string(h.SrcConnID) != "source" {
-			t.Errorf("token of %d bytes: %+v, length %d", len(token), h, n)
-		}
-		if cap(h.Token) != len(h.Token) {
-			t.Error("the token can be appended into the tag")
-		}
-	}
+	})
 }
 
 // A Length of one, two, four or eight bytes is the same Length.
