@@ -110,6 +110,30 @@ type Config struct {
 	// keeps it over a restart can tell its old peers. Default: random.
 	StatelessResetKey *[32]byte
 
+	// EarlyData has a server accept 0-RTT data: what clients that resume a session send with their first packets (RFC 9001, section
+	// 4.6). Whoever records such data can have it arrive once more, later or at another server, until the handshake is complete:
+	// see Conn.StreamEarly, and EarlyReplay for how the server itself guards against that. It is not
+	// accepted of clients whose certificate is asked for (tls.Config.ClientAuth) nor where VerifyConnection is set,
+	// since those are judged later. Default false: such data is rejected, and clients send it again after the handshake, if they may.
+	EarlyData bool
+
+	// EarlyContext stands for settings of the application that its clients remember with their sessions and that 0-RTT data depends on
+	// (RFC 9000, section 7.4.1, says so of the transport's, which count by themselves): 0-RTT data is accepted only with tickets that
+	// were given under the same value. Default nil.
+	EarlyContext []byte
+
+	// EarlyReplay decides for a server which 0-RTT data is fresh, so that none is taken twice (RFC 8446, section 8). Default nil: a
+	// filter in memory that the endpoint and its siblings share; then 0-RTT data is accepted only with tickets that the same endpoint gave
+	// since it was made, since nobody knows what came before, or to others. A store that outlives the endpoint, and is shared by all servers
+	// of the same TicketKeys, has them all accept each other's.
+	EarlyReplay ReplayStore
+
+	// TicketKeys encrypt a server's session tickets: the first one new tickets, each of them those that clients bring. Servers that
+	// share them resume each other's sessions. They should be replaced at least once a day, by a new one before the ones in use, and
+	// be deleted after a week: who has a key can read the 0-RTT data of all whose tickets were made with it. Default nil:
+	// tls.Config.SessionTicketKey if that is set, else random keys that are replaced every day.
+	TicketKeys [][32]byte
+
 	// MaxHandshakes bounds server connections whose handshake is not complete. While more than a fourth of them are there, the
 	// endpoint demands Retry of all clients, so that made-up addresses take no more than that fourth (RFC 9000, section 21.3).
 	// Clients that have proved their address take the rest; attempts of theirs beyond it are answered with CONNECTION_REFUSED.
@@ -208,6 +232,9 @@ func (c *Config) check() error {
 	}
 	if err := checkVersions(c.Versions); err != nil {
 		return err
+	}
+	if len(c.TicketKeys) > maxTicketKeys {
+		return fmt.Errorf("quic: Config.TicketKeys has %d keys; at most %d can be in use", len(c.TicketKeys), maxTicketKeys)
 	}
 	if c.Congestion > NewReno {
 		return fmt.Errorf("quic: Config.Congestion is %d, which is no algorithm", c.Congestion)

@@ -53,6 +53,7 @@ type Conn struct {
 	sending  sendState
 	counts   counts
 	userData any
+	resume   *resumption // what passes from and to other connections; nil: a server's without 0-RTT data
 }
 
 // clock turns the caller's time into nanoseconds that never read 0 and never step back.
@@ -134,8 +135,19 @@ type ConnectParams struct {
 	// SrcConnID is our connection ID. If it is empty and Config.ConnIDs makes longer ones, a random one is taken:
 	// Endpoint.Connect chooses and routes one.
 	SrcConnID ConnID
-	Token     []byte             // from EventNewToken of an earlier connection to this server, at most 900 bytes; or nil
-	TLS       *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
+	// Session is what EventSession of an earlier connection to the server told, or nil. The connection resumes it if the server
+	// does: then its certificate is not sent again, but judged again all the same, and the handshake costs both sides less.
+	Session *Session
+	// EarlyData has the connection send data before the handshake is complete, if Session allows it: 0-RTT data, which whoever records
+	// it can play to the server again (RFC 9001, section 9.2). EventEarlyReady tells that streams may be opened; EventEarlyData what
+	// became of the data.
+	EarlyData bool
+	// ResendEarly has all that was written before EventEarlyData, and not acknowledged, be sent again after the handshake if the server rejects
+	// the 0-RTT data. DATAGRAM frames that have left are not sent again. Where the server chose another application protocol than that of
+	// Session, nothing is sent again, as if this was not set.
+	ResendEarly bool
+	Token       []byte             // a token of the server's, at most 900 bytes; nil: that of Session, if it has one
+	TLS         *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
 }
 
 // AcceptParams is what a server's connection needs beside its Config. An Endpoint fills them in from the first Initial
@@ -182,6 +194,7 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	c.hello.clientDst = c.hello.origDst
 	c.hello.token = append([]byte(nil), p.Token...)
 	c.version = c.cfg.Versions[0]
+	c.resume = newResumption(c.cfg, &p)
 	c.local.init(p.SrcConnID, nil)
 	c.firstPath(p.Local, p.Remote, c.hello.origDst, true)
 	return c.start(handshake.Params{ServerName: p.ServerName}, p.TLS, wire.TransportParameters{})

@@ -15,13 +15,19 @@ func (q *eventQueue) push(ev Event) {
 
 func (q *eventQueue) pushEndpoint(ev EndpointEvent) { q.push(Event{Kind: EventEndpoint, Endpoint: ev}) }
 
-// pushToken and pushTicket tell of what a server gives for later connections; the newest ones are kept.
-func (q *eventQueue) pushToken(token []byte) {
-	q.pushBounded(Event{Kind: EventNewToken, Data: token}, maxNewTokens)
+// pushSession tells of what a server gives for later connections; the newest are kept.
+func (q *eventQueue) pushSession(s *Session) {
+	q.pushBounded(Event{Kind: EventSession, Session: s}, maxSessions)
 }
 
-func (q *eventQueue) pushTicket(ticket []byte) {
-	q.pushBounded(Event{Kind: EventSessionTicket, Data: ticket}, maxSessionTickets)
+// lastSession returns the newest Session that waits to be told, nil if there is none.
+func (q *eventQueue) lastSession() *Session {
+	for i := len(q.queue) - 1; i >= q.head; i-- {
+		if s := q.queue[i].Session; s != nil {
+			return s
+		}
+	}
+	return nil
 }
 
 func (q *eventQueue) pushBounded(ev Event, most int) {
@@ -64,6 +70,7 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 	ending := c.streams.ended && c.events.next() == EventClosed // what had arrived is told before
 	if !ending {
 		if ev, ok = c.events.pop(); ok || c.state != stateActive {
+			c.onTold(&ev)
 			return ev, ok
 		}
 	}
@@ -74,6 +81,13 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 		return c.events.pop()
 	}
 	return ev, false
+}
+
+// onTold completes an event of the connection at the moment that it is read, and does what waited for that.
+func (c *Conn) onTold(ev *Event) {
+	if ev.Session != nil {
+		c.onSessionTold(ev.Session)
+	}
 }
 
 // nextStreamEvent returns what an Event of streams or datagrams holds; kind is 0 if there is none.

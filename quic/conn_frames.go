@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -244,7 +245,7 @@ func (c *Conn) handleConnControl(in *inPacket, typ uint64, b []byte) (n int, err
 	case wire.FrameNewToken:
 		token, n := wire.ConsumeNewToken(b)
 		if n >= 0 && len(token) <= maxTokenLen {
-			c.events.pushToken(append([]byte(nil), token...))
+			c.onNewToken(bytes.Clone(token))
 		}
 		return n, nil
 	case wire.FrameNewConnectionID:

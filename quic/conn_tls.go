@@ -22,6 +22,8 @@ type tlsState struct {
 	postSince  int64 // when they were begun to be counted
 
 	ackDelayExponent uint8 // the peer's
+	resumed          bool
+	early            EarlyDataState
 }
 
 func (s *tlsState) release() {
@@ -159,7 +161,7 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 	case handshake.EventAlert:
 		return tlsError(ev)
 	case handshake.EventSessionTicket:
-		c.events.pushTicket(bytes.Clone(ev.Data))
+		c.onTicket(ev)
 	}
 	return nil
 }
@@ -183,6 +185,9 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: reason}
 	}
 	c.tls.hasParams = true
+	if c.client {
+		c.resume.limits = limitsOf(&p)
+	}
 	c.tls.ackDelayExponent = p.AckDelayExponent
 	c.loss.SetMaxAckDelay(p.MaxAckDelay)
 	c.ackFrequency.setPeerParams(&p, c.cfg.MinAckDelay >= 0)

@@ -156,9 +156,9 @@ func TestNewTokenSpareRetry(t *testing.T) {
 	for i, retried := range []bool{true, false} {
 		c := client.connect(endpointConfig(2), ConnectParams{Token: token})
 		got := func() bool {
-			i := slices.IndexFunc(client.events, func(e Event) bool { return e.Kind == EventNewToken })
+			i := slices.IndexFunc(client.events, func(e Event) bool { return e.Kind == EventSession && e.Session.token != nil })
 			if i >= 0 {
-				token = client.events[i].Data
+				token = client.events[i].Session.token
 			}
 			return i >= 0
 		}

@@ -10,6 +10,10 @@ import (
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
+// ErrEarlyDataRejected is what streams end with on which a client had written before the handshake was complete, where the server has
+// rejected that and it is not to be sent again (RFC 9001, section 4.6.2).
+var ErrEarlyDataRejected = errors.New("quic: the server has rejected the data that was sent before the handshake was complete")
+
 // MaxErrorCode is the largest error code, of the transport or of an application, that can be told to a peer: 2^62-1 (RFC 9000, section
 // 16).
 const MaxErrorCode = wire.MaxVarint

@@ -43,10 +43,20 @@ const (
 	EventDatagram
 	// EventDatagramWritable: the queue of outgoing datagrams, which was full, has room.
 	EventDatagramWritable
-	// EventNewToken: the server sent Event.Data, a token for a later connection (RFC 9000, section 8.1.3).
-	EventNewToken
-	// EventSessionTicket: a client's TLS session, Event.Data, for later resumption. The first four of a connection are told.
-	EventSessionTicket
+	// EventSession: the server gave a ticket (RFC 8446, section 4.6.1) or a token (RFC 9000, section 8.1.3), and Event.Session is what a
+	// later connection can begin with. Each one with another ticket is a further Session: the first four tickets of a connection are told.
+	// One with the ticket of the one before (Session.SameTicket) has a newer token, and replaces it.
+	EventSession
+	// EventEarlyReady: a client may open streams and send data before the handshake is complete: 0-RTT data (RFC 9001, section
+	// 4.6). It comes once, only with ConnectParams.EarlyData and a Session that allows it, and then before EventHandshakeComplete.
+	// OpenStream and StreamSend keep to what the server allowed the connection before.
+	EventEarlyReady
+	// EventEarlyData: what became of 0-RTT data. At a client Event.Accepted tells whether the server has accepted them; it comes once,
+	// after EventEarlyReady and before EventHandshakeComplete. If they are rejected, either all that was written is sent again, by itself
+	// (ConnectParams.ResendEarly), or every stream that was opened is over: calls that name one fail with ErrEarlyDataRejected until this
+	// event is read; with that they are forgotten, and the IDs of streams that are opened then begin with the lowest again.
+	// A server is told where a client has offered 0-RTT data.
+	EventEarlyData
 	// EventEndpoint: Event.Endpoint must be given to the Endpoint that routes to this connection, and its reply to
 	// Conn.HandleReply.
 	EventEndpoint
@@ -64,7 +74,8 @@ type Event struct {
 	Kind     EventKind
 	Stream   uint64         // a stream ID; see Kind
 	Code     uint64         // EventStreamReset and EventStreamStopped: the peer's application error code
-	Data     []byte         // EventNewToken and EventSessionTicket: the caller's to keep
+	Session  *Session       // EventSession: the caller's to keep
+	Accepted bool           // EventEarlyData
 	Ask      *handshake.Ask // EventAsk
 	Endpoint EndpointEvent  // EventEndpoint
 }

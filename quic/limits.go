@@ -26,10 +26,11 @@ const (
 	// maxPathChallenges is how many PATH_CHALLENGE frames are sent on a path before it is given up.
 	maxPathChallenges = 3
 
-	// maxSessionTickets and maxNewTokens bound what of a server's tickets and tokens waits for the application;
-	// the newest are kept.
-	maxSessionTickets = 4
-	maxNewTokens      = 4
+	// maxSessions bounds what of a server's tickets and tokens waits for the application, in events: the newest are kept.
+	maxSessions = 4
+
+	// maxTicketKeys is how many keys of session tickets a server can have in use: each costs a try for a ticket that none has made.
+	maxTicketKeys = 32
 
 	// maxIssuedConnIDs is how many of our connection IDs a peer may have in use, whatever more it would take: one, and two for
 	// paths to come. Each costs an idle connection some 150 bytes.

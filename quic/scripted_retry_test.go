@@ -187,7 +187,7 @@ func TestLongestToken(t *testing.T) {
 		p.sendFrames(protect.OneRTT, append(frame(wire.FrameNewToken, uint64(n)), token...))
 		told := 0
 		for _, ev := range p.events {
-			if ev.Kind == EventNewToken && bytes.Equal(ev.Data, token) {
+			if ev.Kind == EventSession && bytes.Equal(ev.Session.token, token) {
 				told++
 			}
 		}

@@ -23,6 +23,9 @@ type Stats struct {
 	DatagramFramesSent, DatagramFramesReceived  uint64
 	DatagramFramesDropped, DatagramFramesUnsent uint64
 
+	Resumed   bool           // the TLS session of an earlier connection was
+	EarlyData EarlyDataState // what became of 0-RTT data
+
 	Timeouts   uint64 // probe timeouts (RFC 9002, section 6.2)
 	Migrations uint64 // changes of the peer's address
 
@@ -52,6 +55,8 @@ func (c *Conn) Stats() Stats {
 		PacketsSpurious:  loss.Spurious,
 		BytesSent:        n.bytesSent,
 		BytesReceived:    n.bytesReceived,
+		Resumed:          c.tls.resumed,
+		EarlyData:        c.tls.early,
 		Timeouts:         loss.PTOs,
 		Migrations:       n.migrations,
 		MinRTT:           rec.RTT.Min,
