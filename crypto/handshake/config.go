@@ -46,6 +46,9 @@ type Params struct {
 	// TransportParameters is the value of our quic_transport_parameters extension (RFC 9001, section 8.2). It is copied.
 	// It may come later by Conn.SetTransportParameters.
 	TransportParameters []byte
+	// LateParameters has a server's handshake rest when EventTransportParameters was told, until Conn.Negotiate gives it ours: they
+	// depend on the client's where the version is negotiated (RFC 9368).
+	LateParameters bool
 	// LocalAddr and RemoteAddr are what ClientHelloInfo.Conn answers in a server's callbacks, as *net.UDPAddr; nil if not valid.
 	LocalAddr, RemoteAddr netip.AddrPort
 }

@@ -36,7 +36,7 @@ const (
 	// EventHandshakeData: Data is to be sent in CRYPTO frames at Level.
 	EventHandshakeData
 	// EventTransportParameters: Data is the peer's quic_transport_parameters extension. Until EventHandshakeComplete it is
-	// not authenticated.
+	// not authenticated. With Params.LateParameters a server's handshake rests then.
 	EventTransportParameters
 	// EventAsk: the handshake rests until Ask has run and been handed to Conn.Answer.
 	EventAsk
@@ -125,6 +125,9 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 		return errMemory
 	}
 	c.cfg = cfg
+	if c.setup.params.LateParameters && !c.client {
+		t.SetLateParams()
+	}
 	if c.client {
 		if name := c.state.serverName; name != "" && !t.SetServerName(name) {
 			return fmt.Errorf("handshake: %q cannot be a server name", name)
@@ -212,6 +215,22 @@ func (c *Conn) SetTransportParameters(b []byte) {
 	if c.tls != nil && c.err == nil && !c.tls.SetParams(b) {
 		c.fail(alertInternalError, errMemory)
 	}
+}
+
+// Negotiate lets a server's handshake go on that rests for Params.LateParameters. b is the value of our quic_transport_parameters
+// extension, which is copied. version is the QUIC version of the connection: session tickets are good for connections of the version
+// that gave them out (RFC 9369, section 5). If the client's first packet had another one, as changed says, there is no resumption
+// either way; the tickets that this connection gives out are good for version.
+func (c *Conn) Negotiate(b []byte, version uint32, changed bool) {
+	if c.tls == nil || c.err != nil {
+		return
+	}
+	if !c.tls.SetParams(b) {
+		c.fail(alertInternalError, errMemory)
+		return
+	}
+	c.tls.SetVersion(version, changed)
+	c.run(boring.OpParams, c.readLevel, nil)
 }
 
 // Feed takes handshake bytes of the peer that arrived at level, in their order; it copies them. An error comes as

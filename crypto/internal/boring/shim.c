@@ -39,6 +39,9 @@ struct bq_tls {
   uint8_t sign_due;  // the next crossing makes a signature
   uint8_t cert_ok, verify_ok, has_signature;  // an answer that BoringSSL has not taken yet
   uint8_t told_params;
+  uint8_t late_params;  // what we tell the peer in ours comes with BQ_OP_PARAMS
+  uint8_t no_resume;    // tickets are ignored in this handshake: 2 while BoringSSL is told so
+  uint32_t version;     // the QUIC version that tickets are bound to
   uint8_t complete;
   uint8_t lost;  // there was no memory for an event: some of BoringSSL's callbacks cannot fail
   uint8_t read_level;
@@ -175,6 +178,10 @@ static int on_secret(SSL *ssl, int kind, int level, const SSL_CIPHER *cipher, co
   bq_tls *t = of_ssl(ssl);
   t->suite = SSL_CIPHER_get_protocol_id(cipher);
   if (level == ssl_encryption_application && (!put_params(t) || !put_info(t))) return 0;
+  if (t->no_resume == 2) {  // ServerHello is made: tickets for later are as good as others
+    SSL_clear_options(ssl, SSL_OP_NO_TICKET);
+    t->no_resume = 0;
+  }
   return put(t, kind, level, t->suite, secret, len);
 }
 
@@ -252,11 +259,22 @@ static int replace(uint8_t **p, size_t *p_len, const uint8_t *data, size_t len) 
   return len == 0 || *p != NULL;
 }
 
-// bind_tickets ties the tickets of a connection to the server name that it asked for.
-static int bind_tickets(SSL *ssl) {
+// bind_tickets ties the tickets of a connection to the server name that it asked for and to the QUIC version (RFC 9369, section 5). A
+// client whose connection changes the version has a ticket of the one or of the other: neither is taken.
+static int bind_tickets(bq_tls *t, SSL *ssl) {
   const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256((const uint8_t *)name, name == NULL ? 0 : strlen(name), digest);
+  SHA256_CTX sha;
+  uint8_t version[4] = {(uint8_t)(t->version >> 24), (uint8_t)(t->version >> 16), (uint8_t)(t->version >> 8),
+                        (uint8_t)t->version};
+  SHA256_Init(&sha);
+  SHA256_Update(&sha, version, sizeof version);
+  SHA256_Update(&sha, name, name == NULL ? 0 : strlen(name));
+  SHA256_Final(digest, &sha);
+  if (t->no_resume && !(SSL_get_options(ssl) & SSL_OP_NO_TICKET)) {
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    t->no_resume = 2;
+  }
   return SSL_set_session_id_context(ssl, digest, sizeof digest);
 }
 
@@ -266,7 +284,14 @@ static int on_cert(SSL *ssl, void *arg) {
     t->cert_ok = 0;
     return 1;
   }
-  if (!t->client && (!put_params(t) || !bind_tickets(ssl))) return 0;
+  if (!t->client) {
+    if (!put_params(t)) return 0;
+    if (t->late_params) {
+      t->waiting = 1;
+      return -1;
+    }
+    if (!bind_tickets(t, ssl)) return 0;
+  }
   if (!t->ask_cert) return 1;
   if (!put_info(t) || !put_cert_request(t)) return 0;
   t->waiting = 1;
@@ -560,6 +585,13 @@ static int done(int ok) {
   return ok;
 }
 
+void bq_tls_set_late_params(bq_tls *t) { t->late_params = 1; }
+
+void bq_tls_set_version(bq_tls *t, uint32_t version, int other) {
+  t->version = version;
+  t->no_resume = other != 0;
+}
+
 int bq_tls_set_params(bq_tls *t, const uint8_t *params, size_t len) {
   return done(SSL_set_quic_transport_params(t->ssl, params, len));
 }
@@ -632,6 +664,10 @@ static int apply(bq_tls *t, int op, const uint8_t *in, size_t len, int level) {
       return SSL_provide_quic_data(t->ssl, (enum ssl_encryption_level_t)level, in, len);
     case BQ_OP_CERT:
       t->cert_ok = 1;
+      t->waiting = 0;
+      return 1;
+    case BQ_OP_PARAMS:
+      t->late_params = 0;
       t->waiting = 0;
       return 1;
     case BQ_OP_VERIFY:

@@ -33,7 +33,7 @@ enum { BQ_INFO_RESUMED = 1, BQ_INFO_HELLO_RETRY = 2 };
 enum { BQ_CLIENT_AUTH_NONE, BQ_CLIENT_AUTH_REQUEST, BQ_CLIENT_AUTH_REQUIRE };
 
 // What bq_tls_run is to do before it lets the handshake go on.
-enum { BQ_OP_START, BQ_OP_FEED, BQ_OP_CERT, BQ_OP_VERIFY, BQ_OP_SIGN, BQ_OP_MORE };
+enum { BQ_OP_START, BQ_OP_FEED, BQ_OP_CERT, BQ_OP_VERIFY, BQ_OP_SIGN, BQ_OP_MORE, BQ_OP_PARAMS };
 
 // What became of it. BQ_RUN_MORE: there is more to be done, by bq_tls_run with BQ_OP_MORE at once.
 enum { BQ_RUN_OK, BQ_RUN_FAILED, BQ_RUN_WRONG_LEVEL, BQ_RUN_MORE };
@@ -77,6 +77,10 @@ void bq_tls_free(bq_tls *t);
 // The following set what a connection does; those that a server needs later than its start may be called until
 // BQ_OP_CERT.
 int bq_tls_set_params(bq_tls *t, const uint8_t *params, size_t len);
+// bq_tls_set_late_params has a server stop when BQ_EV_PEER_PARAMS was told, until BQ_OP_PARAMS.
+void bq_tls_set_late_params(bq_tls *t);
+// bq_tls_set_version says for which QUIC version a server's tickets are good. If the connection began with another one, no ticket is taken.
+void bq_tls_set_version(bq_tls *t, uint32_t version, int other);
 int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len);  // in the wire's form
 // bq_tls_set_groups sets the key exchange groups, at most sixteen, the best first.
 int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n);

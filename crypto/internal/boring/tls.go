@@ -4,6 +4,10 @@ package boring
 // #cgo nocallback bq_cred_new
 // #cgo noescape bq_tls_set_params
 // #cgo nocallback bq_tls_set_params
+// #cgo noescape bq_tls_set_late_params
+// #cgo nocallback bq_tls_set_late_params
+// #cgo noescape bq_tls_set_version
+// #cgo nocallback bq_tls_set_version
 // #cgo noescape bq_tls_set_alpn
 // #cgo nocallback bq_tls_set_alpn
 // #cgo noescape bq_tls_set_groups
@@ -87,6 +91,7 @@ const (
 	OpCert   = TLSOp(C.BQ_OP_CERT)   // certificates have been chosen and added
 	OpVerify = TLSOp(C.BQ_OP_VERIFY) // the peer's chain is good
 	OpSign   = TLSOp(C.BQ_OP_SIGN)   // here is the signature
+	OpParams = TLSOp(C.BQ_OP_PARAMS) // the transport parameters of SetLateParams are set
 )
 
 // TLSResult is what became of Run.
@@ -201,6 +206,19 @@ func (t *TLS) SetParams(params []byte) bool {
 	ok := C.bq_tls_set_params(t.c, bytesPtr(params), C.size_t(len(params))) == 1
 	runtime.KeepAlive(t)
 	return ok
+}
+
+// SetLateParams has a server stop when it has told EvPeerParams, until OpParams.
+func (t *TLS) SetLateParams() {
+	C.bq_tls_set_late_params(t.c)
+	runtime.KeepAlive(t)
+}
+
+// SetVersion says for which QUIC version a server's session tickets are good. If the connection began with another one, no ticket
+// is taken.
+func (t *TLS) SetVersion(version uint32, other bool) {
+	C.bq_tls_set_version(t.c, C.uint32_t(version), cBool(other))
+	runtime.KeepAlive(t)
 }
 
 // SetALPN sets the application protocols in the wire's form, each after its length, the best first.
