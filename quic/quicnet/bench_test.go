@@ -183,7 +183,7 @@ func request(ctx context.Context, c *Conn, data []byte) error {
 func BenchmarkScheduler(b *testing.B) {
 	const n = 10_000
 	var s scheduler
-	s.init(nil)
+	s.init(new(shard))
 	conns := make([]*Conn, n)
 	for i := range conns {
 		conns[i] = &Conn{heapIndex: -1}

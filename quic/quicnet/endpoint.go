@@ -12,7 +12,7 @@ import (
 	"github.com/boringquic/boringquic/quic/udp"
 )
 
-// Endpoint is a UDP socket, or several that share an address, with the QUIC connections that run over it. All its methods are for
+// Endpoint is a UDP socket, or several that share an address or are at a server's preferred addresses, with the QUIC connections that run over it. All its methods are for
 // any number of goroutines.
 type Endpoint struct {
 	shards   []*shard
@@ -45,26 +45,46 @@ func NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 	return ListenConfig{}.NewEndpoint(sock, cfg)
 }
 
-// NewEndpoint is the function NewEndpoint with what lc says beside Shards and Socket.
+// NewEndpoint is the function NewEndpoint with what lc says beside Shards and Socket. With OpenSocket it listens on
+// the addresses of quic.Config.PreferredAddress, too; without, whoever announces them sees to it that what is sent there comes to sock.
 func (lc ListenConfig) NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
-	core, err := quic.NewEndpoint(cfg)
+	groups := [][]*udp.Socket{{sock}}
+	var err error
+	if lc.OpenSocket != nil {
+		for _, a := range preferredBeside(sock.LocalAddr(), cfg) {
+			var s *udp.Socket
+			if s, err = lc.OpenSocket(a.String()); err != nil {
+				err = preferredError(a, err)
+				break
+			}
+			groups = append(groups, []*udp.Socket{s})
+		}
+	}
+	var ep *Endpoint
+	if err == nil {
+		ep, err = lc.runOne(groups, cfg)
+	}
 	if err != nil {
+		for _, group := range groups[1:] {
+			group[0].Close()
+		}
 		return nil, err
 	}
-	ep := lc.newEndpoint([]*udp.Socket{sock}, cfg)
-	ep.start([]*quic.Endpoint{core})
 	return ep, nil
 }
 
-// newEndpoint returns an endpoint that does not run yet.
-func (lc ListenConfig) newEndpoint(socks []*udp.Socket, cfg *quic.Config) *Endpoint {
-	ep := &Endpoint{local: socks[0].LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
+// newEndpoint returns an endpoint that does not run yet. There is a group of sockets for each address, the endpoint's first, of one
+// socket for each shard.
+func (lc ListenConfig) newEndpoint(groups [][]*udp.Socket, cfg *quic.Config) *Endpoint {
+	ep := &Endpoint{local: groups[0][0].LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
 	ep.mu.channels = newChannels()
 	ep.reports.logger, ep.reports.onError = lc.Logger, lc.OnHandshakeError
-	for _, sock := range socks {
-		sh := &shard{ep: ep, sock: sock, conns: make(map[*Conn]struct{})}
-		sh.sched.init(sock)
-		ep.shards = append(ep.shards, sh)
+	for i := range groups[0] {
+		socks := make([]*udp.Socket, len(groups))
+		for j, group := range groups {
+			socks[j] = group[i]
+		}
+		ep.shards = append(ep.shards, newShard(ep, socks))
 	}
 	return ep
 }
@@ -74,12 +94,8 @@ func (ep *Endpoint) start(cores []*quic.Endpoint) {
 	for i, sh := range ep.shards {
 		sh.core = cores[i]
 	}
-	batch, room := recvBatch, sendRoom
-	if !ep.listen {
-		batch, room = recvBatchDial, trainRoom
-	}
 	for _, sh := range ep.shards { // not before all of them have their core, since they call each other
-		sh.start(batch, room)
+		sh.start()
 	}
 }
 
@@ -174,10 +190,10 @@ func (ep *Endpoint) Close() error {
 }
 
 // onSocketEnd ends the endpoint when a socket has: that is what Close wants, or a failure.
-func (ep *Endpoint) onSocketEnd(err error) {
+func (ep *Endpoint) onSocketEnd(local netip.AddrPort, err error) {
 	if _, first := ep.end(fmt.Errorf("quicnet: the socket failed: %w", err)); first {
 		if l := ep.reports.logger; l != nil {
-			l.Error("quicnet: the socket failed", "local", ep.local.String(), "err", err)
+			l.Error("quicnet: the socket failed", "local", local.String(), "err", err)
 		}
 		go ep.shutDown()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 
 	"github.com/boringquic/boringquic/quic"
@@ -26,6 +27,12 @@ type ListenConfig struct {
 
 	// Socket is how the sockets are opened.
 	Socket udp.Options
+
+	// OpenSocket opens further sockets of the endpoint, bound to local, "IP:PORT", of which both may be zero: for Conn.AddPath,
+	// Conn.Migrate and Dialer.FollowNetwork, and for NewEndpoint at the addresses of quic.Config.PreferredAddress. It is for endpoints
+	// whose sockets are not those of the machine, such as a net.PacketConn of a test. Default nil: udp.Listen with Socket; and NewEndpoint
+	// opens none.
+	OpenSocket func(local string) (*udp.Socket, error)
 
 	// OnHandshakeError is called for a client whose connection did not come about, with its address, a *net.UDPAddr, and the cause:
 	// what Conn.Err would say. That is a *quic.TransportError, in which errors.As finds the tls.AlertError of either side and what
@@ -53,28 +60,75 @@ func (lc ListenConfig) Listen(addr string, cfg *quic.Config) (*Endpoint, error) 
 	if n > maxShards {
 		return nil, fmt.Errorf("quicnet: %d shards are more than %d", n, maxShards)
 	}
+	groups, err := lc.open(addr, n, cfg)
+	if err == nil {
+		var ep *Endpoint
+		if ep, err = lc.listenOn(groups, cfg); err == nil {
+			return ep, nil
+		}
+	}
+	for _, group := range groups {
+		for _, sock := range group {
+			sock.Close()
+		}
+	}
+	return nil, err
+}
+
+// open opens n sockets, or one where sockets cannot share an address, at addr and at each of the preferred addresses that it does not
+// take in. Also with an error it returns those that are open.
+func (lc ListenConfig) open(addr string, n int, cfg *quic.Config) (groups [][]*udp.Socket, err error) {
 	socks, err := udp.ListenGroup("udp", addr, n, lc.Socket)
 	if errors.Is(err, errors.ErrUnsupported) {
-		socks, err = udp.ListenGroup("udp", addr, 1, lc.Socket)
+		n = 1
+		socks, err = udp.ListenGroup("udp", addr, n, lc.Socket)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("quicnet: %w", err)
 	}
-	ep, err := lc.listenOn(socks, cfg)
-	if err != nil {
-		for _, sock := range socks {
-			sock.Close()
+	groups = append(groups, socks)
+	for _, a := range preferredBeside(socks[0].LocalAddr(), cfg) {
+		network := "udp6"
+		if a.Addr().Is4() {
+			network = "udp4"
 		}
+		socks, err := udp.ListenGroup(network, a.String(), n, lc.Socket)
+		if err != nil {
+			return groups, preferredError(a, err)
+		}
+		groups = append(groups, socks)
 	}
-	return ep, err
+	return groups, nil
 }
 
-// listenOn runs an endpoint on sockets that share an address.
-func (lc ListenConfig) listenOn(socks []*udp.Socket, cfg *quic.Config) (*Endpoint, error) {
-	if len(socks) == 1 {
-		return lc.NewEndpoint(socks[0], cfg)
+// preferredBeside returns the preferred addresses that do not lead to the socket that is bound to local anyway.
+func preferredBeside(local netip.AddrPort, cfg *quic.Config) (out []netip.AddrPort) {
+	if cfg == nil {
+		return nil
 	}
-	steering, err := newSteering(len(socks), cfg)
+	bound := socket{local: local}
+	for _, a := range preferredOf(cfg) {
+		if a.IsValid() && !bound.serves(a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// preferredOf returns the addresses of the endpoint that clients are asked to move to.
+func preferredOf(cfg *quic.Config) []netip.AddrPort { return nil }
+
+func preferredError(a netip.AddrPort, err error) error {
+	return fmt.Errorf("quicnet: no socket for the preferred address %v of Config.PreferredAddress: %w", a, err)
+}
+
+// listenOn runs an endpoint on a group of sockets for each address.
+func (lc ListenConfig) listenOn(groups [][]*udp.Socket, cfg *quic.Config) (*Endpoint, error) {
+	n := len(groups[0])
+	if n == 1 {
+		return lc.runOne(groups, cfg)
+	}
+	steering, err := newSteering(n, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -85,17 +139,30 @@ func (lc ListenConfig) listenOn(socks []*udp.Socket, cfg *quic.Config) (*Endpoin
 		return nil, err
 	}
 	cores := []*quic.Endpoint{core}
-	for i := 1; i < len(socks); i++ {
+	for i := 1; i < n; i++ {
 		sibling, err := core.Sibling(steering.ids(i, cfg.ConnIDs))
 		if err != nil {
 			return nil, err
 		}
 		cores = append(cores, sibling)
 	}
-	// Where this fails, shards hand over to each other what the kernel gives to the wrong one.
-	socks[0].Steer(steering.program())
-	ep := lc.newEndpoint(socks, cfg)
+	for _, group := range groups {
+		// Where this fails, shards hand over to each other what the kernel gives to the wrong one.
+		group[0].Steer(steering.program())
+	}
+	ep := lc.newEndpoint(groups, cfg)
 	ep.steering = steering
 	ep.start(cores)
+	return ep, nil
+}
+
+// runOne runs an endpoint of one shard.
+func (lc ListenConfig) runOne(groups [][]*udp.Socket, cfg *quic.Config) (*Endpoint, error) {
+	core, err := quic.NewEndpoint(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ep := lc.newEndpoint(groups, cfg)
+	ep.start([]*quic.Endpoint{core})
 	return ep, nil
 }

@@ -8,12 +8,13 @@ import (
 	"github.com/boringquic/boringquic/quic/udp"
 )
 
-// The way in. One goroutine reads the socket. It routes a batch of trains under the endpoint's lock, and then gives each
+// The way in. One goroutine reads a socket. It routes a batch of trains under the endpoint's lock, and then gives each
 // connection all that is for it under one hold of the connection's lock. Whom that wakes goes next, so that answers leave
 // together with acknowledgements.
 
-// inbox is what the reading goroutine of a shard works with.
+// inbox is what the reading goroutine of a socket works with.
 type inbox struct {
+	sock    *udp.Socket
 	shard   *shard
 	trains  []udp.Train
 	parts   []part
@@ -37,21 +38,21 @@ type part struct {
 	next  int // index into inbox.parts; -1: none
 }
 
-func newInbox(sh *shard, batch, room int) *inbox {
-	in := &inbox{shard: sh, trains: make([]udp.Train, batch)}
+func newInbox(s *socket, batch, room int) *inbox {
+	in := &inbox{sock: s.sock, shard: s.shard, trains: make([]udp.Train, batch)}
 	buf := make([]byte, batch*udp.RecvBufSize)
 	for i := range in.trains {
 		in.trains[i].Buf = buf[:0:udp.RecvBufSize]
 		buf = buf[udp.RecvBufSize:]
 	}
-	in.out = outbox{sock: sh.sock, buf: make([]byte, room)}
+	in.out = outbox{main: sendBatch{sock: s.shard.sock}, buf: make([]byte, room)}
 	return in
 }
 
 // read reads the socket until it is closed, and returns why it ended.
 func (in *inbox) read() error {
 	for {
-		n, err := in.shard.sock.Recv(in.trains)
+		n, err := in.sock.Recv(in.trains)
 		if err != nil {
 			return err
 		}
@@ -132,7 +133,7 @@ func (in *inbox) replyBuf() []byte {
 
 func (in *inbox) sendReplies() {
 	if len(in.replies) > 0 {
-		in.shard.sock.Send(in.replies)
+		in.sock.Send(in.replies)
 		in.replies = in.replies[:0]
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/boringquic/boringquic/quic/udp"
 )
 
 // scheduler keeps the timers of all connections of a shard in one heap, under one timer of the runtime, and goes on with
@@ -21,6 +19,7 @@ type scheduler struct {
 	wake  chan struct{} // holds a token when there is a backlog
 	quit  chan struct{}
 	done  chan struct{}
+	shard *shard
 	out   outbox
 	due   []*Conn // what take found, used again
 
@@ -37,7 +36,8 @@ type scheduler struct {
 // never is later than all times.
 const never = math.MaxInt64
 
-func (s *scheduler) init(sock *udp.Socket) {
+func (s *scheduler) init(sh *shard) {
+	s.shard = sh
 	s.base = time.Now()
 	s.timer = time.NewTimer(time.Hour)
 	s.timer.Stop()
@@ -45,7 +45,7 @@ func (s *scheduler) init(sock *udp.Socket) {
 	s.wake = make(chan struct{}, 1)
 	s.quit = make(chan struct{})
 	s.done = make(chan struct{})
-	s.out.sock = sock
+	s.out.main.sock = sh.sock
 	s.parallel = runtime.GOMAXPROCS(0) > 1
 }
 
@@ -119,7 +119,9 @@ func (s *scheduler) turn() bool {
 		return more
 	}
 	if !s.parallel {
-		s.out.sock.Wake() // else nobody would read it as long as there is something to write
+		for _, sock := range s.shard.all() {
+			sock.sock.Wake() // else nobody would read it as long as there is something to write
+		}
 	}
 	runtime.Gosched() // that, and writers that were woken, go first, so that trains get full
 	if s.out.buf == nil {

@@ -26,7 +26,7 @@ func checkHeap(t *testing.T, s *scheduler) {
 func TestSchedulerOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var s scheduler
-	s.init(nil)
+	s.init(new(shard))
 	conns := make([]*Conn, 100)
 	for i := range conns {
 		conns[i] = &Conn{heapIndex: -1}
@@ -80,7 +80,7 @@ func TestSchedulerOrder(t *testing.T) {
 // TestSchedulerRace has goroutines set timers while others take them: none may be lost.
 func TestSchedulerRace(t *testing.T) {
 	var s scheduler
-	s.init(nil)
+	s.init(new(shard))
 	c := &Conn{heapIndex: -1}
 	c.heapAt.Store(never)
 	c.wantAt.Store(never)

@@ -1,6 +1,8 @@
 package quicnet
 
 import (
+	"net"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -14,13 +16,21 @@ import (
 
 // outbox is a buffer in which trains of connections wait to be sent together.
 type outbox struct {
-	sock   *udp.Socket
 	buf    []byte
 	used   int
+	count  int         // trains that wait
+	main   sendBatch   // those that leave by the first socket of a shard
+	others []sendBatch // by others: nearly always none
+	idle   []*Conn     // those that have no more to send, but trains here
+	again  []*Conn     // those of them that had something again when their trains had left
+	single [1]*Conn    // for flush
+}
+
+// sendBatch is trains that leave together by one socket.
+type sendBatch struct {
+	sock   *udp.Socket
 	trains []udp.Train
-	idle   []*Conn  // those that have no more to send, but trains here
-	again  []*Conn  // those of them that had something again when their trains had left
-	single [1]*Conn // for flush
+	owners []*Conn // of each train
 }
 
 // takeOutbox lends an outbox for the trains of one connection.
@@ -32,7 +42,7 @@ func (sh *shard) takeOutbox() *outbox {
 		sh.outboxes = sh.outboxes[:n-1]
 		return o
 	}
-	return &outbox{sock: sh.sock, buf: make([]byte, trainRoom)}
+	return &outbox{main: sendBatch{sock: sh.sock}, buf: make([]byte, trainRoom)}
 }
 
 func (sh *shard) putOutbox(o *outbox) {
@@ -97,7 +107,7 @@ func (o *outbox) flush(conns []*Conn, turns int) (left []*Conn, lost error) {
 		now := time.Now()
 		kept := conns[:0]
 		for _, c := range conns {
-			if len(o.buf)-o.used < trainRoom || len(o.trains) == maxSendBatch {
+			if len(o.buf)-o.used < trainRoom || o.count == maxSendBatch {
 				o.send(&lost)
 			}
 			if o.pack(now, c) {
@@ -125,7 +135,7 @@ func (o *outbox) pack(now time.Time, c *Conn) bool {
 	c.more = false
 	if t.N == 0 {
 		c.arm(now)
-		if c.packed && len(o.trains) > 0 {
+		if c.packed && o.count > 0 {
 			o.idle = append(o.idle, c)
 		} else {
 			c.release()
@@ -133,23 +143,53 @@ func (o *outbox) pack(now time.Time, c *Conn) bool {
 		return false
 	}
 	c.packed = true
-	o.trains = append(o.trains, udp.Train{
+	b := &o.main
+	if set := c.shard.sockets.Load(); set != nil {
+		b = o.batchFor(c, set, t.Local)
+	}
+	b.trains = append(b.trains, udp.Train{
 		Buf: o.buf[o.used : o.used+t.N], SegSize: t.SegSize, Local: t.Local, Remote: t.Remote, ECN: uint8(t.ECN),
 	})
+	b.owners = append(b.owners, c)
 	o.used += t.N
+	o.count++
 	return true
+}
+
+// batchFor returns the batch for trains from a local address.
+func (o *outbox) batchFor(c *Conn, set *socketSet, local netip.AddrPort) *sendBatch {
+	s := set.find(local)
+	if s == c.shard.first {
+		return &o.main
+	}
+	var sock *udp.Socket // what has none is lost: the path is being given up
+	if s != nil {
+		sock = s.sock
+	}
+	for i := range o.others {
+		if o.others[i].sock == sock {
+			return &o.others[i]
+		}
+	}
+	o.others = append(o.others, sendBatch{sock: sock})
+	return &o.others[len(o.others)-1]
 }
 
 // send sends all trains. What cannot be sent is lost, as on the network. Then connections that had no more to send give the right to
 // send back, or go to again.
 func (o *outbox) send(lost *error) {
-	if len(o.trains) == 0 {
+	if o.count == 0 {
 		return
 	}
-	if err := o.sock.Send(o.trains); err != nil {
-		*lost = err
+	o.main.send(lost)
+	if len(o.others) > 0 {
+		for i := range o.others {
+			o.others[i].send(lost)
+		}
+		clear(o.others) // their sockets come and go
+		o.others = o.others[:0]
 	}
-	o.trains, o.used = o.trains[:0], 0
+	o.used, o.count = 0, 0
 	for i, c := range o.idle {
 		if c.settle() {
 			o.again = append(o.again, c)
@@ -157,6 +197,28 @@ func (o *outbox) send(lost *error) {
 		o.idle[i] = nil
 	}
 	o.idle = o.idle[:0]
+}
+
+// send sends the batch, and tells connections which of their trains could not be sent.
+func (b *sendBatch) send(lost *error) {
+	if len(b.trains) == 0 {
+		return
+	}
+	err := net.ErrClosed
+	if b.sock != nil {
+		err = b.sock.Send(b.trains)
+	}
+	if err != nil {
+		*lost = err
+		now := time.Now()
+		for i, c := range b.owners {
+			if t := &b.trains[i]; t.Err != nil {
+				c.onSendError(now, t)
+			}
+		}
+	}
+	clear(b.owners)
+	b.trains, b.owners = b.trains[:0], b.owners[:0]
 }
 
 // settle gives the right to send back for a connection whose trains have left, unless it has more to send since.

@@ -3,6 +3,7 @@ package quicnet
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -10,15 +11,17 @@ import (
 )
 
 // shard is a socket of an endpoint with all that serves it: one goroutine that reads, one that keeps the timers, and the core's
-// Endpoint that knows the connections.
+// Endpoint that knows the connections. It may have further sockets, at other addresses, each with a goroutine that reads it.
 type shard struct {
 	ep      *Endpoint
-	sock    *udp.Socket
+	sock    *udp.Socket // of first
+	first   *socket
+	sockets atomic.Pointer[socketSet] // all of them; nil: there is only the first. Stored under mu
 	sched   scheduler
 	workers workers
 
-	reader    sync.WaitGroup
-	receiving sync.Mutex // held while connections are given what arrived; taken before all other locks
+	reader    sync.WaitGroup // of those that read sockets
+	receiving sync.Mutex     // held while connections are given what arrived; taken before all other locks
 
 	free     sync.Mutex // guards outboxes
 	outboxes []*outbox
@@ -28,20 +31,27 @@ type shard struct {
 	conns   map[*Conn]struct{} // all that are not drained
 	err     error              // why there are no new connections any more
 	oneShot bool               // made by Dial: the endpoint is to be closed when its connection is drained
+	ended   bool               // no sockets may be added any more
+	past    udp.Stats          // of sockets that were closed
 }
 
-// start begins to serve a socket, with a buffer for so many trains that arrive and so many bytes that leave.
-func (sh *shard) start(batch, room int) {
-	if !sh.ep.listen { // who listens would hear of every client that made up its address
-		sh.sock.ReportErrors(sh.onNetErrors)
+// newShard returns a shard that does not run yet. Of its sockets the first is at the endpoint's address.
+func newShard(ep *Endpoint, socks []*udp.Socket) *shard {
+	sh := &shard{ep: ep, sock: socks[0], conns: make(map[*Conn]struct{})}
+	sh.first = &socket{shard: sh, sock: sh.sock, local: sh.sock.LocalAddr(), kept: true}
+	for _, sock := range socks[1:] {
+		sh.add(sock, true)
 	}
+	sh.sched.init(sh)
+	return sh
+}
+
+// start begins to serve the sockets.
+func (sh *shard) start() {
 	go sh.sched.run()
-	in := newInbox(sh, batch, room)
-	sh.reader.Add(1)
-	go func() {
-		defer sh.reader.Done()
-		sh.ep.onSocketEnd(in.read())
-	}()
+	for _, s := range sh.all() {
+		s.start()
+	}
 }
 
 // adopt makes the Conn around one of the core's. sh.mu is held.
@@ -117,7 +127,13 @@ func (sh *shard) end(err error) []*Conn {
 
 // shutDown stops everything and lets go of all connections.
 func (sh *shard) shutDown() {
-	sh.sock.Close()
+	sh.mu.Lock()
+	sh.ended = true
+	sockets := sh.all()
+	sh.mu.Unlock()
+	for _, s := range sockets {
+		s.sock.Close()
+	}
 	sh.sched.stop()
 	sh.reader.Wait()
 	sh.mu.Lock()

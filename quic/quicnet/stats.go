@@ -22,7 +22,7 @@ type EndpointStats struct {
 	VersionNegotiations uint64 // clients told which versions there are
 	StatelessResets     uint64 // peers told that their connection is not known
 
-	Sockets udp.Stats // of the endpoint's sockets, in sum
+	Sockets udp.Stats // of the endpoint's sockets, in sum, those that were closed included
 }
 
 // endpointCounts is what an endpoint counts itself.
@@ -44,13 +44,16 @@ func (ep *Endpoint) Stats() EndpointStats {
 	for _, sh := range ep.shards {
 		sh.mu.Lock()
 		core := sh.core.Stats()
+		st.Sockets.Add(sh.past)
 		sh.mu.Unlock()
 		st.Refused += core.Refused
 		st.InvalidTokens += core.InvalidTokens
 		st.Retries += core.Retries
 		st.VersionNegotiations += core.VersionNegotiations
 		st.StatelessResets += core.StatelessResets
-		st.Sockets.Add(sh.sock.Stats())
+		for _, s := range sh.all() {
+			st.Sockets.Add(s.sock.Stats())
+		}
 	}
 	return st
 }
