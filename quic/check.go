@@ -47,17 +47,43 @@ func (c *Conn) checkPaths() error {
 		if !p.lacksID && c.tls.complete && c.peer.find(p.dcidSeq) == nil {
 			return fmt.Errorf("quic: the path to %v sends to a connection ID that was retired", p.remote)
 		}
+		if err := c.checkPath(p, all[:i]); err != nil {
+			return err
+		}
 	}
 	if n := c.loss.Paths(); n != len(recoveries) {
 		return fmt.Errorf("quic: recovery knows %d paths, and there are %d", n, len(recoveries))
 	}
-	if c.path.state != pathActive || states[pathActive] != 1 || states[pathStandby] > 1 || states[pathAbandoned] > 0 {
+	if c.path.state != PathActive || states[PathActive] != 1 || states[PathStandby] > 1 && !c.client || states[pathAbandoned] > 0 {
 		return fmt.Errorf("quic: of the paths %v are probing, active, on standby and abandoned", states)
 	}
 	for _, r := range s.responses {
 		if !slices.Contains(all, r.path) {
 			return errors.New("quic: an answer waits for a path that is forgotten")
 		}
+	}
+	return nil
+}
+
+// checkPath looks for what no path of a client, or of a server, may be.
+func (c *Conn) checkPath(p *path, others []*path) error {
+	if p.wanted && (p.state != PathProbing || p.challenge.at == 0) {
+		return fmt.Errorf("quic: the path to %v is wanted, and nothing validates it", p.remote)
+	}
+	if !c.client {
+		if p.own || p.left != 0 {
+			return fmt.Errorf("quic: a server has begun the path to %v", p.remote)
+		}
+		return nil
+	}
+	for _, o := range others {
+		if !o.lacksID && !p.lacksID && o.dcidSeq == p.dcidSeq {
+			return fmt.Errorf("quic: two paths of a client share connection ID %d", p.dcidSeq)
+		}
+	}
+	if p.state == PathStandby && !p.validated || p != c.path && !p.own && p.left == 0 || p == c.path && p.lacksID {
+		return fmt.Errorf("quic: a client's path from %v to %v is %v, validated: %v, own: %v, lacks a connection ID: %v", p.local, p.remote,
+			p.state, p.validated, p.own, p.lacksID)
 	}
 	return nil
 }

@@ -103,6 +103,20 @@ type Config struct {
 	// nil: anywhere.
 	MayMigrate func(remote netip.AddrPort) bool
 
+	// PreferredAddress is where a server would rather be reached once a handshake is over, by clients that came to another address: it is
+	// told to them, and they move there if they can (RFC 9000, section 9.6). The driver must receive at it, and give the connections what
+	// comes there with Train.Local as it is written here. It needs connection IDs that are not empty. Default: none.
+	PreferredAddress PreferredAddress
+
+	// IgnorePreferredAddress has a client stay where it is when the server prefers another address. By default it moves there once the
+	// handshake is confirmed, if the path is validated. An address in a loopback, link-local or private range is not probed unless the
+	// server was reached in such a range (RFC 9000, section 21.5.3).
+	IgnorePreferredAddress bool
+
+	// DisableActiveMigration has a server tell its clients to stay at their address (RFC 9000, section 18.2). One that moves all the same is
+	// followed: it might be its NAT that has. MayMigrate is to prevent that.
+	DisableActiveMigration bool
+
 	// TokenKey encrypts Retry tokens and NEW_TOKEN tokens; servers that share it accept each other's. Default: random.
 	TokenKey *[32]byte
 
@@ -236,6 +250,9 @@ func (c *Config) check() error {
 	if len(c.TicketKeys) > maxTicketKeys {
 		return fmt.Errorf("quic: Config.TicketKeys has %d keys; at most %d can be in use", len(c.TicketKeys), maxTicketKeys)
 	}
+	if err := c.PreferredAddress.check(c.ConnIDs.Len()); err != nil {
+		return err
+	}
 	if c.Congestion > NewReno {
 		return fmt.Errorf("quic: Config.Congestion is %d, which is no algorithm", c.Congestion)
 	}
@@ -243,6 +260,38 @@ func (c *Config) check() error {
 }
 
 func clampInt64(v uint64) int64 { return int64(min(v, 1<<63-1)) }
+
+// PreferredAddress is an address of each family that a server can be reached at; one that is not valid stands for none.
+type PreferredAddress struct {
+	IPv4, IPv6 netip.AddrPort
+}
+
+func (a *PreferredAddress) isSet() bool { return a.IPv4.IsValid() || a.IPv6.IsValid() }
+
+// is tells whether a local address is one of them.
+func (a *PreferredAddress) is(local netip.AddrPort) bool {
+	return local.IsValid() && (local == a.IPv4 || local == a.IPv6)
+}
+
+func (a *PreferredAddress) check(idLen int) error {
+	for _, f := range []struct {
+		name  string
+		addr  netip.AddrPort
+		right bool
+	}{
+		{"IPv4", a.IPv4, a.IPv4.Addr().Is4()},
+		{"IPv6", a.IPv6, a.IPv6.Addr().Is6() && !a.IPv6.Addr().Is4In6()},
+	} {
+		if f.addr.IsValid() && (!f.right || f.addr.Port() == 0 || scopeOf(f.addr.Addr()) == scopeNowhere || f.addr.Addr().Zone() != "") {
+			return fmt.Errorf("quic: Config.PreferredAddress.%s is %v, which is not an %s address of one host, without a zone, and a port", f.name, f.addr,
+				f.name)
+		}
+	}
+	if a.isSet() && idLen == 0 {
+		return errors.New("quic: Config.PreferredAddress needs connection IDs that are not empty (RFC 9000, section 18.2): see Config.ConnIDs")
+	}
+	return nil
+}
 
 // CongestionAlgorithm names a congestion controller.
 type CongestionAlgorithm uint8

@@ -114,7 +114,15 @@ type signals struct {
 	token         []byte // that newToken carries
 	handshakeDone sentState
 	newToken      sentState
+	tokens        uint8 // how many there were, so that an acknowledgement of one does not count for a newer one
 	ping          bool
+}
+
+// setToken has a token be sent in NEW_TOKEN, instead of one before it that may not have arrived.
+func (g *signals) setToken(token []byte) {
+	g.token = token
+	g.tokens++
+	g.newToken.set()
 }
 
 // Direction is a part of a stream.
@@ -165,8 +173,10 @@ type AcceptParams struct {
 	Local, Remote    netip.AddrPort
 	// ResetToken is the stateless reset token of SrcConnID; nil: none is announced.
 	ResetToken *[statelessResetTokenLen]byte
-	NewToken   []byte             // a token for the client's next connection; nil: none
-	TLS        *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
+	// Preferred is the connection ID, with Seq 1, that goes with Config.PreferredAddress, which is not told without it.
+	Preferred *IssuedConnID
+	NewToken  []byte             // a token for the client's next connection; nil: none
+	TLS       *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
 
 	initial *protect.Keys // with Initial keys, which the connection takes over; nil: it makes its own
 }
@@ -219,8 +229,14 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	c.peer.init(p.PeerConnID)
 	c.firstPath(p.Local, p.Remote, p.PeerConnID, p.AddressValidated)
 	params := wire.TransportParameters{
-		OriginalDstConnID:   p.OrigDstConnID.Bytes(),
-		StatelessResetToken: p.ResetToken,
+		OriginalDstConnID:      p.OrigDstConnID.Bytes(),
+		StatelessResetToken:    p.ResetToken,
+		DisableActiveMigration: cfg.DisableActiveMigration,
+	}
+	if pref := &c.cfg.PreferredAddress; pref.isSet() && p.Preferred != nil {
+		c.local.addPreferred(p.Preferred)
+		params.PreferredAddress = &wire.PreferredAddress{IPv4: pref.IPv4, IPv6: pref.IPv6, ConnID: p.Preferred.ID.Bytes(),
+			StatelessResetToken: p.Preferred.ResetToken}
 	}
 	if p.Retried {
 		params.RetrySrcConnID = p.RetrySrcConnID.Bytes()

@@ -34,6 +34,12 @@ func (l *localIDs) init(id ConnID, token *[statelessResetTokenLen]byte) {
 	}
 }
 
+// addPreferred adds the connection ID that the transport parameter preferred_address tells (RFC 9000, section 5.1.1).
+func (l *localIDs) addPreferred(id *IssuedConnID) {
+	l.ids = append(l.ids, localID{seq: 1, id: id.ID, token: id.ResetToken})
+	l.next = 2
+}
+
 // setLimit takes the peer's active_connection_id_limit.
 func (l *localIDs) setLimit(limit uint64) { l.limit = min(limit, maxIssuedConnIDs) }
 
@@ -82,6 +88,9 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 		issued := localID{seq: id.Seq, id: id.ID, token: id.ResetToken}
 		issued.tell.set()
 		c.local.ids = append(c.local.ids, issued)
+	}
+	if len(r.Token) > 0 {
+		c.signals.setToken(r.Token)
 	}
 	if len(r.IDs) > 0 || r.none {
 		c.local.asked = false
@@ -217,6 +226,7 @@ func (c *Conn) handleNewConnectionID(seq, retirePriorTo uint64, idBytes, token [
 	if len(p.ids) > activeConnIDLimit || len(p.known) > maxRetiredConnIDs {
 		return transportError(ConnectionIDLimitError, "more connection IDs than were allowed")
 	}
+	c.serveWaiting()
 	return c.checkRetiring()
 }
 

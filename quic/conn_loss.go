@@ -23,8 +23,10 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameHandshakeDone:
 		c.signals.handshakeDone.done()
 	case wire.FrameNewToken:
-		c.signals.newToken.done()
-		c.signals.token = nil
+		if f.ID == uint64(c.signals.tokens) {
+			c.signals.newToken.done()
+			c.signals.token = nil
+		}
 	case wire.FrameNewConnectionID:
 		if i := c.local.index(f.ID); i >= 0 {
 			c.local.ids[i].tell.done()
@@ -52,7 +54,9 @@ func (h *lossHandler) OnFrameLost(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameHandshakeDone:
 		c.signals.handshakeDone.onLost()
 	case wire.FrameNewToken:
-		c.signals.newToken.onLost()
+		if f.ID == uint64(c.signals.tokens) {
+			c.signals.newToken.onLost()
+		}
 	case wire.FrameNewConnectionID:
 		if i := c.local.index(f.ID); i >= 0 {
 			c.local.ids[i].tell.onLost()

@@ -240,7 +240,7 @@ func (c *Conn) appendSignals(pkt *packet) {
 		pkt.ackEliciting = true
 		g.ping = false
 	}
-	if g.newToken.due() && pkt.room() >= 3+len(g.token) && pkt.note(recovery.Frame{Type: wire.FrameNewToken}) {
+	if g.newToken.due() && pkt.room() >= 3+len(g.token) && pkt.note(recovery.Frame{Type: wire.FrameNewToken, ID: uint64(g.tokens)}) {
 		pkt.b = wire.AppendNewToken(pkt.b, g.token)
 		pkt.ackEliciting = true
 		g.newToken.onSent()

@@ -10,19 +10,23 @@ import (
 // path is a 4-tuple with what is known of it (RFC 9000, sections 8 and 9).
 type path struct {
 	local, remote netip.AddrPort
-	state         pathState
+	state         PathState
 	rec           *recovery.Path // RTT, congestion control, pacing, ECN; shared by paths that differ in their port alone
 	dcid          ConnID         // where we send to
 	dcidSeq       uint64         // the sequence number of dcid
 	usedSeq       uint64         // the sequence number of our connection ID that the peer last sent to
-	lacksID       bool           // there was no connection ID for it yet: nothing is sent
-	validated     bool           // the peer has shown that it receives at remote
-	received      uint64         // bytes from remote and to it, which count as long as it is not validated
+	received      uint64         // bytes from remote and to it, which bound what may be sent as long as it is not validated
 	sent          uint64
+	left          int64 // when a client moved away from it; 0: it has not
+	lacksID       bool  // there was no connection ID for it yet: nothing is sent
+	validated     bool  // the peer has shown that it receives at remote
+	own           bool  // we began it, as a client: no limit but the probes' own holds for what is sent on it before it is validated
+	wanted        bool  // it is to be moved to once it is validated
+	failed        bool  // it is abandoned since its validation failed
 	challenge     challenge
 }
 
-// pathState says what a path is for.
+// The states of a path, as a server goes through them:
 //
 //	            a packet that is no probe, the newest
 //	probing ------------------------------------------> active
@@ -34,21 +38,17 @@ type path struct {
 //	   v                                                   |
 //	abandoned <--------------------------------------------+
 //	                       the active one is validated
-type pathState uint8
-
-const (
-	pathProbing   pathState = iota // the peer was heard on it: probes are sent and answered, nothing else
-	pathActive                     // the one that we send on, Conn.path
-	pathStandby                    // the last one that was validated, while the active one is not: at most one
-	pathAbandoned                  // to be forgotten once the train at hand is done with
-)
+//
+// There is at most one on standby, the last one that was validated, while the active one is not. A client's path goes from probing to
+// standby when it is validated, between standby and active when the client moves, of which it may have several, and is abandoned when its
+// validation fails or the client wants it no more. What is abandoned is forgotten once the train at hand is done with.
 
 // pathSet is every path of a connection, and what is to be answered on any.
 type pathSet struct {
 	list      []*path        // at most maxPaths
 	responses []pathResponse // at most maxPathResponses
-	appeared  pathBucket
-	sizes     sizeLimits // of the datagrams on all of them
+	roam      *roaming       // nil: the peer was never heard from elsewhere, or of an address that it prefers
+	sizes     sizeLimits     // of the datagrams on all of them
 }
 
 type pathResponse struct {
@@ -76,7 +76,7 @@ func (b *pathBucket) take(now int64) bool {
 // firstPath makes the path that the connection begins on.
 func (c *Conn) firstPath(local, remote netip.AddrPort, dcid ConnID, validated bool) {
 	c.path = c.newPath(local, remote)
-	c.path.state, c.path.dcid, c.path.validated = pathActive, dcid, validated
+	c.path.state, c.path.dcid, c.path.validated = PathActive, dcid, validated
 }
 
 // newPath adds a path to the list.
@@ -114,9 +114,12 @@ func (c *Conn) newRecovery() *recovery.Path {
 	return &rec
 }
 
+// limited tells whether the anti-amplification limit holds for a path.
+func (p *path) limited() bool { return !p.validated && !p.own }
+
 // allowance returns how many bytes may be sent to a path's address now (RFC 9000, section 8.1).
 func (p *path) allowance() uint64 {
-	if p.validated {
+	if !p.limited() {
 		return 1 << 62
 	}
 	return amplificationFactor*p.received - min(p.sent, amplificationFactor*p.received)
@@ -127,7 +130,7 @@ func (p *path) allowance() uint64 {
 // anything of us.
 func (p *path) dataAllowance() uint64 {
 	allowance := p.allowance()
-	if ch := &p.challenge; !p.validated && ch.at != 0 {
+	if ch := &p.challenge; p.limited() && ch.at != 0 {
 		return allowance - min(uint64(maxPathChallenges-ch.sent)*minPathProbe, allowance)
 	}
 	return allowance
@@ -145,41 +148,54 @@ func (c *Conn) leastDatagram() uint64 {
 	return minDatagramSize
 }
 
-// is tells whether the path is the 4-tuple. A local address that is not known matches any.
-func (p *path) is(local, remote netip.AddrPort) bool {
-	return p.remote == remote &&
-		(p.local == local || !p.local.IsValid() || !local.IsValid() || p.local.Addr().IsUnspecified())
-}
-
-// receivePath finds the path of a train. nil says that it is a new one, to be made when a packet on it has proved
-// authentic; ok is false if the train is to be dropped.
+// receivePath finds the path of a train. nil says that there is none yet; ok is false if the train is to be dropped. A server makes it when
+// a packet on it has proved authentic. To a client, packets from an address of the server's count on whichever of its own they come.
 func (c *Conn) receivePath(t *Train) (p *path, ok bool) {
-	if c.path.is(t.Local, t.Remote) {
+	if c.path.local == t.Local && c.path.remote == t.Remote {
 		return c.path, true
 	}
-	// A server's address does not change (RFC 9000, section 9), and a client's not during the handshake.
-	if c.client || !c.tls.confirmed {
-		return nil, false
-	}
-	if p := c.paths.find(t.Local, t.Remote); p != nil {
+	if p := c.paths.find(t.Local, t.Remote, c.path); p != nil {
 		return p, true
 	}
-	return nil, c.cfg.MayMigrate == nil || c.cfg.MayMigrate(t.Remote)
-}
-
-func (s *pathSet) find(local, remote netip.AddrPort) *path {
-	for _, p := range s.list {
-		if p.is(local, remote) {
-			return p
+	// A client's address does not change during the handshake, nor does a server's, ever, but to one where the client has gone to look for
+	// it (RFC 9000, section 9).
+	if !c.tls.confirmed {
+		return nil, false
+	}
+	for _, p := range c.paths.list {
+		if p.remote == t.Remote {
+			return nil, true
 		}
 	}
-	return nil
+	return nil, !c.client && (c.cfg.MayMigrate == nil || c.cfg.MayMigrate(t.Remote))
+}
+
+// find returns the path that is the 4-tuple, nil if there is none: better one whose local address is known than one that matches any.
+func (s *pathSet) find(local, remote netip.AddrPort, active *path) (found *path) {
+	for _, p := range s.list {
+		switch {
+		case p.remote != remote:
+		case p.local == local:
+			return p
+		case p.matches(local) && (found == nil || p == active):
+			found = p
+		}
+	}
+	return found
+}
+
+// matches tells whether a local address can be the path's, where one of both is not known as a whole.
+func (p *path) matches(local netip.AddrPort) bool {
+	if !p.local.IsValid() || !local.IsValid() {
+		return true
+	}
+	return p.local.Addr().IsUnspecified() && (p.local.Port() == local.Port() || p.local.Port() == 0)
 }
 
 // standby returns the path to go back to, nil if there is none.
 func (s *pathSet) standby() *path {
 	for _, p := range s.list {
-		if p.state == pathStandby {
+		if p.state == PathStandby {
 			return p
 		}
 	}
@@ -190,9 +206,9 @@ func (s *pathSet) standby() *path {
 // too fast: such a packet counts like any other, but nothing is sent to where it came from.
 func (c *Conn) arrivedOn(now int64, t *inTrain, usedSeq uint64) *path {
 	if t.path == nil {
-		t.path = c.paths.find(t.Local, t.Remote) // which an earlier packet of the train may have made
+		t.path = c.paths.find(t.Local, t.Remote, c.path) // which an earlier packet of the train may have made
 	}
-	if t.path != nil || !c.paths.appeared.take(now) {
+	if t.path != nil || c.client || !c.roaming().appeared.take(now) {
 		return t.path
 	}
 	if len(c.paths.list) >= maxPaths {
@@ -205,6 +221,7 @@ func (c *Conn) arrivedOn(now int64, t *inTrain, usedSeq uint64) *path {
 	// RFC 9000, section 9.5: a peer that moved on purpose took another connection ID, and so do we.
 	p.lacksID = usedSeq != c.path.usedSeq && p.dcid.Len() > 0
 	t.path = p
+	c.events.pushPath(PathNew, p)
 	return p
 }
 
@@ -227,7 +244,7 @@ func (c *Conn) giveID(p *path) bool {
 // evictPath forgets the oldest path that is neither in use nor the one to go back to.
 func (c *Conn) evictPath() {
 	for _, p := range c.paths.list {
-		if p.state == pathProbing || p.state == pathAbandoned {
+		if p.state == PathProbing || p.state == pathAbandoned {
 			p.abandon()
 			c.sweepPaths()
 			return
@@ -237,7 +254,7 @@ func (c *Conn) evictPath() {
 
 // abandon has a path that is not active forgotten at the next sweep. Packets of the train at hand may still come from it.
 func (p *path) abandon() {
-	p.state, p.challenge = pathAbandoned, challenge{}
+	p.state, p.challenge, p.wanted = pathAbandoned, challenge{}, false
 }
 
 // sweepPaths forgets the paths that were abandoned, with the connection IDs and the recovery that were theirs alone.
@@ -250,6 +267,11 @@ func (c *Conn) sweepPaths() {
 			continue
 		}
 		s.list = append(s.list[:i], s.list[i+1:]...)
+		if p.failed {
+			c.events.pushPath(PathFailed, p)
+		} else {
+			c.events.pushPath(PathClosed, p)
+		}
 		sharedID, sharedRec := p.lacksID, false
 		for _, o := range s.list {
 			sharedID = sharedID || !o.lacksID && o.dcidSeq == p.dcidSeq
@@ -275,18 +297,35 @@ func (c *Conn) sweepPaths() {
 func (s *pathSet) rebind(c *Conn) {
 	for _, p := range s.list {
 		p.lacksID = p.lacksID || c.peer.find(p.dcidSeq) == nil
-		used := p.state == pathStandby || p.challenge.at != 0 || s.answering(p)
+		used := p.state == PathStandby || p.challenge.at != 0 || s.answering(p)
 		if p != c.path && used && !c.giveID(p) {
 			p.abandon()
 		}
 	}
 }
 
-// migrate follows the peer to the path of its newest packet (RFC 9000, section 9.3).
+// follow goes after the peer to the path of its newest packet (RFC 9000, section 9.3), at once or, to the address that we prefer, once it is
+// validated (section 9.6.2).
+func (c *Conn) follow(now int64, p *path) {
+	wait := !p.validated && c.prefersLocal(p)
+	for _, o := range c.paths.list {
+		o.wanted = wait && o == p
+	}
+	switch {
+	case p == c.path:
+	case !wait:
+		c.migrate(now, p)
+	case p.challenge.at == 0:
+		c.startChallenge(now, p)
+	}
+}
+
+// migrate follows the peer to a path.
 func (c *Conn) migrate(now int64, p *path) {
 	c.counts.migrations++
 	old, back := c.path, c.paths.standby()
-	c.path, p.state = p, pathActive
+	c.usePath(p)
+	c.renewToken()
 	if p.validated {
 		// The peer is back where it was: someone else had forwarded its packets (section 9.3.3), or it thought better of it.
 		old.leave()
@@ -303,21 +342,23 @@ func (c *Conn) migrate(now int64, p *path) {
 	if back != nil {
 		back.abandon()
 	}
-	old.state = pathStandby
+	old.state = PathStandby
 	c.startChallenge(now, old) // section 9.3.3: who is still there?
 }
 
 // leave is for a path that the peer has left. While its validation is under way it is kept: what was sent to its address still counts.
 func (p *path) leave() {
-	p.state = pathProbing
+	p.state = PathProbing
 	if p.challenge.at == 0 {
 		p.abandon()
 	}
 }
 
-// goBack leaves the active path, which could not be validated, for the one on standby (RFC 9000, section 9.3.2).
+// goBack leaves the active path, which could not be validated, for one that was (RFC 9000, section 9.3.2).
 func (c *Conn) goBack(p *path) {
+	c.path.failed = true
 	c.path.abandon()
-	c.path, p.state = p, pathActive
+	c.usePath(p)
+	c.loss.RestartProbes()
 	c.sweepPaths()
 }

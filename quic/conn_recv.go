@@ -53,7 +53,7 @@ func (c *Conn) Recv(now time.Time, t Train) {
 		c.counts.packetsDropped++
 		return
 	}
-	if p != nil && !p.validated {
+	if p != nil {
 		p.received += uint64(len(t.Buf))
 	}
 	if c.state == stateClosing {
@@ -347,8 +347,11 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 		return
 	}
 	in.path.usedSeq = in.usedSeq
-	if moved := newest && in.nonProbing; in.path != c.path && (moved || c.paths.answering(in.path)) && c.giveID(in.path) && moved {
-		c.migrate(in.now, in.path)
+	if c.client || len(c.paths.list) == 1 {
+		return // a client goes where it wants
+	}
+	if moved := newest && in.nonProbing; (moved || c.paths.answering(in.path)) && c.giveID(in.path) && moved {
+		c.follow(in.now, in.path)
 	}
 }
 

@@ -81,8 +81,8 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 	size := len(t.buf)
 	c.rested = false
-	if !t.path.validated {
-		t.path.sent += uint64(size)
+	t.path.sent += uint64(size)
+	if t.path.limited() {
 		c.updateLimits()
 	}
 	if t.eliciting {

@@ -193,6 +193,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	c.ackFrequency.setPeerParams(&p, c.cfg.MinAckDelay >= 0)
 	c.idle.negotiate(p.MaxIdleTimeout)
 	c.limitPeer(p.MaxUDPPayloadSize)
+	c.setRoamingParams(&p)
 	c.peer.setParams(&p)
 	c.tellToken(&c.peer.ids[0])
 	c.local.setLimit(p.ActiveConnIDLimit)
@@ -260,6 +261,9 @@ func (c *Conn) onConfirmed() {
 	c.loss.SetHandshakeConfirmed()
 	c.path.validated = true
 	c.events.push(Event{Kind: EventHandshakeConfirmed})
+	if c.client {
+		c.preferFrom(c.clock.now, c.path.local)
+	}
 }
 
 // settleKeys drops keys whose time is over, between packets.

@@ -58,7 +58,13 @@ func (c *Conn) handlePathChallenge(p *path, data [8]byte) {
 		return // new paths came too fast
 	}
 	if p.state == pathAbandoned {
-		p.state = pathProbing // it is of use again
+		if c.client {
+			return // we have left it for good
+		}
+		p.state, p.failed = PathProbing, false // it is of use again
+	}
+	if c.prefersLocal(p) && !p.validated && p.challenge.at == 0 {
+		c.startChallenge(c.clock.now, p) // RFC 9000, section 9.6.2: "MUST probe on the path toward the client"
 	}
 	if len(s.responses) >= maxPathResponses {
 		s.responses = append(s.responses[:0], s.responses[1:]...)
@@ -90,11 +96,25 @@ func (ch *challenge) answers(data [8]byte) bool {
 }
 
 func (c *Conn) onValidated(now int64, p *path) {
-	padded := p.challenge.padded
-	p.validated, p.challenge = padded || p.state != pathProbing, challenge{}
-	switch {
-	case p.state == pathProbing:
+	if c.client {
+		c.onOwnValidated(now, p)
+		return
+	}
+	padded, before := p.challenge.padded, p.validated
+	p.validated, p.challenge = padded || p.state != PathProbing, challenge{}
+	if keep := p.wanted || c.prefersLocal(p); p.state == PathProbing && !keep {
 		p.abandon() // it was left meanwhile
+		return
+	}
+	if p.validated && !before {
+		c.events.pushPath(PathValidated, p)
+	}
+	if p.wanted && p.validated {
+		p.wanted = false
+		c.migrate(now, p)
+	}
+	c.renewToken()
+	switch {
 	case !padded:
 		// Section 8.2.1: the address is good, and whether the path carries full datagrams is to be seen.
 		c.startChallenge(now, p)
@@ -112,10 +132,11 @@ func (c *Conn) onPathTimer(now int64) {
 		if !p.challenge.onTimer(now) {
 			continue
 		}
-		switch p.state {
-		case pathActive:
+		switch {
+		case p.state == PathActive:
 			failed = true
-		case pathProbing:
+		case p.state == PathProbing || c.client:
+			p.failed = true
 			p.abandon()
 		}
 	}
@@ -126,14 +147,19 @@ func (c *Conn) onPathTimer(now int64) {
 }
 
 func (c *Conn) onValidationFailed() {
-	if back := c.paths.standby(); back != nil {
+	back := c.paths.standby()
+	if c.client {
+		back = c.nextBest()
+	}
+	if back != nil {
 		c.goBack(back)
 		c.updateLimits()
 		return
 	}
+	c.events.pushPath(PathFailed, c.path)
 	if !c.path.validated {
 		// RFC 9000, section 9.3.2: without a validated path the connection ends silently.
-		c.err = &TransportError{Code: NoViablePath, Reason: "the peer's new address could not be validated"}
+		c.err = &TransportError{Code: NoViablePath, Reason: "the new path could not be validated"}
 		c.forget()
 	}
 }

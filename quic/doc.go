@@ -51,16 +51,26 @@
 // much data is under way with a queue before it, but not while slow start has the window grow: for one a sixteenth of the
 // window or less, and 128 packets at most; and for one at once in each probe.
 //
+// # Paths
+//
+// A connection sends on one path, and a client may prepare others: ProbePath validates one, Migrate moves to it, or back, AbandonPath
+// leaves it. Each pair of addresses has a connection ID of its own, and a server gives three: the one in use and two more; when a
+// path is abandoned its connection ID is replaced after a round trip. A server follows where its client goes, and asks on the new path whether it is really there;
+// until it knows, it sends three bytes for each one that came from there. It goes back to where the client was if there is no answer.
+// Then it sends a new token, if the client's IP address is another. EventPath and Paths tell both roles what there is.
+//
+// Config.PreferredAddress has a server's clients move to another address of its once their handshake is confirmed; see there.
+//
 // # Limitations
 //
 //   - A client that begins with a version which the server does not speak gives up, and servers move no client to another version.
 //   - No 0-RTT. Clients do not resume sessions.
 //   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised, or the most that
 //     the peer and the buffer given to Send take.
-//   - Clients do not migrate, and preferred_address is not followed; servers follow clients that do, and give no new token for
-//     the new address. What a client sends counts wherever it comes from, but if it is heard from more than 256 new addresses a second,
+//   - What a client sends counts wherever it comes from, but if it is heard from more than 256 new addresses a second,
 //     nothing is sent to some of them, the answers to its challenges included.
-//   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate.
+//   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate. Nor does a client leave a
+//     server that has empty ones.
 //   - Of draft-ietf-quic-ack-frequency-12, section 8, neither the last packet before a pause nor the first one after it asks for an
 //     acknowledgement at once; nor does PTO leave max_ack_delay out where it could.
 //   - No QUIC bit greasing, no spin bit, no qlog.

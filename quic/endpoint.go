@@ -41,6 +41,7 @@ type Endpoint struct {
 	initial *protect.Keys // to open a client's first Initial packet, and for its connection or a CONNECTION_CLOSE in answer
 	scratch []byte        // a copy of that packet
 
+	now        time.Time // of the last call of Route
 	rand       io.Reader
 	fill       func([]byte) // reads from rand; sets randFailed
 	randFailed bool
@@ -59,6 +60,7 @@ type registration struct {
 	nextSeq     uint64                         // of the next connection ID
 	first       firstFlight                    // of a server's connection
 	remote      netip.AddrPort                 // where the peer was at first
+	moreRemotes []netip.AddrPort               // other addresses of a server
 	accepted    bool                           // it is a server's
 	handshaking bool                           // it counts among handshakes
 	failed      bool                           // it counts among failed
@@ -184,6 +186,7 @@ const replyRoom = 1500
 // again for the rest. Route gives the connection nothing: Conn.Recv does, with t.Buf[:N]. An answer that Route gives itself is
 // written to reply, which should have a capacity of 1500 bytes; with less there is none. Route keeps neither buffer.
 func (e *Endpoint) Route(now time.Time, t Train, reply []byte) Routed {
+	e.now = now
 	size := t.SegSize
 	if size <= 0 || size > len(t.Buf) {
 		size = len(t.Buf)
@@ -296,7 +299,7 @@ func (e *Endpoint) Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, 
 	if err != nil {
 		return nil, err
 	}
-	e.register(c, &registration{cfg: cfg, remote: p.Remote}, p.SrcConnID)
+	e.register(c, &registration{cfg: cfg, remote: p.Remote}, p.SrcConnID, nil)
 	return c, nil
 }
 
@@ -347,6 +350,13 @@ func (e *Endpoint) HandleEvent(c *Conn, ev EndpointEvent) EndpointReply {
 				break
 			}
 		}
+	case AddRemoteAddress:
+		if e.idLen == 0 && e.remotes[ev.Remote] == nil {
+			e.remotes[ev.Remote] = c
+			r.moreRemotes = append(r.moreRemotes, ev.Remote)
+		}
+	case NeedToken:
+		return EndpointReply{Token: e.tokens.makeNew(e.now, ev.Version, ev.Remote)}
 	case HandshakeOver:
 		e.handshakeOver(r)
 	case HandshakeFailed:
@@ -361,9 +371,12 @@ func (e *Endpoint) HandleEvent(c *Conn, ev EndpointEvent) EndpointReply {
 	return EndpointReply{}
 }
 
-// register has connection IDs lead to a new connection, which has id as its first.
-func (e *Endpoint) register(c *Conn, r *registration, id ConnID) {
+// register has connection IDs lead to a new connection, which has id as its first, and preferred, if there is one, as its second.
+func (e *Endpoint) register(c *Conn, r *registration, id ConnID, preferred *IssuedConnID) {
 	r.nextSeq = 1
+	if preferred != nil {
+		r.nextSeq = 2
+	}
 	e.conns[c] = r
 	if r.accepted {
 		e.firsts[r.first] = c
@@ -374,6 +387,10 @@ func (e *Endpoint) register(c *Conn, r *registration, id ConnID) {
 	}
 	r.ids = append(make([]routedID, 0, maxIssuedConnIDs), routedID{0, id})
 	e.ids[id] = c
+	if preferred != nil {
+		r.ids = append(r.ids, routedID{preferred.Seq, preferred.ID})
+		e.ids[preferred.ID] = c
+	}
 }
 
 // issue makes n more connection IDs for a connection, or fewer if there are no more.
@@ -420,6 +437,9 @@ func (e *Endpoint) forget(c *Conn, r *registration) {
 	}
 	if e.idLen == 0 {
 		delete(e.remotes, r.remote)
+		for _, a := range r.moreRemotes {
+			delete(e.remotes, a)
+		}
 	}
 	delete(e.conns, c)
 }

@@ -153,6 +153,11 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 		reset := e.resets.token(&id)
 		p.ResetToken = &reset
 	}
+	if pref := &e.cfg.PreferredAddress; pref.isSet() && e.idLen > 0 && !pref.is(t.Local) {
+		if p.Preferred = e.preferredID(&id); p.Preferred == nil {
+			return nil
+		}
+	}
 	p.initial, e.initial = e.initial, nil
 	c, err := Accept(now, e.cfg, p)
 	if err != nil {
@@ -162,8 +167,22 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 	e.handshakes++
 	e.register(c, &registration{
 		cfg: e.cfg, first: e.resets.firstFlight(&dst, t.Remote), remote: t.Remote, accepted: true, handshaking: true,
-	}, id)
+	}, id, p.Preferred)
 	return c
+}
+
+// preferredID makes the connection ID that goes with the preferred address, beside the first one; nil if that fails.
+func (e *Endpoint) preferredID(first *ConnID) *IssuedConnID {
+	for range maxIDTries {
+		id, err := e.newID(e.cfg.ConnIDs)
+		if err != nil {
+			return nil
+		}
+		if id != *first {
+			return &IssuedConnID{ID: id, Seq: 1, ResetToken: e.resets.token(&id)}
+		}
+	}
+	return nil
 }
 
 // retry answers an Initial packet with a Retry packet (RFC 9000, section 17.2.5), and keeps nothing of it. There is no need to

@@ -1,6 +1,10 @@
 package quic
 
-import "github.com/boringquic/boringquic/crypto/handshake"
+import (
+	"net/netip"
+
+	"github.com/boringquic/boringquic/crypto/handshake"
+)
 
 // EventKind says what an Event tells.
 type EventKind uint8
@@ -57,6 +61,8 @@ const (
 	// event is read; with that they are forgotten, and the IDs of streams that are opened then begin with the lowest again.
 	// A server is told where a client has offered 0-RTT data.
 	EventEarlyData
+	// EventPath: Event.Path tells what has become of a path, on both roles. If nobody reads them, the newest sixteen wait.
+	EventPath
 	// EventEndpoint: Event.Endpoint must be given to the Endpoint that routes to this connection, and its reply to
 	// Conn.HandleReply.
 	EventEndpoint
@@ -78,6 +84,7 @@ type Event struct {
 	Accepted bool           // EventEarlyData
 	Ask      *handshake.Ask // EventAsk
 	Endpoint EndpointEvent  // EventEndpoint
+	Path     *PathEvent     // EventPath: the reader's to keep
 }
 
 // EndpointEventKind says what an EndpointEvent asks of the Endpoint.
@@ -100,6 +107,11 @@ const (
 	HandshakeFailed
 	// ConnDrained: forget the connection altogether.
 	ConnDrained
+	// AddRemoteAddress: what comes from Remote, another address of the server's, is for this connection, if our connection IDs are empty
+	// and nothing else tells.
+	AddRemoteAddress
+	// NeedToken: make a token for the client's next connection from Remote (RFC 9000, section 9.3).
+	NeedToken
 )
 
 // EndpointEvent is what a Conn needs its Endpoint to do. Conn and Endpoint never call each other, so that each may
@@ -109,12 +121,16 @@ type EndpointEvent struct {
 	Count int
 	Seq   uint64
 	Token [statelessResetTokenLen]byte
+
+	Remote  netip.AddrPort // AddRemoteAddress and NeedToken
+	Version uint32         // NeedToken: which QUIC version the token is for
 }
 
 // EndpointReply is the Endpoint's answer to an EndpointEvent, to be given to Conn.HandleReply. Its zero value says
 // nothing.
 type EndpointReply struct {
-	IDs []IssuedConnID
+	IDs   []IssuedConnID
+	Token []byte // in answer to NeedToken
 
 	none bool // IDs were asked for, and there are none
 }

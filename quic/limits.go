@@ -23,6 +23,9 @@ const (
 	newPathBurst = 256
 	newPathRate  = 256
 
+	// maxPathEvents is how many path events wait to be read; older ones are dropped.
+	maxPathEvents = 16
+
 	// maxPathChallenges is how many PATH_CHALLENGE frames are sent on a path before it is given up.
 	maxPathChallenges = 3
 

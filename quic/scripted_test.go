@@ -62,6 +62,7 @@ type scripted struct {
 	farewells int // trains that a closed conn sent
 	lastSize  int // of the last datagram from conn, in bytes
 	lastTo    netip.AddrPort
+	lastFrom  netip.AddrPort
 	marked    int     // datagrams from conn with ECT(0)
 	bytes     int     // of all datagrams from conn
 	events    []Event // of conn, but for those that the driver answers
@@ -77,6 +78,7 @@ type gotFrame struct {
 	datagram int            // counted from 1
 	size     int            // of the datagram, in bytes
 	to       netip.AddrPort // where it was sent
+	from     netip.AddrPort // the local address that it was sent from
 	dstID    string         // the Destination Connection ID of a 1-RTT packet
 }
 
@@ -295,7 +297,12 @@ func (p *scripted) send(packets ...scriptedPacket) {
 
 func (p *scripted) recvFrom(remote netip.AddrPort, datagram []byte) {
 	p.t.Helper()
-	p.conn.Recv(p.now, Train{Buf: datagram, SegSize: len(datagram), Local: p.local, Remote: remote})
+	p.recvAt(p.local, remote, datagram)
+}
+
+func (p *scripted) recvAt(local, remote netip.AddrPort, datagram []byte) {
+	p.t.Helper()
+	p.conn.Recv(p.now, Train{Buf: datagram, SegSize: len(datagram), Local: local, Remote: remote})
 	p.check()
 }
 
@@ -477,7 +484,7 @@ func (p *scripted) drain() {
 		for train := buf[:t.N]; len(train) > 0; {
 			n := min(t.SegSize, len(train))
 			p.datagrams++
-			p.lastSize, p.lastTo = n, t.Remote
+			p.lastSize, p.lastTo, p.lastFrom = n, t.Remote, t.Local
 			if t.ECN == ECT0 {
 				p.marked++
 			}
@@ -584,7 +591,7 @@ func (p *scripted) open(packet []byte, d protect.OpenDesc) {
 			p.t.Fatalf("conn sent a malformed frame: %x", payload[:min(len(payload), 64)])
 		}
 		f := gotFrame{slot: d.Slot, pn: d.PN, typ: typ, raw: bytes.Clone(payload[:n]), datagram: p.datagrams, size: p.lastSize,
-			to: p.lastTo}
+			to: p.lastTo, from: p.lastFrom}
 		if d.Slot == protect.OneRTT {
 			f.dstID = string(packet[1:d.PNOff])
 		}

@@ -27,7 +27,7 @@ type Stats struct {
 	EarlyData EarlyDataState // what became of 0-RTT data
 
 	Timeouts   uint64 // probe timeouts (RFC 9002, section 6.2)
-	Migrations uint64 // changes of the peer's address
+	Migrations uint64 // how often another path came into use, since the peer moved or we did
 
 	MinRTT, SmoothedRTT, LatestRTT time.Duration // SmoothedRTT is Config.InitialRTT and the others 0 before the first sample
 	CongestionWindow               uint64        // bytes

@@ -137,6 +137,9 @@ func (l *Loss) Requeue(sp Space, h Handler) {
 	l.ptoCount = 0
 }
 
+// RestartProbes has probe timeouts be counted from the first again: another path is in use, of which those that found no answer say nothing.
+func (l *Loss) RestartProbes() { l.ptoCount = 0 }
+
 // Discard forgets a space whose keys are gone: nothing of it is in flight any more, and probing starts anew (RFC 9002, section 6.4).
 func (l *Loss) Discard(sp Space) {
 	s := l.spaces[sp]

@@ -1,0 +1,129 @@
+package quic
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+)
+
+// Errors of ProbePath and Migrate, which errors.Is recognises.
+var (
+	// ErrNotConfirmed: the handshake is not confirmed yet, and before that no other path may be used (RFC 9000, section 9).
+	ErrNotConfirmed = errors.New("quic: the handshake is not confirmed yet, and before that no other path may be used; " +
+		"EventHandshakeConfirmed tells when it is")
+
+	// ErrMigrationDisabled: the server has sent disable_active_migration, so that its clients may not use another local address, unless
+	// they have moved to its preferred address (RFC 9000, section 9).
+	ErrMigrationDisabled = errors.New("quic: the server allows no other local address (disable_active_migration)")
+
+	// ErrNoConnIDs: there is no connection ID of the peer's that no other path has used (RFC 9000, section 9.5). The peer gives another
+	// soon after a path was abandoned; or never, if it uses empty connection IDs.
+	ErrNoConnIDs = errors.New("quic: the peer has given no unused connection ID for another path")
+
+	// ErrTooManyPaths: four paths are there; AbandonPath makes room.
+	ErrTooManyPaths = errors.New("quic: there are as many paths as there may be; abandon one first")
+)
+
+var (
+	errServerPath    = errors.New("quic: only a client begins to use another path")
+	errUnknownServer = errors.New("quic: the remote address is none of the server's: neither where it is reached now, nor its preferred address")
+)
+
+// PathState says what a path is for.
+type PathState uint8
+
+// The states of a path.
+const (
+	PathProbing PathState = iota // nothing but probes and their answers is sent on it
+	PathActive                   // the one that is sent on: there is always one
+	PathStandby                  // it was validated, and is there to move to
+	pathAbandoned
+)
+
+var pathStateNames = [...]string{"probing", "active", "standby", "abandoned"}
+
+// String returns the state in one word.
+func (s PathState) String() string {
+	if int(s) < len(pathStateNames) {
+		return pathStateNames[s]
+	}
+	return "unknown"
+}
+
+// PathInfo is a path as it is now. Local may be unspecified, if it is where the connection began.
+type PathInfo struct {
+	Local, Remote netip.AddrPort
+	State         PathState
+	Validated     bool // the peer has shown that it receives at Remote what is sent from Local (RFC 9000, section 8.2)
+	PathStats
+}
+
+// PathStats are figures of one path. Paths that differ in a port alone share all of them but the byte counts (RFC 9000, section 9.4).
+type PathStats struct {
+	MinRTT, SmoothedRTT, LatestRTT time.Duration // as in Stats
+	CongestionWindow               uint64        // bytes
+	BytesInFlight                  uint64
+	BytesSent, BytesReceived       uint64 // of UDP payload, since the path is known
+	MaxUDPPayload                  int    // bytes that one UDP datagram carries at most
+	ECNCapable                     bool
+}
+
+// PathEventKind says what has happened to a path.
+type PathEventKind uint8
+
+// The kinds of PathEvent. Of a path that is not the first, PathNew is told first, and one of PathFailed and PathClosed last.
+const (
+	PathNew       PathEventKind = iota + 1 // the peer is heard on it, or we begin to probe it
+	PathValidated                          // a validation has succeeded; at a client, each one
+	PathFailed                             // its validation has failed. It is forgotten, unless it is in use and there is no other
+	PathClosed                             // it is forgotten: left for another, abandoned, or pushed out by newer ones
+	PathActivated                          // it is the one in use from now on: we moved, or the peer, or went back to it
+)
+
+var pathEventNames = [...]string{"unknown", "new", "validated", "failed", "closed", "activated"}
+
+// String returns the kind in one word.
+func (k PathEventKind) String() string {
+	if int(k) < len(pathEventNames) {
+		return pathEventNames[k]
+	}
+	return pathEventNames[0]
+}
+
+// PathEvent is what EventPath tells.
+type PathEvent struct {
+	Kind          PathEventKind
+	Local, Remote netip.AddrPort
+}
+
+// pushPath tells of a path. While nobody reads them, the newest are kept.
+func (q *eventQueue) pushPath(kind PathEventKind, p *path) {
+	q.pushBounded(Event{Kind: EventPath, Path: &PathEvent{kind, p.local, p.remote}}, maxPathEvents)
+}
+
+// Paths returns the paths of the connection, at most four; the one in use is the first.
+func (c *Conn) Paths() []PathInfo {
+	out := make([]PathInfo, 0, len(c.paths.list))
+	out = append(out, c.path.info())
+	for _, p := range c.paths.list {
+		if p != c.path && p.state != pathAbandoned {
+			out = append(out, p.info())
+		}
+	}
+	return out
+}
+
+func (p *path) info() PathInfo {
+	rec := p.rec
+	return PathInfo{
+		Local: p.local, Remote: p.remote, State: p.state, Validated: p.validated,
+		PathStats: PathStats{
+			MinRTT: rec.RTT.Min, SmoothedRTT: rec.RTT.Smoothed, LatestRTT: rec.RTT.Latest,
+			CongestionWindow: uint64(rec.CC.Window()), BytesInFlight: uint64(max(rec.InFlight, 0)),
+			BytesSent: p.sent, BytesReceived: p.received,
+			MaxUDPPayload: p.maxDatagram(), ECNCapable: rec.ECN.State == recovery.ECNCapable,
+		},
+	}
+}

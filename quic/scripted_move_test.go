@@ -1,0 +1,264 @@
+package quic
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// A client that moves of its own will (RFC 9000, section 9). The peer is a server, at p.remote; the client begins at p.local.
+
+var (
+	wlan  = netip.MustParseAddrPort("198.51.100.20:40000")
+	lte   = netip.MustParseAddrPort("203.0.113.30:41000")
+	port2 = netip.MustParseAddrPort("192.0.2.1:444") // another port of p.local's host
+)
+
+// newWanderer returns a server whose client, conn, has confirmed the handshake and knows two spare connection IDs of it.
+func newWanderer(t *testing.T, options ...scriptedOption) *scripted {
+	t.Helper()
+	p := newScriptedServer(t, options...)
+	p.handshake()
+	p.ignored[wire.FrameNewConnectionID] = true
+	p.sendFrames(protect.OneRTT, newConnectionIDFrame(1, 0, "peercid1", [16]byte{1}), newConnectionIDFrame(2, 0, "peercid2", [16]byte{2}))
+	p.advance() // its acknowledgement
+	p.got, p.events = nil, nil
+	return p
+}
+
+// deliver has conn receive frames at one of its addresses, and receives what it answers.
+func (p *scripted) deliver(local netip.AddrPort, frames ...[]byte) {
+	p.t.Helper()
+	p.recvAt(local, p.remote, p.encode(oneRTT(frames...)))
+	p.drain()
+}
+
+// pathEvents returns the path events that came, and forgets all events.
+func (p *scripted) pathEvents() (out []PathEvent) {
+	for _, ev := range p.events {
+		if ev.Kind == EventPath {
+			out = append(out, *ev.Path)
+		}
+	}
+	p.events = nil
+	return out
+}
+
+// wantPathEvents asserts which path events came, all of one local address, in order.
+func (p *scripted) wantPathEvents(reason string, local netip.AddrPort, kinds ...PathEventKind) {
+	p.t.Helper()
+	var got []PathEventKind
+	for _, ev := range p.pathEvents() {
+		if ev.Local == local && ev.Remote == p.remote {
+			got = append(got, ev.Kind)
+		} else {
+			p.t.Errorf("%s: %v of %v, %v; want events of %v alone", reason, ev.Kind, ev.Local, ev.Remote, local)
+		}
+	}
+	if len(got) != len(kinds) {
+		p.t.Fatalf("%s: events %v, want %v", reason, got, kinds)
+	}
+	for i := range got {
+		if got[i] != kinds[i] {
+			p.t.Fatalf("%s: events %v, want %v", reason, got, kinds)
+		}
+	}
+}
+
+// takeChallenge returns the one PATH_CHALLENGE that came, from a local address, which must be alone with PADDING in a full datagram.
+func (p *scripted) takeChallenge(reason string, from netip.AddrPort) gotFrame {
+	p.t.Helper()
+	var others []gotFrame
+	for _, f := range p.got {
+		if f.from == from && f.typ != wire.FramePathChallenge && f.typ != wire.FramePadding {
+			others = append(others, f)
+		}
+	}
+	got := p.take(wire.FramePathChallenge)
+	if len(got) != 1 || got[0].from != from || got[0].size != minDatagramSize || len(others) > 0 {
+		p.t.Fatalf("%s: challenges %v, beside them %v; want one from %v in a full datagram", reason, got, others, from)
+	}
+	return got[0]
+}
+
+// wantFrom asserts where conn sends from, and under which connection ID.
+func (p *scripted) wantFrom(reason string, local netip.AddrPort, dstID string) {
+	p.t.Helper()
+	p.got = nil
+	p.conn.Ping()
+	p.drain()
+	f := p.wantType(reason, protect.OneRTT, wire.FramePing)
+	if f.from != local || f.to != p.remote || f.dstID != dstID {
+		p.t.Errorf("%s: conn sends from %v to %v under %q, want from %v to %v under %q", reason, f.from, f.to, f.dstID, local, p.remote, dstID)
+	}
+}
+
+// A client probes another path: one padded PATH_CHALLENGE with a connection ID of its own, nothing else, and all data where it was.
+// When it moves, all goes there, recovery begins anew, the server's data is taken at either address; and it can move back
+// (sections 9.1, 9.2, 9.4 and 9.5).
+func TestClientMoves(t *testing.T) {
+	p := newWanderer(t)
+	first := p.conn.path.rec
+	p.must(p.conn.ProbePath(p.now, wlan, netip.AddrPort{}))
+	p.drain()
+	c := p.takeChallenge("a probe", wlan)
+	if c.dstID != "peercid1" || c.to != p.remote {
+		t.Errorf("the probe went to %v under %q", c.to, c.dstID)
+	}
+	p.wantPathEvents("begun", wlan, PathNew)
+	p.wantFrom("not yet validated", p.local, "peer-cid")
+	p.deliver(wlan, answerTo(c), filler(1150))
+	p.wantPathEvents("answered", wlan, PathValidated)
+	p.wantFrom("validated", p.local, "peer-cid")
+	p.must(p.conn.Migrate(p.now, wlan, p.remote))
+	p.drain()
+	p.wantPathEvents("moved", wlan, PathActivated)
+	if got := p.take(wire.FramePing); len(got) != 1 || got[0].from != wlan {
+		t.Errorf("the server is told by %v, want a PING from %v", got, wlan)
+	}
+	p.deliver(wlan, answerTo(p.takeChallenge("the path is validated again", wlan)))
+	p.wantPathEvents("again", wlan, PathValidated)
+	if rec := p.conn.path.rec; rec == first || !rec.RTT.HasSample() == first.RTT.HasSample() && rec.CC.Window() != first.CC.Window() {
+		t.Error("recovery did not begin anew")
+	}
+	p.wantFrom("moved", wlan, "peercid1")
+	p.deliver(p.local, streamFrame(0x3, 0, "late", false)) // what was under way to the old address
+	if n, _, err := p.conn.StreamRecv(0x3, make([]byte, 10)); n != 4 || err != nil {
+		t.Errorf("%d bytes were received at the old address: %v", n, err)
+	}
+	p.wantFrom("the server's packets move nothing", wlan, "peercid1")
+	p.must(p.conn.Migrate(p.now, p.local, netip.AddrPort{}))
+	p.drain()
+	if p.conn.path.rec != first {
+		t.Error("the first path has another recovery than before")
+	}
+	p.deliver(p.local, answerTo(p.takeChallengeBeside("back", p.local)))
+	p.wantFrom("back", p.local, "peer-cid")
+	if got := p.conn.Stats().Migrations; got != 2 {
+		t.Errorf("%d migrations, want 2", got)
+	}
+	paths := p.conn.Paths()
+	if len(paths) != 2 || paths[0].Local != p.local || paths[0].State != PathActive || paths[1].Local != wlan || paths[1].State != PathStandby ||
+		!paths[1].Validated || paths[1].BytesSent == 0 || paths[1].BytesReceived == 0 || paths[1].SmoothedRTT == 0 {
+		t.Errorf("paths %+v", paths)
+	}
+}
+
+// takeChallengeBeside returns the one PATH_CHALLENGE that came, whatever came with it.
+func (p *scripted) takeChallengeBeside(reason string, from netip.AddrPort) gotFrame {
+	p.t.Helper()
+	got := p.take(wire.FramePathChallenge)
+	if len(got) != 1 || got[0].from != from {
+		p.t.Fatalf("%s: challenges %v, want one from %v", reason, got, from)
+	}
+	return got[0]
+}
+
+// Migrate to a path that is not known validates it first: nothing but probes goes there before (RFC 9000, section 9.1).
+func TestClientMigratesAtOnce(t *testing.T) {
+	p := newWanderer(t)
+	p.must(p.conn.Migrate(p.now, wlan, p.remote))
+	p.drain()
+	c := p.takeChallenge("a probe", wlan)
+	p.wantFrom("not yet validated", p.local, "peer-cid")
+	p.deliver(p.local, answerTo(c)) // section 8.2.3: on whichever path
+	p.wantPathEvents("moved", wlan, PathNew, PathValidated, PathActivated)
+	p.wantFrom("validated", wlan, "peercid1")
+}
+
+// A path on which nobody answers is given up after three probes, and the connection stays where it is (section 8.2.4).
+func TestClientProbeFails(t *testing.T) {
+	for _, migrate := range []bool{false, true} {
+		p := newWanderer(t)
+		begin := (*Conn).ProbePath
+		if migrate {
+			begin = (*Conn).Migrate
+		}
+		p.must(begin(p.conn, p.now, wlan, p.remote))
+		p.drain()
+		start := p.now
+		for len(p.conn.paths.list) > 1 && !p.conn.IsClosed() {
+			p.advance()
+		}
+		if n := len(p.take(wire.FramePathChallenge)); n != maxPathChallenges {
+			t.Errorf("%d probes, want %d (A8)", n, maxPathChallenges)
+		}
+		if d := p.now.Sub(start); d < 2*time.Second || d > 4*time.Second {
+			t.Errorf("given up after %v", d)
+		}
+		p.wantPathEvents("failed", wlan, PathNew, PathFailed)
+		f := p.take(wire.FrameRetireConnectionID)
+		if len(f) != 1 || f[0].from != p.local {
+			t.Errorf("the probe's connection ID was retired by %v", f)
+		}
+		p.wantFrom("failed", p.local, "peer-cid")
+	}
+}
+
+// What ProbePath and Migrate refuse, with which error.
+func TestClientMoveErrors(t *testing.T) {
+	wantIs := func(t *testing.T, reason string, got, want error) {
+		t.Helper()
+		if !errors.Is(got, want) || want == nil && got != nil {
+			t.Errorf("%s: %v, want %v", reason, got, want)
+		}
+	}
+	t.Run("not confirmed", func(t *testing.T) {
+		p := newScriptedServer(t)
+		wantIs(t, "before the handshake", p.conn.ProbePath(p.now, wlan, p.remote), ErrNotConfirmed)
+		wantIs(t, "before the handshake", p.conn.Migrate(p.now, wlan, p.remote), ErrNotConfirmed)
+	})
+	t.Run("disable_active_migration", func(t *testing.T) {
+		p := newWanderer(t, param(0x0c, []byte{}))
+		wantIs(t, "another address", p.conn.ProbePath(p.now, wlan, p.remote), ErrMigrationDisabled)
+		wantIs(t, "another port", p.conn.Migrate(p.now, port2, p.remote), ErrMigrationDisabled)
+		wantIs(t, "where it is", p.conn.Migrate(p.now, p.local, p.remote), nil)
+		p.drain()
+		p.wantIdle("nothing is sent from elsewhere")
+	})
+	t.Run("empty connection IDs of the server", func(t *testing.T) {
+		p := newScriptedServer(t, func(p *scripted) { p.srcID = []byte{} })
+		p.handshake()
+		wantIs(t, "9.5", p.conn.Migrate(p.now, wlan, p.remote), ErrNoConnIDs)
+	})
+	t.Run("no connection ID", func(t *testing.T) {
+		p := newWanderer(t)
+		p.must(p.conn.ProbePath(p.now, wlan, p.remote))
+		p.must(p.conn.ProbePath(p.now, lte, p.remote))
+		wantIs(t, "a third", p.conn.ProbePath(p.now, port2, p.remote), ErrNoConnIDs)
+		p.must(p.conn.AbandonPath(p.now, lte, p.remote))
+		p.drain()
+		wantIs(t, "before the server gives another", p.conn.ProbePath(p.now, port2, p.remote), ErrNoConnIDs)
+		p.sendFrames(protect.OneRTT, newConnectionIDFrame(3, 0, "peercid3", [16]byte{3}))
+		wantIs(t, "and after it", p.conn.ProbePath(p.now, port2, p.remote), nil)
+	})
+	t.Run("too many paths", func(t *testing.T) {
+		p := newWanderer(t)
+		p.sendFrames(protect.OneRTT, newConnectionIDFrame(3, 0, "peercid3", [16]byte{3}))
+		for i := range maxPaths - 1 {
+			p.must(p.conn.ProbePath(p.now, netip.AddrPortFrom(wlan.Addr(), uint16(1000+i)), p.remote))
+		}
+		wantIs(t, "a fifth", p.conn.ProbePath(p.now, lte, p.remote), ErrTooManyPaths)
+	})
+	t.Run("addresses", func(t *testing.T) {
+		p := newWanderer(t)
+		wantIs(t, "another host", p.conn.Migrate(p.now, wlan, farHost), errUnknownServer)
+		if err := p.conn.Migrate(p.now, netip.MustParseAddrPort("[2001:db8::1]:1"), p.remote); err == nil {
+			t.Error("IPv6 to IPv4 was accepted")
+		}
+	})
+	t.Run("server", func(t *testing.T) {
+		p := newMobile(t)
+		wantIs(t, "a server", p.conn.ProbePath(p.now, wlan, p.remote), errServerPath)
+		wantIs(t, "a server", p.conn.AbandonPath(p.now, wlan, p.remote), errServerPath)
+	})
+	t.Run("closed", func(t *testing.T) {
+		p := newWanderer(t)
+		p.conn.Close(p.now, true, 7, "over")
+		wantIs(t, "closed", p.conn.Migrate(p.now, wlan, p.remote), p.conn.Err())
+	})
+}
