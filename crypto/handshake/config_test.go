@@ -22,7 +22,11 @@ type refusedConfig struct {
 
 func TestRefusedConfig(t *testing.T) {
 	tests := []refusedConfig{
-		{"SetSessionTicketKeys", false, "quic.Config.TicketKeys", func(c *tls.Config) {
+		{"ClientSessionCache", true, "ClientSessionCache", func(c *tls.Config) {
+			c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		}},
+		{"SessionTicketKey", false, "SessionTicketKey", func(c *tls.Config) { c.SessionTicketKey[31] = 1 }},
+		{"SetSessionTicketKeys", false, "SetSessionTicketKeys", func(c *tls.Config) {
 			c.SetSessionTicketKeys([][32]byte{{1}})
 		}},
 		{"Rand", true, "Rand", func(c *tls.Config) { c.Rand = strings.NewReader("") }},
@@ -133,9 +137,8 @@ func TestConfigOfCryptoTLS(t *testing.T) {
 	client.MinVersion, client.MaxVersion = tls.VersionTLS10, tls.VersionTLS13
 	client.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
 	client.Renegotiation = tls.RenegotiateFreelyAsClient
-	client.SetSessionTicketKeys([][32]byte{{1}})                // which only servers use
-	client.ClientSessionCache = tls.NewLRUClientSessionCache(1) // which package quicnet uses
-	server.ClientSessionCache = client.ClientSessionCache
+	client.SetSessionTicketKeys([][32]byte{{1}}) // which only servers use
+	server.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	server.DynamicRecordSizingDisabled = true
 	server.KeyLogWriter = io.Discard
 	c, s := pair(t, client, server)

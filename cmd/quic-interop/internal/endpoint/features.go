@@ -1,0 +1,68 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// missing tells of a test case whose feature the library does not have.
+func missing(c testCase) bool { return c.resume || c.chacha20 || c.v2 || c.preferred }
+
+// setVersions has an endpoint speak the version of its test case. In v2 a client begins with version 1, and the server moves it to the
+// one that it likes better (RFC 9368, section 2.3).
+func (o *Options) setVersions(cfg *quic.Config, c testCase, server bool) error {
+	switch {
+	case o.Version != 1 && o.Version != 2:
+		return fmt.Errorf("--version %d is neither 1 nor 2", o.Version)
+	case c.v2 && server:
+		cfg.Versions = []uint32{quic.Version2, quic.Version1}
+	case c.v2:
+		cfg.Versions = []uint32{quic.Version1, quic.Version2}
+	case o.Version == 2:
+		cfg.Versions = []uint32{quic.Version2}
+	default:
+		cfg.Versions = []uint32{quic.Version1}
+	}
+	return nil
+}
+
+// setServer sets what only servers have.
+func (o *Options) setServer(cfg *quic.Config, c testCase) error { return nil }
+
+// setClient sets what only clients have.
+func setClient(cfg *quic.Config, c testCase) error { return nil }
+
+// dial connects.
+func (cl *client) dial(ctx context.Context, ep *quicnet.Endpoint, host string, p place) (*quicnet.Conn, error) {
+	return ep.Dial(ctx, host, cl.cfg)
+}
+
+// check waits for what the test case still needs of a connection, and tells what was not as it should.
+func (cl *client) check(ctx context.Context, conn *quicnet.Conn, p place) error { return nil }
+
+// network returns the network that o names.
+func (o *Options) network() Network {
+	if o.Network == nil {
+		return machine{}
+	}
+	return o.Network
+}
+
+// Addrs returns the addresses of the machine but those that only the machine itself, or its link, can reach.
+func (machine) Addrs() (addrs []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsGlobalUnicast() {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	return addrs
+}
