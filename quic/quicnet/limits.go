@@ -60,4 +60,11 @@ const (
 	// dialDelay is how long Dial waits for one address of a name before it tries the next one too (RFC 8305, section 5,
 	// recommends 250 ms).
 	dialDelay = 250 * time.Millisecond
+
+	// maxSessionFile is how many bytes the file of a FileSessionCache may have, maxSessions how many entries, and maxSessionLen how many
+	// bytes one of those, which is for one server. They stay for maxSessionAge.
+	maxSessionFile = 1 << 20
+	maxSessions    = 128
+	maxSessionLen  = 128 << 10
+	maxSessionAge  = 7 * 24 * time.Hour
 )
