@@ -18,6 +18,8 @@ const (
 	askVerify                    // the peer's chain
 	askFinal                     // a server's last word where the client sent no certificate
 	askSign
+	askSession // a client's session's chain
+	askTicket  // a ticket at a server: the client's chain in it, and whether it is a replay
 )
 
 // Ask is a question of TLS to the program. Run answers it; Conn.Answer hands the answer back. It refers to nothing of its
@@ -38,8 +40,16 @@ type Ask struct {
 	signer     crypto.Signer               // askSign
 	sigalg     uint16                      // askSign
 	input      []byte                      // askSign
+	resumed    bool                        // askVerify, askFinal: the chain has been judged
+	helloID    [32]byte                    // askTicket: of a ClientHello with 0-RTT
+	early      bool                        // askTicket: there is 0-RTT
+	now        int64                       // askTicket: seconds since 1970
 
 	// The answer.
+	refused      bool   // askSession, askTicket: no resumption
+	earlyRefused string // askTicket: why there is no 0-RTT
+	noted        bool   // askTicket: the Context's filter has noted helloID
+
 	err       error
 	alert     uint8
 	newConfig *tls.Config // from GetConfigForClient
@@ -76,6 +86,10 @@ func (a *Ask) run() {
 		a.runVerify()
 	case askSign:
 		a.runSign()
+	case askSession:
+		a.runSession()
+	case askTicket:
+		a.runTicket()
 	}
 }
 
@@ -96,7 +110,17 @@ func (c *Conn) newAsk(ev *boring.TLSEvent) Event {
 		a.kind, a.request = askClientCert, parseCertRequest(ev.Data)
 		inline = c.cfg.GetClientCertificate == nil
 	case ev.Kind == boring.EvAskVerify:
+		if a.resumed = c.state.resumed; a.resumed && s.peer != nil {
+			p := c.state.peer()
+			p.certs, p.chains = s.peer.certs, s.peer.chains
+		}
 		a.kind, a.rawChain, a.state, a.serverName = askVerify, s.rawChain, c.ConnectionState(), s.serverName
+		inline = a.resumed && c.cfg.VerifyConnection == nil
+	case ev.Kind == boring.EvAskSession:
+		a.kind, a.rawChain, a.serverName = askSession, s.rawChain, s.serverName
+	case ev.Kind == boring.EvAskTicket:
+		a.forTicket(ev, s)
+		inline = len(a.rawChain) == 0 && s.params.EarlyReplay == nil
 	case ev.Kind == boring.EvAskSign:
 		a.kind, a.sigalg = askSign, ev.Code
 		if !a.forSigning(s.creds, ev.Data) {
@@ -119,12 +143,13 @@ func (c *Conn) needsJudgement() bool {
 	if c.client || c.judged {
 		return false
 	}
-	return c.cfg.VerifyConnection != nil || c.cfg.VerifyPeerCertificate != nil && c.cfg.ClientAuth != tls.NoClientCert
+	return c.cfg.VerifyConnection != nil ||
+		c.cfg.VerifyPeerCertificate != nil && c.cfg.ClientAuth != tls.NoClientCert && !c.state.resumed
 }
 
 // askFinally asks for the judgement of needsJudgement.
 func (c *Conn) askFinally() Event {
-	c.ask = &Ask{kind: askFinal, ctx: c.setup.ctx, cfg: c.cfg, state: c.ConnectionState()}
+	c.ask = &Ask{kind: askFinal, ctx: c.setup.ctx, cfg: c.cfg, state: c.ConnectionState(), resumed: c.state.resumed}
 	return Event{Kind: EventAsk, Level: Application, Ask: c.ask}
 }
 
@@ -150,6 +175,10 @@ func (c *Conn) Answer(a *Ask) error {
 	switch a.kind {
 	case askServerCert, askClientCert:
 		c.answerCert(a)
+	case askSession:
+		c.answerSession(a)
+	case askTicket:
+		c.answerTicket(a)
 	case askVerify:
 		if certs := a.state.PeerCertificates; len(certs) > 0 {
 			p := c.state.peer()
@@ -178,7 +207,11 @@ func (c *Conn) answerCert(a *Ask) {
 			return
 		}
 	}
-	c.run(boring.OpCert, c.readLevel, nil)
+	if c.client {
+		c.run(boring.OpCert, c.readLevel, nil)
+	} else {
+		c.proceed()
+	}
 }
 
 // replaceConfig puts the tls.Config of GetConfigForClient in place of the one before.
@@ -186,8 +219,8 @@ func (c *Conn) replaceConfig(cfg *tls.Config, s settings) error {
 	if !c.tls.SetALPN(s.alpn) || !c.tls.SetGroups(s.groups) {
 		return errMemory
 	}
-	c.tls.SetFlags(true, cfg.KeyLogWriter != nil, s.tickets)
-	c.cfg = cfg
+	c.tls.SetFlags(false, cfg.KeyLogWriter != nil, s.tickets)
+	c.cfg, c.setup.settings, c.setup.replaced = cfg, s, true
 	return c.setClientAuth(cfg)
 }
 

@@ -58,21 +58,33 @@ const maxRSABits = 8192
 
 // runVerify judges the peer, in the order that crypto/tls documents: the chain, VerifyPeerCertificate, VerifyConnection.
 func (a *Ask) runVerify() {
+	if !a.resumed && !a.runVerifyChain() {
+		return
+	}
+	if f := a.cfg.VerifyConnection; f != nil {
+		if err := f(a.state); err != nil {
+			a.fail(alertBadCertificate, err)
+		}
+	}
+}
+
+// runVerifyChain judges the chain of a full handshake.
+func (a *Ask) runVerifyChain() (ok bool) {
 	certs, err := a.ctx.parseChain(a.rawChain)
 	if err != nil {
 		a.fail(alertBadCertificate, err)
-		return
+		return false
 	}
 	if len(certs) > 0 && !supportedKey(certs[0]) {
 		a.fail(alertUnsupportedCertificate, fmt.Errorf("handshake: the peer's certificate has a key of type %T",
 			certs[0].PublicKey))
-		return
+		return false
 	}
 	if len(certs) > 0 && a.verifiesChain() {
 		chains, err := a.verifyChain(certs)
 		if err != nil {
 			a.fail(alertFor(err), &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err})
-			return
+			return false
 		}
 		a.state.VerifiedChains = chains
 	}
@@ -81,14 +93,10 @@ func (a *Ask) runVerify() {
 	if f := a.cfg.VerifyPeerCertificate; f != nil && (a.ctx.client || a.cfg.ClientAuth != tls.NoClientCert) {
 		if err := f(a.rawChain, a.state.VerifiedChains); err != nil {
 			a.fail(alertBadCertificate, err)
-			return
+			return false
 		}
 	}
-	if f := a.cfg.VerifyConnection; f != nil {
-		if err := f(a.state); err != nil {
-			a.fail(alertBadCertificate, err)
-		}
-	}
+	return true
 }
 
 // parseChain parses the certificates of a peer but for those that the Context has kept.

@@ -22,7 +22,10 @@ type Context struct {
 	boring *boring.TLSContext
 	client bool
 
-	checked atomic.Pointer[tls.Config] // the last one that New was given and found good: some checks take long
+	checked atomic.Pointer[checked] // the last tls.Config that New was given and found good: some checks take long
+
+	tickets ticketKeys
+	replays *replayFilter
 
 	mu          sync.Mutex
 	credentials credentials
@@ -35,7 +38,13 @@ func NewContext(client bool) (*Context, error) {
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	return &Context{boring: b, client: client, parsed: make(map[string]*x509.Certificate)}, nil
+	return &Context{boring: b, client: client, parsed: make(map[string]*x509.Certificate), replays: newReplayFilter()}, nil
+}
+
+// checked is a tls.Config and what follows of it.
+type checked struct {
+	cfg  *tls.Config
+	keys *boring.TicketKeys // of SessionTicketKey; nil: it is not set
 }
 
 // Params is what a connection needs beside its tls.Config.
@@ -51,6 +60,20 @@ type Params struct {
 	LateParameters bool
 	// LocalAddr and RemoteAddr are what ClientHelloInfo.Conn answers in a server's callbacks, as *net.UDPAddr; nil if not valid.
 	LocalAddr, RemoteAddr netip.AddrPort
+	// Version is the QUIC version, to which a server's tickets belong (RFC 9369, section 5). SetVersion replaces it.
+	Version uint32
+
+	// Session is Data of EventSessionTicket of an earlier connection, for a client to resume; nil: none. One that is damaged, expired,
+	// of another server name or of a server whose certificates are not good any more leads to a full handshake. It is not kept.
+	Session []byte
+	// EarlyData has a client offer 0-RTT if Session allows it, and a server accept it.
+	EarlyData bool
+	// EarlyContext is what the 0-RTT of a server's tickets is bound to: with another value than that of the connection that issued
+	// a ticket, the session is resumed without 0-RTT. It is copied.
+	EarlyContext []byte
+	// EarlyReplay tells a server which ClientHellos with 0-RTT are fresh. With nil the Context does so itself, for 2,100 a second, and
+	// accepts no 0-RTT with tickets that it has not issued itself.
+	EarlyReplay ReplayStore
 }
 
 // New returns a connection. cfg must not change while the connection lives. An error says which field of cfg or p is not
@@ -60,13 +83,13 @@ func (x *Context) New(cfg *tls.Config, p Params) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x.checked.Load() != cfg {
+	if last := x.checked.Load(); last == nil || last.cfg != cfg {
 		for i := range cfg.Certificates { // those that callbacks choose are looked at when they are
 			if err := checkUsage(&cfg.Certificates[i]); err != nil {
 				return nil, err
 			}
 		}
-		x.checked.Store(cfg)
+		x.checked.Store(&checked{cfg, s.ticketKeys})
 	}
 	c := &Conn{setup: &setup{ctx: x, params: p}, client: x.client, readLevel: Initial}
 	if x.client {
@@ -95,6 +118,8 @@ type settings struct {
 	alpn    []byte // NextProtos in the wire's form
 	groups  []uint16
 	tickets bool
+
+	ticketKeys *boring.TicketKeys // of the tls.Config's SessionTicketKey; nil: it is not set
 }
 
 // resolve checks a tls.Config and translates it.
@@ -106,8 +131,11 @@ func (x *Context) resolve(cfg *tls.Config) (s settings, err error) {
 	if err := checkConfig(cfg, client); err != nil {
 		return s, err
 	}
-	if !client && !cfg.SessionTicketsDisabled && x.checked.Load() != cfg {
-		if err := checkTicketKeys(cfg); err != nil {
+	s.tickets = !cfg.SessionTicketsDisabled
+	if !client && s.tickets {
+		if last := x.checked.Load(); last != nil && last.cfg == cfg {
+			s.ticketKeys = last.keys
+		} else if s.ticketKeys, err = x.configKeys(cfg); err != nil {
 			return s, err
 		}
 	}
@@ -126,8 +154,6 @@ func (x *Context) resolve(cfg *tls.Config) (s settings, err error) {
 	if s.groups = groups(cfg.CurvePreferences); len(s.groups) == 0 {
 		return s, errors.New("handshake: tls.Config.CurvePreferences has no group that BoringSSL supports")
 	}
-	// A ticket would carry the client's authentication into a connection that may be under another policy.
-	s.tickets = !cfg.SessionTicketsDisabled && (client || cfg.ClientAuth == tls.NoClientCert)
 	return s, nil
 }
 
@@ -148,10 +174,11 @@ func checkConfig(cfg *tls.Config, client bool) error {
 		refused = "GetEncryptedClientHelloKeys"
 	case cfg.EncryptedClientHelloKeys != nil:
 		refused = "EncryptedClientHelloKeys"
-	case client && cfg.ClientSessionCache != nil:
-		refused = "ClientSessionCache"
 	}
 	switch {
+	case refused == "WrapSession" || refused == "UnwrapSession":
+		return fmt.Errorf("handshake: tls.Config.%s is not supported: tickets are BoringSSL's, not crypto/tls's; servers that are to "+
+			"resume each other's sessions share keys by quic.Config.TicketKeys", refused)
 	case refused != "":
 		return fmt.Errorf("handshake: tls.Config.%s is not supported", refused)
 	case cfg.MinVersion > tls.VersionTLS13 || cfg.MaxVersion != 0 && cfg.MaxVersion < tls.VersionTLS13:
@@ -164,21 +191,26 @@ func checkConfig(cfg *tls.Config, client bool) error {
 	return nil
 }
 
-// checkTicketKeys refuses a server's tls.Config with ticket keys of the program's own. It looks at a copy, since crypto/tls writes to
-// a tls.Config that a TCP server uses too, under a lock that only Clone takes.
-func checkTicketKeys(cfg *tls.Config) error {
+// configKeys returns the ticket keys that a server's tls.Config sets, nil if it sets none. It looks at a copy, since crypto/tls writes to a
+// tls.Config that a TCP server uses too, under a lock that only Clone takes.
+func (x *Context) configKeys(cfg *tls.Config) (*boring.TicketKeys, error) {
 	cfg = cfg.Clone()
+	// What SetSessionTicketKeys was given is not to be had, and shows nowhere else.
+	if keys := reflect.ValueOf(cfg).Elem().FieldByName("sessionTicketKeys"); keys.Kind() == reflect.Slice && keys.Len() > 0 {
+		return nil, errors.New("handshake: tls.Config.SetSessionTicketKeys is not supported, since a program cannot read its keys back: " +
+			"use quic.Config.TicketKeys")
+	}
 	// What crypto/tls puts there itself begins like this.
 	//lint:ignore SA1019 deprecated, and still in force
 	key := cfg.SessionTicketKey
-	if key != [32]byte{} && !bytes.HasPrefix(key[:], []byte("DEPRECATED")) {
-		return errors.New("handshake: tls.Config.SessionTicketKey is not supported")
+	if key == [32]byte{} || bytes.HasPrefix(key[:], []byte("DEPRECATED")) {
+		return nil, nil
 	}
-	// What SetSessionTicketKeys was given shows nowhere else.
-	if keys := reflect.ValueOf(cfg).Elem().FieldByName("sessionTicketKeys"); keys.Kind() == reflect.Slice && keys.Len() > 0 {
-		return errors.New("handshake: tls.Config.SetSessionTicketKeys is not supported")
+	keys, err := x.tickets.of(key)
+	if err != nil {
+		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	return nil
+	return keys, nil
 }
 
 // supportedGroups is what crypto/tls and BoringSSL both have, in the order of crypto/tls.

@@ -22,11 +22,7 @@ type refusedConfig struct {
 
 func TestRefusedConfig(t *testing.T) {
 	tests := []refusedConfig{
-		{"ClientSessionCache", true, "ClientSessionCache", func(c *tls.Config) {
-			c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-		}},
-		{"SessionTicketKey", false, "SessionTicketKey", func(c *tls.Config) { c.SessionTicketKey[31] = 1 }},
-		{"SetSessionTicketKeys", false, "SetSessionTicketKeys", func(c *tls.Config) {
+		{"SetSessionTicketKeys", false, "quic.Config.TicketKeys", func(c *tls.Config) {
 			c.SetSessionTicketKeys([][32]byte{{1}})
 		}},
 		{"Rand", true, "Rand", func(c *tls.Config) { c.Rand = strings.NewReader("") }},
@@ -137,8 +133,9 @@ func TestConfigOfCryptoTLS(t *testing.T) {
 	client.MinVersion, client.MaxVersion = tls.VersionTLS10, tls.VersionTLS13
 	client.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
 	client.Renegotiation = tls.RenegotiateFreelyAsClient
-	client.SetSessionTicketKeys([][32]byte{{1}}) // which only servers use
-	server.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	client.SetSessionTicketKeys([][32]byte{{1}})                // which only servers use
+	client.ClientSessionCache = tls.NewLRUClientSessionCache(1) // which package quicnet uses
+	server.ClientSessionCache = client.ClientSessionCache
 	server.DynamicRecordSizingDisabled = true
 	server.KeyLogWriter = io.Discard
 	c, s := pair(t, client, server)

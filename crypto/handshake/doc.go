@@ -5,11 +5,19 @@
 // transport parameters, the end of the handshake, an alert. Where TLS needs an answer that only the program has (which
 // certificate, is this chain good, a signature) the event is an Ask; its Run executes the program's code, on any
 // goroutine and without any lock, and Conn.Answer lets the handshake go on. A server with certificates and keys in memory,
-// without callbacks and client certificates, gets no Ask at all; a client gets one for the server's certificate.
+// without callbacks and client certificates, gets no Ask at all; a client gets one for the server's certificate, also for that in a session.
+//
+// Sessions are resumed (Params.Session), in 0-RTT too (Params.EarlyData). What is in a session or a ticket is judged as in a full handshake:
+// the chain of a server or of a client is verified again before a session is offered or accepted, and one that is not good any more leads
+// to a full handshake. VerifyConnection is called for each connection, before anything early is sent or read, and VerifyPeerCertificate
+// for those alone that are no resumptions. A ticket belongs to its server name, QUIC version, ClientAuth and names of ClientCAs; its 0-RTT
+// to its ALPN protocol and EarlyContext. The keys of tickets are those of SetTicketKeys, of SessionTicketKey, or the Context's own, which
+// change each day; a tls.Config that GetConfigForClient returns has those of its own SessionTicketKey, or else of the first one.
+// A tls.Config's ClientSessionCache is not looked at here: package quicnet uses it.
 //
 // Fields of tls.Config mean what crypto/tls documents. Those that cannot be honoured (Rand, WrapSession, UnwrapSession,
-// and, for now, those of Encrypted Client Hello, a client's ClientSessionCache, a server's SessionTicketKey and
-// SetSessionTicketKeys) are refused with an error by Context.New and, if they come from GetConfigForClient, end the handshake.
+// SetSessionTicketKeys, and, for now, those of Encrypted Client Hello) are refused with an error by Context.New and, if they come from
+// GetConfigForClient, end the handshake.
 // So is a certificate whose key usage has no digitalSignature (RFC 8446, section 4.4.2.2), of either role, by whatever way it
 // comes. A tls.Config may serve TCP at the same time.
 //
@@ -17,9 +25,8 @@
 // crypto/tls lets it end the process.
 //
 // Limitations:
-//   - No resumption by clients yet: tickets are told as EventSessionTicket. Servers resume sessions with ticket keys of the
-//     Context's own, and a server that asks for client certificates issues no tickets. No 0-RTT. SetSessionTicketKeys is
-//     noticed if it was called before a Context saw the tls.Config, and else ignored.
+//   - SetSessionTicketKeys is noticed if it was called before a Context saw the tls.Config, and else ignored.
+//   - The age that a client tells of its ticket may differ by 60 seconds from what the server finds, for 0-RTT.
 //   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3.
 //   - CurvePreferences: of those that crypto/tls knows, SecP256r1MLKEM768 and SecP384r1MLKEM1024 are left out. GODEBUG's
 //     tlsmlkem has no effect.

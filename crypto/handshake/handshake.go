@@ -1,12 +1,14 @@
 package handshake
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/boringquic/boringquic/crypto/internal/boring"
 )
@@ -46,9 +48,14 @@ const (
 	// with PROTOCOL_VIOLATION. Err tells why, and unwraps to the error of a callback or of crypto/x509 if it was that. It
 	// comes once and is the last event.
 	EventAlert
-	// EventSessionTicket: a client's session for later use, Data, in BoringSSL's form; it holds secrets. The first four of a
+	// EventSessionTicket: a client's session for Params.Session of a later connection, Data, to be used once (RFC 8446, appendix C.4).
+	// It holds secrets. EarlyData says whether it allows 0-RTT, Lifetime for how long it can be used from now. The first four of a
 	// connection are told, 64 KiB of them in all.
 	EventSessionTicket
+	// EventEarlyData: Accepted says what became of 0-RTT, and Reason why, in a word for logs. It comes once, where the ClientHello had
+	// 0-RTT: at a client before its 1-RTT secrets, and after a rejection the handshake goes on as one without 0-RTT; at a server before
+	// the read secret of level EarlyData, which comes if it is accepted.
+	EventEarlyData
 )
 
 // Event is something that a Conn has to tell.
@@ -60,6 +67,11 @@ type Event struct {
 	Data  []byte // valid until the next call of a method of the Conn
 	Err   error  // EventAlert
 	Ask   *Ask   // EventAsk
+
+	Accepted  bool          // EventEarlyData
+	Reason    string        // EventEarlyData
+	EarlyData bool          // EventSessionTicket
+	Lifetime  time.Duration // EventSessionTicket: whole seconds, more than none
 }
 
 // Conn is the TLS side of one QUIC connection. It is not for concurrent use. No method runs the program's code but
@@ -106,6 +118,17 @@ type setup struct {
 	hello      []byte        // the client's first handshake bytes, while a callback needs them
 	wantHello  bool
 	rawChain   [][]byte // the peer's certificates
+	settings   settings // of the tls.Config in force
+	clientCAs  [32]byte // hash of the names of a server's ClientCAs
+	now        int64    // the time of the last crossing, in seconds since 1970; 0: the system's
+
+	first        settings          // those of the tls.Config that New was given
+	replaced     bool              // GetConfigForClient has replaced it
+	peer         *peerCertificates // from the session or ticket that is to be resumed
+	protocol     string            // a client's session's
+	resting      bool              // until Negotiate
+	newVersion   bool              // the connection began with another version
+	earlyRefused string            // why a server does not accept 0-RTT, if it is not BoringSSL's reason
 }
 
 var (
@@ -124,15 +147,15 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 	if !ok {
 		return errMemory
 	}
-	c.cfg = cfg
-	if c.setup.params.LateParameters && !c.client {
-		t.SetLateParams()
-	}
+	c.cfg, c.setup.settings, c.setup.first = cfg, s, s
 	if c.client {
 		if name := c.state.serverName; name != "" && !t.SetServerName(name) {
 			return fmt.Errorf("handshake: %q cannot be a server name", name)
 		}
 		t.SetFlags(cfg.GetClientCertificate != nil || len(cfg.Certificates) > 0, cfg.KeyLogWriter != nil, s.tickets)
+		if c.setup.params.EarlyData {
+			t.SetEarlyData(new([32]byte))
+		}
 		return nil
 	}
 	if cfg.ClientAuth != tls.NoClientCert {
@@ -162,13 +185,12 @@ func (c *Conn) setClientAuth(cfg *tls.Config) error {
 	if mode != boring.ClientAuthNone && cfg.ClientCAs != nil {
 		//lint:ignore SA1019 ClientCAs is the program's own pool, whose subjects are all there.
 		for _, name := range cfg.ClientCAs.Subjects() {
-			if len(names)+len(name) > maxCANames {
-				// RFC 8446, section 4.2.4: the extension is an optional hint.
-				names = nil
-				break
-			}
 			names = append(binary.BigEndian.AppendUint16(names, uint16(len(name))), name...)
 		}
+	}
+	c.setup.clientCAs = sha256.Sum256(names)
+	if len(names) > maxCANames {
+		names = nil // RFC 8446, section 4.2.4: the extension is an optional hint
 	}
 	if !c.tls.SetClientAuth(mode, names) {
 		return errMemory
@@ -196,21 +218,25 @@ func (c *Conn) useCredential(cred *credential) error {
 	return nil
 }
 
-// Start begins the handshake; a client's ClientHello is among the events then. Our transport parameters must be set at a
-// client.
+// Start begins the handshake; a client's ClientHello is among the events then, or, if there is a session to be resumed, after the
+// Ask whether its certificates are still good. Our transport parameters must be set at a client.
 func (c *Conn) Start() error {
 	if c.released {
 		return errReleased
 	}
 	if c.client {
-		c.run(boring.OpStart, Initial, nil)
+		resumption := c.setup.params.Session
+		c.setup.params.Session = nil
+		if !c.offerSession(resumption) {
+			c.run(boring.OpStart, Initial, nil)
+		}
 	}
 	return c.err
 }
 
 // SetTransportParameters sets the value of our quic_transport_parameters extension, which is copied. A client must do so
-// before Start. A server may still do so when EventTransportParameters was told, if an Ask came with it that is not
-// answered.
+// before Start. A server may still do so when EventTransportParameters was told, until it calls NextEvent again; and if that
+// tells an Ask, until it is answered.
 func (c *Conn) SetTransportParameters(b []byte) {
 	if c.tls != nil && c.err == nil && !c.tls.SetParams(b) {
 		c.fail(alertInternalError, errMemory)
@@ -222,15 +248,12 @@ func (c *Conn) SetTransportParameters(b []byte) {
 // that gave them out (RFC 9369, section 5). If the client's first packet had another one, as changed says, there is no resumption
 // either way; the tickets that this connection gives out are good for version.
 func (c *Conn) Negotiate(b []byte, version uint32, changed bool) {
-	if c.tls == nil || c.err != nil {
+	if c.setup == nil || !c.setup.resting || c.err != nil {
 		return
 	}
-	if !c.tls.SetParams(b) {
-		c.fail(alertInternalError, errMemory)
-		return
-	}
-	c.tls.SetVersion(version, changed)
-	c.run(boring.OpParams, c.readLevel, nil)
+	c.setup.resting = false
+	c.setup.params.Version, c.setup.newVersion = version, changed
+	c.SetTransportParameters(b)
 }
 
 // Feed takes handshake bytes of the peer that arrived at level, in their order; it copies them. An error comes as
@@ -266,11 +289,11 @@ func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 		c.fail(alertInternalError, err)
 		return
 	}
-	r := c.tls.Run(op, uint8(level), in, now)
-	if c.queue == nil {
-		c.queue = eventBuffers.Get().(*eventBuffer)
+	if c.setup != nil {
+		c.setup.now = now
 	}
-	c.queue.b = c.tls.Drain(c.queue.b)
+	r := c.tls.Run(op, uint8(level), in, now)
+	c.drain()
 	c.readLevel = Level(r.Level)
 	switch {
 	case r.WrongLevel:
@@ -289,6 +312,14 @@ func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 			c.tls = nil
 		}
 	}
+}
+
+// drain takes what BoringSSL has to tell.
+func (c *Conn) drain() {
+	if c.queue == nil {
+		c.queue = eventBuffers.Get().(*eventBuffer)
+	}
+	c.queue.b = c.tls.Drain(c.queue.b)
 }
 
 // fail ends the connection, and drops what is still to be told but the reason. The first reason counts.
@@ -345,8 +376,10 @@ func (c *Conn) NextEvent() Event {
 }
 
 // holds tells whether the rest of the queue has to wait for an answer: a server says nothing in 1-RTT before its client is
-// accepted.
-func (c *Conn) holds() bool { return c.ask != nil && c.ask.kind == askFinal }
+// accepted, and nothing at all before its parameters are there.
+func (c *Conn) holds() bool {
+	return c.ask != nil && c.ask.kind == askFinal || c.setup != nil && c.setup.resting
+}
 
 // nextQueued handles the next event of BoringSSL; ok tells that there was one. It gives NoEvent if it is of no interest
 // outside.
@@ -362,6 +395,9 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 	out = Event{Level: Level(ev.Level), Data: ev.Data}
 	switch ev.Kind {
 	case boring.EvReadSecret:
+		if out.Level == EarlyData && c.needsJudgement() {
+			return c.askFinally(), true
+		}
 		out.Kind, out.Suite, c.state.suite = EventReadSecret, ev.Code, ev.Code
 	case boring.EvWriteSecret:
 		out.Kind, out.Suite, c.state.suite = EventWriteSecret, ev.Code, ev.Code
@@ -372,16 +408,28 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 		out.Kind = EventHandshakeData
 	case boring.EvPeerParams:
 		out.Kind = EventTransportParameters
+		if !c.client {
+			c.setup.resting = c.setup.params.LateParameters
+		}
 	case boring.EvSession:
-		out.Kind = EventSessionTicket
+		out = c.sessionEvent(&ev)
+	case boring.EvEarlyData:
+		out.Kind, out.Accepted, out.Reason = EventEarlyData, ev.Code != 0, string(ev.Data)
+		if refused := c.setup.earlyRefused; refused != "" && !out.Accepted {
+			out.Reason = refused
+		}
 	case boring.EvComplete:
 		if c.needsJudgement() {
 			return c.askFinally(), true
 		}
 		c.state.complete, c.setup = true, nil
 		out = Event{Kind: EventHandshakeComplete, Level: Application}
-	case boring.EvAskCert, boring.EvAskVerify, boring.EvAskSign:
+	case boring.EvAskCert, boring.EvAskVerify, boring.EvAskSign, boring.EvAskSession, boring.EvAskTicket:
 		q.told += n
+		if ev.Kind == boring.EvAskCert && !c.client && !c.setup.wantHello {
+			c.proceed()
+			return Event{}, true
+		}
 		return c.newAsk(&ev), true
 	default:
 		q.told += n
@@ -405,9 +453,12 @@ func (c *Conn) note(ev *boring.TLSEvent) {
 	case boring.EvExporterSecret:
 		c.state.exporterLen = uint8(copy(c.state.exporter[:], ev.Data))
 	case boring.EvInfo:
-		c.state.noteInfo(ev.Data, c.cfg, c.client)
+		c.state.noteInfo(ev.Data, c.cfg, c.client, c.setup.protocol)
+		if c.state.resumed && !c.client {
+			c.state.certificates = c.setup.peer
+		}
 	case boring.EvPeerCerts:
-		c.setup.rawChain = splitChain(ev.Data)
+		c.setup.rawChain, c.state.certificates = splitChain(ev.Data), nil
 	case boring.EvOCSP:
 		c.state.peer().ocsp = append([]byte(nil), ev.Data...)
 	case boring.EvSCTs:

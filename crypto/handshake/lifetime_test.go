@@ -44,11 +44,15 @@ func TestMemory(t *testing.T) {
 	opaqueServer := serverConfig()
 	opaqueServer.Certificates = []tls.Certificate{{Certificate: leaf().tls.Certificate, PrivateKey: opaque{leaf().key}}}
 	clients, servers := newContext(t, true), newContext(t, false)
-	warm := newOurs(t, servers, serverConfig(), handshake.Params{}) // keeps its certificate's credential in the Context
-	warm.conn.Release()
-	base := liveAfterCollection(3)
-	if base != 3 {
-		t.Fatalf("%d objects in C memory before, want two contexts and a credential", base)
+	func() { // the Context keeps its certificate's credential and ticket keys
+		c, s := newOurs(t, clients, client, handshake.Params{}), newOurs(t, servers, serverConfig(), handshake.Params{})
+		shake(t, c, s)
+		c.conn.Release()
+		s.conn.Release()
+	}()
+	base := liveAfterCollection(4)
+	if base != 4 {
+		t.Fatalf("%d objects in C memory before, want two contexts, a credential and ticket keys", base)
 	}
 	want := func(n int64, why string) {
 		t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
 )
@@ -50,6 +51,11 @@ type ours struct {
 	asks        int
 	tickets     int
 	ticketBytes int
+	sessions    [][]byte // of EventSessionTicket
+	ticketEarly bool     // the last one allows 0-RTT
+	lifetime    time.Duration
+	early       string // the reason of EventEarlyData; empty: there was none
+	accepted    bool
 	onAsk       func(*handshake.Ask) // in place of running and answering it
 	onParams    func()
 }
@@ -98,6 +104,9 @@ func (o *ours) pump() (out []sent) {
 			if ev.Level == handshake.Application && !o.hasParams {
 				o.t.Error("1-RTT keys before the peer's transport parameters")
 			}
+			if ev.Level == handshake.EarlyData && (o.hasParams || o.early != "") {
+				o.t.Error("0-RTT keys after the server has said something")
+			}
 		case handshake.EventHandshakeData:
 			if ev.Level != handshake.Initial && o.write[ev.Level] == nil {
 				o.t.Errorf("bytes at level %d before its secret", ev.Level)
@@ -124,6 +133,13 @@ func (o *ours) pump() (out []sent) {
 		case handshake.EventSessionTicket:
 			o.tickets++
 			o.ticketBytes += len(ev.Data)
+			o.sessions = append(o.sessions, clone(ev.Data))
+			o.ticketEarly, o.lifetime = ev.EarlyData, ev.Lifetime
+		case handshake.EventEarlyData:
+			if o.early != "" || len(o.write[handshake.Application]) > 0 && o.read[handshake.Handshake] != nil {
+				o.t.Errorf("EventEarlyData, %s, after %q, or after 1-RTT keys", ev.Reason, o.early)
+			}
+			o.early, o.accepted = ev.Reason, ev.Accepted
 		}
 	}
 }

@@ -74,8 +74,8 @@ var blankState = sync.OnceValue(func() tls.ConnectionState {
 	return tls.Client(nil, &tls.Config{Renegotiation: tls.RenegotiateOnceAsClient}).ConnectionState()
 })
 
-// noteInfo takes what EvInfo says: cipher suite, group, flags, ALPN and server name.
-func (s *state) noteInfo(b []byte, cfg *tls.Config, client bool) {
+// noteInfo takes what EvInfo says: cipher suite, group, flags, ALPN and server name. stored is the ALPN protocol of a client's session.
+func (s *state) noteInfo(b []byte, cfg *tls.Config, client bool, stored string) {
 	if len(b) < 7 {
 		return
 	}
@@ -85,6 +85,9 @@ func (s *state) noteInfo(b []byte, cfg *tls.Config, client bool) {
 	b = b[6:]
 	proto := b[1 : 1+int(b[0])]
 	name := b[1+len(proto):]
+	if flags&boring.InfoEarly != 0 {
+		proto = []byte(stored)
+	}
 	s.protocol = ""
 	for _, ours := range cfg.NextProtos {
 		if ours == string(proto) {

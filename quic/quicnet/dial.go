@@ -118,20 +118,20 @@ func (ep *Endpoint) reachable(addrs []netip.AddrPort) (out []netip.AddrPort) {
 }
 
 // dial connects to the first address that answers.
-func (ep *Endpoint) dial(ctx context.Context, t target, cfg *quic.Config) (*Conn, error) {
-	c, err := ep.dialAny(ctx, t.host, ep.reachable(t.addrs), cfg)
+func (ep *Endpoint) dial(ctx context.Context, t target, cfg *quic.Config, d *Dialer) (*Conn, error) {
+	c, err := ep.dialAny(ctx, t.host, ep.reachable(t.addrs), cfg, d)
 	if err != nil {
 		return nil, fmt.Errorf("quicnet: dial %s: %w", t.text, err)
 	}
 	return c, nil
 }
 
-func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
 	switch len(addrs) {
 	case 0:
 		return nil, errors.New("no address of an IP version that the socket has")
 	case 1:
-		return ep.dialOne(ctx, host, addrs[0], cfg)
+		return ep.dialOne(ctx, host, addrs[0], cfg, d)
 	}
 	type outcome struct {
 		c   *Conn
@@ -145,7 +145,7 @@ func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.Addr
 		a := addrs[started]
 		started++
 		go func() {
-			c, err := ep.dialOne(ctx, host, a, cfg)
+			c, err := ep.dialOne(ctx, host, a, cfg, d)
 			outcomes <- outcome{c, err}
 		}()
 	}
@@ -186,11 +186,11 @@ func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.Addr
 }
 
 // dialOne connects to one address.
-func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
 	if err := contextError(ctx); err != nil {
 		return nil, err
 	}
-	c, err := ep.connect(host, remote, cfg)
+	c, err := ep.connect(host, remote, cfg, d)
 	if err != nil {
 		return nil, err
 	}
@@ -210,14 +210,14 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 }
 
 // connect begins a connection in one of the shards. The caller has the right to send for it.
-func (ep *Endpoint) connect(host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+func (ep *Endpoint) connect(host string, remote netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
 	if ep.steering == nil || cfg == nil {
-		return ep.shards[0].connect(host, remote, cfg)
+		return ep.shards[0].connect(host, remote, cfg, d)
 	}
 	i := int(ep.dialled.Add(1)) % len(ep.shards)
 	own := *cfg
 	own.ConnIDs = ep.steering.ids(i, cfg.ConnIDs)
-	return ep.shards[i].connect(host, remote, &own)
+	return ep.shards[i].connect(host, remote, &own, d)
 }
 
 // unreachable tells whether a first datagram that could not be sent is reason to give up at once.

@@ -41,13 +41,13 @@ func (d Dialer) dial(ctx context.Context, addr string, cfg *quic.Config, early b
 		return nil, err
 	}
 	if d.Endpoint != nil {
-		return d.Endpoint.dial(ctx, t, cfg)
+		return d.Endpoint.dial(ctx, t, cfg, &d)
 	}
 	ep, err := d.open(t)
 	if err != nil {
 		return nil, fmt.Errorf("quicnet: dial %s: %w", addr, err)
 	}
-	c, err := ep.dial(ctx, t, cfg)
+	c, err := ep.dial(ctx, t, cfg, &d)
 	if err != nil {
 		ep.Close()
 		return nil, err

@@ -66,8 +66,8 @@ func (sh *shard) adopt(core *quic.Conn, client bool) *Conn {
 	return c
 }
 
-// connect begins a connection. The caller has the right to send for it.
-func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config) (*Conn, error) {
+// connect begins a connection as d says. The caller has the right to send for it.
+func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.err != nil {

@@ -1,6 +1,4 @@
-#include "compat.h"
-
-#include "shim.h"
+#include "shim_tls.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -12,55 +10,21 @@
 #include <openssl/mem.h>
 #include <openssl/pool.h>
 #include <openssl/rsa.h>
-#include <openssl/sha.h>
-#include <openssl/ssl.h>
 
 enum { MAX_GROUPS = 16, MAX_CERTS = 64, EVENT_HEADER = 8 };
-
-// A session has the peer's whole chain in it, of 100 KiB at most, and a ticket takes its peer 18 bytes: so many of a
-// connection are told, the first ones, of so many bytes in all.
-enum { MAX_SESSIONS = 4, MAX_SESSION_BYTES = 64 << 10 };
-
-struct bq_tls {
-  SSL *ssl;
-  uint8_t *events;
-  size_t events_len, events_cap;
-  uint8_t *alpn;  // a server's protocols, in the wire's form, by preference
-  size_t alpn_len;
-  uint8_t *signature;  // an answer to BQ_EV_ASK_SIGN; or, while sign_due, what a key of ours is to sign
-  size_t signature_len;
-  uint16_t suite;   // the one negotiated
-  uint16_t sigalg;  // of the signature that is due
-  uint8_t sessions;        // serialised so far
-  uint32_t session_bytes;  // of those that were told
-  uint8_t client;
-  uint8_t ask_cert, log_keys;
-  uint8_t waiting;   // an answer is wanted
-  uint8_t sign_due;  // the next crossing makes a signature
-  uint8_t cert_ok, verify_ok, has_signature;  // an answer that BoringSSL has not taken yet
-  uint8_t told_params;
-  uint8_t late_params;  // what we tell the peer in ours comes with BQ_OP_PARAMS
-  uint8_t no_resume;    // tickets are ignored in this handshake: 2 while BoringSSL is told so
-  uint32_t version;     // the QUIC version that tickets are bound to
-  uint8_t complete;
-  uint8_t lost;  // there was no memory for an event: some of BoringSSL's callbacks cannot fail
-  uint8_t read_level;
-  uint8_t alert, has_alert;
-  uint8_t last_message;
-};
 
 static int64_t live;
 
 int64_t bq_tls_live(void) { return __atomic_load_n(&live, __ATOMIC_RELAXED); }
 
-static void count(int64_t n) { __atomic_add_fetch(&live, n, __ATOMIC_RELAXED); }
+void bq_count(int64_t n) { __atomic_add_fetch(&live, n, __ATOMIC_RELAXED); }
 
-static bq_tls *of_ssl(const SSL *ssl) { return SSL_get_ex_data(ssl, 0); }
+bq_tls *bq_of_ssl(const SSL *ssl) { return SSL_get_ex_data(ssl, 0); }
 
 // Events.
 
-// put_space appends the header of an event and room for its data, which it returns.
-static uint8_t *put_space(bq_tls *t, int kind, int level, uint16_t code, size_t len) {
+// bq_put_space appends the header of an event and room for its data, which it returns.
+uint8_t *bq_put_space(bq_tls *t, int kind, int level, uint16_t code, size_t len) {
   size_t need = t->events_len + EVENT_HEADER + len;
   if (t->lost) return NULL;  // after a gap nothing more is told
   if (need > t->events_cap) {
@@ -83,16 +47,16 @@ static uint8_t *put_space(bq_tls *t, int kind, int level, uint16_t code, size_t 
   return p + EVENT_HEADER;
 }
 
-static int put(bq_tls *t, int kind, int level, uint16_t code, const void *data, size_t len) {
-  uint8_t *p = put_space(t, kind, level, code, len);
+int bq_put(bq_tls *t, int kind, int level, uint16_t code, const void *data, size_t len) {
+  uint8_t *p = bq_put_space(t, kind, level, code, len);
   if (p == NULL) return 0;
   if (len > 0) memcpy(p, data, len);
   return 1;
 }
 
-// put_cbb appends an event whose data is in cbb, and does away with cbb; ok tells whether building it went well.
-static int put_cbb(bq_tls *t, int kind, CBB *cbb, int ok) {
-  ok = ok && CBB_flush(cbb) && put(t, kind, t->read_level, 0, CBB_data(cbb), CBB_len(cbb));
+// bq_put_cbb appends an event whose data is in cbb, and does away with cbb; ok tells whether building it went well.
+int bq_put_cbb(bq_tls *t, int kind, CBB *cbb, int ok) {
+  ok = ok && CBB_flush(cbb) && bq_put(t, kind, t->read_level, 0, CBB_data(cbb), CBB_len(cbb));
   CBB_cleanup(cbb);
   return ok;
 }
@@ -105,45 +69,54 @@ static int put_params(bq_tls *t) {
   size_t len;
   SSL_get_peer_quic_transport_params(t->ssl, &p, &len);
   t->told_params = 1;
-  return put(t, BQ_EV_PEER_PARAMS, t->read_level, 0, p, len);
+  return bq_put(t, BQ_EV_PEER_PARAMS, t->read_level, 0, p, len);
 }
 
 static int put_info(bq_tls *t) {
   const uint8_t *alpn;
   unsigned alpn_len;
+  uint16_t suite = t->suite, flags = 0;
   SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
   const char *name = t->client ? NULL : SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
   size_t name_len = name == NULL ? 0 : strlen(name);
   if (name_len > 255) name_len = 255;
-  uint16_t flags = 0;
   if (SSL_session_reused(t->ssl)) flags |= BQ_INFO_RESUMED;
+  if (t->client && t->read_level == ssl_encryption_initial) {
+    flags |= BQ_INFO_RESUMED | BQ_INFO_EARLY;
+    suite = SSL_CIPHER_get_protocol_id(SSL_SESSION_get0_cipher(SSL_get_session(t->ssl)));
+  }
   if (SSL_used_hello_retry_request(t->ssl)) flags |= BQ_INFO_HELLO_RETRY;
   CBB cbb, child;
   if (!CBB_init(&cbb, 64)) return 0;
-  int ok = CBB_add_u16(&cbb, t->suite) && CBB_add_u16(&cbb, SSL_get_group_id(t->ssl)) && CBB_add_u16(&cbb, flags) &&
+  int ok = CBB_add_u16(&cbb, suite) && CBB_add_u16(&cbb, SSL_get_group_id(t->ssl)) && CBB_add_u16(&cbb, flags) &&
            CBB_add_u8_length_prefixed(&cbb, &child) && CBB_add_bytes(&child, alpn, alpn_len) &&
            CBB_add_u8_length_prefixed(&cbb, &child) && CBB_add_bytes(&child, (const uint8_t *)name, name_len);
-  return put_cbb(t, BQ_EV_INFO, &cbb, ok);
+  return bq_put_cbb(t, BQ_EV_INFO, &cbb, ok);
 }
 
-static int put_peer_certs(bq_tls *t) {
-  const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(t->ssl);
+int bq_add_chain(CBB *cbb, const STACK_OF(CRYPTO_BUFFER) *chain) {
   size_t n = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain);
-  CBB cbb, child;
-  if (!CBB_init(&cbb, 2048)) return 0;
+  CBB child;
   int ok = 1;
   for (size_t i = 0; i < n && ok; i++) {
     const CRYPTO_BUFFER *cert = sk_CRYPTO_BUFFER_value(chain, i);
-    ok = CBB_add_u24_length_prefixed(&cbb, &child) &&
+    ok = CBB_add_u24_length_prefixed(cbb, &child) &&
          CBB_add_bytes(&child, CRYPTO_BUFFER_data(cert), CRYPTO_BUFFER_len(cert));
   }
-  if (!put_cbb(t, BQ_EV_PEER_CERTS, &cbb, ok)) return 0;
+  return ok && CBB_flush(cbb);  // child must not be looked at any more
+}
+
+int bq_put_peer_certs(bq_tls *t) {
+  CBB cbb;
+  if (!CBB_init(&cbb, 2048)) return 0;
+  int ok = bq_add_chain(&cbb, SSL_get0_peer_certificates(t->ssl));
+  if (!bq_put_cbb(t, BQ_EV_PEER_CERTS, &cbb, ok)) return 0;
   const uint8_t *p;
   size_t len;
   SSL_get0_ocsp_response(t->ssl, &p, &len);
-  if (len > 0 && !put(t, BQ_EV_OCSP, t->read_level, 0, p, len)) return 0;
+  if (len > 0 && !bq_put(t, BQ_EV_OCSP, t->read_level, 0, p, len)) return 0;
   SSL_get0_signed_cert_timestamp_list(t->ssl, &p, &len);
-  return len == 0 || put(t, BQ_EV_SCTS, t->read_level, 0, p, len);
+  return len == 0 || bq_put(t, BQ_EV_SCTS, t->read_level, 0, p, len);
 }
 
 static int put_cert_request(bq_tls *t) {
@@ -163,7 +136,7 @@ static int put_cert_request(bq_tls *t) {
            CBB_add_bytes(&child, CRYPTO_BUFFER_data(name), CRYPTO_BUFFER_len(name));
     }
   }
-  return put_cbb(t, BQ_EV_ASK_CERT, &cbb, ok);
+  return bq_put_cbb(t, BQ_EV_ASK_CERT, &cbb, ok);
 }
 
 // What BoringSSL tells.
@@ -175,20 +148,17 @@ static void note_alert(bq_tls *t, uint8_t alert) {
 }
 
 static int on_secret(SSL *ssl, int kind, int level, const SSL_CIPHER *cipher, const uint8_t *secret, size_t len) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   t->suite = SSL_CIPHER_get_protocol_id(cipher);
-  if (level == ssl_encryption_application && (!put_params(t) || !put_info(t))) return 0;
-  if (t->no_resume == 2) {  // ServerHello is made: tickets for later are as good as others
-    SSL_clear_options(ssl, SSL_OP_NO_TICKET);
-    t->no_resume = 0;
-  }
-  return put(t, kind, level, t->suite, secret, len);
+  if (level == ssl_encryption_early_data && t->client) t->early_offered = 1;
+  if (level == ssl_encryption_application && (!bq_put_early(t) || !put_params(t) || !put_info(t))) return 0;
+  return bq_put(t, kind, level, t->suite, secret, len);
 }
 
 static int on_read_secret(SSL *ssl, enum ssl_encryption_level_t level, const SSL_CIPHER *cipher, const uint8_t *secret,
                           size_t len) {
   if (!on_secret(ssl, BQ_EV_READ_SECRET, level, cipher, secret, len)) return 0;
-  if (level != ssl_encryption_early_data) of_ssl(ssl)->read_level = (uint8_t)level;
+  if (level != ssl_encryption_early_data) bq_of_ssl(ssl)->read_level = (uint8_t)level;
   return 1;
 }
 
@@ -198,13 +168,13 @@ static int on_write_secret(SSL *ssl, enum ssl_encryption_level_t level, const SS
 }
 
 static int on_handshake_data(SSL *ssl, enum ssl_encryption_level_t level, const uint8_t *data, size_t len) {
-  return put(of_ssl(ssl), BQ_EV_HANDSHAKE_DATA, level, 0, data, len);
+  return bq_put(bq_of_ssl(ssl), BQ_EV_HANDSHAKE_DATA, level, 0, data, len);
 }
 
 static int on_flush(SSL *ssl) { return 1; }
 
 static int on_alert(SSL *ssl, enum ssl_encryption_level_t level, uint8_t alert) {
-  note_alert(of_ssl(ssl), alert);
+  note_alert(bq_of_ssl(ssl), alert);
   return 1;
 }
 
@@ -212,14 +182,14 @@ static const SSL_QUIC_METHOD quic_method = {on_read_secret, on_write_secret, on_
 
 // on_message sees each handshake message before it is acted on.
 static void on_message(int is_write, int version, int content_type, const void *buf, size_t len, SSL *ssl, void *arg) {
-  if (!is_write && content_type == SSL3_RT_HANDSHAKE && len > 0) of_ssl(ssl)->last_message = *(const uint8_t *)buf;
+  if (!is_write && content_type == SSL3_RT_HANDSHAKE && len > 0) bq_of_ssl(ssl)->last_message = *(const uint8_t *)buf;
 }
 
 static void on_key_log(const SSL *ssl, const char *line) {
   static const char exporter[] = "EXPORTER_SECRET ";
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   size_t len = strlen(line);
-  if (t->log_keys) put(t, BQ_EV_KEY_LOG, 0, 0, line, len);
+  if (t->log_keys) bq_put(t, BQ_EV_KEY_LOG, 0, 0, line, len);
   if (strncmp(line, exporter, sizeof exporter - 1) != 0) return;
   // The label, the client's random value, the secret; parted by one space, the latter two in hexadecimal.
   const char *hex = strrchr(line, ' ') + 1;
@@ -231,22 +201,8 @@ static void on_key_log(const SSL *ssl, const char *line) {
     if (!OPENSSL_fromxdigit(&hi, hex[2 * i]) || !OPENSSL_fromxdigit(&lo, hex[2 * i + 1])) return;
     secret[i] = (uint8_t)(hi << 4 | lo);
   }
-  put(t, BQ_EV_EXPORTER_SECRET, 0, 0, secret, n);
+  bq_put(t, BQ_EV_EXPORTER_SECRET, 0, 0, secret, n);
   OPENSSL_cleanse(secret, sizeof secret);
-}
-
-static int on_new_session(SSL *ssl, SSL_SESSION *session) {
-  bq_tls *t = of_ssl(ssl);
-  uint8_t *p;
-  size_t len;
-  if ((SSL_get_options(ssl) & SSL_OP_NO_TICKET) || t->sessions == MAX_SESSIONS) return 0;
-  t->sessions++;
-  if (!SSL_SESSION_to_bytes(session, &p, &len)) return 0;  // a session less
-  if (len <= MAX_SESSION_BYTES - t->session_bytes && put(t, BQ_EV_SESSION, ssl_encryption_application, 0, p, len)) {
-    t->session_bytes += (uint32_t)len;
-  }
-  OPENSSL_free(p);
-  return 0;
 }
 
 // What BoringSSL asks.
@@ -259,52 +215,25 @@ static int replace(uint8_t **p, size_t *p_len, const uint8_t *data, size_t len) 
   return len == 0 || *p != NULL;
 }
 
-// bind_tickets ties the tickets of a connection to the server name that it asked for and to the QUIC version (RFC 9369, section 5). A
-// client whose connection changes the version has a ticket of the one or of the other: neither is taken.
-static int bind_tickets(bq_tls *t, SSL *ssl) {
-  const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256_CTX sha;
-  uint8_t version[4] = {(uint8_t)(t->version >> 24), (uint8_t)(t->version >> 16), (uint8_t)(t->version >> 8),
-                        (uint8_t)t->version};
-  SHA256_Init(&sha);
-  SHA256_Update(&sha, version, sizeof version);
-  SHA256_Update(&sha, name, name == NULL ? 0 : strlen(name));
-  SHA256_Final(digest, &sha);
-  if (t->no_resume && !(SSL_get_options(ssl) & SSL_OP_NO_TICKET)) {
-    SSL_set_options(ssl, SSL_OP_NO_TICKET);
-    t->no_resume = 2;
-  }
-  return SSL_set_session_id_context(ssl, digest, sizeof digest);
-}
-
 static int on_cert(SSL *ssl, void *arg) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   if (t->cert_ok) {
     t->cert_ok = 0;
     return 1;
   }
-  if (!t->client) {
-    if (!put_params(t)) return 0;
-    if (t->late_params) {
-      t->waiting = 1;
-      return -1;
-    }
-    if (!bind_tickets(t, ssl)) return 0;
-  }
-  if (!t->ask_cert) return 1;
-  if (!put_info(t) || !put_cert_request(t)) return 0;
+  if (t->client && !t->ask_cert) return 1;
+  if ((!t->client && !put_params(t)) || !put_info(t) || !put_cert_request(t)) return 0;
   t->waiting = 1;
   return -1;
 }
 
 static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *out_alert) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   if (t->verify_ok) {
     t->verify_ok = 0;  // it was said of this chain, and holds for no other
     return ssl_verify_ok;
   }
-  if (!put_params(t) || !put_info(t) || !put_peer_certs(t) || !put(t, BQ_EV_ASK_VERIFY, t->read_level, 0, NULL, 0)) {
+  if (!put_params(t) || !put_info(t) || !bq_put_peer_certs(t) || !bq_put(t, BQ_EV_ASK_VERIFY, t->read_level, 0, NULL, 0)) {
     *out_alert = SSL_AD_INTERNAL_ERROR;
     return ssl_verify_invalid;
   }
@@ -313,7 +242,7 @@ static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *out_alert) {
 }
 
 static int on_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len, void *arg) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   CBS ours, theirs, a, b;
   CBS_init(&ours, t->alpn, t->alpn_len);
   while (CBS_get_u8_length_prefixed(&ours, &a)) {
@@ -331,9 +260,9 @@ static int on_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_
 
 static enum ssl_private_key_result_t on_sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out, uint16_t sigalg,
                                              const uint8_t *in, size_t in_len) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   uint64_t id = (uint64_t)(uintptr_t)SSL_get0_selected_credential(ssl);
-  uint8_t *p = put_space(t, BQ_EV_ASK_SIGN, t->read_level, sigalg, 8 + in_len);
+  uint8_t *p = bq_put_space(t, BQ_EV_ASK_SIGN, t->read_level, sigalg, 8 + in_len);
   if (p == NULL) return ssl_private_key_failure;
   for (int i = 0; i < 8; i++) p[i] = (uint8_t)(id >> (8 * i));
   memcpy(p + 8, in, in_len);
@@ -343,7 +272,7 @@ static enum ssl_private_key_result_t on_sign(SSL *ssl, uint8_t *out, size_t *out
 }
 
 static enum ssl_private_key_result_t on_sign_complete(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   if (!t->has_signature) return ssl_private_key_retry;
   if (t->signature_len > max_out) return ssl_private_key_failure;
   memcpy(out, t->signature, t->signature_len);
@@ -388,7 +317,7 @@ static int own_sign(EVP_PKEY *key, uint16_t sigalg, uint8_t *out, size_t *out_le
 
 static enum ssl_private_key_result_t on_own_sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out, uint16_t sigalg,
                                                  const uint8_t *in, size_t in_len) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   if (!replace(&t->signature, &t->signature_len, in, in_len)) return ssl_private_key_failure;
   t->sigalg = sigalg;
   t->sign_due = 1;
@@ -396,7 +325,7 @@ static enum ssl_private_key_result_t on_own_sign(SSL *ssl, uint8_t *out, size_t 
 }
 
 static enum ssl_private_key_result_t on_own_sign_complete(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out) {
-  bq_tls *t = of_ssl(ssl);
+  bq_tls *t = bq_of_ssl(ssl);
   EVP_PKEY *key = SSL_CREDENTIAL_get_ex_data(SSL_get0_selected_credential(ssl), key_index);
   *out_len = max_out;
   int ok = own_sign(key, t->sigalg, out, out_len, t->signature, t->signature_len);
@@ -437,21 +366,18 @@ bq_ctx *bq_ctx_new(int client) {
     ERR_clear_error();
     return NULL;
   }
-  SSL_CTX_set_session_cache_mode(ctx, client ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
-  SSL_CTX_sess_set_new_cb(ctx, on_new_session);
-  // One ticket for each connection, as crypto/tls has it. Each further one is 2 % of a handshake's cost.
-  SSL_CTX_set_num_tickets(ctx, 1);
+  bq_sessions_init(ctx, client);
   SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
   SSL_CTX_set_keylog_callback(ctx, on_key_log);
   SSL_CTX_set_current_time_cb(ctx, on_time);
   SSL_CTX_set_msg_callback(ctx, on_message);
-  count(1);
+  bq_count(1);
   return (bq_ctx *)ctx;
 }
 
 void bq_ctx_free(bq_ctx *ctx) {
   SSL_CTX_free((SSL_CTX *)ctx);
-  count(-1);
+  bq_count(-1);
 }
 
 // read_error writes the first error of the queue to text.
@@ -525,7 +451,7 @@ bq_cred *bq_cred_new(const uint8_t *chain, size_t chain_len, const uint8_t *key,
   if (cred != NULL && set_chain(cred, chain, chain_len) && set_key(cred, key, key_len) &&
       set_staples(cred, ocsp, ocsp_len, scts, scts_len) &&
       (num_sigalgs == 0 || SSL_CREDENTIAL_set1_signing_algorithm_prefs(cred, sigalgs, num_sigalgs))) {
-    count(1);
+    bq_count(1);
     return (bq_cred *)cred;
   }
   read_error((char *)text, text_len);
@@ -536,7 +462,7 @@ bq_cred *bq_cred_new(const uint8_t *chain, size_t chain_len, const uint8_t *key,
 
 void bq_cred_free(bq_cred *cred) {
   SSL_CREDENTIAL_free((SSL_CREDENTIAL *)cred);
-  count(-1);
+  bq_count(-1);
 }
 
 uint64_t bq_cred_id(const bq_cred *cred) { return (uint64_t)(uintptr_t)cred; }
@@ -566,30 +492,24 @@ bq_tls *bq_tls_new(bq_ctx *ctx, int client) {
     SSL_set_accept_state(t->ssl);
     SSL_set_options(t->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);  // speaks of groups too
   }
-  count(1);
+  bq_count(1);
   return t;
 }
 
 void bq_tls_free(bq_tls *t) {
   if (t == NULL) return;
   SSL_free(t->ssl);
+  bq_ticket_keys_release(t->keys);
   OPENSSL_free(t->events);
   OPENSSL_free(t->alpn);
   OPENSSL_free(t->signature);
   OPENSSL_free(t);
-  count(-1);
+  bq_count(-1);
 }
 
 static int done(int ok) {
   ERR_clear_error();
   return ok;
-}
-
-void bq_tls_set_late_params(bq_tls *t) { t->late_params = 1; }
-
-void bq_tls_set_version(bq_tls *t, uint32_t version, int other) {
-  t->version = version;
-  t->no_resume = other != 0;
 }
 
 int bq_tls_set_params(bq_tls *t, const uint8_t *params, size_t len) {
@@ -625,6 +545,7 @@ int bq_tls_set_client_auth(bq_tls *t, int mode, const uint8_t *names, size_t len
   int verify = SSL_VERIFY_NONE;
   if (mode != BQ_CLIENT_AUTH_NONE) verify = SSL_VERIFY_PEER;
   if (mode == BQ_CLIENT_AUTH_REQUIRE) verify |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+  t->client_auth = mode != BQ_CLIENT_AUTH_NONE;
   SSL_set_custom_verify(t->ssl, verify, on_verify);
   STACK_OF(CRYPTO_BUFFER) *stack = sk_CRYPTO_BUFFER_new_null();
   CBS cbs, one;
@@ -660,14 +581,20 @@ void bq_tls_set_flags(bq_tls *t, int ask_cert, int log_keys, int tickets) {
 // apply does what op says; 0 is a failure.
 static int apply(bq_tls *t, int op, const uint8_t *in, size_t len, int level) {
   switch (op) {
+    case BQ_OP_START:
+      if (len == 0 || in[0] == 0) SSL_set_session(t->ssl, NULL);
+      t->waiting = 0;
+      return 1;
+    case BQ_OP_TICKET:
+      t->ticket_answered = 1;
+      t->ticket_resumes = len > 0 && (in[0] & BQ_TICKET_RESUME);
+      t->ticket_early = len > 0 && (in[0] & BQ_TICKET_EARLY_DATA);
+      t->waiting = 0;
+      return 1;
     case BQ_OP_FEED:
       return SSL_provide_quic_data(t->ssl, (enum ssl_encryption_level_t)level, in, len);
     case BQ_OP_CERT:
       t->cert_ok = 1;
-      t->waiting = 0;
-      return 1;
-    case BQ_OP_PARAMS:
-      t->late_params = 0;
       t->waiting = 0;
       return 1;
     case BQ_OP_VERIFY:
@@ -685,22 +612,31 @@ static int apply(bq_tls *t, int op, const uint8_t *in, size_t len, int level) {
 // advance runs TLS until it wants something.
 static int advance(bq_tls *t) {
   if (t->complete) return SSL_process_quic_post_handshake(t->ssl);
-  int ret = SSL_do_handshake(t->ssl);
-  if (ret == 1) {
-    if (SSL_in_init(t->ssl)) return 1;
-    t->complete = 1;
-    return put(t, BQ_EV_COMPLETE, t->read_level, 0, NULL, 0);
+  for (;;) {
+    int ret = SSL_do_handshake(t->ssl);
+    if (ret == 1) {
+      if (SSL_in_init(t->ssl)) return 1;  // 0-RTT may be used, and the handshake goes on
+      t->complete = 1;
+      return bq_put(t, BQ_EV_COMPLETE, t->read_level, 0, NULL, 0);
+    }
+    switch (SSL_get_error(t->ssl, ret)) {
+      case SSL_ERROR_WANT_READ:
+        return 1;
+      case SSL_ERROR_WANT_X509_LOOKUP:
+      case SSL_ERROR_WANT_CERTIFICATE_VERIFY:
+      case SSL_ERROR_PENDING_TICKET:
+        return t->waiting;
+      case SSL_ERROR_WANT_PRIVATE_KEY_OPERATION:
+        return t->waiting || t->sign_due;
+      case SSL_ERROR_EARLY_DATA_REJECTED:
+        // The handshake goes on as one without 0-RTT, and all is judged anew.
+        if (!bq_put_early(t)) return 0;
+        SSL_reset_early_data_reject(t->ssl);
+        t->verify_ok = 0;
+        continue;
+    }
+    return 0;
   }
-  switch (SSL_get_error(t->ssl, ret)) {
-    case SSL_ERROR_WANT_READ:
-      return 1;
-    case SSL_ERROR_WANT_X509_LOOKUP:
-    case SSL_ERROR_WANT_CERTIFICATE_VERIFY:
-      return t->waiting;
-    case SSL_ERROR_WANT_PRIVATE_KEY_OPERATION:
-      return t->waiting || t->sign_due;
-  }
-  return 0;
 }
 
 static int why(const bq_tls *t, uint32_t err) {

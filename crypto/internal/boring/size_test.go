@@ -12,7 +12,7 @@ import (
 func TestNotTiny(t *testing.T) {
 	for name, size := range map[string]uintptr{
 		"TLSContext": unsafe.Sizeof(boring.TLSContext{}), "Credential": unsafe.Sizeof(boring.Credential{}),
-		"TLS": unsafe.Sizeof(boring.TLS{}), "PacketKeys": unsafe.Sizeof(boring.PacketKeys{}),
+		"TicketKeys": unsafe.Sizeof(boring.TicketKeys{}), "TLS": unsafe.Sizeof(boring.TLS{}), "PacketKeys": unsafe.Sizeof(boring.PacketKeys{}),
 	} {
 		if size < 16 {
 			t.Errorf("%s has %d bytes, want 16 at least", name, size)

@@ -2,12 +2,16 @@ package boring
 
 // #cgo noescape bq_cred_new
 // #cgo nocallback bq_cred_new
+// #cgo noescape bq_ticket_keys_new
+// #cgo nocallback bq_ticket_keys_new
+// #cgo noescape bq_tls_set_session
+// #cgo nocallback bq_tls_set_session
+// #cgo noescape bq_tls_set_tickets
+// #cgo nocallback bq_tls_set_tickets
+// #cgo noescape bq_tls_set_early_data
+// #cgo nocallback bq_tls_set_early_data
 // #cgo noescape bq_tls_set_params
 // #cgo nocallback bq_tls_set_params
-// #cgo noescape bq_tls_set_late_params
-// #cgo nocallback bq_tls_set_late_params
-// #cgo noescape bq_tls_set_version
-// #cgo nocallback bq_tls_set_version
 // #cgo noescape bq_tls_set_alpn
 // #cgo nocallback bq_tls_set_alpn
 // #cgo noescape bq_tls_set_groups
@@ -54,12 +58,16 @@ const (
 	EvAskVerify      = EventKind(C.BQ_EV_ASK_VERIFY)
 	EvAskSign        = EventKind(C.BQ_EV_ASK_SIGN)
 	EvComplete       = EventKind(C.BQ_EV_COMPLETE)
+	EvAskSession     = EventKind(C.BQ_EV_ASK_SESSION)
+	EvAskTicket      = EventKind(C.BQ_EV_ASK_TICKET)
+	EvEarlyData      = EventKind(C.BQ_EV_EARLY_DATA)
 )
 
 // Flags of EvInfo.
 const (
 	InfoResumed    = C.BQ_INFO_RESUMED
 	InfoHelloRetry = C.BQ_INFO_HELLO_RETRY
+	InfoEarly      = C.BQ_INFO_EARLY
 )
 
 // TLSEvent is one record of a connection's events.
@@ -86,12 +94,18 @@ type TLSOp int
 
 // The operations.
 const (
-	OpStart  = TLSOp(C.BQ_OP_START)  // a client's beginning
+	OpStart  = TLSOp(C.BQ_OP_START)  // a client's beginning; a byte says whether the session that was set is to be offered
 	OpFeed   = TLSOp(C.BQ_OP_FEED)   // handshake bytes of the peer at a level
 	OpCert   = TLSOp(C.BQ_OP_CERT)   // certificates have been chosen and added
 	OpVerify = TLSOp(C.BQ_OP_VERIFY) // the peer's chain is good
 	OpSign   = TLSOp(C.BQ_OP_SIGN)   // here is the signature
-	OpParams = TLSOp(C.BQ_OP_PARAMS) // the transport parameters of SetLateParams are set
+	OpTicket = TLSOp(C.BQ_OP_TICKET) // what becomes of a ticket, one byte of TicketResume and TicketEarlyData
+)
+
+// What is said of a client's ticket by OpTicket.
+const (
+	TicketResume    = byte(C.BQ_TICKET_RESUME)
+	TicketEarlyData = byte(C.BQ_TICKET_EARLY_DATA)
 )
 
 // TLSResult is what became of Run.
@@ -173,6 +187,29 @@ func (c *Credential) ID() uint64 {
 	return id
 }
 
+// TicketKeys are keys of session tickets, which do not change. They are freed when they are collected; connections that use them keep
+// the C memory for themselves.
+type TicketKeys struct {
+	c *C.bq_ticket_keys
+	_ uint64 // as in Credential
+}
+
+// NewTicketKeys makes keys of secrets. The first one seals tickets, and all open them. It fails if C memory is short.
+func NewTicketKeys(secrets [][32]byte) (*TicketKeys, error) {
+	flat := make([]byte, 0, 32*len(secrets))
+	for i := range secrets {
+		flat = append(flat, secrets[i][:]...)
+	}
+	c := C.bq_ticket_keys_new(bytesPtr(flat), C.size_t(len(secrets)))
+	clear(flat)
+	if c == nil {
+		return nil, errMemory
+	}
+	k := &TicketKeys{c: c}
+	runtime.AddCleanup(k, func(c *C.bq_ticket_keys) { C.bq_ticket_keys_free(c) }, c)
+	return k, nil
+}
+
 // TLS is a connection's TLS state in C memory. It is not for concurrent use. After Free, nothing but Free may be called.
 type TLS struct {
 	c       *C.bq_tls
@@ -206,19 +243,6 @@ func (t *TLS) SetParams(params []byte) bool {
 	ok := C.bq_tls_set_params(t.c, bytesPtr(params), C.size_t(len(params))) == 1
 	runtime.KeepAlive(t)
 	return ok
-}
-
-// SetLateParams has a server stop when it has told EvPeerParams, until OpParams.
-func (t *TLS) SetLateParams() {
-	C.bq_tls_set_late_params(t.c)
-	runtime.KeepAlive(t)
-}
-
-// SetVersion says for which QUIC version a server's session tickets are good. If the connection began with another one, no ticket
-// is taken.
-func (t *TLS) SetVersion(version uint32, other bool) {
-	C.bq_tls_set_version(t.c, C.uint32_t(version), cBool(other))
-	runtime.KeepAlive(t)
 }
 
 // SetALPN sets the application protocols in the wire's form, each after its length, the best first.
@@ -269,7 +293,37 @@ func (t *TLS) AddCredential(c *Credential) bool {
 	return ok
 }
 
-// SetFlags says whether the handshake is to stop at the choice of a certificate, whether lines for the key log are told,
+// SetSession gives a client a session, as EvSession tells it behind the lifetime. The chain of its server is told then, and
+// EvAskSession, which OpStart answers. False: it is no session that can be used.
+func (t *TLS) SetSession(session []byte) bool {
+	var pending C.uint32_t
+	ok := C.bq_tls_set_session(t.c, bytesPtr(session), C.size_t(len(session)), &pending) == 1
+	runtime.KeepAlive(t)
+	t.pending = int(pending)
+	return ok
+}
+
+// SetTickets gives a server the keys of its tickets; nil: there are none. A ticket is good where context is what it was where the ticket
+// was issued; without resume none is.
+func (t *TLS) SetTickets(keys *TicketKeys, context *[32]byte, resume bool) bool {
+	var c *C.bq_ticket_keys
+	if keys != nil {
+		c = keys.c
+	}
+	ok := C.bq_tls_set_tickets(t.c, c, bytesPtr(context[:]), cBool(resume)) == 1
+	runtime.KeepAlive(keys)
+	runtime.KeepAlive(t)
+	return ok
+}
+
+// SetEarlyData switches 0-RTT on. At a server 0-RTT is accepted where context is what it was where the ticket was issued.
+func (t *TLS) SetEarlyData(context *[32]byte) bool {
+	ok := C.bq_tls_set_early_data(t.c, bytesPtr(context[:])) == 1
+	runtime.KeepAlive(t)
+	return ok
+}
+
+// SetFlags says whether a client's handshake is to stop at the choice of a certificate (a server's always does), whether lines for the key log are told,
 // and whether session tickets are used.
 func (t *TLS) SetFlags(askCert, logKeys, tickets bool) {
 	C.bq_tls_set_flags(t.c, cBool(askCert), cBool(logKeys), cBool(tickets))
@@ -314,7 +368,7 @@ func (t *TLS) Drain(b []byte) []byte {
 	return b
 }
 
-// TLSLive counts the contexts, connections and credentials of the process in C memory, for tests.
+// TLSLive counts the contexts, connections, credentials and ticket keys of the process in C memory, for tests.
 func TLSLive() int64 { return int64(C.bq_tls_live()) }
 
 func uint16Ptr(s []uint16) *C.uint16_t { return (*C.uint16_t)(unsafe.SliceData(s)) }
