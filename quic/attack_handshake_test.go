@@ -47,8 +47,8 @@ func TestAttackB1CoalescedJunk(t *testing.T) {
 		}
 		p.recvFrom(p.remote, b)
 		p.drain()
-		if n := len(p.conn.hello.early.packets); n > maxUndecryptable || p.conn.hello.early.bytes > maxUndecryptableBytes {
-			t.Fatalf("%d packets of %d bytes are kept", n, p.conn.hello.early.bytes)
+		if n, size := p.conn.hello.early.held(false); n > maxUndecryptable || size > maxUndecryptableBytes {
+			t.Fatalf("%d packets of %d bytes are kept", n, size)
 		}
 	}
 	p.now = p.now.Add(3*p.conn.loss.PTO(p.conn.path.rec) + time.Millisecond)

@@ -126,9 +126,8 @@ type Config struct {
 
 	// EarlyData has a server accept 0-RTT data: what clients that resume a session send with their first packets (RFC 9001, section
 	// 4.6). Whoever records such data can have it arrive once more, later or at another server, until the handshake is complete:
-	// see Conn.StreamEarly, and EarlyReplay for how the server itself guards against that. It is not
-	// accepted of clients whose certificate is asked for (tls.Config.ClientAuth) nor where VerifyConnection is set,
-	// since those are judged later. Default false: such data is rejected, and clients send it again after the handshake, if they may.
+	// see Conn.StreamEarly, and EarlyReplay for how the server itself guards against that. A client with a certificate has shown it to the
+	// connection that gave the ticket, and it is judged again, as VerifyConnection is called, before anything of the data is told. Default false: such data is rejected, and clients send it again after the handshake, if they may.
 	EarlyData bool
 
 	// EarlyContext stands for settings of the application that its clients remember with their sessions and that 0-RTT data depends on
@@ -154,7 +153,8 @@ type Config struct {
 	// Default 4096.
 	MaxHandshakes int
 
-	resolved bool // every field has its value
+	earlyContext []byte // what tickets are bound to for 0-RTT, if EarlyData
+	resolved     bool   // every field has its value
 }
 
 // resolve returns a copy of c in which every field that stood for its default has it; or c, if it is such a copy, which the
@@ -203,6 +203,9 @@ func (c *Config) resolve() (*Config, error) {
 		r.Rand = rand.Reader
 	}
 	r.resolved = true
+	if r.EarlyData {
+		r.earlyContext = r.makeEarlyContext()
+	}
 	return &r, r.check()
 }
 
@@ -246,9 +249,6 @@ func (c *Config) check() error {
 	}
 	if err := checkVersions(c.Versions); err != nil {
 		return err
-	}
-	if len(c.TicketKeys) > maxTicketKeys {
-		return fmt.Errorf("quic: Config.TicketKeys has %d keys; at most %d can be in use", len(c.TicketKeys), maxTicketKeys)
 	}
 	if err := c.PreferredAddress.check(c.ConnIDs.Len()); err != nil {
 		return err

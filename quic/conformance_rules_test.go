@@ -133,8 +133,8 @@ func TestAttackC6EarlyOneRTT(t *testing.T) {
 	p.sendFrames(protect.Initial, p.takeCrypto(protect.Initial))
 	for range 1000 {
 		p.recvFrom(p.remote, p.encode(oneRTT(frame(wire.FramePing))))
-		if n := len(p.conn.hello.early.packets); n > maxUndecryptable || p.conn.hello.early.bytes > maxUndecryptableBytes {
-			t.Fatalf("%d packets are kept, of %d bytes", n, p.conn.hello.early.bytes)
+		if n, size := p.conn.hello.early.held(false); n > maxUndecryptable || size > maxUndecryptableBytes {
+			t.Fatalf("%d packets are kept, of %d bytes", n, size)
 		}
 	}
 	p.now = p.now.Add(3*p.conn.loss.PTO(p.conn.path.rec) + time.Millisecond)

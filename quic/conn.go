@@ -88,7 +88,8 @@ var spaceOfSlot = [...]recovery.Space{
 	protect.OneRTT:    recovery.AppSpace,
 }
 
-// slotOfSpace is the key slot that packets of each space are sent with.
+// slotOfSpace is the key slot of each space's CRYPTO frames. What packets are sent with slotOf says: a client's 0-RTT packets are in the
+// space of its 1-RTT packets.
 var slotOfSpace = [numSpaces]protect.Slot{
 	recovery.InitialSpace:   protect.Initial,
 	recovery.HandshakeSpace: protect.Handshake,
@@ -178,6 +179,7 @@ type AcceptParams struct {
 	NewToken  []byte             // a token for the client's next connection; nil: none
 	TLS       *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
 
+	early   []earlyPacket // 0-RTT datagrams that came before the Initial packet, which the connection takes over
 	initial *protect.Keys // with Initial keys, which the connection takes over; nil: it makes its own
 }
 
@@ -204,10 +206,15 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	c.hello.clientDst = c.hello.origDst
 	c.hello.token = append([]byte(nil), p.Token...)
 	c.version = c.cfg.Versions[0]
-	c.resume = newResumption(c.cfg, &p)
+	hp := c.resumeFrom(&p)
 	c.local.init(p.SrcConnID, nil)
 	c.firstPath(p.Local, p.Remote, c.hello.origDst, true)
-	return c.start(handshake.Params{ServerName: p.ServerName}, p.TLS, wire.TransportParameters{})
+	if s := p.Session; s != nil {
+		if rtt := s.initialRTT(p.Local.Addr(), p.Remote.Addr()); rtt > 0 {
+			c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(rtt), int64(rtt)
+		}
+	}
+	return c.start(hp, p.TLS, wire.TransportParameters{})
 }
 
 // Accept begins a server's connection for a client whose first Initial packet is at hand; it is to be given to Recv next.
@@ -241,7 +248,14 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	if p.Retried {
 		params.RetrySrcConnID = p.RetrySrcConnID.Bytes()
 	}
-	return c.start(handshake.Params{}, p.TLS, params)
+	if len(p.early) > 0 {
+		c.hello.early = earlyPackets{packets: p.early, expires: c.clock.now + c.earlyLife()}
+		for i := range p.early {
+			c.path.received += uint64(len(p.early[i].b))
+		}
+	}
+	hp := handshake.Params{EarlyData: c.cfg.EarlyData, EarlyContext: c.cfg.earlyContext, EarlyReplay: c.cfg.EarlyReplay}
+	return c.start(hp, p.TLS, params)
 }
 
 func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {

@@ -222,7 +222,7 @@ func (c *Conn) appendLastAck(t *outTrain) {
 const maxCloseLen = 1 + 8 + 8 + 2 + maxReasonLen + 2*minCoalesced
 
 func (c *Conn) maySeal(sp recovery.Space) bool {
-	return c.spaces[sp] != nil && c.keys.HasWrite(slotOfSpace[sp])
+	return c.spaces[sp] != nil && c.keys.HasWrite(c.slotOf(sp))
 }
 
 // fit is the frame as a packet of a space may carry it: before 1-RTT nothing of the application's is told (RFC 9000,

@@ -85,8 +85,11 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 
 // onTold completes an event of the connection at the moment that it is read, and does what waited for that.
 func (c *Conn) onTold(ev *Event) {
-	if ev.Session != nil {
+	switch ev.Kind {
+	case EventSession:
 		c.onSessionTold(ev.Session)
+	case EventEarlyData:
+		c.streams.rejected = false
 	}
 }
 

@@ -100,7 +100,7 @@ func (p *packet) pad(start, n int) {
 func (c *Conn) wants(now int64, sp recovery.Space, acksOnly bool) bool {
 	s := c.spaces[sp]
 	switch {
-	case s == nil || !c.keys.HasWrite(slotOfSpace[sp]) || sp == recovery.AppSpace && !c.tls.complete:
+	case s == nil || !c.maySend(sp):
 		return false
 	case s.acks.due(now) || c.urgent(sp):
 		return true
@@ -209,7 +209,7 @@ func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
 // appendImmediateAck appends IMMEDIATE_ACK to a probe, so that the time to its acknowledgement is not longer by max_ack_delay
 // (draft-ietf-quic-ack-frequency-12, section 7).
 func (c *Conn) appendImmediateAck(pkt *packet) {
-	if c.ackFrequency.asks() && pkt.room() > 0 {
+	if c.ackFrequency.asks() && pkt.room() > 0 && pkt.header.slot == protect.OneRTT {
 		pkt.b = append(pkt.b, wire.FrameImmediateAck)
 		pkt.ackEliciting = true
 	}
@@ -218,7 +218,7 @@ func (c *Conn) appendImmediateAck(pkt *packet) {
 // appendAckFrequency appends ACK_FREQUENCY where data goes along, if there is something to ask for.
 func (c *Conn) appendAckFrequency(t *outTrain) {
 	a := &c.ackFrequency
-	if !a.asks() || !c.streams.wantsData() {
+	if !a.asks() || !c.streams.wantsData() || t.pkt.header.slot != protect.OneRTT {
 		return
 	}
 	p, ok := a.next(t.now, t.path.rec, t.path.maxDatagram(), t.path.rec.PacketThreshold())

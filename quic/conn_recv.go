@@ -185,7 +185,7 @@ func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenD
 	}
 	slot := protect.Slot(h.Type) // the numbers are the same, but for types that were dealt with
 	s := c.spaces[spaceOfSlot[slot]]
-	if s == nil || slot == protect.ZeroRTT || h.TooShortToOpen() || !c.acceptsHeader(&h, len(datagram)) {
+	if s == nil || slot == protect.ZeroRTT && !c.takesEarly() || h.TooShortToOpen() || !c.acceptsHeader(&h, len(datagram)) {
 		return n, verdictSkip
 	}
 	*d = protect.OpenDesc{Len: uint32(n), PNOff: uint16(h.PNOffset), Slot: slot, Largest: s.acks.largest()}
@@ -213,6 +213,10 @@ func (c *Conn) sameID(datagram, id []byte) bool {
 // acceptsHeader judges a version 1 long header by what is known of the connection.
 func (c *Conn) acceptsHeader(h *wire.LongHeader, datagramLen int) bool {
 	_, ours := c.local.find(h.DstConnID)
+	if h.Type == wire.ZeroRTT {
+		dst, src := c.earlyIDs()
+		return (ours || string(h.DstConnID) == string(dst.Bytes())) && string(h.SrcConnID) == string(src.Bytes())
+	}
 	if !c.client && h.Type != wire.Handshake && string(h.DstConnID) == string(c.hello.clientDst.Bytes()) {
 		ours = true // the client's own choice, before it knew ours
 	}
@@ -308,6 +312,9 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 		in.ignore = true // nothing of the handshake comes from another address
 		return nil
 	}
+	if in.slot == protect.ZeroRTT {
+		return nil
+	}
 	_, _, src, _ := wire.ConsumeInvariants(packet)
 	if !c.hello.peerKnown {
 		c.adoptPeer(src)
@@ -366,10 +373,9 @@ func (c *Conn) checkReset(datagram []byte) {
 	c.drain()
 }
 
-// earlyPackets are packets that came before their keys, at most maxUndecryptable of them.
+// earlyPackets are packets that came before their keys, at most maxUndecryptable of them, and maxEarlyPackets of 0-RTT beside.
 type earlyPackets struct {
 	packets []earlyPacket
-	bytes   int
 	ready   bool  // keys came since they were looked at
 	expires int64 // when they are forgotten; 0: there are none
 }
@@ -384,14 +390,35 @@ type earlyPacket struct {
 func (c *Conn) earlyLife() int64 { return 3 * c.pto(c.path.rec) }
 
 func (e *earlyPackets) add(now, life int64, b []byte, slot protect.Slot, ecn ECN) {
-	if len(e.packets) >= maxUndecryptable || e.bytes+len(b) > maxUndecryptableBytes {
+	if e.full(len(b), slot) {
 		return
 	}
 	if len(e.packets) == 0 {
 		e.expires = now + life
 	}
 	e.packets = append(e.packets, earlyPacket{append([]byte(nil), b...), slot, ecn})
-	e.bytes += len(b)
+}
+
+// full tells whether there is no room for n more bytes of a slot. 0-RTT packets have room of their own: a client may send its first
+// window of them before TLS has read its ClientHello.
+func (e *earlyPackets) full(n int, slot protect.Slot) bool {
+	most := maxUndecryptable
+	if slot == protect.ZeroRTT {
+		most = maxEarlyPackets
+	}
+	packets, bytes := e.held(slot == protect.ZeroRTT)
+	return packets >= most || bytes+n > maxUndecryptableBytes
+}
+
+// held returns how many 0-RTT packets there are, or others, and their bytes.
+func (e *earlyPackets) held(zeroRTT bool) (packets, bytes int) {
+	for i := range e.packets {
+		if p := &e.packets[i]; (p.slot == protect.ZeroRTT) == zeroRTT {
+			packets++
+			bytes += len(p.b)
+		}
+	}
+	return packets, bytes
 }
 
 // onKeys notes that keys have come.
@@ -408,11 +435,9 @@ func (h *hello) timer() int64 {
 // drop forgets the packets of a slot.
 func (e *earlyPackets) drop(slot protect.Slot) {
 	kept := e.packets[:0]
-	e.bytes = 0
 	for _, p := range e.packets {
 		if p.slot != slot {
 			kept = append(kept, p)
-			e.bytes += len(p.b)
 		}
 	}
 	clear(e.packets[len(kept):])
@@ -435,7 +460,6 @@ func (c *Conn) replayEarly(now int64) {
 		for _, p := range packets {
 			if !c.canOpen(p.slot) && c.state == stateActive {
 				h.early.packets = append(h.early.packets, p)
-				h.early.bytes += len(p.b)
 				continue
 			}
 			t := inTrain{Train: Train{Buf: p.b, SegSize: len(p.b), Local: c.path.local, Remote: c.path.remote, ECN: p.ecn},

@@ -59,5 +59,6 @@ func (c *Conn) handleRetry(b []byte) bool {
 		return true
 	}
 	c.loss.Requeue(recovery.InitialSpace, (*lossHandler)(c))
+	c.loss.Requeue(recovery.AppSpace, (*lossHandler)(c)) // 0-RTT packets, under the new connection ID (section 17.2.3)
 	return true
 }

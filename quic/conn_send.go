@@ -244,7 +244,8 @@ func (c *Conn) packPacket(t *outTrain, sp recovery.Space, d *outDatagram) {
 // header is where the parts of a packet that is being built lie.
 type header struct {
 	sp        recovery.Space
-	start     int // of the packet in the train
+	slot      protect.Slot // of the keys
+	start     int          // of the packet in the train
 	lengthOff int
 	pnOff     int
 	pnLen     int
@@ -261,18 +262,19 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 		}
 	}
 	h := &t.pkt.header
-	h.sp, h.start, h.lengthOff, h.gen, h.pn = sp, len(t.buf), 0, 0, c.loss.NextPN(sp)
+	h.sp, h.slot, h.start, h.lengthOff, h.gen, h.pn = sp, c.slotOf(sp), len(t.buf), 0, 0, c.loss.NextPN(sp)
 	h.pnLen = wire.PacketNumberLen(h.pn, c.loss.LargestAcked(sp))
 	b := t.buf
-	if sp == recovery.AppSpace {
+	if h.slot == protect.OneRTT {
 		h.gen = c.keys.WriteGen()
 		b, h.pnOff = wire.AppendShortHeader(b, t.path.dcid.Bytes(), false, h.gen&1 != 0, h.pn, h.pnLen)
 	} else {
-		typ, token := wire.Handshake, []byte(nil)
+		var token []byte
 		if sp == recovery.InitialSpace {
-			typ, token = wire.Initial, c.hello.token
+			token = c.hello.token
 		}
-		b, h.lengthOff, h.pnOff = wire.AppendLongHeader(b, typ, c.version, t.path.dcid.Bytes(), c.local.first.Bytes(), token,
+		// The numbers of types and slots are the same.
+		b, h.lengthOff, h.pnOff = wire.AppendLongHeader(b, wire.PacketType(h.slot), c.version, t.path.dcid.Bytes(), c.local.first.Bytes(), token,
 			h.pn, h.pnLen)
 		end = min(end, h.start+maxLongPacket)
 	}
@@ -292,19 +294,19 @@ func (c *Conn) endPacket(t *outTrain) {
 	h := &p.header
 	p.pad(h.pnOff, 4)
 	b := t.buf[:len(p.b)+protect.Overhead]
-	if h.sp != recovery.AppSpace {
+	if h.slot != protect.OneRTT {
 		wire.PutVarint2(b[h.lengthOff:], uint64(len(b)-h.pnOff))
 	}
 	size := len(b) - h.start
 	t.descs[t.n] = protect.SealDesc{
 		PN: h.pn, Off: uint32(h.start), Len: uint32(size), PNOff: uint16(h.pnOff - h.start), PNLen: uint8(h.pnLen),
-		Slot: slotOfSpace[h.sp], Gen: h.gen, Piece: p.piece, PieceOff: p.pieceOff, Prefix: p.prefix,
+		Slot: h.slot, Gen: h.gen, Piece: p.piece, PieceOff: p.pieceOff, Prefix: p.prefix,
 	}
 	t.n++
 	t.buf = b
 	t.eliciting = t.eliciting || p.ackEliciting
 	t.handshake = t.handshake || h.sp == recovery.HandshakeSpace
-	if h.sp == recovery.AppSpace {
+	if h.slot == protect.OneRTT {
 		c.keys.onSealed(h.pn)
 	}
 	c.loss.OnPacketSent(t.now, h.sp, recovery.SentPacket{

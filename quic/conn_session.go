@@ -2,31 +2,72 @@ package quic
 
 import (
 	"bytes"
-	"crypto/tls"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // resumption is what passes to a connection from those before it, and from it to others.
 type resumption struct {
-	serverName string        // a client's: that the certificate is verified for
-	limits     sessionLimits // the server's, of this connection
-	last       *Session      // the newest with a ticket that was told, of our own
+	// A client's.
+	serverName string                    // that the certificate is verified for
+	offered    *Session                  // that 0-RTT data is sent with, until the handshake is complete
+	resend     bool                      // ConnectParams.ResendEarly
+	limits     sessionLimits             // the server's, of this connection
+	fresh      *wire.TransportParameters // the server's, which are not in force yet
+	last       *Session                  // the newest with a ticket that was told, of our own
+
+	// Of a server that has accepted 0-RTT data.
+	clientDst, peerSrc ConnID    // see earlyIDs
+	opened             [2]uint64 // streams that were opened before the handshake was complete, bidirectional and unidirectional
+	dropAt             int64     // when the keys of 0-RTT packets go; 0: they are gone, or the handshake is not complete
 }
 
-// newResumption returns what a client begins with.
-func newResumption(cfg *Config, p *ConnectParams) *resumption {
-	return &resumption{serverName: nameOf(cfg.TLS, p)}
-}
-
-// nameOf returns the name that a server has to prove.
-func nameOf(cfg *tls.Config, p *ConnectParams) string {
-	if cfg.ServerName != "" {
-		return cfg.ServerName
+// resumeFrom has a client begin with what it knows of the server, as far as that fits. It returns what TLS is to have of it.
+func (c *Conn) resumeFrom(p *ConnectParams) handshake.Params {
+	name := c.cfg.TLS.ServerName
+	if name == "" {
+		name = p.ServerName
 	}
-	return p.ServerName
+	c.resume = &resumption{serverName: name, resend: p.ResendEarly}
+	out := handshake.Params{ServerName: p.ServerName}
+	s := p.Session
+	if s == nil || s.serverName != name || !slices.Contains(c.cfg.Versions, s.version) {
+		return out
+	}
+	c.version = s.version
+	if len(p.Token) == 0 {
+		c.hello.token = bytes.Clone(s.token)
+	}
+	if len(s.ticket) > 0 && c.clock.time(c.clock.now).Before(s.expires) {
+		out.Session, out.EarlyData = s.ticket, p.EarlyData && s.EarlyData()
+		c.resume.offered = s
+	}
+	return out
 }
+
+// initialRTT returns the round-trip time to begin with on a path, if s knows it, and 0 if not. RFC 9002, section 6.2.2, allows that
+// on the same network, which is not known: the server's address must be the same, and ours, where it is known. What was learnt on
+// another network after all costs a few probes, but no more of them for a short time than for minRememberedRTT.
+//
+// The congestion window of s is not made use of: a window that was right once may fill a queue now, and to find out takes more care
+// than a number gives. RFC 9002, section 7.2, says how large the first one is.
+func (s *Session) initialRTT(local, remote netip.Addr) time.Duration {
+	known := func(a netip.Addr) bool { return a.IsValid() && !a.IsUnspecified() }
+	if s.path.rtt == 0 || s.path.remote != remote || known(local) && known(s.path.local) && local != s.path.local {
+		return 0
+	}
+	return min(max(s.path.rtt, minRememberedRTT), maxRememberedRTT)
+}
+
+// Bounds of a round-trip time that is remembered of another connection.
+const (
+	minRememberedRTT = 20 * time.Millisecond
+	maxRememberedRTT = time.Second
+)
 
 // onTicket takes a session ticket of the server.
 func (c *Conn) onTicket(ev *handshake.Event) {
@@ -34,13 +75,13 @@ func (c *Conn) onTicket(ev *handshake.Event) {
 		return
 	}
 	s := c.newSession()
-	s.ticket = bytes.Clone(ev.Data)
-	s.expires = c.clock.time(c.clock.now).Add(usualTicketLife).Truncate(time.Second)
+	s.ticket, s.early = bytes.Clone(ev.Data), ev.EarlyData
+	s.expires = c.clock.time(c.clock.now).Add(min(ev.Lifetime, maxTicketLife)).Truncate(time.Second)
 	c.events.pushSession(s)
 }
 
-// usualTicketLife is how long a ticket is taken for good of which nothing else is known.
-const usualTicketLife = 24 * time.Hour
+// maxTicketLife is how long a ticket may be used, whatever its server says (RFC 8446, section 4.6.1).
+const maxTicketLife = 7 * 24 * time.Hour
 
 // onNewToken takes a token of the server. It goes with the newest ticket, as long as nobody has seen that, and else with the same
 // once more: two Sessions with one token would each have it used.

@@ -31,6 +31,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.streams.admission.timer())
 	at = earlier(at, c.hello.timer())
 	at = earlier(at, c.keys.previousDrop)
+	at = earlier(at, c.earlyDropAt())
 	at = earlier(at, c.paths.timer())
 	if c.silenced() {
 		return at // what is due will be sent when the peer has sent more
@@ -106,6 +107,9 @@ func (c *Conn) OnTimeout(now time.Time) {
 	if due(c.keys.previousDrop) {
 		c.keys.previousDrop = 0
 		c.keys.DropPrevious()
+	}
+	if due(c.earlyDropAt()) {
+		c.dropEarlyKeys()
 	}
 	if due(c.sending.paceAt) {
 		c.sending.paceAt = 0

@@ -37,8 +37,17 @@ const localAckDelayExponent = 3
 
 // fillParams adds to a server's own transport parameters what both roles declare.
 func (c *Conn) fillParams(p *wire.TransportParameters) {
-	cfg := c.cfg
+	c.cfg.fillLimits(p)
 	p.InitialSrcConnID = c.local.ids[0].id.Bytes()
+	p.AckDelayExponent = localAckDelayExponent
+	p.MaxAckDelay = c.cfg.MaxAckDelay
+	if c.cfg.MinAckDelay >= 0 {
+		p.MinAckDelay = &c.cfg.MinAckDelay
+	}
+}
+
+// fillLimits sets those parameters that clients remember for 0-RTT (RFC 9000, section 7.4.1).
+func (cfg *Config) fillLimits(p *wire.TransportParameters) {
 	p.MaxIdleTimeout = max(cfg.MaxIdleTimeout, 0)
 	p.MaxUDPPayloadSize = maxUDPPayloadSize
 	p.InitialMaxData = cfg.ReceiveWindow
@@ -47,11 +56,6 @@ func (c *Conn) fillParams(p *wire.TransportParameters) {
 	p.MaxStreamDataUni = cfg.StreamReceiveWindow
 	p.MaxStreamsBidi = uint64(max(cfg.MaxStreamsBidi, 0))
 	p.MaxStreamsUni = uint64(max(cfg.MaxStreamsUni, 0))
-	p.AckDelayExponent = localAckDelayExponent
-	p.MaxAckDelay = cfg.MaxAckDelay
-	if cfg.MinAckDelay >= 0 {
-		p.MinAckDelay = &cfg.MinAckDelay
-	}
 	p.ActiveConnIDLimit = activeConnIDLimit
 	p.MaxDatagramFrameSize = uint64(cfg.MaxDatagramFrameSize)
 }
@@ -62,6 +66,11 @@ func (c *Conn) startTLS(p handshake.Params, shared *handshake.Context) error {
 		var err error
 		if shared, err = handshake.NewContext(c.client); err != nil {
 			return err
+		}
+		if !c.client {
+			if err := shared.SetTicketKeys(c.cfg.TicketKeys); err != nil {
+				return err
+			}
 		}
 	}
 	p.LocalAddr, p.RemoteAddr = c.path.local, c.path.remote
@@ -139,16 +148,24 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 			return &TransportError{Code: InternalError, Cause: err}
 		}
 		c.hello.early.onKeys()
-		if slot == protect.OneRTT {
+		switch {
+		case slot == protect.ZeroRTT:
+			return nil
+		case slot == protect.OneRTT:
 			c.keys.setLimits(protect.Suite(ev.Suite))
+		case !c.keys.HasRead(protect.ZeroRTT):
+			c.hello.early.drop(protect.ZeroRTT) // they would have come before
 		}
 		return c.checkLeftover(spaceOfSlot[slot] - 1)
 	case handshake.EventWriteSecret:
 		if err := c.keys.InstallWrite(slot, protect.Suite(ev.Suite), ev.Data); err != nil {
 			return &TransportError{Code: InternalError, Cause: err}
 		}
-		if slot == protect.Handshake && c.client {
+		switch {
+		case slot == protect.Handshake && c.client:
 			c.loss.SetHandshakeKeys()
+		case slot == protect.ZeroRTT:
+			c.onEarlyKeys()
 		}
 	case handshake.EventHandshakeData:
 		c.spaces[spaceOfSlot[slot]].crypto.write(ev.Data)
@@ -156,6 +173,8 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 		return c.onPeerParams(ev.Data)
 	case handshake.EventAsk:
 		c.events.push(Event{Kind: EventAsk, Ask: ev.Ask})
+	case handshake.EventEarlyData:
+		return c.onEarlyVerdict(ev.Accepted)
 	case handshake.EventHandshakeComplete:
 		return c.onHandshakeComplete()
 	case handshake.EventAlert:
@@ -192,14 +211,11 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	c.loss.SetMaxAckDelay(p.MaxAckDelay)
 	c.ackFrequency.setPeerParams(&p, c.cfg.MinAckDelay >= 0)
 	c.idle.negotiate(p.MaxIdleTimeout)
-	c.limitPeer(p.MaxUDPPayloadSize)
 	c.setRoamingParams(&p)
 	c.peer.setParams(&p)
 	c.tellToken(&c.peer.ids[0])
 	c.local.setLimit(p.ActiveConnIDLimit)
-	c.streams.setPeerParams(&p)
-	c.datagrams.setPeerParams(&p)
-	return nil
+	return c.onPeerLimits(&p)
 }
 
 // authenticateIDs compares the connection IDs that the peer declares with those that were used (RFC 9000, section 7.3), and
@@ -234,7 +250,13 @@ func (c *Conn) onHandshakeComplete() *TransportError {
 			Reason: "no quic_transport_parameters"}
 	}
 	c.tls.complete = true
+	c.tls.resumed = c.tls.conn.DidResume()
 	c.idle.handshake = 0
+	if c.client {
+		c.settleEarly()
+	} else {
+		c.endEarly()
+	}
 	c.hello.early.onKeys()
 	c.events.push(Event{Kind: EventHandshakeComplete})
 	c.requestConnIDs()

@@ -90,13 +90,13 @@ func (d *datagrams) append(pkt *packet) {
 	for d.out.len > 0 {
 		data := d.out.front()
 		switch size := wire.DatagramHeaderLen(len(data), true) + len(data); {
-		case size <= pkt.room():
+		case size <= pkt.room() && uint64(size) <= d.peer:
 			pkt.b = wire.AppendDatagramHeader(pkt.b, len(data), true)
 			pkt.b = append(pkt.b, data...)
 			pkt.datagram = len(data)
 			pkt.ackEliciting = true
 			d.counts.sent++
-		case size > pkt.whole: // the path carries less than it did when this one was accepted
+		case size > pkt.whole || uint64(size) > d.peer: // the path, or the peer, takes less than when this one was accepted
 			d.counts.unsent++
 		default:
 			return
@@ -123,13 +123,18 @@ func (d *datagrams) nextEvent() EventKind {
 	return 0
 }
 
-// MaxDatagramSize returns the largest datagram, in bytes, that DatagramSend takes now; 0 if the peer takes none or the
-// handshake is not complete.
+// MaxDatagramSize returns the largest datagram, in bytes, that DatagramSend takes now; 0 if the peer takes none, or the
+// handshake is not complete and no 0-RTT data may be sent.
 func (c *Conn) MaxDatagramSize() int {
-	if !c.tls.complete {
+	header := 1 + c.path.dcid.Len() + maxPNLen
+	switch {
+	case c.tls.complete:
+	case c.keys.HasWrite(protect.ZeroRTT):
+		header = wire.LongHeaderLen(wire.ZeroRTT, c.path.dcid.Len(), c.local.first.Len(), 0, maxPNLen)
+	default:
 		return 0
 	}
-	return c.datagrams.maxSize(c.path.maxDatagram() - (1 + c.path.dcid.Len() + maxPNLen + protect.Overhead))
+	return c.datagrams.maxSize(c.path.maxDatagram() - header - protect.Overhead)
 }
 
 // TakesDatagrams tells whether the peer may send us datagrams, which Config.MaxDatagramFrameSize says.

@@ -31,7 +31,8 @@ type Endpoint struct {
 	handshakes int // accepted connections whose handshake is under way
 	failed     int // accepted connections that were closed before it was complete, and are not drained
 	refusing   bool
-	attempts   *attempts // nil: none was asked about or refused yet
+	attempts   *attempts      // nil: none was asked about or refused yet
+	early      *earlyAttempts // nil: none came yet
 	counts     EndpointStats
 
 	serverTLS, clientTLS *handshake.Context
@@ -89,6 +90,9 @@ func NewEndpoint(cfg *Config) (*Endpoint, error) {
 	}
 	if e.serverTLS, err = handshake.NewContext(false); err != nil {
 		return nil, fmt.Errorf("quic: %w", err)
+	}
+	if err := e.SetTicketKeys(cfg.TicketKeys); err != nil {
+		return nil, err
 	}
 	// What TLS does not accept of cfg is told now, rather than to each client.
 	trial, err := e.serverTLS.New(cfg.TLS, handshake.Params{})
@@ -162,6 +166,19 @@ func (e *Endpoint) keyOrRandom(key *[32]byte) (_ *[32]byte, ok bool) {
 	}
 	key = new([32]byte)
 	return key, e.random(key[:])
+}
+
+// SetTicketKeys replaces the keys of session tickets, of an endpoint that accepts connections and its siblings, by others, the newest first
+// (Config.TicketKeys); with none, by random ones. It may be called while connections are at work, also by another goroutine. The
+// error says that there are too many keys, and then nothing was done.
+func (e *Endpoint) SetTicketKeys(keys [][32]byte) error {
+	if e.serverTLS == nil {
+		return errors.New("quic: an Endpoint that accepts no connections gives no session tickets")
+	}
+	if err := e.serverTLS.SetTicketKeys(keys); err != nil {
+		return fmt.Errorf("quic: Config.TicketKeys: %w", err)
+	}
+	return nil
 }
 
 // Conns returns how many connections the endpoint knows, those that are closed and not yet drained included.

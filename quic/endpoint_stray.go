@@ -74,7 +74,12 @@ func (e *Endpoint) statelessReset(now time.Time, d, reply []byte) int {
 func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *Conn, n int) {
 	h, m := wire.ConsumeLongHeader(d)
 	switch {
-	case m < 0 || h.Type != wire.Initial || h.TooShortToOpen() || !wire.HasFixedBit(d[0]):
+	case m < 0 || h.TooShortToOpen() || !wire.HasFixedBit(d[0]):
+		return nil, 0
+	case h.Type == wire.ZeroRTT:
+		e.keepEarly(now, d, t, &h)
+		return nil, 0
+	case h.Type != wire.Initial:
 		return nil, 0
 	case len(d) < minDatagramSize:
 		return nil, 0 // section 14.1
@@ -158,6 +163,8 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 			return nil
 		}
 	}
+	first := e.resets.firstFlight(&dst, t.Remote)
+	p.early = e.takeEarly(now, first)
 	p.initial, e.initial = e.initial, nil
 	c, err := Accept(now, e.cfg, p)
 	if err != nil {
@@ -166,7 +173,7 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 	e.tokens.use(token)
 	e.handshakes++
 	e.register(c, &registration{
-		cfg: e.cfg, first: e.resets.firstFlight(&dst, t.Remote), remote: t.Remote, accepted: true, handshaking: true,
+		cfg: e.cfg, first: first, remote: t.Remote, accepted: true, handshaking: true,
 	}, id, p.Preferred)
 	return c
 }

@@ -32,9 +32,6 @@ const (
 	// maxSessions bounds what of a server's tickets and tokens waits for the application, in events: the newest are kept.
 	maxSessions = 4
 
-	// maxTicketKeys is how many keys of session tickets a server can have in use: each costs a try for a ticket that none has made.
-	maxTicketKeys = 32
-
 	// maxIssuedConnIDs is how many of our connection IDs a peer may have in use, whatever more it would take: one, and two for
 	// paths to come. Each costs an idle connection some 150 bytes.
 	maxIssuedConnIDs = 3
@@ -114,6 +111,15 @@ const (
 	// maxUndecryptableBytes in all.
 	maxUndecryptable      = 10
 	maxUndecryptableBytes = 16 << 10
+
+	// maxEarlyPackets is how many 0-RTT packets that came before their keys are kept beside those, in maxUndecryptableBytes too.
+	//
+	// Those that come before the Initial packet of their connection the Endpoint keeps: of maxEarlyAttempts connections at most, as many and
+	// as many bytes of each, for maxEarlyWait. With an address in it that nobody has, such a packet takes the place of an honest
+	// one, which is then sent again.
+	maxEarlyPackets  = 31
+	maxEarlyAttempts = 32
+	maxEarlyWait     = 100 * time.Millisecond
 
 	// maxDatagramQueue bounds DATAGRAM frames received and not yet read; the oldest is dropped. The same number
 	// bounds those queued for sending.

@@ -83,6 +83,9 @@ func (st *streams) appendTypeControl(pkt *packet, typ uint64) bool {
 
 // appendStreamControl appends the control frames of one stream; false if not all of them fit.
 func (st *streams) appendStreamControl(pkt *packet, s *stream) bool {
+	if s.barred {
+		return true
+	}
 	if p := &s.send; p.reset.due() {
 		if pkt.room() < maxControlFrame || !pkt.note(recovery.Frame{Type: wire.FrameResetStream, ID: s.id}) {
 			return false

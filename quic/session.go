@@ -67,7 +67,7 @@ type sessionPath struct {
 
 // Bounds of what a Session holds, in bytes.
 const (
-	maxSessionTicket  = 64 << 10
+	maxSessionTicket  = 68 << 10
 	maxSessionAppData = 16 << 10
 )
 

@@ -32,6 +32,7 @@ type stream struct {
 	send   sendPart
 	recv   recvPart
 	events streamEvents // to be told, and not yet read by NextEvent
+	barred bool         // nothing of it is sent: the peer does not allow as many streams now as it did for 0-RTT data
 	queued [numQueues]bool
 	next   [numQueues]*stream
 }

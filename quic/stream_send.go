@@ -67,7 +67,7 @@ func (st *streams) send(now int64, id uint64, b []byte, fin bool) (n int, err er
 func (st *streams) queueData(s *stream) {
 	p := &s.send
 	switch {
-	case p.cut:
+	case p.cut || s.barred:
 	case len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end:
 		st.resend.push(s, queueResend)
 	case p.buf.sent < p.buf.end:

@@ -11,13 +11,17 @@ import (
 // streams is every stream of a connection, with flow control over all of them (RFC 9000, sections 2 to 4).
 type streams struct {
 	client bool
-	ended  bool               // the connection is over: what had arrived is left to be read, and nothing else
-	spare  int32              // how many streams are in unused
-	pool   *chunkPool         // nil: there are none
-	live   map[uint64]*stream // those whose state is kept; others are implicit or over
-	unused streamQueue        // for streams to come, at most maxFreeStreams
-	last   *stream            // the one looked up last
-	types  [4]streamType      // by the two low bits of a stream ID
+	ended  bool // the connection is over: what had arrived is left to be read, and nothing else
+	// rejected says that all streams are over which a client has opened, since the server rejects 0-RTT data, and that the application has not
+	// been told.
+	rejected bool
+	barred   bool               // streams may be barred
+	spare    int32              // how many streams are in unused
+	pool     *chunkPool         // nil: there are none
+	live     map[uint64]*stream // those whose state is kept; others are implicit or over
+	unused   streamQueue        // for streams to come, at most maxFreeStreams
+	last     *stream            // the one looked up last
+	types    [4]streamType      // by the two low bits of a stream ID
 
 	cfg        *Config
 	recvWindow recvWindow // of the connection
@@ -81,9 +85,20 @@ func (st *streams) setPeerParams(p *wire.TransportParameters) {
 	st.sendSizes[StreamTypeBidi|ours] = p.MaxStreamDataBidiRemote
 	st.sendSizes[StreamTypeBidi|theirs] = p.MaxStreamDataBidiLocal
 	st.sendSizes[StreamTypeUni|ours] = p.MaxStreamDataUni
-	st.sendWindow.limit = p.InitialMaxData
+	st.sendWindow.raise(p.InitialMaxData)
+	if len(st.live) > 0 {
+		st.each(func(id uint64) bool { st.raiseFirst(st.live[id]); return true }, func(s *stream) bool { return !s.barred })
+	}
 	st.raiseStreams(true, p.MaxStreamsBidi)
 	st.raiseStreams(false, p.MaxStreamsUni)
+}
+
+// raiseFirst gives a stream that was opened before the peer's limits were known, or under older ones, what they allow it.
+func (st *streams) raiseFirst(s *stream) {
+	if !s.send.over && s.send.window.raise(st.sendSizes[s.id&3]) {
+		st.admission.recount(&s.send)
+		st.queueData(s)
+	}
 }
 
 func (st *streams) localBit() uint64 {
@@ -102,6 +117,9 @@ func (st *streams) receives(id uint64) bool { return !isUni(id) || !st.isLocal(i
 
 // open is Conn.OpenStream and OpenUniStream.
 func (st *streams) open(uni bool) (id uint64, err error) {
+	if st.rejected {
+		return 0, ErrEarlyDataRejected
+	}
 	typ := uint64(StreamTypeBidi)
 	if uni {
 		typ = StreamTypeUni
@@ -198,6 +216,9 @@ func (st *streams) find(id uint64) *stream {
 func (st *streams) usable(id uint64, goes bool) (*stream, error) {
 	if !goes {
 		return nil, ErrStreamDirection
+	}
+	if st.rejected {
+		return nil, ErrEarlyDataRejected
 	}
 	if s := st.find(id); s != nil {
 		return s, nil
@@ -410,9 +431,75 @@ func (st *streams) raiseStreams(bidi bool, limit uint64) bool {
 		return false
 	}
 	t.limit = limit
-	t.available, t.wanted = t.available || t.wanted, false
 	t.tell = sentVal{}
+	if st.barred {
+		st.unbar()
+	}
+	if limit <= t.opened {
+		return true // none more may be opened: 0-RTT data, which was rejected, has opened more than are allowed now
+	}
+	t.available, t.wanted = t.available || t.wanted, false
 	return true
+}
+
+// startOver is what becomes of the streams that a client has opened when the server rejects its 0-RTT data (RFC 9001, section 4.6.2): all of
+// them are forgotten, or else begin anew, with what was written on them, under limits that are still to be told.
+func (st *streams) startOver() {
+	if st.rejected {
+		*st = streams{client: st.client, cfg: st.cfg, rejected: true, rtt: st.rtt}
+		st.init(st.client, st.cfg)
+		return
+	}
+	st.sendSizes, st.sendWindow = [4]uint64{}, sendWindow{}
+	for _, typ := range []uint64{StreamTypeBidi, StreamTypeUni} {
+		t := st.localType(typ)
+		t.limit, t.tell = 0, sentVal{}
+	}
+	st.each(func(id uint64) bool { st.rollBack(st.live[id]); return true }, func(*stream) bool { return true })
+	st.barred = len(st.live) > 0
+}
+
+// rollBack has a stream be as if nothing was ever sent of it. It is barred until the peer's limit on streams is found to allow it.
+func (st *streams) rollBack(s *stream) {
+	p := &s.send
+	s.barred = true
+	p.window = sendWindow{}
+	p.buf.sent, p.buf.lost, p.buf.acked = 0, nil, nil
+	switch {
+	case p.cut:
+		p.buf.end, p.size = 0, 0
+		p.reset.set()
+	case p.fin:
+		p.end.set()
+	}
+	st.admission.recount(p)
+	if s.recv.stop.state != sentNone {
+		s.recv.stop.set()
+	}
+}
+
+// unbar lets streams go on that the peer's limits allow. If there are others, the peer is told that they wait.
+func (st *streams) unbar() {
+	st.barred = false
+	allowed := func(s *stream) bool { return s.barred && s.id>>2 < st.types[s.id&3].limit }
+	st.each(func(id uint64) bool {
+		s := st.live[id]
+		s.barred = false
+		st.raiseFirst(s)
+		st.queueData(s) // it may have an end to tell, and nothing else
+		if s.send.reset.due() || s.recv.stop.due() {
+			st.control.push(s, queueControl)
+		}
+		return true
+	}, allowed)
+	for _, s := range st.live {
+		if s.barred {
+			st.barred = true
+			if t := &st.types[s.id&3]; t.tell.state == sentNone {
+				t.tell.set()
+			}
+		}
+	}
 }
 
 func typeOf(bidi bool) uint64 {

@@ -68,6 +68,9 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 	return out
 }
 
+// DidResume tells whether the session of an earlier connection was resumed, as ConnectionState does.
+func (c *Conn) DidResume() bool { return c.state.resumed }
+
 // blankState is the state of a connection of crypto/tls whose ExportKeyingMaterial returns an error, should SetExporter not be able
 // to do better.
 var blankState = sync.OnceValue(func() tls.ConnectionState {

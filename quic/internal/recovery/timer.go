@@ -140,6 +140,16 @@ func (l *Loss) Requeue(sp Space, h Handler) {
 // RestartProbes has probe timeouts be counted from the first again: another path is in use, of which those that found no answer say nothing.
 func (l *Loss) RestartProbes() { l.ptoCount = 0 }
 
+// Void takes every packet of a space out of flight that the peer will never open: 0-RTT packets that it has rejected. Their frames are
+// handed to h as lost, without a word to the congestion controller, and an acknowledgement of one of them means nothing.
+func (l *Loss) Void(sp Space, h Handler) {
+	l.Requeue(sp, h)
+	s := l.spaces[sp]
+	for pn := s.packets.start; pn < s.packets.end; pn++ {
+		s.packets.at(pn).frames = 0
+	}
+}
+
 // Discard forgets a space whose keys are gone: nothing of it is in flight any more, and probing starts anew (RFC 9002, section 6.4).
 func (l *Loss) Discard(sp Space) {
 	s := l.spaces[sp]
