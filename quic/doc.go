@@ -64,7 +64,7 @@
 // # Limitations
 //
 //   - A client that begins with a version which the server does not speak gives up, and servers move no client to another version.
-//   - No 0-RTT. Clients do not resume sessions.
+//   - The congestion window of a Session is not made use of: a resumed connection begins with the window of any other.
 //   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised, or the most that
 //     the peer and the buffer given to Send take.
 //   - What a client sends counts wherever it comes from, but if it is heard from more than 256 new addresses a second,
