@@ -6,13 +6,14 @@ import (
 	"io"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/crypto/internal/boring/alloctest"
 )
 
 // attempt runs a handshake as far as it goes. failed tells that one end said that it cannot go on.
-func attempt(t *testing.T, clientCfg, serverCfg *tls.Config) (complete, failed bool) {
+func attempt(t *testing.T, clientCfg, serverCfg *tls.Config, cp, sp handshake.Params) (complete, failed bool) {
 	clients, err := handshake.NewContext(true)
 	if err != nil {
 		return false, true
@@ -21,13 +22,14 @@ func attempt(t *testing.T, clientCfg, serverCfg *tls.Config) (complete, failed b
 	if err != nil {
 		return false, true
 	}
+	cp.TransportParameters, sp.TransportParameters = []byte("our params"), []byte("our params")
 	var ends [2]*ours
 	for i, ctx := range []*handshake.Context{clients, servers} {
-		cfg := clientCfg
+		cfg, p := clientCfg, cp
 		if ctx == servers {
-			cfg = serverCfg
+			cfg, p = serverCfg, sp
 		}
-		conn, err := ctx.New(cfg, handshake.Params{TransportParameters: []byte("our params")})
+		conn, err := ctx.New(cfg, p)
 		if err != nil {
 			return false, true
 		}
@@ -56,6 +58,27 @@ func attempt(t *testing.T, clientCfg, serverCfg *tls.Config) (complete, failed b
 	return ends[0].complete && ends[1].complete, ends[0].alerts+ends[1].alerts > 0
 }
 
+// keyed gives a server's tls.Config a ticket key that other servers have too.
+func keyed(cfg *tls.Config) *tls.Config {
+	cfg = cfg.Clone()
+	cfg.SessionTicketKey = [32]byte{1}
+	return cfg
+}
+
+// sessionFor returns what a client and a server need, beside keyed, to meet again with 0-RTT.
+func sessionFor(t *testing.T, client, server *tls.Config) (cp, sp handshake.Params) {
+	sp = handshake.Params{EarlyData: true, EarlyReplay: &store{fresh: func([32]byte, time.Time) (bool, error) { return true, nil }}}
+	v := &visits{t: t, clients: newContext(t, true), servers: newContext(t, false), client: client, server: keyed(server), sp: sp}
+	v.meet().want(false, "the first time")
+	v.c.conn.Release()
+	cp = handshake.Params{EarlyData: true, Session: v.session}
+	v.cp, v.sp = cp, sp
+	v.meet().want(true, "then")
+	v.wantEarly(true, "accepted")
+	v.c.conn.Release()
+	return cp, sp
+}
+
 // T6: whichever allocation fails, alone or with all that follow, a connection ends with an error or goes on, and nothing is lost.
 func TestAttackT6AllocationFails(t *testing.T) {
 	mutual := serverConfig()
@@ -70,20 +93,29 @@ func TestAttackT6AllocationFails(t *testing.T) {
 	opaqueServer.Certificates = []tls.Certificate{{Certificate: leaf().tls.Certificate, PrivateKey: opaque{leaf().key}}}
 	logging := serverConfig()
 	logging.KeyLogWriter = io.Discard
+	resumed, early := sessionFor(t, clientConfig(), serverConfig())
+	mutualResumed, mutualEarly := sessionFor(t, withCert, mutual)
+	rejecting := serverConfig()
+	rejecting.CurvePreferences = []tls.CurveID{tls.CurveP384}
+	rejecting.SessionTicketKey = [32]byte{1}
 	for _, c := range []struct {
 		name           string
 		client, server *tls.Config
+		cp, sp         handshake.Params
 	}{
-		{"a key log", clientConfig(), logging},
-		{"plain", clientConfig(), serverConfig()},
-		{"both with certificates", withCert, mutual},
-		{"a key that BoringSSL does not have", clientConfig(), opaqueServer},
+		{"a key log", clientConfig(), logging, handshake.Params{}, handshake.Params{}},
+		{"plain", clientConfig(), serverConfig(), handshake.Params{}, handshake.Params{}},
+		{"both with certificates", withCert, mutual, handshake.Params{}, handshake.Params{}},
+		{"a key that BoringSSL does not have", clientConfig(), opaqueServer, handshake.Params{}, handshake.Params{}},
+		{"resumed, 0-RTT accepted", clientConfig(), keyed(serverConfig()), resumed, early},
+		{"resumed, 0-RTT accepted, with certificates", withCert, keyed(mutual), mutualResumed, mutualEarly},
+		{"resumed, 0-RTT rejected", clientConfig(), rejecting, resumed, early},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			runtime.LockOSThread() // each thread has an error queue of its own
 			defer runtime.UnlockOSThread()
 			first := alloctest.Count()
-			if complete, _ := attempt(t, c.client, c.server); !complete {
+			if complete, _ := attempt(t, c.client, c.server, c.cp, c.sp); !complete {
 				t.Fatal("the handshake does not complete")
 			}
 			n := alloctest.Count() - first
@@ -96,7 +128,7 @@ func TestAttackT6AllocationFails(t *testing.T) {
 			for i := int64(1); i <= n; i++ {
 				for _, more := range []bool{false, true} {
 					alloctest.FailAt(i, more)
-					complete, failed := attempt(t, c.client, c.server)
+					complete, failed := attempt(t, c.client, c.server, c.cp, c.sp)
 					alloctest.FailAt(0, false)
 					if failed {
 						failures++

@@ -188,7 +188,10 @@ func (c *Conn) setClientAuth(cfg *tls.Config) error {
 			names = append(binary.BigEndian.AppendUint16(names, uint16(len(name))), name...)
 		}
 	}
-	c.setup.clientCAs = sha256.Sum256(names)
+	c.setup.clientCAs = [32]byte{}
+	if mode != boring.ClientAuthNone {
+		c.setup.clientCAs = sha256.Sum256(names)
+	}
 	if len(names) > maxCANames {
 		names = nil // RFC 8446, section 4.2.4: the extension is an optional hint
 	}

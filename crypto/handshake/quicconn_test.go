@@ -18,6 +18,7 @@ type theirs struct {
 	read, write map[handshake.Level][]byte
 	params      []byte
 	complete    bool
+	early       bool // a server: tickets allow 0-RTT
 	err         error
 }
 
@@ -65,7 +66,7 @@ func (p *theirs) pump() (out []sent) {
 		case tls.QUICHandshakeDone:
 			p.complete = true
 			if !p.client {
-				p.err = p.conn.SendSessionTicket(tls.QUICSessionTicketOptions{})
+				p.err = p.conn.SendSessionTicket(tls.QUICSessionTicketOptions{EarlyData: p.early})
 			}
 		}
 	}

@@ -22,8 +22,8 @@ type ReplayStore interface {
 // side between the age that a client tells of its ticket and the one that the server finds, both cut to seconds.
 const replayWindow = 2*60 + 2
 
-// maxReplayEntries bounds the ClientHellos that a replayFilter remembers of each of its two spans of time. An entry takes less than 32
-// bytes, so that a filter has less than 16 MiB, and that only where so many come: 2,100 a second at all times. What comes beyond
+// maxReplayEntries bounds the ClientHellos that a replayFilter remembers of each of its two spans of time. An entry takes less than 40
+// bytes, so that a filter has less than 20 MiB, and that only where so many come: 2,100 a second at all times. What comes beyond
 // that goes without 0-RTT.
 const maxReplayEntries = 1 << 18
 

@@ -28,13 +28,12 @@ type ticketKeys struct {
 	mu      sync.Mutex
 	secrets []ticketSecret // keys of its own, the newest first
 	own     *boring.TicketKeys
-	since   int64 // when own began, in seconds since 1970
 	byKey   map[[32]byte]*boring.TicketKeys
 }
 
 type ticketSecret struct {
 	secret  [32]byte
-	created int64
+	created int64 // seconds since 1970
 }
 
 // SetTicketKeys sets the keys of session tickets, the newest first, of 32 random bytes each: the first one seals tickets, and all open
@@ -62,18 +61,21 @@ func (x *Context) SetTicketKeys(keys [][32]byte) error {
 func (k *ticketKeys) rotating(now int64) *boring.TicketKeys {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.own != nil && now < k.since+ticketKeyRotation {
+	due := k.own == nil || now >= k.secrets[0].created+ticketKeyRotation
+	if !due && now < k.secrets[len(k.secrets)-1].created+ticketKeyLifetime {
 		return k.own
 	}
-	secrets := make([]ticketSecret, 1, len(k.secrets)+1)
-	rand.Read(secrets[0].secret[:])
-	secrets[0].created = now
-	var all [][32]byte
+	var secrets []ticketSecret
+	if due {
+		secrets = append(secrets, ticketSecret{created: now})
+		rand.Read(secrets[0].secret[:])
+	}
 	for _, s := range k.secrets {
 		if now < s.created+ticketKeyLifetime {
 			secrets = append(secrets, s)
 		}
 	}
+	var all [][32]byte
 	for _, s := range secrets {
 		all = append(all, s.secret)
 	}
@@ -81,7 +83,7 @@ func (k *ticketKeys) rotating(now int64) *boring.TicketKeys {
 	if err != nil {
 		return k.own
 	}
-	k.own, k.since, k.secrets = made, now, secrets
+	k.own, k.secrets = made, secrets
 	return made
 }
 
