@@ -59,8 +59,10 @@ func (c *Conn) Migrate(now time.Time, local, remote netip.AddrPort) error {
 }
 
 // AbandonPath has a client forget a path, when its socket is gone, for example. If it is the one in use, the connection moves to another
-// that was validated, or else to one that is being validated to the same address of the server; without one the connection is
-// over, with NO_VIABLE_PATH. A path that is not known is no error. An address that is not valid stands for the one in use.
+// that was validated, or else to one that is being validated to the same address of the server, without waiting for the answer; if that
+// fails too, the connection is over, with NO_VIABLE_PATH. Where there is none the error is ErrNoOtherPath, and nothing is done: the
+// connection goes on, if only until its idle timeout, and a path that is probed meanwhile can be moved to. A path that is not known is
+// no error. An address that is not valid stands for the one in use.
 func (c *Conn) AbandonPath(now time.Time, local, remote netip.AddrPort) error {
 	n := c.clock.read(now)
 	switch {
@@ -77,9 +79,7 @@ func (c *Conn) AbandonPath(now time.Time, local, remote netip.AddrPort) error {
 	if p == c.path {
 		next := c.nextBest()
 		if next == nil {
-			c.err = &TransportError{Code: NoViablePath, Reason: "the only path was abandoned"}
-			c.forget()
-			return nil
+			return ErrNoOtherPath
 		}
 		c.moveTo(n, next)
 	}

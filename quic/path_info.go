@@ -8,7 +8,7 @@ import (
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 )
 
-// Errors of ProbePath and Migrate, which errors.Is recognises.
+// Errors of ProbePath, Migrate and AbandonPath, which errors.Is recognises.
 var (
 	// ErrNotConfirmed: the handshake is not confirmed yet, and before that no other path may be used (RFC 9000, section 9).
 	ErrNotConfirmed = errors.New("quic: the handshake is not confirmed yet, and before that no other path may be used; " +
@@ -21,6 +21,9 @@ var (
 	// ErrNoConnIDs: there is no connection ID of the peer's that no other path has used (RFC 9000, section 9.5). The peer gives another
 	// soon after a path was abandoned; or never, if it uses empty connection IDs.
 	ErrNoConnIDs = errors.New("quic: the peer has given no unused connection ID for another path")
+
+	// ErrNoOtherPath: the path in use was to be abandoned, and there is none to move to.
+	ErrNoOtherPath = errors.New("quic: there is no other path to move to")
 
 	// ErrTooManyPaths: four paths are there; AbandonPath makes room.
 	ErrTooManyPaths = errors.New("quic: there are as many paths as there may be; abandon one first")

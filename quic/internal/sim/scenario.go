@@ -25,6 +25,9 @@ type Scenario struct {
 	// Network makes the stages of the two links. Default: Plain.
 	Network func(w *World) (toServer, toClient []Stage)
 
+	// Begin is given the client's connection before anything is sent.
+	Begin func(w *World, client *Conn)
+
 	// Configure changes the configurations before they are used.
 	Configure func(client, server *quic.Config)
 
@@ -125,6 +128,9 @@ func (s Scenario) run() (*Result, error) {
 		return nil, err
 	}
 	r.Client = client.Add(qc)
+	if s.Begin != nil {
+		s.Begin(w, r.Client)
+	}
 	defer release(client, server)
 	limit := s.Limit
 	if limit == 0 {
