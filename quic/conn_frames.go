@@ -309,7 +309,14 @@ func (c *Conn) handleAck(in *inPacket, b []byte) (int, *TransportError) {
 	if a.HasECN {
 		counts = &a.ECN
 	}
+	several := c.client && len(c.paths.list) > 1 && in.path != nil
+	if several {
+		c.loss.AckedBy(in.path.rec)
+	}
 	err := c.loss.OnAck(in.now, in.space, acked, delay, counts, c.path.rec, (*lossHandler)(c))
+	if several {
+		c.loss.AckedBy(nil)
+	}
 	if err != nil {
 		return n, transportError(ProtocolViolation, err.Error())
 	}

@@ -137,12 +137,13 @@ func (c *Conn) pathTo(local, remote netip.AddrPort) (*path, error) {
 	case len(c.paths.list) >= maxPaths && !c.freeLeft():
 		return nil, ErrTooManyPaths
 	}
-	if c.peer.unused() == nil && !c.freeLeft() {
+	if c.peer.unused() == nil && !c.freeLeft() && len(c.peer.retiring) == 0 {
 		return nil, ErrNoConnIDs
 	}
+	c.roaming()
 	p := c.newPath(local, remote)
 	p.own, p.lacksID = true, true
-	c.giveID(p) // or it waits for one
+	c.giveID(p) // or it waits for the one that the peer gives for another that it is told to be done with
 	c.events.pushPath(PathNew, p)
 	c.expectFrom(remote)
 	return p, nil
@@ -247,6 +248,55 @@ func (c *Conn) nextBest() *path {
 		}
 	}
 	return best
+}
+
+// A client that has another path to go to looks whether the one in use still carries anything: validation is for that too (RFC 9000,
+// section 8.2). While data comes, and nothing of ours is under way that must be acknowledged, it sends a PING each signEvery, and one
+// more when no more data comes for as long: that may be since the path is dead. Where doubtAfter probe timeouts in a row find no
+// answer, it validates the path again, and leaves it if that fails.
+const (
+	signEvery  = int64(time.Second)
+	doubtAfter = 2
+)
+
+// wantsSign tells whether a PING is to go along with an acknowledgement for that, and notes that it does.
+func (c *Conn) wantsSign(now int64) bool {
+	if !c.client || len(c.paths.list) == 1 || c.loss.Eliciting() || now-c.paths.roam.sign < signEvery {
+		return false
+	}
+	c.paths.roam.sign = now
+	return true
+}
+
+// signAt is when a client whose server fell silent asks whether it is there, 0 if never.
+func (c *Conn) signAt() int64 {
+	if !c.client || len(c.paths.list) == 1 || c.paths.roam.heard <= c.paths.roam.sign {
+		return 0
+	}
+	return c.paths.roam.heard + signEvery
+}
+
+func (c *Conn) askForSign(now int64) {
+	c.paths.roam.sign = now
+	if !c.loss.Eliciting() {
+		c.signals.ping = true
+	}
+}
+
+// doubtPath is called when a probe timeout has passed.
+func (c *Conn) doubtPath(now int64) {
+	if c.client && len(c.paths.list) > 1 && c.loss.Timeouts() >= doubtAfter && c.path.challenge.at == 0 && c.nextBest() != nil {
+		c.startChallenge(now, c.path)
+	}
+}
+
+// heardOnLeft is told that the server sends to where the client was before. If that is no packet that was under way, the server does not
+// reach it where it is now, and has gone back.
+func (c *Conn) heardOnLeft(now int64, p *path) {
+	if r := c.paths.roam; p.left != 0 && now-p.left > signEvery && now-r.doubted > signEvery && c.path.challenge.at == 0 {
+		r.doubted = now
+		c.startChallenge(now, c.path)
+	}
 }
 
 // onOwnValidated is told that the server has answered on a path of a client.

@@ -161,7 +161,7 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 		}
 		c.appendPayload(pkt)
 	}
-	if !pkt.ackEliciting && (probing || s.acks.wantsPing() && pkt.noted) && pkt.room() > 0 {
+	if !pkt.ackEliciting && (probing || pkt.noted && (s.acks.wantsPing() || c.wantsSign(now))) && pkt.room() > 0 {
 		pkt.b = append(pkt.b, wire.FramePing)
 		pkt.ackEliciting = true
 		s.acks.silent = 0 // one in pingEvery, even if it is never acknowledged
@@ -201,6 +201,9 @@ const streamShare = 3
 
 func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
 	a := &c.spaces[sp].acks
+	if c.client && len(c.paths.list) > 1 && a.eliciting > 0 {
+		c.paths.roam.heard = now
+	}
 	if a.append(now, pkt, localAckDelayExponent) && sp == recovery.AppSpace {
 		c.keys.onAckSent(a.largest())
 	}

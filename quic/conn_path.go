@@ -360,5 +360,11 @@ func (c *Conn) goBack(p *path) {
 	c.path.abandon()
 	c.usePath(p)
 	c.loss.RestartProbes()
+	if c.client {
+		c.signals.ping = true // so that the server comes along
+		if p.challenge.at == 0 {
+			c.startChallenge(c.clock.now, p)
+		}
+	}
 	c.sweepPaths()
 }

@@ -15,6 +15,9 @@ type roaming struct {
 	preferred [2]netip.AddrPort // where the server would rather be reached, by IPv4 and IPv6; not valid: nowhere
 	disabled  bool              // the server has sent disable_active_migration
 	acted     bool              // we have moved to a preferred address
+	heard     int64             // when something was acknowledged while there was more than one path
+	doubted   int64             // when the path in use was last validated for what came on another
+	sign      int64             // when the server was last asked for a sign of life, for want of other packets that elicit one
 }
 
 // roaming returns the pathSet's roaming, which it makes if there is none.

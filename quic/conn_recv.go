@@ -354,8 +354,14 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 		return
 	}
 	in.path.usedSeq = in.usedSeq
-	if c.client || len(c.paths.list) == 1 {
-		return // a client goes where it wants
+	if len(c.paths.list) == 1 {
+		return
+	}
+	if c.client { // which goes where it wants
+		if newest && in.nonProbing && in.path != c.path {
+			c.heardOnLeft(in.now, in.path)
+		}
+		return
 	}
 	if moved := newest && in.nonProbing; (moved || c.paths.answering(in.path)) && c.giveID(in.path) && moved {
 		c.follow(in.now, in.path)

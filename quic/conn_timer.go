@@ -33,6 +33,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.keys.previousDrop)
 	at = earlier(at, c.earlyDropAt())
 	at = earlier(at, c.paths.timer())
+	at = earlier(at, c.signAt())
 	if c.silenced() {
 		return at // what is due will be sent when the peer has sent more
 	}
@@ -114,6 +115,9 @@ func (c *Conn) OnTimeout(now time.Time) {
 	if due(c.sending.paceAt) {
 		c.sending.paceAt = 0
 	}
+	if due(c.signAt()) {
+		c.askForSign(n)
+	}
 	c.onPathTimer(n)
 }
 
@@ -149,6 +153,7 @@ func (c *Conn) onLossTimer(now int64) {
 	if probes == 0 {
 		return
 	}
+	c.doubtPath(now)
 	for other := range recovery.Space(numSpaces) {
 		if other != sp && c.loss.Probe(other, (*lossHandler)(c)) {
 			c.sending.probes[other] = 1

@@ -18,8 +18,8 @@ var (
 	// they have moved to its preferred address (RFC 9000, section 9).
 	ErrMigrationDisabled = errors.New("quic: the server allows no other local address (disable_active_migration)")
 
-	// ErrNoConnIDs: there is no connection ID of the peer's that no other path has used (RFC 9000, section 9.5). The peer gives another
-	// soon after a path was abandoned; or never, if it uses empty connection IDs.
+	// ErrNoConnIDs: there is no connection ID of the peer's that no other path has used (RFC 9000, section 9.5), and none is expected. The peer gives another
+	// when a path is abandoned: until that comes a path may be begun all the same, and waits. A peer with empty connection IDs never does.
 	ErrNoConnIDs = errors.New("quic: the peer has given no unused connection ID for another path")
 
 	// ErrNoOtherPath: the path in use was to be abandoned, and there is none to move to.

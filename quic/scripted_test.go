@@ -67,6 +67,9 @@ type scripted struct {
 	bytes     int     // of all datagrams from conn
 	events    []Event // of conn, but for those that the driver answers
 	nextSeq   uint64  // of connection IDs issued to conn
+
+	preferred   *IssuedConnID // conn's
+	tokensAsked int           // tokens that conn asked the Endpoint for
 }
 
 // gotFrame is a frame that conn sent.
@@ -150,6 +153,7 @@ func newScriptedClient(t testing.TB, options ...scriptedOption) *scripted {
 	params.OrigDstConnID, _ = MakeConnID(p.origDstID)
 	params.ClientDstConnID = params.OrigDstConnID
 	params.Local, params.Remote = p.local, p.remote
+	params.Preferred = p.preferred
 	conn, err := Accept(p.now, p.cfg, params)
 	if err != nil {
 		t.Fatal(err)
@@ -517,6 +521,10 @@ func (p *scripted) answer() {
 // issue plays the Endpoint.
 func (p *scripted) issue(ev EndpointEvent) EndpointReply {
 	var reply EndpointReply
+	if ev.Kind == NeedToken {
+		p.tokensAsked++
+		reply.Token = []byte("token for " + ev.Remote.String())
+	}
 	if ev.Kind == NeedConnectionIDs {
 		for range ev.Count {
 			id, _ := MakeConnID(fmt.Appendf(nil, "cid-%04d", p.nextSeq))

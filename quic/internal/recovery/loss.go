@@ -29,6 +29,7 @@ type Loss struct {
 	validated    bool // a client knows that the server has validated its address
 	blocked      bool // a server may send nothing before it receives more
 	ptoCount     int
+	ackedBy      *Path         // see AckedBy
 	marks        uint64        // packets sent with ECT(0)
 	maxAckDelay  time.Duration // the peer's
 	lastDropped  int64         // when the last ack-eliciting packet of a discarded space was sent
@@ -222,7 +223,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 	}
 	if raised && sum.newestPN == largest {
 		s.largestPath = s.packets.at(largest).path
-		if sum.newestPath >= 0 && sum.eliciting {
+		if sum.newestPath >= 0 && sum.eliciting && (l.ackedBy == nil || l.ackedBy == l.paths[sum.newestPath]) {
 			l.sampleRTT(now, sp, &sum, ackDelay)
 		}
 	}

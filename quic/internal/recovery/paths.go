@@ -34,6 +34,10 @@ func (l *Loss) ForgetPath(p *Path) {
 	}
 }
 
+// AckedBy tells which path the acknowledgements of the next calls of OnAck come by; nil, as at first, says that it is not known. The time
+// that a packet and its acknowledgement take by different paths is the round-trip time of neither.
+func (l *Loss) AckedBy(p *Path) { l.ackedBy = p }
+
 // Paths returns how many paths there are.
 func (l *Loss) Paths() int { return len(l.paths) }
 

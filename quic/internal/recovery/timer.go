@@ -150,6 +150,9 @@ func (l *Loss) Void(sp Space, h Handler) {
 	}
 }
 
+// Timeouts returns how many probe timeouts have passed since anything was acknowledged.
+func (l *Loss) Timeouts() int { return l.ptoCount }
+
 // Discard forgets a space whose keys are gone: nothing of it is in flight any more, and probing starts anew (RFC 9002, section 6.4).
 func (l *Loss) Discard(sp Space) {
 	s := l.spaces[sp]
