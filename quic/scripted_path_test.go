@@ -24,7 +24,7 @@ func newMobile(t *testing.T, options ...scriptedOption) *scripted {
 	t.Helper()
 	p := newScriptedClient(t, append([]scriptedOption{param(0x0e, varint(4))}, options...)...)
 	p.handshake()
-	p.ignored[wire.FrameNewConnectionID] = true
+	p.ignored[wire.FrameNewConnectionID], p.ignored[wire.FrameNewToken] = true, true
 	p.sendFrames(protect.OneRTT, newConnectionIDFrame(1, 0, "peercid1", [16]byte{1}))
 	p.advance() // its acknowledgement
 	p.got = nil
