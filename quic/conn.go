@@ -439,7 +439,11 @@ func (c *Conn) DatagramSend(b []byte) error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.datagrams.send(b, c.MaxDatagramSize())
+	most := c.MaxDatagramSize()
+	if len(b) > most && uint64(len(b)) < c.datagrams.peer {
+		c.wantLarger()
+	}
+	return c.datagrams.send(b, most)
 }
 
 // DatagramRecv copies the oldest received datagram into b and forgets it; ok is false if there is none. What does not fit

@@ -30,6 +30,17 @@ func (q *eventQueue) lastSession() *Session {
 	return nil
 }
 
+// pushSize tells of the size of datagrams; an event that waits already tells the new one.
+func (q *eventQueue) pushSize(size int) {
+	for i := q.head; i < len(q.queue); i++ {
+		if ev := &q.queue[i]; ev.Kind == EventMTU {
+			ev.MaxUDPPayload = size
+			return
+		}
+	}
+	q.push(Event{Kind: EventMTU, MaxUDPPayload: size})
+}
+
 func (q *eventQueue) pushBounded(ev Event, most int) {
 	waiting, oldest := 0, -1
 	for i := len(q.queue) - 1; i >= q.head; i-- {

@@ -17,6 +17,7 @@ type packet struct {
 	ackEliciting bool           // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
 	padded       bool           // it holds PADDING, and so counts as in flight
 	alone        bool           // nothing stands before it in its datagram
+	probe        bool           // it probes for the size of datagrams
 
 	// Where the data of its last frame lies, if not in b: at pieceOff in the piece of that number, from 1. The pieces are the train's.
 	pieces   pieces
@@ -88,10 +89,11 @@ func (p *packet) note(f recovery.Frame) bool {
 	return ok
 }
 
-// pad appends PADDING until the packet's frames end n bytes after where they began.
+// pad appends PADDING, whose type is 0, until the packet ends n bytes after start.
 func (p *packet) pad(start, n int) {
-	for len(p.b)-start < n {
-		p.b = append(p.b, wire.FramePadding)
+	if more := n - (len(p.b) - start); more > 0 {
+		p.b = p.b[:len(p.b)+more]
+		clear(p.b[len(p.b)-more:])
 		p.padded = true
 	}
 }
@@ -133,7 +135,9 @@ func (c *Conn) wantsControl() bool {
 
 // WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams. It
 // costs little, so that a caller who reads often need not call Send each time.
-func (c *Conn) WantsSend() bool { return c.state == stateActive && c.wantsApp() }
+func (c *Conn) WantsSend() bool {
+	return c.state == stateActive && (c.wantsApp() || c.paths.sizes.wanted)
+}
 
 // appendFrames fills the packet of t that is being built with frames of a space, the most urgent first.
 func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {

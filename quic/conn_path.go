@@ -88,7 +88,7 @@ func (c *Conn) newPath(local, remote netip.AddrPort) *path {
 		}
 	}
 	if p.rec == nil {
-		p.rec = c.newRecovery()
+		p.rec = c.newRecovery(remote)
 	}
 	c.paths.list = append(c.paths.list, p)
 	return p
@@ -101,8 +101,12 @@ func (p *path) sameHosts(o *path) bool {
 }
 
 // newRecovery returns what a path to another host begins with.
-func (c *Conn) newRecovery() *recovery.Path {
-	size := c.paths.sizes.largest(c.cfg)
+func (c *Conn) newRecovery(remote netip.AddrPort) *recovery.Path {
+	ceiling := c.paths.sizes.ceiling(c.cfg, remote)
+	size := minDatagramSize
+	if c.cfg.DisablePMTUD {
+		size = ceiling
+	}
 	var cc congestion.Controller
 	if c.cfg.Congestion == NewReno {
 		cc = congestion.NewNewReno(size)
@@ -110,6 +114,10 @@ func (c *Conn) newRecovery() *recovery.Path {
 		cc = congestion.NewCUBIC(size)
 	}
 	rec := recovery.NewPath(cc, c.cfg.InitialRTT, size)
+	if !c.cfg.DisablePMTUD {
+		rec.SearchSize(!remote.Addr().Unmap().Is4())
+	}
+	rec.SetCeiling(ceiling)
 	c.loss.AddPath(&rec)
 	return &rec
 }

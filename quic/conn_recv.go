@@ -66,6 +66,7 @@ func (c *Conn) Recv(now time.Time, t Train) {
 		c.loss.Shed(n, c.path.rec, (*lossHandler)(c))
 	}
 	c.sweepPaths()
+	c.tellSize()
 	c.updateLimits()
 }
 

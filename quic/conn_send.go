@@ -60,7 +60,7 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 		return Transmit{}
 	}
 	c.limitRoom(len(buf))
-	t := outTrain{now: n, buf: buf[:0:min(len(buf), max(maxTrainBytes, c.path.maxDatagram()))], path: c.path}
+	t := outTrain{now: n, buf: buf[:0:min(len(buf), maxUDPPayloadSize)], path: c.path}
 	segSize := c.packTrain(&t)
 	if t.n == 0 {
 		if c.sending.paceAt > n {
@@ -74,6 +74,7 @@ func (c *Conn) Send(now time.Time, buf []byte) Transmit {
 		return Transmit{}
 	}
 	c.streams.offerRoom(n)
+	c.tellSize() // which buf may have changed
 	return c.onTrain(&t, segSize)
 }
 
@@ -115,9 +116,15 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 	if n := c.packProbe(t); n > 0 {
 		return n
 	}
+	if n := c.packSizeProbe(t); n > 0 {
+		return n
+	}
 	t.ect = t.path.rec.ECN.Mark()
 	limit := t.path.maxDatagram()
 	for segments := 0; segments < maxTrainSegments && t.n+numSpaces <= maxTrainPackets; segments++ {
+		if c.sending.probes[recovery.AppSpace] == 1 {
+			limit = min(limit, minDatagramSize) // the last probe: if larger ones get lost, this one tells (RFC 8899, section 4.3)
+		}
 		size := c.packDatagram(t, limit)
 		if size == 0 {
 			break
@@ -282,7 +289,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 	p := &t.pkt
 	p.b = b[: len(b) : end-protect.Overhead]
 	p.whole = t.path.maxDatagram() - protect.Overhead - (len(b) - h.start)
-	p.loss, p.noted, p.datagram, p.ackEliciting, p.padded, p.piece = &c.loss, false, 0, false, false, 0
+	p.loss, p.noted, p.datagram, p.ackEliciting, p.padded, p.probe, p.piece = &c.loss, false, 0, false, false, false, 0
 }
 
 // maxLongPacket is the longest packet with a long header, in bytes, such that two bytes hold its Length.
@@ -310,7 +317,7 @@ func (c *Conn) endPacket(t *outTrain) {
 		c.keys.onSealed(h.pn)
 	}
 	c.loss.OnPacketSent(t.now, h.sp, recovery.SentPacket{
-		Size: size, AckEliciting: p.ackEliciting, InFlight: (p.ackEliciting || p.padded) && t.path == c.path, ECT: t.ect,
+		Size: size, AckEliciting: p.ackEliciting, InFlight: (p.ackEliciting || p.padded) && t.path == c.path, ECT: t.ect, Probe: p.probe,
 	}, t.path.rec)
 }
 

@@ -119,6 +119,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 		c.askForSign(n)
 	}
 	c.onPathTimer(n)
+	c.tellSize()
 }
 
 // keepAliveAt is when a PING is due to keep the connection alive, 0 if never.

@@ -61,12 +61,25 @@
 //
 // Config.PreferredAddress has a server's clients move to another address of its once their handshake is confirmed; see there.
 //
+// # The size of datagrams
+//
+// Each path is searched for the largest UDP datagram that it carries (DPLPMTUD: RFC 8899; RFC 9000, section 14.3), from 1200 bytes up to
+// Config.MaxUDPPayload, what the peer takes, and what the buffer given to Send holds: Ethernet's size first, then that of jumbo frames,
+// then all that is allowed, and where one is too large, likely sizes below it. A probe is a packet of PING and PADDING that leaves
+// alone; one is under way at a time, its loss is no sign of congestion, three lost ones rule a size out for ten minutes. None is sent
+// but before data that waits, when full datagrams were sent since the last one: a connection that is idle, sends little or only receives
+// has no probe and no timer.
+//
+// If three packets larger than 1200 bytes are lost in a row while what was sent behind them arrives, the path has become a black hole
+// for them: datagrams fall to 1200 bytes, the search goes on below that size, and above it after 30 seconds, which double each time. So
+// that this is found out, one of two packets that a probe timeout sends has 1200 bytes at most. What a router says of MTUs (ICMP) is not
+// believed; what the device of the machine refuses is (Conn.HandleTooLarge), down to 1200 bytes. A path that differs from another in its
+// ports alone begins with what was found on that, any other one with 1200. Config.DisablePMTUD switches all this off.
+//
 // # Limitations
 //
 //   - A client that begins with a version which the server does not speak gives up, and servers move no client to another version.
 //   - The congestion window of a Session is not made use of: a resumed connection begins with the window of any other.
-//   - No path MTU discovery: datagrams have the size that Config.MaxUDPPayload says, 1200 bytes unless it is raised, or the most that
-//     the peer and the buffer given to Send take.
 //   - What a client sends counts wherever it comes from, but if it is heard from more than 256 new addresses a second,
 //     nothing is sent to some of them, the answers to its challenges included.
 //   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate. Nor does a client leave a

@@ -63,6 +63,9 @@ const (
 	EventEarlyData
 	// EventPath: Event.Path tells what has become of a path, on both roles. If nobody reads them, the newest sixteen wait.
 	EventPath
+	// EventMTU: UDP datagrams now carry at most Event.MaxUDPPayload bytes: the path was found to carry more, or less, than was known, or
+	// it is another path. Conn.MaxDatagramSize has changed with it. Told first when it is no longer 1200.
+	EventMTU
 	// EventEndpoint: Event.Endpoint must be given to the Endpoint that routes to this connection, and its reply to
 	// Conn.HandleReply.
 	EventEndpoint
@@ -77,14 +80,15 @@ const (
 // Event is something that happened on a connection, read with Conn.NextEvent. Events are edge-triggered: each is told
 // once, and again only after the condition went away and came back.
 type Event struct {
-	Kind     EventKind
-	Stream   uint64         // a stream ID; see Kind
-	Code     uint64         // EventStreamReset and EventStreamStopped: the peer's application error code
-	Session  *Session       // EventSession: the caller's to keep
-	Accepted bool           // EventEarlyData
-	Ask      *handshake.Ask // EventAsk
-	Endpoint EndpointEvent  // EventEndpoint
-	Path     *PathEvent     // EventPath: the reader's to keep
+	Kind          EventKind
+	Stream        uint64         // a stream ID; see Kind
+	Code          uint64         // EventStreamReset and EventStreamStopped: the peer's application error code
+	Session       *Session       // EventSession: the caller's to keep
+	Accepted      bool           // EventEarlyData
+	Ask           *handshake.Ask // EventAsk
+	Endpoint      EndpointEvent  // EventEndpoint
+	Path          *PathEvent     // EventPath: the reader's to keep
+	MaxUDPPayload int            // EventMTU: bytes
 }
 
 // EndpointEventKind says what an EndpointEvent asks of the Endpoint.

@@ -9,10 +9,13 @@ import (
 // Every bound on what a peer can make us hold, in one place. Each has a test that reaches it.
 const (
 	// minDatagramSize is the size that a datagram with an Initial packet is padded to (RFC 9000, section 14.1).
-	minDatagramSize = 1200
+	minDatagramSize = recovery.BaseDatagram
 
 	// maxUDPPayloadSize is the largest payload of a UDP datagram over IP (RFC 9000, section 18.2).
 	maxUDPPayloadSize = 65527
+
+	// maxUDPPayloadIPv4 is the same over IPv4, whose length field counts the header too.
+	maxUDPPayloadIPv4 = 65507
 
 	// maxPaths bounds the paths of a connection that are known at a time: the one in use, the one before it and
 	// others that the peer sent from.

@@ -126,8 +126,9 @@ func newScripted(t testing.TB, client bool, options []scriptedOption) *scripted 
 	p := &scripted{
 		t: t, client: client, now: scriptedEpoch,
 		local: netip.MustParseAddrPort("192.0.2.1:443"), remote: netip.MustParseAddrPort("192.0.2.2:50000"),
-		cfg: &Config{TLS: config(), Rand: rand.NewChaCha8([32]byte{1})}, tlsConfig: config(),
-		srcID: []byte("peer-cid"), origDstID: []byte("first-dcid"), keys: protect.NewKeys(),
+		cfg:       &Config{TLS: config(), Rand: rand.NewChaCha8([32]byte{1}), DisablePMTUD: true},
+		tlsConfig: config(),
+		srcID:     []byte("peer-cid"), origDstID: []byte("first-dcid"), keys: protect.NewKeys(),
 		largest: [3]int64{-1, -1, -1}, ignored: map[uint64]bool{wire.FramePadding: true, wire.FrameAck: true},
 		nextSeq: 1,
 		params: map[uint64][]byte{

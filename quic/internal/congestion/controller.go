@@ -66,9 +66,12 @@ func newWindow(maxDatagram int) window {
 	return w
 }
 
-// initial is the window to begin with (RFC 9002, section 7.2).
-func (w *window) initial() int64 {
-	return min(initialPackets*w.maxDatagram, max(initialBytes, 2*w.maxDatagram))
+// initial is the window to begin with.
+func (w *window) initial() int64 { return initialWindow(w.maxDatagram) }
+
+// initialWindow is the window to begin with where datagrams are that large (RFC 9002, section 7.2).
+func initialWindow(maxDatagram int64) int64 {
+	return min(initialPackets*maxDatagram, max(initialBytes, 2*maxDatagram))
 }
 
 // Window returns the congestion window in bytes.

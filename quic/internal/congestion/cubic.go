@@ -27,6 +27,15 @@ type CUBIC struct {
 // NewCUBIC returns a CUBIC controller for datagrams of at most maxDatagram bytes.
 func NewCUBIC(maxDatagram int) *CUBIC { return &CUBIC{window: newWindow(maxDatagram)} }
 
+// SetMaxDatagram tells the largest datagram: the function counts in those, and goes on from where the window is.
+func (c *CUBIC) SetMaxDatagram(size int) {
+	ratio := float64(c.maxDatagram) / float64(size)
+	c.wMax *= ratio
+	c.priorWMax *= ratio
+	c.epochStart, c.stalled = 0, 0
+	c.window.SetMaxDatagram(size)
+}
+
 // OnAck grows the window.
 func (c *CUBIC) OnAck(now int64, a Ack) {
 	c.skipIdle(now, a)

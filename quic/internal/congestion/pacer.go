@@ -6,9 +6,6 @@ import (
 )
 
 const (
-	// burstPackets is what may always leave at once (RFC 9002, section 7.7).
-	burstPackets = 10
-
 	// quantum is the time whose worth of bytes may leave at once, so that at high rates whole trains do.
 	quantum = 2 * time.Millisecond
 
@@ -49,9 +46,9 @@ func Rate(window int64, srtt time.Duration, slowStart bool) int64 {
 	return max(int64(gain*float64(window)/srtt.Seconds()), 1)
 }
 
-// burst is how many bytes the bucket holds at that rate.
+// burst is how many bytes the bucket holds at that rate: an initial window at the least (RFC 9002, section 7.7).
 func burst(rate int64, maxDatagram int) int64 {
-	return max(min(rate/int64(time.Second/quantum), maxBurst), burstPackets*int64(maxDatagram))
+	return max(min(rate/int64(time.Second/quantum), maxBurst), initialWindow(int64(maxDatagram)))
 }
 
 // Next returns when the next packet may leave: now, or the time at which there will be enough for a train. rate is in bytes per

@@ -38,7 +38,7 @@ type Loss struct {
 
 // Stats counts over a connection's life.
 type Stats struct {
-	Lost     uint64 // packets declared lost
+	Lost     uint64 // packets declared lost, but for probes of the size of datagrams
 	Spurious uint64 // of those, acknowledged later
 	PTOs     uint64
 }
@@ -115,6 +115,9 @@ func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, path *Path) {
 	s.push(now, p, path.id)
 	if p.InFlight {
 		path.onSent(int64(p.Size))
+		if sp == AppSpace {
+			path.size.onSent(now, s.next()-1, p.Size, path.maxDatagram, p.Probe)
+		}
 	}
 	if p.ECT {
 		path.ECN.onSent()
@@ -160,7 +163,7 @@ func (l *Loss) trim(now int64, sp Space, path *Path, h Handler) {
 		if r.flags&(inFlight|acked|lost) != inFlight {
 			continue
 		}
-		if i := l.lose(sp, r, h); i >= 0 {
+		if i := l.lose(now, sp, pn, r, h); i >= 0 && r.flags&probe == 0 {
 			l.paths[i].CC.OnCongestion(now, r.time)
 		}
 	}
@@ -229,6 +232,11 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 	}
 	if raised {
 		l.checkECN(now, s, &sum, ecn)
+	}
+	if sp == AppSpace {
+		for i, p := range l.paths {
+			p.size.newest = max(p.size.newest, sum.on[i].NewestPN)
+		}
 	}
 	l.detect(now, sp, path, h)
 	for i, p := range l.paths {
@@ -303,6 +311,9 @@ func (l *Loss) ackOne(sp Space, pn int64, r *record, sum *ackSum, h Handler) {
 	}
 	if i >= 0 {
 		sum.on[i].add(pn, r)
+		if p := l.paths[i]; sp == AppSpace && p.size.on && (r.size >= p.size.least || r.flags&probe != 0) {
+			p.onArrived(pn, r.size, r.flags&probe != 0)
+		}
 	}
 	r.flags |= acked
 	sum.packets++
@@ -344,7 +355,9 @@ func (sum *ackSum) tell(sp Space, h Handler) {
 
 // onSpurious learns from a lost packet that arrived after all: its path, unless that is forgotten, reorders more than was thought.
 func (l *Loss) onSpurious(s *space, pn int64, r *record, i int) {
-	l.Stats.Spurious++
+	if r.flags&probe == 0 {
+		l.Stats.Spurious++
+	}
 	if i < 0 {
 		return
 	}
@@ -388,9 +401,13 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 			s.lossTime = r.time + age
 			break
 		}
-		l.lose(sp, r, h)
-		if i >= 0 && r.flags&probe == 0 {
-			l.countLoss(now, s, r, by, &found[i])
+		l.lose(now, sp, s.scan, r, h)
+		if i < 0 || r.flags&probe != 0 {
+			continue
+		}
+		l.countLoss(now, s, r, by, &found[i])
+		if sp == AppSpace && r.size > BaseDatagram && by.size.onLargeLost(s.scan, r.size) {
+			by.onHole(now, s.next())
 		}
 	}
 	for i, p := range l.paths {
@@ -420,11 +437,16 @@ func (p *Path) onLost(now int64, found *pathLoss) {
 }
 
 // lose declares one packet lost, and returns what pathOf does.
-func (l *Loss) lose(sp Space, r *record, h Handler) int {
+func (l *Loss) lose(now int64, sp Space, pn int64, r *record, h Handler) int {
 	s := l.spaces[sp]
 	i := l.settle(s, r)
 	r.flags |= lost
-	l.Stats.Lost++
+	switch {
+	case r.flags&probe == 0:
+		l.Stats.Lost++
+	case i >= 0:
+		l.paths[i].onProbeLost(now, pn, r.size)
+	}
 	if i >= 0 && r.flags&ect != 0 {
 		l.paths[i].ECN.onLost()
 	}

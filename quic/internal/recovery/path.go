@@ -17,7 +17,9 @@ type Path struct {
 	id          uint16 // packets remember the path that they were sent on; 0: it belongs to no Loss
 	pacer       congestion.Pacer
 	paced       int64 // when the pacer was last asked
-	maxDatagram int   // the controller has a copy, which SetMaxDatagram keeps the same
+	maxDatagram int   // the controller has a copy, which resize keeps the same
+	ceiling     int   // of maxDatagram
+	size        sizeSearch
 	appLimited  bool
 	used        bool  // the window was, as of the last acknowledgement, so that it grows
 	firstSample int64 // when RTT had its first sample
@@ -61,21 +63,10 @@ type pathLoss struct {
 	persistent bool
 }
 
-// NewPath returns a path for datagrams of at most maxDatagram bytes.
+// NewPath returns a path for datagrams of at most maxDatagram bytes, which cc is for too.
 func NewPath(cc congestion.Controller, initialRTT time.Duration, maxDatagram int) Path {
-	return Path{CC: cc, RTT: NewRTT(initialRTT), maxDatagram: maxDatagram,
+	return Path{CC: cc, RTT: NewRTT(initialRTT), maxDatagram: maxDatagram, ceiling: maxDatagram,
 		reordering: reordering{threshold: packetThreshold, ageShift: firstAgeShift}}
-}
-
-// MaxDatagram returns how large datagrams on the path are at most, in bytes of UDP payload.
-func (p *Path) MaxDatagram() int { return p.maxDatagram }
-
-// SetMaxDatagram changes that.
-func (p *Path) SetMaxDatagram(size int) {
-	if size != p.maxDatagram {
-		p.maxDatagram = size
-		p.CC.SetMaxDatagram(size)
-	}
 }
 
 // PacketThreshold returns by how many packets one must be overtaken to be lost, as reordering that was seen has it.

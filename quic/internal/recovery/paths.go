@@ -94,7 +94,7 @@ func (l *Loss) settle(s *space, r *record) int {
 	if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
 		return i
 	}
-	if r.flags&ackEliciting != 0 {
+	if r.awaited() {
 		s.eliciting--
 	}
 	if i >= 0 {
@@ -132,7 +132,7 @@ func (l *Loss) Check() error {
 				return fmt.Errorf("recovery: packet %d of space %d is in flight before %d, where losses are looked for", pn, sp, s.scan)
 			}
 			inFlightOn[r.path] += int64(r.size)
-			if r.flags&ackEliciting != 0 {
+			if r.awaited() {
 				count++
 			}
 		}
@@ -141,6 +141,14 @@ func (l *Loss) Check() error {
 		}
 	}
 	for _, p := range l.paths {
+		if m := &p.size; m.probe != 0 && m.probePN >= l.app.packets.start {
+			if r := l.app.packets.at(m.probePN); r.flags&(probe|inFlight|acked|lost) != probe|inFlight || r.size != m.probe {
+				return fmt.Errorf("recovery: packet %d is no probe of %d bytes in flight", m.probePN, m.probe)
+			}
+		}
+		if wrong := p.CheckSize(); wrong != "" {
+			return fmt.Errorf("recovery: on path %d %s: %+v of at most %d bytes", p.id, wrong, p.size, p.ceiling)
+		}
 		if sum := inFlightOn[p.id]; p.InFlight != sum {
 			return fmt.Errorf("recovery: the packets in flight on path %d have %d bytes, and %d are counted", p.id, sum, p.InFlight)
 		}

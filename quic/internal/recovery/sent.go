@@ -53,7 +53,7 @@ type SentPacket struct {
 	Size         int  // bytes, tag included
 	AckEliciting bool // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
 	InFlight     bool // it counts for congestion control: ack-eliciting, or padded
-	Probe        bool // a path MTU probe: its loss says nothing about congestion
+	Probe        bool // it probes for the size of datagrams: its loss says nothing about congestion, and no timer waits for it
 	ECT          bool // marked ECT(0)
 }
 
@@ -104,6 +104,11 @@ type record struct {
 	epoch  uint8 // of a lost packet: the reaction that it counts for
 }
 
+// awaited tells whether a timer waits for the acknowledgement of a packet as long as it is neither acknowledged nor lost.
+func (r *record) awaited() bool {
+	return r.flags&(ackEliciting|inFlight|probe) == ackEliciting|inFlight
+}
+
 // space is the record of one packet number space. Indexes of packets are packet numbers.
 type space struct {
 	packets      ring[record]
@@ -113,7 +118,7 @@ type space struct {
 	largestAcked int64      // -1: none
 	largestPath  uint16     // the path that it was sent on
 	scan         int64      // no packet below it is waiting to be acknowledged or lost
-	eliciting    int        // ack-eliciting packets that are in flight
+	eliciting    int        // ack-eliciting packets that are in flight, but for probes of the size of datagrams
 	lastSent     int64      // when the last ack-eliciting packet was sent
 	lossTime     int64      // when the next packet will be lost for its age; 0: none
 	skipAt       int64      // the next packet number to leave out; 0: none is planned
@@ -150,16 +155,18 @@ func (s *space) push(now int64, p SentPacket, path uint16) {
 	s.noted = s.frames.end
 	if p.AckEliciting {
 		r.flags |= ackEliciting
-		s.lastSent = now
 	}
 	if p.InFlight {
 		r.flags |= inFlight
-		if p.AckEliciting {
-			s.eliciting++
-		}
 	}
 	if p.Probe {
 		r.flags |= probe
+	}
+	if r.awaited() {
+		s.eliciting++
+	}
+	if p.AckEliciting && !p.Probe {
+		s.lastSent = now
 	}
 	if p.ECT {
 		r.flags |= ect

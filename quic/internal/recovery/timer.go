@@ -16,6 +16,9 @@ func (l *Loss) Timer(path *Path) int64 {
 		return at
 	}
 	at, _ := l.probeTime(path)
+	if expiry, _ := l.probeTimer(); expiry != 0 && (at == 0 || expiry < at) {
+		return expiry
+	}
 	return at
 }
 
@@ -79,6 +82,10 @@ func (l *Loss) OnTimeout(now int64, path *Path, h Handler) (probes int, sp Space
 		}
 		return 0, sp
 	}
+	if at, p := l.probeTimer(); at != 0 && at <= now {
+		l.loseProbe(now, p)
+		return 0, sp
+	}
 	at, sp := l.probeTime(path)
 	if at == 0 || at > now {
 		return 0, sp
@@ -108,7 +115,7 @@ func (l *Loss) resendOldest(sp Space, h Handler) {
 	found := 0
 	for pn := s.scan; pn < s.packets.end && found < 2; pn++ {
 		r := s.packets.at(pn)
-		if r.flags&ackEliciting == 0 || r.flags&(acked|lost) != 0 {
+		if r.flags&ackEliciting == 0 || r.flags&(acked|lost|probe) != 0 {
 			continue
 		}
 		found++

@@ -36,6 +36,7 @@ func TestAckFrequency(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			play := func(client, server bool) (r *Result, acks int, sender quic.Stats) {
 				s := Scenario{Name: c.name, Seed: 1, Configure: func(cc, sc *quic.Config) {
+					cc.MaxUDPPayload, sc.MaxUDPPayload = 1200, 1200 // how many packets there are plays a part
 					cc.Congestion, sc.Congestion = c.algorithm, c.algorithm
 					if !client {
 						cc.MinAckDelay = -1

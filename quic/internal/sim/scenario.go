@@ -10,6 +10,9 @@ import (
 	"github.com/boringquic/boringquic/quic"
 )
 
+// EthernetPayload is the largest UDP payload that Ethernet carries over IPv4, in bytes.
+const EthernetPayload = 1472
+
 // The addresses of the simulated hosts.
 var (
 	ClientAddr = netip.MustParseAddrPort("192.0.2.1:50000")
@@ -28,7 +31,7 @@ type Scenario struct {
 	// Begin is given the client's connection before anything is sent.
 	Begin func(w *World, client *Conn)
 
-	// Configure changes the configurations before they are used.
+	// Configure changes the configurations before they are used. Datagrams have at most EthernetPayload bytes if it does not change that.
 	Configure func(client, server *quic.Config)
 
 	// Retry has the server demand a Retry of every client.
@@ -152,8 +155,8 @@ func (s Scenario) run() (*Result, error) {
 
 func (s Scenario) configs(w *World) (client, server *quic.Config) {
 	clientTLS, serverTLS := tlsConfigs(w)
-	client = &quic.Config{TLS: clientTLS, Rand: newRand(s.Seed, 1)}
-	server = &quic.Config{TLS: serverTLS, Rand: newRand(s.Seed, 2)}
+	client = &quic.Config{TLS: clientTLS, Rand: newRand(s.Seed, 1), MaxUDPPayload: EthernetPayload}
+	server = &quic.Config{TLS: serverTLS, Rand: newRand(s.Seed, 2), MaxUDPPayload: EthernetPayload}
 	if s.Retry {
 		server.Retry = func(netip.AddrPort) bool { return true }
 	}

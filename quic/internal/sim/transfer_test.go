@@ -123,7 +123,7 @@ func seedStages(draw *World) []Stage {
 		stage func() Stage
 	}{
 		{0.3, func() Stage { return Loss(draw.rng.Float64() * 0.2) }},
-		{0.2, func() Stage { return BurstLoss(draw.rng.Float64()*0.02, 0.2+draw.rng.Float64()*0.8) }},
+		{0.2, func() Stage { return BurstLoss(draw.rng.Float64()*0.02, 0.4+draw.rng.Float64()*0.6) }},
 		{0.2, func() Stage { return DropNth(1 + draw.rng.IntN(20)) }},
 		{0.3, func() Stage { return Duplicate(draw.rng.Float64()*0.1, draw.Between(0, 50*time.Millisecond)) }},
 		{0.3, func() Stage { return Reorder(draw.rng.Float64()*0.2, draw.Between(0, 50*time.Millisecond)) }},
