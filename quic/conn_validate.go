@@ -18,7 +18,13 @@ func (c *Conn) startChallenge(now int64, p *path) {
 		ch.onTimer(now)
 		return
 	}
-	p.challenge = challenge{due: true, at: now, end: now + maxPathChallenges*c.challengeTime(p)}
+	wait := c.challengeTime(p)
+	if p.own && !p.validated {
+		// Section 8.2.4 recommends for a new path what its round-trip time might be, also where one is known of another port: where that
+		// is short, a server that is behind with reading would be taken for none.
+		wait = max(wait, int64(3*usualInitialRTT))
+	}
+	p.challenge = challenge{due: true, at: now, end: now + maxPathChallenges*wait}
 }
 
 // challengeTime is how long an answer is waited for: the longest probe timeout of the paths that are known, the one that is left among
