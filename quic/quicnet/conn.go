@@ -41,6 +41,7 @@ type Conn struct {
 	heardAt     netip.Addr       // a client's: the address of ours that the peer's last packets came to
 	ctx         context.Context  // nil until somebody asks
 	cancel      context.CancelCauseFunc
+	roam        *roaming // nil: one path is all that there is
 
 	firstPart, lastPart int // of the reading goroutine's inbox.parts
 
@@ -121,6 +122,8 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 		return c.onEstablished(now)
 	case quic.EventAsk:
 		go c.answer(*ev)
+	case quic.EventPath:
+		return c.onPath(ev.Path)
 	case quic.EventEndpoint:
 		c.shard.handleEvent(now, c, ev.Endpoint)
 	case quic.EventClosed:
@@ -187,6 +190,9 @@ func (c *Conn) onClosed(now time.Time) {
 		c.opening[i].wake()
 	}
 	c.handshake.wake()
+	if c.roam != nil {
+		c.roam.onClosed()
+	}
 	c.datagramIn.wake()
 	c.datagramOut.wake()
 	if c.cancel != nil {
@@ -211,6 +217,9 @@ func (c *Conn) onDrained() {
 	c.drained = true
 	c.shard.ep.counts.closing.Add(-1)
 	c.streams, c.early = nil, nil
+	if c.roam != nil {
+		c.roam.onDrained(c)
+	}
 	if !c.core.KeepsReceived() {
 		c.core.Release()
 	}

@@ -19,6 +19,20 @@ type Dialer struct {
 	// LocalAddr is what the connection's own socket is bound to, "IP:PORT": port 0 stands for a free one, no IP for all addresses
 	// of the machine. Default ":0". It does not go together with Endpoint, which has its address.
 	LocalAddr string
+
+	// FollowNetwork has the connection move by itself when the network that it uses goes away and the machine has another: when the
+	// system says of what is sent that there is no route or that the local address is gone, or when several probe timeouts
+	// bring no answer and the local address is not the machine's any more. It opens a socket for which the system chooses the address,
+	// as Conn.Migrate does with ":0", at once and then again after a quarter of a second, later every five seconds, until it has
+	// moved or hears from the server where it was. Servers may not allow it (quic.ErrMigrationDisabled). Default false: what
+	// is sent is lost until the network is back, or the connection ends with its idle timeout.
+	FollowNetwork bool
+
+	// OnPath is called when something has happened to a network path of the connection: which is the way to learn of moves that the
+	// program did not ask for, those of FollowNetwork and to the address that the server prefers (quic.PathActivated). It runs on a
+	// goroutine of its own for each connection, one call after the other, and may call the connection's methods; of more than 64 events
+	// that wait the newest are not told. Default nil.
+	OnPath func(c *Conn, ev quic.PathEvent)
 }
 
 // Dial connects to addr as the function Dial does.

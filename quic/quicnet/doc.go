@@ -76,11 +76,23 @@
 // *quic.TransportError with quic.NoViablePath that unwraps to syscall.ECONNREFUSED. A client that sends nothing learns nothing:
 // quic.Config.KeepAlive has it ask. Elsewhere, and at an endpoint that also listens, timeouts decide.
 //
+// # When a client moves
+//
+// A connection survives that its client gets another address. Servers follow, and tell of it (ListenConfig.OnPath). A client moves by
+// Conn.Migrate to a local address of its choice; Conn.AddPath opens a further path before it is needed, and Dialer.FollowNetwork has the
+// connection find another when the system says that its network is gone. Each path has a socket of its own, which goes with it. A server
+// can ask its clients to come to another address (quic.Config.PreferredAddress): Listen listens there, too, and clients go there
+// by themselves.
+//
 // # Limitations
 //
 //   - Clients do not resume sessions, and keep no tokens: Dial makes a full handshake each time. Servers resume the sessions of clients
 //     that do. No 0-RTT.
-//   - A client stays on the network path that it began on; servers follow clients that move.
+//   - A client whose socket is bound to all addresses, as Dial's is, does not notice when the system sends from another address, because the
+//     one before is gone: the server sees it move, under the same connection ID. With Dialer.FollowNetwork it moves by the book where the
+//     system refuses to send. That two networks are there at once, of which the other is better, it does not find out.
+//   - The socket that a connection began on stays open to its end, though it has moved.
+//   - Without packet info, which is to say away from Linux, the address that a socket on all addresses sends from is not known.
 //   - While the kernel's buffer for sending is full, the goroutine that reads and that of the timers may wait for it, as long as the
 //     device takes to make room: 150 and 215 ms at most were seen at 500 Mbit/s. Nothing could leave meanwhile, but nothing is read either.
 //   - One core receives for all connections of a socket. Shards are for Linux alone.

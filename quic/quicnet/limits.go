@@ -44,6 +44,18 @@ const (
 	// maxDue is how many connections whose time has come are dealt with in one turn.
 	maxDue = 64
 
+	// connIDPatience is how long AddPath and Migrate wait for the server to give another connection ID.
+	connIDPatience = time.Second
+
+	// maxUntoldPathEvents is how many events wait for the program of a connection to be told of its paths; further ones are not told.
+	maxUntoldPathEvents = 64
+
+	// followAfterTimeouts is after how many probe timeouts without an answer it is looked whether the local address is gone.
+	// followPause is how long a client waits before it looks again for another path, twice as long each time, at most maxFollowPause.
+	followAfterTimeouts = 3
+	followPause         = 250 * time.Millisecond
+	maxFollowPause      = 5 * time.Second
+
 	// replyRoom is the space that an answer of the endpoint itself takes, in bytes, and replyBatch how many are sent
 	// together.
 	replyRoom  = 1500

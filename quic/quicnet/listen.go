@@ -43,7 +43,12 @@ type ListenConfig struct {
 	// flood of bad clients does not become one of calls; Endpoint.Stats counts all. Addresses may be made up. Default nil.
 	OnHandshakeError func(remote net.Addr, err error)
 
-	// Logger is told the same, at the same rate: a warning with the attributes remote, err and, where some were left out in between,
+	// OnPath is called when something has happened to a network path of a connection that was accepted, such as that its client
+	// has moved (quic.PathActivated). It runs on a goroutine of its own for each connection, one call after the other; of more than 64
+	// events that wait the newest are not told. Default nil.
+	OnPath func(c *Conn, ev quic.PathEvent)
+
+	// Logger is told the same as OnHandshakeError, at the same rate: a warning with the attributes remote, err and, where some were left out in between,
 	// omitted; and an error if the socket fails. Default nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -116,7 +121,9 @@ func preferredBeside(local netip.AddrPort, cfg *quic.Config) (out []netip.AddrPo
 }
 
 // preferredOf returns the addresses of the endpoint that clients are asked to move to.
-func preferredOf(cfg *quic.Config) []netip.AddrPort { return nil }
+func preferredOf(cfg *quic.Config) []netip.AddrPort {
+	return []netip.AddrPort{cfg.PreferredAddress.IPv4, cfg.PreferredAddress.IPv6}
+}
 
 func preferredError(a netip.AddrPort, err error) error {
 	return fmt.Errorf("quicnet: no socket for the preferred address %v of Config.PreferredAddress: %w", a, err)

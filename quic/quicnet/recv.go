@@ -1,6 +1,7 @@
 package quicnet
 
 import (
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -151,13 +152,20 @@ func (in *inbox) add(c *Conn, t quic.Train) {
 	c.lastPart = i
 }
 
+// noteLocal notes the IP that the peer's packets come to, if that is on the path in use. c.mu is held.
+func (c *Conn) noteLocal(local netip.AddrPort) {
+	if !local.Addr().IsUnspecified() && local.Port() == c.core.LocalAddr().Port() {
+		c.heardAt = local.Addr()
+	}
+}
+
 // deliver gives each connection its parts. It tells whether that woke anybody.
 func (in *inbox) deliver(now time.Time) (woke bool) {
 	for i, c := range in.touched {
 		c.unprompted.Store(0)
 		c.mu.Lock()
-		if local := in.parts[c.firstPart].train.Local.Addr(); c.client && local != c.heardAt && !local.IsUnspecified() {
-			c.heardAt = local
+		if local := in.parts[c.firstPart].train.Local; c.client && local.Addr() != c.heardAt {
+			c.noteLocal(local)
 		}
 		for p := c.firstPart; p >= 0; p = in.parts[p].next {
 			c.core.Recv(now, in.parts[p].train)
@@ -169,6 +177,9 @@ func (in *inbox) deliver(now time.Time) (woke bool) {
 			}
 		}
 		c.lastPart = -1
+		if c.roam != nil {
+			c.roam.onReceived()
+		}
 		if c.handleEvents(now) {
 			woke = true
 		}

@@ -144,6 +144,9 @@ func (c *Conn) onTimeout(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.core.OnTimeout(now)
+	if c.roam != nil {
+		c.noteTimeout()
+	}
 	c.handleEvents(now)
 	return c.claim()
 }

@@ -79,6 +79,12 @@ func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d
 		return nil, err
 	}
 	c := sh.adopt(core, true)
+	if d.OnPath != nil || d.FollowNetwork {
+		c.roam = &roaming{onPath: d.OnPath}
+		if d.FollowNetwork {
+			c.roam.follow = new(follower)
+		}
+	}
 	c.flushing = true
 	return c, nil
 }

@@ -77,11 +77,17 @@ func (sh *shard) all() []*socket {
 
 // socketAt returns the socket of a local address, nil if there is none.
 func (sh *shard) socketAt(local netip.AddrPort) *socket {
-	set := sh.sockets.Load()
-	if set == nil {
-		set = &socketSet{list: []*socket{sh.first}}
+	for _, s := range sh.all() {
+		if s.local == local {
+			return s
+		}
 	}
-	return set.find(local)
+	for _, s := range sh.all() {
+		if s.serves(local) {
+			return s
+		}
+	}
+	return nil
 }
 
 // add has the shard serve one more socket. sh.mu is held.
@@ -124,9 +130,4 @@ func (s *socket) start() {
 			sh.onSocketEnd(s, err)
 		}
 	}()
-}
-
-// onSocketEnd acts on the end of a socket that nobody has closed, or everybody: a failure, or the end of the endpoint.
-func (sh *shard) onSocketEnd(s *socket, err error) {
-	sh.ep.onSocketEnd(s.local, err)
 }

@@ -3,7 +3,8 @@
 //
 // Pipe is all that most tests need: two ends of one connection, with a certificate and a protocol name (ALPN) for the test, which
 // are closed when it ends. A Network with a Link of the test's choosing is for those that want to see what their protocol does on a
-// slow, long or lossy path, when the peer falls silent, or with several clients.
+// slow, long or lossy path, when the peer falls silent, with several clients, or when a client moves from one address to another
+// (quicnet.Conn.AddPath, Network.SetDown).
 //
 // # Virtual time
 //
@@ -19,5 +20,5 @@
 //   - What a Link does is drawn from the seed of its Network, for each pair of addresses by itself. It repeats only as far as the
 //     goroutines send the same datagrams in the same order, and TLS has randomness of its own.
 //   - A net.PacketConn carries no ECN marks and no trains: one datagram passes a call, so transfers are slower than over sockets.
-//   - A network is made for tests: all in it trust each other, and addresses do not change.
+//   - A network is made for tests: all in it trust each other.
 package quicnettest

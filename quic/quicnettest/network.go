@@ -8,7 +8,10 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/udp"
 )
 
 // Network is a network in memory. All its methods are for any number of goroutines.
@@ -20,6 +23,7 @@ type Network struct {
 	hosts  map[netip.AddrPort]*packetConn
 	ways   map[[2]netip.AddrPort]*way
 	opened int // addresses that the network has chosen
+	down   map[netip.Addr]bool
 }
 
 // NewNetwork returns a network all of whose addresses are linked by link, in each direction. The same seed draws the same delays
@@ -27,6 +31,7 @@ type Network struct {
 func NewNetwork(seed uint64, link Link) *Network {
 	return &Network{
 		seed: seed, link: link, hosts: make(map[netip.AddrPort]*packetConn), ways: make(map[[2]netip.AddrPort]*way),
+		down: make(map[netip.Addr]bool),
 	}
 }
 
@@ -38,7 +43,7 @@ func (n *Network) SetLink(link Link) {
 }
 
 // ListenPacket opens a net.PacketConn at an address of the network, "IP:PORT", or, with "", at one that nobody has. Port 0 stands for
-// one that is free at that IP; the unspecified IPs are refused, since nobody could reach them. An address is free again when its net.PacketConn is closed. Addresses are *net.UDPAddr. Writes never wait and never fail; what
+// one that is free at that IP; the unspecified IPs are refused, since nobody could reach them. An address is free again when its net.PacketConn is closed. Addresses are *net.UDPAddr. Writes never wait, and fail only as SetDown says; what
 // nobody listens for is lost, and so is what arrives while 4 MiB wait to be read. NewEndpoint runs QUIC on it.
 func (n *Network) ListenPacket(addr string) (net.PacketConn, error) {
 	n.mu.Lock()
@@ -58,6 +63,9 @@ func (n *Network) ListenPacket(addr string) (net.PacketConn, error) {
 			return nil, fmt.Errorf("quicnettest: listen: %w", err)
 		}
 	}
+	if n.down[local.Addr()] {
+		return nil, fmt.Errorf("quicnettest: listen: %v: %w", local, syscall.EADDRNOTAVAIL)
+	}
 	if n.hosts[local] != nil {
 		return nil, fmt.Errorf("quicnettest: listen: address %v is in use", local)
 	}
@@ -67,13 +75,34 @@ func (n *Network) ListenPacket(addr string) (net.PacketConn, error) {
 	return c, nil
 }
 
+// OpenSocket opens a socket at an address of the network as ListenPacket does; the unspecified IPs stand for one that nobody has. It is
+// for quicnet.ListenConfig.OpenSocket, so that a client in the network can use several addresses; NewEndpoint sees to it.
+func (n *Network) OpenSocket(local string) (*udp.Socket, error) {
+	if a, err := netip.ParseAddrPort(local); err == nil && a.Addr().IsUnspecified() {
+		local = ""
+	}
+	pc, err := n.ListenPacket(local)
+	if err != nil {
+		return nil, err
+	}
+	return udp.New(pc, udp.Options{})
+}
+
+// SetDown takes an IP address away from whoever has it, as when a network interface is gone, or gives it back. While it is away what is
+// sent from there fails with syscall.EADDRNOTAVAIL, which is also the error of ListenPacket, and what is sent to it is lost.
+func (n *Network) SetDown(ip netip.Addr, down bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.down[ip.Unmap()] = down
+}
+
 // freeAddr chooses an address of those that are for documentation (RFC 5737). n.mu is held.
 func (n *Network) freeAddr() netip.AddrPort {
 	for {
 		host := byte(n.opened%250 + 1)
 		port := uint16(firstPort + n.opened/250%(1<<16-firstPort))
 		n.opened++
-		if a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, host}), port); n.hosts[a] == nil {
+		if a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, host}), port); n.hosts[a] == nil && !n.down[a.Addr()] {
 			return a
 		}
 	}
@@ -96,18 +125,27 @@ func (n *Network) freePort(a netip.AddrPort) (netip.AddrPort, error) {
 }
 
 // send carries a datagram.
-func (n *Network) send(p []byte, from, to netip.AddrPort) {
+func (n *Network) send(p []byte, from, to netip.AddrPort) error {
 	now := time.Now()
 	n.mu.Lock()
+	if n.down[from.Addr()] {
+		n.mu.Unlock()
+		return syscall.EADDRNOTAVAIL
+	}
+	if n.down[to.Addr()] {
+		n.mu.Unlock()
+		return nil
+	}
 	arrivals, copies := n.way(from, to).pass(&n.link, now, len(p))
 	host := n.hosts[to]
 	n.mu.Unlock()
 	if host == nil {
-		return
+		return nil
 	}
 	for _, at := range arrivals[:copies] {
 		host.expect(now, datagram{append([]byte(nil), p...), from, at})
 	}
+	return nil
 }
 
 // way returns the state of a direction. n.mu is held.

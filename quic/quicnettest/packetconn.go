@@ -75,7 +75,9 @@ func (c *packetConn) WriteTo(p []byte, addr net.Addr) (n int, err error) {
 	if !ok {
 		return 0, c.opError("write", fmt.Errorf("%v is not an IP address with a port", addr))
 	}
-	c.network.send(p, c.local, to)
+	if err := c.network.send(p, c.local, to); err != nil {
+		return 0, c.opError("write", err)
+	}
 	return len(p), nil
 }
 

@@ -80,13 +80,18 @@ func (n *Network) Listen(t testing.TB, addr string, cfg *quic.Config) *quicnet.E
 }
 
 // NewEndpoint runs QUIC on any net.PacketConn, which it takes over, also if there is an error: udp.New and quicnet.NewEndpoint in one.
+// If it is of a Network, further sockets of the endpoint are of that, too.
 func NewEndpoint(pc net.PacketConn, cfg *quic.Config) (*quicnet.Endpoint, error) {
 	sock, err := udp.New(pc, udp.Options{})
 	if err != nil {
 		pc.Close()
 		return nil, err
 	}
-	ep, err := quicnet.NewEndpoint(sock, cfg)
+	var lc quicnet.ListenConfig
+	if c, ok := pc.(*packetConn); ok {
+		lc.OpenSocket = c.network.OpenSocket
+	}
+	ep, err := lc.NewEndpoint(sock, cfg)
 	if err != nil {
 		sock.Close()
 	}
