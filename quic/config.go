@@ -22,7 +22,8 @@ type Config struct {
 
 	// MaxIdleTimeout ends a connection on which nothing arrives for that long (RFC 9000, section 10.1); the peer's
 	// own, smaller value rules, but never less than three probe timeouts. It is rounded up to whole milliseconds; more than 24 hours
-	// count as 24 hours. Default 30 s; negative: none.
+	// count as 24 hours. Default 30 s; negative: none,
+	// but for a client whose handshake is complete and not confirmed: HandshakeTimeout is how long it waits for a server that may have given up.
 	MaxIdleTimeout time.Duration
 
 	// HandshakeTimeout ends a connection whose handshake takes longer. A server's Retry tokens are good for as long, but not less than

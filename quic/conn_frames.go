@@ -320,6 +320,9 @@ func (c *Conn) handleAck(in *inPacket, b []byte) (int, *TransportError) {
 	if err != nil {
 		return n, transportError(ProtocolViolation, err.Error())
 	}
+	if c.client && !c.tls.confirmed && in.slot == protect.OneRTT && c.keys.firstSent >= 0 && a.Largest >= c.keys.firstSent {
+		c.onConfirmed() // RFC 9001, section 4.1.2: the server has opened a 1-RTT packet
+	}
 	return n, nil
 }
 

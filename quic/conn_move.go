@@ -215,13 +215,10 @@ func (c *Conn) freeOld(newest *path) {
 	}
 }
 
-// serveWaiting gives connection IDs to the paths of a client that wait for one to be probed.
+// serveWaiting gives connection IDs to the paths on which a probe or an answer waits for one.
 func (c *Conn) serveWaiting() {
-	if !c.client {
-		return // it gives them when there is something to be sent
-	}
 	for _, p := range c.paths.list {
-		if p.lacksID && p.challenge.at != 0 {
+		if p.lacksID && p.state != pathAbandoned && (p.challenge.at != 0 || c.paths.answering(p)) {
 			c.giveID(p)
 		}
 	}

@@ -242,11 +242,31 @@ func (c *Conn) giveID(p *path) bool {
 	}
 	id := c.peer.unused()
 	if id == nil {
+		c.spareID(p)
 		return false
 	}
 	p.lacksID = false
 	c.useID(p, id)
 	return true
+}
+
+// spareID has a server forget the path that was probed first and waits for nothing, for the sake of p, which lacks a connection ID: the client
+// gives another when that one's is retired.
+func (c *Conn) spareID(p *path) {
+	if c.client || len(c.peer.retiring) > 0 {
+		return
+	}
+	for _, o := range c.paths.list {
+		if o.state == pathAbandoned {
+			return // its own is about to be
+		}
+	}
+	for _, o := range c.paths.list {
+		if o != p && o.state == PathProbing && !o.lacksID && o.challenge.at == 0 && !c.paths.answering(o) && !o.wanted {
+			o.abandon()
+			return
+		}
+	}
 }
 
 // evictPath forgets the oldest path that is neither in use nor the one to go back to.

@@ -253,6 +253,7 @@ func (c *Conn) onHandshakeComplete() *TransportError {
 	c.tls.resumed = c.tls.conn.DidResume()
 	c.idle.handshake = 0
 	if c.client {
+		c.idle.untilConfirmed(c.cfg.HandshakeTimeout)
 		c.settleEarly()
 	} else {
 		c.endEarly()
@@ -282,6 +283,7 @@ func (c *Conn) onConfirmed() {
 	c.tls.confirmed, c.tls.dropDue = true, true
 	c.loss.SetHandshakeConfirmed()
 	c.path.validated = true
+	c.idle.onConfirmed()
 	c.events.push(Event{Kind: EventHandshakeConfirmed})
 	if c.client {
 		c.preferFrom(c.clock.now, c.path.local)

@@ -13,6 +13,7 @@ type idle struct {
 	keptAlive    bool  // a PING for this silence is on its way
 	refused      uint8 // packets that ICMP says were refused since anything was received (see onRefused)
 	refusedSince int64 // when the first of them was
+	provisional  bool  // timeout is there until the handshake is confirmed
 	configured   int64
 }
 
@@ -31,6 +32,20 @@ func (i *idle) negotiate(peer time.Duration) {
 	p := int64(min(peer, maxIdleTimeoutCap))
 	if p > 0 && (i.configured == 0 || p < i.configured) {
 		i.timeout = p
+	}
+}
+
+// untilConfirmed gives a client without an idle timeout one as long as the handshake is complete and not confirmed: its last packets may not have
+// arrived before the server gave up and forgot it, of which it may never hear.
+func (i *idle) untilConfirmed(timeout time.Duration) {
+	if i.timeout == 0 {
+		i.timeout, i.provisional = int64(timeout), true
+	}
+}
+
+func (i *idle) onConfirmed() {
+	if i.provisional {
+		i.timeout, i.provisional = 0, false
 	}
 }
 

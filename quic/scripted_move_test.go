@@ -2,6 +2,7 @@ package quic
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -269,4 +270,76 @@ func TestClientMoveErrors(t *testing.T) {
 		p.conn.Close(p.now, true, 7, "over")
 		wantIs(t, "closed", p.conn.Migrate(p.now, wlan, p.remote), p.conn.Err())
 	})
+}
+
+// A client probes one address after another, each with a connection ID of its own, and gave the server three of its: what was probed and answered is
+// forgotten for what is probed now, once the server has no other connection ID to answer with.
+func TestProbesFromManyAddresses(t *testing.T) {
+	p := newMobile(t)
+	p.sendFrames(protect.OneRTT, newConnectionIDFrame(2, 0, "peercid2", [16]byte{2}))
+	next := uint64(3)
+	p.got = nil
+	for i := range 20 {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 1000)
+		answered := false
+		for range 2 { // the probe, and another a second later
+			p.sendFrom(from, []string{"cid-0001", "cid-0002"}[i%2], append(frame(wire.FramePathChallenge), "12345678"...), filler(1150))
+			for range p.take(wire.FrameRetireConnectionID) {
+				id := newConnectionIDFrame(next, 0, fmt.Sprintf("peerid%02d", next), [16]byte{byte(next)})
+				next++
+				p.sendFrames(protect.OneRTT, id, p.ackReceived(protect.OneRTT))
+			}
+			for _, f := range p.take(wire.FramePathResponse) {
+				answered = answered || f.to == from
+			}
+			p.now = p.now.Add(time.Second)
+		}
+		if !answered {
+			t.Fatalf("nothing answered the probe from address %d; there are paths %+v", i, p.conn.Paths())
+		}
+	}
+	p.wantPathTo("probes move nothing", p.remote, "peer-cid")
+}
+
+// RFC 9001, section 4.1.2: an acknowledgement of a 1-RTT packet confirms the handshake to a client, if HANDSHAKE_DONE was lost.
+func TestAckConfirmsHandshake(t *testing.T) {
+	unconfirmed := func(t *testing.T, options ...scriptedOption) *scripted {
+		p := newScriptedServer(t, options...)
+		for range 10 {
+			p.sendTLS()
+		}
+		if !p.conn.IsEstablished() || p.conn.tls.confirmed {
+			t.Fatalf("established: %v, confirmed: %v", p.conn.IsEstablished(), p.conn.tls.confirmed)
+		}
+		return p
+	}
+	p := unconfirmed(t)
+	p.sendFrames(protect.OneRTT, frame(wire.FramePing)) // which anybody could have sent before it saw the Finished
+	if p.conn.tls.confirmed {
+		t.Fatal("a packet without acknowledgement confirms the handshake")
+	}
+	p.conn.Ping()
+	p.drain()
+	p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+	if !p.conn.tls.confirmed || p.conn.spaces[1] != nil {
+		t.Error("the acknowledgement of a 1-RTT packet does not confirm the handshake")
+	}
+	p.wantFrom("it is alive", p.local, "peer-cid")
+	// A client without idle timeout whose last packets the server never saw does not wait for ever.
+	p = unconfirmed(t, func(p *scripted) { p.cfg.MaxIdleTimeout = -1 })
+	p.lossy = true
+	start := p.now
+	for !p.conn.IsClosed() && p.now.Sub(start) < time.Hour {
+		p.advance()
+	}
+	var idle *IdleTimeoutError
+	if !errors.As(p.conn.Err(), &idle) || p.now.Sub(start) > time.Minute {
+		t.Errorf("it ended after %v with %v", p.now.Sub(start), p.conn.Err())
+	}
+	// And one whose handshake is confirmed has none.
+	p = newScriptedServer(t, func(p *scripted) { p.cfg.MaxIdleTimeout = -1 })
+	p.handshake()
+	if p.conn.idle.timeout != 0 {
+		t.Errorf("the idle timeout is %v", time.Duration(p.conn.idle.timeout))
+	}
 }

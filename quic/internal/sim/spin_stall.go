@@ -53,7 +53,7 @@ func (s *spinStream) writerLacks() string {
 		r = o.r
 	}
 	switch {
-	case o == nil && (w.written > 0 || w.over()) && !w.left:
+	case o == nil && (w.over() || w.written > 0 && !w.left):
 		return "the peer has not heard of it"
 	case o == nil && w.left:
 		return "" // with nothing to be sent, there is nothing to be heard of
