@@ -88,8 +88,9 @@ type Config struct {
 	// not ask, and we do not either.
 	MinAckDelay time.Duration
 
-	// Versions are the QUIC versions to be spoken, Version1 and Version2, the preferred one first. A client begins with the first; a
-	// server accepts all of them. Default Version1, Version2.
+	// Versions are the QUIC versions to be spoken, Version1 and Version2, the preferred one first. A client begins with the first, and
+	// changes to another one if the server speaks only that, or prefers it. A server accepts all of them, and moves a client that
+	// speaks several to the first of this list that the client speaks too (RFC 9368). Default Version1, Version2.
 	Versions []uint32
 
 	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).

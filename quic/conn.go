@@ -108,6 +108,8 @@ type hello struct {
 	heard     bool   // a packet of the peer was processed
 	token     []byte // for the Initial packets of a client
 	early     earlyPackets
+
+	negotiation negotiation
 }
 
 // signals are small things to be sent that belong to no stream.
@@ -176,7 +178,6 @@ type AcceptParams struct {
 	ResetToken *[statelessResetTokenLen]byte
 	// Preferred is the connection ID, with Seq 1, that goes with Config.PreferredAddress, which is not told without it.
 	Preferred *IssuedConnID
-	NewToken  []byte             // a token for the client's next connection; nil: none
 	TLS       *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
 
 	early   []earlyPacket // 0-RTT datagrams that came before the Initial packet, which the connection takes over
@@ -197,24 +198,42 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 			return nil, err
 		}
 	}
-	// RFC 9000, section 7.2: unpredictable, and at least 8 bytes long.
-	var dst [minInitialDCIDLen]byte
-	if !c.random(dst[:]) {
-		return nil, errRand
-	}
-	c.hello.origDst, _ = MakeConnID(dst[:])
-	c.hello.clientDst = c.hello.origDst
 	c.hello.token = append([]byte(nil), p.Token...)
 	c.version = c.cfg.Versions[0]
 	hp := c.resumeFrom(&p)
 	c.local.init(p.SrcConnID, nil)
-	c.firstPath(p.Local, p.Remote, c.hello.origDst, true)
+	c.firstPath(p.Local, p.Remote, ConnID{}, true)
 	if s := p.Session; s != nil {
 		if rtt := s.initialRTT(p.Local.Addr(), p.Remote.Addr()); rtt > 0 {
 			c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(rtt), int64(rtt)
 		}
 	}
-	return c.start(hp, p.TLS, wire.TransportParameters{})
+	n := &c.hello.negotiation
+	n.original, n.begin, n.shared = c.version, hp, p.TLS
+	if err := c.firstFlight(); err != nil {
+		c.Release()
+		return nil, err
+	}
+	return c, nil
+}
+
+// firstFlight has a client begin: it chooses the server's connection ID, which the Initial keys are made from, and makes a ClientHello.
+func (c *Conn) firstFlight() error {
+	// RFC 9000, section 7.2: unpredictable, and at least 8 bytes long.
+	var dst [minInitialDCIDLen]byte
+	if !c.random(dst[:]) {
+		return errRand
+	}
+	c.hello.origDst, _ = MakeConnID(dst[:])
+	c.hello.clientDst, c.path.dcid = c.hello.origDst, c.hello.origDst
+	if err := c.installFirst(); err != nil {
+		return err
+	}
+	n := &c.hello.negotiation
+	params := wire.TransportParameters{Version: wire.VersionInformation{Chosen: c.version, Available: c.cfg.Versions}}
+	c.fillParams(&params)
+	n.begin.TransportParameters = params.Append(make([]byte, 0, usualParamsLen))
+	return c.startTLS(n.begin, n.shared)
 }
 
 // Accept begins a server's connection for a client whose first Initial packet is at hand; it is to be given to Recv next.
@@ -230,12 +249,13 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	c.hello.origDst, c.hello.clientDst = p.OrigDstConnID, p.ClientDstConnID
 	c.hello.retrySrc, c.retried = p.RetrySrcConnID, p.Retried
 	c.hello.peerSrc, c.hello.peerKnown = p.PeerConnID, true
-	c.signals.token = p.NewToken
 	c.keys.Keys = p.initial
+	c.hello.negotiation.original = c.version
 	c.local.init(p.SrcConnID, p.ResetToken)
 	c.peer.init(p.PeerConnID)
 	c.firstPath(p.Local, p.Remote, p.PeerConnID, p.AddressValidated)
-	params := wire.TransportParameters{
+	params := &c.hello.negotiation.params
+	*params = wire.TransportParameters{
 		OriginalDstConnID:      p.OrigDstConnID.Bytes(),
 		StatelessResetToken:    p.ResetToken,
 		DisableActiveMigration: cfg.DisableActiveMigration,
@@ -254,8 +274,17 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 			c.path.received += uint64(len(p.early[i].b))
 		}
 	}
-	hp := handshake.Params{EarlyData: c.cfg.EarlyData, EarlyContext: c.cfg.earlyContext, EarlyReplay: c.cfg.EarlyReplay}
-	return c.start(hp, p.TLS, params)
+	c.fillParams(params)
+	if err = c.installFirst(); err == nil {
+		err = c.startTLS(handshake.Params{
+			LateParameters: true, EarlyData: c.cfg.EarlyData, EarlyContext: c.cfg.earlyContext, EarlyReplay: c.cfg.EarlyReplay,
+		}, p.TLS)
+	}
+	if err != nil {
+		c.Release()
+		return nil, err
+	}
+	return c, nil
 }
 
 func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
@@ -278,24 +307,15 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 	return c, nil
 }
 
-// start makes the Initial keys and begins the TLS handshake. params holds what is a server's own.
-func (c *Conn) start(p handshake.Params, shared *handshake.Context, params wire.TransportParameters) (*Conn, error) {
+// installFirst makes the Initial keys, unless a server's are there.
+func (c *Conn) installFirst() error {
 	c.keys.init()
-	if err := c.keys.SetVersion(c.version); err != nil {
-		return nil, fmt.Errorf("quic: %w", err)
-	}
-	if !c.keys.HasRead(protect.Initial) {
+	if c.client || !c.keys.HasRead(protect.Initial) {
 		if err := c.keys.InstallInitial(c.version, c.hello.clientDst.Bytes(), c.client); err != nil {
-			return nil, fmt.Errorf("quic: %w", err)
+			return fmt.Errorf("quic: %w", err)
 		}
 	}
-	c.fillParams(&params)
-	p.TransportParameters = params.Append(make([]byte, 0, usualParamsLen))
-	if err := c.startTLS(p, shared); err != nil {
-		c.Release()
-		return nil, err
-	}
-	return c, nil
+	return nil
 }
 
 // usualParamsLen is more than our transport parameters take, in bytes, unless a connection ID is long.
@@ -328,7 +348,7 @@ func generateConnID(cfg *Config) (ConnID, error) {
 // Release frees the memory that the connection has outside of Go, at once; without it that happens when the Conn is
 // collected. It is safe at any time and more than once; the connection is dead then.
 func (c *Conn) Release() {
-	c.keys.release()
+	c.releaseKeys()
 	c.tls.release()
 	c.dropReceived()
 	if c.state != stateDrained {

@@ -112,7 +112,7 @@ func (c *Conn) forget() {
 	c.state = stateDrained
 	c.events.pushEndpoint(EndpointEvent{Kind: ConnDrained})
 	c.events.push(Event{Kind: EventDrained})
-	c.keys.release()
+	c.releaseKeys()
 	c.tls.release()
 }
 

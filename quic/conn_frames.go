@@ -19,6 +19,7 @@ type inPacket struct {
 	gen     uint32 // of its 1-RTT key
 	path    *path
 	usedSeq uint64 // our connection ID that a 1-RTT packet was sent to
+	version uint32 // of a long header
 	payload []byte
 
 	ignore     bool
@@ -340,6 +341,11 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 	limit := maxCryptoBufferHandshake
 	if in.space == recovery.AppSpace {
 		limit = maxCryptoBufferApp
+	}
+	if in.slot == protect.Initial && c.client {
+		if err := c.settleVersion(in.version); err != nil {
+			return err
+		}
 	}
 	s := &c.spaces[in.space].crypto
 	before := s.end()

@@ -182,4 +182,7 @@ func (c *Conn) dropSpace(sp recovery.Space) {
 	c.loss.Discard(sp)
 	c.sending.probes[sp] = 0
 	c.hello.early.drop(slotOfSpace[sp])
+	if sp == recovery.InitialSpace {
+		c.hello.negotiation.release()
+	}
 }

@@ -151,6 +151,11 @@ func (c *Conn) prefersLocal(p *path) bool {
 func (c *Conn) renewToken() {
 	if r := c.paths.roam; r != nil && !c.client && c.path.validated && r.token != c.path.remote.Addr() {
 		r.token = c.path.remote.Addr()
-		c.events.pushEndpoint(EndpointEvent{Kind: NeedToken, Remote: c.path.remote, Version: c.version})
+		c.askToken()
 	}
+}
+
+// askToken asks the Endpoint for a token for the client's next connection: it is good for the version of this one (RFC 9369, section 5).
+func (c *Conn) askToken() {
+	c.events.pushEndpoint(EndpointEvent{Kind: NeedToken, Remote: c.path.remote, Version: c.version})
 }

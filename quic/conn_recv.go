@@ -28,6 +28,7 @@ type inTrain struct {
 	pos        int
 	start, end int   // of the datagram that pos is in
 	path       *path // nil: a new path, of which no packet has proved authentic yet
+	other      bool  // the packet at hand is of another version than the connection
 }
 
 // datagram returns the bounds of the datagram around offset off.
@@ -78,7 +79,11 @@ func (c *Conn) recvTrain(now int64, t *inTrain) {
 		if n == 0 {
 			continue
 		}
-		c.keys.Open(t.Buf, descs[:n])
+		keys := c.keys.Keys
+		if t.other {
+			keys = c.hello.negotiation.otherKeys
+		}
+		keys.Open(t.Buf, descs[:n])
 		for i := 0; i < n && c.state < stateDraining; i++ {
 			c.onPacket(now, t, &descs[i])
 			c.settleKeys()
@@ -94,12 +99,14 @@ const (
 	verdictSkip                 // a packet to be ignored, or that was dealt with
 	verdictRest                 // nothing more is to be had from this datagram
 	verdictEarly                // a packet whose keys are still to come
+	verdictOther                // an Initial packet of another version than the connection, whose keys are there
 	verdictAlone                // a Retry or Version Negotiation packet: to be looked at when nothing is before it
 )
 
 // gather fills descs with the next packets of a train, up to the first one whose keys do not exist yet, if anything stands
 // before that one.
 func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.OpenDesc) (n int) {
+	t.other = false
 	for n < len(descs) && t.pos < len(t.Buf) {
 		if t.pos == t.end {
 			t.start, t.end = t.pos, min(t.pos+t.SegSize, len(t.Buf))
@@ -111,6 +118,13 @@ func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.Ope
 		case verdictOpen:
 			d.Off = uint32(t.pos)
 			n++
+		case verdictOther:
+			if n > 0 {
+				return n
+			}
+			d.Off, t.other = uint32(t.pos), true
+			t.pos += size
+			return 1
 		case verdictEarly:
 			if n > 0 {
 				return n
@@ -174,9 +188,6 @@ func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenD
 	if n < 0 || !wire.HasFixedBit(b[0]) {
 		return 0, verdictRest
 	}
-	if version != c.version {
-		return n, verdictSkip
-	}
 	// RFC 9000, section 12.2: packets of a datagram with different Destination Connection IDs are not one sender's.
 	if !first && !c.sameID(datagram, h.DstConnID) {
 		return 0, verdictRest
@@ -189,11 +200,15 @@ func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenD
 	if s == nil || slot == protect.ZeroRTT && !c.takesEarly() || h.TooShortToOpen() || !c.acceptsHeader(&h, len(datagram)) {
 		return n, verdictSkip
 	}
-	*d = protect.OpenDesc{Len: uint32(n), PNOff: uint16(h.PNOffset), Slot: slot, Largest: s.acks.largest()}
-	if !c.canOpen(slot) {
-		return n, verdictEarly
+	v = verdictOpen
+	if version != c.version || slot == protect.ZeroRTT {
+		v = c.judgeVersion(&h)
 	}
-	return n, verdictOpen
+	*d = protect.OpenDesc{Len: uint32(n), PNOff: uint16(h.PNOffset), Slot: slot, Largest: s.acks.largest()}
+	if v == verdictOpen && !c.canOpen(slot) {
+		v = verdictEarly
+	}
+	return n, v
 }
 
 // canOpen tells whether packets of a slot can be processed. 1-RTT packets cannot before the handshake is complete, even with
@@ -211,7 +226,7 @@ func (c *Conn) sameID(datagram, id []byte) bool {
 	return false // a short header packet reaches to the end of its datagram
 }
 
-// acceptsHeader judges a version 1 long header by what is known of the connection.
+// acceptsHeader judges a long header by what is known of the connection.
 func (c *Conn) acceptsHeader(h *wire.LongHeader, datagramLen int) bool {
 	_, ours := c.local.find(h.DstConnID)
 	if h.Type == wire.ZeroRTT {
@@ -316,7 +331,13 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 	if in.slot == protect.ZeroRTT {
 		return nil
 	}
-	_, _, src, _ := wire.ConsumeInvariants(packet)
+	version, _, src, _ := wire.ConsumeInvariants(packet)
+	in.version = version
+	if version != c.version && d.Slot == protect.Initial {
+		if err := c.onOtherVersion(version); err != nil {
+			return err
+		}
+	}
 	if !c.hello.peerKnown {
 		c.adoptPeer(src)
 	}

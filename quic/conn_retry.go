@@ -3,6 +3,7 @@ package quic
 import (
 	"bytes"
 	"crypto/subtle"
+	"slices"
 
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
@@ -20,20 +21,25 @@ func (c *Conn) handleUnprotected(now int64, b []byte) {
 	c.counts.packetsDropped++
 }
 
-// handleVersionNegotiation acts on a Version Negotiation packet (RFC 9000, section 6.2): a client that speaks one version gives
-// up. It is false if the packet is to be ignored.
+// handleVersionNegotiation acts on a Version Negotiation packet (RFC 9000, section 6.2): a client begins anew with a version that the
+// server speaks, or, if there is none, gives up. It is false if the packet is to be ignored: it may be ours to one attempt only, and
+// one that answers the second would be forged, or there is no server that keeps to its word (RFC 9368, section 4).
 func (c *Conn) handleVersionNegotiation(b []byte) bool {
 	dst, src, versions, n := wire.ConsumeVersionNegotiation(b)
-	if n < 0 || !bytes.Equal(dst, c.local.first.Bytes()) || !bytes.Equal(src, c.path.dcid.Bytes()) {
+	if n < 0 || c.hello.negotiation.refused != nil || !bytes.Equal(dst, c.local.first.Bytes()) || !bytes.Equal(src, c.path.dcid.Bytes()) {
 		return false
 	}
-	for _, v := range versions {
-		if v == c.version {
-			return false
-		}
+	if slices.Contains(versions, c.version) {
+		return false
 	}
-	c.err = &VersionNegotiationError{Offered: versions}
-	c.forget()
+	offered := versions[:min(len(versions), maxOfferedVersions)]
+	version := firstOf(c.cfg.Versions, versions)
+	if version == 0 {
+		c.err = &VersionNegotiationError{Offered: slices.Clone(offered)}
+		c.forget()
+	} else if err := c.beginAnew(version, slices.Clone(offered)); err != nil {
+		c.fail(err)
+	}
 	return true
 }
 
@@ -53,6 +59,7 @@ func (c *Conn) handleRetry(b []byte) bool {
 	c.hello.retrySrc, _ = MakeConnID(h.SrcConnID)
 	c.hello.clientDst = c.hello.retrySrc
 	c.hello.token = bytes.Clone(h.Token)
+	c.hello.negotiation.release() // its keys were made from the connection ID before
 	c.path.dcid = c.hello.retrySrc
 	if err := c.keys.InstallInitial(c.version, h.SrcConnID, true); err != nil {
 		c.fail(&TransportError{Code: InternalError, Cause: err})

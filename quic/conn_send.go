@@ -281,7 +281,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 			token = c.hello.token
 		}
 		// The numbers of types and slots are the same.
-		b, h.lengthOff, h.pnOff = wire.AppendLongHeader(b, wire.PacketType(h.slot), c.version, t.path.dcid.Bytes(), c.local.first.Bytes(), token,
+		b, h.lengthOff, h.pnOff = wire.AppendLongHeader(b, wire.PacketType(h.slot), c.longVersion(h.slot), t.path.dcid.Bytes(), c.local.first.Bytes(), token,
 			h.pn, h.pnLen)
 		end = min(end, h.start+maxLongPacket)
 	}

@@ -144,7 +144,7 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 	slot := protect.Slot(ev.Level)
 	switch ev.Kind {
 	case handshake.EventReadSecret:
-		if err := c.keys.InstallRead(slot, protect.Suite(ev.Suite), ev.Data); err != nil {
+		if err := c.installKeys(slot, protect.Suite(ev.Suite), ev.Data, false); err != nil {
 			return &TransportError{Code: InternalError, Cause: err}
 		}
 		c.hello.early.onKeys()
@@ -158,7 +158,7 @@ func (c *Conn) onTLSEvent(ev *handshake.Event) *TransportError {
 		}
 		return c.checkLeftover(spaceOfSlot[slot] - 1)
 	case handshake.EventWriteSecret:
-		if err := c.keys.InstallWrite(slot, protect.Suite(ev.Suite), ev.Data); err != nil {
+		if err := c.installKeys(slot, protect.Suite(ev.Suite), ev.Data, true); err != nil {
 			return &TransportError{Code: InternalError, Cause: err}
 		}
 		switch {
@@ -202,6 +202,9 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	}
 	if reason := c.authenticateIDs(&p); reason != "" {
 		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: reason}
+	}
+	if err := c.negotiateVersion(p.Version); err != nil {
+		return err
 	}
 	c.tls.hasParams = true
 	if c.client {
@@ -264,9 +267,7 @@ func (c *Conn) onHandshakeComplete() *TransportError {
 	if !c.client {
 		c.events.pushEndpoint(EndpointEvent{Kind: HandshakeOver})
 		c.signals.handshakeDone.set()
-		if len(c.signals.token) > 0 {
-			c.signals.newToken.set()
-		}
+		c.askToken()
 		c.onConfirmed()
 	}
 	return nil

@@ -1,7 +1,7 @@
-// Package quic is the QUIC protocol engine: versions 1 and 2 (RFC 9000 and RFC 9369) with TLS 1.3 (RFC 9001), loss recovery and congestion control
-// (RFC 9002, RFC 9438) and datagrams (RFC 9221), as state machines without I/O. It opens no socket, starts no goroutine, reads
-// no clock and takes no lock; datagrams, the time and randomness are given to it. Programs that want sockets, blocking reads
-// and contexts use package quicnet, which is built on this one.
+// Package quic is the QUIC protocol engine: versions 1 and 2 (RFC 9000, RFC 9369) and the choice between them (RFC 9368), with TLS 1.3
+// (RFC 9001), loss recovery and congestion control (RFC 9002, RFC 9438) and datagrams (RFC 9221), as state machines without I/O. It
+// opens no socket, starts no goroutine, reads no clock and takes no lock; datagrams, the time and randomness are given to it. Programs
+// that want sockets, blocking reads and contexts use package quicnet, which is built on this one.
 //
 // # Driving it
 //
@@ -78,7 +78,6 @@
 //
 // # Limitations
 //
-//   - A client that begins with a version which the server does not speak gives up, and servers move no client to another version.
 //   - The congestion window of a Session is not made use of: a resumed connection begins with the window of any other.
 //   - What a client sends counts wherever it comes from, but if it is heard from more than 256 new addresses a second,
 //     nothing is sent to some of them, the answers to its challenges included.

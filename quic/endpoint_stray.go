@@ -148,7 +148,7 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 	}
 	p := AcceptParams{
 		SrcConnID: id, ClientDstConnID: dst, OrigDstConnID: dst, AddressValidated: token.kind != noToken, Version: h.Version,
-		Local: t.Local, Remote: t.Remote, NewToken: e.tokens.makeNew(now, h.Version, t.Remote), TLS: e.serverTLS,
+		Local: t.Local, Remote: t.Remote, TLS: e.serverTLS,
 	}
 	p.PeerConnID, _ = MakeConnID(h.SrcConnID)
 	if token.kind == retryToken {

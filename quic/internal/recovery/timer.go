@@ -160,6 +160,17 @@ func (l *Loss) Void(sp Space, h Handler) {
 // Timeouts returns how many probe timeouts have passed since anything was acknowledged.
 func (l *Loss) Timeouts() int { return l.ptoCount }
 
+// Restart forgets all packets of a space, whose numbers begin at 0 again: a client begins another connection in the place of the one that
+// it has begun (RFC 9000, section 6.2).
+func (l *Loss) Restart(sp Space) {
+	s := l.spaces[sp]
+	for pn := s.packets.start; pn < s.packets.end; pn++ {
+		l.settle(s, s.packets.at(pn))
+	}
+	*s = space{largestAcked: -1}
+	l.ptoCount, l.lastDropped = 0, 0
+}
+
 // Discard forgets a space whose keys are gone: nothing of it is in flight any more, and probing starts anew (RFC 9002, section 6.4).
 func (l *Loss) Discard(sp Space) {
 	s := l.spaces[sp]

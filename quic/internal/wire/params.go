@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The identifiers of transport parameters (RFC 9000, section 18.2; RFC 9221, section 3; RFC 9287, section 3;
+// The identifiers of transport parameters (RFC 9000, section 18.2; RFC 9221, section 3; RFC 9287, section 3; RFC 9368, section 10.1;
 // draft-ietf-quic-ack-frequency-12, section 3).
 const (
 	paramOriginalDstConnID       = 0x00
@@ -30,6 +30,7 @@ const (
 	paramActiveConnIDLimit       = 0x0e
 	paramInitialSrcConnID        = 0x0f
 	paramRetrySrcConnID          = 0x10
+	paramVersionInformation      = 0x11
 	paramMaxDatagramFrameSize    = 0x20
 	paramGreaseQUICBit           = 0x2ab2
 	paramMinAckDelay             = 0xff04de1b
@@ -68,7 +69,22 @@ type TransportParameters struct {
 	DisableActiveMigration  bool
 	PreferredAddress        *PreferredAddress // server only
 	ActiveConnIDLimit       uint64
-	MaxDatagramFrameSize    uint64 // 0: no DATAGRAM frames
+	MaxDatagramFrameSize    uint64             // 0: no DATAGRAM frames
+	Version                 VersionInformation // Chosen is 0 where the parameter is absent
+	GreaseQUICBit           bool               // packets whose fixed bit is 0 are taken (RFC 9287)
+	Reserved                Reserved           // to be sent; none is parsed
+}
+
+// VersionInformation is the version_information transport parameter (RFC 9368, section 3).
+type VersionInformation struct {
+	Chosen    uint32   // the version of the connection
+	Available []uint32 // a client's: to which its first packets can be turned, the preferred first; a server's: all that it speaks
+}
+
+// Reserved is a transport parameter that stands for nothing, and that a receiver has to ignore (RFC 9000, section 18.1).
+type Reserved struct {
+	N     uint64 // its identifier is 31*N+27
+	Value []byte // nil: the parameter is not sent
 }
 
 // PreferredAddress is where a server would rather be reached after the handshake (RFC 9000, section 9.6).
@@ -106,6 +122,19 @@ func (p *TransportParameters) Append(b []byte) []byte {
 	b = appendParamInt(b, paramMaxDatagramFrameSize, p.MaxDatagramFrameSize, 0)
 	if p.MinAckDelay != nil {
 		b = appendParamInt(b, paramMinAckDelay, uint64(*p.MinAckDelay/time.Microsecond), math.MaxUint64)
+	}
+	if v := &p.Version; v.Chosen != 0 {
+		b = AppendVarint(AppendVarint(b, paramVersionInformation), uint64(4+4*len(v.Available)))
+		b = binary.BigEndian.AppendUint32(b, v.Chosen)
+		for _, a := range v.Available {
+			b = binary.BigEndian.AppendUint32(b, a)
+		}
+	}
+	if p.GreaseQUICBit {
+		b = appendParam(b, paramGreaseQUICBit, nil)
+	}
+	if p.Reserved.Value != nil {
+		b = appendParam(b, 31*p.Reserved.N+27, p.Reserved.Value)
 	}
 	return b
 }
@@ -165,13 +194,12 @@ func ParseTransportParameters(b []byte, fromClient bool) (TransportParameters, e
 			return p, fmt.Errorf("transport parameter 0x%x is cut short", id)
 		}
 		b = b[n+m:]
-		if id == paramGreaseQUICBit && len(value) != 0 { // not made use of, but what it may be is known
-			return p, errors.New("transport parameter grease_quic_bit is not empty")
-		}
 		bit := id
 		switch {
 		case id == paramMinAckDelay:
 			bit = paramMaxDatagramFrameSize + 1
+		case id == paramGreaseQUICBit:
+			bit = paramMaxDatagramFrameSize + 2
 		case id > paramMaxDatagramFrameSize:
 			continue // unknown, and not worth remembering
 		}
@@ -220,8 +248,35 @@ func (p *TransportParameters) set(id uint64, value []byte, fromClient bool) erro
 		}
 		p.DisableActiveMigration = true
 		return nil
+	case paramVersionInformation:
+		return p.setVersion(value, fromClient)
+	case paramGreaseQUICBit:
+		if len(value) != 0 {
+			return errors.New("transport parameter grease_quic_bit is not empty")
+		}
+		p.GreaseQUICBit = true
+		return nil
 	}
 	return p.setInt(id, value)
+}
+
+// setVersion parses version_information. What is malformed, RFC 9368, section 4, says.
+func (p *TransportParameters) setVersion(value []byte, fromClient bool) error {
+	if len(value) < 4 || len(value)%4 != 0 {
+		return fmt.Errorf("transport parameter version_information of %d bytes holds no whole versions", len(value))
+	}
+	v := VersionInformation{Chosen: binary.BigEndian.Uint32(value), Available: make([]uint32, 0, len(value)/4-1)}
+	for b := value[4:]; len(b) > 0; b = b[4:] {
+		v.Available = append(v.Available, binary.BigEndian.Uint32(b))
+	}
+	switch {
+	case v.Chosen == 0 || slices.Contains(v.Available, 0):
+		return errors.New("transport parameter version_information holds version 0")
+	case fromClient && !slices.Contains(v.Available, v.Chosen):
+		return errors.New("transport parameter version_information does not count the chosen version among the available ones")
+	}
+	p.Version = v
+	return nil
 }
 
 func setConnID(to *[]byte, name string, value []byte) error {

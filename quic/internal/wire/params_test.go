@@ -51,6 +51,8 @@ func filled() TransportParameters {
 		ActiveConnIDLimit:    4,
 		MaxDatagramFrameSize: 65535,
 		MinAckDelay:          delay(1500),
+		Version:              VersionInformation{Chosen: Version2, Available: []uint32{0x0a1a2a3a, Version1, Version2}},
+		GreaseQUICBit:        true,
 	}
 }
 
@@ -207,6 +209,15 @@ func TestTransportParameterShapes(t *testing.T) {
 		{name: "not empty", id: 0x0c, value: []byte{0}, names: "disable_active_migration"},
 		{name: "grease_quic_bit", id: 0x2ab2, good: true},
 		{name: "not empty", id: 0x2ab2, value: []byte{0}, names: "grease_quic_bit"},
+		{name: "version_information", id: 0x11, value: []byte{0, 0, 0, 1}, good: true},
+		{name: "with available versions", id: 0x11, value: []byte{0, 0, 0, 1, 0x1a, 0x2a, 0x3a, 0x4a, 0, 0, 0, 2}, good: true},
+		{name: "empty", id: 0x11, names: "version_information"},
+		{name: "of 3 bytes", id: 0x11, value: make([]byte, 3), names: "version_information"},
+		{name: "of 5 bytes", id: 0x11, value: []byte{0, 0, 0, 1, 0}, names: "version_information"},
+		{name: "of 10 bytes", id: 0x11, value: []byte{0, 0, 0, 1, 0, 0, 0, 1, 0, 0}, names: "version_information"},
+		{name: "chosen version 0", id: 0x11, value: []byte{0, 0, 0, 0, 0, 0, 0, 1}, names: "version_information holds version 0"},
+		{name: "available version 0", id: 0x11, value: []byte{0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0},
+			names: "version_information holds version 0"},
 		{name: "preferred_address", id: 0x0d, value: preferred(1), good: true},
 		{name: "with the longest connection ID", id: 0x0d, value: preferred(20), good: true},
 		{name: "with a connection ID of 21 bytes", id: 0x0d, value: preferred(21), names: "preferred_address"},
@@ -230,6 +241,35 @@ func TestTransportParameterShapes(t *testing.T) {
 		[16]byte(repeat(6, 16))}
 	if err != nil || !reflect.DeepEqual(*p.PreferredAddress, want) {
 		t.Errorf("preferred_address: %+v, %v; want %+v", p.PreferredAddress, err, want)
+	}
+}
+
+// A client's chosen version is one of those available (RFC 9368, section 4); a server's need not be.
+func TestTransportParameterVersionInformation(t *testing.T) {
+	for _, v := range []VersionInformation{
+		{Chosen: Version1, Available: []uint32{}}, {Chosen: Version1, Available: []uint32{Version2, 0x0a0a0a0a}},
+	} {
+		b := append(source(), (&TransportParameters{Version: v, MaxUDPPayloadSize: 65527, AckDelayExponent: 3,
+			MaxAckDelay: 25 * time.Millisecond, ActiveConnIDLimit: 2}).Append(nil)...)
+		wantError(t, b, true, "does not count the chosen version among the available ones")
+		if p, err := ParseTransportParameters(b, false); err != nil || !reflect.DeepEqual(p.Version, v) {
+			t.Errorf("%+v from a server: %+v, %v", v, p.Version, err)
+		}
+	}
+}
+
+// What is sent to be ignored is ignored.
+func TestTransportParameterReserved(t *testing.T) {
+	for _, r := range []Reserved{{N: 0, Value: []byte{}}, {N: 7, Value: repeat(9, 16)}, {N: 1 << 40, Value: []byte{1}}} {
+		p := defaults()
+		p.Reserved = r
+		b := p.Append(nil)
+		if want := param(31*r.N+27, r.Value...); !bytes.Contains(b, want) {
+			t.Errorf("%x, want %x in it", b, want)
+		}
+		if got, err := ParseTransportParameters(b, true); err != nil || !reflect.DeepEqual(got, defaults()) {
+			t.Errorf("%x: %+v, %v", b, got, err)
+		}
 	}
 }
 
@@ -320,7 +360,7 @@ func paramIfAbsent(id uint64) []byte {
 // Unknown and reserved parameters mean nothing, whatever they hold (RFC 9000, section 7.4.2).
 func TestTransportParametersUnknown(t *testing.T) {
 	b := source()
-	for _, id := range []uint64{0x11, 0x1e, 0x21, 0x3f, 0x41, 31*7 + 27, 0xff04de1c, MaxVarint - 1} {
+	for _, id := range []uint64{0x12, 0x1e, 0x21, 0x3f, 0x41, 31*7 + 27, 0xff04de1c, MaxVarint - 1} {
 		b = append(b, param(id)...)
 		b = append(b, param(id+1, repeat(0xff, 70)...)...)
 	}
