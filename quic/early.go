@@ -180,7 +180,7 @@ func (c *Conn) settleEarly() {
 			c.datagrams.out = datagramQueue{}
 		}
 		c.streams.startOver()
-		c.events.push(Event{Kind: EventEarlyData})
+		c.events.push(Event{Kind: EventEarlyData, Resent: !c.streams.rejected})
 	}
 	c.putLimits(r.fresh)
 	r.fresh, r.offered = nil, nil

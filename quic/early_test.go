@@ -164,7 +164,7 @@ func TestEarlyDataResent(t *testing.T) {
 	n.client.service()
 	c.StreamShutdown(reset, WriteDirection|ReadDirection, 7)
 	n.run(func() bool { return c.tls.confirmed })
-	if ev := find(n.client.events, EventEarlyData); ev == nil || ev.Accepted || c.EarlyData() != EarlyRejected {
+	if ev := find(n.client.events, EventEarlyData); ev == nil || ev.Accepted || !ev.Resent || c.EarlyData() != EarlyRejected {
 		t.Fatalf("the client's events: %v", n.client.events)
 	}
 	s := n.server.live[0]
@@ -220,7 +220,7 @@ func TestEarlyDataRejected(t *testing.T) {
 	}
 	n.queue = nil
 	n.run(func() bool { return c.tls.confirmed })
-	if ev := find(n.client.events, EventEarlyData); ev == nil || ev.Accepted {
+	if ev := find(n.client.events, EventEarlyData); ev == nil || ev.Accepted || ev.Resent {
 		t.Fatalf("the client's events: %v", n.client.events)
 	}
 	if _, err := c.StreamSend(id, nil, false); err != ErrUnknownStream {

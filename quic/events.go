@@ -56,9 +56,10 @@ const (
 	// OpenStream and StreamSend keep to what the server allowed the connection before.
 	EventEarlyReady
 	// EventEarlyData: what became of 0-RTT data. At a client Event.Accepted tells whether the server has accepted them; it comes once,
-	// after EventEarlyReady and before EventHandshakeComplete. If they are rejected, either all that was written is sent again, by itself
-	// (ConnectParams.ResendEarly), or every stream that was opened is over: calls that name one fail with ErrEarlyDataRejected until this
-	// event is read; with that they are forgotten, and the IDs of streams that are opened then begin with the lowest again.
+	// after EventEarlyReady and before EventHandshakeComplete. If they are rejected, Event.Resent tells whether all that was written is sent
+	// again, by itself (ConnectParams.ResendEarly). Else every stream that was opened is over: calls that name one fail with
+	// ErrEarlyDataRejected until this event is read; with that they are forgotten, and the IDs of streams that are opened then begin with the
+	// lowest again.
 	// A server is told where a client has offered 0-RTT data.
 	EventEarlyData
 	// EventPath: Event.Path tells what has become of a path, on both roles. If nobody reads them, the newest sixteen wait.
@@ -85,6 +86,7 @@ type Event struct {
 	Code          uint64         // EventStreamReset and EventStreamStopped: the peer's application error code
 	Session       *Session       // EventSession: the caller's to keep
 	Accepted      bool           // EventEarlyData
+	Resent        bool           // EventEarlyData of a client, not accepted
 	Ask           *handshake.Ask // EventAsk
 	Endpoint      EndpointEvent  // EventEndpoint
 	Path          *PathEvent     // EventPath: the reader's to keep

@@ -46,6 +46,12 @@ type Scenario struct {
 	// SendBuffer is how long the buffers are that connections pack into, in bytes. Default 64 KiB.
 	SendBuffer int
 
+	// Early has the client resume the session of an earlier connection, over Plain, and open its streams before the handshake is
+	// complete. Resend has it send again what is rejected. Restart is called between the connections with the server's configuration, for
+	// a server that is started anew with it, on the same keys of tickets and the same store against replays.
+	Early, Resend bool
+	Restart       func(client, server *quic.Config)
+
 	// Check has both hosts' connections checked for contradictions at each step.
 	Check bool
 
@@ -61,6 +67,10 @@ type Result struct {
 	Client, Server     *Conn // drained; the server's is nil if there never was one
 
 	DatagramsToServer, DatagramsToClient Datagrams
+
+	EarlyStreams int // that the server saw opened by 0-RTT data
+
+	begin time.Duration // when the client began, since the epoch
 }
 
 // Plain is a network of 10 ms each way and 100 Mbit/s, with half a bandwidth-delay product of queue and more.
@@ -105,7 +115,7 @@ func (s Scenario) run() (*Result, error) {
 	r := &Result{Trace: &Trace{}}
 	client := NewHost(w, ClientAddr, clientEndpoint, func(c *Conn, ev quic.Event) {
 		if ev.Kind == quic.EventHandshakeComplete {
-			r.Handshake = w.Elapsed()
+			r.Handshake = w.Elapsed() - r.begin
 		}
 		t.onClientEvent(c, ev)
 	})
@@ -113,6 +123,13 @@ func (s Scenario) run() (*Result, error) {
 	client.Check, server.Check = s.Check, s.Check
 	if s.SendBuffer > 0 {
 		client.buf, server.buf = client.buf[:s.SendBuffer], server.buf[:s.SendBuffer]
+	}
+	p := quic.ConnectParams{ServerName: ServerName, Local: ClientAddr, Remote: ServerAddr}
+	if s.Early {
+		if p.Session, err = s.earlierSession(client, server, clientConfig, serverConfig); err != nil {
+			return nil, err
+		}
+		p.EarlyData, p.ResendEarly = true, s.Resend
 	}
 	network := s.Network
 	if network == nil {
@@ -124,9 +141,8 @@ func (s Scenario) run() (*Result, error) {
 	client.Attach(r.ToServer)
 	server.Attach(r.ToClient)
 
-	qc, err := clientEndpoint.Connect(w.Now(), clientConfig, quic.ConnectParams{
-		ServerName: ServerName, Local: ClientAddr, Remote: ServerAddr,
-	})
+	r.begin = w.Elapsed()
+	qc, err := clientEndpoint.Connect(w.Now(), clientConfig, p)
 	if err != nil {
 		return nil, err
 	}
@@ -139,18 +155,18 @@ func (s Scenario) run() (*Result, error) {
 	if limit == 0 {
 		limit = 10 * time.Minute
 	}
-	if err := w.Run(limit, t.done); err != nil {
+	if err := w.Run(r.begin+limit, t.done); err != nil {
 		return r, err
 	}
-	r.Total = w.Elapsed()
-	r.DatagramsToServer, r.DatagramsToClient = t.toServer, t.toClient
+	r.Total = w.Elapsed() - r.begin
+	r.DatagramsToServer, r.DatagramsToClient, r.EarlyStreams = t.toServer, t.toClient, t.early
 	r.Client.Close(w.Now(), true, 0, "done")
 	r.Client.Touch()
 	if len(server.Conns) > 0 {
 		r.Server = server.Conns[0]
 	}
 	// A server that the close does not reach ends by its idle timeout.
-	return r, w.Run(r.Total+10*time.Minute, func() bool { return drained(client) && drained(server) })
+	return r, w.Run(r.begin+r.Total+10*time.Minute, func() bool { return drained(client) && drained(server) })
 }
 
 func (s Scenario) configs(w *World) (client, server *quic.Config) {
@@ -159,6 +175,12 @@ func (s Scenario) configs(w *World) (client, server *quic.Config) {
 	server = &quic.Config{TLS: serverTLS, Rand: newRand(s.Seed, 2), MaxUDPPayload: EthernetPayload}
 	if s.Retry {
 		server.Retry = func(netip.AddrPort) bool { return true }
+	}
+	if s.Early {
+		server.EarlyData = true
+		if s.Restart != nil {
+			server.TicketKeys, server.EarlyReplay = [][32]byte{{1}}, replays{}
+		}
 	}
 	if s.Configure != nil {
 		s.Configure(client, server)

@@ -47,6 +47,7 @@ type transfer struct {
 	content                    content
 	streams, upload, download  int // bytes of each stream
 	opened                     int
+	early                      int // streams that the server saw opened by 0-RTT data
 	clientReceived, serverDone int // streams whose peer's part was read to the end
 	scratch                    []byte
 	datagrams                  int
@@ -96,8 +97,17 @@ func (t *transfer) fail(c *Conn, format string, args ...any) {
 func (t *transfer) onClientEvent(c *Conn, ev quic.Event) {
 	t.onDatagramEvent(c, ev, &t.toServer, &t.toClient)
 	switch ev.Kind {
-	case quic.EventHandshakeComplete:
+	case quic.EventEarlyReady:
 		c.App = exchanges{}
+		t.open(c)
+	case quic.EventEarlyData:
+		if !ev.Accepted && !ev.Resent {
+			c.App, t.opened = exchanges{}, 0
+		}
+	case quic.EventHandshakeComplete:
+		if c.App == nil {
+			c.App = exchanges{}
+		}
 		t.open(c)
 	case quic.EventStreamsAvailable:
 		t.open(c)
@@ -153,6 +163,9 @@ func (t *transfer) onServerEvent(c *Conn, ev quic.Event) {
 		c.App = exchanges{}
 	}
 	if ev.Kind == quic.EventStreamOpened {
+		if c.StreamEarly(ev.Stream) {
+			t.early++
+		}
 		c.App.(exchanges)[ev.Stream] = &exchange{toSend: -1, toRead: t.upload}
 		t.readStream(c, ev.Stream, false)
 		return
