@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/wire"
@@ -41,7 +42,10 @@ type scripted struct {
 	origDstID []byte // the Destination Connection ID of the client's first Initial packet, or its first after Retry
 	token     []byte // of that packet
 
-	connectToken []byte // that conn is given to begin with
+	connectToken []byte              // that conn is given to begin with
+	connect      ConnectParams       // what else it is, as a client
+	context      *handshake.Context  // of conn, as a server; nil: one of its own
+	onTLSEvent   func(tls.QUICEvent) // is told what the peer's TLS says, if it asks for that
 
 	tls       *tls.QUICConn
 	complete  bool // the peer's TLS is
@@ -153,7 +157,7 @@ func newScriptedClient(t testing.TB, options ...scriptedOption) *scripted {
 	params.PeerConnID, _ = MakeConnID(p.srcID)
 	params.OrigDstConnID, _ = MakeConnID(p.origDstID)
 	params.ClientDstConnID = params.OrigDstConnID
-	params.Local, params.Remote = p.local, p.remote
+	params.Local, params.Remote, params.TLS = p.local, p.remote, p.context
 	params.Preferred = p.preferred
 	conn, err := Accept(p.now, p.cfg, params)
 	if err != nil {
@@ -172,8 +176,9 @@ func newScriptedClient(t testing.TB, options ...scriptedOption) *scripted {
 func newScriptedServer(t testing.TB, options ...scriptedOption) *scripted {
 	t.Helper()
 	p := newScripted(t, true, options)
-	conn, err := Connect(p.now, p.cfg, ConnectParams{ServerName: scriptedName, Local: p.local, Remote: p.remote,
-		Token: p.connectToken})
+	params := p.connect
+	params.ServerName, params.Local, params.Remote, params.Token = scriptedName, p.local, p.remote, p.connectToken
+	conn, err := Connect(p.now, p.cfg, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +199,7 @@ func (p *scripted) adopt(h wire.LongHeader) {
 	p.origDstID, p.dstID, p.token = bytes.Clone(h.DstConnID), bytes.Clone(h.SrcConnID), bytes.Clone(h.Token)
 	p.installInitial()
 	p.defaultParam(0x0f, p.srcID)
-	p.startTLS(tls.QUICServer(&tls.QUICConfig{TLSConfig: p.tlsConfig}))
+	p.startTLS(tls.QUICServer(&tls.QUICConfig{TLSConfig: p.tlsConfig, EnableSessionEvents: p.onTLSEvent != nil}))
 }
 
 func (p *scripted) defaultParam(id uint64, value []byte) {
@@ -224,6 +229,9 @@ func (p *scripted) startTLS(conn *tls.QUICConn) {
 func (p *scripted) pumpTLS() {
 	for {
 		ev := p.tls.NextEvent()
+		if p.onTLSEvent != nil {
+			p.onTLSEvent(ev)
+		}
 		switch ev.Kind {
 		case tls.QUICNoEvent:
 			return
@@ -270,7 +278,7 @@ func (p *scripted) onCrypto(slot protect.Slot, raw []byte) {
 	}
 	data = data[*in-off:]
 	*in += uint64(len(data))
-	if slot == protect.OneRTT {
+	if slot == protect.OneRTT && p.tlsConfig.ClientSessionCache == nil {
 		return
 	}
 	if err := p.tls.HandleData(tls.QUICEncryptionLevel(slot), data); err != nil {
@@ -555,6 +563,8 @@ func (p *scripted) receive(datagram []byte) {
 				d.Slot = protect.Initial
 			case wire.Handshake:
 				d.Slot = protect.Handshake
+			case wire.ZeroRTT:
+				d.Slot = protect.ZeroRTT
 			default:
 				p.t.Fatalf("conn sent a packet of type %d", h.Type)
 			}
