@@ -209,7 +209,7 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 		}
 	}
 	n := &c.hello.negotiation
-	n.original, n.begin, n.shared = c.version, hp, p.TLS
+	n.original, n.begin, n.shared = c.version, &hp, p.TLS
 	if err := c.firstFlight(); err != nil {
 		c.Release()
 		return nil, err
@@ -233,7 +233,7 @@ func (c *Conn) firstFlight() error {
 	params := wire.TransportParameters{Version: wire.VersionInformation{Chosen: c.version, Available: c.cfg.Versions}}
 	c.fillParams(&params)
 	n.begin.TransportParameters = params.Append(make([]byte, 0, usualParamsLen))
-	return c.startTLS(n.begin, n.shared)
+	return c.startTLS(*n.begin, n.shared)
 }
 
 // Accept begins a server's connection for a client whose first Initial packet is at hand; it is to be given to Recv next.
@@ -254,8 +254,7 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	c.local.init(p.SrcConnID, p.ResetToken)
 	c.peer.init(p.PeerConnID)
 	c.firstPath(p.Local, p.Remote, p.PeerConnID, p.AddressValidated)
-	params := &c.hello.negotiation.params
-	*params = wire.TransportParameters{
+	params := wire.TransportParameters{
 		OriginalDstConnID:      p.OrigDstConnID.Bytes(),
 		StatelessResetToken:    p.ResetToken,
 		DisableActiveMigration: cfg.DisableActiveMigration,
@@ -274,7 +273,8 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 			c.path.received += uint64(len(p.early[i].b))
 		}
 	}
-	c.fillParams(params)
+	c.fillParams(&params)
+	c.hello.negotiation.params = params.Append(make([]byte, 0, usualParamsLen))
 	if err = c.installFirst(); err == nil {
 		err = c.startTLS(handshake.Params{
 			LateParameters: true, EarlyData: c.cfg.EarlyData, EarlyContext: c.cfg.earlyContext, EarlyReplay: c.cfg.EarlyReplay,

@@ -32,11 +32,11 @@ type negotiation struct {
 	otherKeys *protect.Keys
 
 	// A client's:
-	refused []uint32         // what a Version Negotiation packet offered that had it begin anew; nil: there was none
-	begin   handshake.Params // what it began with
+	refused []uint32          // what a Version Negotiation packet offered that had it begin anew; nil: there was none
+	begin   *handshake.Params // what it began with
 	shared  *handshake.Context
 
-	params wire.TransportParameters // a server's own, until the client's are there
+	params []byte // a server's own transport parameters but for version_information, until the client's are there
 }
 
 // releaseKeys lets all keys go.
@@ -173,8 +173,9 @@ func (c *Conn) negotiateVersion(v wire.VersionInformation) *TransportError {
 			}
 		}
 	}
-	n.params.Version = wire.VersionInformation{Chosen: c.version, Available: c.cfg.Versions}
-	c.tls.conn.Negotiate(n.params.Append(make([]byte, 0, usualParamsLen)), c.version, c.version != n.original)
+	chosen := wire.VersionInformation{Chosen: c.version, Available: c.cfg.Versions}
+	c.tls.conn.Negotiate(chosen.Append(n.params), c.version, c.version != n.original)
+	n.params = nil
 	return nil
 }
 

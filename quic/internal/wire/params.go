@@ -123,18 +123,24 @@ func (p *TransportParameters) Append(b []byte) []byte {
 	if p.MinAckDelay != nil {
 		b = appendParamInt(b, paramMinAckDelay, uint64(*p.MinAckDelay/time.Microsecond), math.MaxUint64)
 	}
-	if v := &p.Version; v.Chosen != 0 {
-		b = AppendVarint(AppendVarint(b, paramVersionInformation), uint64(4+4*len(v.Available)))
-		b = binary.BigEndian.AppendUint32(b, v.Chosen)
-		for _, a := range v.Available {
-			b = binary.BigEndian.AppendUint32(b, a)
-		}
+	if p.Version.Chosen != 0 {
+		b = p.Version.Append(b)
 	}
 	if p.GreaseQUICBit {
 		b = appendParam(b, paramGreaseQUICBit, nil)
 	}
 	if p.Reserved.Value != nil {
 		b = appendParam(b, 31*p.Reserved.N+27, p.Reserved.Value)
+	}
+	return b
+}
+
+// Append appends the parameter, which may be appended to others.
+func (v *VersionInformation) Append(b []byte) []byte {
+	b = AppendVarint(AppendVarint(b, paramVersionInformation), uint64(4+4*len(v.Available)))
+	b = binary.BigEndian.AppendUint32(b, v.Chosen)
+	for _, a := range v.Available {
+		b = binary.BigEndian.AppendUint32(b, a)
 	}
 	return b
 }
