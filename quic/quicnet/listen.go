@@ -139,7 +139,7 @@ func (lc ListenConfig) listenOn(groups [][]*udp.Socket, cfg *quic.Config) (*Endp
 	if err != nil {
 		return nil, err
 	}
-	first := *cfg
+	first := *searched(groups[0][0], cfg)
 	first.ConnIDs = steering.ids(0, cfg.ConnIDs)
 	core, err := quic.NewEndpoint(&first)
 	if err != nil {
@@ -165,7 +165,7 @@ func (lc ListenConfig) listenOn(groups [][]*udp.Socket, cfg *quic.Config) (*Endp
 
 // runOne runs an endpoint of one shard.
 func (lc ListenConfig) runOne(groups [][]*udp.Socket, cfg *quic.Config) (*Endpoint, error) {
-	core, err := quic.NewEndpoint(cfg)
+	core, err := quic.NewEndpoint(searched(groups[0][0], cfg))
 	if err != nil {
 		return nil, err
 	}

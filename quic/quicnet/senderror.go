@@ -3,6 +3,7 @@ package quicnet
 import (
 	"time"
 
+	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/udp"
 )
 
@@ -11,6 +12,11 @@ import (
 func (c *Conn) onSendError(now time.Time, t *udp.Train) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if udp.IsTooLarge(t.Err) {
+		c.core.HandleTooLarge(now, t.Local, t.Remote, t.SegSize)
+		c.handleEvents(now)
+		return
+	}
 	if r := c.roam; r == nil || c.closed || !isGone(t.Err) {
 		return
 	}
@@ -25,4 +31,15 @@ func (c *Conn) onSendError(now time.Time, t *udp.Train) {
 	if t.Local == c.core.LocalAddr() {
 		c.lookElsewhere(c.follow)
 	}
+}
+
+// searched returns cfg as it is for connections over a socket: without a search for the size of datagrams where the system may fragment
+// them, which would have any size arrive.
+func searched(sock *udp.Socket, cfg *quic.Config) *quic.Config {
+	if cfg == nil || cfg.DisablePMTUD || sock.Features().DontFragment {
+		return cfg
+	}
+	own := *cfg
+	own.DisablePMTUD, own.MaxUDPPayload = true, 0
+	return &own
 }

@@ -74,7 +74,7 @@ func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d
 		return nil, sh.err
 	}
 	p := quic.ConnectParams{ServerName: host, Local: sh.ep.local, Remote: remote}
-	core, err := sh.core.Connect(time.Now(), cfg, p)
+	core, err := sh.core.Connect(time.Now(), searched(sh.sock, cfg), p)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (s *Socket) open(c *net.UDPConn, o Options) error {
 		return err
 	}
 	if !batches {
-		s.feat = Features{ReadBuffer: s.feat.ReadBuffer, WriteBuffer: s.feat.WriteBuffer}
+		s.feat = Features{DontFragment: s.feat.DontFragment, ReadBuffer: s.feat.ReadBuffer, WriteBuffer: s.feat.WriteBuffer}
 		s.io = &plainUDP{s: s, c: c}
 		return nil
 	}
@@ -72,8 +72,7 @@ func (b *batch) setup(fd int, o Options) {
 	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	b.inet6 = err == nil && domain == unix.AF_INET6
 
-	// An IPv6 socket that takes IPv4 too needs the options of both.
-	dontFragment(fd)
+	b.s.dontFragment(uintptr(fd))
 	f.ECN = set(unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
 	f.PacketInfo = true
 	if b.inet6 {
@@ -109,16 +108,9 @@ func (s *Socket) tune(c syscall.Conn, o Options) {
 		return
 	}
 	rc.Control(func(fd uintptr) {
-		dontFragment(int(fd))
+		s.dontFragment(fd)
 		s.hint = s.feat.sizeBuffers(int(fd), o)
 	})
-}
-
-// dontFragment has the kernel refuse what is too large for the device, and not look at what it believes of the path: QUIC finds
-// that out itself (RFC 8899). The option of the other IP version fails.
-func dontFragment(fd int) {
-	unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
-	unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
 }
 
 // sizeBuffers enlarges the kernel's buffers to what is wanted, as far as it lets us; none is made smaller. The hint is

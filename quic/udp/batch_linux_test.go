@@ -116,15 +116,33 @@ func TestRefusedPort(t *testing.T) {
 	}
 }
 
-// TestNoFragments checks that the kernel is asked not to fragment.
+// TestNoFragments checks that the kernel is asked not to fragment, of both IP versions where a socket has both, and not to believe what
+// the network says.
 func TestNoFragments(t *testing.T) {
-	s := open(t, "udp4", "127.0.0.1:0", Options{})
-	rc, _ := s.pc.(*net.UDPConn).SyscallConn()
-	rc.Control(func(fd uintptr) {
-		if v, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); v != unix.IP_PMTUDISC_PROBE {
-			t.Errorf("IP_MTU_DISCOVER is %d, %v", v, err)
+	for _, bind := range []struct {
+		network, address string
+		ipv4, ipv6       bool
+	}{{"udp4", "127.0.0.1:0", true, false}, {"udp", ":0", true, true}, {"udp6", ":0", false, true}, {"udp6", "[::1]:0", false, true}} {
+		if bind.ipv6 && !haveIPv6() {
+			continue
 		}
-	})
+		s := open(t, bind.network, bind.address, Options{})
+		if !s.Features().DontFragment {
+			t.Errorf("%s %s: the socket does not know of it", bind.network, bind.address)
+		}
+		rc, _ := s.pc.(*net.UDPConn).SyscallConn()
+		rc.Control(func(fd uintptr) {
+			if v, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); bind.ipv4 && v != unix.IP_PMTUDISC_PROBE {
+				t.Errorf("%s %s: IP_MTU_DISCOVER is %d, %v", bind.network, bind.address, v, err)
+			}
+			if v, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER); bind.ipv6 && v != unix.IPV6_PMTUDISC_PROBE {
+				t.Errorf("%s %s: IPV6_MTU_DISCOVER is %d, %v", bind.network, bind.address, v, err)
+			}
+		})
+	}
+	if f := openHidden(t).Features(); f.DontFragment {
+		t.Error("of a net.PacketConn of which nothing is known it is said that it does not fragment")
+	}
 }
 
 // TestBuffers asks for buffers of many sizes. Where the kernel grants less there is a hint, once, that says what to set.

@@ -19,7 +19,7 @@ func (s *Socket) open(c *net.UDPConn, o Options) error {
 // tune sets up what is beneath a net.PacketConn, as far as it is a UDP socket.
 func (s *Socket) tune(c syscall.Conn, o Options) {
 	if rc, err := c.SyscallConn(); err == nil {
-		rc.Control(dontFragment)
+		rc.Control(s.dontFragment)
 	}
 	b, ok := c.(interface {
 		SetReadBuffer(bytes int) error

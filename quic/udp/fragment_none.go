@@ -2,5 +2,10 @@
 
 package udp
 
-// dontFragment leaves it to the system whether datagrams are fragmented.
-func dontFragment(uintptr) {}
+import "syscall"
+
+// errTooLarge is the system's error for a datagram that is larger than it takes.
+const errTooLarge = syscall.EMSGSIZE
+
+// setDontFragment leaves it to the system whether datagrams are fragmented.
+func setDontFragment(uintptr) (ipv4, ipv6, only6 bool) { return false, false, false }

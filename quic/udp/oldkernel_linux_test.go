@@ -82,6 +82,15 @@ var kernels = map[string]struct {
 			return nil
 		},
 	},
+	"no rule on fragments": {
+		append(option(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.ENOPROTOOPT), option(unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.ENOPROTOOPT)...),
+		func(f Features, _ string) error {
+			if f.DontFragment || !f.GSO {
+				return errors.New("want GSO, and fragments")
+			}
+			return nil
+		},
+	},
 	"small buffers": {
 		append(append(option(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, unix.EPERM), option(unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, unix.EPERM)...),
 			refusal{unix.SYS_SETSOCKOPT, unix.SOL_SOCKET, unix.SO_RCVBUF, unix.EPERM},
@@ -169,7 +178,7 @@ func TestThisKernel(t *testing.T) {
 	s := open(t, "udp", ":0", Options{})
 	k, ok := kernels[os.Getenv(kernelEnv)]
 	if !ok { // not restricted
-		if f := s.Features(); !f.GSO || !f.GRO || !f.ECN || !f.PacketInfo {
+		if f := s.Features(); !f.GSO || !f.GRO || !f.ECN || !f.PacketInfo || !f.DontFragment {
 			t.Errorf("this kernel leaves a socket with %+v", f)
 		}
 		return

@@ -60,6 +60,10 @@ type Features struct {
 	ECN        bool // marks are read and set
 	PacketInfo bool // the local address of each train is known, also on a socket that is bound to all addresses
 
+	// DontFragment: what is too large for a device on the way is lost, or refused here (EMSGSIZE, see IsTooLarge), and not cut into
+	// fragments. Of a net.PacketConn that is no socket it is what its method DontFragment() bool says; false if it has none.
+	DontFragment bool
+
 	// ReadBuffer and WriteBuffer are the sizes of the kernel's buffers in bytes; 0: not known.
 	ReadBuffer, WriteBuffer int
 }
@@ -146,6 +150,9 @@ func New(pc net.PacketConn, o Options) (*Socket, error) {
 	}
 	if c, ok := pc.(syscall.Conn); ok {
 		s.tune(c, o)
+	}
+	if d, ok := pc.(interface{ DontFragment() bool }); ok {
+		s.feat.DontFragment = d.DontFragment()
 	}
 	s.io = &plainPacket{s: s, pc: pc}
 	if marked, ok := pc.(MarkedPacketConn); ok {
