@@ -269,3 +269,16 @@ func (m *DualQ) Join(now time.Time, wait time.Duration, p *Packet) bool {
 	}
 	return true
 }
+
+// Loss drops packets, Percent in a hundred, each by itself.
+type Loss struct {
+	dice
+	Percent float64
+}
+
+// Pass drops p, or does not.
+func (m *Loss) Pass(_ time.Time, p *Packet, deliver func(*Packet, time.Duration)) {
+	if !m.chance(m.Percent) {
+		deliver(p, 0)
+	}
+}
