@@ -12,6 +12,13 @@ const (
 	flowAck    = 52 // with the timestamps and nothing else
 )
 
+// delayedAck is how long an acknowledgement waits for a second packet.
+const delayedAck = 40 * time.Millisecond
+
+// flowJitter is how long a receiver takes for an acknowledgement at most: about what the runner's link takes for a packet. Without it each
+// packet would arrive at a full queue the moment a place in it is free, and all others would find it full.
+const flowJitter = 1200 * time.Microsecond
+
 // The constants of Cubic (RFC 9438).
 const (
 	cubicC    = 0.4
@@ -31,7 +38,8 @@ type Flow struct {
 	acked     int // packets
 	recover   int // packets below that were sent before the last reduction
 	srtt, min time.Duration
-	timer     int // the number of the timeout that counts
+	unacked   []int // by the receiver
+	timer     int   // the number of the timeout that counts
 }
 
 // StartFlow begins a Flow.
@@ -56,9 +64,7 @@ func (f *Flow) fill(now time.Time) {
 		number := f.next
 		f.next++
 		f.inFlight[number] = now
-		f.n.transmit(now, ToClient, &Packet{Dst: flowAddr, size: flowPacket, arrive: func(now time.Time) {
-			f.n.transmit(now, ToServer, &Packet{Dst: flowAddr, size: flowAck, arrive: func(now time.Time) { f.onAck(now, number) }})
-		}})
+		f.n.transmit(now, ToClient, &Packet{Dst: flowAddr, size: flowPacket, arrive: func(now time.Time) { f.onArrival(now, number) }})
 	}
 	f.timer++
 	timer := f.timer
@@ -75,7 +81,34 @@ func (f *Flow) fill(now time.Time) {
 // flowAddr stands for a host that is no QUIC endpoint.
 var flowAddr = netip.MustParseAddrPort("193.167.50.1:5001")
 
-// onAck takes an acknowledgement of one packet: SACK tells of each.
+// onArrival is the receiver: each second packet is acknowledged, or one that waits for delayedAck (RFC 5681, section 4.2).
+func (f *Flow) onArrival(now time.Time, number int) {
+	f.unacked = append(f.unacked, number)
+	if len(f.unacked) > 1 {
+		f.ack(now)
+		return
+	}
+	f.n.at(now.Add(delayedAck), func(now time.Time) {
+		if len(f.unacked) > 0 && f.unacked[0] == number {
+			f.ack(now)
+		}
+	})
+}
+
+func (f *Flow) ack(now time.Time) {
+	numbers := f.unacked
+	f.unacked = nil
+	f.n.at(now.Add(time.Duration(f.n.rand.Int64N(int64(flowJitter)))), func(now time.Time) {
+		f.n.transmit(now, ToServer, &Packet{Dst: flowAddr, size: flowAck, arrive: func(now time.Time) {
+			for _, number := range numbers {
+				f.onAck(now, number)
+			}
+			f.fill(now)
+		}})
+	})
+}
+
+// onAck is told of each packet that an acknowledgement tells of, with SACK.
 func (f *Flow) onAck(now time.Time, number int) {
 	sent, ok := f.inFlight[number]
 	if !ok {
@@ -104,7 +137,6 @@ func (f *Flow) onAck(now time.Time, number int) {
 	case number >= f.recover:
 		f.grow(now)
 	}
-	f.fill(now)
 }
 
 func (f *Flow) reduce(now time.Time) {
