@@ -88,6 +88,11 @@ type Config struct {
 	// not ask, and we do not either.
 	MinAckDelay time.Duration
 
+	// CipherSuite is the only cipher suite that a client offers: tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384 or
+	// tls.TLS_CHACHA20_POLY1305_SHA256 (crypto/tls's Config.CipherSuites is not for TLS 1.3). Such a client resumes no sessions. Default 0:
+	// all three, and servers, for whom it means nothing, take AES where the machine has instructions for it.
+	CipherSuite uint16
+
 	// Versions are the QUIC versions to be spoken, Version1 and Version2, the preferred one first. A client begins with the first, and
 	// changes to another one if the server speaks only that, or prefers it. A server accepts all of them, and moves a client that
 	// speaks several to the first of this list that the client speaks too (RFC 9368). Default Version1, Version2.

@@ -201,6 +201,7 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	c.hello.token = append([]byte(nil), p.Token...)
 	c.version = c.cfg.Versions[0]
 	hp := c.resumeFrom(&p)
+	hp.CipherSuite = c.cfg.CipherSuite
 	c.local.init(p.SrcConnID, nil)
 	c.firstPath(p.Local, p.Remote, ConnID{}, true)
 	if s := p.Session; s != nil {

@@ -42,7 +42,7 @@ func (c *Conn) resumeFrom(p *ConnectParams) handshake.Params {
 	if len(p.Token) == 0 {
 		c.hello.token = bytes.Clone(s.token)
 	}
-	if len(s.ticket) > 0 && c.clock.time(c.clock.now).Before(s.expires) {
+	if len(s.ticket) > 0 && c.cfg.CipherSuite == 0 && c.clock.time(c.clock.now).Before(s.expires) {
 		out.Session, out.EarlyData = s.ticket, p.EarlyData && s.EarlyData()
 		c.resume.offered = s
 	}

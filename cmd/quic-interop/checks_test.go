@@ -75,7 +75,7 @@ func twoHellos(r *result) {
 
 func onlyChaCha20(r *result) {
 	for _, c := range r.client.Conns {
-		if len(c.Suites) == 0 || slices.ContainsFunc(c.Suites, func(s uint16) bool { return s != 0x1303 }) {
+		if c.Suite != 0x1303 || len(c.Suites) == 0 || slices.ContainsFunc(c.Suites, func(s uint16) bool { return s != 0x1303 }) {
 			r.Errorf("the client offers the suites %#x", c.Suites)
 		}
 	}

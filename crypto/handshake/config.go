@@ -63,6 +63,10 @@ type Params struct {
 	// Version is the QUIC version, to which a server's tickets belong (RFC 9369, section 5). SetVersion replaces it.
 	Version uint32
 
+	// CipherSuite is the only cipher suite that a client offers, of those of TLS 1.3 but AES-CCM; 0: it offers all. With it, Session is
+	// ignored.
+	CipherSuite uint16
+
 	// Session is Data of EventSessionTicket of an earlier connection, for a client to resume; nil: none. One that is damaged, expired,
 	// of another server name or of a server whose certificates are not good any more leads to a full handshake. It is not kept.
 	Session []byte

@@ -27,7 +27,8 @@
 // Limitations:
 //   - SetSessionTicketKeys is noticed if it was called before a Context saw the tls.Config, and else ignored.
 //   - The age that a client tells of its ticket may differ by 60 seconds from what the server finds, for 0-RTT.
-//   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3.
+//   - CipherSuites of the tls.Config is ignored, as crypto/tls does for TLS 1.3; Params.CipherSuite is for clients that offer one alone, and
+//     resume nothing.
 //   - CurvePreferences: of those that crypto/tls knows, SecP256r1MLKEM768 and SecP384r1MLKEM1024 are left out. GODEBUG's
 //     tlsmlkem has no effect.
 //   - KeyLogWriter is called by NextEvent, on the caller's goroutine.

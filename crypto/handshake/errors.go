@@ -15,6 +15,7 @@ const (
 	alertBadCertificate         = 42
 	alertUnsupportedCertificate = 43
 	alertCertificateExpired     = 45
+	alertIllegalParameter       = 47
 	alertUnknownCA              = 48
 	alertDecodeError            = 50
 	alertInternalError          = 80

@@ -162,6 +162,64 @@ func TestServerChoosesGroup(t *testing.T) {
 	}
 }
 
+// TestCipherSuite has a client offer one suite by Params.CipherSuite, to both servers, with HelloRetryRequest too; a server that chooses
+// another one all the same, and suites that cannot be offered, are refused.
+func TestCipherSuite(t *testing.T) {
+	for suite := uint16(tls.TLS_AES_128_GCM_SHA256); suite <= tls.TLS_CHACHA20_POLY1305_SHA256; suite++ {
+		for _, retry := range []bool{false, true} {
+			server := serverConfig()
+			if retry {
+				server.CurvePreferences = []tls.CurveID{tls.CurveP256}
+			}
+			c := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{CipherSuite: suite, Session: []byte("none")})
+			s := newOurs(t, newContext(t, false), server, handshake.Params{})
+			shake(t, c, s)
+			wantComplete(t, c, s)
+			o := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{CipherSuite: suite})
+			p := newTheirs(t, server, false)
+			shake(t, o, p)
+			wantAgree(t, o, p)
+			for _, o := range []*ours{c, s, o} {
+				if got := o.conn.ConnectionState().CipherSuite; got != suite || o.suite != suite {
+					t.Errorf("%s, HelloRetryRequest %v: got %#x, told %#x", tls.CipherSuiteName(suite), retry, got, o.suite)
+				}
+			}
+		}
+		c := newOurs(t, newContext(t, true), clientConfig(), handshake.Params{CipherSuite: suite})
+		if err := c.start(); err != nil {
+			t.Fatal(err)
+		}
+		hello := messages(t, c.pump()[0].data)[0]
+		off := 2 + 32
+		off += 1 + int(hello.body[off])
+		suites := hello.body[off+2 : off+2+int(binary.BigEndian.Uint16(hello.body[off:]))]
+		for ; len(suites) > 0; suites = suites[2:] {
+			if got := binary.BigEndian.Uint16(suites); got != suite {
+				t.Errorf("%s: the client offers %#x too", tls.CipherSuiteName(suite), got)
+			}
+			other := uint16(tls.TLS_AES_128_GCM_SHA256)
+			if suite == other {
+				other = tls.TLS_AES_256_GCM_SHA384
+			}
+			binary.BigEndian.PutUint16(suites, other)
+		}
+		s := newOurs(t, newContext(t, false), serverConfig(), handshake.Params{})
+		s.feed(handshake.Initial, hello.bytes())
+		for _, f := range s.pump() {
+			c.feed(f.level, f.data)
+		}
+		c.pump()
+		if c.err == nil || c.alert != 47 {
+			t.Errorf("a server chose what was not offered: alert %d, %v", c.alert, c.err)
+		}
+	}
+	for _, suite := range []uint16{1, 0x1304, 0xc02f} {
+		if _, err := newContext(t, true).New(clientConfig(), handshake.Params{CipherSuite: suite}); err == nil {
+			t.Errorf("suite %#x was taken", suite)
+		}
+	}
+}
+
 // offering is a client of ours that offers one cipher suite alone.
 func offering(t *testing.T, suite uint16) (*ours, peer) {
 	ctx := newContext(t, true)

@@ -152,6 +152,13 @@ func (c *Conn) setUp(cfg *tls.Config, s settings) error {
 		if name := c.state.serverName; name != "" && !t.SetServerName(name) {
 			return fmt.Errorf("handshake: %q cannot be a server name", name)
 		}
+		if suite := c.setup.params.CipherSuite; suite != 0 {
+			if suite < tls.TLS_AES_128_GCM_SHA256 || suite > tls.TLS_CHACHA20_POLY1305_SHA256 {
+				return fmt.Errorf("handshake: %s is no cipher suite of TLS 1.3 that can be offered", tls.CipherSuiteName(suite))
+			}
+			t.OfferOnly(suite)
+			c.setup.params.Session = nil
+		}
 		t.SetFlags(cfg.GetClientCertificate != nil || len(cfg.Certificates) > 0, cfg.KeyLogWriter != nil, s.tickets)
 		if c.setup.params.EarlyData {
 			t.SetEarlyData(new([32]byte))
@@ -378,6 +385,14 @@ func (c *Conn) NextEvent() Event {
 	return Event{}
 }
 
+// onlySuite returns the suite that a client offers alone, 0 if it offers all.
+func (c *Conn) onlySuite() uint16 {
+	if c.setup == nil || !c.client {
+		return 0
+	}
+	return c.setup.params.CipherSuite
+}
+
 // holds tells whether the rest of the queue has to wait for an answer: a server says nothing in 1-RTT before its client is
 // accepted, and nothing at all before its parameters are there.
 func (c *Conn) holds() bool {
@@ -400,6 +415,10 @@ func (c *Conn) nextQueued() (out Event, ok bool) {
 	case boring.EvReadSecret:
 		if out.Level == EarlyData && c.needsJudgement() {
 			return c.askFinally(), true
+		}
+		if only := c.onlySuite(); only != 0 && ev.Code != only { // RFC 8446, section 4.1.3
+			c.fail(alertIllegalParameter, fmt.Errorf("handshake: the server chose %s, which was not offered", tls.CipherSuiteName(ev.Code)))
+			return Event{}, true
 		}
 		out.Kind, out.Suite, c.state.suite = EventReadSecret, ev.Code, ev.Code
 	case boring.EvWriteSecret:

@@ -167,8 +167,31 @@ static int on_write_secret(SSL *ssl, enum ssl_encryption_level_t level, const SS
   return on_secret(ssl, BQ_EV_WRITE_SECRET, level, cipher, secret, len);
 }
 
+// offer_only has a ClientHello offer the only suite as often as BoringSSL would have it offer any, for which BoringSSL has no setting.
+// PSK binders do not survive that: such a client has no session.
+static void offer_only(const bq_tls *t, uint8_t *msg, size_t len) {
+  CBS cbs, body, session_id, suites;
+  uint8_t type;
+  CBS_init(&cbs, msg, len);
+  if (t->only_suite == 0 || !CBS_get_u8(&cbs, &type) || type != SSL3_MT_CLIENT_HELLO ||
+      !CBS_get_u24_length_prefixed(&cbs, &body) || !CBS_skip(&body, 2 + SSL3_RANDOM_SIZE) ||
+      !CBS_get_u8_length_prefixed(&body, &session_id) || !CBS_get_u16_length_prefixed(&body, &suites)) {
+    return;
+  }
+  uint8_t *p = msg + (CBS_data(&suites) - msg);
+  for (size_t i = 0; i + 1 < CBS_len(&suites); i += 2) {
+    p[i] = (uint8_t)(t->only_suite >> 8);
+    p[i + 1] = (uint8_t)t->only_suite;
+  }
+}
+
 static int on_handshake_data(SSL *ssl, enum ssl_encryption_level_t level, const uint8_t *data, size_t len) {
-  return bq_put(bq_of_ssl(ssl), BQ_EV_HANDSHAKE_DATA, level, 0, data, len);
+  bq_tls *t = bq_of_ssl(ssl);
+  uint8_t *p = bq_put_space(t, BQ_EV_HANDSHAKE_DATA, level, 0, len);
+  if (p == NULL) return 0;
+  if (len > 0) memcpy(p, data, len);
+  if (level == ssl_encryption_initial) offer_only(t, p, len);
+  return 1;
 }
 
 static int on_flush(SSL *ssl) { return 1; }
@@ -180,8 +203,10 @@ static int on_alert(SSL *ssl, enum ssl_encryption_level_t level, uint8_t alert) 
 
 static const SSL_QUIC_METHOD quic_method = {on_read_secret, on_write_secret, on_handshake_data, on_flush, on_alert};
 
-// on_message sees each handshake message before it is acted on.
+// on_message sees each handshake message before it is acted on, and one of ours when it was copied to where it is sent from, and before it
+// enters the transcript; the buffer is BoringSSL's own and no constant.
 static void on_message(int is_write, int version, int content_type, const void *buf, size_t len, SSL *ssl, void *arg) {
+  if (is_write && content_type == SSL3_RT_HANDSHAKE) offer_only(bq_of_ssl(ssl), (uint8_t *)buf, len);
   if (!is_write && content_type == SSL3_RT_HANDSHAKE && len > 0) bq_of_ssl(ssl)->last_message = *(const uint8_t *)buf;
 }
 
@@ -520,6 +545,8 @@ int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len) {
   if (!t->client) return replace(&t->alpn, &t->alpn_len, list, len);
   return done(SSL_set_alpn_protos(t->ssl, list, len) == 0);
 }
+
+void bq_tls_offer_only(bq_tls *t, uint16_t suite) { t->only_suite = suite; }
 
 int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n) {
   uint32_t flags[MAX_GROUPS];

@@ -94,6 +94,8 @@ void bq_tls_free(bq_tls *t);
 // BQ_OP_CERT.
 int bq_tls_set_params(bq_tls *t, const uint8_t *params, size_t len);
 int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len);  // in the wire's form
+// bq_tls_offer_only has a client offer one cipher suite, of those that BoringSSL has for TLS 1.3. It may have no session.
+void bq_tls_offer_only(bq_tls *t, uint16_t suite);
 // bq_tls_set_groups sets the key exchange groups, at most sixteen, the best first.
 int bq_tls_set_groups(bq_tls *t, const uint16_t *groups, size_t n);
 int bq_tls_set_server_name(bq_tls *t, const uint8_t *name, size_t len);

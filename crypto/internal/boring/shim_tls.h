@@ -23,6 +23,7 @@ struct bq_tls {
   uint8_t early_context[SHA256_DIGEST_LENGTH + 1];
   uint8_t hello_id[SHA256_DIGEST_LENGTH];  // of a ClientHello with 0-RTT: hash of its ticket and binder
   uint16_t suite;   // the one negotiated
+  uint16_t only_suite;  // a client's, of those that BoringSSL has: it offers no other; 0: it offers all
   uint16_t sigalg;  // of the signature that is due
   uint8_t sessions;        // serialised so far
   uint32_t session_bytes;  // of those that were told

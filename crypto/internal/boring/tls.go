@@ -8,6 +8,8 @@ package boring
 // #cgo nocallback bq_tls_set_session
 // #cgo noescape bq_tls_set_tickets
 // #cgo nocallback bq_tls_set_tickets
+// #cgo noescape bq_tls_offer_only
+// #cgo nocallback bq_tls_offer_only
 // #cgo noescape bq_tls_set_early_data
 // #cgo nocallback bq_tls_set_early_data
 // #cgo noescape bq_tls_set_params
@@ -258,6 +260,12 @@ func (t *TLS) SetGroups(groups []uint16) bool {
 	ok := C.bq_tls_set_groups(t.c, uint16Ptr(groups), C.size_t(len(groups))) == 1
 	runtime.KeepAlive(t)
 	return ok
+}
+
+// OfferOnly has a client offer one cipher suite, of those that BoringSSL has for TLS 1.3; 0: all. With one it may have no session.
+func (t *TLS) OfferOnly(suite uint16) {
+	C.bq_tls_offer_only(t.c, C.uint16_t(suite))
+	runtime.KeepAlive(t)
 }
 
 // SetServerName sets the server name that a client sends.

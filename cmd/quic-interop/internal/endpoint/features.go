@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,7 +12,7 @@ import (
 )
 
 // missing tells of a test case whose feature the library does not have.
-func missing(c testCase) bool { return c.resume || c.chacha20 || c.v2 || c.preferred }
+func missing(c testCase) bool { return c.resume || c.v2 || c.preferred }
 
 // setVersions has an endpoint speak the version of its test case. In v2 a client begins with version 1, and the server moves it to the
 // one that it likes better (RFC 9368, section 2.3).
@@ -35,7 +36,12 @@ func (o *Options) setVersions(cfg *quic.Config, c testCase, server bool) error {
 func (o *Options) setServer(cfg *quic.Config, c testCase) error { return nil }
 
 // setClient sets what only clients have.
-func setClient(cfg *quic.Config, c testCase) error { return nil }
+func setClient(cfg *quic.Config, c testCase) error {
+	if c.chacha20 {
+		cfg.CipherSuite = tls.TLS_CHACHA20_POLY1305_SHA256
+	}
+	return nil
+}
 
 // dial connects.
 func (cl *client) dial(ctx context.Context, ep *quicnet.Endpoint, host string, p place) (*quicnet.Conn, error) {
