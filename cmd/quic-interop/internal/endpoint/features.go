@@ -12,7 +12,7 @@ import (
 )
 
 // missing tells of a test case whose feature the library does not have.
-func missing(c testCase) bool { return c.resume || c.v2 || c.preferred }
+func missing(c testCase) bool { return c.resume || c.preferred }
 
 // setVersions has an endpoint speak the version of its test case. In v2 a client begins with version 1, and the server moves it to the
 // one that it likes better (RFC 9368, section 2.3).
