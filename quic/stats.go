@@ -23,6 +23,7 @@ type Stats struct {
 	DatagramFramesSent, DatagramFramesReceived  uint64
 	DatagramFramesDropped, DatagramFramesUnsent uint64
 
+	Version   uint32         // the QUIC version in use: Version1 or Version2
 	Resumed   bool           // the TLS session of an earlier connection was
 	EarlyData EarlyDataState // what became of 0-RTT data
 
@@ -55,6 +56,7 @@ func (c *Conn) Stats() Stats {
 		PacketsSpurious:  loss.Spurious,
 		BytesSent:        n.bytesSent,
 		BytesReceived:    n.bytesReceived,
+		Version:          c.version,
 		Resumed:          c.tls.resumed,
 		EarlyData:        c.tls.early,
 		Timeouts:         loss.PTOs,
