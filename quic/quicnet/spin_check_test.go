@@ -1,6 +1,7 @@
 package quicnet_test
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -11,6 +12,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
@@ -61,10 +63,38 @@ func (sp *spin) rest() {
 	}
 }
 
+// isDisturbed tells whether a connection may be over. So it is, too, when it has idled out while others were waited for: one whose peer was
+// closed without word of it takes an hour to find out.
+func (l *spinLink) isDisturbed() bool {
+	sp := l.sp
+	if l.disturbed.Load() || sp.allDisturbed.Load() {
+		return true
+	}
+	if sp.outlastsIdle() {
+		for _, end := range []int{clientEnd, serverEnd} {
+			if c := sp.endOf(l, end); c != nil && errors.Is(c.Err(), &quic.IdleTimeoutError{}) {
+				l.disturbed.Store(true)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// outlastsIdle tells whether the round has lasted so long that a connection that has nothing to do can have idled out.
+func (sp *spin) outlastsIdle() bool {
+	for _, cfg := range sp.configs {
+		if cfg.MaxIdleTimeout > 0 && time.Since(sp.began) >= cfg.MaxIdleTimeout {
+			return true
+		}
+	}
+	return false
+}
+
 // wantAlive checks connections that nobody disturbed.
 func (sp *spin) wantAlive() {
 	for _, l := range sp.allLinks() {
-		if l.disturbed.Load() || sp.allDisturbed.Load() {
+		if l.isDisturbed() {
 			continue
 		}
 		for end, c := range []*quicnet.Conn{sp.endOf(l, clientEnd), sp.endOf(l, serverEnd)} {
@@ -75,10 +105,10 @@ func (sp *spin) wantAlive() {
 				sp.fault("end %d of a connection that nobody closed has %v", end, err)
 			}
 			st := c.Stats()
-			if sp.network != nil && st.BytesInFlight != 0 && sp.configs[end].KeepAlive == 0 {
-				sp.fault("end %d: at rest %d bytes are in flight", end, st.BytesInFlight)
+			if sp.network != nil && st.BytesInFlight != 0 && sp.configs[clientEnd].KeepAlive+sp.configs[serverEnd].KeepAlive == 0 {
+				sp.fault("end %d: at rest %d bytes are in flight; %+v; %+v", end, st.BytesInFlight, st, c.Paths())
 			}
-			if sp.perfect && st.PacketsSpurious > 0 {
+			if sp.perfect && st.PacketsSpurious > 0 && !l.moves.Load() && !sp.configs[serverEnd].PreferredAddress.IPv4.IsValid() {
 				sp.fault("end %d: %d packets were taken for lost, %d of them wrongly, over a network that neither loses nor reorders", end,
 					st.PacketsLost, st.PacketsSpurious)
 			}
@@ -89,7 +119,7 @@ func (sp *spin) wantAlive() {
 // settled tells whether all streams of a connection that nobody disturbed have been given to the peer's application, and the calm
 // ones have come to their end.
 func (sp *spin) settled(l *spinLink) bool {
-	if l.disturbed.Load() || sp.allDisturbed.Load() {
+	if l.isDisturbed() {
 		return true
 	}
 	if l.opened.Load() != l.answered.Load() {

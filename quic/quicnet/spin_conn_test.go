@@ -42,6 +42,10 @@ func (l *spinLink) begin(end int, c *quicnet.Conn) {
 		d := fork()
 		l.work.start(func() { l.look(d, c) })
 	}
+	if end == clientEnd && chance(d, 0.4) {
+		d := fork()
+		l.work.start(func() { l.move(d, c) })
+	}
 }
 
 // answer serves the streams of a type that the peer opens.

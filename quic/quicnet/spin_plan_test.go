@@ -59,6 +59,7 @@ func (sp *spin) drawConfigs() (server, client *quic.Config) {
 		cfg.MinAckDelay = pick[time.Duration](d, 0, 0, -1)
 		cfg.ConnIDs = pick[quic.ConnIDGenerator](d, nil, nil, quic.RandomConnIDs(4), quic.RandomConnIDs(19))
 	}
+	sp.drawPaths(server, client)
 	if chance(d, 0.3) {
 		server.Retry = func(netip.AddrPort) bool { return true }
 	}

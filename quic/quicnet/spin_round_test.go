@@ -20,6 +20,7 @@ import (
 type spin struct {
 	t       *testing.T
 	seed    uint64
+	began   time.Time
 	dice    *rand.Rand           // for the plan; goroutines have their own
 	network *quicnettest.Network // nil: sockets
 
@@ -31,11 +32,12 @@ type spin struct {
 	refusing     atomic.Bool // the server takes no new connections
 	wasDisturbed bool        // allDisturbed when the work was done
 
-	server  *quicnet.Endpoint
-	clients []*quicnet.Endpoint
-	cfg     *quic.Config    // the clients'
-	configs [2]*quic.Config // both
-	packets atomic.Int64    // datagrams written to the network in memory
+	server   *quicnet.Endpoint
+	clients  []*quicnet.Endpoint
+	openDice *rand.Rand      // for sockets that are opened later; guarded by mu
+	cfg      *quic.Config    // the clients'
+	configs  [2]*quic.Config // both
+	packets  atomic.Int64    // datagrams written to the network in memory
 
 	mu      sync.Mutex
 	links   map[string]*spinLink
@@ -57,6 +59,7 @@ type spinLink struct {
 	work         crew               // those who have something to do
 	answering    crew               // those who answer them
 	datagrams    [2]datagramLog     // what each end has received
+	moves        atomic.Bool        // the client uses several paths
 	opened       atomic.Int64       // streams, by either end
 	answered     atomic.Int64       // streams that the other end was given
 
@@ -112,7 +115,7 @@ const (
 
 func newSpin(t *testing.T, seed uint64, memory bool) *spin {
 	sp := &spin{
-		t: t, seed: seed, dice: rand.New(rand.NewPCG(seed, 1)), perfect: true,
+		t: t, seed: seed, began: time.Now(), dice: rand.New(rand.NewPCG(seed, 1)), perfect: true,
 		links: make(map[string]*spinLink), tallies: make(map[tallyKey]*tally), counts: make(map[string]int),
 	}
 	if memory {
@@ -205,10 +208,7 @@ func (sp *spin) listen(cfg *quic.Config) (ep *quicnet.Endpoint) {
 	var err error
 	switch {
 	case sp.network != nil:
-		var pc net.PacketConn
-		if pc, err = sp.network.ListenPacket(""); err == nil {
-			ep, err = quicnettest.NewEndpoint(&slowConn{PacketConn: pc, sp: sp, dice: sp.fork()}, cfg)
-		}
+		ep, err = sp.listenMemory(cfg)
 	case cfg != nil:
 		ep, err = quicnet.ListenConfig{Shards: 1 + sp.dice.IntN(3)}.Listen("127.0.0.1:0", cfg)
 	default:
@@ -278,14 +278,8 @@ func (sp *spin) serve(ctx context.Context, c *quicnet.Conn) {
 
 // dial is the client's end of a connection.
 func (sp *spin) dial(ctx context.Context, ep *quicnet.Endpoint, d *rand.Rand, seed uint64) {
-	var c *quicnet.Conn
-	var err error
 	dctx := sp.briefly(ctx, d, 0.1)
-	if sp.network == nil && chance(d, 0.3) {
-		c, err = quicnet.Dial(dctx, sp.server.Addr().String(), sp.cfg)
-	} else {
-		c, err = ep.Dial(dctx, sp.server.Addr().String(), sp.cfg)
-	}
+	c, err := sp.spinDial(dctx, ep, d)
 	if err != nil {
 		if refused := (&quic.TransportError{Code: quic.ConnectionRefused, Remote: true}); dctx.Err() == nil && !sp.stormy &&
 			!(sp.refusing.Load() && errors.Is(err, refused)) {

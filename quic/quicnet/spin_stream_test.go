@@ -421,7 +421,7 @@ func (l *spinLink) wantEnd(what string, err error) {
 	switch {
 	case !errors.Is(err, net.ErrClosed):
 		l.sp.fault("%s returned %v", what, err)
-	case !l.disturbed.Load() && !l.sp.allDisturbed.Load():
+	case !l.isDisturbed():
 		l.sp.fault("%s returned %v, and nobody closed the connection", what, err)
 	default:
 		l.sp.wantCloseError(what, err)
@@ -438,7 +438,7 @@ func (sp *spin) wantCloseError(what string, err error) {
 	case errors.As(err, &transport) && !transport.Remote && transport.Code == quic.InternalError && sp.allDisturbed.Load(): // no socket
 	case errors.As(err, &transport) && transport.Remote && transport.Code == quic.ConnectionRefused && sp.refusing.Load():
 	case errors.As(err, &transport) && transport.Remote && transport.Code == quic.ApplicationErrorCode: // RFC 9000, section 10.2.3
-	case errors.As(err, &idle) && (sp.silence.Load() || !sp.perfect): // no word came of the close
+	case errors.As(err, &idle) && (sp.silence.Load() || !sp.perfect || sp.outlastsIdle()): // no word came of the close
 	default:
 		sp.fault("%s returned %v", what, err)
 	}

@@ -41,9 +41,13 @@ const (
 func TestSpinMemory(t *testing.T) {
 	spinEach(t, spinRoundsMemory, 2*(*spinTime)/3, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) {
-			stalls := time.AfterFunc(spinStalls, func() { dumpAndEnd(seed, "nothing gets on, for hours of virtual time") })
+			sp := newSpin(t, seed, true)
+			stalls := time.AfterFunc(spinStalls, func() {
+				sp.describe()
+				dumpAndEnd(seed, "nothing gets on, for hours of virtual time")
+			})
 			defer stalls.Stop()
-			newSpin(t, seed, true).round()
+			sp.round()
 		})
 	})
 }
@@ -85,6 +89,17 @@ func spinEach(t *testing.T, rounds int, d time.Duration, round func(t *testing.T
 		}
 	}
 	t.Logf("%d rounds from seed %d", n, first)
+}
+
+// describe says how connections are.
+func (sp *spin) describe() {
+	for _, l := range sp.allLinks() {
+		for _, end := range []int{clientEnd, serverEnd} {
+			if c := sp.endOf(l, end); c != nil {
+				fmt.Fprintf(os.Stderr, "end %d: %v; %+v; paths %+v\n", end, c.Err(), c.Stats(), c.Paths())
+			}
+		}
+	}
 }
 
 // dumpAndEnd says what all goroutines do, and ends the process.
