@@ -16,6 +16,10 @@ type Roamer struct {
 	// Keep has what comes in for an address of before reach the client, as if it had all of them; else it is lost.
 	Keep bool
 
+	// Own tells which addresses the client has beside the one behind the NAT: what it sends from them, and what comes for them, passes as
+	// it is. nil: none.
+	Own func(netip.AddrPort) bool
+
 	inside, outside netip.AddrPort
 	before          map[netip.AddrPort]bool
 }
@@ -32,7 +36,9 @@ func (r *Roamer) Move(to netip.AddrPort) {
 // Out is the stage for the link from the client.
 func (r *Roamer) Out() Stage {
 	return func(w *World, d Datagram, next func(Datagram)) {
-		r.inside, d.From = d.From, r.outside
+		if r.Own == nil || !r.Own(d.From) {
+			r.inside, d.From = d.From, r.outside
+		}
 		next(d)
 	}
 }
@@ -42,6 +48,8 @@ func (r *Roamer) In() Stage {
 	return func(w *World, d Datagram, next func(Datagram)) {
 		if d.To == r.outside || r.Keep && r.before[d.To] {
 			d.To = r.inside
+			next(d)
+		} else if r.Own != nil && r.Own(d.To) {
 			next(d)
 		}
 	}

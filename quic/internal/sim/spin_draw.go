@@ -159,7 +159,32 @@ func DrawPlan(seed uint64) *Plan {
 	}
 	d.streams(p)
 	d.acts(p)
+	// From dice of their own, so that the rest of a seed's plan is as it was before there were any.
+	dice{rand.New(rand.NewPCG(seed, 0x7219))}.trips(p)
 	return p
+}
+
+// trips has the client move between addresses of its own, and the server prefer another.
+func (d dice) trips(p *Plan) {
+	server := &p.Sides[serverSide]
+	if server.Knobs[knobIDLen] != 1 && !server.Blind && d.chance(0.2) {
+		p.Preferred = true
+	}
+	if p.Sides[clientSide].Blind || !d.chance(0.25) {
+		return
+	}
+	every, hosts := d.dur(2*time.Millisecond, 2*time.Second), 1+d.IntN(4)
+	at := d.dur(time.Microsecond, time.Second)
+	for range 1 + d.IntN(one(d, 2, 10, 60)) {
+		t := Trip{At: at, What: one(d, "migrate", "migrate", "migrate", "probe", "probe", "abandon"), Host: d.IntN(hosts + 1), Port: d.IntN(2)}
+		p.Trips = append(p.Trips, t)
+		at += d.dur(time.Microsecond, every)
+	}
+	if d.chance(0.4) {
+		for i := range p.Dead {
+			p.Dead[i] = d.IntN(hosts + 1)
+		}
+	}
 }
 
 func (d dice) side() (s Side) {

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // monitor judges the order of a connection's events, which are edge-triggered (quic.Event).
 type monitor struct {
 	complete, confirmed, drained bool
-	announced                    [2]uint64 // of the peer's streams, by type
+	announced                    [2]uint64                  // of the peer's streams, by type
+	paths                        map[[2]netip.AddrPort]bool // those that are there, and false for those that were
 }
 
 // onEvent gives an event to the application of its connection.
@@ -75,6 +77,8 @@ func (a *spinApp) onEvent(ev quic.Event) {
 		if a.side == clientSide {
 			a.r.move()
 		}
+	case quic.EventPath:
+		a.onPath(ev.Path)
 	case quic.EventClosed:
 		if a.closed != nil || a.conn.Err() == nil {
 			a.fail("event", "EventClosed, with error %v before and %v now", a.closed, a.conn.Err())
@@ -301,8 +305,11 @@ func (a *spinApp) judgeClose(err error) {
 			return
 		case e.Remote && theirs != nil && theirs.app && e.Code == quic.ApplicationErrorCode:
 			return // RFC 9000, section 10.2.3
-		case !e.Remote && e.Code == quic.NoViablePath && a.side == serverSide && (len(r.plan.Moves) > 0 || r.plan.Observer.P > 0):
+		case !e.Remote && e.Code == quic.NoViablePath && a.side == serverSide &&
+			(len(r.plan.Moves)+len(r.plan.Trips) > 0 || r.plan.Observer.P > 0 || r.plan.Preferred):
 			return
+		case !e.Remote && e.Code == quic.NoViablePath && a.side == clientSide && len(r.plan.Trips) > 0:
+			return // it has abandoned the only path that was validated
 		}
 	case *quic.StatelessResetError:
 		if r.gone(1 - a.side) {
@@ -319,6 +326,34 @@ func (a *spinApp) judgeClose(err error) {
 		return
 	}
 	a.fail("close", "the connection ended with %v", err)
+}
+
+// onPath checks that what is told of paths makes sense: each is new first, and gone once.
+func (a *spinApp) onPath(ev *quic.PathEvent) {
+	m := &a.monitor
+	key := [2]netip.AddrPort{ev.Local, ev.Remote}
+	if m.paths == nil {
+		m.paths = map[[2]netip.AddrPort]bool{}
+	}
+	known, begun := m.paths[key]
+	inUse := a.conn.LocalAddr() == ev.Local && a.conn.RemoteAddr() == ev.Remote
+	switch ev.Kind {
+	case quic.PathNew:
+		if known {
+			a.fail("event", "path %v is new twice", key)
+		}
+		m.paths[key] = true
+	case quic.PathFailed, quic.PathClosed:
+		if begun && !known {
+			a.fail("event", "path %v is gone (%v) twice", key, ev.Kind)
+		}
+		m.paths[key] = ev.Kind == quic.PathFailed && inUse
+	default:
+		if begun && !known {
+			a.fail("event", "path %v is %v after it was gone", key, ev.Kind)
+		}
+		m.paths[key] = true // the first one is not told to be new
+	}
 }
 
 // judgeIdle judges an idle timeout: where both hear each other and something is still to be done, there is none.
@@ -342,7 +377,7 @@ func (r *spinRun) gone(side int) bool {
 // calm tells whether nothing is done to what is sent.
 func (r *spinRun) calm() bool {
 	p := r.plan
-	return len(p.Net[0])+len(p.Net[1])+len(p.Moves) == 0 && p.Observer.P == 0
+	return len(p.Net[0])+len(p.Net[1])+len(p.Moves)+len(p.Trips) == 0 && p.Dead == [2]int{} && p.Observer.P == 0
 }
 
 func (r *spinRun) knob(i int, usual int64, merge func(a, b int64) int64) int64 {

@@ -29,6 +29,10 @@ type Plan struct {
 	Keep   bool          // nothing that is sent to an address of before is lost
 	Wander time.Duration // a move to an address that never was, again and again, also after Heal; 0: none
 
+	Trips     []Trip // what the client does with addresses of its own
+	Dead      [2]int // the host of its own, from 1, to and from which nothing passes towards a side before Heal; 0: none
+	Preferred bool   // the server prefers another address
+
 	Observer Spy
 	Flood    Flood
 
@@ -57,6 +61,13 @@ type Trouble struct {
 // Move is the client's change to an outer address. Addresses are numbered; those with the same Host have the same IP address.
 type Move struct {
 	At         time.Duration // since the client knew the handshake to be confirmed
+	Host, Port int
+}
+
+// Trip is what the client does with a path from an address of its own, which are numbered as those of Move. Host 0 is where it began.
+type Trip struct {
+	At         time.Duration // since the client knew the handshake to be confirmed
+	What       string        // "probe", "migrate" or "abandon"
 	Host, Port int
 }
 
@@ -144,7 +155,7 @@ func (p *Plan) clone() *Plan {
 	for i := range c.Net {
 		c.Net[i] = slices.Clone(p.Net[i])
 	}
-	c.Moves, c.Streams, c.Acts = slices.Clone(p.Moves), slices.Clone(p.Streams), slices.Clone(p.Acts)
+	c.Moves, c.Streams, c.Acts, c.Trips = slices.Clone(p.Moves), slices.Clone(p.Streams), slices.Clone(p.Acts), slices.Clone(p.Trips)
 	return &c
 }
 
@@ -163,6 +174,17 @@ func (p *Plan) String() string {
 	}
 	for _, m := range p.Moves {
 		fmt.Fprintf(&b, "  %v after the handshake the client moves to host %d, port %d\n", m.At, m.Host, m.Port)
+	}
+	for _, t := range p.Trips {
+		fmt.Fprintf(&b, "  %v after the handshake the client does %q with its own host %d, port %d\n", t.At, t.What, t.Host, t.Port)
+	}
+	for side, host := range p.Dead {
+		if host > 0 {
+			fmt.Fprintf(&b, "  nothing of its host %d reaches the %s\n", host, sideNames[side])
+		}
+	}
+	if p.Preferred {
+		b.WriteString("  the server prefers another address\n")
 	}
 	if p.Keep {
 		b.WriteString("  addresses of before are kept\n")

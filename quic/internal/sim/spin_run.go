@@ -79,6 +79,9 @@ func (r *spinRun) setUp() error {
 		r.apps[side] = &spinApp{r: r, side: side, streams: make(map[uint64]*spinStream), got: make(map[uint64]bool),
 			scratch: make([]byte, 0, 1<<20)}
 	}
+	if p.Preferred {
+		configs[serverSide].PreferredAddress.IPv4 = preferredServer
+	}
 	serverEndpoint, err := quic.NewEndpoint(configs[serverSide])
 	if err != nil {
 		return err
@@ -111,7 +114,7 @@ func (r *spinRun) setUp() error {
 
 func (r *spinRun) connectLinks() {
 	p := r.plan
-	r.roamer = &Roamer{Keep: p.Keep, outside: outerAddr(0, 0)}
+	r.roamer = &Roamer{Keep: p.Keep, outside: outerAddr(0, 0), Own: isOwn}
 	spy := &Observer{P: p.Observer.P, Ahead: p.Observer.Ahead, Forward: p.Observer.Forward}
 	r.spy = spy
 	for i := range p.Observer.Addrs {
@@ -119,6 +122,9 @@ func (r *spinRun) connectLinks() {
 	}
 	stages := [2][]Stage{{r.roamer.Out(), spy.Out()}, nil}
 	for i := range stages {
+		if host := p.Dead[1-i]; host > 0 {
+			stages[i] = append(stages[i], Heals(p.Heal, deadHost(host)))
+		}
 		for j := range p.Net[i] {
 			stages[i] = append(stages[i], Heals(p.Heal, p.Net[i][j].stage()))
 		}
@@ -138,6 +144,32 @@ func (r *spinRun) connectLinks() {
 // outerAddr is a numbered outer address of the client.
 func outerAddr(host, port int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(host + 1)}), uint16(4000+port))
+}
+
+// preferredServer is where a server would rather be reached.
+var preferredServer = netip.MustParseAddrPort("192.0.2.3:8443")
+
+// ownAddr is a numbered address of the client's own; host 0 is behind the Roamer.
+func ownAddr(host, port int) netip.AddrPort {
+	if host == 0 {
+		return ClientAddr
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 101, byte(host)}), uint16(4000+port))
+}
+
+func isOwn(a netip.AddrPort) bool {
+	b := a.Addr().As4()
+	return b[0] == 198 && b[1] == 51 && b[2] == 101
+}
+
+// deadHost drops what comes from or goes to a host of the client's own.
+func deadHost(host int) Stage {
+	dead := ownAddr(host, 0).Addr()
+	return func(w *World, d Datagram, next func(Datagram)) {
+		if d.From.Addr() != dead && d.To.Addr() != dead {
+			next(d)
+		}
+	}
 }
 
 // maxDatagrams is how many datagrams a play may have: more than the largest plan needs.
@@ -269,6 +301,9 @@ func (r *spinRun) move() {
 			}
 		})
 	}
+	for _, t := range r.plan.Trips {
+		r.w.After(t.At, func() { r.with(clientSide, func(a *spinApp) { a.trip(t) }) })
+	}
 	if every := r.plan.Wander; every > 0 {
 		var next func(n int)
 		next = func(n int) {
@@ -281,6 +316,23 @@ func (r *spinRun) move() {
 		}
 		next(0)
 	}
+}
+
+// trip does with a path of the client's own what is planned, as long as that may be refused only for what a program must reckon with.
+func (a *spinApp) trip(t Trip) {
+	if a.r.healed {
+		return
+	}
+	do := map[string]func(time.Time, netip.AddrPort, netip.AddrPort) error{
+		"probe": a.conn.ProbePath, "migrate": a.conn.Migrate, "abandon": a.conn.AbandonPath,
+	}[t.What]
+	err := do(a.r.w.Now(), ownAddr(t.Host, t.Port), netip.AddrPort{})
+	for _, may := range []error{quic.ErrNoConnIDs, quic.ErrTooManyPaths, quic.ErrNoOtherPath, a.conn.Err()} {
+		if errors.Is(err, may) {
+			return
+		}
+	}
+	a.fail("error", "%+v: %v", t, err)
 }
 
 func (r *spinRun) flood(n uint64) {

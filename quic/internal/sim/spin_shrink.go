@@ -36,6 +36,9 @@ func (p *Plan) reductions() (all []func(*Plan) bool) {
 	all = append(all, cuts(len(p.Streams), func(p *Plan) *[]StreamPlan { return &p.Streams })...)
 	all = append(all, cuts(len(p.Acts), func(p *Plan) *[]Act { return &p.Acts })...)
 	all = append(all, cuts(len(p.Moves), func(p *Plan) *[]Move { return &p.Moves })...)
+	all = append(all, cuts(len(p.Trips), func(p *Plan) *[]Trip { return &p.Trips })...)
+	add(func(p *Plan) bool { return change(&p.Dead, [2]int{}) })
+	add(func(p *Plan) bool { return change(&p.Preferred, false) })
 	for i := range p.Net {
 		all = append(all, cuts(len(p.Net[i]), func(p *Plan) *[]Trouble { return &p.Net[i] })...)
 	}
