@@ -92,7 +92,7 @@ func (a *spinApp) onEvent(ev quic.Event) {
 		if a.closed == nil {
 			a.fail("event", "EventDrained without EventClosed")
 		}
-	case quic.EventPath:
+	case quic.EventMTU:
 	case quic.EventSession:
 		if a.side == serverSide {
 			a.fail("event", "event %d on a server", ev.Kind)
