@@ -107,6 +107,9 @@ func (r *spinRun) explain() string {
 			timer = fmt.Sprintf("a timer in %v", at.Sub(r.w.Now()))
 		}
 		fmt.Fprintf(&b, "\n    the %s: error %v, %s, wants to send %v, %+v", sideNames[a.side], c.Err(), timer, c.WantsSend(), c.Stats())
+		for _, p := range c.Paths() {
+			fmt.Fprintf(&b, "\n        path from %v to %v: %v, validated %v, sent %d, received %d", p.Local, p.Remote, p.State, p.Validated, p.BytesSent, p.BytesReceived)
+		}
 	}
 	for _, what := range r.unsettled(true) {
 		b.WriteString("\n    " + what)
