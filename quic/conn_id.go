@@ -17,6 +17,8 @@ type localIDs struct {
 	next  uint64    // the sequence number after the last one issued
 	limit uint64    // how many the peer takes
 	asked bool      // the Endpoint is asked for more, and has not answered
+
+	retirePriorTo uint64 // those with lower numbers are to be retired by the peer
 }
 
 type localID struct {
@@ -24,11 +26,12 @@ type localID struct {
 	id    ConnID
 	token [statelessResetTokenLen]byte
 	tell  sentState // its NEW_CONNECTION_ID frame
+	used  bool      // to a client: the server has sent to it
 }
 
 func (l *localIDs) init(id ConnID, token *[statelessResetTokenLen]byte) {
 	l.first, l.len, l.next = id, id.Len(), 1
-	l.ids = append(make([]localID, 0, maxIssuedConnIDs), localID{id: id})
+	l.ids = append(make([]localID, 0, maxIssuedConnIDs), localID{id: id, used: true})
 	if token != nil {
 		l.ids[0].token = *token
 	}
@@ -42,6 +45,38 @@ func (l *localIDs) addPreferred(id *IssuedConnID) {
 
 // setLimit takes the peer's active_connection_id_limit.
 func (l *localIDs) setLimit(limit uint64) { l.limit = min(limit, maxIssuedConnIDs) }
+
+// count returns how many are in force and not to be retired.
+func (l *localIDs) count() (n int) {
+	for i := range l.ids {
+		if l.ids[i].seq >= l.retirePriorTo {
+			n++
+		}
+	}
+	return n
+}
+
+// onUsed notes that the peer sends to one.
+func (l *localIDs) onUsed(seq uint64) {
+	if i := l.index(seq); i >= 0 {
+		l.ids[i].used = true
+	}
+}
+
+// renew has the peer be given others for all that there are, if it uses every one and may not be reached to be told of it where it uses them:
+// without one that it has not used it cannot send to where we go (RFC 9000, section 9.5). It tells whether that is so.
+func (l *localIDs) renew() bool {
+	if l.len == 0 || l.asked || len(l.ids) > 0 && l.ids[0].seq < l.retirePriorTo {
+		return false
+	}
+	for i := range l.ids {
+		if !l.ids[i].used {
+			return false
+		}
+	}
+	l.retirePriorTo = l.next
+	return true
+}
 
 // find returns the sequence number of a connection ID of ours.
 func (l *localIDs) find(id []byte) (seq uint64, ok bool) {
@@ -67,11 +102,12 @@ func (l *localIDs) index(seq uint64) int {
 // asked before each other some would be too many, and what the Endpoint has issued would not be what the peer has.
 func (c *Conn) requestConnIDs() {
 	l := &c.local
-	if l.len == 0 || l.asked || uint64(len(l.ids)) >= l.limit {
+	n := l.count()
+	if l.len == 0 || l.asked || uint64(n) >= l.limit {
 		return
 	}
 	l.asked = true
-	c.events.pushEndpoint(EndpointEvent{Kind: NeedConnectionIDs, Count: int(l.limit) - len(l.ids)})
+	c.events.pushEndpoint(EndpointEvent{Kind: NeedConnectionIDs, Count: int(l.limit) - n})
 }
 
 // HandleReply takes an Endpoint's answer to an EndpointEvent.
@@ -81,7 +117,7 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 	}
 	before := c.local.next
 	for _, id := range r.IDs {
-		if uint64(len(c.local.ids)) >= c.local.limit || id.Seq != c.local.next || id.ID.Len() != c.local.len {
+		if uint64(c.local.count()) >= c.local.limit || id.Seq != c.local.next || id.ID.Len() != c.local.len {
 			continue // not what was asked for
 		}
 		c.local.next++

@@ -187,12 +187,17 @@ func (c *Conn) moveTo(now int64, p *path) {
 	old := c.path
 	c.counts.migrations++
 	old.state, old.left = PathStandby, now
-	if !old.validated && old.challenge.at == 0 {
+	switch {
+	case old.validated:
+	case old.challenge.at != 0:
+		old.state = PathProbing
+	default:
 		old.abandon()
 	}
 	c.usePath(p)
 	c.loss.RestartProbes() // that there was no answer on the other path says nothing of this one
 	c.signals.ping = true
+	c.offerIDs()
 	if c.paths.roam.prefers(p.remote) {
 		c.paths.roam.acted = true
 		for _, o := range c.paths.list {
@@ -203,6 +208,13 @@ func (c *Conn) moveTo(now int64, p *path) {
 	}
 	if c.peer.unused() == nil {
 		c.freeOld(old)
+	}
+}
+
+// offerIDs gives the server connection IDs to send to where the client has moved, if it has none.
+func (c *Conn) offerIDs() {
+	if c.local.renew() {
+		c.requestConnIDs()
 	}
 }
 

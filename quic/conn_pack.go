@@ -261,11 +261,15 @@ func (l *localIDs) append(pkt *packet) {
 		if !id.tell.due() {
 			continue
 		}
+		if id.seq < l.retirePriorTo {
+			id.tell.done() // later ones take its place
+			continue
+		}
 		const most = 1 + 8 + 1 + 1 + maxConnIDLen + statelessResetTokenLen
 		if pkt.room() < most || !pkt.note(recovery.Frame{Type: wire.FrameNewConnectionID, ID: id.seq}) {
 			return
 		}
-		pkt.b = wire.AppendNewConnectionID(pkt.b, id.seq, 0, id.id.Bytes(), id.token)
+		pkt.b = wire.AppendNewConnectionID(pkt.b, id.seq, l.retirePriorTo, id.id.Bytes(), id.token)
 		pkt.ackEliciting = true
 		id.tell.onSent()
 	}

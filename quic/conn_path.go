@@ -390,6 +390,7 @@ func (c *Conn) goBack(p *path) {
 	c.loss.RestartProbes()
 	if c.client {
 		c.signals.ping = true // so that the server comes along
+		c.offerIDs()
 		if p.challenge.at == 0 {
 			c.startChallenge(c.clock.now, p)
 		}

@@ -322,6 +322,9 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 			return err
 		}
 		in.path = c.arrivedOn(in.now, t, in.usedSeq)
+		if in.path != nil && in.path.usedSeq != in.usedSeq {
+			c.local.onUsed(in.usedSeq)
+		}
 		return nil
 	}
 	if in.path == nil {

@@ -343,3 +343,98 @@ func TestAckConfirmsHandshake(t *testing.T) {
 		t.Errorf("the idle timeout is %v", time.Duration(p.conn.idle.timeout))
 	}
 }
+
+// A client leaves the path in use for one that is not validated, since its socket is gone, and that one for another before it is: it stays one that is
+// probed, and can be gone to when it has answered.
+func TestLeavesUnvalidatedPath(t *testing.T) {
+	p := newWanderer(t)
+	p.must(p.conn.ProbePath(p.now, wlan, p.remote))
+	p.must(p.conn.ProbePath(p.now, lte, p.remote))
+	p.drain()
+	var toWlan, toLte gotFrame
+	for _, f := range p.take(wire.FramePathChallenge) {
+		if f.from == wlan {
+			toWlan = f
+		} else {
+			toLte = f
+		}
+	}
+	p.must(p.conn.AbandonPath(p.now, p.local, p.remote))
+	p.drain()
+	p.wantFrom("the first path is gone", wlan, "peercid1")
+	p.deliver(wlan, answerTo(toLte))
+	p.must(p.conn.Migrate(p.now, lte, p.remote))
+	p.drain()
+	p.check()
+	p.wantFrom("moved on", lte, "peercid2")
+	p.deliver(lte, answerTo(toWlan))
+	p.must(p.conn.Migrate(p.now, wlan, p.remote))
+	p.drain()
+	p.check()
+	p.wantFrom("and back", wlan, "peercid1")
+	// The only one there is cannot be abandoned; and one whose last path fails ends.
+	p.must(p.conn.AbandonPath(p.now, lte, p.remote))
+	if err := p.conn.AbandonPath(p.now, wlan, p.remote); err != ErrNoOtherPath || p.conn.IsClosed() {
+		t.Errorf("the only path was abandoned: %v, closed %v", err, p.conn.Err())
+	}
+	p = newWanderer(t)
+	p.must(p.conn.ProbePath(p.now, wlan, p.remote))
+	p.must(p.conn.AbandonPath(p.now, p.local, p.remote))
+	p.lossy = true
+	for !p.conn.IsClosed() {
+		p.advance()
+	}
+	var err *TransportError
+	if !errors.As(p.conn.Err(), &err) || err.Code != NoViablePath {
+		t.Errorf("no path is left, and it ended with %v", p.conn.Err())
+	}
+}
+
+// A client that has moved, and whose server uses all connection IDs that it has, gives it others on the new path, and has it retire those before: where
+// it would say that it is done with one the client may not be any more (sections 5.1.2 and 9.5).
+func TestMoveGivesConnIDs(t *testing.T) {
+	p := newWanderer(t, param(0x0e, varint(4)))
+	ids := p.conn.SourceIDs()
+	if len(ids) != 3 {
+		t.Fatalf("the client has given %d connection IDs", len(ids))
+	}
+	at := p.local
+	moveTo := func(to netip.AddrPort, answerID int) []gotFrame {
+		t.Helper()
+		p.got = nil
+		p.must(p.conn.Migrate(p.now, to, p.remote))
+		p.drain()
+		f := p.take(wire.FramePathChallenge)
+		if len(f) == 0 || f[0].from != to {
+			t.Fatalf("no probe of %v came: %v", to, f)
+		}
+		p.recvAt(to, p.remote, p.encode(scriptedPacket{slot: protect.OneRTT, dstID: ids[answerID].Bytes(), frames: [][]byte{answerTo(f[0])}}))
+		p.drain()
+		at = to
+		return p.take(wire.FrameNewConnectionID)
+	}
+	if got := moveTo(wlan, 1); len(got) > 0 {
+		t.Errorf("with a connection ID to spare the client gave %v", got)
+	}
+	got := moveTo(lte, 2)
+	if len(got) != 3 {
+		t.Fatalf("the client gave %v, want three connection IDs", got)
+	}
+	for i, f := range got {
+		seq, retirePriorTo, _, _, n := wire.ConsumeNewConnectionID(f.raw)
+		if n < 0 || seq != uint64(3+i) || retirePriorTo != 3 || f.from != at {
+			t.Errorf("connection ID %d with Retire Prior To %d came from %v", seq, retirePriorTo, f.from)
+		}
+	}
+	p.got = nil
+	retired := [][]byte{frame(wire.FrameRetireConnectionID, 0), frame(wire.FrameRetireConnectionID, 1), frame(wire.FrameRetireConnectionID, 2)}
+	fresh := p.conn.SourceIDs()[3:]
+	p.recvAt(lte, p.remote, p.encode(scriptedPacket{slot: protect.OneRTT, dstID: fresh[0].Bytes(), frames: retired}))
+	p.drain()
+	if now := p.conn.SourceIDs(); len(now) != 3 {
+		t.Errorf("the client has %d connection IDs, want 3", len(now))
+	}
+	if f := p.take(wire.FrameNewConnectionID); len(f) > 0 {
+		t.Errorf("the client gave %v", f)
+	}
+}
