@@ -47,6 +47,13 @@ func (c *Conn) Close(now time.Time, app bool, code uint64, reason string) {
 	c.closing.acks = true
 }
 
+// Fail closes the connection with INTERNAL_ERROR since code of the program's that the driver has called for it failed; the error is a
+// *TransportError that unwraps to cause, of which the peer learns nothing. On a closed connection it does nothing.
+func (c *Conn) Fail(now time.Time, cause error) {
+	c.clock.read(now)
+	c.fail(&TransportError{Code: InternalError, Cause: cause})
+}
+
 // fail closes the connection for an error that we found.
 func (c *Conn) fail(err *TransportError) {
 	if c.state != stateActive {

@@ -7,12 +7,17 @@ import (
 	"net"
 	"strings"
 
+	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // ErrEarlyDataRejected is what streams end with on which a client had written before the handshake was complete, where the server has
 // rejected that and it is not to be sent again (RFC 9001, section 4.6.2).
 var ErrEarlyDataRejected = errors.New("quic: the server has rejected the data that was sent before the handshake was complete")
+
+// PanicError is the error of a connection that ended because the program's code panicked: a callback of the tls.Config, a
+// tls.ClientSessionCache.
+type PanicError = handshake.PanicError
 
 // MaxErrorCode is the largest error code, of the transport or of an application, that can be told to a peer: 2^62-1 (RFC 9000, section
 // 16).

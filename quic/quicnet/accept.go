@@ -2,7 +2,7 @@ package quicnet
 
 import "slices"
 
-// acceptQueue holds connections whose handshake is complete until Accept takes them, at most maxAcceptQueue. Closed ones take no
+// acceptQueue holds connections whose handshake is complete, or that have early data, until Accept takes them, at most maxAcceptQueue. Closed ones take no
 // place from others: they are dropped at once when they have nothing to be read, and else stay as long as no other wants their place.
 // It is guarded by the Endpoint's lock.
 type acceptQueue struct {

@@ -26,6 +26,7 @@ type Conn struct {
 	more        bool // somebody else wanted it since a train was packed last
 	packed      bool // trains were packed under it
 	established bool
+	offered     bool // to Accept
 	closed      bool
 	drained     bool
 	flushed     waiter // for the right to send
@@ -39,6 +40,7 @@ type Conn struct {
 	unacked     int              // streams whose end was written and is not acknowledged
 	lingering   waiter           // for there to be none
 	heardAt     netip.Addr       // a client's: the address of ours that the peer's last packets came to
+	resume      *resumption      // nil: a server's, or nobody has to do with sessions
 	ctx         context.Context  // nil until somebody asks
 	cancel      context.CancelCauseFunc
 	roam        *roaming // nil: one path is all that there is
@@ -107,19 +109,30 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 		typ := typeIndex(ev.Stream)
 		p := &c.peers[typ]
 		p.opened++
+		woke = c.offer(now)
 		if p.handle != nil {
 			c.shard.workers.start(p.handle, c.take(typ))
 			return true
 		}
-		return p.waiter.wake()
+		return p.waiter.wake() || woke
 	case quic.EventStreamsAvailable:
 		return c.opening[typeIndex(ev.Stream)].wake()
 	case quic.EventDatagram:
-		return c.datagramIn.wake()
+		woke = c.offer(now)
+		return c.datagramIn.wake() || woke
 	case quic.EventDatagramWritable:
 		return c.datagramOut.wake()
 	case quic.EventHandshakeComplete:
 		return c.onEstablished(now)
+	case quic.EventEarlyReady:
+		c.resume.ready = true
+		return c.handshake.wake()
+	case quic.EventEarlyData:
+		return c.client && !ev.Accepted && !ev.Resent && c.onEarlyRejected()
+	case quic.EventSession:
+		if r := c.resume; r != nil && r.store != nil {
+			r.onSession(c, ev.Session)
+		}
 	case quic.EventAsk:
 		go c.answer(*ev)
 	case quic.EventPath:
@@ -138,17 +151,28 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 func (c *Conn) onEstablished(now time.Time) (woke bool) {
 	c.established = true
 	c.countEstablished()
-	if !c.client && !c.shard.ep.offer(c) {
-		reason := "too many connections wait to be accepted"
-		if c.shard.ep.draining.Load() {
-			reason = shuttingDown
-		}
-		c.core.Close(now, false, uint64(quic.ConnectionRefused), reason)
-		c.shard.ep.counts.refused.Add(1)
-		c.reportFailure(now)
+	offered := c.offer(now)
+	return c.handshake.wake() || offered
+}
+
+// offer gives a server's connection to Accept: when the handshake is complete, or before that when early data has come, which the core
+// tells of only if TLS has accepted it. It tells whether it did.
+func (c *Conn) offer(now time.Time) bool {
+	if c.offered || c.client || c.closed {
 		return false
 	}
-	return c.handshake.wake() || !c.client
+	c.offered = true
+	if c.shard.ep.offer(c) {
+		return true
+	}
+	reason := "too many connections wait to be accepted"
+	if c.shard.ep.draining.Load() {
+		reason = shuttingDown
+	}
+	c.core.Close(now, false, uint64(quic.ConnectionRefused), reason)
+	c.shard.ep.counts.refused.Add(1)
+	c.reportFailure(now)
+	return false
 }
 
 // answer runs the code that TLS asks for, which may take its time, without any lock.
@@ -165,7 +189,7 @@ func (c *Conn) answered(ev quic.Event) {
 	claimed := c.claim()
 	c.mu.Unlock()
 	if claimed {
-		c.flush()
+		c.noteNotSent(c.flush())
 	}
 }
 
@@ -355,7 +379,7 @@ func (c *Conn) take(typ int) *Stream {
 }
 
 func (c *Conn) addStream(id uint64) *Stream {
-	s := &Stream{c: c, id: id}
+	s := &Stream{c: c, id: id, early: !c.client && c.core.StreamEarly(id)}
 	if err := c.early[id]; err != nil {
 		s.needFate().peer = err
 		delete(c.early, id)
@@ -413,6 +437,7 @@ func (c *Conn) close(code uint64, reason string, keep bool) {
 	}
 	c.mu.Unlock()
 	c.flush()
+	c.storeSessions()
 }
 
 // Err returns why the connection is closed, nil if it is not. What had arrived when the peer closed it may still be there to be read.

@@ -118,7 +118,7 @@ func (ep *Endpoint) reachable(addrs []netip.AddrPort) (out []netip.AddrPort) {
 }
 
 // dial connects to the first address that answers.
-func (ep *Endpoint) dial(ctx context.Context, t target, cfg *quic.Config, d *Dialer) (*Conn, error) {
+func (ep *Endpoint) dial(ctx context.Context, t target, cfg *quic.Config, d *dialing) (*Conn, error) {
 	c, err := ep.dialAny(ctx, t.host, ep.reachable(t.addrs), cfg, d)
 	if err != nil {
 		return nil, fmt.Errorf("quicnet: dial %s: %w", t.text, err)
@@ -126,7 +126,7 @@ func (ep *Endpoint) dial(ctx context.Context, t target, cfg *quic.Config, d *Dia
 	return c, nil
 }
 
-func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
+func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
 	switch len(addrs) {
 	case 0:
 		return nil, errors.New("no address of an IP version that the socket has")
@@ -142,8 +142,10 @@ func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.Addr
 	outcomes := make(chan outcome, len(addrs))
 	started, ended := 0, 0
 	start := func() {
-		a := addrs[started]
-		started++
+		a, d := addrs[started], d
+		if started++; started > 1 {
+			d = d.withoutSession()
+		}
 		go func() {
 			c, err := ep.dialOne(ctx, host, a, cfg, d)
 			outcomes <- outcome{c, err}
@@ -186,7 +188,7 @@ func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.Addr
 }
 
 // dialOne connects to one address.
-func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
+func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
 	if err := contextError(ctx); err != nil {
 		return nil, err
 	}
@@ -194,23 +196,54 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 	if err != nil {
 		return nil, err
 	}
-	notSent := c.flush()
-	if unreachable(notSent) {
-		c.Close()
-		return nil, fmt.Errorf("%s: %w", remote, notSent)
-	}
-	if err := c.Handshake(ctx); err != nil {
-		c.Close()
-		if notSent != nil {
-			err = fmt.Errorf("%w; the first datagram could not be sent to %s: %w", err, remote, notSent)
+	notSent := c.begin()
+	if !unreachable(notSent) {
+		if err = c.waitReady(ctx, d.early); err == nil {
+			return c, nil
 		}
-		return nil, err
+		if notSent == nil {
+			notSent = c.notSent()
+		}
 	}
-	return c, nil
+	c.Close()
+	switch {
+	case unreachable(notSent):
+		err = fmt.Errorf("%s: %w", remote, notSent)
+	case notSent != nil:
+		err = fmt.Errorf("%w; the first datagram could not be sent to %s: %w", err, remote, notSent)
+	}
+	return nil, err
+}
+
+// begin sends a client's first datagram. The caller has the right to send. If there is a session, it is looked at first, and the error
+// that notSent returns comes later.
+func (c *Conn) begin() error {
+	c.mu.Lock()
+	c.handleEvents(time.Now())
+	c.mu.Unlock()
+	return c.flush()
+}
+
+// waitReady waits until the handshake is complete or, with early, streams can be opened. It gives up when the first datagram could not
+// be sent.
+func (c *Conn) waitReady(ctx context.Context, early bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if err := c.ready(); err != nil || c.established {
+			return err
+		}
+		if r := c.resume; r != nil && (early && r.ready || unreachable(r.notSent)) {
+			return r.notSent
+		}
+		if err := c.handshake.waitContext(ctx, &c.mu); err != nil {
+			return err
+		}
+	}
 }
 
 // connect begins a connection in one of the shards. The caller has the right to send for it.
-func (ep *Endpoint) connect(host string, remote netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
+func (ep *Endpoint) connect(host string, remote netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
 	if ep.steering == nil || cfg == nil {
 		return ep.shards[0].connect(host, remote, cfg, d)
 	}

@@ -184,7 +184,7 @@ func TestDialSeveralAddresses(t *testing.T) {
 		"both answer":    {alive, alive},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := client.dial(testContext(t), target{text: "test", host: "localhost", addrs: addrs}, clientConfig(), new(Dialer))
+			c, err := client.dial(testContext(t), target{text: "test", host: "localhost", addrs: addrs}, clientConfig(), new(dialing))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,14 +197,14 @@ func TestDialSeveralAddresses(t *testing.T) {
 	t.Run("none answers", func(t *testing.T) {
 		cfg := clientConfig()
 		cfg.HandshakeTimeout = 50 * time.Millisecond
-		_, err := client.dial(testContext(t), target{text: "test", host: "localhost", addrs: []netip.AddrPort{dead, dead}}, cfg, new(Dialer))
+		_, err := client.dial(testContext(t), target{text: "test", host: "localhost", addrs: []netip.AddrPort{dead, dead}}, cfg, new(dialing))
 		if !errors.Is(err, &quic.IdleTimeoutError{Handshake: true}) {
 			t.Errorf("dial returned %v", err)
 		}
 	})
 	t.Run("wrong certificate", func(t *testing.T) {
 		_, err := client.dial(testContext(t), target{text: "test", host: "elsewhere.example", addrs: []netip.AddrPort{alive, alive}},
-			clientConfig(), new(Dialer))
+			clientConfig(), new(dialing))
 		var host x509.HostnameError
 		if !errors.As(err, &host) {
 			t.Errorf("dial returned %v", err)

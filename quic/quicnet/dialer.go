@@ -9,8 +9,8 @@ import (
 	"github.com/boringquic/boringquic/quic/udp"
 )
 
-// Dialer says how to connect. Its zero value stands for a connection over a socket of its own, by a full handshake: that of the
-// functions Dial and DialEarly. It may be used for any number of connections, also at once.
+// Dialer says how to connect. Its zero value is that of the functions Dial and DialEarly: a connection over a socket of its own, with a
+// session if tls.Config.ClientSessionCache has one. It may be used for any number of connections, also at once.
 type Dialer struct {
 	// Endpoint is whose socket the connection runs over, see Endpoint.Dial. Default nil: a socket is opened for the connection,
 	// and closed with it.
@@ -33,15 +33,48 @@ type Dialer struct {
 	// goroutine of its own for each connection, one call after the other, and may call the connection's methods; of more than 64 events
 	// that wait the newest are not told. Default nil.
 	OnPath func(c *Conn, ev quic.PathEvent)
+
+	// Session is one that OnSession, or Conn.Session, of an earlier connection to the server gave. The connection resumes it if it is of
+	// that server's name and the server still knows it; else the handshake is a full one, and nothing else is different. A
+	// Session should serve once: with the same one again servers refuse early data, and whoever watches the network knows that it is
+	// the same client. Default nil: tls.Config.ClientSessionCache is asked; if that is nil, too, there is no resumption.
+	Session *quic.Session
+
+	// OnSession is called for each session that the server gives for later connections, as a rule one or two soon after the handshake,
+	// on a goroutine of the connection's own, one call after the other. What it stores with Session.SetAppData goes along into
+	// tls.Config.ClientSessionCache. A further Session with the ticket of the last one (Session.SameTicket) takes its place.
+	OnSession func(*quic.Session)
+
+	// ResendEarly has what DialEarly's connection has sent before the handshake was complete be sent again, after it, if the server
+	// rejects early data: the application notices nothing but the delay. Default false: streams on which something was written before then end with
+	// quic.ErrEarlyDataRejected, and the application decides. It is not sent again where the server chose another protocol (ALPN).
+	ResendEarly bool
 }
 
-// Dial connects to addr as the function Dial does.
+// dialing is a Dialer with what belongs to one call of Dial.
+type dialing struct {
+	Dialer
+	early   bool
+	store   *sessionStore // where new sessions go; nil: nobody wants them
+	session *quic.Session // that the connection may resume; nil: none
+}
+
+// Dial connects to addr as the function Dial does. If there is a session, the handshake is a resumed one, which costs both sides less.
 func (d Dialer) Dial(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
 	return d.dial(ctx, addr, cfg, false)
 }
 
-// DialEarly is Dial that returns as soon as streams can be opened. Now that is when the handshake is complete, since there is no
-// 0-RTT yet; whoever wants to be sure calls Conn.Handshake.
+// DialEarly is Dial that returns as soon as streams can be opened and written to: at once, if there is a session with which the server
+// allowed early data (0-RTT, RFC 9001, section 4.6), and else when the handshake is complete. Conn.Handshake waits for that in any case,
+// and Conn.EarlyData tells what became of early data.
+//
+// Until the handshake is complete, what is written leaves within the limits of the earlier connection. It is encrypted for the server that the
+// session is from, but whoever records it can send it to the server again: it should be such that nothing happens twice, as a GET
+// is (RFC 8470). Reading waits for the server's answers, which may come before the handshake's end. Whether the server
+// accepts early data is known after a round trip; Dialer.ResendEarly says what happens if it does not.
+//
+// That a server cannot be reached is not known yet when DialEarly returns with early data: the connection ends then with the error that
+// Dial would have returned. Of several addresses of a name it has taken the first one: early data goes to one alone.
 func (d Dialer) DialEarly(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
 	return d.dial(ctx, addr, cfg, true)
 }
@@ -54,20 +87,45 @@ func (d Dialer) dial(ctx context.Context, addr string, cfg *quic.Config, early b
 	if err != nil {
 		return nil, err
 	}
+	p := &dialing{Dialer: d, early: early}
+	if err := p.findSession(t, cfg); err != nil {
+		return nil, fmt.Errorf("quicnet: dial %s: %w", addr, err)
+	}
 	if d.Endpoint != nil {
-		return d.Endpoint.dial(ctx, t, cfg, &d)
+		return d.Endpoint.dial(ctx, t, cfg, p)
 	}
 	ep, err := d.open(t)
 	if err != nil {
 		return nil, fmt.Errorf("quicnet: dial %s: %w", addr, err)
 	}
-	c, err := ep.dial(ctx, t, cfg, &d)
+	c, err := ep.dial(ctx, t, cfg, p)
 	if err != nil {
 		ep.Close()
 		return nil, err
 	}
 	ep.shards[0].closeWhenUnused()
 	return c, nil
+}
+
+// findSession finds out which session may be resumed, and where new ones go.
+func (d *dialing) findSession(t target, cfg *quic.Config) (err error) {
+	if cfg == nil || cfg.TLS == nil || cfg.TLS.SessionTicketsDisabled {
+		return nil // if that is an error, it is told later
+	}
+	d.store = newSessionStore(cfg.TLS, t, d.OnSession)
+	if d.session = d.Session; d.session == nil && d.store != nil {
+		var early bool
+		d.session, early, err = d.store.take()
+		d.early = d.early && early
+	}
+	return err
+}
+
+// withoutSession is d for a further address of the server: a session is for one connection.
+func (d *dialing) withoutSession() *dialing {
+	out := *d
+	out.session = nil
+	return &out
 }
 
 // open opens a socket for one connection.

@@ -67,6 +67,20 @@
 // A panic in code that the tls.Config brings along (its callbacks, KeyLogWriter, Time, a crypto.Signer) does not end the process, as
 // with crypto/tls, but its connection, with an error that errors.As finds a *handshake.PanicError in.
 //
+// # Sessions and early data
+//
+// A client that has a session of an earlier connection resumes it: the server sends no certificate again, which spares both sides most
+// of the handshake's work. As with crypto/tls, that takes a tls.Config.ClientSessionCache, such as tls.NewLRUClientSessionCache, or
+// NewFileSessionCache, which outlives the program; a Dialer can be given a session, too. Sessions come with tokens, by which servers know
+// the client's address. Each serves once; a cache holds up to four a server, so that several connections can be resumed at once.
+//
+// With a session, DialEarly sends what is written before the handshake is complete, and saves a round trip. There are two prices: that
+// data can be recorded and sent to the server again, and the server may reject it. See Dialer.DialEarly and Dialer.ResendEarly.
+//
+// A server accepts early data with quic.Config.EarlyData. Then Accept returns connections whose handshake is not complete yet, as soon as early
+// data has come; Stream.Early says which streams that concerns, Conn.Handshake waits until the client has shown that it is there, and
+// fails if it does not. Without quic.Config.EarlyData nothing is different from ever.
+//
 // # When nobody is there
 //
 // On Linux an endpoint that only dials learns from the kernel that nobody listens on the peer's port (ICMP). In the handshake, before
@@ -86,8 +100,8 @@
 //
 // # Limitations
 //
-//   - Clients do not resume sessions, and keep no tokens: Dial makes a full handshake each time. Servers resume the sessions of clients
-//     that do. No 0-RTT.
+//   - Where a name has several addresses, only the first is offered a session, and early data is for it alone.
+//   - Away from Unix, processes that use one FileSessionCache at the same time may take the same session, or lose one.
 //   - A client whose socket is bound to all addresses, as Dial's is, does not notice when the system sends from another address, because the
 //     one before is gone: the server sees it move, under the same connection ID. With Dialer.FollowNetwork it moves by the book where the
 //     system refuses to send. That two networks are there at once, of which the other is better, it does not find out.

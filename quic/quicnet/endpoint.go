@@ -109,7 +109,8 @@ func (ep *Endpoint) Addr() net.Addr { return net.UDPAddrFromAddrPort(ep.local) }
 // Hint is one sentence for an administrator if the machine gives a socket less than it wants, and empty if not.
 func (ep *Endpoint) Hint() string { return ep.shards[0].sock.Hint() }
 
-// Accept waits for a connection of a client whose handshake is complete. Up to 1024 of them wait to be accepted; further ones
+// Accept waits for a connection of a client whose handshake is complete; with quic.Config.EarlyData, of one that has sent early data which was
+// accepted, too (Conn.Handshake waits for the rest). Up to 1024 of them wait to be accepted; further ones
 // are refused. Those that are closed meanwhile make way: at once if nothing of theirs is left to be read, else when their place is
 // wanted; so a connection may be closed when it is accepted, and what it has sent can be read all the same. The error is ctx's,
 // net.ErrClosed after Close and from the beginning of Shutdown on, or why the socket failed.
@@ -209,4 +210,11 @@ func (ep *Endpoint) shutDown() {
 		sh.shutDown()
 	}
 	close(ep.gone)
+}
+
+// SetTicketKeys replaces the keys of session tickets (quic.Config.TicketKeys) of an endpoint that listens, the newest first; with none, by
+// random ones that are replaced every day. Connections do not notice, and clients whose tickets no key fits any more make a full
+// handshake. The error says that there are too many keys, or that the endpoint does not listen, and then nothing was done.
+func (ep *Endpoint) SetTicketKeys(keys [][32]byte) error {
+	return ep.shards[0].core.SetTicketKeys(keys) // which siblings share
 }

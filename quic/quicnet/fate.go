@@ -59,7 +59,7 @@ func (s *Stream) settle() {
 	case f.peer != nil:
 		f.cancel(f.peer)
 	case s.isOver():
-		f.cancel(s.early())
+		f.cancel(s.cutError())
 	case s.c.closed:
 		f.cancel(s.c.core.Err())
 	}
@@ -70,15 +70,15 @@ func (s *Stream) isOver() bool {
 	return (s.recv.err != nil || !s.receives()) && (s.send.err != nil || !s.sends())
 }
 
-// early returns the error of a part that was ended before its time, by either side or with the connection; nil if none was.
-func (s *Stream) early() error {
+// cutError returns the error of a part that was ended before its time, by either side or with the connection; nil if none was.
+func (s *Stream) cutError() error {
 	var cut *quic.StreamError
 	switch send, recv := s.send.err, s.recv.err; {
 	case errors.As(send, &cut), errors.As(recv, &cut):
 		return cut
-	case errors.Is(send, net.ErrClosed):
+	case errors.Is(send, net.ErrClosed), errors.Is(send, quic.ErrEarlyDataRejected):
 		return send
-	case errors.Is(recv, net.ErrClosed):
+	case errors.Is(recv, net.ErrClosed), errors.Is(recv, quic.ErrEarlyDataRejected):
 		return recv
 	}
 	return nil
@@ -157,7 +157,7 @@ func (s *Stream) AckedBytes() uint64 {
 
 // noteAcked notes how much is acknowledged while the core still knows.
 func (s *Stream) noteAcked() {
-	if s.arrived || !s.sends() {
+	if s.arrived || s.rejected || !s.sends() {
 		return
 	}
 	if n, err := s.c.core.StreamAcked(s.id); err == nil {

@@ -3,7 +3,7 @@ package quicnet
 import "time"
 
 const (
-	// maxAcceptQueue is how many connections whose handshake is complete wait for Accept. A connection that finds the queue
+	// maxAcceptQueue is how many connections whose handshake is complete, or that have early data, wait for Accept. A connection that finds the queue
 	// full is closed with CONNECTION_REFUSED, unless one that waits is closed already: that one makes way. Handshakes under way are bounded by quic.Config.MaxHandshakes.
 	maxAcceptQueue = 1024
 
@@ -79,4 +79,8 @@ const (
 	maxSessions    = 128
 	maxSessionLen  = 128 << 10
 	maxSessionAge  = 7 * 24 * time.Hour
+
+	// maxSessionsEach is how many sessions one entry of a tls.ClientSessionCache holds, and so how many connections to a server can be
+	// resumed at once.
+	maxSessionsEach = 4
 )

@@ -55,7 +55,12 @@ func (c *FileSessionCache) Put(key string, cs *tls.ClientSessionState) {
 
 // update has change make a new entry of an old one; both may be nil. No other process comes in between.
 func (c *FileSessionCache) update(key string, change func(*tls.ClientSessionState) *tls.ClientSessionState) {
-	c.with(func(f *sessionFile) { f.put(key, change(f.get(key)), time.Now()) })
+	c.with(func(f *sessionFile) {
+		before := f.get(key)
+		if after := change(before); after != before {
+			f.put(key, after, time.Now())
+		}
+	})
 }
 
 // Err returns what went wrong when the file was read or written last, nil if nothing did. The interface of crypto/tls has no other

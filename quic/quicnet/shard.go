@@ -67,13 +67,16 @@ func (sh *shard) adopt(core *quic.Conn, client bool) *Conn {
 }
 
 // connect begins a connection as d says. The caller has the right to send for it.
-func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d *Dialer) (*Conn, error) {
+func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.err != nil {
 		return nil, sh.err
 	}
-	p := quic.ConnectParams{ServerName: host, Local: sh.ep.local, Remote: remote}
+	p := quic.ConnectParams{
+		ServerName: host, Local: sh.ep.local, Remote: remote,
+		Session: d.session, EarlyData: d.early, ResendEarly: d.ResendEarly,
+	}
 	core, err := sh.core.Connect(time.Now(), searched(sh.sock, cfg), p)
 	if err != nil {
 		return nil, err
@@ -86,6 +89,9 @@ func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d
 		}
 	}
 	c.flushing = true
+	if d.store != nil || d.session != nil {
+		c.resume = &resumption{store: d.store, offered: d.session}
+	}
 	return c, nil
 }
 

@@ -10,7 +10,7 @@ import (
 type EndpointStats struct {
 	Handshaking int // connections whose handshake is under way, of clients and those that we dial
 	Established int // whose handshake is complete, and which are not closed
-	Waiting     int // of those, that wait for Accept
+	Waiting     int // of those, and of the ones before that have early data, that wait for Accept
 	Closing     int // that are closed and not yet forgotten, some round trips later (RFC 9000, section 10.2)
 
 	Completed uint64 // handshakes

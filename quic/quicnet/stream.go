@@ -24,6 +24,8 @@ type Stream struct {
 	fate       *fate  // nil: nobody has asked
 	writing    int32  // calls of Write that have not returned
 	arrived    bool   // all was acknowledged, the end included
+	early      bool   // see Early
+	rejected   bool   // the core has forgotten it, and may use its ID for another
 }
 
 // half is one part of a stream, guarded by the connection's lock.
@@ -38,6 +40,12 @@ func (s *Stream) ID() uint64 { return s.id }
 
 // Conn returns the connection that the stream belongs to.
 func (s *Stream) Conn() *Conn { return s.c }
+
+// Early tells, at a server, whether the client opened the stream by early data (0-RTT), while the handshake was not complete: what has come
+// on it may be a recording that somebody has sent again, whom the server does not know (RFC 9001, section 9.2). A request that changes
+// something should wait for Conn.Handshake, which shows that the client is there, or be refused, as HTTP does with 425
+// (RFC 8470, section 5.2). It does not change when the handshake is complete. At a client, and without quic.Config.EarlyData, it is false.
+func (s *Stream) Early() bool { return s.early }
 
 // Read reads what has arrived, and waits while there is nothing. At the end of the stream the error is io.EOF; a
 // *quic.StreamError tells that the peer, or CancelRead, has ended it before its time.
@@ -369,7 +377,7 @@ func (s *Stream) cancel(dir quic.Direction, code uint64) {
 		s.noteAcked()
 	}
 	// The only other errors are of a stream that is over, and of one that does not go in that direction.
-	if c.core.StreamShutdown(s.id, dir, code) == nil {
+	if !s.rejected && c.core.StreamShutdown(s.id, dir, code) == nil {
 		err := &quic.StreamError{StreamID: s.id, Code: code}
 		if dir&quic.ReadDirection != 0 && s.receives() {
 			s.recv.end(err)
