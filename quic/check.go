@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 )
 
@@ -21,7 +22,32 @@ func (c *Conn) Check() error {
 	if err := c.checkPaths(); err != nil {
 		return err
 	}
+	if err := c.checkEarly(); err != nil {
+		return err
+	}
 	return c.checkTimers()
+}
+
+// checkEarly looks for 0-RTT keys that should be gone, and streams that wait for what has come.
+func (c *Conn) checkEarly() error {
+	switch may := c.tls.early == EarlyOffered || c.tls.early == EarlyAccepted; {
+	case c.keys.HasWrite(protect.ZeroRTT) && (!c.client || c.tls.complete || !may):
+		return fmt.Errorf("quic: keys to send 0-RTT packets with, and 0-RTT data is %v", c.tls.early)
+	case c.keys.HasRead(protect.ZeroRTT) && (c.client || c.tls.early != EarlyAccepted || c.tls.complete && c.resume.dropAt == 0):
+		return fmt.Errorf("quic: keys to open 0-RTT packets with, and 0-RTT data is %v", c.tls.early)
+	case c.tls.complete && c.client && (c.resume.fresh != nil || c.resume.offered != nil || c.tls.early == EarlyOffered):
+		return errors.New("quic: 0-RTT is not at its end, and the handshake is complete")
+	}
+	for id, s := range c.streams.live {
+		t := &c.streams.types[id&3]
+		if s.barred && (!c.streams.barred || id>>2 < t.limit) {
+			return fmt.Errorf("quic: stream %d is barred, and %d are allowed", id, t.limit)
+		}
+		if !s.send.over && s.send.window.used > s.send.window.limit || c.streams.sendWindow.used > c.streams.sendWindow.limit {
+			return fmt.Errorf("quic: more was sent on stream %d, or on all, than the peer allows", id)
+		}
+	}
+	return nil
 }
 
 // checkPaths looks for paths that are kept twice, too long, or not at all.

@@ -116,9 +116,17 @@ func (c *Conn) wants(now int64, sp recovery.Space, acksOnly bool) bool {
 // section 7.5), and handshake data that was lost.
 //
 // Deviation: the latter is not in the RFC. 1-RTT packets that the peer cannot process before it has the end of our
-// handshake would otherwise fill the window for ever, as no timer is armed for them (section 6.2.1).
+// handshake would otherwise fill the window for ever, as no timer is armed for them (section 6.2.1). So would 0-RTT packets, whose
+// acknowledgement comes when the server has the end of the handshake: where there are any, a client's handshake data is not held back at all.
 func (c *Conn) urgent(sp recovery.Space) bool {
-	return c.sending.probes[sp] > 0 || sp != recovery.AppSpace && c.spaces[sp].crypto.resends()
+	if c.sending.probes[sp] > 0 {
+		return true
+	}
+	if sp == recovery.AppSpace {
+		return false
+	}
+	s := &c.spaces[sp].crypto
+	return s.resends() || c.client && c.tls.early != EarlyNone && s.wantsSend()
 }
 
 // wantsApp tells whether frames that only 1-RTT packets carry are to be sent.

@@ -435,6 +435,35 @@ func TestEarlyProbes(t *testing.T) {
 	p.handshake()
 }
 
+// 0-RTT data that fills the congestion window does not hold the end of the handshake back, without which its server may not be able to
+// acknowledge anything.
+func TestEarlyFullWindow(t *testing.T) {
+	var p *scripted
+	var id uint64
+	for first := 8000; p == nil || p.conn.path.rec.Available() > 360; first += 50 { // so that no more is left than a datagram takes
+		p = newEarlyServer(t, nothing, func(p *scripted) {
+			p.beforeFirst = func(c *Conn) { id = write(t, c, false, strings.Repeat("x", first), false) }
+		}, ConnectParams{})
+		p.conn.StreamSend(id, make([]byte, 100_000-first), true)
+		p.drain()
+		if first > 12000 {
+			t.Fatalf("%d bytes of the window are left", p.conn.path.rec.Available())
+		}
+	}
+	p.sendTLS() // all in one datagram, which acknowledges the Initial packet and none of the 0-RTT packets
+	if !p.conn.tls.complete || !p.complete {
+		t.Errorf("the handshake is complete at the client: %v, at the server: %v", p.conn.tls.complete, p.complete)
+	}
+	p.handshake()
+	for i := 0; i < 100 && !has(p.events, EventStreamAcked); i++ {
+		p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+		p.advance()
+	}
+	if acked, err := p.conn.StreamAcked(id); err != ErrUnknownStream && acked != 100_000 {
+		t.Errorf("%d bytes are acknowledged: %v", acked, err)
+	}
+}
+
 // A client that closes the connection says so in 0-RTT packets too, with the application's code.
 func TestEarlyClose(t *testing.T) {
 	p := newEarlyServer(t, nothing, nil, ConnectParams{})

@@ -44,6 +44,7 @@ type scripted struct {
 
 	connectToken []byte              // that conn is given to begin with
 	connect      ConnectParams       // what else it is, as a client
+	beforeFirst  func(*Conn)         // is called before conn, a client, sends its first packet
 	context      *handshake.Context  // of conn, as a server; nil: one of its own
 	onTLSEvent   func(tls.QUICEvent) // is told what the peer's TLS says, if it asks for that
 
@@ -184,6 +185,10 @@ func newScriptedServer(t testing.TB, options ...scriptedOption) *scripted {
 	}
 	t.Cleanup(conn.Release)
 	p.conn = conn
+	if p.beforeFirst != nil {
+		p.answer()
+		p.beforeFirst(conn)
+	}
 	p.drain() // without keys the datagram is kept
 	return p
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto/tls"
 	"fmt"
 	"testing"
 	"time"
@@ -36,6 +37,12 @@ var earlyCases = []earlyCase{
 	}, Restart: func(client, server *quic.Config) {
 		restarted(server)
 		server.TLS.NextProtos = []string{"other"}
+	}}, false},
+	{Scenario{Name: "HelloRetryRequest", Configure: func(client, server *quic.Config) {
+		client.TLS.CurvePreferences, server.TLS.CurvePreferences = nil, nil
+	}, Restart: func(client, server *quic.Config) {
+		restarted(server)
+		server.TLS.CurvePreferences = []tls.CurveID{tls.CurveP384}
 	}}, false},
 	{Scenario{Name: "lower limits", Restart: func(client, server *quic.Config) {
 		server.MaxStreamsBidi, server.StreamReceiveWindow, server.ReceiveWindow = 1, 1000, 1500
