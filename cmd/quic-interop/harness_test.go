@@ -74,20 +74,20 @@ type memory struct {
 	all  []netip.Addr
 }
 
-func (m memory) socket(addr netip.AddrPort, cfg *quic.Config) (*quicnet.Endpoint, error) {
-	pc, err := m.n.ListenPacket(m.side, addr)
+func (m memory) socket(local string) (*udp.Socket, error) {
+	pc, err := m.n.ListenPacket(m.side, netip.MustParseAddrPort(local))
 	if err != nil {
 		return nil, err
 	}
-	sock, err := udp.New(pc, udp.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return quicnet.NewEndpoint(sock, cfg)
+	return udp.New(pc, udp.Options{})
 }
 
 func (m memory) Listen(addr string, cfg *quic.Config) (*quicnet.Endpoint, error) {
-	return m.socket(netip.MustParseAddrPort(addr), cfg)
+	sock, err := m.socket(addr)
+	if err != nil {
+		return nil, err
+	}
+	return quicnet.ListenConfig{OpenSocket: m.socket}.NewEndpoint(sock, cfg)
 }
 
 func (m memory) Open() (*quicnet.Endpoint, error) {
@@ -95,7 +95,7 @@ func (m memory) Open() (*quicnet.Endpoint, error) {
 	if m.v6 {
 		ip = client6
 	}
-	return m.socket(netip.AddrPortFrom(ip, 0), nil)
+	return m.Listen(netip.AddrPortFrom(ip, 0).String(), nil)
 }
 
 func (m memory) Addrs() []netip.Addr { return m.all }

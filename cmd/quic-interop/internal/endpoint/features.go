@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,7 +13,7 @@ import (
 )
 
 // missing tells of a test case whose feature the library does not have.
-func missing(c testCase) bool { return c.resume || c.preferred }
+func missing(c testCase) bool { return c.resume }
 
 // setVersions has an endpoint speak the version of its test case. In v2 a client begins with version 1, and the server moves it to the
 // one that it likes better (RFC 9368, section 2.3).
@@ -32,8 +33,27 @@ func (o *Options) setVersions(cfg *quic.Config, c testCase, server bool) error {
 	return nil
 }
 
+// preferredPort is the port of the address that a server moves its clients to.
+const preferredPort = 4443
+
 // setServer sets what only servers have.
-func (o *Options) setServer(cfg *quic.Config, c testCase) error { return nil }
+func (o *Options) setServer(cfg *quic.Config, c testCase) error {
+	if !c.preferred {
+		return nil
+	}
+	p := &cfg.PreferredAddress
+	for _, a := range o.network().Addrs() {
+		if at := netip.AddrPortFrom(a, preferredPort); a.Is4() && !p.IPv4.IsValid() {
+			p.IPv4 = at
+		} else if a.Is6() && !p.IPv6.IsValid() {
+			p.IPv6 = at
+		}
+	}
+	if !p.IPv4.IsValid() && !p.IPv6.IsValid() {
+		return errors.New("this machine has no address that clients could be told to move to")
+	}
+	return nil
+}
 
 // setClient sets what only clients have.
 func setClient(cfg *quic.Config, c testCase) error {
