@@ -27,6 +27,9 @@ const (
 	// holeLosses is how many packets larger than BaseDatagram must be lost in a row, while smaller ones arrive, for a black hole.
 	holeLosses = 3
 
+	// wellAfter is how many packets larger than BaseDatagram must arrive after a black hole for the path to be trusted again.
+	wellAfter = 64
+
 	// fineGap is the least range, in bytes, that is worth a probe when no likely size is left in it.
 	fineGap = 32
 
@@ -51,7 +54,9 @@ const (
 //
 // Whether the path still carries what was found is learnt from the packets themselves: if holeLosses of them are lost in a row that are
 // larger than BaseDatagram, while what was sent after them on the same path arrives, and none of it is as large, the path has become a black
-// hole for them. The size falls to BaseDatagram, and the search goes on below what was lost; once more, and it rests.
+// hole for them. The size falls to BaseDatagram. But a queue that is full has room for small packets only, so that it looks the same: therefore
+// what was found is tried again first, and then what is smaller than what was lost. If the path falls again before wellAfter of its
+// packets have arrived, probes say nothing of it, and the search rests.
 //
 // Invariants: BaseDatagram <= found < tooLarge, next is 0 or between both, and probe is 0 unless a probe of that size is in flight.
 type sizeSearch struct {
@@ -63,8 +68,10 @@ type sizeSearch struct {
 	probe    uint16 // in flight, neither acknowledged nor lost; 0: none
 	tries    uint8  // of next that were lost
 	paid     uint8  // full datagrams since the last probe, payFor at most
-	falls    uint8  // black holes so far
-	fallen   bool   // there was one since tooLarge was last forgotten
+	doubted  uint16 // the size to be tried again after a black hole; 0: there was none
+	unsound  uint16 // and what it was told by, should that fail too: the least that was lost
+	falls    uint8  // black holes since the path was last trusted
+	good     uint8  // large packets that have arrived since the last one, wellAfter at most
 	raiseAt  int64  // when tooLarge is to be forgotten; 0: never
 	probePN  int64  // its packet number
 	probeAt  int64  // when it was sent
@@ -117,8 +124,11 @@ func (p *Path) resize() {
 func (p *Path) ProbeSize(now int64) int {
 	m := &p.size
 	if m.raiseAt != 0 && now >= m.raiseAt {
-		m.raiseAt, m.tooLarge, m.tries, m.fallen = 0, noSize, 0, false
+		m.raiseAt, m.tooLarge, m.tries = 0, noSize, 0
 		m.plan(p.ceiling)
+	}
+	if m.doubted != 0 && p.CC.Window() < 2*int64(m.doubted) {
+		p.ruleDoubted(now) // what was lost has left too little room to find out
 	}
 	size := int64(m.next)
 	if size == 0 || m.probe != 0 || m.paid < payFor || p.Available() < size || p.CC.Window() < 2*size {
@@ -171,13 +181,16 @@ func (p *Path) onArrived(pn int64, size uint16, probe bool) {
 		if size >= m.least && pn > m.arrived {
 			m.arrived, m.lost, m.least = pn, 0, BaseDatagram+1
 		}
+		if m.good < wellAfter {
+			m.good++
+		}
 		return
 	}
 	if pn == m.probePN {
 		m.probe = 0
 	}
 	if size > m.found && size < m.tooLarge {
-		m.found, m.tries = size, 0
+		m.found, m.tries, m.doubted = size, 0, 0
 		p.resize()
 	}
 }
@@ -191,10 +204,23 @@ func (p *Path) onProbeLost(now, pn int64, size uint16) {
 	if size != m.next {
 		return // it has been answered meanwhile
 	}
-	if m.tries++; m.tries == maxTries {
-		m.rule(now, size, raiseAfter)
-		p.resize()
+	if m.tries++; m.tries < maxTries {
+		return
 	}
+	if size == m.doubted {
+		p.ruleDoubted(now)
+		return
+	}
+	m.rule(now, size, raiseAfter)
+	p.resize()
+}
+
+// ruleDoubted takes for too large what was lost in the black hole.
+func (p *Path) ruleDoubted(now int64) {
+	m := &p.size
+	m.doubted = 0
+	m.rule(now, m.unsound, m.fallWait())
+	p.resize()
 }
 
 // rule takes note that a size is too large, for as long as that.
@@ -221,20 +247,27 @@ func (m *sizeSearch) onLargeLost(pn int64, size uint16) bool {
 // onHole falls back. next is the number of the next packet: those before it prove nothing any more.
 func (p *Path) onHole(now, next int64) {
 	m := &p.size
-	tooLarge := m.least
-	if m.fallen {
-		tooLarge = BaseDatagram + 1 // what probes say of this path is not true of other packets
+	if m.good == wellAfter {
+		m.falls = 0
 	}
-	wait := min(raiseAfterFall<<min(m.falls, 8), raiseAfter)
-	m.falls, m.fallen = min(m.falls+1, 8), true
-	m.raiseAt = 0
-	p.fall(now, next, tooLarge, wait)
+	m.falls, m.raiseAt = min(m.falls+1, 8), 0
+	if m.falls > 1 { // what probes say of this path is not true of other packets
+		m.tooLarge, m.doubted = BaseDatagram+1, 0
+		m.rule(now, m.tooLarge, m.fallWait())
+	} else {
+		m.doubted, m.unsound = m.found, m.least
+	}
+	p.fall(next)
 }
 
-func (p *Path) fall(now, next int64, tooLarge uint16, wait time.Duration) {
+// fallWait is how long it takes after a black hole until large sizes are tried again.
+func (m *sizeSearch) fallWait() time.Duration {
+	return min(raiseAfterFall<<max(int(m.falls)-1, 0), raiseAfter)
+}
+
+func (p *Path) fall(next int64) {
 	m := &p.size
-	m.found, m.tooLarge = BaseDatagram, max(tooLarge, BaseDatagram+1)
-	m.rule(now, m.tooLarge, wait)
+	m.found, m.tries, m.good = BaseDatagram, 0, 0
 	m.lost, m.least, m.arrived = 0, BaseDatagram+1, next-1
 	p.resize()
 }
@@ -255,7 +288,9 @@ func (l *Loss) OnTooLarge(now int64, path *Path, size int) bool {
 		path.resize()
 		return true
 	}
-	path.fall(now, l.app.next(), uint16(size), raiseAfterFall)
+	m.tooLarge, m.doubted, m.raiseAt = uint16(size), 0, 0
+	m.rule(now, uint16(size), raiseAfterFall)
+	path.fall(l.app.next())
 	return true
 }
 
@@ -297,6 +332,9 @@ func (m *sizeSearch) plan(ceiling int) {
 func (m *sizeSearch) choose(top uint16, open bool) uint16 {
 	if !m.on || m.found >= top {
 		return 0
+	}
+	if m.doubted > m.found && m.doubted <= top {
+		return m.doubted
 	}
 	ethernet, jumbo := m.payload(ethernetMTU), m.payload(jumboMTU)
 	for _, size := range [...]uint16{ethernet, jumbo} {

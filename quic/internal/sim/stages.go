@@ -133,6 +133,19 @@ func MTU(n int) Stage {
 	}
 }
 
+// Narrow is MTU(before) until a time since the epoch, and MTU(after) from then on.
+func Narrow(before, after int, at time.Duration) Stage {
+	return func(w *World, d Datagram, next func(Datagram)) {
+		n := before
+		if w.Elapsed() >= at {
+			n = after
+		}
+		if len(d.Data) <= n {
+			next(d)
+		}
+	}
+}
+
 // Blackhole loses everything from one time since the epoch until, not including, another.
 func Blackhole(from, until time.Duration) Stage {
 	return func(w *World, d Datagram, next func(Datagram)) {
