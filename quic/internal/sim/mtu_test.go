@@ -133,13 +133,13 @@ func TestPathNarrows(t *testing.T) {
 	}
 }
 
-// A path that carries less for a while is searched again when it is well.
+// A path that carried little is searched again after ten minutes.
 func TestPathWidens(t *testing.T) {
-	for seed := uint64(1); seed <= 20; seed++ {
+	for seed := uint64(1); seed <= 3; seed++ {
 		link := func() []Stage {
-			return []Stage{Narrow(1200, 1472, 5*time.Second), Rate(1e6, 64<<10, 0), Delay(5*time.Millisecond, 0)}
+			return []Stage{Narrow(1200, 1472, 5*time.Second), Rate(200e3, 16<<10, 0), Delay(5*time.Millisecond, 0)}
 		}
-		r := run(t, Scenario{Name: "widens", Seed: seed, Download: tenMB * 10, Configure: anySize, Limit: time.Hour,
+		r := run(t, Scenario{Name: "widens", Seed: seed, Download: 17_000_000, Configure: anySize, Limit: time.Hour,
 			Network: func(*World) (toServer, toClient []Stage) { return link(), link() }})
 		if found := r.Server.Stats().MaxUDPPayload; found != 1472 {
 			t.Errorf("seed %d: %d after %v", seed, found, r.Total)
