@@ -28,6 +28,7 @@ func TestExamples(t *testing.T) {
 
 		"clientcert": "without a certificate: tls: certificate required",
 		"datagrams":  "500 datagrams sent in",
+		"migrate":    "moved 2 times, checksum right: true",
 		"shutdown":   "shut down, nothing lost",
 		"tunnel":     "200 OK: you asked for /through/the/tunnel",
 	} {
