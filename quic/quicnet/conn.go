@@ -496,7 +496,8 @@ func (c *Conn) Stats() quic.Stats {
 }
 
 // LocalAddr returns our address, a *net.UDPAddr: that which the peer's packets come to, also where the socket is bound to all
-// addresses of the machine. Where the system does not tell it, it is the one that the way to the peer begins at.
+// addresses of the machine. Where the system does not tell it, it is the one that the way to the peer begins at. It changes when a client
+// moves.
 func (c *Conn) LocalAddr() net.Addr {
 	c.mu.Lock()
 	local, remote := c.localAddr(), c.core.RemoteAddr()

@@ -115,7 +115,7 @@ func (c *Conn) moveElsewhere(ctx context.Context) error {
 			return nil
 		}
 	}
-	p, err := c.addPath(ctx, ":0")
+	p, _, err := c.addPath(ctx, ":0")
 	if err != nil {
 		return err
 	}

@@ -255,8 +255,9 @@ func runInNamespace(t *testing.T, scenario string) {
 	if local := c.LocalAddr().(*net.UDPAddr).AddrPort(); local.Addr() != netip.MustParseAddr("10.77.2.2") {
 		t.Errorf("the client is at %v", local)
 	}
-	// Where the socket is on all addresses and the other route is there at once, the kernel goes over to it by itself.
-	if n := len(moved); (n == 0) != (scenario == "route") {
+	// Where the socket is on all addresses and the other route is there at once, the kernel goes over to it by itself; where it comes later,
+	// the kernel may be first.
+	if n := len(moved); scenario != "later" && (n == 0) != (scenario == "route") {
 		t.Errorf("the program was told of %d moves", n)
 	}
 	fmt.Println("done")

@@ -42,7 +42,7 @@ var (
 // already, that of package net if no socket could be bound, the system's if nothing can be sent from there, that of ctx or of the
 // connection; or it says that no answer came.
 func (c *Conn) AddPath(ctx context.Context, local string) (*Path, error) {
-	p, err := c.addPath(ctx, local)
+	p, _, err := c.addPath(ctx, local)
 	if err != nil {
 		return nil, fmt.Errorf("quicnet: add path from %s: %w", local, err)
 	}
@@ -54,12 +54,14 @@ func (c *Conn) AddPath(ctx context.Context, local string) (*Path, error) {
 // LocalAddr told then moves back; Conn.Paths tells what is there. The errors are those of AddPath. If it fails the connection stays
 // where it is.
 func (c *Conn) Migrate(ctx context.Context, local string) error {
-	p, err := c.addPath(ctx, local)
+	p, added, err := c.addPath(ctx, local)
 	if err == nil {
 		if err = p.migrate(ctx); err == nil {
 			return nil
 		}
-		p.Close()
+		if added {
+			p.Close()
+		}
 	}
 	return fmt.Errorf("quicnet: migrate to %s: %w", local, err)
 }
@@ -146,28 +148,28 @@ func (p *Path) Err() error {
 	return p.err
 }
 
-// addPath is AddPath without its prefix to errors.
-func (c *Conn) addPath(ctx context.Context, local string) (*Path, error) {
+// addPath is AddPath without its prefix to errors. It tells whether the path was not there before.
+func (c *Conn) addPath(ctx context.Context, local string) (p *Path, added bool, err error) {
 	if err := contextError(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if !c.client {
-		return nil, errServersPath
+		return nil, false, errServersPath
 	}
 	c.mu.Lock()
 	remote, err := c.core.RemoteAddr(), c.ready()
 	c.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	addr, err := parseLocal(local, remote)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.pathFrom(addr)
-	if p == nil {
+	if p = c.pathFrom(addr); p == nil {
+		added = true
 		c.mu.Unlock()
 		s, err := c.shard.open(addr)
 		c.mu.Lock()
@@ -175,13 +177,13 @@ func (c *Conn) addPath(ctx context.Context, local string) (*Path, error) {
 			p, err = c.probe(ctx, s, addr)
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if err := p.wait(ctx, func() bool { return p.ready }, func() { c.leave(p.local) }); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return p, nil
+	return p, added, nil
 }
 
 // parseLocal reads a local address for a path to a server.

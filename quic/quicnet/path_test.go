@@ -461,3 +461,55 @@ func TestSocketOfPathFails(t *testing.T) {
 		})
 	}
 }
+
+// A program that is slow with what it is told of paths is not told all, and nothing piles up.
+func TestOnPathSlow(t *testing.T) {
+	release, told := make(chan bool), make(chan quic.PathEvent, 1000)
+	_, c := pair(t, serverConfig(), clientConfig())
+	c.mu.Lock()
+	r := c.roaming()
+	r.onPath = func(_ *Conn, ev quic.PathEvent) {
+		<-release
+		told <- ev
+	}
+	for i := range 1000 {
+		r.tell(c, &quic.PathEvent{Kind: quic.PathNew, Local: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i))})
+		if n := len(r.untold); n > maxUntoldPathEvents {
+			t.Fatalf("%d events wait", n)
+		}
+	}
+	c.mu.Unlock()
+	close(release)
+	for i := range maxUntoldPathEvents {
+		if ev := <-told; int(ev.Local.Port()) != i {
+			t.Errorf("event %d is of port %d", i, ev.Local.Port())
+		}
+	}
+}
+
+// Migrate that fails leaves a path that was there before alone.
+func TestMigrateCancelled(t *testing.T) {
+	ctx := testContext(t)
+	s, c := pair(t, serverConfig(), clientConfig())
+	_, _ = streamPair(t, s, c)
+	p, err := c.AddPath(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := c.LocalAddr().String()
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := c.Migrate(ended, p.LocalAddr().String()); !errors.Is(err, context.Canceled) {
+		t.Errorf("Migrate returned %v", err)
+	}
+	// Nobody answers: the server is gone before the new path is validated, and ctx ends first.
+	s.shard.sock.Close()
+	brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := c.Migrate(brief, "127.0.0.1:0"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Migrate returned %v", err)
+	}
+	if p.Err() != nil || c.LocalAddr().String() != first || len(c.Paths()) != 2 || len(c.shard.all()) != 2 {
+		t.Errorf("the path has %v, the client is at %v with %+v and %d sockets", p.Err(), c.LocalAddr(), c.Paths(), len(c.shard.all()))
+	}
+}

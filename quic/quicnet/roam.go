@@ -179,7 +179,7 @@ func (sh *shard) onSocketEnd(s *socket, err error) {
 	for c := range sh.conns {
 		conns = append(conns, c)
 	}
-	if !s.kept {
+	if !s.kept && !ended {
 		sh.remove(s)
 	}
 	sh.mu.Unlock()
