@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/endpoint"
 	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
 )
 
@@ -108,9 +107,6 @@ func TestRunner(t *testing.T) {
 				s.version = version
 				if version == "2" && s.client == "v2" {
 					t.Skip("it moves from one to the other")
-				}
-				if !endpoint.Supported(s.client) || s.server != "" && !endpoint.Supported(s.server) {
-					t.Skip("not supported")
 				}
 				t.Parallel()
 				s.run(t, 1)

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/endpoint"
 	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
 	"github.com/boringquic/boringquic/cmd/quic-interop/internal/trace"
 )
@@ -57,9 +56,6 @@ func TestProcesses(t *testing.T) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
-			if !endpoint.Supported(s.client) {
-				t.Skip("not supported")
-			}
 			t.Parallel()
 			s.asProcesses(t)
 		})

@@ -110,6 +110,9 @@ type client struct {
 	o   *Options
 	c   testCase
 	cfg *quic.Config
+
+	sessions chan *quic.Session // that the first of two connections was given
+	session  *quic.Session      // for the second
 }
 
 // fetch downloads files over a connection of its own.

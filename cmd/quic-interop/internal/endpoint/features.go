@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
-
-// missing tells of a test case whose feature the library does not have.
-func missing(c testCase) bool { return c.resume }
 
 // setVersions has an endpoint speak the version of its test case. In v2 a client begins with version 1, and the server moves it to the
 // one that it likes better (RFC 9368, section 2.3).
@@ -38,6 +36,7 @@ const preferredPort = 4443
 
 // setServer sets what only servers have.
 func (o *Options) setServer(cfg *quic.Config, c testCase) error {
+	cfg.EarlyData = c.early
 	if !c.preferred {
 		return nil
 	}
@@ -63,13 +62,61 @@ func setClient(cfg *quic.Config, c testCase) error {
 	return nil
 }
 
-// dial connects.
+// sessionWait is how long a client waits for a session after its files are there.
+const sessionWait = 5 * time.Second
+
+// dial connects: with the session of the first connection, if this is the second.
 func (cl *client) dial(ctx context.Context, ep *quicnet.Endpoint, host string, p place) (*quicnet.Conn, error) {
-	return ep.Dial(ctx, host, cl.cfg)
+	d := quicnet.Dialer{Endpoint: ep}
+	switch p {
+	case firstOfTwo:
+		cl.sessions = make(chan *quic.Session, 8)
+		d.OnSession = func(s *quic.Session) {
+			select {
+			case cl.sessions <- s:
+			default: // one is enough
+			}
+		}
+	case secondOfTwo:
+		d.Session, d.ResendEarly = cl.session, true
+		if cl.c.early {
+			return d.DialEarly(ctx, host, cl.cfg)
+		}
+	}
+	return d.Dial(ctx, host, cl.cfg)
 }
 
 // check waits for what the test case still needs of a connection, and tells what was not as it should.
-func (cl *client) check(ctx context.Context, conn *quicnet.Conn, p place) error { return nil }
+func (cl *client) check(ctx context.Context, conn *quicnet.Conn, p place) error {
+	switch p {
+	case firstOfTwo:
+		return cl.waitSession(ctx)
+	case secondOfTwo:
+		if !conn.ConnectionState().DidResume {
+			return errors.New("the session was not resumed")
+		}
+		if cl.c.early && conn.EarlyData() != quic.EarlyAccepted {
+			return errors.New("the server accepted no 0-RTT data")
+		}
+	}
+	return nil
+}
+
+// waitSession waits for a session that the second connection can use.
+func (cl *client) waitSession(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sessionWait)
+	defer cancel()
+	for {
+		select {
+		case cl.session = <-cl.sessions:
+			if cl.session.EarlyData() || !cl.c.early {
+				return nil
+			}
+		case <-ctx.Done():
+			return errors.New("the server gave no session that could be resumed")
+		}
+	}
+}
 
 // network returns the network that o names.
 func (o *Options) network() Network {
