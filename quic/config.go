@@ -95,7 +95,8 @@ type Config struct {
 
 	// Versions are the QUIC versions to be spoken, Version1 and Version2, the preferred one first. A client begins with the first, and
 	// changes to another one if the server speaks only that, or prefers it. A server accepts all of them, and moves a client that
-	// speaks several to the first of this list that the client speaks too (RFC 9368). Default Version1, Version2.
+	// speaks several to the first of this list that the client speaks too (RFC 9368). Default Version1, Version2; a server that is
+	// told nothing leaves it to its clients: each stays with the version that it begins with.
 	Versions []uint32
 
 	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).
@@ -167,6 +168,7 @@ type Config struct {
 	// Default 4096.
 	MaxHandshakes int
 
+	anyVersion   bool   // a server does not prefer any of Versions
 	earlyContext []byte // what tickets are bound to for 0-RTT, if EarlyData
 	resolved     bool   // every field has its value
 }
@@ -211,7 +213,7 @@ func (c *Config) resolve() (*Config, error) {
 	}
 	r.MaxAckDelay = declared
 	if len(r.Versions) == 0 {
-		r.Versions = defaultVersions
+		r.Versions, r.anyVersion = defaultVersions, true
 	}
 	if r.ConnIDs == nil {
 		r.ConnIDs = RandomConnIDs(8)

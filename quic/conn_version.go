@@ -167,7 +167,7 @@ func (c *Conn) negotiateVersion(v wire.VersionInformation) *TransportError {
 			return versionError(fmt.Sprintf("the client says that it chose version 0x%x, and its packets are of version 0x%x", v.Chosen,
 				n.original))
 		}
-		if best := firstOf(c.cfg.Versions, v.Available); best != 0 && best != c.version {
+		if best := firstOf(c.cfg.Versions, v.Available); best != 0 && best != c.version && !c.cfg.anyVersion {
 			if err := c.changeVersion(best); err != nil {
 				return err
 			}

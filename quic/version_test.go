@@ -203,3 +203,17 @@ func testVersionNegotiated(t *testing.T, ours, theirs []uint32, retry bool, idLe
 		t.Errorf("generation %d sent and %d received after a key update", c.keys.WriteGen(), c.keys.ReadGen())
 	}
 }
+
+// A server whose Config says nothing of versions stays with that of the client, which may have a session of it (RFC 9369, section 5).
+func TestServerLeavesVersionToClients(t *testing.T) {
+	for _, first := range []uint32{Version1, Version2} {
+		w := newNet(t)
+		server := w.host(serverHost, endpointConfig(1))
+		client := w.host(clientHost, nil)
+		c := client.connect(endpointConfig(2, speaks(first, Version1^Version2^first)), ConnectParams{})
+		w.run(func() bool { return c.tls.confirmed || c.IsClosed() })
+		if !c.IsEstablished() || c.Version() != first || server.live[0].Version() != first {
+			t.Errorf("the client began with version %#x: its version is %#x, the server's %#x", first, c.Version(), server.live[0].Version())
+		}
+	}
+}
