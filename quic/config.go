@@ -99,6 +99,16 @@ type Config struct {
 	// told nothing leaves it to its clients: each stays with the version that it begins with.
 	Versions []uint32
 
+	// NoGrease has nothing be sent whose only use is that peers, and what stands between, do not take it for fixed: reserved transport
+	// parameters and versions, and packets with the QUIC bit 0, which are not taken either then (RFC 9287). A server whose socket
+	// another protocol shares, and who tells the two apart by that bit, sets it. Default false.
+	NoGrease bool
+
+	// SpinBit lets an observer on the path measure the round-trip time of all but one in sixteen connection IDs (RFC 9000, section
+	// 17.4). Default false: the bit is random. Whom it serves is a network's operator; to a connection it brings nothing, and it tells
+	// anybody about its distance, and when it is idle.
+	SpinBit bool
+
 	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).
 	ConnIDs ConnIDGenerator
 

@@ -231,8 +231,11 @@ func (c *Conn) firstFlight() error {
 		return err
 	}
 	n := &c.hello.negotiation
-	params := wire.TransportParameters{Version: wire.VersionInformation{Chosen: c.version, Available: c.cfg.Versions}}
+	var room [maxVersions]uint32
+	var value [16]byte
+	params := wire.TransportParameters{Version: wire.VersionInformation{Chosen: c.version, Available: c.availableVersions(room[:])}}
 	c.fillParams(&params)
+	c.greaseParams(&params, &value)
 	n.begin.TransportParameters = params.Append(make([]byte, 0, usualParamsLen))
 	return c.startTLS(*n.begin, n.shared)
 }
@@ -275,6 +278,8 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 		}
 	}
 	c.fillParams(&params)
+	var value [16]byte
+	c.greaseParams(&params, &value)
 	c.hello.negotiation.params = params.Append(make([]byte, 0, usualParamsLen))
 	if err = c.installFirst(); err == nil {
 		err = c.startTLS(handshake.Params{
@@ -294,6 +299,9 @@ func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{cfg: cfg, client: client, version: Version1, hello: new(hello)}
+	if !c.random(c.sending.random[:]) {
+		return nil, errRand
+	}
 	c.paths.sizes.init()
 	c.clock.start(now)
 	for sp := range c.hello.spaces {
@@ -320,7 +328,7 @@ func (c *Conn) installFirst() error {
 }
 
 // usualParamsLen is more than our transport parameters take, in bytes, unless a connection ID is long.
-const usualParamsLen = 160
+const usualParamsLen = 208
 
 var errRand = errors.New("quic: Config.Rand gave no randomness")
 

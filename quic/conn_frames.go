@@ -22,6 +22,7 @@ type inPacket struct {
 	version uint32 // of a long header
 	payload []byte
 
+	spin       bool // its spin bit
 	ignore     bool
 	eliciting  bool // it holds a frame other than ACK, PADDING and CONNECTION_CLOSE
 	nonProbing bool // it holds a frame that a path probe would not (RFC 9000, section 9.1)

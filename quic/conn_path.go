@@ -24,6 +24,7 @@ type path struct {
 	wanted        bool  // it is to be moved to once it is validated
 	failed        bool  // it is abandoned since its validation failed
 	challenge     challenge
+	spin          spin
 }
 
 // The states of a path, as a server goes through them:

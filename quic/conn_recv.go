@@ -157,7 +157,7 @@ func (c *Conn) parsePacket(b []byte, first bool, datagram []byte, d *protect.Ope
 		return c.parseLong(b, first, datagram, d)
 	}
 	idLen := c.local.len
-	if !wire.HasFixedBit(b[0]) || len(b) < 1+idLen {
+	if !c.takesFirst(b[0]) || len(b) < 1+idLen {
 		return 0, verdictRest
 	}
 	if _, ok := c.local.find(b[1 : 1+idLen]); !ok {
@@ -176,6 +176,10 @@ func (c *Conn) parsePacket(b []byte, first bool, datagram []byte, d *protect.Ope
 	return len(b), verdictOpen
 }
 
+// takesFirst tells whether packets with that first byte are taken: the fixed bit must be set unless we have announced that it need not
+// (RFC 9287, section 3).
+func (c *Conn) takesFirst(first byte) bool { return wire.HasFixedBit(first) || !c.cfg.NoGrease }
+
 func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenDesc) (size int, v verdict) {
 	version, _, _, n := wire.ConsumeInvariants(b)
 	if n < 0 {
@@ -185,7 +189,7 @@ func (c *Conn) parseLong(b []byte, first bool, datagram []byte, d *protect.OpenD
 		return 0, verdictAlone
 	}
 	h, n := wire.ConsumeLongHeader(b)
-	if n < 0 || !wire.HasFixedBit(b[0]) {
+	if n < 0 || !c.takesFirst(b[0]) {
 		return 0, verdictRest
 	}
 	// RFC 9000, section 12.2: packets of a datagram with different Destination Connection IDs are not one sender's.
@@ -273,6 +277,7 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 	packet := t.Buf[d.Off : d.Off+d.Len]
 	var in inPacket // filled in place: a literal would be copied
 	in.now, in.slot, in.space, in.pn, in.gen, in.path = now, d.Slot, sp, d.PN, d.Gen, t.path
+	in.spin = wire.SpinBit(d.First)
 	in.payload = packet[int(d.PNOff)+int(d.PNLen) : len(packet)-protect.Overhead]
 	if err := c.acceptPacket(t, d, packet, &in); err != nil {
 		c.fail(err)
@@ -363,6 +368,9 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 	}
 	s := c.spaces[in.space]
 	newest := in.pn > s.acks.largest()
+	if newest && in.slot == protect.OneRTT && in.path != nil {
+		in.path.onSpin(c.client, in.spin)
+	}
 	policy := &ackAtOnce
 	if in.space == recovery.AppSpace {
 		policy = &c.ackFrequency.local

@@ -33,7 +33,7 @@ const minCoalesced = 128
 type sendState struct {
 	probes [numSpaces]int // packets that must elicit an acknowledgement, whatever the congestion window says
 	paceAt int64          // when pacing lets more leave; 0: it does not hold anything back
-	random [8]byte        // what Config.Rand fills would be allocated if it lay on the stack
+	random [8]byte        // from Config.Rand, for chance; what it fills would be allocated if it lay on the stack
 }
 
 // outTrain is a train that is being built.
@@ -285,6 +285,7 @@ func (c *Conn) beginPacket(t *outTrain, sp recovery.Space, end int) {
 			h.pn, h.pnLen)
 		end = min(end, h.start+maxLongPacket)
 	}
+	c.maskFirst(b[h.start:], t.path, h.slot, h.pn)
 	h.payload = len(b)
 	p := &t.pkt
 	p.b = b[: len(b) : end-protect.Overhead]

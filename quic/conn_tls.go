@@ -24,6 +24,7 @@ type tlsState struct {
 	ackDelayExponent uint8 // the peer's
 	resumed          bool
 	early            EarlyDataState
+	greases          bool // the peer takes packets whose QUIC bit is 0, and we send such
 }
 
 func (s *tlsState) release() {
@@ -211,6 +212,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 		c.resume.limits = limitsOf(&p)
 	}
 	c.tls.ackDelayExponent = p.AckDelayExponent
+	c.tls.greases = p.GreaseQUICBit && !c.cfg.NoGrease
 	c.loss.SetMaxAckDelay(p.MaxAckDelay)
 	c.ackFrequency.setPeerParams(&p, c.cfg.MinAckDelay >= 0)
 	c.idle.negotiate(p.MaxIdleTimeout)

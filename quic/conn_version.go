@@ -173,7 +173,8 @@ func (c *Conn) negotiateVersion(v wire.VersionInformation) *TransportError {
 			}
 		}
 	}
-	chosen := wire.VersionInformation{Chosen: c.version, Available: c.cfg.Versions}
+	var room [maxVersions]uint32
+	chosen := wire.VersionInformation{Chosen: c.version, Available: c.availableVersions(room[:])}
 	c.tls.conn.Negotiate(chosen.Append(n.params), c.version, c.version != n.original)
 	n.params = nil
 	return nil

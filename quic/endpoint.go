@@ -31,6 +31,7 @@ type Endpoint struct {
 	handshakes int // accepted connections whose handshake is under way
 	failed     int // accepted connections that were closed before it was complete, and are not drained
 	refusing   bool
+	greases    bool           // Config.NoGrease is false
 	attempts   *attempts      // nil: none was asked about or refused yet
 	early      *earlyAttempts // nil: none came yet
 	counts     EndpointStats
@@ -134,7 +135,7 @@ func (e *Endpoint) Sibling(ids ConnIDGenerator) (*Endpoint, error) {
 // setUp takes from the first Config, resolved, what belongs to the endpoint as a whole: the source of randomness, the length of
 // connection IDs and the keys, which it makes and notes in cfg where there are none.
 func (e *Endpoint) setUp(cfg *Config) error {
-	e.rand = cfg.Rand
+	e.rand, e.greases = cfg.Rand, !cfg.NoGrease
 	e.fill = func(p []byte) {
 		if _, err := io.ReadFull(e.rand, p); err != nil {
 			e.randFailed = true

@@ -51,8 +51,9 @@ func (e *Endpoint) negotiateVersion(d, dst, src, reply []byte) int {
 
 // statelessReset answers a short header packet of a connection that is not known (RFC 9000, section 10.3).
 func (e *Endpoint) statelessReset(now time.Time, d, reply []byte) int {
-	// With empty connection IDs there are no tokens; and what does not have the fixed bit is of no version of ours.
-	if e.idLen <= 0 || reply == nil || len(d) < 1+e.idLen || !wire.HasFixedBit(d[0]) {
+	// With empty connection IDs there are no tokens; and what does not have the fixed bit is of no version of ours, unless we have
+	// announced that it may be so (RFC 9287).
+	if e.idLen <= 0 || reply == nil || len(d) < 1+e.idLen || !wire.HasFixedBit(d[0]) && !e.greases {
 		return 0
 	}
 	if resetLen(len(d), 0) == 0 || !e.resets.bucket.take(now) || !e.random(e.room[:1]) {
@@ -74,7 +75,7 @@ func (e *Endpoint) statelessReset(now time.Time, d, reply []byte) int {
 func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *Conn, n int) {
 	h, m := wire.ConsumeLongHeader(d)
 	switch {
-	case m < 0 || h.TooShortToOpen() || !wire.HasFixedBit(d[0]):
+	case m < 0 || h.TooShortToOpen() || !wire.HasFixedBit(d[0]) && (!e.greases || len(h.Token) == 0):
 		return nil, 0
 	case h.Type == wire.ZeroRTT:
 		e.keepEarly(now, d, t, &h)
@@ -88,6 +89,9 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 	}
 	dst, _ := MakeConnID(h.DstConnID)
 	token := e.tokens.check(now, h.Version, h.Token, t.Remote, &dst)
+	if !wire.HasFixedBit(d[0]) && token.kind != newTokenToken {
+		return nil, 0 // RFC 9287, section 3.1: but to whom we have given a token, we have said that we take it
+	}
 	if dst.Len() < minInitialDCIDLen && token.kind != retryToken {
 		return nil, 0 // section 7.2
 	}

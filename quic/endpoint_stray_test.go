@@ -24,6 +24,7 @@ type initialSpec struct {
 	length  int    // of the packet, default the whole datagram
 	empty   bool   // dst and src are meant to be empty
 	pn      int64
+	clear   byte // bits of the first byte
 }
 
 func (s initialSpec) datagram(t testing.TB) []byte {
@@ -36,6 +37,7 @@ func (s initialSpec) datagram(t testing.TB) []byte {
 	const pnLen = 4
 	b, lengthOff, pnOff := wire.AppendLongHeader(nil, wire.Initial, s.version, []byte(s.dst), []byte(s.src), []byte(s.token), s.pn,
 		pnLen)
+	b[0] &^= s.clear
 	b = append(b, or(s.frames, "\x01")...)
 	b = append(b, make([]byte, max(s.length-len(b), protect.Overhead))...)
 	wire.PutVarint2(b[lengthOff:], uint64(len(b)-pnOff))

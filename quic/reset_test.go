@@ -57,7 +57,11 @@ func TestStatelessReset(t *testing.T) {
 		}
 		clear := shortPacket(id, 100)
 		clear[0] &^= 0x40
-		if _, answer := server.one(clear, clientHost); answer != nil {
+		if _, answer := server.one(clear, clientHost); answer == nil {
+			t.Error("a datagram with the QUIC bit 0 was not answered, though we announce that we take such")
+		}
+		strict := w.host(serverHost, endpointConfig(1, idsOf(n), func(c *Config) { c.NoGrease = true }))
+		if _, answer := strict.one(clear, clientHost); answer != nil {
 			t.Error("a datagram without the fixed bit was answered")
 		}
 	}

@@ -72,6 +72,7 @@ type scripted struct {
 	bytes     int     // of all datagrams from conn
 	events    []Event // of conn, but for those that the driver answers
 	nextSeq   uint64  // of connection IDs issued to conn
+	spins     []bool  // the spin bits of the 1-RTT packets that conn sent
 
 	preferred   *IssuedConnID // conn's
 	tokensAsked int           // tokens that conn asked the Endpoint for
@@ -299,6 +300,7 @@ type scriptedPacket struct {
 	slot     protect.Slot
 	frames   [][]byte
 	reserved byte   // bits to set in the first byte
+	clear    byte   // bits of it to clear
 	srcID    []byte // of a long header, if another than the peer's
 	dstID    []byte // if another than conn's
 	token    []byte // of an Initial packet
@@ -380,7 +382,7 @@ func (p *scripted) appendPacket(b []byte, pkt scriptedPacket, padTo int) []byte 
 		b, lengthOff, pnOff = wire.AppendLongHeader(b, scriptedTypes[pkt.slot], wire.Version1, dstID, srcID, pkt.token, pn,
 			pnLen)
 	}
-	b[start] |= pkt.reserved
+	b[start] = b[start]&^pkt.clear | pkt.reserved
 	for _, f := range pkt.frames {
 		b = append(b, f...)
 	}
@@ -596,8 +598,15 @@ func (p *scripted) open(packet []byte, d protect.OpenDesc) {
 	if d.Status != protect.Opened {
 		p.t.Fatalf("a packet of conn at level %d does not open: status %d", d.Slot, d.Status)
 	}
-	// The spin bit is always off (RFC 9000, section 17.4), and the fixed bit set: we do not grease it.
-	if d.Slot != protect.OneRTT && d.First&0x4c != 0x40 || d.Slot == protect.OneRTT && d.First&0x78 != 0x40 {
+	if d.Slot == protect.OneRTT {
+		p.spins = append(p.spins, wire.SpinBit(d.First))
+	}
+	// The spin bit is random (RFC 9000, section 17.4), and the fixed bit set unless the peer has announced grease_quic_bit (RFC 9287).
+	fixed := byte(0x40)
+	if p.params[0x2ab2] != nil {
+		fixed = d.First & 0x40
+	}
+	if d.Slot != protect.OneRTT && d.First&0x4c != fixed || d.Slot == protect.OneRTT && d.First&0x58 != fixed {
 		p.t.Errorf("level %d: conn sent the first byte %#x", d.Slot, d.First)
 	}
 	p.largest[space] = max(p.largest[space], d.PN)

@@ -16,6 +16,9 @@ const (
 // defaultVersions is what Config.Versions stands for if it is empty.
 var defaultVersions = []uint32{Version1, Version2}
 
+// maxVersions is how many versions there are at most in a list of ours, with a reserved one.
+const maxVersions = 3
+
 // versionNegotiation is the version number of a Version Negotiation packet (RFC 8999, section 6).
 const versionNegotiation = 0
 

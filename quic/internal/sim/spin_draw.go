@@ -44,7 +44,7 @@ func (k *knob) text(v int64) string {
 	return strconv.FormatInt(v, 10)
 }
 
-const numKnobs = 20
+const numKnobs = 23
 
 // Some knobs by index; see knobs.
 const (
@@ -125,6 +125,13 @@ var knobs = [numKnobs]knob{
 	{"ConnIDs.Len+1", false, drawOf(1, 2, 3, 5, 9, 13, 21), func(c *quic.Config, v int64) { c.ConnIDs = quic.RandomConnIDs(v - 1) }},
 	{"Retry", false, drawOf(1), func(c *quic.Config, v int64) { c.Retry = func(netip.AddrPort) bool { return true } }},
 	{"MaxHandshakes", false, drawLog(1, 64), func(c *quic.Config, v int64) { c.MaxHandshakes = int(v) }},
+	{"Versions", false, drawOf(1, 2, 12, 21), func(c *quic.Config, v int64) {
+		c.Versions = map[int64][]uint32{
+			1: {quic.Version1}, 2: {quic.Version2}, 12: {quic.Version1, quic.Version2}, 21: {quic.Version2, quic.Version1},
+		}[v]
+	}},
+	{"NoGrease", false, drawOf(1), func(c *quic.Config, v int64) { c.NoGrease = true }},
+	{"SpinBit", false, drawOf(1), func(c *quic.Config, v int64) { c.SpinBit = true }},
 }
 
 // DrawPlan draws a plan from a seed. Which features a plan has is drawn first and how much of each then, so that plans differ in kind

@@ -151,6 +151,19 @@ func LongHeaderLen(t PacketType, dcidLen, scidLen, tokenLen, pnLen int) int {
 	return n
 }
 
+// ClearFixedBit makes the fixed bit of a packet 0, which RFC 9287 calls the QUIC bit.
+func ClearFixedBit(b []byte) { b[0] &^= fixedBit }
+
+// SetSpinBit sets the spin bit of a short header (RFC 9000, section 17.4).
+func SetSpinBit(b []byte, spin bool) {
+	if b[0] &^= spinBit; spin {
+		b[0] |= spinBit
+	}
+}
+
+// SpinBit returns the spin bit of a short header.
+func SpinBit(first byte) bool { return first&spinBit != 0 }
+
 // AppendShortHeader appends a 1-RTT header up to and including the packet number in pnLen bytes.
 func AppendShortHeader(b []byte, dcid []byte, spin, keyPhase bool, pn int64, pnLen int) (out []byte, pnOff int) {
 	first := byte(fixedBit | pnLen - 1)
