@@ -50,7 +50,7 @@ const numKnobs = 23
 const (
 	knobIdle, knobHandshake, knobKeepAlive, knobStreamWindow, knobWindow, knobStreamsBidi = 0, 1, 2, 3, 5, 7
 	knobSendBuffer, knobDatagram, knobPayload, knobAckDelay, knobIDLen, knobRetry         = 9, 11, 12, 15, 17, 18
-	knobMaxHandshakes                                                                     = 19
+	knobMaxHandshakes, knobVersions                                                       = 19, 20
 )
 
 func drawDur(low, high time.Duration) func(dice) int64 {
@@ -163,6 +163,9 @@ func DrawPlan(seed uint64) *Plan {
 	if d.chance(0.05) {
 		p.Flood = Flood{N: d.log(1, 100), Every: d.dur(100*time.Microsecond, 300*time.Millisecond), Hello: d.chance(0.5)}
 		p.Sides[serverSide].Knobs[knobMaxHandshakes] = int64(d.log(2, 64)) // the one of 1 is anybody's
+	}
+	if v := p.Sides[serverSide].Knobs[knobVersions]; v+p.Sides[clientSide].Knobs[knobVersions] == 1+2 {
+		p.Sides[serverSide].Knobs[knobVersions] = 10*v + 3 - v // one in common
 	}
 	d.streams(p)
 	d.acts(p)
