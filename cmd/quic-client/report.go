@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
+	"github.com/boringquic/boringquic/cmd/internal/versions"
 	"github.com/boringquic/boringquic/quic"
 )
 
@@ -17,13 +19,22 @@ type report struct {
 	bytes               int64
 	tls                 tls.ConnectionState
 	stats               quic.Stats
+	moves               atomic.Int32 // of the connection to another path
+	updates             int          // of keys, that we have begun
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: QUIC version 1, %s, key share %s, handshake %.1f ms\n", r.server,
-		tls.CipherSuiteName(r.tls.CipherSuite), r.tls.CurveID, float64(r.handshake)/1e6)
+	kind := "full"
+	if r.stats.Resumed {
+		kind = "resumed"
+	}
+	fmt.Fprintf(w, "%s: QUIC version %s, %s, key share %s, %s handshake %.1f ms, early data %v\n", r.server,
+		versions.Name(r.stats.Version), tls.CipherSuiteName(r.tls.CipherSuite), r.tls.CurveID, kind, float64(r.handshake)/1e6,
+		r.stats.EarlyData)
 	fmt.Fprintf(w, "files: %d; %d bytes in %.2f s: %.0f Mbit/s\n", r.files, r.bytes, r.transfer.Seconds(),
 		float64(r.bytes)*8/1e6/r.transfer.Seconds())
 	fmt.Fprintf(w, "packets: %d sent, %d received, %d lost; smoothed RTT %v\n",
 		r.stats.PacketsSent, r.stats.PacketsReceived, r.stats.PacketsLost, r.stats.SmoothedRTT)
+	fmt.Fprintf(w, "path: datagrams of up to %d bytes to the server, of %d on average from it; changed %d times; key updates: %d\n",
+		r.stats.MaxUDPPayload, r.stats.BytesReceived/max(r.stats.UDPDatagramsReceived, 1), r.moves.Load(), r.updates)
 }

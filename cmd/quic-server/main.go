@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/cmd/internal/versions"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -35,9 +37,11 @@ func main() {
 }
 
 type options struct {
-	listen, root, cert, key, cc, resetKey string
-	retry, verbose                        bool
-	shards                                int
+	listen, root, cert, key, cc    string
+	resetKey, tokenKey, ticketKeys string
+	preferred, versions            string
+	retry, verbose, early          bool
+	shards                         int
 }
 
 // errUsage marks an error of the command line.
@@ -48,18 +52,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd := &cobra.Command{
 		Use:   "quic-server --listen HOST:PORT --root DIR [--cert FILE --key FILE] [--retry]",
 		Short: "Serve the files of a folder over QUIC",
-		Long: `quic-server serves the files of a folder over QUIC version 1 with HTTP/0.9, the
-protocol "hq-interop" of the public QUIC interop runner.
+		Long: `quic-server serves the files of a folder over QUIC with HTTP/0.9, the protocol
+"hq-interop" of the public QUIC interop runner.
 
 Without --cert and --key it makes a self-signed certificate for "localhost", the
 loopback addresses and the host of --listen; clients then need --insecure.
 SSLKEYLOGFILE names a file to which TLS secrets are appended, for Wireshark.
 It runs until SIGINT or SIGTERM.
 
+Files of keys hold 64 hexadecimal digits a line, readable by their owner alone; one
+that is not there is made. Servers that are given the same files resume each
+other's sessions and accept each other's tokens, and a server that was started anew
+its own old ones. --ticket-keys may hold several, the newest first: put a new key
+before the others once a day and remove those older than a week, then send SIGHUP,
+at which the file is read again. Early data (0-RTT) is accepted of sessions that
+this process has begun.
+
 Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad flags.`,
 		Example: `  quic-server --listen 127.0.0.1:4433 --root ./public
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry
-  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --reset-key reset.key`,
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --reset-key reset.key
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --early-data --ticket-keys tickets.key
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --preferred-address 192.0.2.7:443`,
 		Args:                  noArgs,
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
@@ -74,6 +88,11 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.key, "key", "", "PEM `FILE` with the private key")
 	f.BoolVar(&o.retry, "retry", false, "make every client prove its address with a Retry first")
 	f.StringVar(&o.resetKey, "reset-key", "", "`FILE` with the key of stateless resets, made if it is not there: after a restart, clients learn at once that their connections are gone")
+	f.StringVar(&o.tokenKey, "token-key", "", "`FILE` with the key of the tokens by which clients prove their address, made if it is not there")
+	f.StringVar(&o.ticketKeys, "ticket-keys", "", "`FILE` with the keys of session tickets, the newest first, made if it is not there; SIGHUP has it read again")
+	f.BoolVar(&o.early, "early-data", false, "answer requests that come before the handshake is complete (0-RTT), which somebody may have recorded and sent again: harmless for files")
+	f.StringVar(&o.preferred, "preferred-address", "", "`IP:PORT` that clients should come to after the handshake, which is listened on, too; or two, IPv4 and IPv6, with a comma")
+	f.StringVar(&o.versions, "versions", "1,2", "QUIC `VERSIONS` to speak, the preferred one first: clients that speak it, too, are moved to it")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each file")
@@ -126,6 +145,9 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer serving.Wait() // until each connection has said goodbye
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if o.ticketKeys != "" {
+		rereadTicketKeys(ctx, o.ticketKeys, ep, log)
+	}
 	fmt.Fprintf(stdout, "quic-server: listening on %s, serving %s\n", ep.Addr(), o.root)
 	for {
 		conn, err := ep.Accept(ctx)
@@ -158,14 +180,82 @@ func (o *options) config() (*quic.Config, error) {
 		return nil, errUsage{fmt.Errorf("--congestion %q is neither cubic nor reno", o.cc)}
 	}
 	if o.resetKey != "" {
-		if cfg.StatelessResetKey, err = resetKey(o.resetKey); err != nil {
+		if cfg.StatelessResetKey, err = oneKey(o.resetKey, "key for stateless resets"); err != nil {
 			return nil, err
 		}
+	}
+	if o.tokenKey != "" {
+		if cfg.TokenKey, err = oneKey(o.tokenKey, "key for tokens"); err != nil {
+			return nil, err
+		}
+	}
+	if o.ticketKeys != "" {
+		if cfg.TicketKeys, err = keyFile(o.ticketKeys, ticketKeysFor); err != nil {
+			return nil, err
+		}
+	}
+	cfg.EarlyData = o.early
+	if cfg.PreferredAddress, err = preferredAddress(o.preferred); err != nil {
+		return nil, errUsage{err}
+	}
+	if cfg.Versions, err = versions.Parse("--versions", o.versions); err != nil {
+		return nil, errUsage{err}
 	}
 	if o.retry {
 		cfg.Retry = func(netip.AddrPort) bool { return true }
 	}
 	return cfg, nil
+}
+
+// ticketKeysFor is what --ticket-keys is for, in errors.
+const ticketKeysFor = "keys for session tickets"
+
+// preferredAddress reads one address, or one of each family with a comma between them.
+func preferredAddress(list string) (out quic.PreferredAddress, err error) {
+	if list == "" {
+		return out, nil
+	}
+	for text := range strings.SplitSeq(list, ",") {
+		addr, err := netip.ParseAddrPort(strings.TrimSpace(text))
+		to := &out.IPv4
+		if addr.Addr().Is6() {
+			to = &out.IPv6
+		}
+		switch {
+		case err != nil || addr.Port() == 0 || addr.Addr().IsUnspecified():
+			return out, fmt.Errorf("--preferred-address %q: %q is not the IP:PORT of one host", list, text)
+		case to.IsValid():
+			return out, fmt.Errorf("--preferred-address %q has two addresses of one IP version", list)
+		}
+		*to = addr
+	}
+	return out, nil
+}
+
+// rereadTicketKeys has the endpoint take the keys of the file again at each SIGHUP, until ctx ends. If they are not to be had, those in use
+// stay.
+func rereadTicketKeys(ctx context.Context, file string, ep *quicnet.Endpoint, log *logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+			}
+			keys, err := keyFile(file, ticketKeysFor)
+			if err == nil {
+				err = ep.SetTicketKeys(keys)
+			}
+			if err != nil {
+				log.say("quic-server: the keys for session tickets stay as they were: %v", err)
+			} else {
+				log.say("quic-server: keys for session tickets were read from %s: %d", file, len(keys))
+			}
+		}
+	}()
 }
 
 func explainListen(addr string, err error) error {
@@ -198,7 +288,11 @@ func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *lo
 				log.printf("%s: %q: %d bytes sent, then %v", conn.RemoteAddr(), path, n, err)
 				return
 			}
-			log.printf("%s: %q: %d bytes", conn.RemoteAddr(), path, n)
+			early := ""
+			if s.Early() {
+				early = ", asked for in early data"
+			}
+			log.printf("%s: %q: %d bytes%s", conn.RemoteAddr(), path, n, early)
 		}()
 	}
 }
@@ -211,9 +305,14 @@ type logger struct {
 }
 
 func (l *logger) printf(format string, args ...any) {
+	if l.verbose {
+		l.say(format, args...)
+	}
+}
+
+// say prints a line also where few are wanted.
+func (l *logger) say(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.verbose {
-		fmt.Fprintf(l.w, format+"\n", args...)
-	}
+	fmt.Fprintf(l.w, format+"\n", args...)
 }

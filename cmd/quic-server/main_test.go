@@ -291,8 +291,17 @@ func TestExitCodes(t *testing.T) {
 		{"port in use", []string{"--listen", busy.LocalAddr().String()}, exitFailed, "another program uses that port"},
 		{"certificate without key", []string{"--cert", "main.go"}, exitFailed, "--cert and --key go together"},
 		{"certificate that is not there", []string{"--cert", "no.pem", "--key", "no.pem"}, exitFailed, "no usable certificate: open no.pem"},
-		{"key of resets that is none", []string{"--reset-key", "main.go"}, exitFailed, "main.go does not hold 64 hexadecimal digits"},
+		{"key of resets that is none", []string{"--reset-key", "main.go"}, exitFailed, "line 1 of main.go does not hold 64 hexadecimal digits"},
 		{"key of resets in no folder", []string{"--reset-key", "no/such/key"}, exitFailed, "no key for stateless resets: open no/such/"},
+		{"key of tokens that is none", []string{"--token-key", "main.go"}, exitFailed, "no key for tokens: line 1 of main.go does not hold"},
+		{"keys of tickets that are none", []string{"--ticket-keys", "main.go"}, exitFailed, "no keys for session tickets: line 1 of main.go does not"},
+		{"keys of tickets in no folder", []string{"--ticket-keys", "no/such/key"}, exitFailed, "no keys for session tickets: open no/such/"},
+		{"keys of tickets in a folder", []string{"--ticket-keys", "."}, exitFailed, "no keys for session tickets: read .: is a directory"},
+		{"version", []string{"--versions", "1,3"}, exitUsage, "--versions \"1,3\": give 1, 2, or both"},
+		{"preferred address without port", []string{"--preferred-address", "192.0.2.1"}, exitUsage, "\"192.0.2.1\" is not the IP:PORT of one host"},
+		{"preferred address of nobody", []string{"--preferred-address", "0.0.0.0:443"}, exitUsage, "is not the IP:PORT of one host"},
+		{"two of a family", []string{"--preferred-address", "192.0.2.1:1,192.0.2.2:1"}, exitUsage, "has two addresses of one IP version"},
+		{"preferred address of another machine", []string{"--listen", "127.0.0.1:0", "--preferred-address", "192.0.2.1:443"}, exitFailed, "cannot listen on"},
 		{"certificate that is none", []string{"--cert", "main.go", "--key", "main.go"}, exitFailed, "no usable certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

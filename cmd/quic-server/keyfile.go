@@ -1,0 +1,80 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A file of keys holds keys of 32 bytes, one a line, as 64 hexadecimal digits. Empty lines and those that begin with # do not count.
+// One that is not there is made, with one key.
+
+// oneKey returns the key of a file that holds just one; what says what it is for.
+func oneKey(name, what string) (*[32]byte, error) {
+	keys, err := keyFile(name, what)
+	if err == nil && len(keys) > 1 {
+		err = fmt.Errorf("no %s: %s holds %d keys, and there can be one", what, name, len(keys))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &keys[0], nil
+}
+
+// keyFile returns the keys of a file, of which there is at least one.
+func keyFile(name, what string) ([][32]byte, error) {
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeKeyFile(name); err == nil {
+			text, err = os.ReadFile(name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no %s: %w", what, err)
+	}
+	var keys [][32]byte
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, err := hex.DecodeString(line)
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("no %s: line %d of %s does not hold 64 hexadecimal digits; remove the file, and a new one is made", what, n, name)
+		}
+		keys = append(keys, [32]byte(key))
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("no %s: %s holds no key; remove it, and a new one is made", what, name)
+	}
+	return keys, nil
+}
+
+// makeKeyFile writes a new key to a file that only its owner may read. A file that has appeared meanwhile stays as it is.
+func makeKeyFile(name string) error {
+	var key [32]byte
+	rand.Read(key[:])
+	f, err := os.CreateTemp(filepath.Dir(name), ".key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = fmt.Fprintf(f, "%x\n", key)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Link(f.Name(), name)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return err
+}
