@@ -79,7 +79,7 @@
 // # Limitations
 //
 //   - The congestion window of a Session is not made use of: a resumed connection begins with the window of any other.
-//   - What a client sends counts wherever it comes from, but if it is heard from more than 256 new addresses a second,
+//   - What a client sends counts wherever it comes from, but if it is heard from more than 32 new addresses a second,
 //     nothing is sent to some of them, the answers to its challenges included.
 //   - With empty connection IDs there is one connection for each remote address, and peers cannot migrate. Nor does a client leave a
 //     server that has empty ones.

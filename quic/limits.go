@@ -22,9 +22,10 @@ const (
 	maxPaths = recovery.MaxPaths
 
 	// newPathBurst and newPathRate bound how fast paths are made for addresses that authentic packets came from: a bucket of that
-	// many, refilled at that many a second. A packet from one address more counts like any other, but is no reason to send there.
-	newPathBurst = 256
-	newPathRate  = 256
+	// many, refilled at that many a second: no NAT is known to give its clients more, and whoever copies packets from made-up addresses has
+	// us send to that many at most (RFC 9000, section 21.5.4). A packet from one address more counts like any other, but is no reason to send there.
+	newPathBurst = 64
+	newPathRate  = 32
 
 	// maxPathEvents is how many path events wait to be read; older ones are dropped.
 	maxPathEvents = 16

@@ -123,6 +123,11 @@ func TestMovesToAndFro(t *testing.T) {
 			name := fmt.Sprintf("each %v, upload=%v", period, upload)
 			moves := 0
 			s := Scenario{Name: name, Seed: 1, Download: tenMB, Check: true,
+				Configure: func(client, server *quic.Config) {
+					if period == 50*time.Millisecond {
+						client.ConnIDs = quic.RandomConnIDs(0)
+					}
+				},
 				Network: func(*World) (toServer, toClient []Stage) { return interopLink(), interopLink() },
 				Begin: func(w *World, client *Conn) {
 					var next func()
@@ -244,6 +249,10 @@ func TestPreferredAddress(t *testing.T) {
 		r := run(t, Scenario{Name: name, Seed: seed, Upload: 1 << 19, Download: 1 << 19, Check: true,
 			Configure: func(client, server *quic.Config) {
 				server.PreferredAddress.IPv4 = preferredAddr
+				if seed%2 == 0 {
+					client.ConnIDs = quic.RandomConnIDs(0) // the client knows what is its own by the server's address
+				}
+				server.DisableActiveMigration = seed%3 == 0 // which forbids no move to the preferred address
 				client.IgnorePreferredAddress = ignore
 			},
 			Network: func(*World) (_, _ []Stage) {
