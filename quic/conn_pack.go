@@ -144,7 +144,7 @@ func (c *Conn) wantsControl() bool {
 // WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams. It
 // costs little, so that a caller who reads often need not call Send each time.
 func (c *Conn) WantsSend() bool {
-	return c.state == stateActive && (c.wantsApp() || c.paths.sizes.wanted)
+	return c.state == stateActive && (c.wantsApp() || c.paths.sizes.wanted && c.sizeProbe() > 0)
 }
 
 // appendFrames fills the packet of t that is being built with frames of a space, the most urgent first.
