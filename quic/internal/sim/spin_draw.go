@@ -171,6 +171,9 @@ func DrawPlan(seed uint64) *Plan {
 	d.acts(p)
 	// From dice of their own, so that the rest of a seed's plan is as it was before there were any.
 	dice{rand.New(rand.NewPCG(seed, 0x7219))}.trips(p)
+	if d := (dice{rand.New(rand.NewPCG(seed, 0x0477))}); d.chance(0.4) {
+		p.Early = d.IntN(numEarly)
+	}
 	return p
 }
 

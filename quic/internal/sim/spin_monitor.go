@@ -13,6 +13,7 @@ import (
 // monitor judges the order of a connection's events, which are edge-triggered (quic.Event).
 type monitor struct {
 	complete, confirmed, drained bool
+	early                        bool                       // 0-RTT data: a client's may be sent, a server's is accepted
 	announced                    [2]uint64                  // of the peer's streams, by type
 	paths                        map[[2]netip.AddrPort]bool // those that are there, and false for those that were
 }
@@ -24,12 +25,27 @@ func (r *spinRun) onEvent(c *Conn, ev quic.Event) {
 		side = clientSide
 	}
 	a := r.apps[side]
+	if ev.Kind == quic.EventEarlyData && ev.Accepted && side == serverSide {
+		if a.conn != nil {
+			a.fail("event", "0-RTT data is accepted twice")
+			return
+		}
+		a.conn, a.monitor.early = c, true
+		return
+	}
 	if ev.Kind == quic.EventHandshakeComplete {
+		if a.conn != c && a.monitor.early && !a.monitor.complete {
+			r.orphan(a) // its 0-RTT data was accepted, and its handshake came to nothing
+		}
 		if a.conn != nil && (a.conn != c || a.monitor.complete) {
 			a.fail("event", "two handshakes are complete")
 			return
 		}
 		a.conn = c
+	}
+	if a.conn == c && ev.Kind == quic.EventClosed && a.monitor.early && !a.monitor.complete && side == serverSide &&
+		!r.apps[clientSide].monitor.complete {
+		r.orphan(a)
 	}
 	if a.conn != c {
 		r.onGhost(c, ev)
@@ -38,10 +54,15 @@ func (r *spinRun) onEvent(c *Conn, ev quic.Event) {
 	a.onEvent(ev)
 }
 
+// orphan forgets what a server's connection that never came about has brought: nothing of it counts.
+func (r *spinRun) orphan(a *spinApp) {
+	*a = spinApp{r: r, side: a.side, streams: make(map[uint64]*spinStream), got: make(map[uint64]bool), scratch: a.scratch, wanted: a.wanted}
+}
+
 // onGhost judges what a server's connection that never came about tells.
 func (r *spinRun) onGhost(c *Conn, ev quic.Event) {
 	switch ev.Kind {
-	case quic.EventDrained:
+	case quic.EventDrained, quic.EventEarlyData:
 	case quic.EventClosed:
 		var idle *quic.IdleTimeoutError
 		var transport *quic.TransportError
@@ -61,6 +82,15 @@ func (a *spinApp) onEvent(ev quic.Event) {
 		return
 	}
 	switch ev.Kind {
+	case quic.EventEarlyReady:
+		if a.side == serverSide || m.early || m.complete {
+			a.fail("event", "EventEarlyReady; early %v, complete %v", m.early, m.complete)
+		}
+		m.early = true
+	case quic.EventEarlyData:
+		if want := a.r.plan.Early == earlyAccepted; m.complete || ev.Accepted && !want || a.side == clientSide && ev.Resent == ev.Accepted {
+			a.fail("event", "EventEarlyData, accepted %v, sent again %v; complete %v", ev.Accepted, ev.Resent, m.complete)
+		}
 	case quic.EventHandshakeComplete:
 		m.complete = true
 		a.r.progress++

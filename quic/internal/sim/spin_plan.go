@@ -36,10 +36,22 @@ type Plan struct {
 	Observer Spy
 	Flood    Flood
 
+	Early int // one of the constants below
+
 	Streams []StreamPlan
 	Acts    []Act
 	EndBy   int // the side that closes the connection when all is done
 }
+
+// What a client begins with, as Plan.Early.
+const (
+	fullHandshake = iota
+	earlyAccepted // the session of an earlier connection, and 0-RTT data
+	earlyRejected // the same, but the server is another by now; what is rejected is sent again
+	numEarly
+)
+
+var earlyNames = [...]string{"", "0-RTT data, accepted", "0-RTT data, rejected"}
 
 // Side is how one side is configured.
 type Side struct {
@@ -197,6 +209,9 @@ func (p *Plan) String() string {
 	}
 	if p.Flood.N > 0 {
 		fmt.Fprintf(&b, "  a flood of made-up Initials: %+v\n", p.Flood)
+	}
+	if p.Early != fullHandshake {
+		b.WriteString("  " + earlyNames[p.Early] + "\n")
 	}
 	for _, s := range p.Streams {
 		b.WriteString("  " + s.text() + "\n")

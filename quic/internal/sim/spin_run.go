@@ -67,9 +67,15 @@ func (r *spinRun) chanceOf(n int) bool { return r.w.rng.IntN(n) == 0 }
 func (r *spinRun) setUp() error {
 	p, w := r.plan, r.w
 	var configs [2]*quic.Config
+	before := NewWorld(p.Seed) // in which the client came by its session
+	before.now = epoch.Add(-10 * time.Minute)
+	current := before
 	clientTLS, serverTLS := tlsConfigs(w)
+	clientTLS.Time = func() time.Time { return current.Now() }
+	serverTLS.Time = clientTLS.Time
 	configs[clientSide] = &quic.Config{TLS: clientTLS, Rand: newRand(p.Seed, 1)}
 	configs[serverSide] = &quic.Config{TLS: serverTLS, Rand: newRand(p.Seed, 2)}
+	configs[serverSide].EarlyData = p.Early != fullHandshake
 	for side, c := range configs {
 		for i, v := range p.Sides[side].Knobs {
 			if v != 0 {
@@ -90,6 +96,18 @@ func (r *spinRun) setUp() error {
 	if err != nil {
 		return err
 	}
+	params := quic.ConnectParams{ServerName: ServerName, Local: ClientAddr, Remote: ServerAddr}
+	if p.Early != fullHandshake {
+		hosts := [2]*Host{NewHost(before, ClientAddr, clientEndpoint, nil), NewHost(before, ServerAddr, serverEndpoint, nil)}
+		params.Session, err = Scenario{}.earlierSession(hosts[0], hosts[1], configs[clientSide], configs[serverSide])
+		params.EarlyData, params.ResendEarly = true, true
+		if err != nil || p.Early == earlyRejected { // with some timeouts there is no connection, and so no session
+			if serverEndpoint, err = quic.NewEndpoint(configs[serverSide]); err != nil {
+				return err
+			}
+		}
+	}
+	current = w
 	r.hosts[clientSide] = NewHost(w, ClientAddr, clientEndpoint, r.onEvent)
 	r.hosts[serverSide] = NewHost(w, ServerAddr, serverEndpoint, r.onEvent)
 	for side, h := range r.hosts {
@@ -100,7 +118,6 @@ func (r *spinRun) setUp() error {
 		}
 	}
 	r.connectLinks()
-	params := quic.ConnectParams{ServerName: ServerName, Local: ClientAddr, Remote: ServerAddr}
 	if p.Sides[clientSide].Blind {
 		params.Local = netip.AddrPort{}
 	}

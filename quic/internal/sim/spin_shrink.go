@@ -54,6 +54,7 @@ func (p *Plan) reductions() (all []func(*Plan) bool) {
 	}
 	add(func(p *Plan) bool { return change(&p.Observer, Spy{}) })
 	add(func(p *Plan) bool { return change(&p.Flood, Flood{}) })
+	add(func(p *Plan) bool { return change(&p.Early, fullHandshake) })
 	add(func(p *Plan) bool { return change(&p.Wander, 0) })
 	add(func(p *Plan) bool { return change(&p.Keep, false) })
 	add(func(p *Plan) bool { return change(&p.Jitter, 0) })
