@@ -293,6 +293,10 @@ func (c *Conn) onConfirmed() {
 	}
 }
 
+// HandshakeConfirmed tells whether both sides know that the handshake is complete (RFC 9001, section 4.1.2). EventHandshakeConfirmed says when
+// that comes true.
+func (c *Conn) HandshakeConfirmed() bool { return c.tls.confirmed }
+
 // settleKeys drops keys whose time is over, between packets.
 func (c *Conn) settleKeys() {
 	if c.tls.dropDue {

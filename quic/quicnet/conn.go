@@ -422,6 +422,9 @@ func (c *Conn) CloseWithError(code uint64, reason string) error {
 // close is CloseWithError. With keep it leaves what had arrived when the peer closed the connection.
 func (c *Conn) close(code uint64, reason string, keep bool) {
 	c.mu.Lock()
+	if c.client && !c.closed && !c.core.HandshakeConfirmed() {
+		c.flushHandshake()
+	}
 	first := !c.closed
 	if now := time.Now(); first || !keep {
 		c.core.Close(now, true, code, reason)
@@ -438,6 +441,20 @@ func (c *Conn) close(code uint64, reason string, keep bool) {
 	c.mu.Unlock()
 	c.flush()
 	c.storeSessions()
+}
+
+// flushHandshake sends what a client has to send before it closes the connection: should that be the end of its handshake, and be lost with
+// the close, the server's would have failed. c.mu is held, but not meanwhile.
+func (c *Conn) flushHandshake() {
+	for !c.claim() {
+		c.flushed.wait(&c.mu) // for whoever has been told to send, and may not have begun
+		if c.closed || c.core.HandshakeConfirmed() {
+			return
+		}
+	}
+	c.mu.Unlock()
+	c.flush()
+	c.mu.Lock()
 }
 
 // Err returns why the connection is closed, nil if it is not. What had arrived when the peer closed it may still be there to be read.
