@@ -93,7 +93,8 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	c := readComparison(t, file)
-	all := []string{perf.LoadBulk, perf.LoadUpload, perf.LoadRequests, perf.LoadHandshakes, perf.LoadDatagrams, perf.LoadIdle}
+	all := []string{perf.LoadBulk, perf.LoadUpload, perf.LoadRequests, perf.LoadHandshakes, perf.LoadResumed, perf.LoadEarly,
+		perf.LoadDatagrams, perf.LoadIdle}
 	markdown := readFile(t, results)
 	for name, loads := range map[string][]string{"boringquic": all, "boringquic-core": all[:3], "quic-go": all, "quinn": all} {
 		for _, m := range allMeasurements(smallSizes) {
@@ -153,7 +154,7 @@ func wantSamples(t *testing.T, c *comparison, peer string, m *measurement, want 
 		if s.Count == 0 || s.Seconds <= 0 || s.ServerCPU <= 0 || s.Client.CPUSeconds <= 0 || s.Client.MaxRSS <= 0 {
 			t.Errorf("%s, %s: %+v", peer, m.name, s)
 		}
-		if l := s.Latency; m.load == perf.LoadRequests && (l == nil || l.P50 <= 0 || l.P50 > l.P90 || l.P90 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max) {
+		if l := s.Latency; (m.load == perf.LoadRequests || m.load == perf.LoadEarly) && (l == nil || l.P50 <= 0 || l.P50 > l.P90 || l.P90 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max) {
 			t.Errorf("%s: latencies %+v", peer, l)
 		}
 		for _, f := range m.figures {
@@ -310,6 +311,8 @@ func TestCommands(t *testing.T) {
 		{[]string{"core", "server"}, []string{"requests", "--for", "50ms"}, []string{"requests in", "latency: median"}},
 		{[]string{"server"}, []string{"core", "requests", "--for", "50ms", "--parallel", "12000"}, []string{"requests in", "latency: median"}},
 		{[]string{"core", "server"}, []string{"handshakes", "--for", "50ms"}, []string{"handshakes in", "CPU µs each"}},
+		{[]string{"server", "--tickets"}, []string{"resumed", "--for", "50ms"}, []string{"resumed handshakes in", "CPU µs each"}},
+		{[]string{"server", "--tickets"}, []string{"early", "--for", "50ms"}, []string{"requests in 0-RTT in", "latency: median"}},
 		{[]string{"server"}, []string{"datagrams", "--for", "50ms"}, []string{"datagrams sent and"}},
 		{[]string{"server"}, []string{"idle", "--connections", "20"}, []string{"20 connections made"}},
 	} {

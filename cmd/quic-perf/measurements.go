@@ -13,12 +13,13 @@ import (
 
 // measurement is one thing that is measured of every implementation.
 type measurement struct {
-	name        string // for --only, and in JSON
-	series      string // of growth; its name is for --only then
-	title       string // for people
-	short       string // for the chart
-	load        string // the client's command
-	needs       string // what an implementation must be able to do, of perf.About.Loads
+	name        string   // for --only, and in JSON
+	series      string   // of growth; its name is for --only then
+	title       string   // for people
+	short       string   // for the chart
+	load        string   // the client's command
+	server      []string // flags of the server's command
+	needs       string   // what an implementation must be able to do, of perf.About.Loads
 	args        []string
 	once        bool // in the first round alone: it takes long, and varies little
 	detail      bool // not for the chart
@@ -134,6 +135,14 @@ func measurements(z sizes) (ms []measurement) {
 		measurement{
 			name: "handshakes", short: "Full handshakes", title: "Full handshakes, 16 at once",
 			load: perf.LoadHandshakes, needs: perf.LoadHandshakes, args: during, figures: eachFigures,
+		},
+		measurement{
+			name: "resumed", short: "Resumed handshakes", title: "Resumed handshakes, 16 at once", server: []string{"--tickets"},
+			load: perf.LoadResumed, needs: perf.LoadResumed, args: during, figures: eachFigures,
+		},
+		measurement{
+			name: "early", short: "Requests in 0-RTT", title: "Requests of 1 KiB both ways in 0-RTT, each on a new connection, 16 at once",
+			server: []string{"--tickets"}, load: perf.LoadEarly, needs: perf.LoadEarly, args: during, figures: requestsFigures,
 		},
 		measurement{
 			name: "datagrams", short: "Datagrams of 1,200 bytes", title: "Datagrams of 1,200 bytes to the server, per second received",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"time"
 
 	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 	"github.com/boringquic/boringquic/quic"
@@ -18,7 +19,7 @@ import (
 var quicnetStack = &perf.Stack{
 	About:  func(payload int) perf.About { return about("quicnet", payload) },
 	Serve:  serveQuicnet,
-	Shards: true,
+	Shards: true, Resumes: true,
 	Client: newQuicnetClient,
 }
 
@@ -51,7 +52,9 @@ func config(tlsConf *tls.Config, payload int) *quic.Config {
 }
 
 func serveQuicnet(ctx context.Context, o perf.ServerOptions, listening func(net.Addr)) error {
-	ep, err := quicnet.ListenConfig{Shards: o.Shards}.Listen(o.Listen, config(o.TLS, o.UDPPayload))
+	cfg := config(o.TLS, o.UDPPayload)
+	cfg.EarlyData = o.Tickets
+	ep, err := quicnet.ListenConfig{Shards: o.Shards}.Listen(o.Listen, cfg)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", o.Listen, err)
 	}
@@ -90,9 +93,10 @@ func (s quicnetServerStream) Abort() { s.Stream.Abort(1) }
 
 // quicnetClient makes all connections over one socket.
 type quicnetClient struct {
-	target perf.Target
-	ep     *quicnet.Endpoint
-	stop   func() bool
+	target  perf.Target
+	ep      *quicnet.Endpoint
+	stop    func() bool
+	session *quic.Session // that Resume resumes
 }
 
 func newQuicnetClient(ctx context.Context, t perf.Target) (perf.Client, error) {
@@ -104,7 +108,7 @@ func newQuicnetClient(ctx context.Context, t perf.Target) (perf.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &quicnetClient{t, ep, context.AfterFunc(ctx, func() { ep.Close() })}, nil
+	return &quicnetClient{target: t, ep: ep, stop: context.AfterFunc(ctx, func() { ep.Close() })}, nil
 }
 
 // clientSocket opens a socket of the address's family.
@@ -135,6 +139,52 @@ func (c *quicnetClient) Dial(ctx context.Context, alpn string) (perf.Conn, error
 	return quicnetConn{conn}, nil
 }
 
+// Prepare waits for the session as long as ctx lets it: a server that gives none is told of by the user's patience.
+func (c *quicnetClient) Prepare(ctx context.Context, alpn string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("the server gave no session ticket within 10 s: start it with --tickets"))
+	defer cancel()
+	sessions := make(chan *quic.Session, 1)
+	d := quicnet.Dialer{Endpoint: c.ep, OnSession: func(s *quic.Session) {
+		select {
+		case sessions <- s:
+		default:
+		}
+	}}
+	conn, err := d.Dial(ctx, c.target.Addr, config(c.target.WithALPN(alpn), c.target.UDPPayload))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	select {
+	case c.session = <-sessions:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *quicnetClient) Resume(ctx context.Context, alpn string) (perf.Conn, error) {
+	d := quicnet.Dialer{Endpoint: c.ep, Session: c.session}
+	conn, err := d.Dial(ctx, c.target.Addr, config(c.target.WithALPN(alpn), c.target.UDPPayload))
+	if err != nil {
+		return nil, err
+	}
+	if !conn.Stats().Resumed {
+		conn.Close()
+		return nil, errors.New("the server did not resume the session")
+	}
+	return quicnetConn{conn}, nil
+}
+
+func (c *quicnetClient) ResumeEarly(ctx context.Context, alpn string) (perf.EarlyConn, error) {
+	d := quicnet.Dialer{Endpoint: c.ep, Session: c.session}
+	conn, err := d.DialEarly(ctx, c.target.Addr, config(c.target.WithALPN(alpn), c.target.UDPPayload))
+	if err != nil {
+		return nil, err
+	}
+	return quicnetConn{conn}, nil
+}
+
 func (c *quicnetClient) Close() error {
 	c.stop()
 	return c.ep.Close()
@@ -142,12 +192,40 @@ func (c *quicnetClient) Close() error {
 
 type quicnetConn struct{ *quicnet.Conn }
 
+// SendDatagram waits for the path to carry datagrams of the size: it is searched for that when the connection begins.
+func (c quicnetConn) SendDatagram(ctx context.Context, p []byte) error {
+	err := c.Conn.SendDatagram(ctx, p)
+	for patience := time.Now().Add(5 * time.Second); isTooLarge(err) && time.Now().Before(patience); err = c.Conn.SendDatagram(ctx, p) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+func isTooLarge(err error) bool {
+	var large *quic.DatagramTooLargeError
+	return errors.As(err, &large)
+}
+
 func (c quicnetConn) Do(ctx context.Context, e *perf.Exchange) error {
 	s, err := c.Conn.OpenStream(ctx)
 	if err != nil {
 		return err
 	}
 	return e.OnStream(s)
+}
+
+func (c quicnetConn) Accepted(ctx context.Context) error {
+	if err := c.Conn.Handshake(ctx); err != nil {
+		return err
+	}
+	if got := c.Conn.EarlyData(); got != quic.EarlyAccepted {
+		return fmt.Errorf("0-RTT was not accepted (%v)", got)
+	}
+	return nil
 }
 
 func (c quicnetConn) OpenStream(ctx context.Context) (perf.Stream, error) {

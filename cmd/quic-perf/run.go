@@ -89,7 +89,7 @@ func (b *bench) measure(ctx context.Context, a *adapter, m *measurement) (s samp
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	server, addr, err := b.startServer(ctx, a)
+	server, addr, err := b.startServer(ctx, a, m)
 	if err != nil {
 		return s, err
 	}
@@ -140,8 +140,9 @@ type watch struct {
 	settled func() error // idle connections have been there for a while; else just after done
 }
 
-func (b *bench) startServer(ctx context.Context, a *adapter) (server *exec.Cmd, addr string, err error) {
-	server = a.command(ctx, "server", "--listen", "127.0.0.1:0", "--cert", b.cert, "--key", b.key, "--udp-payload", fmt.Sprint(b.payload))
+func (b *bench) startServer(ctx context.Context, a *adapter, m *measurement) (server *exec.Cmd, addr string, err error) {
+	args := []string{"server", "--listen", "127.0.0.1:0", "--cert", b.cert, "--key", b.key, "--udp-payload", fmt.Sprint(b.payload)}
+	server = a.command(ctx, append(args, m.server...)...)
 	server.Stderr = new(bytes.Buffer)
 	out, err := server.StdoutPipe()
 	if err != nil {

@@ -67,6 +67,9 @@ func Commands(s *Stack) []*cobra.Command {
 	}
 	if s.Client != nil {
 		loads = append(loads, handshakesCommand(s))
+		if s.Resumes {
+			loads = append(loads, resumedCommand(s), earlyCommand(s))
+		}
 		if s.About(DefaultPayload).UDPPayload > 0 {
 			loads = append(loads, datagramsCommand(s))
 		}
@@ -107,7 +110,7 @@ func serverCommand(s *Stack) *cobra.Command {
 		Example: "  quic-perf server --listen 127.0.0.1:4433",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if o.TLS, err = serverTLS(o.CertFile, o.KeyFile, o.Listen); err != nil {
+			if o.TLS, err = serverTLS(o.CertFile, o.KeyFile, o.Listen, o.Tickets); err != nil {
 				return err
 			}
 			return s.Serve(cmd.Context(), o, func(a net.Addr) { fmt.Fprintf(cmd.OutOrStdout(), "listening on %s\n", a) })
@@ -119,6 +122,9 @@ func serverCommand(s *Stack) *cobra.Command {
 	f.StringVar(&o.CertFile, "cert", "", "PEM `FILE` with the certificate chain; without it a self-signed one is made")
 	f.StringVar(&o.KeyFile, "key", "", "PEM `FILE` with the private key")
 	f.IntVar(&o.UDPPayload, "udp-payload", DefaultPayload, "largest UDP payload to send, in `BYTES`, 1200 to 65527")
+	if s.Resumes {
+		f.BoolVar(&o.Tickets, "tickets", false, "issue session tickets, and accept 0-RTT, for clients of \"resumed\" and \"early\"")
+	}
 	if s.Shards {
 		f.IntVar(&o.Shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	}

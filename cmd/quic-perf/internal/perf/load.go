@@ -48,11 +48,21 @@ type Requests struct {
 	Up, Down              uint64 // bytes
 }
 
-// Handshakes makes connections for a time, Parallel at once, and closes each as soon as its handshake is complete.
+// Handshakes makes connections for a time, Parallel at once, and closes each as soon as its handshake is complete. Resumed has all
+// resume the session of a first one.
 type Handshakes struct {
 	Duration time.Duration
 	Parallel int
 	ALPN     string
+	Resumed  bool
+}
+
+// Early makes connections for a time, Parallel at once, that resume the session of a first one, makes a request on each in 0-RTT, and
+// closes it when the answer is there.
+type Early struct {
+	Duration time.Duration
+	Parallel int
+	Up, Down uint64 // bytes
 }
 
 // Datagrams sends datagrams of Size bytes for a time on one connection, as fast as it takes them.
@@ -86,6 +96,25 @@ type Client interface {
 	// Dial returns a connection whose handshake is complete.
 	Dial(ctx context.Context, alpn string) (Conn, error)
 	Close() error
+}
+
+// Resumer is a Client that resumes sessions.
+type Resumer interface {
+	Client
+	// Prepare makes a connection, and keeps the session that its server gives for later ones.
+	Prepare(ctx context.Context, alpn string) error
+	// Resume returns a connection that resumes this session, which it may do over and over: one whose handshake is complete, and was a
+	// resumed one.
+	Resume(ctx context.Context, alpn string) (Conn, error)
+	// ResumeEarly returns one that streams can be opened on in 0-RTT.
+	ResumeEarly(ctx context.Context, alpn string) (EarlyConn, error)
+}
+
+// EarlyConn is a connection that begins with 0-RTT.
+type EarlyConn interface {
+	Conn
+	// Accepted waits for the handshake's end, and fails if the server has not accepted 0-RTT.
+	Accepted(context.Context) error
 }
 
 // Conn is a connection as a client sees it.
@@ -222,11 +251,19 @@ func (r *Requests) run(ctx context.Context, d driver) (Outcome, error) {
 }
 
 func (h *Handshakes) run(ctx context.Context, d driver) (Outcome, error) {
+	dial := d.client.Dial
+	if h.Resumed {
+		r, err := prepare(ctx, d, h.ALPN)
+		if err != nil {
+			return Outcome{}, err
+		}
+		dial = r.Resume
+	}
 	var done atomic.Uint64
 	start := time.Now()
 	err := together(h.Parallel, func() error {
 		for time.Since(start) < h.Duration {
-			conn, err := d.client.Dial(ctx, h.ALPN)
+			conn, err := dial(ctx, h.ALPN)
 			if err != nil {
 				return err
 			}
@@ -237,6 +274,57 @@ func (h *Handshakes) run(ctx context.Context, d driver) (Outcome, error) {
 		return nil
 	})
 	return Outcome{Count: done.Load(), Elapsed: time.Since(start)}, err
+}
+
+// prepare has the client get a session.
+func prepare(ctx context.Context, d driver, alpn string) (Resumer, error) {
+	r, ok := d.client.(Resumer)
+	if !ok {
+		return nil, errors.New("sessions are not resumed")
+	}
+	if err := r.Prepare(ctx, alpn); err != nil {
+		return nil, fmt.Errorf("no session to be resumed: %w", err)
+	}
+	return r, d.Ready()
+}
+
+func (e *Early) run(ctx context.Context, d driver) (Outcome, error) {
+	r, err := prepare(ctx, d, ALPN)
+	if err != nil {
+		return Outcome{}, err
+	}
+	var mu sync.Mutex
+	var all []time.Duration
+	start := time.Now()
+	err = together(e.Parallel, func() error {
+		var latencies []time.Duration
+		for now := time.Now(); now.Sub(start) < e.Duration; {
+			if err := e.once(ctx, r); err != nil {
+				return err
+			}
+			d.Count(1)
+			before := now
+			now = time.Now()
+			latencies = append(latencies, now.Sub(before))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, latencies...)
+		return nil
+	})
+	return Outcome{Count: uint64(len(all)), Elapsed: time.Since(start), Latencies: all}, err
+}
+
+func (e *Early) once(ctx context.Context, r Resumer) error {
+	conn, err := r.ResumeEarly(ctx, ALPN)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Do(ctx, &Exchange{Up: e.Up, Down: e.Down}); err != nil {
+		return err
+	}
+	return conn.Accepted(ctx)
 }
 
 func (l *Datagrams) run(ctx context.Context, d driver) (o Outcome, err error) {

@@ -111,6 +111,61 @@ handshake is complete. All are full ones, with X25519.`,
 	return cmd
 }
 
+func resumedCommand(s *Stack) *cobra.Command {
+	var o clientOptions
+	h := Handshakes{Resumed: true}
+	cmd := &cobra.Command{
+		Use:   "resumed HOST:PORT",
+		Short: "Make connections that resume a session, and close them: resumed handshakes per second",
+		Long: `resumed makes a connection to a server that was started with --tickets, and then connections
+for a time that resume its session, --parallel at once, and closes each when its handshake is
+complete. The key exchange is X25519 again; there are no certificates and signatures.`,
+		Example: "  quic-perf resumed --for 10s 127.0.0.1:4433",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if h.Parallel < 1 || h.Duration <= 0 {
+				return usageError{errors.New("give --parallel and --for more than nothing")}
+			}
+			return o.runLoad(cmd, s, args[0], load{name: LoadResumed, total: -1, run: reporting(h.run)})
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.DurationVar(&h.Duration, "for", 5*time.Second, "how long to go on, a `TIME` such as 10s")
+	f.IntVar(&h.Parallel, "parallel", 16, "`NUMBER` of handshakes under way at once")
+	alpnFlag(f, &h.ALPN)
+	o.flags(cmd)
+	return cmd
+}
+
+func earlyCommand(s *Stack) *cobra.Command {
+	var o clientOptions
+	var e Early
+	cmd := &cobra.Command{
+		Use:   "early HOST:PORT",
+		Short: "Ask in 0-RTT, each time on a connection of its own: requests per second, latency",
+		Long: `early makes a connection to a server that was started with --tickets, and then connections for
+a time that resume its session, --parallel at once, each with one request of the perf
+protocol in 0-RTT. Latency is from the beginning of the connection to the answer's last byte.`,
+		Example: "  quic-perf early --parallel 1 127.0.0.1:4433",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if e.Parallel < 1 || e.Duration <= 0 {
+				return usageError{errors.New("give --parallel and --for more than nothing")}
+			}
+			return o.runLoad(cmd, s, args[0], load{name: LoadEarly, total: -1, run: reporting(e.run)})
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.DurationVar(&e.Duration, "for", 5*time.Second, "how long to go on, a `TIME` such as 10s")
+	f.IntVar(&e.Parallel, "parallel", 16, "`NUMBER` of connections under way at once")
+	f.Uint64Var(&e.Up, "up", 1024, "`BYTES` to send with each request")
+	f.Uint64Var(&e.Down, "down", 1024, "`BYTES` wanted in answer")
+	o.flags(cmd)
+	return cmd
+}
+
 func datagramsCommand(s *Stack) *cobra.Command {
 	var o clientOptions
 	var d Datagrams

@@ -41,11 +41,11 @@ func besideFlag(f *pflag.FlagSet, n *int) {
 	f.IntVar(n, "beside", 0, "`NUMBER` of other connections, which are made first and stay idle")
 }
 
-func (o *clientOptions) target(addr string) (Target, error) {
+func (o *clientOptions) target(addr string, tickets bool) (Target, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return Target{}, usageError{fmt.Errorf("%q is not HOST:PORT: %w", addr, err)}
 	}
-	conf, err := clientTLS(o.ca)
+	conf, err := clientTLS(o.ca, tickets)
 	return Target{Addr: addr, TLS: conf, UDPPayload: o.payload}, err
 }
 
@@ -66,7 +66,7 @@ type driver struct {
 // runLoad is what a client's command does.
 func (o *clientOptions) runLoad(cmd *cobra.Command, s *Stack, addr string, l load) error {
 	ctx := cmd.Context()
-	t, err := o.target(addr)
+	t, err := o.target(addr, l.name == LoadResumed || l.name == LoadEarly)
 	if err != nil {
 		return err
 	}

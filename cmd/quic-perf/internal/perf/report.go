@@ -18,6 +18,8 @@ const (
 	LoadUpload     = "upload"
 	LoadRequests   = "requests"
 	LoadHandshakes = "handshakes"
+	LoadResumed    = "resumed"
+	LoadEarly      = "early"
 	LoadDatagrams  = "datagrams"
 	LoadIdle       = "idle"
 	LoadGrowth     = "growth"
@@ -111,6 +113,10 @@ func (r *Report) print(w io.Writer, asJSON bool) error {
 			float64(r.Count)/r.Seconds, 100*(1-float64(r.Count)/float64(r.Sent)))
 	case LoadIdle:
 		fmt.Fprintf(w, "%d connections made in %.2f s\n", r.Count, r.Seconds)
+	case LoadResumed:
+		fmt.Fprintf(w, "%d resumed handshakes in %.2f s: %.0f a second\n", r.Count, r.Seconds, float64(r.Count)/r.Seconds)
+	case LoadEarly:
+		fmt.Fprintf(w, "%d requests in 0-RTT in %.2f s: %.0f a second\n", r.Count, r.Seconds, float64(r.Count)/r.Seconds)
 	default:
 		fmt.Fprintf(w, "%d %s in %.2f s: %.0f a second\n", r.Count, r.Load, r.Seconds, float64(r.Count)/r.Seconds)
 	}

@@ -21,6 +21,9 @@ type Stack struct {
 	// Shards says that Serve heeds ServerOptions.Shards.
 	Shards bool
 
+	// Resumes says that Serve heeds ServerOptions.Tickets, and that clients are Resumers.
+	Resumes bool
+
 	// Client makes a client whose calls wait, over which all loads are run.
 	Client func(context.Context, Target) (Client, error)
 
@@ -43,6 +46,7 @@ type ServerOptions struct {
 	TLS               *tls.Config // with ALPN, ALPNUsage and ALPNDatagrams
 	UDPPayload        int         // the largest UDP payload to send, in bytes
 	Shards            int         // sockets that share the address
+	Tickets           bool        // sessions are resumed, in 0-RTT too; TLS says the former
 }
 
 // Target is what a client is told.
@@ -59,15 +63,15 @@ func (t *Target) WithALPN(alpn string) *tls.Config {
 	return conf
 }
 
-// onlyX25519 makes handshakes of all implementations the same: one key exchange that all have. Tickets are off: nobody resumes.
-func onlyX25519(conf *tls.Config) *tls.Config {
+// onlyX25519 makes handshakes of all implementations the same: one key exchange that all have. Without tickets nobody resumes.
+func onlyX25519(conf *tls.Config, tickets bool) *tls.Config {
 	conf.MinVersion = tls.VersionTLS13
 	conf.CurvePreferences = []tls.CurveID{tls.X25519}
-	conf.SessionTicketsDisabled = true
+	conf.SessionTicketsDisabled = !tickets
 	return conf
 }
 
-func serverTLS(cert, key, listen string) (*tls.Config, error) {
+func serverTLS(cert, key, listen string, tickets bool) (*tls.Config, error) {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--listen %q is not HOST:PORT: %w", listen, err)}
@@ -76,15 +80,15 @@ func serverTLS(cert, key, listen string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return onlyX25519(conf), nil
+	return onlyX25519(conf, tickets), nil
 }
 
-func clientTLS(ca string) (*tls.Config, error) {
+func clientTLS(ca string, tickets bool) (*tls.Config, error) {
 	conf, err := tlsfiles.Client(ca == "", ca)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return onlyX25519(conf), nil
+	return onlyX25519(conf, tickets), nil
 }
 
 // serverUsage asks the server what it has used so far; nil if it cannot tell, as nobody but quic-perf can.

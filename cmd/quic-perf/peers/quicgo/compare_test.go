@@ -64,11 +64,11 @@ func TestPeers(t *testing.T) {
 		"--most", "100", "--growth", "quic-go,tcp,ngtcp2", "--peers", "boringquic,boringquic-core,quic-go,ngtcp2,tcp") {
 		measured[s.Peer]++
 	}
-	const bulk, requests, handshakes, datagrams, idle = 4, 1, 1, 1, 1
+	const bulk, requests, handshakes, resumed, early, datagrams, idle = 4, 1, 1, 1, 1, 1, 1
 	const growth = 2*5 + 2*3 + 2 + 2*3 + 2 + 2 // of bytes; of streams, in bulk and requests; of connections, in both and in being made
 	for peer, want := range map[string]int{
-		"boringquic": 2*bulk + requests + handshakes + datagrams + idle, "boringquic-core": 2*bulk + requests,
-		"quic-go": 2*bulk + requests + handshakes + datagrams + idle + growth, "ngtcp2": bulk + handshakes + idle,
+		"boringquic": 2*bulk + requests + handshakes + resumed + early + datagrams + idle, "boringquic-core": 2*bulk + requests,
+		"quic-go": 2*bulk + requests + handshakes + resumed + early + datagrams + idle + growth, "ngtcp2": bulk + handshakes + idle,
 		"tcp": 2*bulk + requests + handshakes + idle + growth,
 	} {
 		if measured[peer] != want {

@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -19,7 +21,7 @@ import (
 const largest = 1452
 
 func main() {
-	perf.Main("quicgo", &perf.Stack{About: about, Serve: serve, Client: newClient})
+	perf.Main("quicgo", &perf.Stack{About: about, Serve: serve, Client: newClient, Resumes: true})
 }
 
 func about(payload int) perf.About {
@@ -52,7 +54,9 @@ func config(payload int) *quic.Config {
 }
 
 func serve(ctx context.Context, o perf.ServerOptions, listening func(net.Addr)) error {
-	ln, err := quic.ListenAddr(o.Listen, o.TLS, config(o.UDPPayload))
+	cfg := config(o.UDPPayload)
+	cfg.Allow0RTT = o.Tickets
+	ln, err := listen(o, cfg)
 	if err != nil {
 		return err
 	}
@@ -68,6 +72,21 @@ func serve(ctx context.Context, o perf.ServerOptions, listening func(net.Addr)) 
 		}
 		go perf.ServeConn(ctx, serverConn{conn})
 	}
+}
+
+// listener is quic-go's, with or without connections that are told of before their handshake is complete.
+type listener interface {
+	Accept(context.Context) (*quic.Conn, error)
+	Addr() net.Addr
+	Close() error
+}
+
+// listen listens with 0-RTT where tickets are wanted: answers leave as soon as there are keys then.
+func listen(o perf.ServerOptions, cfg *quic.Config) (listener, error) {
+	if o.Tickets {
+		return quic.ListenAddrEarly(o.Listen, o.TLS, cfg)
+	}
+	return quic.ListenAddr(o.Listen, o.TLS, cfg)
 }
 
 type serverConn struct{ *quic.Conn }
@@ -95,9 +114,10 @@ func (s serverStream) Abort() {
 
 // client makes all connections over one socket.
 type client struct {
-	target perf.Target
-	remote net.Addr
-	tr     *quic.Transport
+	target  perf.Target
+	remote  net.Addr
+	tr      *quic.Transport
+	session *kept
 }
 
 func newClient(_ context.Context, t perf.Target) (perf.Client, error) {
@@ -118,7 +138,7 @@ func newClient(_ context.Context, t perf.Target) (perf.Client, error) {
 		return nil, err
 	}
 	t.TLS.ServerName = host
-	return &client{t, remote, &quic.Transport{Conn: pc}}, nil
+	return &client{target: t, remote: remote, tr: &quic.Transport{Conn: pc}}, nil
 }
 
 func (c *client) Dial(ctx context.Context, alpn string) (perf.Conn, error) {
@@ -128,6 +148,70 @@ func (c *client) Dial(ctx context.Context, alpn string) (perf.Conn, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("no connection to %s: %w", c.target.Addr, err)
+	}
+	return conn{q}, nil
+}
+
+// kept is a tls.ClientSessionCache that gives the first session that it was given, over and over.
+type kept struct {
+	once  sync.Once
+	there chan struct{}
+	state *tls.ClientSessionState
+}
+
+func (k *kept) Put(_ string, s *tls.ClientSessionState) {
+	if s != nil {
+		k.once.Do(func() { k.state = s; close(k.there) })
+	}
+}
+
+func (k *kept) Get(string) (*tls.ClientSessionState, bool) {
+	select {
+	case <-k.there:
+		return k.state, true
+	default:
+		return nil, false
+	}
+}
+
+func (c *client) Prepare(ctx context.Context, alpn string) error {
+	c.session = &kept{there: make(chan struct{})}
+	q, err := c.tr.Dial(ctx, c.remote, c.resuming(alpn), config(c.target.UDPPayload))
+	if err != nil {
+		return err
+	}
+	defer q.CloseWithError(0, "")
+	select {
+	case <-c.session.there:
+		return nil
+	case <-time.After(10 * time.Second):
+		return errors.New("the server gave no session ticket within 10 s: start it with --tickets")
+	}
+}
+
+// resuming is the TLS configuration with the session that is kept.
+func (c *client) resuming(alpn string) *tls.Config {
+	conf := c.target.WithALPN(alpn)
+	conf.ClientSessionCache = c.session
+	return conf
+}
+
+func (c *client) Resume(ctx context.Context, alpn string) (perf.Conn, error) {
+	q, err := c.tr.Dial(ctx, c.remote, c.resuming(alpn), config(c.target.UDPPayload))
+	if err != nil {
+		return nil, err
+	}
+	if !q.ConnectionState().TLS.DidResume {
+		q.CloseWithError(0, "")
+		return nil, errors.New("the server did not resume the session")
+	}
+	return conn{q}, nil
+}
+
+func (c *client) ResumeEarly(ctx context.Context, alpn string) (perf.EarlyConn, error) {
+	q, err := c.tr.DialEarly(ctx, c.remote, c.resuming(alpn), config(c.target.UDPPayload))
+	if err != nil {
+		return nil, err
 	}
 	return conn{q}, nil
 }
@@ -145,6 +229,18 @@ func (c conn) Do(ctx context.Context, e *perf.Exchange) error {
 		return err
 	}
 	return e.OnStream(s)
+}
+
+func (c conn) Accepted(ctx context.Context) error {
+	select {
+	case <-c.HandshakeComplete():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !c.ConnectionState().Used0RTT {
+		return errors.New("0-RTT was not accepted")
+	}
+	return nil
 }
 
 func (c conn) OpenStream(ctx context.Context) (perf.Stream, error) { return c.OpenStreamSync(ctx) }
