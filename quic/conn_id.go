@@ -63,6 +63,13 @@ func (l *localIDs) onUsed(seq uint64) {
 	}
 }
 
+// useAll takes all IDs for used.
+func (l *localIDs) useAll() {
+	for i := range l.ids {
+		l.ids[i].used = true
+	}
+}
+
 // renew has the peer be given others for all that there are, if it uses every one and may not be reached to be told of it where it uses them:
 // without one that it has not used it cannot send to where we go (RFC 9000, section 9.5). It tells whether that is so.
 func (l *localIDs) renew() bool {

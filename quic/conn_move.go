@@ -294,6 +294,11 @@ func (c *Conn) askForSign(now int64) {
 
 // doubtPath is called when a probe timeout has passed.
 func (c *Conn) doubtPath(now int64) {
+	if c.client && c.counts.migrations > 0 && c.loss.Timeouts() >= doubtAfter {
+		// The server may have used IDs where we did not hear of it, on a path that we gave up before its answer came.
+		c.local.useAll()
+		c.offerIDs()
+	}
 	if c.client && len(c.paths.list) > 1 && c.loss.Timeouts() >= doubtAfter && c.path.challenge.at == 0 && c.nextBest() != nil {
 		c.startChallenge(now, c.path)
 	}

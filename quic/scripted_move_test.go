@@ -438,3 +438,38 @@ func TestMoveGivesConnIDs(t *testing.T) {
 		t.Errorf("the client gave %v", f)
 	}
 }
+
+// The server may have used a connection ID where the client does not hear of it: on a path that was given up before the answer came. Where
+// probe timeouts after a move find no answer the client gives others, too.
+func TestMoveWithoutAnswerGivesConnIDs(t *testing.T) {
+	p := newWanderer(t, param(0x0e, varint(4)))
+	ids := p.conn.SourceIDs()
+	p.must(p.conn.Migrate(p.now, wlan, p.remote))
+	p.drain()
+	c := p.takeChallenge("a move", wlan)
+	p.recvAt(wlan, p.remote, p.encode(scriptedPacket{slot: protect.OneRTT, dstID: ids[1].Bytes(), frames: [][]byte{answerTo(c)}}))
+	p.drain()
+	if f := p.take(wire.FrameNewConnectionID); len(f) > 0 {
+		t.Errorf("after an answer the client gave %v", f)
+	}
+	for timeouts := p.conn.Stats().Timeouts; p.conn.Stats().Timeouts < timeouts+doubtAfter; {
+		p.advance()
+		p.drain()
+	}
+	got := p.take(wire.FrameNewConnectionID)
+	if len(got) < 3 {
+		t.Fatalf("the client gave %v, want three connection IDs", got)
+	}
+	for _, f := range got {
+		if seq, retirePriorTo, _, _, n := wire.ConsumeNewConnectionID(f.raw); n < 0 || seq < 3 || retirePriorTo != 3 {
+			t.Errorf("connection ID %d with Retire Prior To %d came", seq, retirePriorTo)
+		}
+	}
+	for range 3 { // and no more until those before are retired
+		p.advance()
+		p.drain()
+	}
+	if n := len(p.conn.SourceIDs()); n != 6 {
+		t.Errorf("the client has %d connection IDs", n)
+	}
+}
