@@ -438,6 +438,7 @@ func (sp *spin) wantCloseError(what string, err error) {
 	case errors.As(err, &transport) && !transport.Remote && transport.Code == quic.InternalError && sp.allDisturbed.Load(): // no socket
 	case errors.As(err, &transport) && transport.Remote && transport.Code == quic.ConnectionRefused && sp.refusing.Load():
 	case errors.As(err, &transport) && transport.Remote && transport.Code == quic.ApplicationErrorCode: // RFC 9000, section 10.2.3
+	case errors.Is(err, &quic.StatelessResetError{}) && !sp.perfect: // no word came either, and whoever closed it has forgotten it since
 	case errors.As(err, &idle) && (sp.silence.Load() || !sp.perfect || sp.outlastsIdle()): // no word came of the close
 	default:
 		sp.fault("%s returned %v", what, err)
