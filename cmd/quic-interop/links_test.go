@@ -53,10 +53,10 @@ func links() []scenario {
 		// What is held back for 50 packets is late by any measure where the path is slow: that is a loss of 10 % once it is.
 		{name: "reordering", files: repeat(1, 5*mb), timeout: 90 * sec,
 			link: link(func() netem.Model { return &netem.Reorder{Percent: 10, Least: 3, Most: 50} })},
-		{name: "MTU falls to 1280", files: repeat(1, 5*mb), timeout: 15 * sec, link: link(), while: falling},
-		{name: "MTU black hole", files: repeat(1, 5*mb), timeout: 15 * sec,
+		{name: "MTU falls to 1280", files: repeat(1, 5*mb), timeout: 15 * sec, link: link(), while: falling, check: sizesFall(1440, 1252)},
+		{name: "MTU black hole", files: repeat(1, 5*mb), timeout: 15 * sec, check: sizesFall(1440, 1200),
 			link: link(func() netem.Model { return &netem.MTUBlackhole{Max: 1200, From: sec} })},
-		{name: "small MTU", files: repeat(1, 5*mb), timeout: 10 * sec,
+		{name: "small MTU", files: repeat(1, 5*mb), timeout: 10 * sec, check: sizesFall(1180, 1200),
 			link: link(func() netem.Model { return &netem.MTUBlackhole{Max: 1200} })},
 		{name: "ECN is bleached", files: repeat(1, 5*mb), timeout: 6 * sec, check: noMarks,
 			link: marking(func(*rand.Rand, uint8) uint8 { return 0 })},
@@ -80,6 +80,36 @@ func links() []scenario {
 			link: rebinding(netem.NAT{First: 200 * ms, Every: 200 * ms})},
 		{name: "policer", files: repeat(1, 5*mb), timeout: 15 * sec, link: policed},
 		{name: "DualQ", files: repeat(1, 10*mb), timeout: 12 * sec, link: dualq, check: markedNotLost},
+	}
+}
+
+// sizesFall checks that most of the server's datagrams have first bytes or more at first, when the path carries them, and later all have at
+// most then bytes, but for probes, one in a hundred (RFC 8899).
+func sizesFall(first, then int) func(r *result) {
+	return func(r *result) {
+		var sizes []int
+		last := -1
+		for _, p := range sent(r.server, false, trace.OneRTT) {
+			if p.Datagram != last {
+				sizes = append(sizes, len(p.Record.Data))
+			}
+			last = p.Datagram
+		}
+		early, late := sizes[100:500], sizes[len(sizes)/2:]
+		reached, above := 0, 0
+		for _, n := range early {
+			if n >= first {
+				reached++
+			}
+		}
+		for _, n := range late {
+			if n > then {
+				above++
+			}
+		}
+		if reached < len(early)/2 || above > len(late)/100 {
+			r.Errorf("of %d early datagrams %d have %d bytes or more; of %d late ones %d have more than %d", len(early), reached, first, len(late), above, then)
+		}
 	}
 }
 

@@ -99,6 +99,9 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// DontFragment is true: the network does not.
+func (c *conn) DontFragment() bool { return true }
+
 func (c *conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.local) }
 
 func (c *conn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
