@@ -29,6 +29,7 @@ func TestExamples(t *testing.T) {
 		"clientcert": "without a certificate: tls: certificate required",
 		"datagrams":  "500 datagrams sent in",
 		"migrate":    "moved 2 times, checksum right: true",
+		"resume":     "resumed: true, early data: accepted",
 		"shutdown":   "shut down, nothing lost",
 		"tunnel":     "200 OK: you asked for /through/the/tunnel",
 	} {
