@@ -25,6 +25,9 @@ func (c *Conn) Check() error {
 	if err := c.checkEarly(); err != nil {
 		return err
 	}
+	if err := c.checkVersion(); err != nil {
+		return err
+	}
 	return c.checkTimers()
 }
 
@@ -110,6 +113,21 @@ func (c *Conn) checkPath(p *path, others []*path) error {
 	if p.state == PathStandby && !p.validated || p != c.path && !p.own && p.left == 0 || p == c.path && p.lacksID {
 		return fmt.Errorf("quic: a client's path from %v to %v is %v, validated: %v, own: %v, lacks a connection ID: %v", p.local, p.remote,
 			p.state, p.validated, p.own, p.lacksID)
+	}
+	return nil
+}
+
+// checkVersion looks for keys of another version that are of no use.
+func (c *Conn) checkVersion() error {
+	if !slices.Contains(c.cfg.Versions, c.version) {
+		return fmt.Errorf("quic: the version is 0x%x, and Config.Versions %#x", c.version, c.cfg.Versions)
+	}
+	h := c.hello
+	if h == nil || h.negotiation.otherKeys == nil {
+		return nil
+	}
+	if n := &h.negotiation; n.other == c.version || c.spaces[recovery.InitialSpace] == nil {
+		return fmt.Errorf("quic: there are Initial keys of version 0x%x beside those of 0x%x, or behind them", n.other, c.version)
 	}
 	return nil
 }

@@ -43,6 +43,8 @@ type scripted struct {
 	token     []byte // of that packet
 
 	connectToken []byte              // that conn is given to begin with
+	version      uint32              // of the peer's packets: Version1, or that of the client's first
+	secrets      uint32              // the version that the secrets of TLS are for; 0: the same
 	connect      ConnectParams       // what else it is, as a client
 	beforeFirst  func(*Conn)         // is called before conn, a client, sends its first packet
 	context      *handshake.Context  // of conn, as a server; nil: one of its own
@@ -136,7 +138,7 @@ func newScripted(t testing.TB, client bool, options []scriptedOption) *scripted 
 		tlsConfig: config(),
 		srcID:     []byte("peer-cid"), origDstID: []byte("first-dcid"), keys: protect.NewKeys(),
 		largest: [3]int64{-1, -1, -1}, ignored: map[uint64]bool{wire.FramePadding: true, wire.FrameAck: true},
-		nextSeq: 1,
+		nextSeq: 1, version: Version1,
 		params: map[uint64][]byte{
 			0x04: varint(1 << 20), 0x05: varint(1 << 18), 0x06: varint(1 << 18), 0x07: varint(1 << 18),
 			0x08: varint(100), 0x09: varint(100),
@@ -201,9 +203,13 @@ func (p *scripted) adopt(h wire.LongHeader) {
 	if h.Type != wire.Initial {
 		p.t.Fatalf("the client's first packet is of type %d", h.Type)
 	}
+	p.version = h.Version
 	p.defaultParam(0x00, bytes.Clone(h.DstConnID))
 	p.origDstID, p.dstID, p.token = bytes.Clone(h.DstConnID), bytes.Clone(h.SrcConnID), bytes.Clone(h.Token)
 	p.installInitial()
+	if p.secrets != 0 {
+		p.must(p.keys.SetVersion(p.secrets))
+	}
 	p.defaultParam(0x0f, p.srcID)
 	p.startTLS(tls.QUICServer(&tls.QUICConfig{TLSConfig: p.tlsConfig, EnableSessionEvents: p.onTLSEvent != nil}))
 }
@@ -215,7 +221,7 @@ func (p *scripted) defaultParam(id uint64, value []byte) {
 }
 
 func (p *scripted) installInitial() {
-	if err := p.keys.InstallInitial(wire.Version1, p.origDstID, !p.client); err != nil {
+	if err := errors.Join(p.keys.SetVersion(p.version), p.keys.InstallInitial(p.version, p.origDstID, !p.client)); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -379,7 +385,7 @@ func (p *scripted) appendPacket(b []byte, pkt scriptedPacket, padTo int) []byte 
 	if pkt.slot == protect.OneRTT {
 		b, pnOff = wire.AppendShortHeader(b, dstID, false, p.phase != pkt.flip, pn, pnLen)
 	} else {
-		b, lengthOff, pnOff = wire.AppendLongHeader(b, scriptedTypes[pkt.slot], wire.Version1, dstID, srcID, pkt.token, pn,
+		b, lengthOff, pnOff = wire.AppendLongHeader(b, scriptedTypes[pkt.slot], p.version, dstID, srcID, pkt.token, pn,
 			pnLen)
 	}
 	b[start] = b[start]&^pkt.clear | pkt.reserved

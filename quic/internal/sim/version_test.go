@@ -112,3 +112,41 @@ func TestSpinPeriod(t *testing.T) {
 		t.Errorf("the bit of %d of 12 connections changes once a round trip of %v", spins, rtt)
 	}
 }
+
+// A client that sends 0-RTT data in the version of its session finds that the server no longer speaks that one, or prefers another: the
+// data is rejected, and sent again in the version that both speak (RFC 9368, section 6.3; RFC 9369, sections 4.1 and 5).
+func TestVersionChangeRejectsEarly(t *testing.T) {
+	for _, c := range []struct {
+		before, after []uint32
+		want          uint32
+		early         quic.EarlyDataState
+	}{
+		{[]uint32{quic.Version1}, []uint32{quic.Version2}, quic.Version2, quic.EarlyRejected},
+		{[]uint32{quic.Version1}, []uint32{quic.Version2, quic.Version1}, quic.Version2, quic.EarlyRejected},
+		{[]uint32{quic.Version2}, []uint32{quic.Version1}, quic.Version1, quic.EarlyRejected},
+		{[]uint32{quic.Version2}, []uint32{quic.Version1, quic.Version2}, quic.Version1, quic.EarlyRejected},
+		{[]uint32{quic.Version2}, []uint32{quic.Version2, quic.Version1}, quic.Version2, quic.EarlyAccepted},
+		{[]uint32{quic.Version2, quic.Version1}, []uint32{quic.Version2, quic.Version1}, quic.Version2, quic.EarlyAccepted},
+	} {
+		for n := range 31 {
+			seen := 0
+			s := Scenario{
+				Name: fmt.Sprintf("from %x to %x, datagram %d lost", c.before, c.after, n), Seed: uint64(n), Early: true, Resend: true,
+				Upload: 5000, Download: 5000, Streams: 3, Check: true, Limit: time.Minute,
+				Configure: func(_, server *quic.Config) { server.Versions = c.before },
+				Restart:   func(_, server *quic.Config) { server.Versions = c.after },
+				Network: func(*World) (toServer, toClient []Stage) {
+					return plainStages(dropNth(n, &seen)), plainStages(dropNth(n, &seen))
+				},
+			}
+			r, err := s.Run()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Client.Version() != c.want || r.Server.Version() != c.want || r.Client.EarlyData() != c.early {
+				t.Errorf("%s: the client's version is %#x, the server's %#x, want %#x; early data %v, want %v", s.Name, r.Client.Version(),
+					r.Server.Version(), c.want, r.Client.EarlyData(), c.early)
+			}
+		}
+	}
+}
