@@ -327,16 +327,27 @@ func TestAttackEarlyBeforeKeys(t *testing.T) {
 	p.handshake()
 }
 
-// An idle connection of a server that has accepted 0-RTT data takes hardly more than another: what 0-RTT needs goes with its keys.
+// An idle connection of a server that has accepted 0-RTT data takes no more than another: what 0-RTT needs goes with its keys and streams.
 func TestEarlyIdleState(t *testing.T) {
 	p := newEarlyClient(t)
 	p.sendEarly(streamFrame(0, 0, "x", true))
 	p.handshake()
 	p.now = p.conn.clock.time(p.conn.earlyDropAt())
 	p.conn.OnTimeout(p.now)
-	r := p.conn.resume
-	if r == nil || r.offered != nil || r.fresh != nil || r.last != nil || p.conn.keys.HasRead(protect.ZeroRTT) || p.conn.hello != nil {
-		t.Errorf("%+v", r)
+	if p.conn.keys.HasRead(protect.ZeroRTT) || p.conn.hello != nil || !p.conn.StreamEarly(0) {
+		t.Errorf("keys %v, early %v", p.conn.keys.HasRead(protect.ZeroRTT), p.conn.StreamEarly(0))
+	}
+	wantStream(t, p.conn, 0, "x")
+	p.conn.StreamSend(0, nil, true)
+	p.drain()
+	p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+	for p.conn.resume != nil {
+		if p.advance() > time.Minute {
+			t.Fatalf("the state of 0-RTT is still there: %+v", p.conn.resume)
+		}
+	}
+	if p.conn.StreamEarly(0) || p.conn.IsClosed() || len(p.conn.streams.live) > 0 {
+		t.Errorf("early %v, closed %v, %d streams", p.conn.StreamEarly(0), p.conn.IsClosed(), len(p.conn.streams.live))
 	}
 	p = newScriptedClient(t)
 	p.handshake()

@@ -36,7 +36,7 @@ func (c *Conn) checkEarly() error {
 	switch may := c.tls.early == EarlyOffered || c.tls.early == EarlyAccepted; {
 	case c.keys.HasWrite(protect.ZeroRTT) && (!c.client || c.tls.complete || !may):
 		return fmt.Errorf("quic: keys to send 0-RTT packets with, and 0-RTT data is %v", c.tls.early)
-	case c.keys.HasRead(protect.ZeroRTT) && (c.client || c.tls.early != EarlyAccepted || c.tls.complete && c.resume.dropAt == 0):
+	case c.keys.HasRead(protect.ZeroRTT) && (c.client || c.tls.early != EarlyAccepted || c.tls.complete && (c.resume == nil || c.resume.dropAt == 0)):
 		return fmt.Errorf("quic: keys to open 0-RTT packets with, and 0-RTT data is %v", c.tls.early)
 	case c.tls.complete && c.client && (c.resume.fresh != nil || c.resume.offered != nil || c.tls.early == EarlyOffered):
 		return errors.New("quic: 0-RTT is not at its end, and the handshake is complete")

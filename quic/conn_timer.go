@@ -141,6 +141,7 @@ func (c *Conn) restAt() int64 {
 
 func (c *Conn) rest() {
 	c.rested = true
+	c.forgetEarly()
 	c.streams.rest()
 	c.datagrams.in.rest()
 	c.datagrams.out.rest()

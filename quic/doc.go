@@ -22,9 +22,22 @@
 // The unit of both directions is the train: datagrams of one size, back to back, of one 4-tuple, as the kernel's generic receive
 // and segmentation offloads handle them. All packets of a train cross into BoringSSL together.
 //
+// # What comes before a connection
+//
+// A client is told what it can begin the next connection with: a Session, by EventSession, to be given to Connect once. The server's
+// certificate is then judged from the session, off the connection's lock (EventAsk comes before the first packet), and with
+// ConnectParams.EarlyData the application may send before the handshake is complete. Whatever a server makes of the session, old, damaged,
+// or of another server's keys, the connection comes about; EventEarlyData tells what became of what was sent.
+//
+// Servers give session tickets unless tls.Config.SessionTicketsDisabled is set, and accept 0-RTT data with Config.EarlyData. Whatever a
+// client has sent so may be a recording (Conn.StreamEarly), and may come from an address that the client does not have
+// (Conn.AddressValidated). The endpoint takes each ClientHello's 0-RTT data once, and only with tickets that it, or a sibling,
+// has given itself, unless Config.EarlyReplay knows more.
+//
 // # What an Endpoint keeps of strangers
 //
-// Nothing. A client's first packet makes a connection only after it was opened with the keys that anybody can derive from it.
+// Nothing, but for 0-RTT packets that have overtaken the first packet of their connection, where the server accepts 0-RTT data: a few, for 100 ms.
+// A client's first packet makes a connection only after it was opened with the keys that anybody can derive from it.
 // That proves nothing about the client, but it takes a datagram that is damaged, or made up at no cost, for what it is. It costs
 // 2.5 µs, allocates nothing and is a quarter of what making the connection costs (BenchmarkStray), so it is always done; the other
 // way, to make the connection and drop it if nothing in it opens, would have the driver undo what Route did.

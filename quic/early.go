@@ -47,7 +47,7 @@ func (c *Conn) EarlyData() EarlyDataState { return c.tls.early }
 // StreamEarly tells a server whether the client opened stream id by 0-RTT data while the handshake was not complete: what came then may
 // be a recording that somebody plays again, and to whom is not known (RFC 9001, section 9.2). Requests that change something should wait
 // for EventHandshakeComplete, by which the client has shown that it is there, or be refused, as HTTP does with 425 (RFC 8470). On a stream
-// that was opened later, and at a client, it is false.
+// that was opened later, or is over, and at a client, it is false.
 func (c *Conn) StreamEarly(id uint64) bool {
 	if c.client || c.streams.isLocal(id) || c.tls.early != EarlyAccepted {
 		return false
@@ -208,6 +208,20 @@ func (c *Conn) earlyDropAt() int64 {
 func (c *Conn) dropEarlyKeys() {
 	c.resume.dropAt = 0
 	c.keys.Drop(protect.ZeroRTT)
+	c.forgetEarly()
+}
+
+// forgetEarly lets a server forget what 0-RTT was, once its keys and the streams that it opened are gone.
+func (c *Conn) forgetEarly() {
+	if c.client || c.resume == nil || !c.tls.complete || c.resume.dropAt != 0 {
+		return
+	}
+	for id := range c.streams.live {
+		if c.StreamEarly(id) {
+			return
+		}
+	}
+	c.resume = nil
 }
 
 // takesEarly tells whether a server can open 0-RTT packets, or may be able to once TLS has read the ClientHello.
