@@ -104,7 +104,8 @@
 //   - Away from Unix, processes that use one FileSessionCache at the same time may take the same session, or lose one.
 //   - A client whose socket is bound to all addresses, as Dial's is, does not notice when the system sends from another address, because the
 //     one before is gone: the server sees it move, under the same connection ID. With Dialer.FollowNetwork it moves by the book where the
-//     system refuses to send. That two networks are there at once, of which the other is better, it does not find out.
+//     system refuses to send, by the errors that Unix has for it: on Windows, whose are others, it does not notice. That two networks are
+//     there at once, of which the other is better, it does not find out.
 //   - The socket that a connection began on stays open to its end, though it has moved.
 //   - Without packet info, which is to say away from Linux, the address that a socket on all addresses sends from is not known.
 //   - While the kernel's buffer for sending is full, the goroutine that reads and that of the timers may wait for it, as long as the
