@@ -103,10 +103,10 @@ func (c *Conn) sizeProbe() int {
 // does not (RFC 9000, section 14.4). It waits for the congestion window as data does.
 func (c *Conn) packSizeProbe(t *outTrain) int {
 	size := c.sizeProbe()
+	c.paths.sizes.wanted = false // for now: whoever wants it asks again
 	if size == 0 || size > cap(t.buf) || c.held(t) {
 		return 0
 	}
-	c.paths.sizes.wanted = false
 	c.beginPacket(t, recovery.AppSpace, size)
 	pkt := &t.pkt
 	pkt.b = append(pkt.b, wire.FramePing)

@@ -87,7 +87,9 @@ func (s *searching) told() (sizes []int) {
 	return sizes
 }
 
-func upTo(limit int) func(int, bool) bool { return func(size int, _ bool) bool { return size <= limit } }
+func upTo(limit int) func(int, bool) bool {
+	return func(size int, _ bool) bool { return size <= limit }
+}
 
 // A probe is PING and PADDING alone in a datagram of its size (RFC 9000, section 14.4). What it finds is told, and used at once.
 func TestProbeOfSize(t *testing.T) {
@@ -196,9 +198,12 @@ func TestAttackProbesAcknowledged(t *testing.T) {
 // A peer that acknowledges only what is large, or nothing but probes, gets no more probes for that.
 func TestAttackOddAcknowledgements(t *testing.T) {
 	for name, takes := range map[string]func(int, bool) bool{
-		"only large ones":   func(size int, _ bool) bool { return size > 1200 },
-		"never a probe":     func(_ int, probe bool) bool { return !probe },
-		"every other probe": func() func(int, bool) bool { n := 0; return func(_ int, probe bool) bool { n++; return !probe || n%2 == 0 } }(),
+		"only large ones": func(size int, _ bool) bool { return size > 1200 },
+		"never a probe":   func(_ int, probe bool) bool { return !probe },
+		"every other probe": func() func(int, bool) bool {
+			n := 0
+			return func(_ int, probe bool) bool { n++; return !probe || n%2 == 0 }
+		}(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSearching(t)

@@ -20,7 +20,7 @@ func (c *Conn) SendDatagram(ctx context.Context, p []byte) error {
 		}
 		if !errors.Is(err, quic.ErrDatagramQueueFull) {
 			c.datagramOut.wake()
-			claimed := err == nil && c.claim()
+			claimed := (err == nil || c.core.WantsSend()) && c.claim() // what is too large has another size of datagrams be tried
 			c.mu.Unlock()
 			if claimed {
 				c.flushSoon(len(p))

@@ -174,7 +174,21 @@ func DrawPlan(seed uint64) *Plan {
 	if d := (dice{rand.New(rand.NewPCG(seed, 0x0477))}); d.chance(0.4) {
 		p.Early = d.IntN(numEarly)
 	}
+	dice{rand.New(rand.NewPCG(seed, 0x8899))}.carries(p)
 	return p
+}
+
+// carries draws how large the datagrams are that the path carries, and whether that changes: to less, or to more.
+func (d dice) carries(p *Plan) {
+	if d.chance(0.3) {
+		return
+	}
+	for i := range p.Carries {
+		p.Carries[i] = one(d, 1200, 1252, 1280, 1400, 1472, 1472, 8972, 65507, d.log(1200, 65527))
+	}
+	if d.chance(0.5) {
+		p.Carries[1] = p.Carries[0]
+	}
 }
 
 // trips has the client move between addresses of its own, and the server prefer another.

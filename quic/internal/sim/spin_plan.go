@@ -25,6 +25,8 @@ type Plan struct {
 	Net           [2][]Trouble  // of the links to the server and to the client, until Heal
 	Heal          time.Duration // when the network is well, the moves are over but for Wander, and all who read slowly read fast
 
+	Carries [2]int // bytes that a datagram may have, each way, before Heal and from then on; 0: any
+
 	Moves  []Move
 	Keep   bool          // nothing that is sent to an address of before is lost
 	Wander time.Duration // a move to an address that never was, again and again, also after Heal; 0: none
@@ -178,6 +180,9 @@ func (p *Plan) String() string {
 		sideNames[p.EndBy])
 	for i, s := range p.Sides {
 		fmt.Fprintf(&b, "  %s:%s\n", sideNames[i], s.text())
+	}
+	if p.Carries != [2]int{} {
+		fmt.Fprintf(&b, "  datagrams of %d bytes pass, since it is healed of %d (0: any)\n", p.Carries[0], p.Carries[1])
 	}
 	for i, n := range p.Net {
 		for _, t := range n {

@@ -145,6 +145,9 @@ func (r *spinRun) connectLinks() {
 		for j := range p.Net[i] {
 			stages[i] = append(stages[i], Heals(p.Heal, p.Net[i][j].stage()))
 		}
+		if p.Carries != [2]int{} {
+			stages[i] = append(stages[i], Narrow(most(p.Carries[0]), most(p.Carries[1]), p.Heal))
+		}
 		stages[i] = append(stages[i], Delay(p.Delay, p.Jitter))
 	}
 	stages[1] = append(stages[1], spy.In(r.roamer), r.roamer.In())
@@ -156,6 +159,14 @@ func (r *spinRun) connectLinks() {
 		})
 		r.hosts[i].Attach(r.links[i])
 	}
+}
+
+// most is how large a datagram may be that passes where n bytes do; 0: any.
+func most(n int) int {
+	if n == 0 {
+		return 1 << 16
+	}
+	return n
 }
 
 // outerAddr is a numbered outer address of the client.

@@ -39,6 +39,8 @@ func (p *Plan) reductions() (all []func(*Plan) bool) {
 	all = append(all, cuts(len(p.Trips), func(p *Plan) *[]Trip { return &p.Trips })...)
 	add(func(p *Plan) bool { return change(&p.Dead, [2]int{}) })
 	add(func(p *Plan) bool { return change(&p.Preferred, false) })
+	add(func(p *Plan) bool { return change(&p.Carries[1], p.Carries[0]) })
+	add(func(p *Plan) bool { return change(&p.Carries, [2]int{}) })
 	for i := range p.Net {
 		all = append(all, cuts(len(p.Net[i]), func(p *Plan) *[]Trouble { return &p.Net[i] })...)
 	}
