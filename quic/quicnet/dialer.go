@@ -36,7 +36,7 @@ type Dialer struct {
 
 	// Session is one that OnSession, or Conn.Session, of an earlier connection to the server gave. The connection resumes it if it is of
 	// that server's name and the server still knows it; else the handshake is a full one, and nothing else is different. A
-	// Session should serve once: with the same one again servers refuse early data, and whoever watches the network knows that it is
+	// Session should serve once: with the same one again some servers refuse early data, and whoever watches the network knows that it is
 	// the same client. Default nil: tls.Config.ClientSessionCache is asked; if that is nil, too, there is no resumption.
 	Session *quic.Session
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -265,28 +266,89 @@ func TestCacheDeclinesEarly(t *testing.T) {
 	}
 }
 
-// The same early data, recorded and played again, or with the Session used again, is not taken twice.
-func TestEarlyOnce(t *testing.T) {
-	var n memNet
-	server, client := over(t, n.open("192.0.2.1:443"), earlyServer()), over(t, n.open("192.0.2.2:50000"), nil)
-	serveEcho(t, server)
-	cfg := clientConfig()
-	cfg.TLS.ServerName = "localhost"
-	d := Dialer{Endpoint: client, Session: newSession(t, client, "192.0.2.1:443", cfg)}
-	for i := range 3 {
-		c, err := d.DialEarly(testContext(t), "192.0.2.1:443", cfg)
-		if err != nil {
-			t.Fatal(err)
+// Early data that somebody has recorded and sends again, from the same address and from another one, is not taken twice, though it is
+// taken of a client that uses a Session again: each ClientHello is another one.
+func TestEarlyReplayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &delayNet{delay: 10 * time.Millisecond}
+		server := over(t, n.open("192.0.2.1:443"), earlyServer())
+		wire := &recordingConn{PacketConn: n.open("192.0.2.2:50000")}
+		client := over(t, wire, nil)
+		var served atomic.Int32
+		go func() {
+			for {
+				c, err := server.Accept(context.Background())
+				if err != nil {
+					return
+				}
+				c.HandleStreams(func(s *Stream) {
+					if b, err := io.ReadAll(s); err == nil && string(b) == "pay" {
+						served.Add(1)
+					}
+					s.Close()
+				})
+			}
+		}()
+		cfg := clientConfig()
+		cfg.TLS.ServerName = "localhost"
+		d := Dialer{Endpoint: client, Session: newSession(t, client, "192.0.2.1:443", cfg)}
+		time.Sleep(time.Second)
+		for i := range 3 {
+			wire.take()
+			c, err := d.DialEarly(testContext(t), "192.0.2.1:443", cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := c.OpenStream(testContext(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.WriteFinal([]byte("pay"))
+			if _, err := io.ReadAll(s); err != nil || c.EarlyData() != quic.EarlyAccepted {
+				t.Errorf("connection %d: early data %v, %v", i, c.EarlyData(), err)
+			}
+			c.Close()
 		}
-		if err := c.Handshake(testContext(t)); err != nil {
-			t.Fatal(err)
+		time.Sleep(time.Minute) // the server has forgotten the connection
+		recorded := wire.take()
+		for _, from := range []net.PacketConn{wire.PacketConn, n.open("192.0.2.3:1")} {
+			for _, b := range recorded {
+				from.WriteTo(b, memAddr("192.0.2.1:443"))
+			}
+			time.Sleep(time.Minute)
 		}
-		// Each ClientHello is another one: with the ticket alone nothing can be played again, so that it is taken.
-		if c.EarlyData() != quic.EarlyAccepted {
-			t.Errorf("connection %d: early data %v", i, c.EarlyData())
+		if got := served.Load(); got != 3 {
+			t.Errorf("%d requests were served, want 3: none of a recording", got)
 		}
-		c.Close()
-	}
+		if st := server.Stats(); st.Completed != 4 || st.Failed == 0 {
+			t.Errorf("%d handshakes were completed, %d failed: the recording was not heard at all", st.Completed, st.Failed)
+		}
+		client.Close()
+		server.Close()
+	})
+}
+
+// recordingConn keeps what is sent.
+type recordingConn struct {
+	net.PacketConn
+	mu   sync.Mutex
+	sent [][]byte
+}
+
+// take returns what was sent since it was called last.
+func (r *recordingConn) take() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sent := r.sent
+	r.sent = nil
+	return sent
+}
+
+func (r *recordingConn) WriteTo(p []byte, to net.Addr) (int, error) {
+	r.mu.Lock()
+	r.sent = append(r.sent, bytes.Clone(p))
+	r.mu.Unlock()
+	return r.PacketConn.WriteTo(p, to)
 }
 
 // DialEarly spares a round trip, in virtual time.
