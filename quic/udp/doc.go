@@ -22,7 +22,8 @@
 // # Limitations
 //
 //   - Without Linux: no batches, no ECN, no local address (of a socket that is bound to all addresses), one system call a
-//     datagram. Fragmentation is ruled out on macOS, FreeBSD and Windows only.
+//     datagram. Fragmentation is ruled out on macOS, FreeBSD and Windows only, and on macOS not of IPv4 at a socket of both IP versions:
+//     Features.DontFragment tells, and package quicnet looks for no size of datagrams above 1200 bytes where it is false.
 //   - To an address to which the kernel has refused a train, datagrams go one a message for as long as the socket lives.
 //   - The buffers of the kernel are as large as it lets us make them; Socket.Hint says what an administrator can do.
 package udp
