@@ -137,7 +137,7 @@ func (c *Conn) pathTo(local, remote netip.AddrPort) (*path, error) {
 	case len(c.paths.list) >= maxPaths && !c.freeLeft():
 		return nil, ErrTooManyPaths
 	}
-	if c.peer.unused() == nil && !c.freeLeft() && len(c.peer.retiring) == 0 {
+	if c.peer.unused() == nil && !c.freeLeft() && !c.awaitsID() {
 		return nil, ErrNoConnIDs
 	}
 	c.roaming()
@@ -147,6 +147,17 @@ func (c *Conn) pathTo(local, remote netip.AddrPort) (*path, error) {
 	c.events.pushPath(PathNew, p)
 	c.expectFrom(remote)
 	return p, nil
+}
+
+// awaitsID tells whether the peer is being told of a connection ID that is done with, for which it gives another, and no path waits for that.
+func (c *Conn) awaitsID() bool {
+	waiting := 0
+	for _, p := range c.paths.list {
+		if p.lacksID {
+			waiting++
+		}
+	}
+	return len(c.peer.retiring) > waiting
 }
 
 // sameFamily tells whether a datagram can go from one address to the other; a local one may be unknown.

@@ -239,6 +239,7 @@ func TestClientMoveErrors(t *testing.T) {
 		p.drain()
 		p.got = nil
 		wantIs(t, "one is expected", p.conn.ProbePath(p.now, port2, p.remote), nil)
+		wantIs(t, "and that one is not to be had twice", p.conn.ProbePath(p.now, lte, p.remote), ErrNoConnIDs)
 		p.wantIdle("before the server gives another")
 		p.sendFrames(protect.OneRTT, newConnectionIDFrame(3, 0, "peercid3", [16]byte{3}))
 		if c := p.takeChallenge("and after it", port2); c.dstID != "peercid3" {
