@@ -355,3 +355,40 @@ func TestEarlyIdleState(t *testing.T) {
 		t.Error("a server without 0-RTT data has the state of it")
 	}
 }
+
+// T4: a server that gives tokens without end. Of each span of time maxNewTokens are taken, so that an application that stores a Session for
+// each has little to do, and the first ones after a quiet time are.
+func TestAttackTokenFlood(t *testing.T) {
+	p := newScriptedServer(t)
+	p.handshake()
+	sessions := func() (n int, last *Session) {
+		p.drain()
+		for _, ev := range p.events {
+			if ev.Kind == EventSession {
+				n, last = n+1, ev.Session
+			}
+		}
+		p.events = nil
+		return n, last
+	}
+	sessions()
+	for span := range 3 {
+		told := 0
+		for i := range 10 * maxNewTokens {
+			token := fmt.Sprintf("token %d of %d", i, span)
+			p.sendFrames(protect.OneRTT, append(frame(wire.FrameNewToken, uint64(len(token))), token...))
+			n, last := sessions()
+			if told += n; n == 1 && string(last.token) != token {
+				t.Fatalf("%s: the Session has %q", token, last.token)
+			}
+		}
+		if told != maxNewTokens {
+			t.Errorf("%d tokens were taken", told)
+		}
+		p.now = p.now.Add(newTokenSpan + time.Second)
+		p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+	}
+	if p.conn.IsClosed() {
+		t.Error(p.conn.Err())
+	}
+}

@@ -19,6 +19,8 @@ type resumption struct {
 	limits     sessionLimits             // the server's, of this connection
 	fresh      *wire.TransportParameters // the server's, which are not in force yet
 	last       *Session                  // the newest with a ticket that was told, of our own
+	tokens     int                       // of NEW_TOKEN frames, since tokenSince
+	tokenSince int64
 
 	// Of a server that has accepted 0-RTT data.
 	clientDst, peerSrc ConnID    // see earlyIDs
@@ -84,8 +86,16 @@ func (c *Conn) onTicket(ev *handshake.Event) {
 const maxTicketLife = 7 * 24 * time.Hour
 
 // onNewToken takes a token of the server. It goes with the newest ticket, as long as nobody has seen that, and else with the same
-// once more: two Sessions with one token would each have it used.
+// once more: two Sessions with one token would each have it used. Of many tokens the first are taken: for each the application may write
+// a file.
 func (c *Conn) onNewToken(token []byte) {
+	r := c.resume
+	if c.clock.now-r.tokenSince > int64(newTokenSpan) {
+		r.tokens, r.tokenSince = 0, c.clock.now
+	}
+	if r.tokens++; r.tokens > maxNewTokens {
+		return
+	}
 	s := c.events.lastSession()
 	if s == nil {
 		if last := c.resume.last; last != nil {

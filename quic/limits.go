@@ -36,6 +36,11 @@ const (
 	// maxSessions bounds what of a server's tickets and tokens waits for the application, in events: the newest are kept.
 	maxSessions = 4
 
+	// maxNewTokens is how many NEW_TOKEN frames a client heeds in newTokenSpan; a server has one to give after the handshake, and after
+	// each change of address.
+	maxNewTokens = 16
+	newTokenSpan = time.Minute
+
 	// maxIssuedConnIDs is how many of our connection IDs a peer may have in use, whatever more it would take: one, and two for
 	// paths to come. Each costs an idle connection some 150 bytes.
 	maxIssuedConnIDs = 3

@@ -203,11 +203,22 @@ type resumption struct {
 
 // onSession has a session stored and told of. c.mu is held.
 func (r *resumption) onSession(c *Conn, s *quic.Session) {
-	r.fresh = append(r.fresh, s)
+	r.fresh = appendSession(r.fresh, s)
 	if !r.telling {
 		r.telling = true
 		go c.tellSessions()
 	}
+}
+
+// appendSession adds to sessions that wait for the program's code, which may be slow: one with the ticket of the last takes its place,
+// and no more wait than an entry of a cache would hold, the newest. So a server's flood of tokens fills nothing.
+func appendSession(list []*quic.Session, s *quic.Session) []*quic.Session {
+	if n := len(list); n > 0 && list[n-1].SameTicket(s) {
+		list[n-1] = s
+		return list
+	}
+	list = append(list, s)
+	return list[max(len(list)-maxSessionsEach, 0):]
 }
 
 // storeSessions stores the sessions that wait for it. When it returns, all are stored that the server had given, so that the program may
@@ -240,7 +251,7 @@ func (c *Conn) storeNext() error {
 	defer func() { // also if the cache's code ends the goroutine
 		c.mu.Lock()
 		r.storing = false
-		r.told = append(r.told, s)
+		r.told = appendSession(r.told, s)
 		r.stored.wake()
 	}()
 	return r.store.put(s, last != nil && last.SameTicket(s))

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -544,4 +545,64 @@ func TestSessionKeys(t *testing.T) {
 			seen[key] = true
 		}
 	}
+}
+
+// stuckCache is busy until it is let go on.
+type stuckCache struct{ resume chan struct{} }
+
+func (*stuckCache) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+func (s *stuckCache) Put(string, *tls.ClientSessionState)      { <-s.resume }
+
+// A server that gives token after token while the program's cache, or its OnSession, is busy: no more wait than a cache would keep, and
+// the program has the newest in the end.
+func TestAttackTokenFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &delayNet{delay: time.Millisecond}
+		ep, client := over(t, n.open("192.0.2.1:443"), serverConfig()), over(t, n.open("192.0.2.2:50000"), nil)
+		defer client.Close()
+		defer ep.Close()
+		resume := make(chan struct{})
+		cfg := resumeConfig(&stuckCache{resume})
+		cfg.TLS.ServerName = "localhost"
+		told := 0
+		d := Dialer{Endpoint: client, OnSession: func(*quic.Session) {
+			if told++; told == 1 {
+				<-resume
+			}
+		}}
+		c, err := d.Dial(testContext(t), "192.0.2.1:443", cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ep.Accept(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		flood := func() {
+			for i := range 200 {
+				s.mu.Lock()
+				s.core.HandleReply(time.Now(), quic.EndpointReply{Token: fmt.Appendf(nil, "token %d", i)})
+				claimed := s.claim()
+				s.mu.Unlock()
+				if claimed {
+					s.flush()
+				}
+				time.Sleep(time.Minute / 10) // the core takes some of a minute
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if n := len(c.resume.fresh) + len(c.resume.told); n > 2*maxSessionsEach {
+				t.Errorf("%d sessions wait", n)
+			}
+		}
+		flood()
+		resume <- struct{}{} // the cache; then OnSession is busy
+		synctest.Wait()
+		flood()
+		close(resume)
+		synctest.Wait()
+		if told < 2 || told > 4*maxSessionsEach {
+			t.Errorf("%d sessions were told", told)
+		}
+	})
 }
