@@ -162,10 +162,11 @@ func (st *streams) nextTurn() {
 	st.queueData(st.fresh.pop(queueFresh))
 }
 
-// appendResend appends what of a stream was lost, and its bare end; false if not all fits.
+// appendResend appends what of a stream was lost, and its bare end; false if not all fits. Of a stream that was barred since it was
+// queued it appends nothing.
 func (st *streams) appendResend(pkt *packet, s *stream) bool {
 	p := &s.send
-	for !p.cut && (len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end) {
+	for !p.cut && !s.barred && (len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end) {
 		if _, ok := st.appendStream(pkt, s, 1<<62); !ok {
 			return false
 		}

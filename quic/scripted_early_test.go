@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -383,6 +384,38 @@ func TestEarlyRejectedFewerStreams(t *testing.T) {
 	}
 	if id, err := p.conn.OpenStream(); id != 16 || err != nil {
 		t.Errorf("the fifth stream: %d, %v", id, err)
+	}
+}
+
+// That holds for streams, too, of which nothing but the end was written: it is queued to be sent again when the rejection bars them.
+func TestEarlyRejectedFewerEmptyStreams(t *testing.T) {
+	p := newEarlyServer(t, nothing, func(p *scripted) {
+		rejecting(p)
+		p.params[0x08] = varint(1)
+	}, ConnectParams{ResendEarly: true})
+	for range 3 {
+		write(t, p.conn, false, "", true)
+	}
+	p.drain()
+	p.got = nil
+	p.sendTLS()
+	p.sendFrames(protect.OneRTT, frame(wire.FrameHandshakeDone))
+	ends := func() (ids []uint64) {
+		for _, f := range p.got {
+			if typ, n := wire.ConsumeVarint(f.raw); typ >= wire.FrameStream && typ <= wire.FrameStream+7 {
+				id, _ := wire.ConsumeVarint(f.raw[n:])
+				ids = append(ids, id)
+			}
+		}
+		p.got = nil
+		return ids
+	}
+	if ids := ends(); !slices.Equal(ids, []uint64{0}) {
+		t.Errorf("with one stream allowed, frames of streams %v", ids)
+	}
+	p.sendFrames(protect.OneRTT, frame(wire.FrameMaxStreamsBidi, 3))
+	if ids := ends(); !slices.Equal(ids, []uint64{4, 8}) {
+		t.Errorf("with three allowed, frames of streams %v", ids)
 	}
 }
 
