@@ -97,7 +97,7 @@ func (c *Conn) checkPaths() error {
 // checkPath looks for what no path of a client, or of a server, may be.
 func (c *Conn) checkPath(p *path, others []*path) error {
 	if p.wanted && (p.state != PathProbing || p.challenge.at == 0) {
-		return fmt.Errorf("quic: the path to %v is wanted, and nothing validates it", p.remote)
+		return fmt.Errorf("quic: the path to %v is wanted, and nothing validates it: from %v, state %v, validated %v, challenge at %d", p.remote, p.local, p.state, p.validated, p.challenge.at)
 	}
 	if !c.client {
 		if p.own || p.left != 0 {

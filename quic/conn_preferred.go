@@ -126,7 +126,11 @@ func (c *Conn) preferFrom(now int64, local netip.AddrPort) {
 	if err != nil {
 		return // there is no connection ID for it: then the server is not to be reached there
 	}
-	p.wanted = true
+	if p.validated { // since the application has probed it
+		c.moveTo(now, p)
+	} else {
+		p.wanted = true
+	}
 	if p.challenge.at == 0 {
 		c.startChallenge(now, p)
 	}
