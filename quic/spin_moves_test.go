@@ -40,6 +40,7 @@ type mover struct {
 	ids      uint64                  // the last connection ID issued to the server
 	issued   bool                    // one was in this step
 	off      uint64                  // of stream 0
+	locals   []netip.AddrPort        // the server's
 }
 
 func playMoves(t *testing.T, seed uint64) (fault string) {
@@ -83,10 +84,24 @@ func playMoves(t *testing.T, seed uint64) (fault string) {
 }
 
 func newMover(q *quietly, seed uint64) *mover {
+	rng := rand.New(rand.NewPCG(seed, 0x30f))
+	prefers := rng.IntN(2) == 0
 	m := &mover{
-		rng: rand.New(rand.NewPCG(seed, 0x30f)), received: map[netip.AddrPort]int{}, sent: map[netip.AddrPort]int{},
+		rng: rng, received: map[netip.AddrPort]int{}, sent: map[netip.AddrPort]int{},
 		receives: map[netip.AddrPort]bool{}, answered: map[netip.AddrPort]bool{},
-		scripted: newScriptedClient(q, param(0x0e, varint(4)), func(p *scripted) { p.cfg.StreamSendBuffer = 1 << 20 }),
+		scripted: newScriptedClient(q, param(0x0e, varint(4)), func(p *scripted) {
+			p.cfg.StreamSendBuffer, p.cfg.DisablePMTUD = 1<<20, rng.IntN(2) == 0
+			if prefers {
+				id, _ := MakeConnID([]byte("cid-pref"))
+				p.cfg.PreferredAddress.IPv4 = preferred4
+				p.preferred = &IssuedConnID{ID: id, Seq: 1, ResetToken: [16]byte{7}}
+				p.nextSeq = 2
+			}
+		}),
+	}
+	m.locals = []netip.AddrPort{m.local}
+	if prefers {
+		m.locals = append(m.locals, preferred4)
 	}
 	m.handshake()
 	m.lossy = true
@@ -115,6 +130,7 @@ func (m *mover) step() {
 	switch m.rng.IntN(8) {
 	case 0:
 		m.now = m.now.Add(time.Duration(m.rng.IntN(300)) * time.Millisecond)
+		m.conn.HandleTooLarge(m.now, m.locals[m.rng.IntN(len(m.locals))], m.anywhere(), 1000+m.rng.IntN(3000))
 	case 1:
 		if at, ok := m.conn.Timeout(); ok && at.Sub(m.now) < 5*time.Second {
 			m.advance()
@@ -148,7 +164,7 @@ func (m *mover) anyID() []byte {
 
 func (m *mover) deliver(from netip.AddrPort, train []byte, size int) {
 	m.received[from] += len(train)
-	m.conn.Recv(m.now, Train{Buf: train, SegSize: size, Local: m.local, Remote: from})
+	m.conn.Recv(m.now, Train{Buf: train, SegSize: size, Local: m.locals[m.rng.IntN(len(m.locals))], Remote: from})
 	m.check()
 }
 
