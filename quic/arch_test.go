@@ -61,6 +61,7 @@ var rooms = []room{
 	{dir: "quic/udp", std: and(anyStd, "golang.org/x/sys/unix", "golang.org/x/sys/windows")},
 	{dir: "quic/h3", std: anyStd, imports: []string{"quic", "quic/qpack"}},
 	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp"}},
+	{dir: "quic/quiclb", std: anyStd, imports: []string{"quic"}},
 	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},
 	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts"),
 		imports: []string{"quic", "quic/quicnet", "quic/h3", "quic/qpack"}},

@@ -25,6 +25,9 @@ func (c *Conn) Check() error {
 	if err := c.checkEarly(); err != nil {
 		return err
 	}
+	if err := c.checkConnIDs(); err != nil {
+		return err
+	}
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
@@ -49,6 +52,29 @@ func (c *Conn) checkEarly() error {
 		if !s.send.over && s.send.window.used > s.send.window.limit || c.streams.sendWindow.used > c.streams.sendWindow.limit {
 			return fmt.Errorf("quic: more was sent on stream %d, or on all, than the peer allows", id)
 		}
+	}
+	return nil
+}
+
+// checkConnIDs looks for connection IDs of ours out of order, or beyond the bounds, and for a renewal that nothing will bring about.
+func (c *Conn) checkConnIDs() error {
+	l := &c.local
+	told, retiring := true, false
+	for i := range l.ids {
+		id := &l.ids[i]
+		if id.seq >= l.next || i > 0 && id.seq <= l.ids[i-1].seq {
+			return fmt.Errorf("quic: connection ID %d is out of order, and the next is %d", id.seq, l.next)
+		}
+		told = told && (id.tell == sentNone || id.tell == sentAcked)
+		retiring = retiring || id.seq < l.retirePriorTo
+	}
+	switch {
+	case l.retirePriorTo > l.next:
+		return fmt.Errorf("quic: connection IDs before %d are to be retired, and the next is %d", l.retirePriorTo, l.next)
+	case len(l.ids) > 2*maxIssuedConnIDs+1:
+		return fmt.Errorf("quic: the peer has %d connection IDs", len(l.ids))
+	case l.stale && l.len > 0 && c.tls.complete && told && !retiring && !l.asked && len(l.ids) > 0:
+		return errors.New("quic: connection IDs are to be renewed, and nothing is waited for")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type localIDs struct {
 	next  uint64    // the sequence number after the last one issued
 	limit uint64    // how many the peer takes
 	asked bool      // the Endpoint is asked for more, and has not answered
+	stale bool      // the peer is to be given others for all of them, as soon as it knows all
 
 	retirePriorTo uint64 // those with lower numbers are to be retired by the peer
 }
@@ -85,6 +86,35 @@ func (l *localIDs) renew() bool {
 	return true
 }
 
+// RenewConnIDs has the peer be given other connection IDs for all of ours that it has, made by Config.ConnIDs as it makes them from now
+// on, and asked to retire those (RFC 9000, section 5.1.2), which go on until it has. It is for generators whose connection IDs must give way
+// to others (package quiclb). During the handshake it happens at its end; and while the peer has not answered the time before, thereafter.
+// With empty connection IDs nothing happens.
+func (c *Conn) RenewConnIDs() {
+	if c.state != stateActive || c.local.len == 0 {
+		return
+	}
+	c.local.stale = true
+	c.renewStale()
+}
+
+// renewStale does what RenewConnIDs asked for, if it is time. The peer must know of all that there are: it says nothing of
+// those that it never heard of, and they would stay for good.
+func (c *Conn) renewStale() {
+	l := &c.local
+	if !l.stale || l.asked || !c.tls.complete || len(l.ids) == 0 || l.ids[0].seq < l.retirePriorTo {
+		return
+	}
+	for i := range l.ids {
+		if t := l.ids[i].tell; t != sentNone && t != sentAcked {
+			return
+		}
+	}
+	l.stale = false
+	l.retirePriorTo = l.next
+	c.requestConnIDs()
+}
+
 // find returns the sequence number of a connection ID of ours.
 func (l *localIDs) find(id []byte) (seq uint64, ok bool) {
 	for i := range l.ids {
@@ -141,6 +171,7 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 	if c.local.next > before {
 		c.requestConnIDs() // others may have been retired meanwhile
 	}
+	c.renewStale()
 }
 
 // handleRetireConnectionID acts on a RETIRE_CONNECTION_ID frame (RFC 9000, section 19.16). usedSeq is the
@@ -161,6 +192,7 @@ func (c *Conn) handleRetireConnectionID(seq, usedSeq uint64) *TransportError {
 	c.local.ids = append(c.local.ids[:i], c.local.ids[i+1:]...)
 	c.events.pushEndpoint(EndpointEvent{Kind: RetireConnectionID, Seq: seq})
 	c.requestConnIDs()
+	c.renewStale()
 	return nil
 }
 

@@ -30,6 +30,7 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 	case wire.FrameNewConnectionID:
 		if i := c.local.index(f.ID); i >= 0 {
 			c.local.ids[i].tell.done()
+			c.renewStale()
 		}
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireAcked(f.ID)

@@ -28,9 +28,10 @@ func (id ConnID) Len() int { return int(id.len) }
 func (id ConnID) String() string { return hex.EncodeToString(id.b[:id.len]) }
 
 // ConnIDGenerator makes the connection IDs that an endpoint gives its peers. Generators are called under the
-// Endpoint's lock.
+// Endpoint's lock; one that several endpoints have, such as those of a quicnet.ListenConfig with Shards, by several at once.
 type ConnIDGenerator interface {
-	// Len is the length of every connection ID in bytes, 0 to 20, and never changes.
+	// Len is the length of every connection ID in bytes, 0 to 20, and never changes: packets with short headers do not tell it, and all
+	// that reads them without knowing the connection goes by it.
 	Len() int
 	// Generate fills id, of Len bytes, reading randomness from the reader that the Endpoint was configured with.
 	Generate(id []byte, rand func([]byte)) error

@@ -20,7 +20,8 @@ type ListenConfig struct {
 	// all of its packets though the client's address changes. Connections spread at random, and Accept returns those of all
 	// shards. Away from Linux there is one shard whatever is asked for.
 	//
-	// With several shards quic.Config.ConnIDs must make connection IDs of 4 to 19 bytes, to which one byte is added; quic.Config.Retry
+	// With several shards quic.Config.ConnIDs must make connection IDs of 4 to 19 bytes, to which one byte is added; or, like a
+	// Generator of package quiclb, have a method ServerUseLen() int and leave at least so many bytes of each to the server: 1. quic.Config.Retry
 	// is called by all shards side by side; and the bounds for the endpoint as a whole, such as quic.Config.MaxHandshakes,
 	// hold for each shard.
 	Shards int

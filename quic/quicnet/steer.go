@@ -15,14 +15,21 @@ import (
 // the connection's shard gets all of its packets, wherever the client has moved to. One that a client has made up leads
 // anywhere, but always to the same shard.
 //
+// A generator that leaves bytes of its connection IDs to the server (Config.ServerUse of package quiclb) has the last of them used, else
+// a byte is added, since not every one may be changed.
+//
 // The last byte of a connection ID of ours is s + r*shards, masked with what hash makes of the four bytes before it, where s is the
 // shard and r random. The hash is keyed, so that connection IDs do not tell an observer which shard they lead to, and
 // with that which of them may be of one connection (RFC 9000, section 5.1).
 type steering struct {
 	shards int
 	idLen  int
+	own    bool // the last byte is one that the generator leaves to the server
 	keys   [3]uint32
 }
+
+// serverUser is a generator of connection IDs whose last bytes, so many, mean nothing: a server may put there what it likes.
+type serverUser interface{ ServerUseLen() int }
 
 // hashedLen is how many bytes of a connection ID the hash covers.
 const hashedLen = 4
@@ -36,7 +43,13 @@ const defaultConnIDLen = 8
 // newSteering returns a steering for connection IDs that are made with cfg, with keys of its own.
 func newSteering(shards int, cfg *quic.Config) (*steering, error) {
 	s := &steering{shards: shards, idLen: defaultConnIDLen}
-	if cfg.ConnIDs != nil {
+	if g, ok := cfg.ConnIDs.(serverUser); ok {
+		s.idLen, s.own = cfg.ConnIDs.Len(), true
+		if g.ServerUseLen() < 1 || s.idLen <= hashedLen {
+			return nil, fmt.Errorf("quicnet: Config.ConnIDs leaves no byte of its connection IDs to the server, and shards need one: "+
+				"with package quiclb set ServerUse to 1, at all servers and in each configuration (it is %d)", g.ServerUseLen())
+		}
+	} else if cfg.ConnIDs != nil {
 		s.idLen = cfg.ConnIDs.Len() + 1
 		if s.idLen <= hashedLen || s.idLen > 20 {
 			return nil, fmt.Errorf("quicnet: Config.ConnIDs makes connection IDs of %d bytes; with shards they must have %d to 19",
@@ -138,10 +151,13 @@ func (s *steering) program() []udp.Instruction {
 
 // ids returns a generator of connection IDs that lead to a shard.
 func (s *steering) ids(shard int, inner quic.ConnIDGenerator) quic.ConnIDGenerator {
-	if inner == nil {
+	switch {
+	case s.own:
+		return &shardIDs{inner, s, shard, 0}
+	case inner == nil:
 		inner = quic.RandomConnIDs(s.idLen - 1)
 	}
-	return &shardIDs{inner, s, shard}
+	return &shardIDs{inner, s, shard, 1}
 }
 
 // shardIDs makes connection IDs that lead to a shard, of those of another generator.
@@ -149,20 +165,21 @@ type shardIDs struct {
 	inner    quic.ConnIDGenerator
 	steering *steering
 	shard    int
+	added    int // bytes
 }
 
-func (g *shardIDs) Len() int { return g.inner.Len() + 1 }
+func (g *shardIDs) Len() int { return g.inner.Len() + g.added }
 
 func (g *shardIDs) Generate(id []byte, random func([]byte)) error {
 	last := len(id) - 1
-	if last != g.inner.Len() || last < hashedLen {
+	if len(id) != g.Len() || last < hashedLen {
 		return errors.New("quicnet: connection IDs too short to lead to a shard")
+	}
+	if err := g.inner.Generate(id[:g.inner.Len()], random); err != nil {
+		return err
 	}
 	random(id[last:])
 	r := int(id[last])
-	if err := g.inner.Generate(id[:last], random); err != nil {
-		return err
-	}
 	n := g.steering.shards
 	r -= r % n
 	if r+g.shard > 255 {
