@@ -167,7 +167,11 @@ func TestIdleMemory(t *testing.T) {
 // TestHandshakeAllocs bounds what a server allocates in Go's heap for a full handshake: the garbage collector's work, which a test of
 // the core alone does not show, is in proportion to it. The datagrams of the server are copied in these figures.
 func TestHandshakeAllocs(t *testing.T) {
-	const n, mostAllocs, mostBytes = 50, 64, 13 << 10 // the race detector takes 2 KiB more than the 10 KiB without
+	const n = 50
+	mostAllocs, mostBytes := uint64(64), uint64(13<<10+512)
+	if raceEnabled { // which takes 3 or 4 allocations of 2 KiB in all more
+		mostAllocs, mostBytes = 70, 17<<10
+	}
 	x := newCrowd(t)
 	x.part(x.join(n), x.server)
 	var allocs, bytes uint64
