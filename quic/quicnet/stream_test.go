@@ -97,7 +97,7 @@ func TestWriteDeadline(t *testing.T) {
 // TestBackPressure checks that what a peer that does not read makes us hold is bounded, and that others go on.
 func TestBackPressure(t *testing.T) {
 	client := clientConfig()
-	client.StreamSendBuffer = 100 << 10
+	client.StreamSendBuffer, client.MaxStreamSendBuffer = 100<<10, 100<<10 // what the path carries would have it grow
 	server := serverConfig()
 	server.StreamReceiveWindow, server.MaxStreamReceiveWindow = 50<<10, 50<<10
 	s, c := pair(t, server, client)
