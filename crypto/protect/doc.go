@@ -11,7 +11,7 @@
 // and how many packets failed is for the caller too.
 //
 // Limitations:
-//   - QUIC version 1 only; other versions are refused where a version is given.
+//   - QUIC versions 1 and 2 (RFC 9369) only; other versions are refused where a version is given.
 //   - AES-128-GCM, AES-256-GCM and ChaCha20-Poly1305; AES-128-CCM is not in TLS's default offer and not here.
 //   - The counts of packets sealed and of packets that failed, and the limits of RFC 9001, section 6.6, are the
 //     caller's.
