@@ -11,33 +11,51 @@ import (
 	"strings"
 )
 
-// A file of keys holds keys of 32 bytes, one a line, as 64 hexadecimal digits. Empty lines and those that begin with # do not count.
+// A file of keys holds keys of one size, mostly 32 bytes, one a line, as hexadecimal digits. Empty lines and those that begin with # do not count.
 // One that is not there is made, with one key.
 
 // oneKey returns the key of a file that holds just one; what says what it is for.
 func oneKey(name, what string) (*[32]byte, error) {
-	keys, err := keyFile(name, what)
+	key, err := soleKey(name, what, 32)
+	if err != nil {
+		return nil, err
+	}
+	return (*[32]byte)(key), nil
+}
+
+// soleKey is oneKey for a key of size bytes.
+func soleKey(name, what string, size int) ([]byte, error) {
+	keys, err := readKeys(name, what, size)
 	if err == nil && len(keys) > 1 {
 		err = fmt.Errorf("no %s: %s holds %d keys, and there can be one", what, name, len(keys))
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &keys[0], nil
+	return keys[0], nil
 }
 
 // keyFile returns the keys of a file, of which there is at least one.
-func keyFile(name, what string) ([][32]byte, error) {
+func keyFile(name, what string) (keys [][32]byte, err error) {
+	all, err := readKeys(name, what, 32)
+	for _, key := range all {
+		keys = append(keys, [32]byte(key))
+	}
+	return keys, err
+}
+
+// readKeys is keyFile for keys of size bytes.
+func readKeys(name, what string, size int) ([][]byte, error) {
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeKeyFile(name); err == nil {
+		if err = makeKeyFile(name, size); err == nil {
 			text, err = os.ReadFile(name)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("no %s: %w", what, err)
 	}
-	var keys [][32]byte
+	var keys [][]byte
 	n := 0
 	for line := range strings.Lines(string(text)) {
 		n++
@@ -46,10 +64,10 @@ func keyFile(name, what string) ([][32]byte, error) {
 			continue
 		}
 		key, err := hex.DecodeString(line)
-		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("no %s: line %d of %s does not hold 64 hexadecimal digits; remove the file, and a new one is made", what, n, name)
+		if err != nil || len(key) != size {
+			return nil, fmt.Errorf("no %s: line %d of %s does not hold %d hexadecimal digits; remove the file, and a new one is made", what, n, name, 2*size)
 		}
-		keys = append(keys, [32]byte(key))
+		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("no %s: %s holds no key; remove it, and a new one is made", what, name)
@@ -57,10 +75,10 @@ func keyFile(name, what string) ([][32]byte, error) {
 	return keys, nil
 }
 
-// makeKeyFile writes a new key to a file that only its owner may read. A file that has appeared meanwhile stays as it is.
-func makeKeyFile(name string) error {
-	var key [32]byte
-	rand.Read(key[:])
+// makeKeyFile writes a new key of size bytes to a file that only its owner may read. A file that has appeared meanwhile stays as it is.
+func makeKeyFile(name string, size int) error {
+	key := make([]byte, size)
+	rand.Read(key)
 	f, err := os.CreateTemp(filepath.Dir(name), ".key-*") // mode 0600
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
 	"github.com/boringquic/boringquic/cmd/internal/versions"
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quiclb"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
@@ -39,9 +40,10 @@ func main() {
 type options struct {
 	listen, root, cert, key, cc    string
 	resetKey, tokenKey, ticketKeys string
-	preferred, versions            string
+	preferred, versions, quicLB    string
 	retry, verbose, early          bool
 	shards                         int
+	lb                             *lbConfig // what quicLB says
 }
 
 // errUsage marks an error of the command line.
@@ -68,12 +70,29 @@ before the others once a day and remove those older than a week, then send SIGHU
 at which the file is read again. Early data (0-RTT) is accepted of sessions that
 this process has begun.
 
+--quic-lb is for one of several servers behind a balancer (QUIC-LB,
+draft-ietf-quic-load-balancers): its connection IDs tell the balancer that they are of
+this server, wherever the client has moved to. It takes, with commas between them,
+  server-id=HEX    this server's ID, 1 to 15 bytes; all servers' have the same length
+  rotation=N       0 to 6, which configuration this is; default 0
+  nonce-len=N      bytes that make connection IDs unique, 4 to 18; default 8
+  key-file=FILE    32 hexadecimal digits that encrypt the two, the same at all servers
+                   and the balancer, made if not there; without it they are legible
+  encode-length    the first byte tells the connection ID's length
+  server-use=N     bytes added for the server itself; default 0; --shards needs 1
+All servers but for server-id have the same, and the same files of keys, --reset-key
+above all: then a server tells the clients of another that is gone. --quic-lb @FILE
+reads it from a file, again at SIGHUP: another configuration needs another rotation and
+key, and connection IDs of the same length; clients change over to it.
+
 Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad flags.`,
 		Example: `  quic-server --listen 127.0.0.1:4433 --root ./public
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --reset-key reset.key
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --early-data --ticket-keys tickets.key
-  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --preferred-address 192.0.2.7:443`,
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --preferred-address 192.0.2.7:443
+  quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --reset-key reset.key --token-key token.key \
+    --ticket-keys tickets.key --quic-lb rotation=1,server-id=0a0b,nonce-len=8,key-file=quic-lb.key`,
 		Args:                  noArgs,
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
@@ -92,6 +111,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.ticketKeys, "ticket-keys", "", "`FILE` with the keys of session tickets, the newest first, made if it is not there; SIGHUP has it read again")
 	f.BoolVar(&o.early, "early-data", false, "answer requests that come before the handshake is complete (0-RTT), which somebody may have recorded and sent again: harmless for files")
 	f.StringVar(&o.preferred, "preferred-address", "", "`IP:PORT` that clients should come to after the handshake, which is listened on, too; or two, IPv4 and IPv6, with a comma")
+	f.StringVar(&o.quicLB, "quic-lb", "", "`CONFIGURATION` of connection IDs that lead a balancer here, as above: server-id=HEX,key-file=FILE and so on")
 	f.StringVar(&o.versions, "versions", "1,2", "QUIC `VERSIONS` to speak, the preferred one first: clients that speak it, too, are moved to it")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
@@ -148,6 +168,9 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if o.ticketKeys != "" {
 		rereadTicketKeys(ctx, o.ticketKeys, ep, log)
 	}
+	if ids, ok := cfg.ConnIDs.(*quiclb.Generator); ok && strings.HasPrefix(o.quicLB, "@") {
+		rereadQuicLB(ctx, &o, ids, ep, log)
+	}
 	fmt.Fprintf(stdout, "quic-server: listening on %s, serving %s\n", ep.Addr(), o.root)
 	for {
 		conn, err := ep.Accept(ctx)
@@ -197,6 +220,17 @@ func (o *options) config() (*quic.Config, error) {
 	cfg.EarlyData = o.early
 	if cfg.PreferredAddress, err = preferredAddress(o.preferred); err != nil {
 		return nil, errUsage{err}
+	}
+	if o.quicLB != "" {
+		if o.lb, err = quicLB(o.quicLB); err != nil {
+			return nil, err
+		}
+		if o.shards != 0 && o.shards != 1 && o.lb.ServerUse == 0 {
+			return nil, errUsage{errors.New("--shards needs a byte of each connection ID: add server-use=1 to --quic-lb, at all servers")}
+		}
+		if cfg.ConnIDs, err = quiclb.NewGenerator(o.lb.Config, o.lb.serverID); err != nil {
+			return nil, lbError(o.quicLB, err)
+		}
 	}
 	if cfg.Versions, err = versions.Parse("--versions", o.versions); err != nil {
 		return nil, errUsage{err}
