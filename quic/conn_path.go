@@ -176,7 +176,10 @@ func (c *Conn) receivePath(t *Train) (p *path, ok bool) {
 			return nil, true
 		}
 	}
-	return nil, !c.client && (c.cfg.MayMigrate == nil || c.cfg.MayMigrate(t.Remote))
+	if c.client {
+		return nil, c.paths.roam.reachedAt(t.Remote)
+	}
+	return nil, c.cfg.MayMigrate == nil || c.cfg.MayMigrate(t.Remote)
 }
 
 // find returns the path that is the 4-tuple, nil if there is none: better one whose local address is known than one that matches any.

@@ -12,6 +12,7 @@ type roaming struct {
 	token    netip.Addr // a server's: the client's address that it has a token for
 
 	// A client's:
+	first     netip.AddrPort    // where the server was reached by the handshake
 	preferred [2]netip.AddrPort // where the server would rather be reached, by IPv4 and IPv6; not valid: nowhere
 	disabled  bool              // the server has sent disable_active_migration
 	acted     bool              // we have moved to a preferred address
@@ -24,7 +25,9 @@ type roaming struct {
 func (c *Conn) roaming() *roaming {
 	if c.paths.roam == nil {
 		c.paths.roam = &roaming{}
-		if !c.client {
+		if c.client {
+			c.paths.roam.first = c.path.remote
+		} else {
 			c.paths.roam.token = c.path.remote.Addr()
 		}
 	}
@@ -34,6 +37,12 @@ func (c *Conn) roaming() *roaming {
 // prefers tells whether the server has named an address as one that it prefers.
 func (r *roaming) prefers(remote netip.AddrPort) bool {
 	return r != nil && remote.IsValid() && (remote == r.preferred[0] || remote == r.preferred[1])
+}
+
+// reachedAt tells whether a client has reached the server at an address before, which may send from there for as long as it has not
+// followed the client elsewhere (RFC 9000, section 9.6.2).
+func (r *roaming) reachedAt(remote netip.AddrPort) bool {
+	return r != nil && (remote == r.first || r.acted && r.prefers(remote))
 }
 
 // forbids tells whether a new path to an address of the server's is against its disable_active_migration (RFC 9000, section 9). Such a path

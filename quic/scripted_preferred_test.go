@@ -182,6 +182,32 @@ func newPreferred(t *testing.T) *scripted {
 	return p
 }
 
+// A client that has moved to the preferred address, and has forgotten the path to the first one, takes what the server still sends from
+// there: it may lack what it needs to follow, a connection ID or a validated path (section 9.6.2).
+func TestServerHasNotFollowed(t *testing.T) {
+	p, first := newPreferring(t, preferredParam(preferred4, preferred6))
+	p.sendFrames(protect.OneRTT, newConnectionIDFrame(2, 0, "peercid2", [16]byte{2}))
+	p.recvAt(p.local, preferred4, p.encode(oneRTT(answerTo(first[0]))))
+	p.drain()
+	if p.conn.RemoteAddr() != preferred4 {
+		t.Fatalf("the client is at %v", p.conn.RemoteAddr())
+	}
+	p.must(p.conn.AbandonPath(p.now, p.local, p.remote))
+	p.drain()
+	p.sendFrames(protect.OneRTT, streamFrame(0x3, 0, "late", false))
+	if n, _, err := p.conn.StreamRecv(0x3, make([]byte, 10)); n != 4 || err != nil {
+		t.Errorf("%d bytes were received from the first address: %v", n, err)
+	}
+	if n := len(p.conn.Paths()); n != 1 || p.conn.RemoteAddr() != preferred4 {
+		t.Errorf("there are %d paths, the client is at %v", n, p.conn.RemoteAddr())
+	}
+	dropped := p.conn.Stats().PacketsDropped
+	p.recvAt(p.local, farHost, p.encode(oneRTT(frame(wire.FramePing))))
+	if p.conn.Stats().PacketsDropped == dropped {
+		t.Error("a packet from an address that is none of the server's was taken")
+	}
+}
+
 // A server announces its preferred address with the connection ID of sequence number 1. What the client sends there is answered from there, probes it,
 // and moves nothing before both is there: a packet that is no probe, and the answer to the server's own probe (section 9.6.2).
 func TestServerOfPreferredAddress(t *testing.T) {
