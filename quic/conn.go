@@ -462,11 +462,15 @@ func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
 func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
 
 // DatagramSend queues b for sending in one DATAGRAM frame (RFC 9221); it is copied. It fails with ErrDatagramUnsupported if the
-// peer takes none, with a *DatagramTooLargeError if it takes none as large, and with ErrDatagramQueueFull if too many wait.
+// peer takes none, with a *DatagramTooLargeError if it takes none as large, with ErrDatagramQueueFull if too many wait, and with
+// ErrEarlyDataRejected where streams do, until EventEarlyData is read.
 // Datagrams leave before stream data, but where both wait a quarter of what leaves is stream data.
 func (c *Conn) DatagramSend(b []byte) error {
 	if c.err != nil {
 		return c.err
+	}
+	if c.streams.rejected {
+		return ErrEarlyDataRejected
 	}
 	most := c.MaxDatagramSize()
 	if len(b) > most && uint64(len(b)) < c.datagrams.peer {

@@ -107,6 +107,14 @@ func (d *datagrams) append(pkt *packet) {
 	}
 }
 
+// dropQueued drops all that wait to be sent, and says so to whom they left no room.
+func (d *datagrams) dropQueued() {
+	d.counts.unsent += uint64(d.out.len)
+	d.out = datagramQueue{}
+	d.writable = d.writable || d.wanted
+	d.wanted = false
+}
+
 // waits tells whether the next datagram to be sent has that size.
 func (d *datagrams) waits(size int) bool { return d.out.len > 0 && len(d.out.front()) == size }
 
@@ -129,7 +137,7 @@ func (c *Conn) MaxDatagramSize() int {
 	header := 1 + c.path.dcid.Len() + maxPNLen
 	switch {
 	case c.tls.complete:
-	case c.keys.HasWrite(protect.ZeroRTT):
+	case c.keys.HasWrite(protect.ZeroRTT), c.client && c.tls.early == EarlyRejected && c.resume.resend: // what is queued now is sent later
 		header = wire.LongHeaderLen(wire.ZeroRTT, c.path.dcid.Len(), c.local.first.Len(), 0, maxPNLen)
 	default:
 		return 0

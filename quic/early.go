@@ -177,7 +177,7 @@ func (c *Conn) settleEarly() {
 	if c.tls.early == EarlyRejected {
 		c.streams.rejected = !r.resend || c.TLS().NegotiatedProtocol != r.offered.alpn
 		if c.streams.rejected {
-			c.datagrams.out = datagramQueue{}
+			c.datagrams.dropQueued()
 		}
 		c.streams.startOver()
 		c.events.push(Event{Kind: EventEarlyData, Resent: !c.streams.rejected})

@@ -450,6 +450,45 @@ func TestEarlyDatagrams(t *testing.T) {
 	}
 }
 
+// Between the server's rejection and the end of the handshake datagrams are taken if they can be sent then, and if not the error says why,
+// and whoever waits for room is told when it is there.
+func TestEarlyDatagramsRejected(t *testing.T) {
+	for _, resend := range []bool{true, false} {
+		p := newEarlyServer(t, nothing, rejecting, ConnectParams{ResendEarly: resend})
+		fill := func() (err error) {
+			for err == nil {
+				err = p.conn.DatagramSend(make([]byte, 900))
+			}
+			return err
+		}
+		fill()
+		p.drain()
+		if err := fill(); err != ErrDatagramQueueFull {
+			t.Fatal(err)
+		}
+		waiting, before := p.conn.datagrams.out.len, p.conn.Stats()
+		p.cryptoOut[protect.Handshake] = p.splitHandshake()
+		want := ErrEarlyDataRejected
+		if resend {
+			want = ErrDatagramQueueFull
+		}
+		if err := p.conn.DatagramSend([]byte("later")); err != want || p.conn.tls.complete || p.conn.EarlyData() != EarlyRejected {
+			t.Errorf("sent again %v: %v, want %v; complete %v", resend, err, want, p.conn.tls.complete)
+		}
+		p.events = nil
+		p.handshake()
+		if !has(p.events, EventDatagramWritable) {
+			t.Errorf("sent again %v: nobody is told that there is room", resend)
+		}
+		st := p.conn.Stats()
+		sent, unsent := st.DatagramFramesSent-before.DatagramFramesSent, st.DatagramFramesUnsent
+		if resend != (sent > 0) || resend != (unsent == 0) || !resend && unsent != uint64(waiting) {
+			t.Errorf("sent again %v: of %d that waited %d were sent, and %d were not", resend, waiting, sent, unsent)
+		}
+		p.must(p.conn.DatagramSend([]byte("now")))
+	}
+}
+
 // A client whose first flight is lost sends its 0-RTT data again with its ClientHello (RFC 9002, section 6.2.4).
 func TestEarlyProbes(t *testing.T) {
 	p := newEarlyServer(t, nothing, nil, ConnectParams{})
