@@ -24,7 +24,6 @@ import (
 type sessionStore struct {
 	cache     tls.ClientSessionCache // nil: none
 	key       string
-	now       func() time.Time
 	onSession func(*quic.Session) // nil: none
 }
 
@@ -33,10 +32,7 @@ func newSessionStore(cfg *tls.Config, t target, onSession func(*quic.Session)) *
 	if cfg.ClientSessionCache == nil && onSession == nil {
 		return nil
 	}
-	st := &sessionStore{cache: cfg.ClientSessionCache, onSession: onSession, now: cfg.Time}
-	if st.now == nil {
-		st.now = time.Now
-	}
+	st := &sessionStore{cache: cfg.ClientSessionCache, onSession: onSession}
 	name := cfg.ServerName
 	if name == "" {
 		name = t.host
@@ -146,7 +142,7 @@ func (st *sessionStore) unpack(cs *tls.ClientSessionState) (held []*quic.Session
 		if s.UnmarshalBinary(b) != nil || len(held) == maxSessionsEach {
 			continue // damaged, or of another version of this package
 		}
-		if exp := s.Expires(); exp.IsZero() || st.now().Before(exp) {
+		if exp := s.Expires(); exp.IsZero() || time.Now().Before(exp) { // by the core's clock, whatever tls.Config.Time says
 			held = append(held, s)
 		}
 	}

@@ -503,6 +503,9 @@ func TestResumptionJudgesCertificates(t *testing.T) {
 	if visit(t, Dialer{}, ep.Addr().String(), later) {
 		t.Error("a session that is eight days old was resumed")
 	}
+	if !visit(t, Dialer{}, ep.Addr().String(), later) {
+		t.Error("the session of a client whose tls.Config.Time is eight days ahead was not resumed")
+	}
 }
 
 // Of several addresses only the first is offered the session, and each session goes to one alone.
