@@ -308,7 +308,7 @@ func (c *Conn) open(ctx context.Context, typ int) (*Stream, error) {
 				id, err = c.core.OpenStream()
 			}
 		}
-		if !errors.Is(err, quic.ErrStreamLimit) {
+		if !errors.Is(err, quic.ErrStreamLimit) && err != quic.ErrEarlyDataRejected { // which says that new ones can be opened soon
 			w.wake() // the limit may allow the next one's too; and an error is for all
 			if err != nil {
 				return nil, err
@@ -319,8 +319,8 @@ func (c *Conn) open(ctx context.Context, typ int) (*Stream, error) {
 			told = true
 			continue // the limit may have risen meanwhile
 		}
-		if err := w.waitContext(ctx, &c.mu); err != nil {
-			return nil, fmt.Errorf("quicnet: open stream: %w: %w", quic.ErrStreamLimit, err)
+		if ended := w.waitContext(ctx, &c.mu); ended != nil {
+			return nil, fmt.Errorf("quicnet: open stream: %w: %w", err, ended)
 		}
 	}
 }

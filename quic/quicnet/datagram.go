@@ -18,7 +18,7 @@ func (c *Conn) SendDatagram(ctx context.Context, p []byte) error {
 		if err == nil {
 			err = c.core.DatagramSend(p)
 		}
-		if !errors.Is(err, quic.ErrDatagramQueueFull) {
+		if !errors.Is(err, quic.ErrDatagramQueueFull) && err != quic.ErrEarlyDataRejected { // new ones are taken soon
 			c.datagramOut.wake()
 			claimed := (err == nil || c.core.WantsSend()) && c.claim() // what is too large has another size of datagrams be tried
 			c.mu.Unlock()

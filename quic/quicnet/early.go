@@ -38,5 +38,5 @@ func (c *Conn) onEarlyRejected() (woke bool) {
 	for typ := range c.opening {
 		woke = c.opening[typ].wake() || woke
 	}
-	return woke
+	return c.datagramOut.wake() || woke
 }

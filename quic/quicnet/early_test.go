@@ -244,6 +244,41 @@ func testEarlyRejected(t *testing.T, c *Conn) {
 	}
 }
 
+// Between the server's rejection and the end of the handshake, which a HelloRetryRequest puts a round trip apart, what is begun waits, and is
+// not early.
+func TestBegunAfterEarlyRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := earlyServer(), earlyServer()
+		for _, cfg := range []*quic.Config{one, two} {
+			cfg.TicketKeys, cfg.MaxDatagramFrameSize = [][32]byte{{1}}, 1000
+		}
+		two.TLS.CurvePreferences = []tls.CurveID{tls.CurveP384}
+		n := &delayNet{delay: 10 * time.Millisecond}
+		a, b := over(t, n.open("192.0.2.1:443"), one), over(t, n.open("192.0.2.3:443"), two)
+		client := over(t, n.open("192.0.2.2:50000"), nil)
+		serveEcho(t, a)
+		serveEcho(t, b)
+		cfg := clientConfig()
+		cfg.TLS.ServerName, cfg.MaxDatagramFrameSize = "localhost", 1000
+		ctx := testContext(t)
+		c, err := Dialer{Endpoint: client, Session: newSession(t, client, "192.0.2.1:443", cfg)}.DialEarly(ctx, "192.0.2.3:443", cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(25 * time.Millisecond)
+		if c.EarlyData() != quic.EarlyRejected || c.ConnectionState().HandshakeComplete {
+			t.Fatalf("early data is %v", c.EarlyData())
+		}
+		inParallel(t, 6, func(i int) error {
+			if i%2 == 0 {
+				return c.SendDatagram(ctx, []byte("datagram"))
+			}
+			return exchange(ctx, c, randomBytes(1000))
+		})
+		client.Close()
+	})
+}
+
 // A cache that has cleared EarlyData of its entry, as the documentation of crypto/tls allows, gets no early data sent.
 func TestCacheDeclinesEarly(t *testing.T) {
 	ep := listen(t, earlyServer())
