@@ -25,28 +25,37 @@ const (
 	cubicBeta = 0.7
 )
 
-// Flow is a TCP connection that sends towards clients as much as Cubic lets it (RFC 9438, with slow start and fast recovery as RFC 5681
-// and RFC 6675 have them), for as long as the network lives: what competes with a download in the case crosstraffic.
+// Flow is a TCP connection that sends towards clients as much as Cubic lets it (RFC 9438, with fast convergence and HyStart as Linux has
+// them, slow start and fast recovery as in RFC 5681 and RFC 6675), for as long as the network lives: what competes with a download in the
+// case crosstraffic.
 type Flow struct {
-	n         *Network
-	cwnd      float64 // packets
-	ssthresh  float64
-	wMax      float64
-	epoch     time.Time // of the last reduction; zero: none
-	next      int       // the next packet to be sent
-	inFlight  map[int]time.Time
-	acked     int // packets
-	recover   int // packets below that were sent before the last reduction
-	srtt, min time.Duration
-	unacked   []int // by the receiver
-	timer     int   // the number of the timeout that counts
+	n        *Network
+	size     int     // of its packets, in bytes of IP
+	cwnd     float64 // packets
+	ssthresh float64
+	wMax     float64
+	prior    float64   // cwnd before the last reduction
+	wEst     float64   // what Reno would have
+	k        float64   // seconds from epoch back to wMax
+	epoch    time.Time // when congestion avoidance began; zero: not since the last reduction
+	next     int       // the next packet to be sent
+	inFlight map[int]time.Time
+	acked    int // packets
+	recover  int // packets below that were sent before the last reduction
+	srtt     time.Duration
+	delays   delays
+	unacked  []int // by the receiver
+	received int   // the highest packet there
+	timer    int   // the number of the timeout that counts
 }
 
-// StartFlow begins a Flow.
-func (n *Network) StartFlow() *Flow {
+// StartFlow begins a Flow whose packets are as large as packets are on most networks.
+func (n *Network) StartFlow() *Flow { return n.startFlow(flowPacket) }
+
+func (n *Network) startFlow(size int) *Flow {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	f := &Flow{n: n, cwnd: 10, ssthresh: math.Inf(1), inFlight: make(map[int]time.Time)}
+	f := &Flow{n: n, size: size, cwnd: 10, ssthresh: math.Inf(1), inFlight: make(map[int]time.Time), received: -1}
 	f.fill(time.Now())
 	return f
 }
@@ -55,7 +64,7 @@ func (n *Network) StartFlow() *Flow {
 func (f *Flow) Bytes() int64 {
 	f.n.mu.Lock()
 	defer f.n.mu.Unlock()
-	return int64(f.acked) * flowPacket
+	return int64(f.acked) * int64(f.size)
 }
 
 // fill sends what the window allows.
@@ -64,14 +73,14 @@ func (f *Flow) fill(now time.Time) {
 		number := f.next
 		f.next++
 		f.inFlight[number] = now
-		f.n.transmit(now, ToClient, &Packet{Dst: flowAddr, size: flowPacket, arrive: func(now time.Time) { f.onArrival(now, number) }})
+		f.n.transmit(now, ToClient, &Packet{Dst: flowAddr, size: f.size, arrive: func(now time.Time) { f.onArrival(now, number) }})
 	}
 	f.timer++
 	timer := f.timer
 	f.n.at(now.Add(max(200*time.Millisecond, 2*f.srtt)), func(now time.Time) {
 		if timer == f.timer { // nothing was acknowledged meanwhile
 			clear(f.inFlight)
-			f.reduce(now)
+			f.reduce()
 			f.cwnd = 1
 			f.fill(now)
 		}
@@ -81,10 +90,12 @@ func (f *Flow) fill(now time.Time) {
 // flowAddr stands for a host that is no QUIC endpoint.
 var flowAddr = netip.MustParseAddrPort("193.167.50.1:5001")
 
-// onArrival is the receiver: each second packet is acknowledged, or one that waits for delayedAck (RFC 5681, section 4.2).
+// onArrival is the receiver: each second packet is acknowledged, one behind a gap, or one that waits for delayedAck (RFC 5681, section 4.2).
 func (f *Flow) onArrival(now time.Time, number int) {
+	gap := number != f.received+1
+	f.received = max(f.received, number)
 	f.unacked = append(f.unacked, number)
-	if len(f.unacked) > 1 {
+	if gap || len(f.unacked) > 1 {
 		f.ack(now)
 		return
 	}
@@ -118,10 +129,9 @@ func (f *Flow) onAck(now time.Time, number int) {
 	f.acked++
 	rtt := now.Sub(sent)
 	if f.srtt == 0 {
-		f.srtt, f.min = rtt, rtt
+		f.srtt = rtt
 	}
 	f.srtt += (rtt - f.srtt) / 8
-	f.min = min(f.min, rtt)
 	lost := false
 	for other := range f.inFlight {
 		if other <= number-3 { // three that were sent later have arrived
@@ -131,27 +141,68 @@ func (f *Flow) onAck(now time.Time, number int) {
 	}
 	switch {
 	case lost:
-		f.reduce(now)
+		f.reduce()
 	case f.cwnd < f.ssthresh:
+		if f.delays.grow(rtt, number, f.next) && math.IsInf(f.ssthresh, 1) {
+			f.ssthresh = f.cwnd
+		}
 		f.cwnd++
 	case number >= f.recover:
 		f.grow(now)
 	}
 }
 
-func (f *Flow) reduce(now time.Time) {
-	f.recover, f.epoch = f.next, now
-	f.wMax = f.cwnd
+// reduce is RFC 9438, sections 4.6 and 4.7.
+func (f *Flow) reduce() {
+	f.recover, f.epoch, f.prior = f.next, time.Time{}, f.cwnd
+	if f.cwnd < f.wMax {
+		f.wMax = f.cwnd * (1 + cubicBeta) / 2
+	} else {
+		f.wMax = f.cwnd
+	}
 	f.cwnd = max(2, f.cwnd*cubicBeta)
 	f.ssthresh = f.cwnd
 }
 
-// grow is RFC 9438, sections 4.2 and 4.3.
+// grow is RFC 9438, sections 4.2 to 4.5.
 func (f *Flow) grow(now time.Time) {
+	if f.epoch.IsZero() {
+		f.epoch, f.wEst = now, f.cwnd
+		f.wMax = max(f.wMax, f.cwnd)
+		f.k = math.Cbrt((f.wMax - f.cwnd) / cubicC)
+	}
+	alpha := 1.0
+	if f.wEst < f.prior {
+		alpha = 3 * (1 - cubicBeta) / (1 + cubicBeta)
+	}
+	f.wEst += alpha / f.cwnd
 	t := now.Sub(f.epoch).Seconds()
-	k := math.Cbrt(f.wMax * (1 - cubicBeta) / cubicC)
-	target := cubicC*math.Pow(t+f.srtt.Seconds()-k, 3) + f.wMax
-	reno := f.wMax*cubicBeta + 3*(1-cubicBeta)/(1+cubicBeta)*t/f.srtt.Seconds()
-	target = min(max(target, reno, f.cwnd), 1.5*f.cwnd)
+	if f.cubic(t) < f.wEst {
+		f.cwnd = max(f.cwnd, f.wEst)
+		return
+	}
+	target := min(max(f.cubic(t+f.srtt.Seconds()), f.cwnd), 1.5*f.cwnd)
 	f.cwnd += (target - f.cwnd) / f.cwnd
+}
+
+func (f *Flow) cubic(t float64) float64 { return cubicC*math.Pow(t-f.k, 3) + f.wMax }
+
+// delays is the half of HyStart, as Linux has it, that ends the first slow start when packets begin to queue: in a round trip the least of
+// eight samples is an eighth above the least ever, 4 to 16 ms at the least and most.
+type delays struct {
+	least, round time.Duration // ever, and of this round trip
+	samples, end int           // of this round trip, and the packet that ends it
+}
+
+// grow tells whether slow start is to end.
+func (d *delays) grow(rtt time.Duration, number, next int) bool {
+	if d.least == 0 || rtt < d.least {
+		d.least = rtt
+	}
+	if number >= d.end {
+		d.end, d.samples, d.round = next, 0, rtt
+	}
+	d.round = min(d.round, rtt)
+	d.samples++
+	return d.samples >= 8 && d.round > d.least+min(max(d.least/8, 4*time.Millisecond), 16*time.Millisecond)
 }
