@@ -26,12 +26,12 @@ type Pacer struct {
 	filling bool  // credit was used up, and is not yet enough for a train
 }
 
-// Train is how many bytes should be able to leave before any do: as much as trainTime brings, or at least two datagrams, but no
-// more than an eighth of the window, which leaves acknowledgements to come meanwhile and spares short queues, nor than a system call
-// takes; and one datagram in any case.
+// Train is how many bytes should be able to leave before any do: as much as trainTime brings, but no more than an eighth of the window,
+// which leaves acknowledgements to come meanwhile and spares short queues, nor than a system call takes; and one datagram in any case.
+// Where the rate is low that is all: to wait for a second one saves next to nothing there, leaves a part of the window unused, and of two
+// datagrams that leave at once the second is the one for which a full queue has no place (RFC 9002, section 7.7).
 func Train(rate, window int64, maxDatagram int) int64 {
-	n := max(rate/int64(time.Second/trainTime), 2*int64(maxDatagram))
-	return max(min(n, window/8, maxTrain), int64(maxDatagram))
+	return max(min(rate/int64(time.Second/trainTime), window/8, maxTrain), int64(maxDatagram))
 }
 
 // Rate returns bytes per second: 1.25 windows per round trip, 2 in slow start. Zero says that there is no pacing: no RTT is known.

@@ -37,10 +37,11 @@ func TestTrain(t *testing.T) {
 		{"1 ms of 100 Mbit/s", 12_500_000, wide, 12_500},
 		{"1 ms of 400 Mbit/s", 50_000_000, wide, 50_000},
 		{"what a system call takes", 1_250_000_000, wide, 64 << 10},
-		{"two datagrams at least", 125_000, wide, 2 * datagram},
+		{"one datagram where it takes longer", 125_000, wide, datagram},
+		{"10 Mbit/s", 1_250_000, wide, 1250},
 		{"an eighth of the window", 125_000_000, 100_000, 12_500},
 		{"one datagram, however small the window is", 125_000_000, 2 * datagram, datagram},
-		{"no rate is known", 0, 10 * datagram, 10 * datagram / 8},
+		{"no rate is known", 0, 10 * datagram, datagram},
 	} {
 		if got := Train(c.rate, c.window, datagram); got != c.want {
 			t.Errorf("%s: %d bytes, want %d", c.name, got, c.want)
