@@ -261,8 +261,8 @@ func (c *Conn) abandon(cause error) {
 }
 
 // Handshake waits until the handshake is complete and, at a client, the server is authenticated (RFC 9001, section 4.1.1). The error
-// is that of ctx, or why the connection is closed. Calls while it is complete return nil at once. What Dial and Accept return has
-// that behind it already.
+// is that of ctx, or why the connection is closed. Calls while it is complete return nil at once. What Dial returns has that behind it
+// already, and so has what Accept returns, unless quic.Config.EarlyData is set.
 func (c *Conn) Handshake(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -412,7 +412,8 @@ func (c *Conn) Close() error { return c.CloseWithError(0, "") }
 
 // CloseWithError closes the connection with an error code of the application's, at most quic.MaxErrorCode (a larger one
 // becomes that), and a text for people, of which whole characters of at most 256 bytes travel. All calls that wait on the connection or its streams return at once, and data that was not delivered yet, in either direction, may
-// be lost. When it returns, word of it has been sent to the peer. Closing a connection that the peer has closed drops what had
+// be lost. When it returns, word of it has been sent to the peer, and the sessions that the server had given are in the
+// tls.ClientSessionCache, unless that takes longer than a second. Closing a connection that the peer has closed drops what had
 // arrived and was not read; further calls do nothing. The error is always nil.
 func (c *Conn) CloseWithError(code uint64, reason string) error {
 	c.close(code, reason, false)
@@ -440,7 +441,11 @@ func (c *Conn) close(code uint64, reason string, keep bool) {
 	}
 	c.mu.Unlock()
 	c.flush()
-	c.storeSessions()
+	if c.resume != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), storePatience)
+		defer cancel()
+		c.storeSessions(ctx)
+	}
 }
 
 // flushHandshake sends what a client has to send before it closes the connection: should that be the end of its handshake, and be lost with

@@ -88,7 +88,7 @@ func (d Dialer) dial(ctx context.Context, addr string, cfg *quic.Config, early b
 		return nil, err
 	}
 	p := &dialing{Dialer: d, early: early}
-	if err := p.findSession(t, cfg); err != nil {
+	if err := p.findSession(ctx, t, cfg); err != nil {
 		return nil, fmt.Errorf("quicnet: dial %s: %w", addr, err)
 	}
 	if d.Endpoint != nil {
@@ -108,14 +108,14 @@ func (d Dialer) dial(ctx context.Context, addr string, cfg *quic.Config, early b
 }
 
 // findSession finds out which session may be resumed, and where new ones go.
-func (d *dialing) findSession(t target, cfg *quic.Config) (err error) {
+func (d *dialing) findSession(ctx context.Context, t target, cfg *quic.Config) (err error) {
 	if cfg == nil || cfg.TLS == nil || cfg.TLS.SessionTicketsDisabled {
 		return nil // if that is an error, it is told later
 	}
 	d.store = newSessionStore(cfg.TLS, t, d.OnSession)
 	if d.session = d.Session; d.session == nil && d.store != nil {
 		var early bool
-		d.session, early, err = d.store.take()
+		d.session, early, err = d.store.take(ctx)
 		d.early = d.early && early
 	}
 	return err

@@ -47,6 +47,10 @@ const (
 	// connIDPatience is how long AddPath and Migrate wait for the server to give another connection ID.
 	connIDPatience = time.Second
 
+	// storePatience is how long Close waits for a tls.ClientSessionCache that another goroutine has given a session to: should its code
+	// close the connection itself, or hang, Close returns all the same.
+	storePatience = time.Second
+
 	// maxUntoldPathEvents is how many events wait for the program of a connection to be told of its paths; further ones are not told.
 	maxUntoldPathEvents = 64
 

@@ -2,14 +2,13 @@ package quicnet
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
-	"hash/maphash"
 	"net"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -59,15 +58,9 @@ type updater interface {
 	update(key string, change func(*tls.ClientSessionState) *tls.ClientSessionState)
 }
 
-// stripes keep connections of this process from taking one session out of a cache twice; a key has one of them. They belong to no
-// connection: what takes a lock of them may be slow.
-var (
-	stripes    [64]sync.Mutex
-	stripeSeed = maphash.MakeSeed()
-)
-
-// update changes the sessions of the entry; early is its tls.SessionState.EarlyData. The error is a panic of the cache's.
-func (st *sessionStore) update(change func(held []*quic.Session, early bool) []*quic.Session) error {
+// update changes the sessions of the entry; early is its tls.SessionState.EarlyData. The error is a panic of the cache's, or that of ctx,
+// which bounds how long it waits for others to be done with the entry.
+func (st *sessionStore) update(ctx context.Context, change func(held []*quic.Session, early bool) []*quic.Session) error {
 	changeEntry := func(cs *tls.ClientSessionState) *tls.ClientSessionState {
 		held, others, early := st.unpack(cs)
 		changed := change(slices.Clone(held), early)
@@ -76,14 +69,15 @@ func (st *sessionStore) update(change func(held []*quic.Session, early bool) []*
 		}
 		return packSessions(changed, others)
 	}
+	if c, ok := st.cache.(updater); ok {
+		return guard(func() { c.update(st.key, changeEntry) })
+	}
+	unlock, err := lockEntry(ctx, st.cache, st.key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	return guard(func() {
-		if c, ok := st.cache.(updater); ok {
-			c.update(st.key, changeEntry)
-			return
-		}
-		stripe := &stripes[maphash.String(stripeSeed, st.key)%uint64(len(stripes))]
-		stripe.Lock()
-		defer stripe.Unlock()
 		before, _ := st.cache.Get(st.key)
 		if after := changeEntry(before); after != before {
 			st.cache.Put(st.key, after)
@@ -92,11 +86,11 @@ func (st *sessionStore) update(change func(held []*quic.Session, early bool) []*
 }
 
 // take takes the newest session out of the cache; nil if there is none. early is false if the cache wants no early data sent.
-func (st *sessionStore) take() (taken *quic.Session, early bool, err error) {
+func (st *sessionStore) take(ctx context.Context) (taken *quic.Session, early bool, err error) {
 	if st.cache == nil {
 		return nil, false, nil
 	}
-	err = st.update(func(held []*quic.Session, allowed bool) []*quic.Session {
+	err = st.update(ctx, func(held []*quic.Session, allowed bool) []*quic.Session {
 		if len(held) == 0 {
 			return nil
 		}
@@ -111,7 +105,7 @@ func (st *sessionStore) put(s *quic.Session, again bool) error {
 	if st.cache == nil {
 		return nil
 	}
-	return st.update(func(held []*quic.Session, _ bool) []*quic.Session {
+	return st.update(context.Background(), func(held []*quic.Session, _ bool) []*quic.Session {
 		for i, h := range held {
 			if h.SameTicket(s) {
 				held[i] = s
@@ -218,8 +212,9 @@ func appendSession(list []*quic.Session, s *quic.Session) []*quic.Session {
 }
 
 // storeSessions stores the sessions that wait for it. When it returns, all are stored that the server had given, so that the program may
-// exit. A program that is just being told of one may call it, too, by closing the connection.
-func (c *Conn) storeSessions() {
+// exit; unless ctx ends while another goroutine is in the cache's code. A program that is just being told of a session may call it, too, by
+// closing the connection.
+func (c *Conn) storeSessions(ctx context.Context) {
 	r := c.resume
 	if r == nil {
 		return
@@ -229,7 +224,9 @@ func (c *Conn) storeSessions() {
 	defer r.stored.wake() // it is so for all
 	for r.storing || len(r.fresh) > 0 {
 		if r.storing {
-			r.stored.wait(&c.mu)
+			if r.stored.waitContext(ctx, &c.mu) != nil {
+				return
+			}
 			continue
 		}
 		if err := c.storeNext(); err != nil {
@@ -258,7 +255,7 @@ func (c *Conn) tellSessions() {
 	r := c.resume
 	more := true
 	for more {
-		c.storeSessions()
+		c.storeSessions(context.Background())
 		var s *quic.Session
 		c.mu.Lock()
 		if more = len(r.told) > 0; more {

@@ -523,7 +523,7 @@ func TestDialSeveralWithSession(t *testing.T) {
 	dead := tt
 	dead.addrs = append([]netip.AddrPort{netip.MustParseAddrPort(silent(t))}, tt.addrs...)
 	p := &dialing{}
-	if err := p.findSession(dead, cfg); err != nil || p.session == nil {
+	if err := p.findSession(testContext(t), dead, cfg); err != nil || p.session == nil {
 		t.Fatal(err)
 	}
 	c, err := client.dial(testContext(t), dead, cfg, p)
@@ -609,3 +609,94 @@ func TestAttackTokenFlood(t *testing.T) {
 		}
 	})
 }
+
+// A cache whose Get does not return holds up those alone who want the same entry of it, and those no longer than their context: neither
+// another server of the same cache, nor another cache.
+func TestCacheHangs(t *testing.T) {
+	for name, wrap := range map[string]func(hangingCache) tls.ClientSessionCache{
+		"pointer":            func(h hangingCache) tls.ClientSessionCache { return &h },
+		"cannot be compared": func(h hangingCache) tls.ClientSessionCache { return h },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ep := listen(t, serverConfig())
+			serveEcho(t, ep)
+			addr := ep.Addr().String()
+			hung, end := make(chan struct{}), make(chan struct{})
+			hang := sync.OnceFunc(func() {
+				close(hung)
+				<-end
+			})
+			cache := wrap(hangingCache{"Get": func(key string) {
+				if strings.HasSuffix(key, addr) {
+					hang()
+				}
+			}})
+			var wg sync.WaitGroup
+			wg.Go(func() { visit(t, Dialer{}, addr, resumeConfig(cache)) })
+			<-hung
+			ctx, cancel := context.WithCancel(context.Background())
+			refused := make(chan error)
+			go func() {
+				_, err := Dial(ctx, addr, resumeConfig(cache))
+				refused <- err
+			}()
+			visit(t, Dialer{}, addr, resumeConfig(tls.NewLRUClientSessionCache(0)))
+			elsewhere := resumeConfig(cache)
+			elsewhere.TLS.ServerName = "localhost"
+			visit(t, Dialer{}, addr, elsewhere)
+			cancel()
+			if err := <-refused; !errors.Is(err, context.Canceled) {
+				t.Errorf("Dial: %v", err)
+			}
+			close(end)
+			wg.Wait()
+		})
+	}
+	entryLocks.Lock()
+	defer entryLocks.Unlock()
+	if n := len(entryLocks.of); n != 0 {
+		t.Errorf("%d locks of entries are left", n)
+	}
+}
+
+// hangingCache is a cache that holds nothing, whose Get calls a function.
+type hangingCache map[string]func(key string)
+
+func (h hangingCache) Get(key string) (*tls.ClientSessionState, bool) {
+	h["Get"](key)
+	return nil, false
+}
+
+func (hangingCache) Put(string, *tls.ClientSessionState) {}
+
+// A cache whose Put closes the connection, or hangs, does not keep Close from returning.
+func TestCachePutCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &delayNet{delay: 10 * time.Millisecond}
+		ep, client := over(t, n.open("192.0.2.1:443"), serverConfig()), over(t, n.open("192.0.2.2:50000"), nil)
+		serveEcho(t, ep)
+		dialled, closed := make(chan *Conn, 1), make(chan struct{})
+		cfg := resumeConfig(putFunc(sync.OnceFunc(func() {
+			c := <-dialled
+			c.Close()
+			close(closed)
+			<-t.Context().Done()
+		})))
+		cfg.TLS.ServerName = "localhost"
+		c, err := client.Dial(testContext(t), "192.0.2.1:443", cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dialled <- c
+		<-closed
+		c.Close()
+		client.Close()
+		ep.Close()
+	})
+}
+
+// putFunc is a cache that holds nothing, and whose Put is a function.
+type putFunc func()
+
+func (putFunc) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+func (p putFunc) Put(string, *tls.ClientSessionState)      { p() }
