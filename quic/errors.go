@@ -223,9 +223,18 @@ type VersionNegotiationError struct {
 	Offered []uint32 // the versions that the server listed
 }
 
-// Error lists the server's versions.
+// Error lists the server's versions, without those that are reserved (RFC 9000, section 15) and that nobody speaks.
 func (e *VersionNegotiationError) Error() string {
-	return fmt.Sprintf("quic: the server speaks none of our versions, only %#x", e.Offered)
+	spoken := make([]string, 0, len(e.Offered))
+	for _, v := range e.Offered {
+		if v&0x0f0f0f0f != 0x0a0a0a0a {
+			spoken = append(spoken, fmt.Sprintf("0x%08x", v))
+		}
+	}
+	if len(spoken) == 0 {
+		return "quic: the server speaks none of our versions, and names none that it speaks"
+	}
+	return "quic: the server speaks none of our versions, only " + strings.Join(spoken, ", ")
 }
 
 // Is matches any *VersionNegotiationError.

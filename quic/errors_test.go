@@ -31,6 +31,8 @@ func TestErrorTexts(t *testing.T) {
 		{&ApplicationError{}, "quic: connection closed by this side's application: code 0x0"},
 		{&StreamError{StreamID: 4, Code: 1, Remote: true}, "quic: stream 4 ended early by the peer: code 0x1"},
 		{&DatagramTooLargeError{Size: 2000, Max: 1170}, "quic: a datagram of 2000 bytes is too large: at most 1170 can be sent"},
+		{&VersionNegotiationError{[]uint32{0xfa2aba1a, 1, Version2}}, "quic: the server speaks none of our versions, only 0x00000001, 0x6b3343cf"},
+		{&VersionNegotiationError{[]uint32{0xfa2aba1a}}, "quic: the server speaks none of our versions, and names none that it speaks"},
 	} {
 		if got := c.err.Error(); got != c.want {
 			t.Errorf("%#v says\n%s, not\n%s", c.err, got, c.want)

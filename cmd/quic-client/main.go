@@ -32,11 +32,15 @@ const (
 	exitFailed      = 1   // a file could not be had, or not be written
 	exitUsage       = 2   // bad flags or URLs
 	exitNoConn      = 3   // no connection: name, address, certificate, version, timeout
-	exitInterrupted = 130 // SIGINT or SIGTERM, as shells count
+	exitInterrupted = 130 // SIGINT, SIGTERM or SIGHUP, as shells count
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -65,12 +65,12 @@ func readKeys(name, what string, size int) ([][]byte, error) {
 		}
 		key, err := hex.DecodeString(line)
 		if err != nil || len(key) != size {
-			return nil, fmt.Errorf("no %s: line %d of %s does not hold %d hexadecimal digits; remove the file, and a new one is made", what, n, name, 2*size)
+			return nil, fmt.Errorf("no %s: line %d of %s does not hold %d hexadecimal digits; give a file of keys, or one that is not there: it is made", what, n, name, 2*size)
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("no %s: %s holds no key; remove it, and a new one is made", what, name)
+		return nil, fmt.Errorf("no %s: %s holds no key; give a file of keys, or one that is not there: it is made", what, name)
 	}
 	return keys, nil
 }
@@ -81,7 +81,7 @@ func makeKeyFile(name string, size int) error {
 	rand.Read(key)
 	f, err := os.CreateTemp(filepath.Dir(name), ".key-*") // mode 0600
 	if err != nil {
-		return err
+		return fmt.Errorf("%s is not there, and cannot be made: %w", name, errors.Unwrap(err)) // whose path is that of the other file
 	}
 	defer os.Remove(f.Name())
 	_, err = fmt.Fprintf(f, "%x\n", key)

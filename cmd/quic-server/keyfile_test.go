@@ -143,7 +143,7 @@ func TestTicketKeys(t *testing.T) {
 	newKey := strings.Repeat("42", 32) + "\n"
 	reread("# the new one\n"+newKey+"\n"+string(old), "keys for session tickets were read from "+key+": 2", true)
 	reread("nonsense", "the keys for session tickets stay as they were: no keys for session tickets: line 1 of ", true)
-	reread("# none\n", "holds no key; remove it", true)
+	reread("# none\n", "holds no key; give a file of keys", true)
 	reread(newKey, "keys for session tickets were read from "+key+": 1", true)
 	reread(strings.Repeat("43", 32), "keys for session tickets were read from "+key+": 1", false)
 	reread(strings.Repeat(newKey, 1000), "the keys for session tickets stay as they were: ", true)

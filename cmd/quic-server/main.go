@@ -158,7 +158,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	}}
 	ep, err := lc.Listen(o.listen, cfg)
 	if err != nil {
-		return explainListen(o.listen, err)
+		return explainListen(o.listen, cfg.PreferredAddress, err)
 	}
 	defer ep.Close()
 	var serving sync.WaitGroup
@@ -251,6 +251,7 @@ func preferredAddress(list string) (out quic.PreferredAddress, err error) {
 	}
 	for text := range strings.SplitSeq(list, ",") {
 		addr, err := netip.ParseAddrPort(strings.TrimSpace(text))
+		addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 		to := &out.IPv4
 		if addr.Addr().Is6() {
 			to = &out.IPv6
@@ -292,7 +293,15 @@ func rereadTicketKeys(ctx context.Context, file string, ep *quicnet.Endpoint, lo
 	}()
 }
 
-func explainListen(addr string, err error) error {
+func explainListen(addr string, preferred quic.PreferredAddress, err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil {
+		for _, p := range []netip.AddrPort{preferred.IPv4, preferred.IPv6} {
+			if p.IsValid() && op.Addr.String() == p.String() {
+				return fmt.Errorf("cannot listen on the --preferred-address %v: %w", p, op.Err)
+			}
+		}
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("cannot listen on %s: another program uses that port; choose another with --listen", addr)
 	}
