@@ -172,3 +172,31 @@ func TestAttackA8PreferredVictim(t *testing.T) {
 		t.Errorf("%d datagrams went to the address that the server named, want %d", len(datagrams), maxPathChallenges)
 	}
 }
+
+// D5: a client that comes from ever other ports, so that paths come and go, while nobody reads the server's events: the newest maxPathEvents of
+// paths wait, and no other event is lost for them.
+func TestAttackD5PathEventsUnread(t *testing.T) {
+	p := newMobile(t)
+	p.events = nil
+	events := 0
+	for i := range 200 {
+		p.now = p.now.Add(time.Second / 4)
+		from := netip.AddrPortFrom(p.remote.Addr(), uint16(2000+i))
+		p.recvFrom(from, p.encode(to("conn-cid", oneRTT(frame(wire.FramePing), filler(1100)))))
+		p.conn.OnTimeout(p.now)
+		for buf := make([]byte, 1500); p.conn.Send(p.now, buf).N > 0; {
+		}
+		waiting := 0
+		for _, ev := range p.conn.events.queue[p.conn.events.head:] {
+			if ev.Kind == EventPath {
+				waiting++
+			}
+		}
+		if events = max(events, waiting); waiting > maxPathEvents {
+			t.Fatalf("%d events of paths wait", waiting)
+		}
+	}
+	if events != maxPathEvents || p.conn.IsClosed() {
+		t.Errorf("%d events waited at most, want %d; closed: %v", events, maxPathEvents, p.conn.Err())
+	}
+}
