@@ -1,24 +1,55 @@
 package main
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
 
-// writeCertificate makes the certificate (ECDSA, P-256) that all servers use, and returns the names of its files. It is an end
+// certificateKind is what the key of the servers' certificate is: it decides what a full handshake costs.
+type certificateKind string
+
+const (
+	certificateECDSA certificateKind = "ecdsa-p256"
+	certificateRSA   certificateKind = "rsa-2048"
+)
+
+// String is for people.
+func (k certificateKind) String() string {
+	if k == certificateRSA {
+		return "RSA with 2,048 bits"
+	}
+	return "ECDSA with P-256"
+}
+
+func (k certificateKind) generate() (crypto.Signer, error) {
+	switch k {
+	case certificateECDSA:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case certificateRSA:
+		return rsa.GenerateKey(rand.Reader, 2048)
+	}
+	return nil, perf.UsageError(fmt.Errorf("give --certificate %s or %s in place of %q", certificateECDSA, certificateRSA, string(k)))
+}
+
+// writeCertificate makes the certificate that all servers use, and returns the names of its files. It is an end
 // entity's, not an authority's: some implementations accept no authority's from a server. It names no key usage: others would
 // not let one without that of an authority vouch for itself.
-func writeCertificate(dir string) (cert, key string, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func writeCertificate(dir string, kind certificateKind) (cert, key string, err error) {
+	private, err := kind.generate()
 	if err != nil {
 		return "", "", err
 	}

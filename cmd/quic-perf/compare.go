@@ -25,6 +25,7 @@ type compareOptions struct {
 	connections []int
 	settle      time.Duration
 	payload     int
+	certificate string
 	rounds      int
 	only, peers []string
 	growth      []string
@@ -71,6 +72,7 @@ a quarter of an hour.`,
 	f.Uint64Var(&o.most, "most", defaultSizes.most, "`NUMBER` of streams, requests and connections at once that growth is measured up to")
 	f.DurationVar(&o.settle, "settle", 2*time.Second, "`TIME` from the last idle connection to the look at the server's memory")
 	f.IntVar(&o.payload, "udp-payload", perf.DefaultPayload, "largest UDP payload, in `BYTES`")
+	f.StringVar(&o.certificate, "certificate", string(certificateECDSA), "`KIND` of the servers' certificate: "+string(certificateECDSA)+" or "+string(certificateRSA)+"; resumed handshakes need none")
 	return cmd
 }
 
@@ -165,7 +167,7 @@ func (o *compareOptions) measure(ctx context.Context, ms []measurement, stderr i
 	}
 	defer os.RemoveAll(dir)
 	b := bench{payload: o.payload, settle: o.settle}
-	if b.cert, b.key, err = writeCertificate(dir); err != nil {
+	if b.cert, b.key, err = writeCertificate(dir, certificateKind(o.certificate)); err != nil {
 		return nil, err
 	}
 	adapters, err := findAdapters(ctx, chosen, o.payload, stderr)
@@ -222,7 +224,7 @@ func findAdapters(ctx context.Context, chosen []peer, payload int, stderr io.Wri
 
 // measureAll measures everything in rounds, in each of which all implementations take turns at each measurement.
 func (o *compareOptions) measureAll(ctx context.Context, b *bench, adapters []adapter, ms []measurement, stderr io.Writer) (*comparison, error) {
-	c := &comparison{Conditions: conditionsNow(o.rounds, fmt.Sprintf("%s over one stream, a quarter of it over more; requests, handshakes and datagrams for %v each", o.bytes, o.duration))}
+	c := &comparison{Conditions: conditionsNow(o.rounds, fmt.Sprintf("%s over one stream, a quarter of it over more; requests, handshakes and datagrams for %v each", o.bytes, o.duration), certificateKind(o.certificate))}
 	total := 0
 	for i := range adapters {
 		c.Peers = append(c.Peers, described{adapters[i].name, adapters[i].kind, compilersOf(adapters[i].bin), adapters[i].about})

@@ -23,6 +23,8 @@ type conditions struct {
 	Go     string `json:"go"`
 	Rounds int    `json:"rounds"`
 	Sizes  string `json:"sizes"`
+
+	Certificate certificateKind `json:"certificate,omitempty"` // empty: ECDSA, as there was no other once
 }
 
 // described is an implementation with what it says of itself.
@@ -35,10 +37,10 @@ type described struct {
 
 var cpuModel = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
 
-func conditionsNow(rounds int, sizes string) conditions {
+func conditionsNow(rounds int, sizes string, certificate certificateKind) conditions {
 	c := conditions{
 		When: time.Now().UTC().Format("2006-01-02 15:04 MST"), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Kernel: runtime.GOOS,
-		Go: runtime.Version(), Rounds: rounds, Sizes: sizes,
+		Go: runtime.Version(), Rounds: rounds, Sizes: sizes, Certificate: certificate,
 	}
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if m := cpuModel.FindSubmatch(info); m != nil {
@@ -85,7 +87,7 @@ func (c *comparison) lines() []string {
 	return []string{
 		fmt.Sprintf("Machine: %s, %d cores, %s, %s.", n.CPU, n.Cores, n.Kernel, n.Go),
 		"Over loopback; for each figure a new server process on one core and a new client process on another. " +
-			"X25519 and a certificate of ECDSA with P-256 for all; sessions are resumed where it says so.",
+			"X25519 and a certificate of " + n.Certificate.String() + " for all; sessions are resumed where it says so.",
 		fmt.Sprintf("%d rounds (one for idle connections beyond the fewest, and for what takes longest of growth), in each of which all take turns at each measurement: %s.", n.Rounds, n.Sizes),
 		"Each figure is the median [smallest to largest] of the rounds, and ratios are those of figures of the same round. " +
 			"CPU seconds are user and system time of the whole process; memory is by how much the server's resident set has grown, per connection.",

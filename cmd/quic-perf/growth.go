@@ -60,7 +60,7 @@ func costs(fs []figure) []figure {
 // growing makes a point of a series. CPU time counts from when all connections are there.
 func growing(s *series, what string, at uint64, load, needs string, fs []figure, args ...string) growthPoint {
 	return growthPoint{at, measurement{
-		name: fmt.Sprintf("%s-%s-%d", s.name, what, at), series: s.name, load: load, needs: needs,
+		name: fmt.Sprintf("%s-%s-%d", s.name, what, at), series: s.name, pauses: true, load: load, needs: needs,
 		args: append(args, "--pause"), figures: fs,
 	}}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -247,15 +248,16 @@ func TestOtherClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := bench{payload: perf.DefaultPayload}
-	if b.cert, b.key, err = writeCertificate(t.TempDir()); err != nil {
+	if b.cert, b.key, err = writeCertificate(t.TempDir(), certificateECDSA); err != nil {
 		t.Fatal(err)
 	}
-	a := adapter{peer: peer{name: "server"}, bin: self, about: perf.About{Serves: []string{perf.LoadHandshakes}, ALPN: perf.ALPN}}
+	serves := []string{perf.LoadHandshakes, perf.LoadResumed}
+	a := adapter{peer: peer{name: "server"}, bin: self, about: perf.About{Serves: serves, ALPN: perf.ALPN}}
 	for _, m := range measurements(sizes{duration: 50 * time.Millisecond}) {
-		if got, want := a.has(&m), m.load == perf.LoadHandshakes; got != want {
+		if got, want := a.has(&m), slices.Contains(serves, m.load); got != want {
 			t.Errorf("%s: has = %v", m.name, got)
 		}
-		if m.load != perf.LoadHandshakes {
+		if !slices.Contains(serves, m.load) {
 			continue
 		}
 		s, err := b.measure(t.Context(), &a, &m)
@@ -266,6 +268,90 @@ func TestOtherClient(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
+}
+
+// Handshakes are compared with a certificate of another kind too, and the results say which.
+func TestCertificate(t *testing.T) {
+	usePrograms(t)
+	code, stdout, stderr := command(t, small("--rounds", "1", "--only", "handshakes,resumed", "--peers", "boringquic", "--certificate", "rsa-2048")...)
+	if code != perf.ExitOK || !strings.Contains(stdout, "a certificate of RSA with 2,048 bits") {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+// A server that no longer knows the session is a failure of what wants it resumed, and not a slow result.
+func TestNotResumed(t *testing.T) {
+	usePrograms(t)
+	for load, want := range map[string]string{
+		perf.LoadResumed: perf.ErrNotResumed.Error(), perf.LoadEarly: perf.ErrNotEarly.Error(),
+	} {
+		t.Run(load, func(t *testing.T) {
+			addr := "127.0.0.1:0"
+			server := startProgram(t, "server", "--tickets", "--listen", addr)
+			addr = strings.TrimPrefix(server.line(t), "listening on ")
+			client := startProgram(t, load, "--pause", "--for", "50ms", addr)
+			if line := client.line(t); line != "ready" {
+				t.Fatalf("the client printed %q: %s", line, &client.said)
+			}
+			_ = server.cmd.Process.Kill()
+			_ = server.cmd.Wait()
+			again := startProgram(t, "server", "--tickets", "--listen", addr) // with other keys
+			again.line(t)
+			if _, err := io.WriteString(client.in, "\n"); err != nil {
+				t.Fatal(err)
+			}
+			err := client.cmd.Wait()
+			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != perf.ExitFailed || !strings.Contains(client.said.String(), want) {
+				t.Errorf("%v, and it said: %s", err, &client.said)
+			}
+		})
+	}
+}
+
+// program is a process of the command.
+type program struct {
+	cmd  *exec.Cmd
+	in   io.Writer
+	out  *bufio.Reader
+	said bytes.Buffer // on standard error
+}
+
+// startProgram starts a process that ends with the test at the latest. usePrograms comes before.
+func startProgram(t *testing.T, args ...string) *program {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{cmd: exec.CommandContext(t.Context(), self, args...)}
+	p.cmd.Stderr = &p.said
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.in, p.out = in, bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may be over
+		_ = p.cmd.Wait()
+	})
+	return p
+}
+
+// line reads a line of what it prints.
+func (p *program) line(t *testing.T) string {
+	t.Helper()
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("%v: %s", err, &p.said)
+	}
+	return strings.TrimSpace(line)
 }
 
 // A program that breaks is told of, with what it said, and the others are measured.
@@ -423,7 +509,7 @@ func TestUsageErrors(t *testing.T) {
 		{"bulk", "--repeat", "0", "127.0.0.1:1"}, {"requests", "--beside", "-1", "127.0.0.1:1"}, {"idle", "--beside", "-1", "127.0.0.1:1"},
 		{"compare", "--most", "5"}, {"compare", "--connections", "1"}, {"compare", "--bytes", "1KiB"},
 		{"server", "--listen", "nowhere"}, {"compare", "--only", "nothing"}, {"compare", "--peers", "nobody"},
-		{"compare", "--rounds", "0"}, {"peers", "--source", "nowhere"}, {"peers", "nobody"}, {"bulk", "--unknown", "127.0.0.1:1"},
+		{"compare", "--rounds", "0"}, {"compare", "--certificate", "dsa"}, {"peers", "--source", "nowhere"}, {"peers", "nobody"}, {"bulk", "--unknown", "127.0.0.1:1"},
 	} {
 		code, _, stderr := command(t, args...)
 		if code != perf.ExitUsage || !strings.Contains(stderr, "--help") {

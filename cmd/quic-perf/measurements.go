@@ -21,6 +21,7 @@ type measurement struct {
 	server      []string // flags of the server's command
 	needs       string   // what an implementation must be able to do, of perf.About.Loads
 	args        []string
+	pauses      bool // it prepares first what is not measured; those of growth do too
 	once        bool // in the first round alone: it takes long, and varies little
 	detail      bool // not for the chart
 	connections int  // that there are, if they are many
@@ -127,6 +128,7 @@ func measurements(z sizes) (ms []measurement) {
 		}
 	}
 	during := []string{"--for", z.during()}
+	paused := append(slices.Clone(during), "--pause")
 	ms = append(ms,
 		measurement{
 			name: "requests", short: "Requests of 1 KiB", title: "Requests of 1 KiB both ways, 100 at once on one connection",
@@ -138,11 +140,11 @@ func measurements(z sizes) (ms []measurement) {
 		},
 		measurement{
 			name: "resumed", short: "Resumed handshakes", title: "Resumed handshakes, 16 at once", server: []string{"--tickets"},
-			load: perf.LoadResumed, needs: perf.LoadResumed, args: during, figures: eachFigures,
+			load: perf.LoadResumed, needs: perf.LoadResumed, args: paused, pauses: true, figures: eachFigures,
 		},
 		measurement{
 			name: "early", short: "Requests in 0-RTT", title: "Requests of 1 KiB both ways in 0-RTT, each on a new connection, 16 at once",
-			server: []string{"--tickets"}, load: perf.LoadEarly, needs: perf.LoadEarly, args: during, figures: requestsFigures,
+			server: []string{"--tickets"}, load: perf.LoadEarly, needs: perf.LoadEarly, args: paused, pauses: true, figures: requestsFigures,
 		},
 		measurement{
 			name: "datagrams", short: "Datagrams of 1,200 bytes", title: "Datagrams of 1,200 bytes to the server, per second received",

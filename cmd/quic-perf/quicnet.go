@@ -141,10 +141,13 @@ func (c *quicnetClient) Dial(ctx context.Context, alpn string) (perf.Conn, error
 
 // Prepare waits for the session as long as ctx lets it: a server that gives none is told of by the user's patience.
 func (c *quicnetClient) Prepare(ctx context.Context, alpn string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("the server gave no session ticket within 10 s: start it with --tickets"))
+	ctx, cancel := context.WithTimeoutCause(ctx, perf.TicketPatience, perf.ErrNoTicket)
 	defer cancel()
 	sessions := make(chan *quic.Session, 1)
 	d := quicnet.Dialer{Endpoint: c.ep, OnSession: func(s *quic.Session) {
+		if s.Expires().IsZero() {
+			return // a token, without a ticket yet
+		}
 		select {
 		case sessions <- s:
 		default:
@@ -171,7 +174,7 @@ func (c *quicnetClient) Resume(ctx context.Context, alpn string) (perf.Conn, err
 	}
 	if !conn.Stats().Resumed {
 		conn.Close()
-		return nil, errors.New("the server did not resume the session")
+		return nil, perf.ErrNotResumed
 	}
 	return quicnetConn{conn}, nil
 }
@@ -223,7 +226,7 @@ func (c quicnetConn) Accepted(ctx context.Context) error {
 		return err
 	}
 	if got := c.Conn.EarlyData(); got != quic.EarlyAccepted {
-		return fmt.Errorf("0-RTT was not accepted (%v)", got)
+		return fmt.Errorf("%w (%v)", perf.ErrNotEarly, got)
 	}
 	return nil
 }

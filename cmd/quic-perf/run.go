@@ -197,7 +197,7 @@ func (b *bench) runClient(ctx context.Context, a *adapter, m *measurement, addr 
 
 // follow reads what a client prints and returns the line with its result.
 func (b *bench) follow(ctx context.Context, m *measurement, out *bufio.Reader, in io.Writer, w watch) (line []byte, err error) {
-	if m.series != "" {
+	if m.pauses {
 		if _, err = out.ReadBytes('\n'); err == nil {
 			err = w.ready()
 		}

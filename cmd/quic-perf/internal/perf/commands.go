@@ -68,7 +68,10 @@ func Commands(s *Stack) []*cobra.Command {
 	if s.Client != nil {
 		loads = append(loads, handshakesCommand(s))
 		if s.Resumes {
-			loads = append(loads, resumedCommand(s), earlyCommand(s))
+			loads = append(loads, resumedCommand(s))
+		}
+		if s.Resumes && !s.NoEarly {
+			loads = append(loads, earlyCommand(s))
 		}
 		if s.About(DefaultPayload).UDPPayload > 0 {
 			loads = append(loads, datagramsCommand(s))

@@ -298,14 +298,13 @@ func (e *Early) run(ctx context.Context, d driver) (Outcome, error) {
 	start := time.Now()
 	err = together(e.Parallel, func() error {
 		var latencies []time.Duration
-		for now := time.Now(); now.Sub(start) < e.Duration; {
-			if err := e.once(ctx, r); err != nil {
+		for time.Since(start) < e.Duration {
+			latency, err := e.once(ctx, r)
+			if err != nil {
 				return err
 			}
 			d.Count(1)
-			before := now
-			now = time.Now()
-			latencies = append(latencies, now.Sub(before))
+			latencies = append(latencies, latency)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -315,16 +314,22 @@ func (e *Early) run(ctx context.Context, d driver) (Outcome, error) {
 	return Outcome{Count: uint64(len(all)), Elapsed: time.Since(start), Latencies: all}, err
 }
 
-func (e *Early) once(ctx context.Context, r Resumer) error {
+// once returns how long it took from the beginning of the connection to the answer's last byte.
+func (e *Early) once(ctx context.Context, r Resumer) (latency time.Duration, err error) {
+	start := time.Now()
 	conn, err := r.ResumeEarly(ctx, ALPN)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer conn.Close()
 	if err := conn.Do(ctx, &Exchange{Up: e.Up, Down: e.Down}); err != nil {
-		return err
+		if rejected := conn.Accepted(ctx); errors.Is(rejected, ErrNotEarly) {
+			return 0, rejected // the request failed for that
+		}
+		return 0, err
 	}
-	return conn.Accepted(ctx)
+	latency = time.Since(start)
+	return latency, conn.Accepted(ctx)
 }
 
 func (l *Datagrams) run(ctx context.Context, d driver) (o Outcome, err error) {

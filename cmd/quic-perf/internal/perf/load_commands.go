@@ -119,14 +119,15 @@ func resumedCommand(s *Stack) *cobra.Command {
 		Short: "Make connections that resume a session, and close them: resumed handshakes per second",
 		Long: `resumed makes a connection to a server that was started with --tickets, and then connections
 for a time that resume its session, --parallel at once, and closes each when its handshake is
-complete. The key exchange is X25519 again; there are no certificates and signatures.`,
+complete. The key exchange is X25519 again; there are no certificates and signatures. A
+handshake that is a full one is a failure. What it takes to get the session does not count.`,
 		Example: "  quic-perf resumed --for 10s 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if h.Parallel < 1 || h.Duration <= 0 {
 				return usageError{errors.New("give --parallel and --for more than nothing")}
 			}
-			return o.runLoad(cmd, s, args[0], load{name: LoadResumed, total: -1, run: reporting(h.run)})
+			return o.runLoad(cmd, s, args[0], load{name: LoadResumed, total: -1, run: reporting(h.run), prepares: true})
 		},
 	}
 	f := cmd.Flags()
@@ -146,14 +147,15 @@ func earlyCommand(s *Stack) *cobra.Command {
 		Short: "Ask in 0-RTT, each time on a connection of its own: requests per second, latency",
 		Long: `early makes a connection to a server that was started with --tickets, and then connections for
 a time that resume its session, --parallel at once, each with one request of the perf
-protocol in 0-RTT. Latency is from the beginning of the connection to the answer's last byte.`,
+protocol in 0-RTT. Latency is from the beginning of the connection to the answer's last byte.
+0-RTT that is not accepted is a failure. What it takes to get the session does not count.`,
 		Example: "  quic-perf early --parallel 1 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if e.Parallel < 1 || e.Duration <= 0 {
 				return usageError{errors.New("give --parallel and --for more than nothing")}
 			}
-			return o.runLoad(cmd, s, args[0], load{name: LoadEarly, total: -1, run: reporting(e.run)})
+			return o.runLoad(cmd, s, args[0], load{name: LoadEarly, total: -1, run: reporting(e.run), prepares: true})
 		},
 	}
 	f := cmd.Flags()

@@ -26,7 +26,7 @@ type clientOptions struct {
 func (o *clientOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
-	f.BoolVar(&o.pause, "pause", false, "print \"ready\" when all connections are there, and go on, and count CPU seconds, from when standard input has a line")
+	f.BoolVar(&o.pause, "pause", false, "print \"ready\" when all connections, or the session to be resumed, are there, and go on, and count CPU seconds, from when standard input has a line")
 	f.IntVar(&o.payload, "udp-payload", DefaultPayload, "largest UDP payload to send, in `BYTES`, 1200 to 65527")
 	f.StringVar(&o.ca, "ca", "", "PEM `FILE` of certificates to trust; without it any certificate is accepted")
 }
@@ -54,6 +54,8 @@ type load struct {
 	name  string
 	total int64 // bytes or connections that there will be, -1 if nobody knows
 	run   func(ctx context.Context, d driver, done func(Outcome) error) error
+
+	prepares bool // before it is ready it does what is not to be measured
 }
 
 // driver is what a load is run with.
@@ -66,7 +68,7 @@ type driver struct {
 // runLoad is what a client's command does.
 func (o *clientOptions) runLoad(cmd *cobra.Command, s *Stack, addr string, l load) error {
 	ctx := cmd.Context()
-	t, err := o.target(addr, l.name == LoadResumed || l.name == LoadEarly)
+	t, err := o.target(addr, l.prepares)
 	if err != nil {
 		return err
 	}
@@ -88,15 +90,17 @@ func (o *clientOptions) runLoad(cmd *cobra.Command, s *Stack, addr string, l loa
 		return err
 	}
 	d.Hooks = Hooks{Count: m.count, Ready: func() error {
-		if !o.pause {
+		if !o.pause && !l.prepares {
 			return nil
 		}
 		if serverBefore, err = d.serverUsage(ctx); err != nil {
 			return err
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), "ready")
-		if err := skipLine(cmd.InOrStdin()); err != nil {
-			return err
+		if o.pause {
+			fmt.Fprintln(cmd.OutOrStdout(), "ready")
+			if err := skipLine(cmd.InOrStdin()); err != nil {
+				return err
+			}
 		}
 		before, err = OwnUsage()
 		return err

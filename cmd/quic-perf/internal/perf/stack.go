@@ -21,8 +21,11 @@ type Stack struct {
 	// Shards says that Serve heeds ServerOptions.Shards.
 	Shards bool
 
-	// Resumes says that Serve heeds ServerOptions.Tickets, and that clients are Resumers.
+	// Resumes says that Serve heeds ServerOptions.Tickets, and that clients, if there are any, are Resumers.
 	Resumes bool
+
+	// NoEarly says that there is no 0-RTT, and that ResumeEarly always fails.
+	NoEarly bool
 
 	// Client makes a client whose calls wait, over which all loads are run.
 	Client func(context.Context, Target) (Client, error)
@@ -46,7 +49,7 @@ type ServerOptions struct {
 	TLS               *tls.Config // with ALPN, ALPNUsage and ALPNDatagrams
 	UDPPayload        int         // the largest UDP payload to send, in bytes
 	Shards            int         // sockets that share the address
-	Tickets           bool        // sessions are resumed, in 0-RTT too; TLS says the former
+	Tickets           bool        // sessions are resumed, in 0-RTT too where there is 0-RTT; TLS says the former
 }
 
 // Target is what a client is told.

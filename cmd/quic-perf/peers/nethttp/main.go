@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	perf.Main("nethttp", &perf.Stack{About: about, Serve: serve, Client: newClient})
+	perf.Main("nethttp", &perf.Stack{About: about, Serve: serve, Client: newClient, Resumes: true, NoEarly: true})
 }
 
 func about(int) perf.About {
@@ -62,12 +62,13 @@ func answer(w http.ResponseWriter, r *http.Request) {
 }
 
 type client struct {
-	addr   string
-	dialer tls.Dialer
+	addr    string
+	dialer  tls.Dialer
+	session *perf.Session // that Resume resumes
 }
 
 func newClient(_ context.Context, t perf.Target) (perf.Client, error) {
-	return &client{t.Addr, tls.Dialer{Config: t.WithALPN("http/1.1")}}, nil
+	return &client{addr: t.Addr, dialer: tls.Dialer{Config: t.WithALPN("http/1.1")}}, nil
 }
 
 // Dial makes a TCP connection, which the first request uses.
@@ -93,6 +94,42 @@ func (c *client) Dial(ctx context.Context, alpn string) (perf.Conn, error) {
 }
 
 func (c *client) Close() error { return nil }
+
+// Prepare makes a request: TLS reads a ticket when it reads what comes behind it.
+func (c *client) Prepare(ctx context.Context, alpn string) error {
+	c.session = perf.NewSession()
+	c.dialer.Config.ClientSessionCache = c.session
+	conn, err := c.Dial(ctx, alpn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Do(ctx, &perf.Exchange{}); err != nil {
+		return err
+	}
+	return c.session.Wait(ctx)
+}
+
+func (c *client) Resume(ctx context.Context, _ string) (perf.Conn, error) {
+	conn, err := c.dialer.DialContext(ctx, "tcp", c.addr)
+	if err != nil {
+		return nil, err
+	}
+	if !conn.(*tls.Conn).ConnectionState().DidResume {
+		conn.Close()
+		return nil, perf.ErrNotResumed
+	}
+	return bare{Conn: conn}, nil
+}
+
+func (c *client) ResumeEarly(context.Context, string) (perf.EarlyConn, error) {
+	return nil, errors.ErrUnsupported // crypto/tls has 0-RTT for QUIC alone
+}
+
+// bare is a TCP connection that is there to be closed.
+type bare struct{ net.Conn }
+
+func (bare) Do(context.Context, *perf.Exchange) error { return errors.ErrUnsupported }
 
 // conn is as many TCP connections as there are requests at once.
 type conn struct {

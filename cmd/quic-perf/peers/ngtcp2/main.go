@@ -28,7 +28,7 @@ func main() {
 		announce(os.Args[2], os.Args[3])
 		return
 	}
-	perf.Main("ngtcp2", &perf.Stack{About: about, Serve: serve, Loop: &perf.Loop{NoUpload: true, Plain: true, Bulk: bulk}})
+	perf.Main("ngtcp2", &perf.Stack{About: about, Serve: serve, Resumes: true, Loop: &perf.Loop{NoUpload: true, Plain: true, Bulk: bulk}})
 }
 
 func about(payload int) perf.About {
@@ -38,7 +38,7 @@ func about(payload int) perf.About {
 	}
 	a := perf.About{
 		Name: "ngtcp2, gtlsserver and gtlsclient", Version: version, Crypto: "GnuTLS, AES-128-GCM", UDPPayload: min(payload, largest),
-		Offloads: "GSO", Controller: "CUBIC", ALPN: "h3", Serves: []string{perf.LoadHandshakes, perf.LoadIdle},
+		Offloads: "GSO", Controller: "CUBIC", ALPN: "h3", Serves: []string{perf.LoadHandshakes, perf.LoadResumed, perf.LoadIdle},
 	}
 	for _, name := range []string{"gtlsserver", "gtlsclient"} {
 		if _, err := program(name); err != nil {

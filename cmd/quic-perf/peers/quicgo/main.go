@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -117,7 +116,7 @@ type client struct {
 	target  perf.Target
 	remote  net.Addr
 	tr      *quic.Transport
-	session *kept
+	session *perf.Session
 }
 
 func newClient(_ context.Context, t perf.Target) (perf.Client, error) {
@@ -152,41 +151,14 @@ func (c *client) Dial(ctx context.Context, alpn string) (perf.Conn, error) {
 	return conn{q}, nil
 }
 
-// kept is a tls.ClientSessionCache that gives the first session that it was given, over and over.
-type kept struct {
-	once  sync.Once
-	there chan struct{}
-	state *tls.ClientSessionState
-}
-
-func (k *kept) Put(_ string, s *tls.ClientSessionState) {
-	if s != nil {
-		k.once.Do(func() { k.state = s; close(k.there) })
-	}
-}
-
-func (k *kept) Get(string) (*tls.ClientSessionState, bool) {
-	select {
-	case <-k.there:
-		return k.state, true
-	default:
-		return nil, false
-	}
-}
-
 func (c *client) Prepare(ctx context.Context, alpn string) error {
-	c.session = &kept{there: make(chan struct{})}
+	c.session = perf.NewSession()
 	q, err := c.tr.Dial(ctx, c.remote, c.resuming(alpn), config(c.target.UDPPayload))
 	if err != nil {
 		return err
 	}
 	defer q.CloseWithError(0, "")
-	select {
-	case <-c.session.there:
-		return nil
-	case <-time.After(10 * time.Second):
-		return errors.New("the server gave no session ticket within 10 s: start it with --tickets")
-	}
+	return c.session.Wait(ctx)
 }
 
 // resuming is the TLS configuration with the session that is kept.
@@ -203,7 +175,7 @@ func (c *client) Resume(ctx context.Context, alpn string) (perf.Conn, error) {
 	}
 	if !q.ConnectionState().TLS.DidResume {
 		q.CloseWithError(0, "")
-		return nil, errors.New("the server did not resume the session")
+		return nil, perf.ErrNotResumed
 	}
 	return conn{q}, nil
 }
@@ -234,11 +206,13 @@ func (c conn) Do(ctx context.Context, e *perf.Exchange) error {
 func (c conn) Accepted(ctx context.Context) error {
 	select {
 	case <-c.HandshakeComplete():
+	case <-c.Context().Done():
+		return context.Cause(c.Context())
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if !c.ConnectionState().Used0RTT {
-		return errors.New("0-RTT was not accepted")
+		return perf.ErrNotEarly
 	}
 	return nil
 }

@@ -67,6 +67,10 @@ pub enum Command {
     Requests(Requests),
     /// Make connections and close them
     Handshakes(Handshakes),
+    /// Make connections that resume a session, and close them
+    Resumed(Resumed),
+    /// Ask in 0-RTT, each time on a connection of its own
+    Early(Early),
     /// Send unreliable datagrams to the server
     Datagrams(Datagrams),
     /// Make connections and hold them until standard input ends
@@ -89,6 +93,9 @@ pub struct Server {
     pub key: PathBuf,
     #[arg(long, default_value_t = 1472)]
     pub udp_payload: u16,
+    /// Issue session tickets, and accept 0-RTT, for clients of "resumed" and "early"
+    #[arg(long)]
+    pub tickets: bool,
 }
 
 /// What all of the client's commands are told.
@@ -154,6 +161,63 @@ pub struct Handshakes {
     #[command(flatten)]
     pub target: Target,
 }
+
+#[derive(Args, Clone)]
+pub struct Resumed {
+    #[arg(long = "for", value_parser = milliseconds)]
+    pub duration: Duration,
+    #[arg(long, default_value_t = 16)]
+    pub parallel: usize,
+    #[command(flatten)]
+    pub pause: Pause,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Args, Clone)]
+pub struct Early {
+    #[arg(long = "for", value_parser = milliseconds)]
+    pub duration: Duration,
+    #[arg(long, default_value_t = 16)]
+    pub parallel: usize,
+    #[arg(long, default_value_t = 1024)]
+    pub up: u64,
+    #[arg(long, default_value_t = 1024)]
+    pub down: u64,
+    #[command(flatten)]
+    pub pause: Pause,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Keeps what makes sessions out of what is measured of those that resume them.
+#[derive(Args, Clone)]
+pub struct Pause {
+    /// Print "ready" when there are sessions, and go on when standard input has a line
+    #[arg(long = "pause")]
+    wanted: bool,
+}
+
+impl Pause {
+    /// Pauses if that is wanted, and returns what this process has used up to then.
+    pub fn over(&self) -> Result<Usage> {
+        if self.wanted {
+            println!("ready");
+            if std::io::stdin().read_line(&mut String::new())? == 0 {
+                return Err("no line came on standard input".into());
+            }
+        }
+        Ok(Usage::now())
+    }
+}
+
+/// How long a server may take to give a session.
+pub const TICKET_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a load that wants sessions failed.
+pub const NO_TICKET: &str = "the server gave no session ticket within 10 s: start it with --tickets";
+pub const NOT_RESUMED: &str = "the server did not resume the session";
+pub const NOT_EARLY: &str = "0-RTT was not accepted";
 
 #[derive(Args, Clone)]
 pub struct Datagrams {

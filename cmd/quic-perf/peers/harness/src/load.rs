@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::{
-    ALPN, ALPN_DATAGRAMS, About, Bulk, Command, CommandLine, Datagrams, Handshakes, Idle, Outcome, Requests, Result, Server,
-    Target, Usage, left, read_datagram_count, report, wait_for_end_of_input,
+    ALPN, ALPN_DATAGRAMS, About, Bulk, Command, CommandLine, Datagrams, Early, Handshakes, Idle, Outcome, Requests, Result,
+    Resumed, Server, Target, Usage, left, read_datagram_count, report, wait_for_end_of_input,
 };
 
 /// Makes connections to one server, over one socket.
@@ -19,6 +19,19 @@ pub trait Client: Sized + 'static {
     fn new(t: &Target, alpn: &str) -> Result<Self>;
     /// Returns a connection whose handshake is complete.
     async fn dial(&self) -> Result<Self::Conn>;
+
+    /// What it takes to resume a session, of one connection at a time.
+    type Session: 'static;
+    /// Makes a connection for a session, for 0-RTT or not, and closes it.
+    async fn prepare(&self, early: bool) -> Result<Self::Session>;
+    /// Makes a connection that resumes the session, and closes it when its handshake is complete. Fails if the handshake is a full
+    /// one.
+    async fn resume(&self, session: &mut Self::Session) -> Result<()>;
+    /// Makes a connection that resumes the session, makes a request on it in 0-RTT, and closes it. Returns how long it took to the
+    /// end of the answer. Fails if 0-RTT is not accepted.
+    async fn exchange_early(&self, _: &mut Self::Session, _up: u64, _down: u64) -> Result<Duration> {
+        Err("there is no 0-RTT".into())
+    }
 }
 
 /// A connection.
@@ -46,6 +59,8 @@ pub fn run<C: Client>(about: impl Fn(About), serve: impl AsyncFnOnce(Server) -> 
             Command::Bulk(b) => bulk::<C>(b).await,
             Command::Requests(r) => requests::<C>(r).await,
             Command::Handshakes(h) => handshakes::<C>(h).await,
+            Command::Resumed(r) => resumed::<C>(r).await,
+            Command::Early(e) => early::<C>(e).await,
             Command::Datagrams(d) => datagrams::<C>(d).await,
             Command::Idle(i) => idle::<C>(i).await,
         }
@@ -158,6 +173,78 @@ async fn handshakes<C: Client>(h: Handshakes) -> Result<()> {
         Outcome {
             count: done.take(),
             elapsed: start.elapsed(),
+            ..Default::default()
+        },
+    );
+    Ok(())
+}
+
+/// Makes so many sessions.
+async fn prepare<C: Client>(client: &C, n: usize, early: bool) -> Result<Vec<C::Session>> {
+    let mut sessions = Vec::with_capacity(n);
+    for _ in 0..n {
+        let session = client.prepare(early).await;
+        sessions.push(session.map_err(|e| format!("no session to be resumed: {e}"))?);
+    }
+    Ok(sessions)
+}
+
+async fn resumed<C: Client>(r: Resumed) -> Result<()> {
+    let client = Rc::new(C::new(&r.target, ALPN)?);
+    let sessions = prepare(&*client, r.parallel, false).await?;
+    let before = r.pause.over()?;
+    let done = Rc::new(RefCell::new(0));
+    let mut tasks = JoinSet::new();
+    let start = Instant::now();
+    for mut session in sessions {
+        let (client, done, r) = (client.clone(), done.clone(), r.clone());
+        tasks.spawn_local(async move {
+            while left(start, r.duration).is_some() {
+                client.resume(&mut session).await?;
+                *done.borrow_mut() += 1;
+            }
+            Ok(())
+        });
+    }
+    all(tasks).await?;
+    report(
+        "resumed",
+        before,
+        Outcome {
+            count: done.take(),
+            elapsed: start.elapsed(),
+            ..Default::default()
+        },
+    );
+    Ok(())
+}
+
+async fn early<C: Client>(e: Early) -> Result<()> {
+    let client = Rc::new(C::new(&e.target, ALPN)?);
+    let sessions = prepare(&*client, e.parallel, true).await?;
+    let before = e.pause.over()?;
+    let latencies = Rc::new(RefCell::new(Vec::new()));
+    let mut tasks = JoinSet::new();
+    let start = Instant::now();
+    for mut session in sessions {
+        let (client, latencies, e) = (client.clone(), latencies.clone(), e.clone());
+        tasks.spawn_local(async move {
+            while left(start, e.duration).is_some() {
+                let latency = client.exchange_early(&mut session, e.up, e.down).await?;
+                latencies.borrow_mut().push(latency);
+            }
+            Ok(())
+        });
+    }
+    all(tasks).await?;
+    let latencies = latencies.take();
+    report(
+        "early",
+        before,
+        Outcome {
+            count: latencies.len() as u64,
+            elapsed: start.elapsed(),
+            latencies,
             ..Default::default()
         },
     );

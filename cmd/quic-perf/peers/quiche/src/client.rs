@@ -7,25 +7,29 @@ use std::time::{Duration, Instant};
 
 use harness::{ALPN, ALPN_DATAGRAMS, HEADER_SIZE, Outcome, Result, Target, Usage, ZEROS, left, read_datagram_count, report};
 
-use crate::config;
 use crate::endpoint::{App, Endpoint};
+use crate::{Tickets, config};
 
 /// How long the loop may wait for packets before the load is asked whether it is over.
-const PATIENCE: Duration = Duration::from_millis(20);
+pub const PATIENCE: Duration = Duration::from_millis(20);
 
 fn endpoint<A: App>(app: A, t: &Target, alpn: &str) -> Result<Endpoint<A>> {
+    endpoint_with(app, t, alpn, Tickets::None)
+}
+
+pub fn endpoint_with<A: App>(app: A, t: &Target, alpn: &str, tickets: Tickets) -> Result<Endpoint<A>> {
     let local = if t.addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     Endpoint::new(
         app,
         local.parse()?,
         Some(t.addr),
-        config(&t.ca, None, t.udp_payload, &[alpn])?,
+        config(&t.ca, None, t.udp_payload, &[alpn], tickets)?,
         t.udp_payload,
     )
 }
 
 /// Why a connection ended that should not have.
-fn lost(c: &quiche::Connection) -> harness::Error {
+pub fn lost(c: &quiche::Connection) -> harness::Error {
     format!("a connection was lost: {:?}, {:?}", c.peer_error(), c.local_error()).into()
 }
 

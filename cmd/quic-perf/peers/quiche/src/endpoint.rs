@@ -22,6 +22,10 @@ pub trait App {
     type State;
     /// A client has begun a connection.
     fn accept(&mut self) -> Self::State;
+    /// A client's connection is about to begin.
+    fn begin(&mut self, _: &mut quiche::Connection) -> Result<()> {
+        Ok(())
+    }
     /// Something may have happened on a connection.
     fn service(&mut self, c: &mut quiche::Connection, state: &mut Self::State) -> Result<()>;
     /// All that the connection had to say has been sent. True: it has more to say now.
@@ -126,13 +130,14 @@ impl<A: App> Endpoint<A> {
         let id = random_id()?;
         let remote = self.remote.expect("a client has a server");
         let name = Some(harness::SERVER_NAME);
-        let quic = quiche::connect(
+        let mut quic = quiche::connect(
             name,
             &quiche::ConnectionId::from_ref(&id),
             self.local,
             remote,
             &mut self.config,
         )?;
+        self.app.begin(&mut quic)?;
         let state = self.app.accept();
         self.add(quic, state, vec![id.to_vec()]);
         Ok(())

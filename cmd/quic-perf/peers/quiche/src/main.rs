@@ -3,6 +3,7 @@
 
 mod client;
 mod endpoint;
+mod resumption;
 mod server;
 
 use std::path::Path;
@@ -26,6 +27,8 @@ fn run() -> Result<()> {
         Command::Bulk(b) => client::bulk(b),
         Command::Requests(r) => client::requests(r),
         Command::Handshakes(h) => client::handshakes(h),
+        Command::Resumed(r) => resumption::resumed(r),
+        Command::Early(e) => resumption::early(e),
         Command::Datagrams(d) => client::datagrams(d),
         Command::Idle(i) => client::idle(i),
     }
@@ -39,16 +42,35 @@ fn about(a: About) {
         a.udp_payload,
         "GSO, GRO, recvmmsg",
         "CUBIC",
-        &["bulk", "upload", "requests", "handshakes", "datagrams", "idle"],
+        &[
+            "bulk",
+            "upload",
+            "requests",
+            "handshakes",
+            "resumed",
+            "early",
+            "datagrams",
+            "idle",
+        ],
     );
 }
 
-/// The configuration of both sides: X25519 alone, no tickets, large windows. There is no pacing: it would need a queueing
+/// Whether sessions are resumed.
+#[derive(Clone, Copy, PartialEq)]
+enum Tickets {
+    None,
+    Resume,
+    Early, // in 0-RTT too
+}
+
+/// The configuration of both sides: X25519 alone, no tickets unless they are wanted, large windows. There is no pacing: it would need a queueing
 /// discipline that loopback does not have, and quiche's own programs go without it then.
-fn config(cert: &Path, key: Option<&Path>, udp_payload: u16, alpn: &[&str]) -> Result<quiche::Config> {
+fn config(cert: &Path, key: Option<&Path>, udp_payload: u16, alpn: &[&str], tickets: Tickets) -> Result<quiche::Config> {
     const WINDOW: u64 = 16 << 20;
     let mut tls = SslContextBuilder::new(SslMethod::tls())?;
-    tls.set_options(SslOptions::NO_TICKET);
+    if tickets == Tickets::None {
+        tls.set_options(SslOptions::NO_TICKET);
+    }
     match key {
         Some(key) => {
             tls.set_certificate_chain_file(cert)?;
@@ -70,6 +92,9 @@ fn config(cert: &Path, key: Option<&Path>, udp_payload: u16, alpn: &[&str]) -> R
     c.set_max_connection_window(2 * WINDOW);
     c.set_max_stream_window(WINDOW);
     c.enable_pacing(false);
+    if tickets == Tickets::Early {
+        c.enable_early_data();
+    }
     c.enable_dgram(true, 4096, 256);
     Ok(c)
 }

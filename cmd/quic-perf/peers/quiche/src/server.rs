@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use harness::{ALPN, ALPN_DATAGRAMS, HEADER_SIZE, Result, Server, ZEROS};
 
-use crate::config;
 use crate::endpoint::{App, Endpoint};
+use crate::{Tickets, config};
 
 pub fn serve(s: Server) -> Result<()> {
-    let config = config(&s.cert, Some(&s.key), s.udp_payload, &[ALPN, ALPN_DATAGRAMS])?;
+    let tickets = if s.tickets { Tickets::Early } else { Tickets::None };
+    let config = config(&s.cert, Some(&s.key), s.udp_payload, &[ALPN, ALPN_DATAGRAMS], tickets)?;
     let mut endpoint = Endpoint::new(Answers, s.listen, None, config, s.udp_payload)?;
     println!("listening on {}", endpoint.local());
     endpoint.run()
@@ -45,7 +46,7 @@ impl App for Answers {
     }
 
     fn service(&mut self, c: &mut quiche::Connection, state: &mut State) -> Result<()> {
-        if !c.is_established() {
+        if !c.is_established() && !c.is_in_early_data() {
             return Ok(());
         }
         while c.dgram_recv_buf().is_ok() {

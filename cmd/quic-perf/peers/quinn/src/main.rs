@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use harness::load;
@@ -14,6 +15,10 @@ use quinn::{Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TokioR
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+mod session;
+
+use session::Session;
 
 fn main() -> ExitCode {
     harness::exit("peer-quinn", load::run::<Client>(about, serve))
@@ -27,7 +32,16 @@ fn about(a: About) {
         a.udp_payload,
         "GSO, GRO, recvmmsg",
         "CUBIC",
-        &["bulk", "upload", "requests", "handshakes", "datagrams", "idle"],
+        &[
+            "bulk",
+            "upload",
+            "requests",
+            "handshakes",
+            "resumed",
+            "early",
+            "datagrams",
+            "idle",
+        ],
     );
 }
 
@@ -75,7 +89,11 @@ async fn serve(s: Server) -> Result<()> {
         .with_no_client_auth()
         .with_single_cert(certificates(&s.cert)?, PrivateKeyDer::from_pem_file(&s.key)?)?;
     tls.alpn_protocols = vec![ALPN.into(), ALPN_DATAGRAMS.into()];
-    tls.send_tls13_tickets = 0;
+    // A session is kept by the server and good once: rustls accepts 0-RTT with no other.
+    tls.send_tls13_tickets = s.tickets.into();
+    if s.tickets {
+        tls.max_early_data_size = u32::MAX;
+    }
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(transport(s.udp_payload));
     let endpoint = endpoint(s.listen, s.udp_payload, Some(config))?;
@@ -153,35 +171,90 @@ async fn send_zeros(send: &mut SendStream, n: u64) -> Result<()> {
 struct Client {
     endpoint: Endpoint,
     server: std::net::SocketAddr,
+    target: Target,
+    alpn: String,
+}
+
+/// The configuration of a client's TLS, without resumption.
+fn client_tls(t: &Target, alpn: &str) -> Result<rustls::ClientConfig> {
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots(&t.ca)?)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![alpn.into()];
+    tls.resumption = rustls::client::Resumption::disabled();
+    Ok(tls)
+}
+
+fn roots(ca: &Path) -> Result<rustls::RootCertStore> {
+    let mut roots = rustls::RootCertStore::empty();
+    for c in certificates(ca)? {
+        roots.add(c)?;
+    }
+    Ok(roots)
+}
+
+fn client_config(tls: rustls::ClientConfig, udp_payload: u16) -> Result<quinn::ClientConfig> {
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(transport(udp_payload));
+    Ok(config)
 }
 
 impl load::Client for Client {
     type Conn = Conn;
 
     fn new(t: &Target, alpn: &str) -> Result<Client> {
-        let mut roots = rustls::RootCertStore::empty();
-        for c in certificates(&t.ca)? {
-            roots.add(c)?;
-        }
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![alpn.into()];
-        tls.resumption = rustls::client::Resumption::disabled();
-        let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-        config.transport_config(transport(t.udp_payload));
         let local = if t.addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let mut endpoint = endpoint(local.parse()?, t.udp_payload, None)?;
-        endpoint.set_default_client_config(config);
+        endpoint.set_default_client_config(client_config(client_tls(t, alpn)?, t.udp_payload)?);
         Ok(Client {
             endpoint,
             server: t.addr,
+            target: t.clone(),
+            alpn: alpn.into(),
         })
     }
 
     async fn dial(&self) -> Result<Conn> {
         Ok(Conn(self.endpoint.connect(self.server, SERVER_NAME)?.await?))
+    }
+
+    type Session = Session;
+
+    async fn prepare(&self, early: bool) -> Result<Session> {
+        let mut session = Session::new(&self.target, &self.alpn, early)?;
+        let conn = self.connect(&session)?.await?;
+        session.renew().await?;
+        conn.close(VarInt::from_u32(0), b"");
+        Ok(session)
+    }
+
+    async fn resume(&self, session: &mut Session) -> Result<()> {
+        let conn = self.connect(session)?.await?;
+        session.check_resumed()?;
+        session.renew().await?;
+        conn.close(VarInt::from_u32(0), b"");
+        Ok(())
+    }
+
+    async fn exchange_early(&self, session: &mut Session, up: u64, down: u64) -> Result<Duration> {
+        let began = Instant::now();
+        let (conn, accepted) = self.connect(session)?.into_0rtt().map_err(|_| harness::NOT_EARLY)?;
+        let answered = load::Conn::exchange(&Conn(conn.clone()), up, down).await;
+        let latency = began.elapsed();
+        if !accepted.await {
+            return Err(harness::NOT_EARLY.into());
+        }
+        answered?;
+        session.renew().await?;
+        conn.close(VarInt::from_u32(0), b"");
+        Ok(latency)
+    }
+}
+
+impl Client {
+    fn connect(&self, session: &Session) -> Result<quinn::Connecting> {
+        Ok(self.endpoint.connect_with(session.config.clone(), self.server, SERVER_NAME)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Does with s2n-quic what quic-perf does with boringquic; peers/README.md describes the commands.
 
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use harness::load;
@@ -18,6 +20,10 @@ use s2n_quic::provider::io::tokio as io;
 use s2n_quic::provider::limits::Limits;
 use s2n_quic::provider::tls::s2n_tls as tls;
 use s2n_quic::stream::{BidirectionalStream, ReceiveStream, SendStream};
+
+mod session;
+
+use session::Session;
 
 fn main() -> ExitCode {
     harness::exit("peer-s2n-quic", load::run::<Client>(about, serve))
@@ -31,7 +37,7 @@ fn about(a: About) {
         a.udp_payload,
         "GSO, GRO, sendmmsg, recvmmsg",
         "CUBIC",
-        &["bulk", "upload", "requests", "handshakes", "datagrams", "idle"],
+        &["bulk", "upload", "requests", "handshakes", "resumed", "datagrams", "idle"],
     );
 }
 
@@ -75,6 +81,14 @@ fn datagrams() -> Result<datagram::Endpoint> {
 async fn serve(s: Server) -> Result<()> {
     let mut builder = tls::Server::builder();
     builder.config_mut().set_security_policy(&policy()?)?;
+    if s.tickets {
+        let mut key = [0; 16];
+        getrandom::fill(&mut key)?;
+        builder
+            .config_mut()
+            .enable_session_tickets(true)?
+            .add_session_ticket_key(b"quic-perf", &key, SystemTime::now())?;
+    }
     let tls = builder
         .with_certificate(s.cert.as_path(), s.key.as_path())?
         .with_application_protocols([ALPN, ALPN_DATAGRAMS])?
@@ -180,33 +194,78 @@ async fn send_zeros(send: &mut SendStream, n: u64) -> Result<()> {
 
 struct Client {
     client: s2n_quic::Client,
-    server: SocketAddr,
+    target: Target,
+    alpn: String,
+    resuming: OnceCell<Resuming>,
+}
+
+/// A client that resumes a session, once it has one.
+#[derive(Clone)]
+struct Resuming {
+    client: s2n_quic::Client,
+    session: Session,
+}
+
+/// A client over a socket of its own, which resumes the session if there is one.
+fn client(t: &Target, alpn: &str, session: Option<&Session>) -> Result<s2n_quic::Client> {
+    let mut builder = tls::Client::builder();
+    builder.config_mut().set_security_policy(&policy()?)?;
+    if let Some(session) = session {
+        session.install(builder.config_mut())?;
+    }
+    let ca: &Path = &t.ca;
+    let tls = builder.with_certificate(ca)?.with_application_protocols([alpn])?.build()?;
+    let local = if t.addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    Ok(s2n_quic::Client::builder()
+        .with_tls(tls)?
+        .with_io(socket(local.parse()?, t.udp_payload)?)?
+        .with_limits(limits()?)?
+        .with_datagram(datagrams()?)?
+        .start()?)
+}
+
+async fn connect(client: &s2n_quic::Client, server: SocketAddr) -> Result<Conn> {
+    let conn = client.connect(Connect::new(server).with_server_name(SERVER_NAME)).await?;
+    Ok(Conn(conn.handle()))
 }
 
 impl load::Client for Client {
     type Conn = Conn;
 
     fn new(t: &Target, alpn: &str) -> Result<Client> {
-        let mut builder = tls::Client::builder();
-        builder.config_mut().set_security_policy(&policy()?)?;
-        let ca: &Path = &t.ca;
-        let tls = builder.with_certificate(ca)?.with_application_protocols([alpn])?.build()?;
-        let local = if t.addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let client = s2n_quic::Client::builder()
-            .with_tls(tls)?
-            .with_io(socket(local.parse()?, t.udp_payload)?)?
-            .with_limits(limits()?)?
-            .with_datagram(datagrams()?)?
-            .start()?;
-        Ok(Client { client, server: t.addr })
+        Ok(Client {
+            client: client(t, alpn, None)?,
+            target: t.clone(),
+            alpn: alpn.into(),
+            resuming: OnceCell::new(),
+        })
     }
 
     async fn dial(&self) -> Result<Conn> {
-        let conn = self
-            .client
-            .connect(Connect::new(self.server).with_server_name(SERVER_NAME))
-            .await?;
-        Ok(Conn(conn.handle()))
+        connect(&self.client, self.target.addr).await
+    }
+
+    type Session = Resuming;
+
+    /// Makes a session the first time: it is good for all connections.
+    async fn prepare(&self, _: bool) -> Result<Resuming> {
+        if let Some(r) = self.resuming.get() {
+            return Ok(r.clone());
+        }
+        let session = Session::default();
+        let client = client(&self.target, &self.alpn, Some(&session))?;
+        let conn = connect(&client, self.target.addr).await;
+        let conn = conn.map_err(|e| format!("{e}; is the server started with --tickets?"))?; // it waits for the ticket
+        session.wait().await?;
+        load::Conn::close(&conn);
+        Ok(self.resuming.get_or_init(|| Resuming { client, session }).clone())
+    }
+
+    async fn resume(&self, r: &mut Resuming) -> Result<()> {
+        let conn = connect(&r.client, self.target.addr).await?;
+        r.session.check_resumed()?;
+        load::Conn::close(&conn);
+        Ok(())
     }
 }
 
