@@ -210,7 +210,7 @@ func (s *Session) parse(b []byte) bool {
 	s.ticket, s.serverName, s.alpn = r.bytes(maxSessionTicket), string(r.bytes(255)), string(r.bytes(255))
 	s.path.local, s.path.remote = r.addr(), r.addr()
 	s.token, s.appData = r.bytes(maxTokenLen), r.bytes(maxSessionAppData)
-	return !r.bad && len(r.b) == 0 && s.limits.valid()
+	return !r.bad && len(r.b) == 0 && s.version != 0 && s.limits.valid()
 }
 
 // maxSessionTime is the latest time that a Session may name, in seconds since 1970: the year 9999.

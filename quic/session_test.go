@@ -2,6 +2,7 @@ package quic
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 func sampleSession() *Session {
@@ -103,6 +106,17 @@ func TestSessionHostile(t *testing.T) {
 		}
 	}
 	s := sampleSession()
+	s.version = Version1
+	b, err := s.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(sessionMagic)+1+wire.SizeVarint(uint64(s.expires.Unix()))] = 0
+	sum := sha256.Sum256(b[:len(b)-sessionSumLen])
+	copy(b[len(b)-sessionSumLen:], sum[:])
+	if err := new(Session).UnmarshalBinary(b); err != errSessionDamaged {
+		t.Errorf("version 0: %v", err)
+	}
 	s.SetAppData(make([]byte, maxSessionAppData+1))
 	if _, err := s.MarshalBinary(); err == nil {
 		t.Error("AppData that is too long is stored")
