@@ -13,9 +13,11 @@ func TestFlowsShare(t *testing.T) {
 		defer n.Close()
 		a := n.StartFlow()
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		alone := a.Bytes()
 		b := n.StartFlow()
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		x, y := a.Bytes()-alone, b.Bytes()
 		if all := float64(x+y) * 8 / 120 / 10e6; all < 0.9 || all > 1 || x < y/2 || y < x/2 {
 			t.Errorf("in two minutes they got %d and %d bytes: %.2f of the link", x, y, all)
@@ -38,6 +40,7 @@ func TestFlowSizes(t *testing.T) {
 			defer n.Close()
 			large, small := n.startFlow(1500), n.startFlow(1228)
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			part = float64(small.Bytes()) / float64(large.Bytes()+small.Bytes())
 		})
 		return part

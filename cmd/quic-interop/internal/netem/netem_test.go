@@ -54,6 +54,7 @@ func TestRateAndQueue(t *testing.T) {
 			n.send(ClientSide, packet(1220)) // 1250 bytes with UDP, IPv4 and PPP: a millisecond
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(server.at) != 27 {
 			t.Fatalf("%d packets arrived, want 27", len(server.at))
 		}
@@ -65,6 +66,7 @@ func TestRateAndQueue(t *testing.T) {
 		n.send(ClientSide, packet(1472))
 		n.send(ClientSide, packet(1473)) // more than 1500 with UDP and IPv4
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(server.at) != 28 {
 			t.Errorf("%d packets arrived, want one more", len(server.at))
 		}
@@ -155,11 +157,13 @@ func TestDrops(t *testing.T) {
 			l := Link{Models: [2][]Model{ToServer: {c.model}}}
 			n, server, _ := oneWay(t, l)
 			time.Sleep(500 * time.Millisecond)
+			synctest.Wait()
 			got := ""
 			for i := range 10 {
 				before := len(server.at)
 				n.send(ClientSide, packet(1200+100*(i%2)))
 				time.Sleep(time.Second)
+				synctest.Wait()
 				if len(server.at) > before {
 					got += string("1234567890"[i])
 				} else {
@@ -182,8 +186,10 @@ func TestNAT(t *testing.T) {
 			var last netip.AddrPort
 			for i := range 12 { // at 0.5 s, 1.5 s and so on: changes at 1 s, 6 s, 11 s
 				time.Sleep(500 * time.Millisecond)
+				synctest.Wait()
 				n.send(ClientSide, packet(10))
 				time.Sleep(10 * time.Millisecond)
+				synctest.Wait()
 				src := server.got[len(server.got)-1].Src
 				if changed := src != last; changed != (i == 0 || i == 1 || i == 6 || i == 11) {
 					t.Errorf("after %d.5 s the address is %v, and was %v", i, src, last)
@@ -197,6 +203,7 @@ func TestNAT(t *testing.T) {
 					n.send(ServerSide, &Packet{Src: there, Dst: old, Data: []byte("y")})
 				}
 				time.Sleep(490 * time.Millisecond)
+				synctest.Wait()
 				if len(client.got) != before+1 || client.got[before].Dst != here {
 					t.Errorf("after %d.5 s %d packets came back, want one", i, len(client.got)-before)
 				}
