@@ -155,7 +155,11 @@ func (c *Conn) onPathTimer(now int64) {
 func (c *Conn) onValidationFailed() {
 	back := c.paths.standby()
 	if c.client {
-		back = c.nextBest()
+		// One that is being validated is moved to when it is: to give up for it what was validated before would end the connection where
+		// nothing reaches the server for a while.
+		if back = c.nextBest(); back != nil && c.path.validated && !back.validated {
+			back.wanted, back = true, nil
+		}
 	}
 	if back != nil {
 		c.goBack(back)

@@ -283,3 +283,40 @@ func newEndpointWith(t *testing.T, n *Network, pc net.PacketConn, opened *atomic
 	t.Cleanup(func() { ep.Close() })
 	return ep
 }
+
+// A client whose network goes away while nothing of what it tries instead reaches the server either: it does not give up before its idle
+// timeout, and goes on when its network is back.
+func TestFollowThroughOutage(t *testing.T) {
+	for outage := time.Second; outage <= 15*time.Second; outage += time.Second {
+		t.Run(outage.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				link := Link{Delay: 20 * time.Millisecond}
+				n := NewNetwork(1, link)
+				s, c := dialTo(t, n, quicnet.Dialer{FollowNetwork: true}, n.Listen(t, "198.51.100.1:443", ServerConfig()), ClientConfig())
+				go func() {
+					if stream, err := s.AcceptStream(t.Context()); err == nil {
+						io.Copy(stream, stream)
+						stream.Close()
+					}
+				}()
+				stream, err := c.OpenStream(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				stream.Write([]byte("before, "))
+				time.Sleep(time.Second)
+				n.SetLink(Link{Loss: 1})
+				ours := netip.MustParseAddrPort(c.LocalAddr().String()).Addr()
+				n.SetDown(ours, true)
+				stream.WriteFinal([]byte("after"))
+				time.Sleep(outage)
+				n.SetDown(ours, false)
+				n.SetLink(link)
+				if b, err := io.ReadAll(stream); err != nil || string(b) != "before, after" {
+					t.Errorf("%q, %v", b, err)
+				}
+				c.Close()
+			})
+		})
+	}
+}
