@@ -250,7 +250,6 @@ func TestConn(t *testing.T) {
 			_, _, err := s.ReadFrom(b)
 			ended <- err
 		}()
-		synctest.Wait()
 		s.Close()
 		if err := <-ended; err != net.ErrClosed {
 			t.Errorf("after Close: %v", err)
