@@ -8,6 +8,7 @@ type challenge struct {
 	sent   int   // how many were
 	due    bool  // one is to be sent now
 	at     int64 // when the next one is to be sent; 0: no validation is under way
+	begun  int64 // when it began
 	end    int64 // when to give up
 	padded bool  // one was sent in a datagram of full size
 }
@@ -24,7 +25,7 @@ func (c *Conn) startChallenge(now int64, p *path) {
 		// is short, a server that is behind with reading would be taken for none.
 		wait = max(wait, int64(3*usualInitialRTT))
 	}
-	p.challenge = challenge{due: true, at: now, end: now + maxPathChallenges*wait}
+	p.challenge = challenge{due: true, at: now, begun: now, end: now + maxPathChallenges*wait}
 }
 
 // challengeTime is how long an answer is waited for: the longest probe timeout of the paths that are known, the one that is left among
@@ -135,10 +136,14 @@ func (c *Conn) onValidated(now int64, p *path) {
 func (c *Conn) onPathTimer(now int64) {
 	failed := false
 	for _, p := range c.paths.list {
+		before := p.challenge
 		if !p.challenge.onTimer(now) {
 			continue
 		}
 		switch {
+		case p == c.path && c.isLastHope(p) && now < before.begun+maxPathChallenges*challengeAgainAfter:
+			before.again(now)
+			p.challenge = before
 		case p.state == PathActive:
 			failed = true
 		case p.state == PathProbing || c.client:
@@ -150,6 +155,23 @@ func (c *Conn) onPathTimer(now int64) {
 	if failed {
 		c.onValidationFailed()
 	}
+}
+
+// challengeAgainAfter is how far apart challenges are that follow the first maxPathChallenges on a path that is the last hope, in ns.
+const challengeAgainAfter = int64(3 * usualInitialRTT)
+
+// isLastHope tells whether the connection ends if a path is given up: where round trips are short, loss can take the answers to all
+// challenges while the peer is there. Then it is asked again, for as long as section 8.2.4 recommends to wait on a new path.
+func (c *Conn) isLastHope(p *path) bool {
+	if c.client {
+		return !p.validated && c.nextBest() == nil
+	}
+	return !p.validated && c.paths.standby() == nil
+}
+
+// again has one more challenge be sent, in place of the last one: answers to those before still count.
+func (ch *challenge) again(now int64) {
+	ch.sent, ch.due, ch.at, ch.end = maxPathChallenges-1, true, now, now+challengeAgainAfter
 }
 
 func (c *Conn) onValidationFailed() {

@@ -71,11 +71,12 @@ func (e *Endpoint) statelessReset(now time.Time, d, reply []byte) int {
 }
 
 // attempt deals with a packet of a version that we speak that is for no connection. It begins one if it is a client's first Initial packet
-// (RFC 9000, section 5.2.2).
+// (RFC 9000, section 5.2.2). Its QUIC bit may be 0 where we announce that we take that: a client that brings a token has been told (RFC 9287,
+// section 3.1), and others may remember it with their session, as quinn's do.
 func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *Conn, n int) {
 	h, m := wire.ConsumeLongHeader(d)
 	switch {
-	case m < 0 || h.TooShortToOpen() || !wire.HasFixedBit(d[0]) && (!e.greases || len(h.Token) == 0):
+	case m < 0 || h.TooShortToOpen() || !wire.HasFixedBit(d[0]) && !e.greases:
 		return nil, 0
 	case h.Type == wire.ZeroRTT:
 		e.keepEarly(now, d, t, &h)
@@ -89,9 +90,6 @@ func (e *Endpoint) attempt(now time.Time, d []byte, t *Train, reply []byte) (c *
 	}
 	dst, _ := MakeConnID(h.DstConnID)
 	token := e.tokens.check(now, h.Version, h.Token, t.Remote, &dst)
-	if !wire.HasFixedBit(d[0]) && token.kind != newTokenToken {
-		return nil, 0 // RFC 9287, section 3.1: but to whom we have given a token, we have said that we take it
-	}
 	if dst.Len() < minInitialDCIDLen && token.kind != retryToken {
 		return nil, 0 // section 7.2
 	}

@@ -616,3 +616,37 @@ func TestUnvalidatedTrain(t *testing.T) {
 		t.Errorf("%d bytes to a new address that sent %d", sum, len(b))
 	}
 }
+
+// RFC 9000, section 8.2.4: where the round trip is short, the answers to all challenges may be lost within a moment; on a path without
+// which the connection would end, the peer is asked for three seconds.
+func TestLastHopeIsAskedAgain(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		p := newMobile(t)
+		p.sendFrom(otherPort, "cid-0001", frame(wire.FramePing), filler(1000))
+		p.conn.paths.standby().abandon()
+		p.conn.sweepPaths()
+		began, last := p.now, gotFrame{}
+		for !p.conn.IsClosed() && p.now.Sub(began) < 2*time.Second {
+			p.advance()
+			if asked := p.challenges()[otherPort]; len(asked) > 0 {
+				last = asked[len(asked)-1]
+			}
+		}
+		if p.conn.IsClosed() {
+			t.Fatalf("closed after %v: %v", p.now.Sub(began), p.conn.Err())
+		}
+		if answered {
+			p.sendFrom(otherPort, "cid-0001", answerTo(last), filler(1000))
+			if !p.conn.path.validated {
+				t.Error("the path is not validated by the last answer")
+			}
+			continue
+		}
+		for !p.conn.IsClosed() {
+			p.advance()
+		}
+		if d := p.now.Sub(began); d > 4*time.Second {
+			t.Errorf("closed after %v, want some three seconds", d)
+		}
+	}
+}
