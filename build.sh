@@ -489,8 +489,8 @@ test_all() {
   for os in darwin freebsd windows; do GOOS=$os CGO_ENABLED=0 go vet ./quic/udp; done
   say "tests, with the race detector"
   go test -race -shuffle=on -timeout 30m ./...
-  say "random connections and attacks, and moves at each of 200 datagrams: the race detector leaves time for a part of them"
-  go test -count=1 -run '^TestSpin|^TestMoveAtEachDatagram$' ./quic/internal/sim ./quic
+  say "random connections and attacks, moves at each of 200 datagrams, 200 seeds of each path: the race detector leaves time for a part of them"
+  go test -count=1 -run '^TestSpin|^TestMoveAtEachDatagram$|^TestSearch$|^TestPathNarrows$' ./quic/internal/sim ./quic
   say "tests of the packages over C, with the address sanitizer"
   go test -asan -shuffle=on ./crypto/...
   for module in $(find . -mindepth 2 -name go.mod -not -path './third_party/*' -exec dirname {} \; | sort); do
