@@ -198,7 +198,7 @@ func (c *Conn) checkServerVersion(v wire.VersionInformation) *TransportError {
 			c.version))
 	case n.refused != nil && (len(v.Available) == 0 || firstOf(c.cfg.Versions, append(v.Available, v.Chosen)) != n.original):
 		return versionError(fmt.Sprintf("a downgrade: the server speaks versions %#x, and a Version Negotiation packet said %#x",
-			v.Available, n.refused))
+			v.Available[:min(len(v.Available), maxOfferedVersions)], n.refused))
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ const (
 	// packet carries it, beside which 1,200 bytes must have room for a ClientHello.
 	maxTokenLen = 900
 
-	// maxOfferedVersions is how many versions of a Version Negotiation packet an error names.
+	// maxOfferedVersions is how many versions of a Version Negotiation packet, or of version_information, an error names.
 	maxOfferedVersions = 32
 
 	// maxReasonLen bounds the reason phrase of CONNECTION_CLOSE that we send, in bytes.

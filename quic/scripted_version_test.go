@@ -3,6 +3,7 @@ package quic
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -157,6 +158,19 @@ func TestAttackB11ThousandVersions(t *testing.T) {
 	p.recvFrom(p.remote, wire.AppendVersionNegotiation(nil, p.dstID, p.origDstID, thousandVersions(), 0))
 	var err *VersionNegotiationError
 	if !errors.As(p.conn.Err(), &err) || len(err.Offered) != maxOfferedVersions {
+		t.Errorf("%v", p.conn.Err())
+	}
+}
+
+// Nor is there more in the error of a client that finds a downgrade, whatever the server lists.
+func TestAttackB11DowngradeThousandVersions(t *testing.T) {
+	list := append([]uint32{Version2, Version2, Version1}, thousandVersions()...)
+	p := newScriptedServer(t, param(paramVersions, versionParam(list...)))
+	p.negotiate(Version2)
+	p.sendTLS()
+	p.wantClose("a downgrade among a thousand versions", VersionNegotiationCode)
+	var err *TransportError
+	if !errors.As(p.conn.Err(), &err) || strings.Count(err.Reason, "0xff0") != maxOfferedVersions-2 || len(err.Reason) > 1000 {
 		t.Errorf("%v", p.conn.Err())
 	}
 }
