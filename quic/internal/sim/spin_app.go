@@ -20,13 +20,14 @@ type spinApp struct {
 	side    int
 	conn    *Conn
 	streams map[uint64]*spinStream
-	order   []*spinStream    // of streams, as they came
-	wanted  [2][]*StreamPlan // still to be opened: bidirectional, unidirectional
-	refused [2]bool          // ErrStreamLimit was told, and EventStreamsAvailable not since
-	sent    uint64           // datagrams that were taken
-	full    bool             // ErrDatagramQueueFull was told, and EventDatagramWritable not since
-	unread  bool             // EventDatagram was told, and the queue not emptied since
-	got     map[uint64]bool  // datagrams received, by number
+	orphans map[uint64]*spinStream // of a connection whose handshake came to nothing after 0-RTT data
+	order   []*spinStream          // of streams, as they came
+	wanted  [2][]*StreamPlan       // still to be opened: bidirectional, unidirectional
+	refused [2]bool                // ErrStreamLimit was told, and EventStreamsAvailable not since
+	sent    uint64                 // datagrams that were taken
+	full    bool                   // ErrDatagramQueueFull was told, and EventDatagramWritable not since
+	unread  bool                   // EventDatagram was told, and the queue not emptied since
+	got     map[uint64]bool        // datagrams received, by number
 	monitor monitor
 	scratch []byte
 	closed  error // what the connection ended with; nil: it has not
@@ -146,8 +147,16 @@ func (a *spinApp) after(d time.Duration, do func()) {
 	})
 }
 
-// other is the same stream on the other side; nil if that has not heard of it.
-func (s *spinStream) other() *spinStream { return s.app.r.apps[1-s.app.side].streams[s.id] }
+// other is the same stream on the other side; nil if that has not heard of it. If the handshake of a server's connection came to nothing after its 0-RTT data was accepted, the client
+// may still read what that connection has sent before.
+func (s *spinStream) other() *spinStream {
+	a := s.app.r.apps[1-s.app.side]
+	o, before := a.streams[s.id], a.orphans[s.id]
+	if before != nil && (o == nil || o.w == nil || s.r != nil && o.w.written < s.r.read) {
+		return before
+	}
+	return o
+}
 
 // write writes as much as is taken, and ends the stream when its plan says so.
 func (s *spinStream) write() {

@@ -54,9 +54,10 @@ func (r *spinRun) onEvent(c *Conn, ev quic.Event) {
 	a.onEvent(ev)
 }
 
-// orphan forgets what a server's connection that never came about has brought: nothing of it counts.
+// orphan forgets what a server's connection that never came about has brought: nothing of it counts, but what the client reads of it.
 func (r *spinRun) orphan(a *spinApp) {
-	*a = spinApp{r: r, side: a.side, streams: make(map[uint64]*spinStream), got: make(map[uint64]bool), scratch: a.scratch, wanted: a.wanted}
+	*a = spinApp{r: r, side: a.side, streams: make(map[uint64]*spinStream), orphans: a.streams, got: make(map[uint64]bool),
+		scratch: a.scratch, wanted: a.wanted}
 }
 
 // onGhost judges what a server's connection that never came about tells.
