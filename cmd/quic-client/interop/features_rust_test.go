@@ -97,6 +97,7 @@ func TestRustClientFeatures(t *testing.T) {
 // fetchWithRust has a client in Rust fetch all files, the large one first, and checks what both sides say.
 func fetchWithRust(t *testing.T, peer, root string, early bool, flags ...string) {
 	t.Helper()
+	program := rustPeer(t, peer) // may have to be compiled
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	o := listenOurs(t, root, func(cfg *quic.Config) { cfg.EarlyData = early }, nil)
@@ -112,7 +113,7 @@ func fetchWithRust(t *testing.T, peer, root string, early bool, flags ...string)
 			args = append(args, name)
 		}
 	}
-	out, err := exec.CommandContext(ctx, rustPeer(t, peer), args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, tail(out))
 	}

@@ -68,8 +68,8 @@ func TestPeers(t *testing.T) {
 	const growth = 2*5 + 2*3 + 2 + 2*3 + 2 + 2 // of bytes; of streams, in bulk and requests; of connections, in both and in being made
 	for peer, want := range map[string]int{
 		"boringquic": 2*bulk + requests + handshakes + resumed + early + datagrams + idle, "boringquic-core": 2*bulk + requests,
-		"quic-go": 2*bulk + requests + handshakes + resumed + early + datagrams + idle + growth, "ngtcp2": bulk + handshakes + idle,
-		"tcp": 2*bulk + requests + handshakes + idle + growth,
+		"quic-go": 2*bulk + requests + handshakes + resumed + early + datagrams + idle + growth, "ngtcp2": bulk + handshakes + resumed + idle,
+		"tcp": 2*bulk + requests + handshakes + resumed + idle + growth,
 	} {
 		if measured[peer] != want {
 			t.Errorf("%s: %d samples, want %d", peer, measured[peer], want)
