@@ -50,7 +50,9 @@ var rustFeatures = []struct {
 }{
 	{name: "quinn", early: true, clientMoves: true, follows: true},
 	{name: "s2n-quic", follows: true},
-	{name: "quiche", early: true, clientMoves: true, follows: true},
+	// quiche's server follows, but what is lost on the path that it leaves it never sends again: a client of ours that moves in the middle of a
+	// file loses some of what is in flight, since connection IDs are retired on another socket than that on which packets still wait.
+	{name: "quiche", early: true, clientMoves: true},
 }
 
 // TestRustServerFeatures: our client; the servers of quinn, s2n-quic and quiche.
