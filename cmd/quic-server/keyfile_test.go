@@ -80,19 +80,20 @@ func TestResetKey(t *testing.T) {
 	}
 }
 
-// resumes tells whether a client's session is resumed, which is taken from sessions and comes back there.
-func resumes(t *testing.T, addr string, sessions tls.ClientSessionCache) bool {
+// fetchFile fetches a file over a connection that dial makes with a session of sessions, and returns the connection.
+func fetchFile(t *testing.T, dial func(context.Context, string, *quic.Config) (*quicnet.Conn, error), addr string,
+	sessions tls.ClientSessionCache) *quicnet.Conn {
 	t.Helper()
 	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tlsConf.ClientSessionCache, tlsConf.ServerName = sessions, "localhost"
-	conn, err := quicnet.Dial(t.Context(), addr, &quic.Config{TLS: tlsConf})
+	conn, err := dial(t.Context(), addr, &quic.Config{TLS: tlsConf})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	s, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +101,14 @@ func resumes(t *testing.T, addr string, sessions tls.ClientSessionCache) bool {
 	if _, err := hq.Get(s, "/file", io.Discard); err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// resumes tells whether a client's session is resumed, which is taken from sessions and comes back there.
+func resumes(t *testing.T, addr string, sessions tls.ClientSessionCache) bool {
+	t.Helper()
+	conn := fetchFile(t, quicnet.Dial, addr, sessions)
+	defer conn.Close()
 	return conn.ConnectionState().DidResume
 }
 
@@ -231,23 +240,8 @@ func early(t *testing.T, addr string) quic.EarlyDataState {
 	t.Helper()
 	sessions := tls.NewLRUClientSessionCache(0)
 	resumes(t, addr, sessions)
-	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tlsConf.ClientSessionCache, tlsConf.ServerName = sessions, "localhost"
-	conn, err := quicnet.DialEarly(t.Context(), addr, &quic.Config{TLS: tlsConf})
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := fetchFile(t, quicnet.DialEarly, addr, sessions)
 	defer conn.Close()
-	s, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := hq.Get(s, "/file", io.Discard); err != nil {
-		t.Error(err)
-	}
 	if err := conn.Handshake(t.Context()); err != nil {
 		t.Error(err)
 	}
