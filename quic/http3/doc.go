@@ -1,0 +1,21 @@
+// Package http3 is HTTP/3 (RFC 9114) for net/http: Server serves any http.Handler, and Transport is an http.RoundTripper for any
+// http.Client, over this module's QUIC.
+//
+// # Serving
+//
+// A Server is made from an http.Server, whose fields mean for HTTP/3 what net/http documents: Handler, BaseContext, ConnContext,
+// ConnState, ErrorLog, the four timeouts, MaxHeaderBytes, DisableGeneralOptionsHandler, TLSConfig. What a handler may rely on is what it
+// may rely on over HTTP/2: http.ResponseController, trailers, interim responses, full duplex, http.ErrAbortHandler. A handler that panics,
+// or writes other than it declared, has its stream reset: the client is never shown a success that was none.
+//
+// The request's context is done as soon as the client gives the request up (RESET_STREAM or STOP_SENDING), the connection ends or the
+// handler returns, also while the handler neither reads nor writes.
+//
+// # Early data
+//
+// With quic.Config.EarlyData a request can come before the handshake is complete (0-RTT). Such data can be recorded and sent again by
+// anybody who sees it, so a request in it must not change anything (RFC 8470). EarlyData tells of a request whether it came so. Those whose
+// method is not safe (GET, HEAD, OPTIONS and TRACE are) are answered 425 (Too Early), with which clients repeat them after the handshake;
+// Server.Early has them wait for the handshake, or be served at once. A handler that forwards an early request to another server adds
+// "Early-Data: 1" and hands a 425 back.
+package http3
