@@ -112,6 +112,13 @@ func (a *admission) room(s *stream, n int64) int64 {
 	return max(min(own, shared), 0)
 }
 
+// most returns how many bytes a write may have that the part takes whole.
+func (a *admission) most(s *stream) int64 {
+	p := &s.send
+	little := min(a.ownRoom(p), littleUnsent-(p.buf.end-p.buf.sent))
+	return max(a.room(s, maxUnsent), little)
+}
+
 // onWrite notes that n bytes were written to a part.
 func (a *admission) onWrite(p *sendPart, n int) {
 	a.held += int64(n)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/netip"
 	"time"
 
@@ -367,99 +366,6 @@ func (c *Conn) Release() {
 		}
 	}
 }
-
-// OpenStream opens a bidirectional stream and returns its ID. errors.Is(err, ErrStreamLimit) tells that the peer allows no
-// more of them now: EventStreamsAvailable comes when it does. Nothing is sent before data is.
-func (c *Conn) OpenStream() (id uint64, err error) { return c.open(false) }
-
-// OpenUniStream opens a stream on which only we send.
-func (c *Conn) OpenUniStream() (id uint64, err error) { return c.open(true) }
-
-func (c *Conn) open(uni bool) (uint64, error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	return c.streams.open(uni)
-}
-
-// StreamSend queues bytes of p for sending on stream id, and the stream's end after all of p if fin. It takes n bytes, which
-// are copied; n < len(p) without an error says that buffers or flow control are full, in which case fin was not taken
-// either, and EventWritable comes when there is room. That is kept free then until StreamSend is called again, if only with nothing,
-// or the stream is ended or reset; but where other streams wait for room, no longer than 50 ms. Whoever comes later is served with
-// what there is, and waits again if that is nothing. A *StreamError tells that the stream was reset.
-func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	return c.streams.send(c.clock.now, id, p, fin)
-}
-
-// StreamRecv copies what was received on stream id, in order, into p. n == 0 without fin and err says that there is nothing
-// now; fin says that everything has been read. A *StreamError tells that the peer reset the stream. After the peer's end of the
-// connection (KeepsReceived) it goes on until all that had arrived in order is read; then the error is that of the connection.
-func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
-	if err := c.readError(); err != nil {
-		return 0, false, err
-	}
-	n, fin, err = c.streams.recv(c.clock.now, id, p)
-	return n, fin, c.leftError(id, n, fin, err)
-}
-
-// StreamTake is StreamRecv without a copy: it hands over whole pieces of the memory that received data lies in, 16 KiB each but
-// the first, and puts them, in order, into the elements of into, of which it fills n. They are the caller's, to be given back by
-// StreamGive. What does not fill a piece yet stays for StreamRecv: n == 0 does not mean that there is nothing.
-func (c *Conn) StreamTake(id uint64, into []Piece) (n int, fin bool, err error) {
-	if err := c.readError(); err != nil {
-		return 0, false, err
-	}
-	n, fin, err = c.streams.take(c.clock.now, id, into)
-	return n, fin, c.leftError(id, n, fin, err)
-}
-
-// StreamGive gives pieces of StreamTake back, so that their memory is used again, and makes them empty. They may also be left to
-// the garbage collector.
-func (c *Conn) StreamGive(pieces []Piece) {
-	for i, p := range pieces {
-		if p.chunk != nil && c.streams.pool != nil {
-			c.streams.pool.put(p.chunk)
-		}
-		pieces[i] = Piece{}
-	}
-}
-
-// StreamAcked returns how many bytes of what was written on stream id, from its start, the peer has acknowledged; bytes beyond a gap
-// do not count. On a stream that was reset it is what had been acknowledged by then. The error is ErrUnknownStream once the stream
-// is over, also when all of it was acknowledged: EventStreamAcked tells that, also where the acknowledgement came with the peer's
-// CONNECTION_CLOSE. After the end of the connection the error is that of the connection.
-func (c *Conn) StreamAcked(id uint64) (n uint64, err error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	return c.streams.acked(id)
-}
-
-// StreamShutdown ends a part of stream id before its time, or both: ReadDirection asks the peer to stop sending
-// (STOP_SENDING), WriteDirection resets what we send (RESET_STREAM). code is the application's; above MaxErrorCode it
-// is an error, and nothing is done. A part that
-// is already over is left as it is.
-func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
-	switch {
-	case c.err != nil:
-		if dir&ReadDirection != 0 {
-			c.streams.dropKept(id)
-		}
-		return c.err
-	case code > MaxErrorCode:
-		return fmt.Errorf("quic: error code 0x%x is above 2^62-1", code)
-	}
-	return c.streams.shutdown(c.clock.now, id, dir, code)
-}
-
-// Readable yields the streams that have data, their end or a reset to be read.
-func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
-
-// Writable yields the streams that StreamSend would take data for.
-func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
 
 // DatagramSend queues b for sending in one DATAGRAM frame (RFC 9221); it is copied. It fails with ErrDatagramUnsupported if the
 // peer takes none, with a *DatagramTooLargeError if it takes none as large, with ErrDatagramQueueFull if too many wait, and with

@@ -85,7 +85,10 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 			return ev, ok
 		}
 	}
-	if ev.Kind, ev.Stream, ev.Code = c.nextStreamEvent(); ev.Kind != 0 {
+	if c.streams.nextEvent(&ev); ev.Kind == 0 {
+		ev.Kind = c.datagrams.nextEvent()
+	}
+	if ev.Kind != 0 {
 		return ev, true
 	}
 	if ending {
@@ -102,12 +105,4 @@ func (c *Conn) onTold(ev *Event) {
 	case EventEarlyData:
 		c.streams.rejected = false
 	}
-}
-
-// nextStreamEvent returns what an Event of streams or datagrams holds; kind is 0 if there is none.
-func (c *Conn) nextStreamEvent() (kind EventKind, id, code uint64) {
-	if kind, id, code = c.streams.nextEvent(); kind == 0 {
-		kind = c.datagrams.nextEvent()
-	}
-	return kind, id, code
 }

@@ -83,6 +83,7 @@ const (
 type Event struct {
 	Kind          EventKind
 	Stream        uint64         // a stream ID; see Kind
+	Data          any            // of events of a stream, but EventStreamOpened: what SetStreamData stored for it
 	Code          uint64         // EventStreamReset and EventStreamStopped: the peer's application error code
 	Session       *Session       // EventSession: the caller's to keep
 	Accepted      bool           // EventEarlyData

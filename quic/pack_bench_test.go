@@ -105,7 +105,9 @@ func BenchmarkReassembly(b *testing.B) {
 				if n, _, err := st.recv(0, id, buf); n != len(buf) || err != nil {
 					b.Fatal(n, err)
 				}
-				for kind, _, _ := st.nextEvent(); kind != 0; kind, _, _ = st.nextEvent() {
+				for ev := (Event{Kind: 1}); ev.Kind != 0; {
+					ev = Event{}
+					st.nextEvent(&ev)
 				}
 				off += uint64(len(buf))
 			}

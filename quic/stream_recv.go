@@ -1,6 +1,10 @@
 package quic
 
-import "github.com/boringquic/boringquic/quic/internal/ranges"
+import (
+	"fmt"
+
+	"github.com/boringquic/boringquic/quic/internal/ranges"
+)
 
 // recvPart is the receiving part of a stream (RFC 9000, section 3.2, figure 3).
 type recvPart struct {
@@ -16,6 +20,7 @@ type recvPart struct {
 	stopErr uint64 // the code that it gave
 	blocked uint64 // one more than the limit in the peer's last STREAM_DATA_BLOCKED frame
 	told    bool   // EventReadable stands: the application knows that there is something to read
+	looked  bool   // the application has looked at it, and left it: what comes behind it is told of again
 	over    bool   // nothing is left to be read: Data Read or Reset Read
 }
 
@@ -30,6 +35,9 @@ func (p *recvPart) ready() int64 {
 // atEnd tells whether all was received and read.
 func (p *recvPart) atEnd() bool { return p.sized && uint64(p.data.base) == p.highest }
 
+// endsReady tells whether what is there to be read in order goes to the end.
+func (p *recvPart) endsReady() bool { return p.sized && uint64(p.data.base+p.ready()) == p.highest }
+
 // readable tells whether StreamRecv has something to tell.
 func (p *recvPart) readable() bool {
 	return !p.over && !p.stopped && (p.reset || p.ready() > 0 || p.atEnd())
@@ -43,6 +51,7 @@ func (st *streams) handleStream(now int64, id, off uint64, data []byte, fin bool
 	}
 	end := off + uint64(len(data))
 	p := &s.recv
+	ready, ends := p.ready(), p.endsReady()
 	if err := st.reach(p, end, fin); err != nil {
 		return err
 	}
@@ -58,6 +67,9 @@ func (st *streams) handleStream(now int64, id, off uint64, data []byte, fin bool
 		if err := st.keep(p, int64(start), data[start-off:]); err != nil {
 			return err
 		}
+	}
+	if p.looked && (p.ready() > ready || p.endsReady() != ends) {
+		p.told, p.looked = false, false
 	}
 	st.tellReadable(s)
 	return nil
@@ -127,6 +139,9 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 	p.reset, p.code = true, code
 	if !p.stopped {
 		st.tell(s, streamReset)
+	}
+	if p.looked {
+		p.told, p.looked = false, false
 	}
 	st.discard(now, s)
 	st.tellReadable(s)
@@ -200,6 +215,37 @@ func (st *streams) take(now int64, id uint64, into []Piece) (n int, fin bool, er
 	return n, st.onRead(now, s, taken), nil
 }
 
+// peek is Conn.StreamPeek.
+func (st *streams) peek(id uint64) (b []byte, fin bool, err error) {
+	s, err := st.readableBy(id)
+	if err != nil {
+		return nil, false, err
+	}
+	p := &s.recv
+	ready := p.ready()
+	if ready > 0 {
+		piece, at := p.data.at(p.data.base)
+		b = piece[at:min(int64(at)+ready, int64(len(piece)))]
+		b = b[:len(b):len(b)]
+	}
+	p.looked = p.told
+	return b, p.endsReady() && int64(len(b)) == ready, nil
+}
+
+// skip is Conn.StreamDiscard.
+func (st *streams) skip(now int64, id uint64, n int) (fin bool, err error) {
+	s, err := st.readableBy(id)
+	if err != nil {
+		return false, err
+	}
+	p := &s.recv
+	if ready := p.ready(); n < 0 || int64(n) > ready {
+		return false, fmt.Errorf("quic: StreamDiscard of %d bytes on stream %d, where %d are there to be read", n, id, ready)
+	}
+	p.data.drop(st.pool, p.data.base+int64(n))
+	return st.onRead(now, s, n), nil
+}
+
 // onRead notes that the application has taken n bytes of a stream, and tells whether those were the last ones.
 func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
 	p := &s.recv
@@ -217,7 +263,7 @@ func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
 		st.settle(s)
 		return true
 	}
-	p.told = p.ready() > 0
+	p.told, p.looked = p.ready() > 0, false
 	return false
 }
 

@@ -26,32 +26,72 @@ func (p *sendPart) err(id uint64) error {
 	return &StreamError{StreamID: id, Code: p.code, Remote: p.remote}
 }
 
-// send is Conn.StreamSend.
-func (st *streams) send(now int64, id uint64, b []byte, fin bool) (n int, err error) {
+// writableBy finds a stream for the application to write, or the error that it is to be told.
+func (st *streams) writableBy(id uint64) (*stream, error) {
 	s, err := st.usable(id, st.sends(id))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	p := &s.send
 	switch {
 	case p.cut:
+		err = p.err(id)
 		if !p.told {
 			p.told = true
-			defer st.settle(s)
+			st.settle(s)
 		}
-		return 0, p.err(id)
+		return nil, err
 	case p.fin:
-		return 0, ErrStreamEnded
+		return nil, ErrStreamEnded
 	}
-	a := &st.admission
-	if n = int(min(int64(len(b)), a.room(s, int64(len(b))))); n > 0 {
-		p.buf.write(st.pool, b[:n])
+	return s, nil
+}
+
+// send is Conn.StreamSend.
+func (st *streams) send(now int64, id uint64, b []byte, fin bool) (n int, err error) {
+	s, err := st.writableBy(id)
+	if err != nil {
+		return 0, err
+	}
+	size := int64(len(b))
+	if n = int(min(size, st.admission.room(s, size))); n > 0 {
+		s.send.buf.write(st.pool, b[:n])
+	}
+	st.onWritten(now, s, n, int64(n) < size, fin)
+	return n, nil
+}
+
+// sendParts is Conn.StreamSendParts.
+func (st *streams) sendParts(now int64, id uint64, parts [][]byte, fin bool) (n int, err error) {
+	s, err := st.writableBy(id)
+	if err != nil {
+		return 0, err
+	}
+	size := int64(0)
+	for _, b := range parts {
+		size += int64(len(b))
+	}
+	n = int(min(size, st.admission.room(s, size)))
+	left := n
+	for i := 0; left > 0; i++ {
+		b := parts[i][:min(left, len(parts[i]))]
+		s.send.buf.write(st.pool, b)
+		left -= len(b)
+	}
+	st.onWritten(now, s, n, int64(n) < size, fin)
+	return n, nil
+}
+
+// onWritten notes that the application has written n bytes on a stream, and has more if partly; else fin tells whether that was the end.
+func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
+	p, a := &s.send, &st.admission
+	if n > 0 {
 		a.onWrite(p, n)
 		st.queueData(s)
 	}
 	a.answer(s)
 	switch {
-	case n < len(b):
+	case partly:
 		a.wait(s)
 	case fin:
 		p.fin, p.told = true, true
@@ -60,7 +100,15 @@ func (st *streams) send(now int64, id uint64, b []byte, fin bool) (n int, err er
 		a.leave(s)
 	}
 	st.offerRoom(now)
-	return n, nil
+}
+
+// room is Conn.StreamRoom.
+func (st *streams) room(id uint64) (int, error) {
+	s, err := st.writableBy(id)
+	if err != nil {
+		return 0, err
+	}
+	return int(st.admission.most(s)), nil
 }
 
 // queueData puts a stream where its data will be sent from.

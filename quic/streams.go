@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"math"
 	"slices"
 
 	"github.com/boringquic/boringquic/quic/internal/ranges"
@@ -263,6 +264,30 @@ func (st *streams) shutdown(now int64, id uint64, dir Direction, code uint64) er
 	return nil
 }
 
+// openable is Conn.StreamsOpenable.
+func (st *streams) openable(uni bool) int {
+	if st.rejected {
+		return 0
+	}
+	t := st.localType(typeOf(!uni))
+	return int(min(max(t.limit, t.opened)-t.opened, math.MaxInt))
+}
+
+// setUser is Conn.SetStreamData.
+func (st *streams) setUser(id uint64, v any) {
+	if s := st.find(id); s != nil {
+		s.user = v
+	}
+}
+
+// user is Conn.StreamData.
+func (st *streams) user(id uint64) any {
+	if s := st.find(id); s != nil {
+		return s.user
+	}
+	return nil
+}
+
 // acked is Conn.StreamAcked.
 func (st *streams) acked(id uint64) (uint64, error) {
 	s, err := st.usable(id, st.sends(id))
@@ -348,18 +373,20 @@ func (st *streams) tell(s *stream, what streamEvents) {
 	st.ready.push(s, queueEvents)
 }
 
-// nextEvent returns what there is to tell, as fields of an Event; kind is 0 if there is nothing. Streams are announced before anything
+// nextEvent fills in an Event with what there is to tell; its Kind is left 0 if there is nothing. Streams are announced before anything
 // else is told of them.
-func (st *streams) nextEvent() (kind EventKind, id, code uint64) {
+func (st *streams) nextEvent(ev *Event) {
 	for typ := range uint64(4) {
 		t := &st.types[typ]
 		if !st.isLocal(typ) && t.announced < t.opened {
 			t.announced++
-			return EventStreamOpened, (t.announced-1)<<2 | typ, 0
+			ev.Kind, ev.Stream = EventStreamOpened, (t.announced-1)<<2|typ
+			return
 		}
 		if t.available {
 			t.available = false
-			return EventStreamsAvailable, typ &^ 1, 0
+			ev.Kind, ev.Stream = EventStreamsAvailable, typ&^1
+			return
 		}
 	}
 	for st.ready.head != nil {
@@ -367,36 +394,39 @@ func (st *streams) nextEvent() (kind EventKind, id, code uint64) {
 		switch {
 		case s.events&streamReset != 0:
 			s.events &^= streamReset
-			kind, code = EventStreamReset, s.recv.code
+			ev.Kind, ev.Code = EventStreamReset, s.recv.code
 		case s.events&streamStopped != 0:
 			s.events &^= streamStopped
-			kind, code = EventStreamStopped, s.send.code
+			ev.Kind, ev.Code = EventStreamStopped, s.send.code
 		case s.events&streamReadable != 0:
 			s.events &^= streamReadable
 			if !s.recv.told {
 				continue // read already
 			}
-			kind = EventReadable
+			ev.Kind = EventReadable
 		case s.events&streamWritable != 0:
 			s.events &^= streamWritable
 			if s.send.told {
 				continue // ended since
 			}
-			kind = EventWritable
+			ev.Kind = EventWritable
 		case s.events&streamAcked != 0:
 			s.events &^= streamAcked
-			kind = EventStreamAcked
+			ev.Kind = EventStreamAcked
 		case s.events&streamFinished != 0:
 			s.events &^= streamFinished
-			kind = EventStreamFinished
+			ev.Kind = EventStreamFinished
 		default:
 			st.ready.pop(queueEvents)
+			if s.over() {
+				s.user = nil
+			}
 			st.retire(s)
 			continue
 		}
-		return kind, s.id, code
+		ev.Stream, ev.Data = s.id, s.user
+		return
 	}
-	return 0, 0, 0
 }
 
 // readable is Conn.Readable.

@@ -141,7 +141,12 @@ func (r *streamsRig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.models = append(r.models, &modelStream{id: id, limit: r.st.sendSizes[id&3]})
+	m := &modelStream{id: id, limit: r.st.sendSizes[id&3]}
+	r.models = append(r.models, m)
+	r.st.setUser(id, m)
+	if got := r.st.user(id); got != m {
+		r.t.Fatalf("the stream's data is %v, want %v", got, m)
+	}
 }
 
 // The model of admission, which remembers only who waits in which order and who was told when.
@@ -229,7 +234,15 @@ func (r *streamsRig) enqueue(m *modelStream) {
 }
 
 func (r *streamsRig) write(m *modelStream, size int, fin bool) {
-	n, err := r.st.send(r.now, m.id, r.data[:size], fin)
+	room, _ := r.st.room(m.id)
+	m.told = m.told || m.cut // room has given the error
+	if !r.live(m) {
+		return
+	}
+	n, err := r.writeParts(m, size, fin)
+	if err == nil && (n == size) != (size <= room) {
+		r.t.Fatalf("stream %d took %d bytes of %d, and had told of room for %d", m.id, n, size, room)
+	}
 	if m.cut || m.ended {
 		if err == nil {
 			r.t.Fatalf("stream %d took a write after its end", m.id)
@@ -266,6 +279,19 @@ func (r *streamsRig) write(m *modelStream, size int, fin bool) {
 		r.answer(m, seatIdle)
 	}
 	r.offer()
+}
+
+// writeParts writes in one piece or in several.
+func (r *streamsRig) writeParts(m *modelStream, size int, fin bool) (int, error) {
+	if r.rng.IntN(2) == 0 {
+		return r.st.send(r.now, m.id, r.data[:size], fin)
+	}
+	var parts [][]byte
+	for left := r.data[:size]; len(left) > 0 || r.rng.IntN(3) == 0; {
+		n := r.rng.IntN(len(left) + 1)
+		parts, left = append(parts, left[:n]), left[n:]
+	}
+	return r.st.sendParts(r.now, m.id, parts, fin)
 }
 
 func (r *streamsRig) cutOff(m *modelStream, told bool) {
@@ -417,12 +443,15 @@ func (r *streamsRig) pass(d int64) {
 // events reads what there is to tell.
 func (r *streamsRig) events(writable func(m *modelStream)) {
 	for {
-		kind, id, _ := r.st.nextEvent()
-		if kind == 0 {
+		var ev Event
+		if r.st.nextEvent(&ev); ev.Kind == 0 {
 			return
 		}
-		m := r.models[id>>2]
-		if kind == EventWritable {
+		m := r.models[ev.Stream>>2]
+		if ev.Data != m {
+			r.t.Fatalf("event %d of stream %d has data %v", ev.Kind, ev.Stream, ev.Data)
+		}
+		if ev.Kind == EventWritable {
 			if m.ended || m.told {
 				r.t.Fatalf("stream %d is told to write after its end", m.id)
 			}
@@ -549,6 +578,11 @@ func (r *streamsRig) finish() {
 			r.t.FailNow()
 		}
 		r.pass(1e6)
+	}
+	for s := r.st.unused.head; s != nil; s = s.next[queueEvents] {
+		if s.user != nil {
+			r.t.Errorf("stream %d is over, and its data is kept", s.id)
+		}
 	}
 	if a := &r.st.admission; a.held != 0 || a.unsent != 0 || len(a.offers) != 0 || a.timer() != 0 {
 		r.t.Errorf("at the end %d bytes are held, %d unsent, and there are %d offers", a.held, a.unsent, len(a.offers))

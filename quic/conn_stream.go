@@ -1,0 +1,165 @@
+package quic
+
+import (
+	"fmt"
+	"iter"
+)
+
+// The calls of Conn that are about streams.
+
+// OpenStream opens a bidirectional stream and returns its ID. errors.Is(err, ErrStreamLimit) tells that the peer allows no
+// more of them now: EventStreamsAvailable comes when it does. Nothing is sent before data is.
+func (c *Conn) OpenStream() (id uint64, err error) { return c.open(false) }
+
+// OpenUniStream opens a stream on which only we send.
+func (c *Conn) OpenUniStream() (id uint64, err error) { return c.open(true) }
+
+func (c *Conn) open(uni bool) (uint64, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.open(uni)
+}
+
+// StreamSend queues bytes of p for sending on stream id, and the stream's end after all of p if fin. It takes n bytes, which
+// are copied; n < len(p) without an error says that buffers or flow control are full, in which case fin was not taken
+// either, and EventWritable comes when there is room. That is kept free then until StreamSend is called again, if only with nothing,
+// or the stream is ended or reset; but where other streams wait for room, no longer than 50 ms. Whoever comes later is served with
+// what there is, and waits again if that is nothing. A *StreamError tells that the stream was reset.
+func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.send(c.clock.now, id, p, fin)
+}
+
+// StreamSendParts is StreamSend of the concatenation of parts, of which it takes n bytes, and keeps no slice. Several frames of a protocol
+// leave so as one STREAM frame, with the stream's end, and nothing is copied once more to put them together.
+func (c *Conn) StreamSendParts(id uint64, parts [][]byte, fin bool) (n int, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.sendParts(c.clock.now, id, parts, fin)
+}
+
+// StreamRoom returns how many bytes StreamSend would take now, so that a write of no more is taken whole, and its end too. EventWritable
+// comes only after a StreamSend that took less than all: who wants to be told when there is more room writes more than there is, or
+// asks again with the next event. The errors are those of StreamSend.
+func (c *Conn) StreamRoom(id uint64) (n int, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.room(id)
+}
+
+// StreamRecv copies what was received on stream id, in order, into p. n == 0 without fin and err says that there is nothing
+// now; fin says that everything has been read. A *StreamError tells that the peer reset the stream. After the peer's end of the
+// connection (KeepsReceived) it goes on until all that had arrived in order is read; then the error is that of the connection.
+func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
+	if err := c.readError(); err != nil {
+		return 0, false, err
+	}
+	n, fin, err = c.streams.recv(c.clock.now, id, p)
+	return n, fin, c.leftError(id, n, fin, err)
+}
+
+// StreamTake is StreamRecv without a copy: it hands over whole pieces of the memory that received data lies in, 16 KiB each but
+// the first, and puts them, in order, into the elements of into, of which it fills n. They are the caller's, to be given back by
+// StreamGive. What does not fill a piece yet stays for StreamRecv: n == 0 does not mean that there is nothing.
+func (c *Conn) StreamTake(id uint64, into []Piece) (n int, fin bool, err error) {
+	if err := c.readError(); err != nil {
+		return 0, false, err
+	}
+	n, fin, err = c.streams.take(c.clock.now, id, into)
+	return n, fin, c.leftError(id, n, fin, err)
+}
+
+// StreamGive gives pieces of StreamTake back, so that their memory is used again, and makes them empty. They may also be left to
+// the garbage collector.
+func (c *Conn) StreamGive(pieces []Piece) {
+	for i, p := range pieces {
+		if p.chunk != nil && c.streams.pool != nil {
+			c.streams.pool.put(p.chunk)
+		}
+		pieces[i] = Piece{}
+	}
+}
+
+// StreamPeek is a look at what StreamRecv would read next, without a copy. p is the first piece of it: it ends where the memory ends that
+// it lies in, after 16 KiB at most, and what lies behind is seen once p is discarded. fin says that the stream ends with p. Nothing is
+// consumed by it, neither data nor the end, which StreamDiscard, StreamRecv or StreamTake takes; but a *StreamError of the peer's reset is
+// told once, as by StreamRecv. p is only to be read, and valid until the next call on the Conn.
+//
+// Who has looked and leaves what there is, since it is too little, is told of what comes behind it by another EventReadable.
+func (c *Conn) StreamPeek(id uint64) (p []byte, fin bool, err error) {
+	if err := c.readError(); err != nil {
+		return nil, false, err
+	}
+	p, fin, err = c.streams.peek(id)
+	return p, fin, c.leftError(id, len(p), fin, err)
+}
+
+// StreamDiscard consumes n bytes of what was received on stream id without copying them, as StreamRecv does with those that it
+// copies; fin says that everything has been consumed, which it also says for n == 0 where StreamPeek has shown nothing but the end.
+// It is an error if fewer bytes are there, and none is consumed then.
+func (c *Conn) StreamDiscard(id uint64, n int) (fin bool, err error) {
+	if err := c.readError(); err != nil {
+		return false, err
+	}
+	fin, err = c.streams.skip(c.clock.now, id, n)
+	return fin, c.leftError(id, n, fin, err)
+}
+
+// StreamAcked returns how many bytes of what was written on stream id, from its start, the peer has acknowledged; bytes beyond a gap
+// do not count. On a stream that was reset it is what had been acknowledged by then. The error is ErrUnknownStream once the stream
+// is over, also when all of it was acknowledged: EventStreamAcked tells that, also where the acknowledgement came with the peer's
+// CONNECTION_CLOSE. After the end of the connection the error is that of the connection.
+func (c *Conn) StreamAcked(id uint64) (n uint64, err error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.streams.acked(id)
+}
+
+// StreamShutdown ends a part of stream id before its time, or both: ReadDirection asks the peer to stop sending
+// (STOP_SENDING), WriteDirection resets what we send (RESET_STREAM). code is the application's; above MaxErrorCode it
+// is an error, and nothing is done. A part that
+// is already over is left as it is.
+func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
+	switch {
+	case c.err != nil:
+		if dir&ReadDirection != 0 {
+			c.streams.dropKept(id)
+		}
+		return c.err
+	case code > MaxErrorCode:
+		return fmt.Errorf("quic: error code 0x%x is above 2^62-1", code)
+	}
+	return c.streams.shutdown(c.clock.now, id, dir, code)
+}
+
+// Readable yields the streams that have data, their end or a reset to be read.
+func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
+
+// Writable yields the streams that StreamSend would take data for.
+func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
+
+// StreamsOpenable returns how many more streams may be opened now, of bidirectional or unidirectional ones: the peer's limit less those
+// that were opened. It is 0 where none can be, such as before the peer's limit is known and after the connection's end.
+func (c *Conn) StreamsOpenable(uni bool) int {
+	if c.err != nil {
+		return 0
+	}
+	return c.streams.openable(uni)
+}
+
+// SetStreamData stores a value of the caller's with stream id. Events of the stream carry it (Event.Data), EventStreamFinished the last
+// time; with that, or with the end of the connection, it is dropped. For a stream that is over, or was never opened, it does nothing.
+func (c *Conn) SetStreamData(id uint64, v any) { c.streams.setUser(id, v) }
+
+// StreamData returns what SetStreamData stored for stream id, nil if nothing did or the stream is over. It costs a map look-up, and not even
+// that for the stream of the call before.
+func (c *Conn) StreamData(id uint64) any { return c.streams.user(id) }
+
+// SetStreamPriority sets in which order what is written on stream id leaves (RFC 9218). It is an error yet: streams take turns.
+func (c *Conn) SetStreamPriority(id uint64, p Priority) error { return errNoPriorities }
