@@ -1,0 +1,164 @@
+package qpack
+
+import "slices"
+
+// EncoderConfig is what an Encoder is made from. The zero value takes the defaults.
+type EncoderConfig struct {
+	// TableCapacity is the most that we use of the table that the peer allows, in bytes, which is also about the memory that it takes
+	// here. 0 means DefaultTableCapacity; negative means none: sections then refer to the static table only.
+	TableCapacity int
+
+	// BlockedStreams is the most streams that we let run the risk of waiting for the encoder stream, of those that the peer allows.
+	// 0 means DefaultBlockedStreams; negative means none: sections then refer only to entries that the peer has acknowledged.
+	BlockedStreams int
+}
+
+// Defaults of EncoderConfig.
+const (
+	DefaultTableCapacity  = 4096
+	DefaultBlockedStreams = 100
+)
+
+// Encoder encodes the field sections that we send on one connection (RFC 9204). It has no lock: one goroutine at a time may use it.
+type Encoder struct {
+	capacityLimit, blockedLimit uint64 // ours
+	maxCapacity, maxBlocked     uint64 // the peer's settings
+	out                         []byte // instructions that are to be sent
+	partial                     []byte // the beginning of a decoder instruction, at most maxIntLen bytes
+	err                         *Error // what ended it
+}
+
+// NewEncoder returns an Encoder for a connection. Before SetPeer it uses the static table only, as RFC 9204, section 3.2.3, asks for.
+func NewEncoder(config EncoderConfig) *Encoder {
+	e := &Encoder{capacityLimit: DefaultTableCapacity, blockedLimit: DefaultBlockedStreams}
+	if config.TableCapacity != 0 {
+		e.capacityLimit = uint64(max(config.TableCapacity, 0))
+	}
+	if config.BlockedStreams != 0 {
+		e.blockedLimit = uint64(max(config.BlockedStreams, 0))
+	}
+	return e
+}
+
+// SetPeer tells the peer's SETTINGS_QPACK_MAX_TABLE_CAPACITY, in bytes, and SETTINGS_QPACK_BLOCKED_STREAMS; 0 for one that is not there.
+// A client that sends early data tells the remembered ones first; a server that then does not repeat a capacity other than 0 is in
+// error: an *Error with DecoderStreamError (RFC 9204, section 3.2.3). That it must not allow fewer blocked streams than were remembered
+// is HTTP/3's to check (RFC 9114, section 7.2.4.2).
+func (e *Encoder) SetPeer(maxCapacity, blockedStreams uint64) error {
+	if e.err != nil {
+		return e.err
+	}
+	if e.maxCapacity != 0 && maxCapacity != e.maxCapacity {
+		return e.fail("SETTINGS_QPACK_MAX_TABLE_CAPACITY is %d, and was remembered as %d", maxCapacity, e.maxCapacity)
+	}
+	e.maxCapacity, e.maxBlocked = maxCapacity, blockedStreams
+	return nil
+}
+
+// AppendSection appends the encoded field section that stands for fields, in their order, to dst and returns the result. The section is
+// to be sent on the stream: the Encoder counts on it, until the peer's decoder stream says what became of it. If it is not sent after
+// all, the stream has to be reset.
+//
+// room is how many bytes our encoder stream can take now: flow-control credit of the stream and of the connection, beyond what is queued
+// already (RFC 9204, section 2.1.3). Instructions that this makes take no more than that, less what Instructions holds already. They
+// should be sent before the section, or in the same packet.
+func (e *Encoder) AppendSection(dst []byte, streamID uint64, fields []Field, room int) []byte {
+	dst = append(dst, 0, 0) // no reference to the dynamic table
+	for i := range fields {
+		dst = e.appendLine(dst, &fields[i])
+	}
+	return dst
+}
+
+func (e *Encoder) appendLine(dst []byte, f *Field) []byte {
+	name := hashString(f.Name)
+	if !f.Sensitive {
+		if i := staticPair(f, hashPair(name, hashString(f.Value))); i >= 0 {
+			return appendInt(dst, 0xc0, 6, uint64(i))
+		}
+	}
+	never := byte(0)
+	if f.Sensitive {
+		never = 1
+	}
+	if i := staticName(f.Name, name); i >= 0 {
+		dst = appendInt(dst, 0x50|never<<5, 4, uint64(i))
+	} else {
+		dst = appendString(dst, 0x20|never<<4, 3, f.Name)
+	}
+	return appendString(dst, 0, 7, f.Value)
+}
+
+// Instructions returns what is to be sent on our encoder stream, of which Sent is told. The slice is valid until the next call of a
+// method of e.
+func (e *Encoder) Instructions() []byte { return e.out }
+
+// Sent tells that the first n bytes of Instructions were sent, or are the transport's to send.
+func (e *Encoder) Sent(n int) { e.out = slices.Delete(e.out, 0, n) }
+
+// HandleDecoderStream follows the instructions in p, which the peer's decoder stream brought next (RFC 9204, section 4.4). It does not
+// keep p. An error is an *Error with DecoderStreamError.
+func (e *Encoder) HandleDecoderStream(p []byte) error {
+	if e.err != nil {
+		return e.err
+	}
+	if len(e.partial) > 0 {
+		e.partial = append(e.partial, p...)
+		p = e.partial
+	}
+	for len(p) > 0 {
+		n := e.instruction(p)
+		if e.err != nil {
+			return e.err
+		}
+		if n == parseShort {
+			break
+		}
+		p = p[n:]
+	}
+	e.partial = append(e.partial[:0], p...) // p may lie in partial, further on
+	return nil
+}
+
+// instruction follows the decoder instruction that p begins with and returns its length, or parseShort.
+func (e *Encoder) instruction(p []byte) int {
+	switch c := p[0]; {
+	case c&0x80 != 0: // section 4.4.1, Section Acknowledgment
+		stream, n := consumeInt(p, 7)
+		if n > 0 {
+			e.fail("a field section of stream %d is acknowledged, and none waits for it", stream)
+		}
+		return e.length(n)
+	case c&0x40 != 0: // section 4.4.2, Stream Cancellation: one that no section waits on is of no consequence
+		_, n := consumeInt(p, 6)
+		return e.length(n)
+	default: // section 4.4.3, Insert Count Increment
+		increment, n := consumeInt(p, 6)
+		if n > 0 {
+			e.fail("the Insert Count is to grow by %d, and no entries wait for it", increment)
+		}
+		return e.length(n)
+	}
+}
+
+// length is the length of an instruction, with what consumeInt returned for it.
+func (e *Encoder) length(n int) int {
+	if n == parseBad {
+		e.fail("an integer is above 2^62-1, or too long")
+	}
+	return n
+}
+
+func (e *Encoder) fail(format string, args ...any) error {
+	e.err = fault(DecoderStreamError, format, args...)
+	return e.err
+}
+
+// appendString appends a string literal whose length has a prefix of bits bits, in the Huffman code where that is shorter. first has the
+// bits above (RFC 9204, section 4.1.2).
+func appendString(b []byte, first byte, bits uint, s string) []byte {
+	if n := huffmanLen(s); n < len(s) {
+		return appendHuffman(appendInt(b, first|1<<bits, bits, uint64(n)), s)
+	}
+	return append(appendInt(b, first, bits, uint64(len(s))), s...)
+}

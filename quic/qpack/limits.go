@@ -1,0 +1,13 @@
+package qpack
+
+// Every bound on what a peer can make us hold, besides what the settings name. Each has a test that reaches it.
+const (
+	// maxBacklog is how many bytes of decoder instructions may wait to be sent before Decode refuses to make more, which is a few
+	// thousand acknowledgements. Stream cancellations, which cannot be refused, are dropped above maxCancelBacklog: a peer that
+	// takes no instructions then keeps its own table from being reused.
+	maxBacklog       = 8 << 10
+	maxCancelBacklog = 16 << 10
+
+	// maxScratch is how many bytes of room for literals are kept from one section to the next.
+	maxScratch = 4 << 10
+)
