@@ -1,0 +1,407 @@
+package h3
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/boringquic/boringquic/quic/qpack"
+)
+
+// What makes a message malformed (RFC 9114, sections 4.1.2, 4.2, 4.3 and 4.4). The functions here return a reason, empty if there is
+// nothing to complain of. Both roles, and both directions, use the same ones.
+
+// charClass says where a character may stand.
+type charClass uint8
+
+const (
+	inName   charClass = 1 << iota // in a field name: a token (RFC 9110, section 5.6.2) without upper-case letters
+	inToken                        // in a token
+	inValue                        // in a field value (RFC 9110, section 5.5)
+	inTarget                       // in :path
+	inHost                         // in :authority: no delimiter that would end it, and none that begins with user information
+)
+
+var charClasses = func() (t [256]charClass) {
+	for i := range t {
+		c := byte(i)
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			t[i] |= inName | inToken | inHost
+		case c >= 'A' && c <= 'Z':
+			t[i] |= inToken | inHost
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+			t[i] |= inName | inToken
+		}
+		if c >= ' ' && c != 0x7f || c == '\t' {
+			t[i] |= inValue
+		}
+		if c > ' ' && c != 0x7f {
+			t[i] |= inTarget
+		}
+		if strings.IndexByte("-._~!$&'()*+,;=:[]%", c) >= 0 {
+			t[i] |= inHost
+		}
+	}
+	return t
+}()
+
+// all tells whether each character of s is of a class.
+func all(s string, class charClass) bool {
+	for i := range len(s) {
+		if charClasses[s[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// validValue tells whether s may be a field value: no control characters but the tab, and no white space around it.
+func validValue(s string) bool {
+	if len(s) == 0 {
+		return true
+	}
+	if isBlank(s[0]) || isBlank(s[len(s)-1]) {
+		return false
+	}
+	i := 0
+	// Eight bytes at a time: none below a space, none that is DEL. A byte's high bit keeps it out of the first test, as it should.
+	for ; i+8 <= len(s); i += 8 {
+		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		const ones, highs = 0x0101010101010101, 0x8080808080808080
+		del := w ^ 0x7f*ones
+		if ((w-' '*ones)&^w|(del-ones)&^del)&highs != 0 && !all(s[i:i+8], inValue) { // the test may err on tabs and what stands beside them
+			return false
+		}
+	}
+	return all(s[i:], inValue)
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// fieldFault returns what is wrong with a field that is no pseudo-header field.
+func fieldFault(f *qpack.Field) string {
+	if f.Name == "" {
+		return "a field without a name"
+	}
+	if !all(f.Name, inName) {
+		if all(f.Name, inToken) {
+			return "the field name " + strconv.Quote(f.Name) + " is not lower-case"
+		}
+		return strconv.Quote(f.Name) + " is no field name"
+	}
+	if !validValue(f.Value) {
+		return "the value of " + f.Name + " has white space around it or characters that are not allowed"
+	}
+	switch len(f.Name) {
+	case 2:
+		if f.Name == "te" && f.Value != "trailers" {
+			return "te is not \"trailers\""
+		}
+	case 7, 10, 16, 17:
+		if isConnectionField(f.Name) {
+			return "the field " + f.Name + " is not for HTTP/3"
+		}
+	}
+	return ""
+}
+
+// isConnectionField tells whether a field is about a connection of HTTP/1.1 (RFC 9114, section 4.2).
+func isConnectionField(name string) bool {
+	switch name {
+	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
+		return true
+	}
+	return false
+}
+
+// parseContentLength reads a content-length: digits alone (RFC 9110, section 8.6). -1: it is something else, or above 2^63-1.
+func parseContentLength(s string) int64 {
+	if s == "" || len(s) > 19 {
+		return -1
+	}
+	n := uint64(0)
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return -1
+		}
+		n = n*10 + uint64(s[i]-'0')
+	}
+	if n > 1<<63-1 {
+		return -1
+	}
+	return int64(n)
+}
+
+// regularFields checks the fields that are no pseudo-header fields, of a message of either role, and takes content-length from them; host, if
+// not nil, is where the Host field is noted.
+func regularFields(fields []qpack.Field, length *int64, host **qpack.Field) string {
+	*length = -1
+	for i := range fields {
+		f := &fields[i]
+		if strings.HasPrefix(f.Name, ":") {
+			return "the pseudo-header field " + strconv.Quote(f.Name) + " stands behind other fields"
+		}
+		if fault := fieldFault(f); fault != "" {
+			return fault
+		}
+		switch {
+		case len(f.Name) == 14 && f.Name == "content-length":
+			if *length >= 0 {
+				return "two content-length fields"
+			}
+			if *length = parseContentLength(f.Value); *length < 0 {
+				return "content-length is " + strconv.Quote(f.Value) + ", which is no number of bytes"
+			}
+		case host != nil && len(f.Name) == 4 && f.Name == "host":
+			if *host != nil {
+				return "two Host fields"
+			}
+			*host = f
+		}
+	}
+	return ""
+}
+
+// pseudoSet notes which pseudo-header fields have come.
+type pseudoSet uint8
+
+const (
+	pseudoMethod pseudoSet = 1 << iota
+	pseudoScheme
+	pseudoAuthority
+	pseudoPath
+	pseudoProtocol
+	pseudoStatus
+)
+
+// takePseudo takes the pseudo-header fields of a request or a response from the begin of fields to m, and returns how many there are.
+func (m *Message) takePseudo(fields []qpack.Field, response bool) (n int, seen pseudoSet, fault string) {
+	for ; n < len(fields) && strings.HasPrefix(fields[n].Name, ":"); n++ {
+		f := &fields[n]
+		var at *string
+		var bit pseudoSet
+		status := ""
+		switch f.Name {
+		case ":method":
+			at, bit = &m.Method, pseudoMethod
+		case ":scheme":
+			at, bit = &m.Scheme, pseudoScheme
+		case ":authority":
+			at, bit = &m.Authority, pseudoAuthority
+		case ":path":
+			at, bit = &m.Path, pseudoPath
+		case ":protocol":
+			at, bit = &m.Protocol, pseudoProtocol
+		case ":status":
+			at, bit = &status, pseudoStatus
+		}
+		switch {
+		case bit == 0:
+			return n, seen, "the pseudo-header field " + strconv.Quote(f.Name) + " is not known"
+		case response != (bit == pseudoStatus):
+			return n, seen, "the pseudo-header field " + f.Name + " is not for this kind of message"
+		case seen&bit != 0:
+			return n, seen, "the pseudo-header field " + f.Name + " is there twice"
+		}
+		seen |= bit
+		*at = f.Value
+		if response {
+			if m.Status = parseStatus(status); m.Status == 0 {
+				return n, seen, ":status is " + strconv.Quote(status)
+			}
+		}
+	}
+	return n, seen, ""
+}
+
+// parseStatus reads a status code of three digits, 0 if it is none. 101 is not for HTTP/3 (RFC 9114, section 4.5).
+func parseStatus(s string) int {
+	if len(s) != 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' || s == "101" {
+		return 0
+	}
+	return int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0')
+}
+
+// parseRequest makes m the request that fields are, whose regular fields it points to. connect tells whether extended CONNECT is allowed.
+func (m *Message) parseRequest(fields []qpack.Field, connect bool) string {
+	*m = Message{}
+	n, seen, fault := m.takePseudo(fields, false)
+	if fault != "" {
+		return fault
+	}
+	m.Fields = fields[n:]
+	var host *qpack.Field
+	if fault := regularFields(m.Fields, &m.ContentLength, &host); fault != "" {
+		return fault
+	}
+	if host != nil {
+		switch {
+		case seen&pseudoAuthority == 0:
+			m.Authority = host.Value
+		case m.Authority != host.Value:
+			return ":authority and Host are not the same"
+		}
+	}
+	if fault := m.requestFault(seen, connect); fault != "" {
+		return fault
+	}
+	m.tidy(host != nil)
+	return ""
+}
+
+// requestFault returns what is wrong with the pseudo-header fields of a request (RFC 9114, sections 4.3.1 and 4.4; RFC 9220, section 3).
+func (m *Message) requestFault(seen pseudoSet, connect bool) string {
+	if m.Method == "" || !all(m.Method, inToken) {
+		return ":method is missing or no method"
+	}
+	if seen&pseudoProtocol != 0 {
+		switch {
+		case !connect:
+			return ":protocol without SETTINGS_ENABLE_CONNECT_PROTOCOL"
+		case m.Method != "CONNECT":
+			return ":protocol with a method other than CONNECT"
+		case m.Protocol == "" || !all(m.Protocol, inToken):
+			return ":protocol is no protocol"
+		case seen&pseudoAuthority == 0:
+			return "no :authority"
+		}
+	} else if m.Method == "CONNECT" {
+		switch {
+		case seen&(pseudoScheme|pseudoPath) != 0:
+			return ":scheme or :path with CONNECT"
+		case seen&pseudoAuthority == 0 || !isHostPort(m.Authority):
+			return ":authority of CONNECT is not a host and a port"
+		}
+		return ""
+	}
+	if !isScheme(m.Scheme) {
+		return ":scheme is missing or no scheme"
+	}
+	if fault := m.pathFault(seen); fault != "" {
+		return fault
+	}
+	if !all(m.Authority, inHost) {
+		return ":authority or Host is not a host with, perhaps, a port"
+	}
+	if m.Authority == "" && (isHTTP(m.Scheme) || seen&pseudoAuthority != 0) {
+		return ":authority or Host is missing or empty"
+	}
+	return ""
+}
+
+func (m *Message) pathFault(seen pseudoSet) string {
+	switch {
+	case seen&pseudoPath == 0:
+		return "no :path"
+	case !all(m.Path, inTarget):
+		return ":path has characters that are not allowed"
+	case !isHTTP(m.Scheme):
+		return ""
+	case m.Path == "" || m.Path[0] != '/' && !(m.Path == "*" && m.Method == "OPTIONS"):
+		return ":path does not begin with a slash"
+	}
+	return ""
+}
+
+func isHTTP(scheme string) bool { return scheme == "https" || scheme == "http" }
+
+// isScheme tells whether s is a scheme (RFC 3986, section 3.1).
+func isScheme(s string) bool {
+	if isHTTP(s) {
+		return true
+	}
+	for i := range len(s) {
+		c := s[i] | 0x20
+		if !(c >= 'a' && c <= 'z' || i > 0 && (s[i] >= '0' && s[i] <= '9' || s[i] == '+' || s[i] == '-' || s[i] == '.')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isHostPort tells whether s is a host, a colon and a port.
+func isHostPort(s string) bool {
+	i := strings.LastIndexByte(s, ':')
+	if i <= 0 || i == len(s)-1 || len(s)-i > 6 || !all(s[:i], inHost) {
+		return false
+	}
+	for _, c := range []byte(s[i+1:]) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// parseResponse makes m the response that fields are, whose regular fields it points to.
+func (m *Message) parseResponse(fields []qpack.Field) string {
+	*m = Message{}
+	n, seen, fault := m.takePseudo(fields, true)
+	if fault != "" {
+		return fault
+	}
+	if seen&pseudoStatus == 0 {
+		return "no :status"
+	}
+	m.Fields = fields[n:]
+	if fault := regularFields(m.Fields, &m.ContentLength, nil); fault != "" {
+		return fault
+	}
+	m.tidy(false)
+	return ""
+}
+
+// trailerFault returns what is wrong with a trailer section (RFC 9114, section 4.3: no pseudo-header fields).
+func trailerFault(fields []qpack.Field) string {
+	for i := range fields {
+		if strings.HasPrefix(fields[i].Name, ":") {
+			return "the pseudo-header field " + strconv.Quote(fields[i].Name) + " in a trailer section"
+		}
+		if fault := fieldFault(&fields[i]); fault != "" {
+			return fault
+		}
+	}
+	return ""
+}
+
+// tidy joins cookie fields (RFC 9114, section 4.2.1) and, if it is there, takes the Host field out.
+func (m *Message) tidy(host bool) {
+	cookies, size := 0, 0
+	for i := range m.Fields {
+		if f := &m.Fields[i]; len(f.Name) == 6 && f.Name == "cookie" {
+			cookies++
+			size += len(f.Value) + 2
+		}
+	}
+	if cookies < 2 && !host {
+		return
+	}
+	var joined strings.Builder
+	if cookies > 1 {
+		joined.Grow(size)
+	}
+	kept, first := m.Fields[:0], -1
+	for i := range m.Fields {
+		f := m.Fields[i]
+		switch {
+		case host && f.Name == "host":
+			continue
+		case cookies > 1 && f.Name == "cookie":
+			if first < 0 {
+				first = len(kept)
+				kept = append(kept, f)
+				joined.WriteString(f.Value)
+			} else {
+				joined.WriteString("; ")
+				joined.WriteString(f.Value)
+			}
+			continue
+		}
+		kept = append(kept, f)
+	}
+	if first >= 0 {
+		kept[first].Value = joined.String()
+	}
+	m.Fields = kept
+}
