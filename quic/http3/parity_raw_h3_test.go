@@ -1,0 +1,3 @@
+package http3_test
+
+func (w *world) rawH3(s *server) rawClient { panic("no HTTP/3 yet") }

@@ -1,0 +1,3 @@
+package http3_test
+
+var serverLifeRows = []row{}
