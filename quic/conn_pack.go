@@ -141,10 +141,13 @@ func (c *Conn) wantsControl() bool {
 		c.peer.wantsSend()
 }
 
-// WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams. It
-// costs little, so that a caller who reads often need not call Send each time.
+// WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams, the
+// end of the connection. It costs little, so that a caller who reads often need not call Send each time.
 func (c *Conn) WantsSend() bool {
-	return c.state == stateActive && (c.wantsApp() || c.paths.sizes.wanted && c.sizeProbe() > 0)
+	if c.state != stateActive {
+		return c.state == stateClosing && c.closing.due
+	}
+	return c.wantsApp() || c.paths.sizes.wanted && c.sizeProbe() > 0
 }
 
 // appendFrames fills the packet of t that is being built with frames of a space, the most urgent first.

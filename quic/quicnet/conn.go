@@ -44,6 +44,7 @@ type Conn struct {
 	ctx         context.Context  // nil until somebody asks
 	cancel      context.CancelCauseFunc
 	roam        *roaming // nil: one path is all that there is
+	seat        *seat    // nil: it has no Protocol
 
 	firstPart, lastPart int // of the reading goroutine's inbox.parts
 
@@ -78,17 +79,20 @@ func (c *Conn) handleEvents(now time.Time) (woke bool) {
 		if c.handleEvent(now, &ev) {
 			woke = true
 		}
+		if c.seat != nil && c.seat.handle(now, &ev) {
+			woke = true
+		}
 	}
 }
 
 func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 	switch ev.Kind {
 	case quic.EventReadable:
-		if s := c.streams[ev.Stream]; s != nil {
+		if s := c.streams[ev.Stream]; s != nil && s.mode == rawStream {
 			return s.recv.wake()
 		}
 	case quic.EventWritable:
-		if s := c.streams[ev.Stream]; s != nil {
+		if s := c.streams[ev.Stream]; s != nil && s.mode == rawStream {
 			return s.offer()
 		}
 	case quic.EventStreamReset:
@@ -101,15 +105,17 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 		}
 	case quic.EventStreamFinished:
 		if s := c.streams[ev.Stream]; s != nil {
-			s.recv.disarm()
-			s.send.disarm()
-			delete(c.streams, ev.Stream)
+			s.onFinished()
 		}
 	case quic.EventStreamOpened:
 		typ := typeIndex(ev.Stream)
 		p := &c.peers[typ]
 		p.opened++
 		woke = c.offer(now)
+		if c.framer() != nil {
+			p.accepted = p.opened // by the Protocol
+			return woke
+		}
 		if p.handle != nil {
 			c.shard.workers.start(p.handle, c.take(typ))
 			return true
@@ -126,6 +132,7 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 		return c.onEstablished(now)
 	case quic.EventEarlyReady:
 		c.resume.ready = true
+		c.attachClient(now)
 		return c.handshake.wake()
 	case quic.EventEarlyData:
 		return c.client && !ev.Accepted && !ev.Resent && c.onEarlyRejected()
@@ -151,6 +158,7 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 func (c *Conn) onEstablished(now time.Time) (woke bool) {
 	c.established = true
 	c.countEstablished()
+	c.attachClient(now)
 	offered := c.offer(now)
 	return c.handshake.wake() || offered
 }
@@ -162,6 +170,9 @@ func (c *Conn) offer(now time.Time) bool {
 		return false
 	}
 	c.offered = true
+	if ep := c.shard.ep; !ep.draining.Load() && c.attach(now, ep.protocol) {
+		return false
+	}
 	if c.shard.ep.offer(c) {
 		return true
 	}
@@ -243,6 +254,9 @@ func (c *Conn) onDrained() {
 	c.streams, c.early = nil, nil
 	if c.roam != nil {
 		c.roam.onDrained(c)
+	}
+	if c.seat != nil {
+		c.seat.onDrained()
 	}
 	if !c.core.KeepsReceived() {
 		c.core.Release()
@@ -337,6 +351,9 @@ func (c *Conn) accept(ctx context.Context, typ int) (*Stream, error) {
 	defer c.mu.Unlock()
 	p := &c.peers[typ]
 	for {
+		if c.framer() != nil {
+			return nil, errProtocol
+		}
 		if p.handle != nil {
 			p.waiter.wake()
 			return nil, errHandled
@@ -428,7 +445,7 @@ func (c *Conn) close(code uint64, reason string, keep bool) {
 	}
 	first := !c.closed
 	if now := time.Now(); first || !keep {
-		c.core.Close(now, true, code, reason)
+		c.core.Close(now, true, c.closeCode(code), reason)
 		c.handleEvents(now)
 	}
 	for !c.claim() {

@@ -34,6 +34,11 @@ type Dialer struct {
 	// that wait the newest are not told. Default nil.
 	OnPath func(c *Conn, ev quic.PathEvent)
 
+	// Protocol gives the connection the Protocol that lives in its turn, as ListenConfig.Protocol does: when the handshake is complete or
+	// early data can be sent, before Dial or DialEarly returns. Where several addresses of a name are tried, it may be called for several
+	// connections of one Dial, of which all but one are closed.
+	Protocol func(t *Turn) Protocol
+
 	// Session is one that OnSession, or Conn.Session, of an earlier connection to the server gave. The connection resumes it if it is of
 	// that server's name and the server still knows it; else the handshake is a full one, and nothing else is different. A
 	// Session should serve once: with the same one again some servers refuse early data, and whoever watches the network knows that it is

@@ -98,6 +98,11 @@
 // can ask its clients to come to another address (quic.Config.PreferredAddress): Listen listens there, too, and clients go there
 // by themselves.
 //
+// # Protocols
+//
+// What is said so far serves a goroutine for each stream. A protocol that has many small messages can live in the connection's turn
+// (Protocol): it has the core's events where they come, and starts a goroutine only for what may take its time. HTTP/3 is one.
+//
 // # Limitations
 //
 //   - Where a name has several addresses, only the first is offered a session, and early data is for it alone.

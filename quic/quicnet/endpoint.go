@@ -26,6 +26,7 @@ type Endpoint struct {
 	open     func(local string) (*udp.Socket, error) // ListenConfig.OpenSocket
 	options  udp.Options
 	onPath   func(*Conn, quic.PathEvent)
+	protocol func(*Turn) Protocol // ListenConfig.Protocol
 
 	mu        monitor // guards what follows; taken after a Conn's, never before
 	accepted  acceptQueue
@@ -82,7 +83,7 @@ func (lc ListenConfig) newEndpoint(groups [][]*udp.Socket, cfg *quic.Config) *En
 	ep := &Endpoint{local: groups[0][0].LocalAddr(), listen: cfg != nil, gone: make(chan struct{})}
 	ep.mu.channels = newChannels()
 	ep.reports.logger, ep.reports.onError = lc.Logger, lc.OnHandshakeError
-	ep.open, ep.options, ep.onPath = lc.OpenSocket, lc.Socket, lc.OnPath
+	ep.open, ep.options, ep.onPath, ep.protocol = lc.OpenSocket, lc.Socket, lc.OnPath, lc.Protocol
 	for i := range groups[0] {
 		socks := make([]*udp.Socket, len(groups))
 		for j, group := range groups {

@@ -51,6 +51,9 @@ func (s *Stream) settle() {
 			h.disarm()
 		}
 	}
+	if s.mode == framedOver && s.isOver() && s.c.streams[s.id] == s {
+		delete(s.c.streams, s.id)
+	}
 	f := s.fate
 	if f == nil || f.ctx == nil {
 		return
@@ -96,11 +99,19 @@ func (s *Stream) onPeerEnds(err *quic.StreamError, ours bool) (woke bool) {
 		s.cutEnd(err)
 	}
 	s.settle()
-	return f.acked.n > 0
+	woke = f.acked.n > 0
+	if s.mode != rawStream { // of others the core tells the reader and the writer
+		read, write := s.recv.wake(), s.send.wake()
+		woke = woke || read || write
+	}
+	return woke
 }
 
 // onArrived notes that all that was written, and the end, was acknowledged.
 func (s *Stream) onArrived() (woke bool) {
+	if s.mode != rawStream && !errors.Is(s.send.err, quic.ErrStreamEnded) {
+		return false // the Protocol has ended it itself
+	}
 	s.arrived, s.acked = true, s.written
 	s.c.ending(-1)
 	return s.fate != nil && s.fate.acked.wake()
@@ -161,7 +172,7 @@ func (s *Stream) noteAcked() {
 		return
 	}
 	if n, err := s.c.core.StreamAcked(s.id); err == nil {
-		s.acked = n
+		s.acked = min(n, s.written) // of a framed one, n counts what frames take, too
 	}
 }
 

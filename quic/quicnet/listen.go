@@ -49,6 +49,12 @@ type ListenConfig struct {
 	// events that wait the newest are not told. Default nil.
 	OnPath func(c *Conn, ev quic.PathEvent)
 
+	// Protocol gives a connection the Protocol that lives in its turn. It is called once for each client, when the handshake is complete or,
+	// with quic.Config.EarlyData, when early data has come, before any event of a stream or datagram; under the connection's lock, so that
+	// it may do what a Protocol may, and opens streams of its own by Turn.Core. A connection with a Protocol is not offered to Accept;
+	// where Protocol returns nil, the connection is an ordinary one, which is. Default nil: all are.
+	Protocol func(t *Turn) Protocol
+
 	// Logger is told the same as OnHandshakeError, at the same rate: a warning with the attributes remote, err and, where some were left out in between,
 	// omitted; and an error if the socket fails. Default nil: nothing is logged.
 	Logger *slog.Logger

@@ -111,11 +111,22 @@ func (c *memConn) SetWriteDeadline(time.Time) error { return errors.ErrUnsupport
 // over runs an endpoint over any net.PacketConn.
 func over(t testing.TB, pc net.PacketConn, cfg *quic.Config) *Endpoint {
 	t.Helper()
+	return overWith(t, ListenConfig{}, pc, cfg)
+}
+
+// overWith is over with a ListenConfig.
+func overWith(t testing.TB, lc ListenConfig, pc net.PacketConn, cfg *quic.Config) *Endpoint {
+	t.Helper()
 	sock, err := udp.New(pc, udp.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return endpointOn(t, sock, cfg)
+	ep, err := lc.NewEndpoint(sock, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	return ep
 }
 
 // memPair is a connection over a network in memory, with the sockets of both sides.

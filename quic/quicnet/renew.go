@@ -8,13 +8,7 @@ import "time"
 // at about the same time; with empty connection IDs nothing happens.
 func (ep *Endpoint) RenewConnIDs() {
 	for _, sh := range ep.shards {
-		sh.mu.Lock()
-		conns := make([]*Conn, 0, len(sh.conns))
-		for c := range sh.conns {
-			conns = append(conns, c)
-		}
-		sh.mu.Unlock()
-		for _, c := range conns {
+		for _, c := range sh.alive() {
 			c.renewConnIDs()
 		}
 	}

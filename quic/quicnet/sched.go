@@ -148,6 +148,10 @@ func (c *Conn) onTimeout(now time.Time) bool {
 		c.noteTimeout()
 	}
 	c.handleEvents(now)
+	if c.seat != nil && !c.drained {
+		c.seat.onTimeout(now)
+		c.handleEvents(now)
+	}
 	return c.claim()
 }
 
@@ -196,10 +200,14 @@ func (s *scheduler) settle(c *Conn) {
 	s.fix(c)
 }
 
-// arm sets the connection's timer to what the core wants. c.mu is held.
+// arm sets the connection's timer to what the core and the Protocol want. c.mu is held.
 func (c *Conn) arm(now time.Time) {
 	want := int64(never)
-	if at, ok := c.core.Timeout(); ok && !c.drained {
+	at, ok := c.core.Timeout()
+	if c.seat != nil && !c.drained {
+		at, ok = c.seat.timeout(at, ok)
+	}
+	if ok && !c.drained {
 		if !at.After(now) {
 			at = now.Add(minSpacing) // it has been called already, and had nothing to do
 		}

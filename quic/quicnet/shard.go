@@ -1,7 +1,9 @@
 package quicnet
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +90,9 @@ func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d
 			c.roam.follow = new(follower)
 		}
 	}
+	if d.Protocol != nil {
+		c.seat = &seat{open: d.Protocol}
+	}
 	c.flushing = true
 	if d.store != nil || d.session != nil {
 		c.resume = &resumption{store: d.store, offered: d.session}
@@ -130,11 +135,14 @@ func (sh *shard) end(err error) []*Conn {
 	defer sh.mu.Unlock()
 	sh.err = err
 	sh.core.Refuse(true)
-	conns := make([]*Conn, 0, len(sh.conns))
-	for c := range sh.conns {
-		conns = append(conns, c)
-	}
-	return conns
+	return slices.Collect(maps.Keys(sh.conns))
+}
+
+// alive returns the connections that are not drained.
+func (sh *shard) alive() []*Conn {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return slices.Collect(maps.Keys(sh.conns))
 }
 
 // shutDown stops everything and lets go of all connections.

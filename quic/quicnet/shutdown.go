@@ -26,7 +26,7 @@ func (ep *Endpoint) Refuse() {
 // From the beginning of Shutdown on Accept and Dial return net.ErrClosed, and connections that nobody has accepted yet are refused
 // with CONNECTION_REFUSED, so that their clients try elsewhere. QUIC has no way to tell a peer that it should come to an end:
 // whoever serves the connections has them closed when their work is done, by a message of the application protocol or by
-// Conn.CloseGracefully. A program that exits after Shutdown loses nothing that it has to send; goroutines that still read what peers
+// Conn.CloseGracefully; a Protocol that is a Drainer is asked to do that. A program that exits after Shutdown loses nothing that it has to send; goroutines that still read what peers
 // sent before they closed their connections it waits for itself.
 func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	for _, sh := range ep.shards {
@@ -39,6 +39,11 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	ep.mu.Unlock()
 	for _, c := range waiting {
 		c.refuse(shuttingDown)
+	}
+	for _, sh := range ep.shards {
+		for _, c := range sh.alive() {
+			c.drain()
+		}
 	}
 	err := ep.waitIdle(ctx)
 	ep.Close()

@@ -26,7 +26,17 @@ type Stream struct {
 	arrived    bool   // all was acknowledged, the end included
 	early      bool   // see Early
 	rejected   bool   // the core has forgotten it, and may use its ID for another
+	mode       streamMode
 }
+
+// streamMode says whether a Stream's bytes go to the core or to the connection's Protocol.
+type streamMode uint8
+
+const (
+	rawStream    streamMode = iota
+	framedStream            // to the Protocol
+	framedOver              // the same, of a stream that the core has forgotten
+)
 
 // half is one part of a stream, guarded by the connection's lock.
 type half struct {
@@ -71,7 +81,7 @@ func (s *Stream) receive(once bool, read func() (int, error)) (n int, err error)
 		s.recv.wait(&c.mu)
 	}
 	s.recv.wake() // there may be more for another reader
-	claimed := c.core.WantsSend() && c.claim()
+	claimed := c.wantsTurn()
 	c.mu.Unlock()
 	if claimed {
 		c.flush()
@@ -84,7 +94,7 @@ func (s *Stream) readNow(p []byte) (n int, err error) {
 	if err := s.readError(); err != nil {
 		return 0, err
 	}
-	n, fin, err := s.c.core.StreamRecv(s.id, p)
+	n, fin, err := s.coreRecv(p)
 	return n, s.onRead(n, fin, err)
 }
 
@@ -143,7 +153,12 @@ func (s *Stream) write(p []byte, final bool) (n int, err error) {
 		if err != nil || n == len(p) {
 			s.writing--
 			s.send.wake()
-			claimed := (n > 0 || final && err == nil) && c.claim()
+			claimed := false
+			if n > 0 || final && err == nil {
+				claimed = c.claim()
+			} else if s.mode != rawStream {
+				claimed = c.wantsTurn()
+			}
 			c.mu.Unlock()
 			if claimed {
 				c.flushSoon(n)
@@ -155,6 +170,9 @@ func (s *Stream) write(p []byte, final bool) (n int, err error) {
 			c.flushSoon(m)
 			c.mu.Lock()
 			continue // there may be room by now
+		}
+		if m > 0 && s.mode != rawStream {
+			continue // a Protocol may take one frame a call
 		}
 		s.waitToWrite()
 	}
@@ -186,7 +204,7 @@ func (s *Stream) writeNow(p []byte, final bool) (n int, err error) {
 		s.cancel(quic.WriteDirection, 0)
 		return 0, h.err
 	}
-	n, err = s.c.core.StreamSend(s.id, p, final)
+	n, err = s.coreSend(p, final)
 	s.written += uint64(n)
 	switch {
 	case err != nil:
@@ -239,8 +257,10 @@ func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 		taken := 0
 		n, err := s.receive(false, func() (n int, err error) {
 			s.c.core.StreamGive(pieces[:])
-			if taken, err = s.takeNow(pieces[:]); taken > 0 || err != nil {
-				return taken, err
+			if s.mode == rawStream {
+				if taken, err = s.takeNow(pieces[:]); taken > 0 || err != nil {
+					return taken, err
+				}
 			}
 			if buf == nil {
 				buf = copyBuffers.Get().(*[64 << 10]byte)
@@ -304,7 +324,7 @@ func (s *Stream) closeNow() error {
 	case s.writing > 0 && !s.c.closed:
 		s.cancel(quic.WriteDirection, 0)
 	default:
-		if _, h.err = s.c.core.StreamSend(s.id, nil, true); h.err == nil {
+		if _, h.err = s.coreSend(nil, true); h.err == nil {
 			s.onEnded()
 		} else {
 			s.settle()
@@ -377,13 +397,15 @@ func (s *Stream) cancel(dir quic.Direction, code uint64) {
 		s.noteAcked()
 	}
 	// The only other errors are of a stream that is over, and of one that does not go in that direction.
-	if !s.rejected && c.core.StreamShutdown(s.id, dir, code) == nil {
+	if done := s.coreShutdown(dir, code) == nil; done || s.mode != rawStream {
 		err := &quic.StreamError{StreamID: s.id, Code: code}
 		if dir&quic.ReadDirection != 0 && s.receives() {
 			s.recv.end(err)
 		}
-		if write {
+		if write && done {
 			s.cutEnd(err)
+		}
+		if write {
 			s.send.end(err)
 		}
 		s.settle()
@@ -406,7 +428,7 @@ func (s *Stream) cutEnd(err error) {
 // unlockAndFlush lets the connection's lock go, and sends what ending parts of the stream has left to be sent.
 func (s *Stream) unlockAndFlush() {
 	c := s.c
-	claimed := c.core.WantsSend() && c.claim()
+	claimed := c.wantsTurn()
 	c.mu.Unlock()
 	if claimed {
 		c.flushSoon(0)

@@ -10,15 +10,20 @@ type workers struct {
 	stopped bool
 }
 
-// task is a stream for its handler.
+// task is a Task, or a stream for its handler.
 type task struct {
+	task   Task
 	handle func(*Stream)
 	stream *Stream
 }
 
 // start has a handler called for a stream.
-func (w *workers) start(handle func(*Stream), s *Stream) {
-	t := task{handle, s}
+func (w *workers) start(handle func(*Stream), s *Stream) { w.give(task{handle: handle, stream: s}) }
+
+// run has a Task served.
+func (w *workers) run(t Task) { w.give(task{task: t}) }
+
+func (w *workers) give(t task) {
 	w.mu.Lock()
 	n := len(w.idle)
 	if n == 0 {
@@ -35,7 +40,11 @@ func (w *workers) start(handle func(*Stream), s *Stream) {
 func (w *workers) work(t task) {
 	next := make(chan task, 1)
 	for ok := true; ok; t, ok = <-next {
-		t.handle(t.stream)
+		if t.task != nil {
+			t.task.Serve()
+		} else {
+			t.handle(t.stream)
+		}
 		t = task{}
 		if !w.rest(next) {
 			return
