@@ -3,13 +3,14 @@ package http3
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+	"github.com/boringquic/boringquic/quic/udp"
 )
 
 // Server serves HTTP/3. Its zero value serves http.DefaultServeMux on UDP port 443, once it is given a certificate. Fields must not be
@@ -19,14 +20,15 @@ type Server struct {
 	// TLSConfig, ReadTimeout, ReadHeaderTimeout, WriteTimeout, IdleTimeout, MaxHeaderBytes, ConnState, ErrorLog, BaseContext, ConnContext and
 	// DisableGeneralOptionsHandler; with Go 1.27 MaxHeaderValueCount. It may serve HTTP/1.1 and HTTP/2 at the same time. Default: an empty one.
 	//
-	// BaseContext is called with a net.Listener that has nothing but an address. ConnState and ConnContext are called with a net.Conn that
-	// has addresses and Close, and cannot be read or written.
+	// BaseContext is called with a net.Listener that has nothing but an address and Close. ConnState and ConnContext are called with a net.Conn
+	// that has addresses and Close, and cannot be read or written; its method QUIC returns the *quicnet.Conn.
 	//
-	// When HTTP.Shutdown is called this server shuts down as well, by a function that it registers there; HTTP.Shutdown does not wait for it.
+	// When HTTP.Shutdown is called this server shuts down as well, by a function that it registers there: HTTP.Shutdown does not wait for
+	// it. HTTP.Close does not know of it. Functions that were registered at HTTP are called by HTTP.Shutdown alone.
 	HTTP *http.Server
 
-	// QUIC is the transport's configuration. Its TLS is not used: HTTP.TLSConfig is. Default: that of a zero quic.Config, in which the
-	// idle timeout is long enough for HTTP.IdleTimeout.
+	// QUIC is the transport's configuration. Its TLS is not used: HTTP.TLSConfig is. Where MaxIdleTimeout is 0 it is long enough for
+	// HTTP.IdleTimeout. Default: a zero one.
 	QUIC *quic.Config
 
 	// Shards is how many sockets share the address, as quicnet.ListenConfig.Shards has it, for servers that have more to do than one
@@ -40,61 +42,175 @@ type Server struct {
 	// request which one it asks for.
 	ExtendedConnect bool
 
+	// Origins are what clients are told that the server answers for, beside the one that they have asked (RFC 9412), each like
+	// "https://example.org". Its certificate must be good for them. Default: nothing is told.
+	Origins []string
+
 	// Early says what becomes of requests that came as early data and whose method is not safe. Default EarlyReject.
 	Early EarlyPolicy
 
 	// AltSvc is how AltSvcHandler and SetAltSvcHeader advertise this server.
 	AltSvc AltSvc
 
-	mu         sync.Mutex // guards what follows
+	advert atomic.Pointer[string] // the value of Alt-Svc; nil: there is none
+
+	mu         sync.Mutex // guards what follows; taken after a connection's lock
 	onShutdown []func()
+	hooked     bool // HTTP.Shutdown tells us
+	ended      bool // Shutdown or Close was called
+	listening  []*listener
+	conns      map[*serverConn]struct{}
+	empty      chan struct{} // closed when no connection is left; nil: nobody waits for that
 }
-
-// EarlyPolicy is what a server does with a request whose method is not safe and that came as early data (RFC 8470, section 3).
-type EarlyPolicy uint8
-
-// What a server can do with such a request.
-const (
-	EarlyReject EarlyPolicy = iota // answer 425 (Too Early)
-	EarlyWait                      // serve it when the handshake is complete
-	EarlyServe                     // serve it at once: the handler looks after itself
-)
-
-// AltSvc is what an Alt-Svc field says of a server (RFC 7838).
-type AltSvc struct {
-	Port   int           // UDP port that clients reach the server at. Default: the one that it listens on
-	MaxAge time.Duration // for how long clients remember it, in whole seconds. Default 24 hours; negative: nothing is advertised
-}
-
-// errNotYet is what serving fails with until it is built.
-var errNotYet = errors.New("http3: serving is not built yet")
 
 // ListenAndServe listens on the UDP address HTTP.Addr and serves until Shutdown or Close, after which it returns http.ErrServerClosed.
 // HTTP.TLSConfig must yield a certificate.
-func (s *Server) ListenAndServe() error { return errNotYet }
+func (s *Server) ListenAndServe() error { return s.ListenAndServeTLS("", "") }
 
 // ListenAndServeTLS is ListenAndServe with a certificate and its key from files in PEM. They may be empty if HTTP.TLSConfig yields one.
-func (s *Server) ListenAndServeTLS(certFile, keyFile string) error { return errNotYet }
-
-// Serve serves on a socket of the program's own, which it takes over, and closes when it returns. Several calls at once serve on several
-// addresses. Only a *net.UDPConn itself is fast.
-func (s *Server) Serve(pc net.PacketConn) error { return errNotYet }
-
-// ServeHTTP3 is Serve with a context that those of all requests come from, and with a TLS configuration and a handler in place of those of HTTP.
-func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Config, h http.Handler) error {
-	return errNotYet
+func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
+	cfg, err := certificate(s.http().TLSConfig, certFile, keyFile)
+	if err != nil {
+		return err
+	}
+	addr := s.http().Addr
+	if addr == "" {
+		addr = ":https"
+	}
+	return s.serve(context.Background(), true, cfg, nil, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
+		return lc.Listen(addr, cfg)
+	})
 }
 
-// Shutdown ends the server without breaking anything off: clients are told to open no new requests (GOAWAY), those under way come to
-// their end, and connections are closed as they become idle. It returns when that is done, or with the error of ctx.
-func (s *Server) Shutdown(ctx context.Context) error { return errNotYet }
+// Serve serves on a socket of the program's own, which it takes over: it is closed when Shutdown or Close is done. Several calls at once
+// serve on several addresses. Only a *net.UDPConn itself is fast. A program that wants to go on with the socket gives Serve another one for
+// it, which net.UDPConn.File and net.FilePacketConn make.
+func (s *Server) Serve(pc net.PacketConn) error {
+	return s.ServeHTTP3(nil, pc, nil, nil)
+}
 
-// Close ends the server and all its connections at once.
-func (s *Server) Close() error { return errNotYet }
+// ServeHTTP3 is Serve in the shape that net/http's own HTTP/3 has: with a context that those of all requests come from, and a TLS
+// configuration and a handler in place of those of HTTP. Each of them may be nil: then it is HTTP's.
+func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Config, h http.Handler) error {
+	if cfg == nil {
+		cfg = s.http().TLSConfig
+	}
+	cfg, err := certificate(cfg, "", "")
+	if err != nil {
+		pc.Close()
+		return err
+	}
+	return s.serve(ctx, ctx == nil, cfg, h, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
+		sock, err := udp.New(pc, udp.Options{})
+		if err != nil {
+			pc.Close()
+			return nil, err
+		}
+		ep, err := lc.NewEndpoint(sock, cfg)
+		if err != nil {
+			sock.Close()
+		}
+		return ep, err
+	})
+}
 
 // RegisterOnShutdown has f be called, on a goroutine of its own, when Shutdown is.
 func (s *Server) RegisterOnShutdown(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onShutdown = append(s.onShutdown, f)
+}
+
+// Shutdown ends the server without breaking anything off: clients are told to open no new requests (GOAWAY), those under way come to
+// their end, and connections are closed as they become idle. It returns when that is done, or with the error of ctx; what still runs then
+// goes on, and Close ends it. The functions that wait in ListenAndServe, Serve and ServeHTTP3 return at once.
+//
+// A Server that was shut down cannot be used again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	conns, listening, first := s.end()
+	if first {
+		s.mu.Lock()
+		for _, f := range s.onShutdown {
+			go f()
+		}
+		s.mu.Unlock()
+	}
+	for _, l := range listening {
+		l.ep.Refuse()
+	}
+	for _, sc := range conns {
+		sc.conn.Do(func(t *quicnet.Turn) { sc.Drain(t) })
+	}
+	select {
+	case <-s.whenEmpty():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, l := range listening {
+		l.ep.Close()
+	}
+	return nil
+}
+
+// Close ends the server and all its connections at once. It is always nil.
+func (s *Server) Close() error {
+	_, listening, _ := s.end()
+	for _, l := range listening {
+		l.ep.Close()
+	}
+	return nil
+}
+
+// end has the server take no new connections, and returns what there is.
+func (s *Server) end() (conns []*serverConn, listening []*listener, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first = !s.ended
+	s.ended = true
+	s.advertise()
+	for _, l := range s.listening {
+		l.cancel()
+	}
+	for sc := range s.conns {
+		conns = append(conns, sc)
+	}
+	return conns, s.listening, first
+}
+
+// whenEmpty returns a channel that is closed when the server has no connection.
+func (s *Server) whenEmpty() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+		if len(s.conns) == 0 {
+			close(s.empty)
+		}
+	}
+	return s.empty
+}
+
+// add notes a connection; false says that the server has come to its end. The connection's lock is held.
+func (s *Server) add(sc *serverConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		s.conns = make(map[*serverConn]struct{})
+	}
+	s.conns[sc] = struct{}{}
+	return !s.ended
+}
+
+// remove notes that a connection is closed. The connection's lock is held.
+func (s *Server) remove(sc *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, sc)
+	if len(s.conns) == 0 && s.empty != nil {
+		select {
+		case <-s.empty:
+		default:
+			close(s.empty)
+		}
+	}
 }

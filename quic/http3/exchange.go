@@ -1,0 +1,276 @@
+package http3
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/qpack"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// exchange is a request and its response at a server: all that they need in one piece of memory, but for the http.Request and its header.
+// Nothing of it is used again for another request, since a handler may keep any of it.
+type exchange struct {
+	sc     *serverConn
+	id     uint64
+	req    *http.Request
+	ctx    requestContext
+	w      response
+	body   requestBody
+	url    url.URL
+	stream atomic.Pointer[quicnet.Stream] // nil until somebody reads or writes what a turn cannot
+
+	// Guarded by the connection's lock.
+	prev, next *exchange // of the connection's exchanges
+	writeBy    int64     // nanoseconds since the connection began; 0: no deadline for writing
+	writeIndex int       // in the connection's list of deadlines, -1: not there
+	over       bool      // the handler has returned
+
+	bodiless bool        // nothing follows the header section
+	early    bool        // it came in early data
+	wait     bool        // it is to be served when the handshake is complete
+	late     atomic.Bool // the deadline for writing has passed
+	protocol string      // of an extended CONNECT
+
+	readMu sync.Mutex
+	readBy int64 // nanoseconds since the connection began; 0: no deadline for reading. Guarded by readMu
+}
+
+// newExchange makes a request of a header section. The error says what in it is no HTTP.
+func newExchange(sc *serverConn, t *quicnet.Turn, ev *h3.Event) (*exchange, error) {
+	m := ev.Message
+	x := &exchange{sc: sc, id: ev.Stream, bodiless: ev.Fin, early: m.Early, writeIndex: -1, protocol: m.Protocol}
+	x.ctx.x, x.w.x, x.body.x = x, x, x
+	if err := x.parseTarget(m); err != nil {
+		return nil, err
+	}
+	r := http.Request{
+		Method: m.Method, URL: &x.url, Proto: "HTTP/3.0", ProtoMajor: 3, Header: makeHeader(m.Fields), Host: m.Authority,
+		ContentLength: m.ContentLength, Body: http.NoBody, RemoteAddr: sc.remoteAddr(t), RequestURI: m.Path, TLS: sc.tlsState(t),
+	}
+	if r.RequestURI == "" {
+		r.RequestURI = m.Authority // of CONNECT, as over HTTP/1.1
+	}
+	if !ev.Fin {
+		r.Body = &x.body
+	}
+	x.readFields(&r, m)
+	x.req = r.WithContext(&x.ctx)
+	return x, nil
+}
+
+// readFields takes from the header what is not a matter of the handler, and what it finds elsewhere.
+func (x *exchange) readFields(r *http.Request, m *h3.Message) {
+	for i := range m.Fields {
+		switch f := &m.Fields[i]; f.Name {
+		case "expect":
+			if httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue") {
+				delete(r.Header, "Expect")
+				x.body.expected.Store(!x.bodiless)
+			}
+		case "trailer":
+			for name := range strings.SplitSeq(f.Value, ",") {
+				name = http.CanonicalHeaderKey(textproto.TrimString(name))
+				if name == "" || name == "Transfer-Encoding" || name == "Trailer" || name == "Content-Length" {
+					continue
+				}
+				if r.Trailer == nil {
+					r.Trailer = make(http.Header)
+				}
+				r.Trailer[name] = nil
+			}
+			delete(r.Header, "Trailer")
+		}
+	}
+	if m.Protocol != "" {
+		r.Header[":protocol"] = []string{m.Protocol} // as net/http does over HTTP/2
+	}
+}
+
+// parseTarget fills in the URL.
+func (x *exchange) parseTarget(m *h3.Message) error {
+	if m.Method == http.MethodConnect && m.Protocol == "" {
+		x.url.Host = m.Authority
+		return nil
+	}
+	if path, query, hasQuery := strings.Cut(m.Path, "?"); isPlainPath(path) && isVisible(query) {
+		x.url.Path, x.url.RawQuery, x.url.ForceQuery = path, query, hasQuery && query == ""
+		return nil
+	}
+	u, err := url.ParseRequestURI(m.Path)
+	if err == nil {
+		x.url = *u
+	}
+	return err
+}
+
+// isPlainPath tells whether a path means itself: url.ParseRequestURI would find nothing in it to be unescaped, escaped or refused.
+func isPlainPath(p string) bool {
+	if len(p) == 0 || p[0] != '/' || len(p) > 1 && p[1] == '/' {
+		return false
+	}
+	for i := range len(p) {
+		switch c := p[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '/', c == '-', c == '.', c == '_', c == '~':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// Serve calls the handler. It is a quicnet.Task.
+func (x *exchange) Serve() {
+	sc := x.sc
+	sc.begin(x)
+	if x.wait && sc.conn.Handshake(&x.ctx) != nil {
+		x.end()
+		return
+	}
+	x.w.state = responseStates.Get().(*responseState)
+	returned := false
+	defer func() {
+		if !returned {
+			x.onPanic(recover())
+		}
+		x.end()
+	}()
+	sc.srv.serveHTTP(&x.w, x.req)
+	x.cleanUp()
+	x.w.finish()
+	returned = true
+}
+
+// cleanUp removes the files of a form.
+func (x *exchange) cleanUp() {
+	if f := x.req.MultipartForm; f != nil {
+		f.RemoveAll()
+	}
+}
+
+// onPanic has the client see that its request came to nothing. v is nil where the handler has ended its goroutine.
+func (x *exchange) onPanic(v any) {
+	x.abort(h3.ErrCodeInternal)
+	if v != nil && v != http.ErrAbortHandler {
+		buf := make([]byte, 64<<10)
+		buf = buf[:runtime.Stack(buf, false)]
+		x.sc.logf("http3: panic serving %v: %v\n%s", x.req.RemoteAddr, v, buf)
+	}
+	x.cleanUp()
+	x.w.drop()
+}
+
+// end is when the handler has returned and all was done with the response that is to be done.
+func (x *exchange) end() {
+	x.body.closed.Store(true)
+	x.ctx.cancel(nil)
+}
+
+// abort ends both parts of the stream before their time.
+func (x *exchange) abort(code h3.ErrorCode) {
+	x.sc.conn.Do(func(t *quicnet.Turn) {
+		x.sc.h3.StreamShutdown(x.id, quic.ReadDirection|quic.WriteDirection, code)
+		x.settleNow(t)
+		x.sc.drain(t)
+	})
+}
+
+// settle notes that the response is complete, as far as the handler is concerned: what is left of the request is dropped.
+func (x *exchange) settle() {
+	x.sc.conn.Do(func(t *quicnet.Turn) {
+		x.settleNow(t)
+		x.sc.drain(t)
+	})
+}
+
+func (x *exchange) settleNow(t *quicnet.Turn) {
+	x.over = true
+	x.body.closed.Store(true)
+	x.stopReading(t)
+	if s := x.stream.Load(); s != nil {
+		t.End(s, errHandlerReturned)
+	}
+}
+
+// openStream returns the Stream on which bodies are read and written in the manner of package net.
+func (x *exchange) openStream() *quicnet.Stream {
+	if s := x.stream.Load(); s != nil {
+		return s
+	}
+	x.sc.conn.Do(func(t *quicnet.Turn) {
+		if x.stream.Load() != nil {
+			return
+		}
+		s := t.Stream(x.id)
+		if x.over {
+			t.End(s, errHandlerReturned)
+		}
+		x.stream.Store(s)
+	})
+	s := x.stream.Load()
+	x.readMu.Lock()
+	defer x.readMu.Unlock()
+	if x.readBy != 0 {
+		s.SetReadDeadline(x.sc.time(x.readBy))
+	}
+	return s
+}
+
+// gone returns why there is nobody any more who wants the response, nil if there is.
+func (x *exchange) gone() error {
+	x.ctx.mu.Lock()
+	defer x.ctx.mu.Unlock()
+	return x.ctx.cause
+}
+
+// explain returns what to tell of an error of writing.
+func (x *exchange) explain(err error) error {
+	if x.late.Load() {
+		return fmt.Errorf("http3: write: %w", os.ErrDeadlineExceeded)
+	}
+	return nameError(err)
+}
+
+// drop gives back what the response took.
+func (w *response) drop() {
+	if !w.mu.TryLock() {
+		return // a goroutine of the handler's, or the handler itself, has it for good
+	}
+	defer w.mu.Unlock()
+	if w.state != nil {
+		w.state.release()
+		w.state = nil
+	}
+}
+
+// onTrailers keeps the trailer section for who reads to the end.
+func (x *exchange) onTrailers(fields []qpack.Field) {
+	kept := make([]qpack.Field, 0, len(fields))
+	for _, f := range fields {
+		if httpguts.ValidTrailerHeader(f.Canonical) {
+			kept = append(kept, f)
+		}
+	}
+	h := makeHeader(kept)
+	x.body.trailers.Store(&h)
+}

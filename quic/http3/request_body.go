@@ -1,0 +1,127 @@
+package http3
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// requestBody is the Body of a request at a server. It reads from the memory that the transport received into, and has no buffer of its own.
+type requestBody struct {
+	x        *exchange
+	closed   atomic.Bool
+	expected atomic.Bool                 // the client waits for 100 (Continue)
+	ended    atomic.Bool                 // it was read to its end
+	trailers atomic.Pointer[http.Header] // that came behind it
+}
+
+// Read reads what has arrived, and waits while there is nothing.
+func (b *requestBody) Read(p []byte) (int, error) {
+	s, err := b.open()
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.Read(p)
+	return n, b.explain(err)
+}
+
+// WriteTo is what io.Copy uses.
+func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
+	s, err := b.open()
+	if err != nil {
+		return 0, err
+	}
+	out := &noted{w: w}
+	n, err := s.WriteTo(out)
+	if out.err != nil {
+		return n, out.err
+	}
+	if err == nil {
+		b.explain(io.EOF)
+	}
+	return n, b.explain(err)
+}
+
+// noted notes a writer's error, to tell it from a reader's.
+type noted struct {
+	w   io.Writer
+	err error
+}
+
+func (n *noted) Write(p []byte) (m int, err error) {
+	m, n.err = n.w.Write(p)
+	return m, n.err
+}
+
+// open returns the stream to read, and asks the client for the body first if it waits for that (RFC 9110, section 10.1.1).
+func (b *requestBody) open() (*quicnet.Stream, error) {
+	if b.closed.Load() {
+		return nil, http.ErrBodyReadAfterClose
+	}
+	if b.expected.Load() && b.expected.CompareAndSwap(true, false) {
+		b.x.w.sendContinue()
+	}
+	return b.x.openStream(), nil
+}
+
+// explain returns what to tell of an error of the stream.
+func (b *requestBody) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		if b.ended.CompareAndSwap(false, true) {
+			b.mergeTrailers()
+		}
+		return io.EOF
+	case b.closed.Load():
+		return http.ErrBodyReadAfterClose
+	}
+	return nameError(err)
+}
+
+// mergeTrailers puts the trailers where the handler looks for them.
+func (b *requestBody) mergeTrailers() {
+	t := b.trailers.Load()
+	if t == nil {
+		return
+	}
+	if r := b.x.req; r.Trailer == nil {
+		r.Trailer = *t
+	} else {
+		maps.Copy(r.Trailer, *t)
+	}
+}
+
+// Close tells that nothing more is read: the client is asked to stop (RFC 9114, section 4.1). The response goes on.
+func (b *requestBody) Close() error {
+	if !b.closed.CompareAndSwap(false, true) || b.ended.Load() {
+		return nil
+	}
+	x := b.x
+	x.sc.conn.Do(func(t *quicnet.Turn) {
+		if x.over {
+			return // the handler has returned before
+		}
+		x.stopReading(t)
+	})
+	return nil
+}
+
+// stopReading drops what is left of the body, and asks the client to stop. The connection's lock is held.
+func (x *exchange) stopReading(t *quicnet.Turn) {
+	if x.bodiless || x.body.ended.Load() {
+		return
+	}
+	x.sc.h3.StreamShutdown(x.id, quic.ReadDirection, h3.ErrCodeNoError)
+	if s := x.stream.Load(); s != nil {
+		t.WakeRead(s)
+	}
+	x.sc.drain(t)
+}

@@ -1,0 +1,539 @@
+package http3
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/qpack"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// response is the http.ResponseWriter of a request. It is the handler's to keep; what costs memory is in a responseState, which is another
+// request's when the handler has returned. So mu stands between a goroutine that the handler has left behind and that.
+type response struct {
+	x *exchange
+
+	mu       sync.Mutex
+	state    *responseState // nil: the handler has returned
+	header   http.Header
+	trailers []string // names that were declared, in canonical form
+	status   int      // 0: not known yet
+	declared int64    // what Content-Length says; -1: there is none
+	written  int64    // bytes
+	err      error    // why nothing more can be written
+
+	sent     bool // the header section was
+	overrun  bool // more was written than declared
+	typed    bool // Content-Type is there, or must not be
+	encoded  bool // Content-Encoding is there: the type cannot be told from the first bytes
+	dated    bool // Date is there, or must not be
+	closing  bool // Connection: close
+	tookOver bool // by TakeOver
+}
+
+// responseState is what a response needs while its handler runs.
+type responseState struct {
+	buf    [bufferSize]byte
+	n      int // bytes of buf that wait
+	fields []qpack.Field
+	msg    h3.Message
+}
+
+var responseStates = sync.Pool{New: func() any { return &responseState{fields: make([]qpack.Field, 0, 32)} }}
+
+// release gives st to other responses.
+func (st *responseState) release() {
+	clear(st.fields)
+	st.fields, st.msg, st.n = st.fields[:0], h3.Message{}, 0
+	if cap(st.fields) <= keepFields {
+		responseStates.Put(st)
+	}
+}
+
+// errHandlerReturned is what calls of a ResponseWriter fail with whose handler has returned.
+var errHandlerReturned = errors.New("http3: the handler of the request has returned")
+
+// Header returns the header map, which is sent with the first call that needs it.
+func (w *response) Header() http.Header {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.headerMap()
+}
+
+func (w *response) headerMap() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
+
+// WriteHeader sends an interim response, or says what the final one will be.
+func (w *response) WriteHeader(status int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writeHeader(status)
+}
+
+func (w *response) writeHeader(status int) {
+	if w.state == nil {
+		return
+	}
+	if w.status != 0 {
+		f := caller()
+		w.x.sc.logf("http3: superfluous WriteHeader call from %s (%s:%d)", f.Function, f.File, f.Line)
+		return
+	}
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("http3: WriteHeader with status %d, which is not of three digits", status))
+	}
+	switch {
+	case status == http.StatusSwitchingProtocols:
+		// RFC 9114, section 4.5: "HTTP/3 does not support the HTTP Upgrade mechanism [...] or the 101 (Switching Protocols) informational
+		// status code".
+		panic("http3: WriteHeader with status 101, which HTTP/3 does not have (RFC 9114, section 4.5)")
+	case status < 200:
+		w.sendInterim(status)
+	default:
+		w.status = status
+		w.snapshot()
+	}
+}
+
+// caller returns the first frame that is not of this package.
+func caller() (frame runtime.Frame) {
+	pc := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pc[:runtime.Callers(1, pc)])
+	for more := true; more; {
+		frame, more = frames.Next()
+		if !strings.HasPrefix(frame.Function, packagePath+".") {
+			break
+		}
+	}
+	return frame
+}
+
+const packagePath = "github.com/boringquic/boringquic/quic/http3"
+
+// bodyAllowed tells whether a response of a status has a body (RFC 9110, section 6.4.1).
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// isTunnel tells whether the response makes the stream a tunnel (RFC 9110, section 9.3.6), in which there is no content whose length or type
+// could be told.
+func (w *response) isTunnel() bool {
+	return w.x.req.Method == http.MethodConnect && w.status >= 200 && w.status < 300
+}
+
+// sendInterim sends an interim response, with the header map as it is (RFC 8297, section 2).
+func (w *response) sendInterim(status int) {
+	st := w.state
+	for key, values := range w.header {
+		name, ok := wireName(key)
+		if ok && name != "content-length" && !connectionSpecific(name) {
+			st.fields = appendField(st.fields, name, values)
+		}
+	}
+	st.msg = h3.Message{Status: status, ContentLength: -1, Fields: st.fields}
+	w.x.sc.conn.Do(func(t *quicnet.Turn) {
+		w.x.sc.h3.SendResponse(t.Now, w.x.id, &st.msg, nil, false) // if the client is gone, the next write tells
+	})
+	st.fields = st.fields[:0]
+}
+
+// snapshot takes the fields of the response from the header map: what is done to that later has no effect.
+func (w *response) snapshot() {
+	st := w.state
+	w.declared = -1
+	for key, values := range w.header {
+		name, ok := wireName(key)
+		if !ok {
+			continue
+		}
+		switch name {
+		case "content-length":
+			w.declare(values)
+			continue // it is made of the number
+		case "content-type":
+			w.typed = true
+		case "content-encoding":
+			w.encoded = len(values) > 0 && values[0] != ""
+		case "date":
+			w.dated = true
+		case "trailer":
+			w.declareTrailers(values)
+		case "connection":
+			w.closing = httpguts.HeaderValuesContainsToken(values, "close")
+		}
+		if !connectionSpecific(name) {
+			st.fields = appendField(st.fields, name, values)
+		}
+	}
+}
+
+// declare takes the length of the body from a Content-Length field; what is no number is dropped, as over HTTP/2.
+func (w *response) declare(values []string) {
+	if len(values) == 0 || w.status == http.StatusNoContent || w.isTunnel() { // RFC 9110, section 8.6
+		return
+	}
+	if n, err := strconv.ParseUint(values[0], 10, 63); err == nil {
+		w.declared = int64(n)
+	}
+}
+
+func (w *response) declareTrailers(values []string) {
+	for _, v := range values {
+		for name := range strings.SplitSeq(v, ",") {
+			w.declareTrailer(textproto.TrimString(name))
+		}
+	}
+}
+
+// declareTrailer notes the name of a field that may be sent after the body (RFC 9110, section 6.5.1).
+func (w *response) declareTrailer(name string) {
+	name = http.CanonicalHeaderKey(name)
+	if name == "" {
+		return
+	}
+	if !httpguts.ValidTrailerHeader(name) {
+		w.x.sc.logf("http3: the trailer %q is not allowed, and not sent", name)
+		return
+	}
+	if !slices.Contains(w.trailers, name) {
+		w.trailers = append(w.trailers, name)
+	}
+}
+
+// Write writes a piece of the body.
+func (w *response) Write(p []byte) (int, error) { return write(w, p) }
+
+// WriteString is Write for a string.
+func (w *response) WriteString(s string) (int, error) { return write(w, s) }
+
+// write is Write for both kinds of text.
+func write[T []byte | string](w *response, p T) (n int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.mayWrite(len(p)); err != nil {
+		return 0, err
+	}
+	w.written += int64(len(p))
+	for st := w.state; len(p)-n > len(st.buf)-st.n; {
+		if w.isHead() {
+			copy(st.buf[st.n:], p[n:])
+			st.n = len(st.buf) // nobody will see it but who tells its type
+			return len(p), nil
+		}
+		if b, ok := any(p).([]byte); ok && st.n == 0 {
+			if err := w.send(b[n:], false); err != nil {
+				return n, err
+			}
+			return len(p), nil
+		}
+		m := copy(st.buf[st.n:], p[n:])
+		st.n += m
+		n += m
+		if err := w.flush(); err != nil {
+			return n, err
+		}
+	}
+	m := copy(w.state.buf[w.state.n:], p[n:])
+	w.state.n += m
+	return n, nil
+}
+
+func (w *response) isHead() bool { return w.x.req.Method == http.MethodHead }
+
+// mayWrite checks that n bytes more of the body may be written, and chooses the status if nobody has.
+func (w *response) mayWrite(n int) error {
+	if w.state == nil {
+		return errHandlerReturned
+	}
+	if w.status == 0 {
+		w.writeHeader(http.StatusOK)
+	}
+	switch {
+	case w.err != nil:
+		return w.err
+	case !bodyAllowed(w.status):
+		return http.ErrBodyNotAllowed
+	case w.declared >= 0 && w.written+int64(n) > w.declared:
+		w.overrun = true
+		return http.ErrContentLength
+	}
+	return nil
+}
+
+// ReadFrom is what io.Copy uses: it spares it a buffer.
+func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+}
+
+var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// Flush sends what was written.
+func (w *response) Flush() { w.FlushError() }
+
+// FlushError is Flush with the reason why that failed: the client has given the request up, or the connection has ended.
+func (w *response) FlushError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state == nil {
+		return errHandlerReturned
+	}
+	if w.status == 0 {
+		w.writeHeader(http.StatusOK)
+	}
+	if w.err != nil {
+		return w.err
+	}
+	if w.sent && w.state.n == 0 || w.isHead() && w.sent {
+		return w.send(nil, false) // which tells whether there is still anybody
+	}
+	return w.flush()
+}
+
+// flush sends what waits in the buffer.
+func (w *response) flush() error {
+	st := w.state
+	p := st.buf[:st.n]
+	if w.isHead() {
+		return w.send(nil, false)
+	}
+	st.n = 0
+	return w.send(p, false)
+}
+
+// send sends the header section, if that has not left, and then p as a piece of the body. A response to HEAD, and others that have no
+// body, end with their header section.
+func (w *response) send(p []byte, fin bool) error {
+	if w.err != nil {
+		return w.err
+	}
+	if !w.sent {
+		fin = fin || w.isHead() || !bodyAllowed(w.status)
+		n := 0
+		x := w.x
+		m := w.message(p, false)
+		var err error
+		x.sc.conn.Do(func(t *quicnet.Turn) {
+			n, err = x.sc.h3.SendResponse(t.Now, x.id, m, p, fin)
+			x.sc.onHeadSent(t, w)
+			x.sc.drain(t)
+		})
+		if w.sent = true; err != nil {
+			return w.fail(err)
+		}
+		if p = p[n:]; len(p) == 0 {
+			return nil
+		}
+	}
+	if w.isHead() || !bodyAllowed(w.status) {
+		return w.fail(w.x.gone()) // nothing can follow; is there anybody still?
+	}
+	if _, err := w.x.openStream().Write(p); err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// fail notes why nothing can be written any more, and returns it.
+func (w *response) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	if w.err == nil {
+		w.err = w.x.explain(err)
+	}
+	return w.err
+}
+
+// message returns the header section of the final response. p is the beginning of the body; whole says that it is all of it.
+func (w *response) message(p []byte, whole bool) *h3.Message {
+	st := w.state
+	if n, ok := w.contentLength(len(p), whole); ok {
+		st.fields = append(st.fields, qpack.Field{Name: "content-length", Value: strconv.FormatInt(n, 10)})
+	}
+	if w.isHead() {
+		p = st.buf[:st.n]
+	}
+	if len(p) > 0 && !w.typed && !w.encoded && !w.isTunnel() && bodyAllowed(w.status) {
+		st.fields = append(st.fields, qpack.Field{Name: "content-type", Value: http.DetectContentType(p)})
+	}
+	if !w.dated {
+		st.fields = append(st.fields, qpack.Field{Name: "date", Value: currentDate()})
+	}
+	st.msg = h3.Message{Status: w.status, ContentLength: -1, Fields: st.fields}
+	return &st.msg
+}
+
+// contentLength returns the length of the body that is told to the client, if any is: what was declared, or how much there is if that is
+// known to be all.
+func (w *response) contentLength(n int, whole bool) (length int64, ok bool) {
+	switch {
+	case w.declared >= 0:
+		return w.declared, true
+	case !whole || !bodyAllowed(w.status) || w.isTunnel():
+		return 0, false
+	case w.isHead():
+		return w.written, w.written > 0
+	}
+	return int64(n), true
+}
+
+// finish ends the response, when the handler has returned. What the client may not take for complete is reset.
+func (w *response) finish() {
+	x := w.x
+	if !w.mu.TryLock() {
+		x.abort(h3.ErrCodeInternal) // a goroutine that the handler has left behind is still writing
+		w.mu.Lock()
+	}
+	defer w.mu.Unlock()
+	st := w.state
+	defer func() {
+		w.state = nil
+		st.release()
+	}()
+	if w.tookOver {
+		return
+	}
+	if w.status == 0 {
+		w.writeHeader(http.StatusOK)
+	}
+	bodiless := w.isHead() || !bodyAllowed(w.status)
+	if w.overrun || w.declared >= 0 && w.written < w.declared && !bodiless {
+		x.abort(h3.ErrCodeInternal)
+		return
+	}
+	if w.err != nil {
+		x.abort(h3.ErrCodeInternal)
+		return
+	}
+	w.conclude(bodiless)
+}
+
+// conclude sends what is left of a response, and its end. Nearly always that takes one turn.
+func (w *response) conclude(bodiless bool) {
+	x, sc := w.x, w.x.sc
+	p := w.state.buf[:w.state.n]
+	var m *h3.Message
+	if !w.sent {
+		m = w.message(p, true)
+	} else if bodiless {
+		x.settle()
+		return
+	}
+	if bodiless {
+		p = nil
+	}
+	trailers := w.trailerFields()
+	fin := len(trailers) == 0 || bodiless
+	done := false
+	var err error
+	sc.conn.Do(func(t *quicnet.Turn) {
+		n := 0
+		if m != nil {
+			n, err = sc.h3.SendResponse(t.Now, x.id, m, p, fin)
+			sc.onHeadSent(t, w)
+		} else {
+			n, err = sc.h3.StreamSend(x.id, p, fin)
+		}
+		if p = p[n:]; err == nil && len(p) == 0 {
+			if !fin {
+				err = sc.h3.SendTrailers(t.Now, x.id, trailers)
+			}
+			done = true
+			x.settleNow(t)
+		}
+		sc.drain(t)
+	})
+	w.sent = true
+	if done || err != nil {
+		if err != nil {
+			x.abort(h3.ErrCodeInternal)
+		}
+		return
+	}
+	w.concludeSlowly(p, fin, trailers)
+}
+
+// concludeSlowly is conclude where the client takes the rest only little by little.
+func (w *response) concludeSlowly(p []byte, fin bool, trailers []qpack.Field) {
+	x := w.x
+	s := x.openStream()
+	var err error
+	if fin {
+		_, err = s.WriteFinal(p)
+	} else if _, err = s.Write(p); err == nil {
+		x.sc.conn.Do(func(t *quicnet.Turn) {
+			err = x.sc.h3.SendTrailers(t.Now, x.id, trailers)
+			x.sc.drain(t)
+		})
+	}
+	if err != nil {
+		x.abort(h3.ErrCodeInternal)
+		return
+	}
+	x.settle()
+}
+
+// trailerFields returns the fields that follow the body: those that were declared, and those whose names begin with http.TrailerPrefix.
+func (w *response) trailerFields() []qpack.Field {
+	st := w.state
+	start := len(st.fields)
+	var promoted []string
+	for key, values := range w.header {
+		name, ok := strings.CutPrefix(key, http.TrailerPrefix)
+		if !ok {
+			continue
+		}
+		name = http.CanonicalHeaderKey(name)
+		if !httpguts.ValidTrailerHeader(name) {
+			w.x.sc.logf("http3: the trailer %q is not allowed, and not sent", name)
+			continue
+		}
+		st.fields = appendTrailer(st.fields, name, values)
+		promoted = append(promoted, name)
+	}
+	for _, name := range w.trailers {
+		if !slices.Contains(promoted, name) {
+			st.fields = appendTrailer(st.fields, name, w.header[name])
+		}
+	}
+	return st.fields[start:]
+}
+
+func appendTrailer(dst []qpack.Field, name string, values []string) []qpack.Field {
+	if name, ok := wireName(name); ok && !connectionSpecific(name) {
+		return appendField(dst, name, values)
+	}
+	return dst
+}
+
+// sendContinue asks the client for the body, unless it has been answered already.
+func (w *response) sendContinue() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != nil && !w.sent && w.status == 0 {
+		x := w.x
+		x.sc.conn.Do(func(t *quicnet.Turn) {
+			x.sc.h3.SendResponse(t.Now, x.id, &continueMessage, nil, false)
+			x.sc.drain(t)
+		})
+	}
+}
+
+var continueMessage = h3.Message{Status: http.StatusContinue, ContentLength: -1}

@@ -1,0 +1,298 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"sync"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/qpack"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// serverConn is a connection of a server: the Protocol that lives in its turn. There it reads header sections, makes requests of them and
+// starts their handlers; all its methods run under the connection's lock but where something else is said.
+type serverConn struct {
+	srv  *serving
+	conn *quicnet.Conn
+	h3   *h3.Conn
+	born time.Time
+
+	exchanges *exchange   // whose streams are not over, the newest first
+	deadlines []*exchange // those that have one for writing: a heap
+	idleAt    int64       // when the connection ends if no request is open by then; 0: never
+	draining  bool
+	closed    bool
+
+	remote     string // remoteAddrPort, in words
+	remotePort netip.AddrPort
+	tls        *tls.ConnectionState // nil: not asked for since the handshake was complete
+
+	states *connStates // nil: nobody wants to know
+
+	once    sync.Once
+	ctx     context.Context // set by once
+	stop    func() bool     // ends what ctx brings along; nil: nothing
+	locally struct {
+		sync.Once
+		addr net.Addr
+	}
+}
+
+// newServerConn is the Protocol function of a server's ListenConfig.
+func (srv *serving) newServerConn(t *quicnet.Turn) quicnet.Protocol {
+	c, err := h3.New(t.Now, t.Core, srv.h3)
+	if err != nil { // of the Config, which was checked before
+		t.Core.Close(t.Now, true, uint64(h3.ErrCodeInternal), "")
+		return nil
+	}
+	sc := &serverConn{srv: srv, conn: t.Conn, h3: c, born: t.Now}
+	sc.setIdle(t.Now)
+	if srv.http.ConnState != nil {
+		sc.states = &connStates{conn: sc.netConn(t), hook: srv.http.ConnState}
+		sc.states.push(t, http.StateNew)
+	}
+	if !srv.s.add(sc) {
+		sc.shutdown(t)
+	}
+	sc.drain(t)
+	return sc
+}
+
+// since and time turn times into nanoseconds since the connection began, and back.
+func (sc *serverConn) since(t time.Time) int64 { return max(int64(t.Sub(sc.born)), 1) }
+func (sc *serverConn) time(at int64) time.Time { return sc.born.Add(time.Duration(at)) }
+func (sc *serverConn) logf(f string, a ...any) { sc.srv.logf(f, a...) }
+func (sc *serverConn) parent() context.Context { return sc.ctx }
+func (sc *serverConn) CloseCode() uint64       { return uint64(h3.ErrCodeNoError) }
+
+// HandleEvent is given what happens on the connection.
+func (sc *serverConn) HandleEvent(t *quicnet.Turn, ev *quic.Event) (woke bool) {
+	sc.h3.HandleEvent(t.Now, ev)
+	woke = sc.drain(t)
+	if ev.Kind == quic.EventClosed {
+		sc.onClosed(t)
+	}
+	return woke
+}
+
+// drain acts on what HTTP/3 has to tell.
+func (sc *serverConn) drain(t *quicnet.Turn) (woke bool) {
+	for {
+		ev, ok := sc.h3.NextEvent()
+		if !ok {
+			return woke
+		}
+		if x, ok := ev.Data.(*exchange); ok {
+			woke = sc.onExchange(t, x, &ev) || woke
+			continue
+		}
+		switch ev.Kind {
+		case h3.EventRequest:
+			sc.onRequest(t, &ev)
+		case h3.EventTooLarge:
+			sc.refuse(t, ev.Stream, http.StatusRequestHeaderFieldsTooLarge, tooLargeText)
+		case h3.EventShutdown:
+			sc.h3.Close(t.Now, h3.ErrCodeNoError, "")
+		}
+	}
+}
+
+// onExchange acts on what has happened to a request that there is.
+func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (woke bool) {
+	s := x.stream.Load()
+	switch ev.Kind {
+	case h3.EventData:
+		return s != nil && t.WakeRead(s)
+	case h3.EventWritable:
+		return s != nil && t.WakeWrite(s)
+	case h3.EventTrailers:
+		x.onTrailers(ev.Fields)
+	case h3.EventReset:
+		x.lose(t, ev.Err)
+	case h3.EventStopped:
+		x.lose(t, &StreamError{Stream: x.id, Code: ev.Code, Remote: true})
+	case h3.EventDone:
+		sc.forget(t, x)
+	}
+	return false
+}
+
+// lose ends the request's context since the client has given the request up, or what it has sent is no HTTP.
+func (x *exchange) lose(t *quicnet.Turn, cause error) {
+	x.ctx.cancel(cause)
+	if s := x.stream.Load(); s != nil {
+		t.WakeRead(s)
+		t.WakeWrite(s)
+	}
+}
+
+// onRequest has a request served.
+func (sc *serverConn) onRequest(t *quicnet.Turn, ev *h3.Event) {
+	m := ev.Message
+	if n := sc.srv.maxValues; n > 0 && len(m.Fields) > n {
+		sc.refuse(t, ev.Stream, http.StatusRequestHeaderFieldsTooLarge, tooLargeText)
+		return
+	}
+	wait := m.Early && !isSafe(m.Method)
+	if wait && sc.srv.s.Early == EarlyReject {
+		sc.refuse(t, ev.Stream, http.StatusTooEarly, "")
+		return
+	}
+	x, err := newExchange(sc, t, ev)
+	if err != nil {
+		sc.h3.StreamShutdown(ev.Stream, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeMessage)
+		return
+	}
+	x.wait = wait && sc.srv.s.Early == EarlyWait
+	sc.h3.SetStreamData(ev.Stream, x)
+	if sc.exchanges == nil {
+		sc.states.push(t, http.StateActive)
+	} else {
+		sc.exchanges.prev = x
+	}
+	x.next, sc.exchanges = sc.exchanges, x
+	if d := sc.srv.http.ReadTimeout; d > 0 {
+		x.readBy = sc.since(t.Now.Add(d))
+	}
+	if d := sc.srv.http.WriteTimeout; d > 0 {
+		sc.setWriteDeadline(x, sc.since(t.Now.Add(d)))
+	}
+	t.Go(x)
+}
+
+// isSafe tells whether a method is safe (RFC 9110, section 9.2.1).
+func isSafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+const tooLargeText = "Request Header Fields Too Large\n"
+
+// refuse answers a request that no handler sees.
+func (sc *serverConn) refuse(t *quicnet.Turn, id uint64, status int, text string) {
+	fields := make([]qpack.Field, 0, 3)
+	fields = append(fields, qpack.Field{Name: "date", Value: currentDate()}, qpack.Field{Name: "content-length", Value: strconv.Itoa(len(text))})
+	if text != "" {
+		fields = append(fields, qpack.Field{Name: "content-type", Value: "text/plain; charset=utf-8"})
+	}
+	m := h3.Message{Status: status, ContentLength: -1, Fields: fields}
+	n, err := sc.h3.SendResponse(t.Now, id, &m, []byte(text), true)
+	dir := quic.ReadDirection
+	if err != nil || n < len(text) {
+		dir |= quic.WriteDirection
+	}
+	sc.h3.StreamShutdown(id, dir, h3.ErrCodeNoError)
+}
+
+// forget lets go of a request whose stream is over.
+func (sc *serverConn) forget(t *quicnet.Turn, x *exchange) {
+	x.ctx.cancel(errStreamOver)
+	sc.clearWriteDeadline(x)
+	if x.prev != nil {
+		x.prev.next = x.next
+	} else if sc.exchanges == x {
+		sc.exchanges = x.next
+	}
+	if x.next != nil {
+		x.next.prev = x.prev
+	}
+	x.prev, x.next = nil, nil
+	if sc.exchanges == nil && !sc.closed {
+		sc.states.push(t, http.StateIdle)
+		sc.setIdle(t.Now)
+	}
+}
+
+// errStreamOver is why there is nobody who wants a response where its stream is over.
+var errStreamOver = errors.New("http3: the stream of the request is over")
+
+// onClosed ends the contexts of all requests.
+func (sc *serverConn) onClosed(t *quicnet.Turn) {
+	sc.closed, sc.deadlines, sc.idleAt = true, nil, 0
+	err := nameError(t.Core.Err())
+	for x := sc.exchanges; x != nil; {
+		next := x.next
+		x.ctx.cancel(err)
+		x.prev, x.next, x.writeIndex = nil, nil, -1
+		x = next
+	}
+	sc.exchanges = nil
+	if sc.stop != nil {
+		go sc.stop() // contexts may be anybody's
+	}
+	sc.states.push(t, http.StateClosed)
+	sc.srv.s.remove(sc)
+}
+
+// Drain has the connection come to its end (quicnet.Drainer).
+func (sc *serverConn) Drain(t *quicnet.Turn) bool {
+	sc.shutdown(t)
+	return sc.drain(t)
+}
+
+func (sc *serverConn) shutdown(t *quicnet.Turn) {
+	if !sc.draining {
+		sc.draining = true
+		sc.h3.Shutdown(t.Now)
+	}
+}
+
+// onHeadSent does what a handler has asked for with a header field that is not sent.
+func (sc *serverConn) onHeadSent(t *quicnet.Turn, w *response) {
+	if w.closing {
+		sc.shutdown(t)
+	}
+}
+
+// StreamRecv reads the body of a request.
+func (sc *serverConn) StreamRecv(t *quicnet.Turn, id uint64, p []byte) (n int, fin bool, err error) {
+	n, fin, err = sc.h3.StreamRecv(id, p)
+	sc.drain(t)
+	return n, fin, err
+}
+
+// StreamSend writes a piece of the body of a response.
+func (sc *serverConn) StreamSend(t *quicnet.Turn, id uint64, p []byte, fin bool) (n int, err error) {
+	n, err = sc.h3.StreamSend(id, p, fin)
+	sc.drain(t)
+	return n, err
+}
+
+// StreamShutdown ends a part of a stream that was taken over.
+func (sc *serverConn) StreamShutdown(t *quicnet.Turn, id uint64, dir quic.Direction, code uint64) error {
+	err := sc.h3.StreamShutdown(id, dir, ErrorCode(code))
+	sc.drain(t)
+	return err
+}
+
+// remoteAddr returns the client's address in words.
+func (sc *serverConn) remoteAddr(t *quicnet.Turn) string {
+	if a := t.Core.RemoteAddr(); a != sc.remotePort {
+		sc.remotePort, sc.remote = a, a.String()
+	}
+	return sc.remote
+}
+
+// tlsState returns the state of TLS, which all requests share once the handshake is complete.
+func (sc *serverConn) tlsState(t *quicnet.Turn) *tls.ConnectionState {
+	if sc.tls != nil {
+		return sc.tls
+	}
+	state := t.Core.TLS()
+	if state.HandshakeComplete {
+		sc.tls = &state
+	}
+	return &state
+}

@@ -1,0 +1,84 @@
+package http3
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// connStates calls http.Server.ConnState, outside of the connection's lock and in order. A nil one calls nobody.
+type connStates struct {
+	conn net.Conn
+	hook func(net.Conn, http.ConnState)
+
+	mu      sync.Mutex // guards waiting; taken after the connection's lock
+	waiting []http.ConnState
+
+	calling sync.Mutex // held while the hook runs; taken before mu
+}
+
+// push notes a change of state, which a goroutine tells, or before it the next handler. The connection's lock is held.
+func (s *connStates) push(t *quicnet.Turn, state http.ConnState) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, state)
+	if len(s.waiting) == 1 {
+		t.Go(s)
+	}
+}
+
+// Serve tells what waits. It is a quicnet.Task.
+func (s *connStates) Serve() { s.tell() }
+
+func (s *connStates) tell() {
+	if s == nil {
+		return
+	}
+	s.calling.Lock()
+	defer s.calling.Unlock()
+	for {
+		s.mu.Lock()
+		waiting := s.waiting
+		s.waiting = nil
+		s.mu.Unlock()
+		if len(waiting) == 0 {
+			return
+		}
+		for _, state := range waiting {
+			s.hook(s.conn, state)
+		}
+	}
+}
+
+// handle is the net.Conn that ConnState and ConnContext are called with.
+type handle struct {
+	conn          *quicnet.Conn
+	local, remote net.Addr
+}
+
+// netConn returns the connection's handle.
+func (sc *serverConn) netConn(t *quicnet.Turn) *handle {
+	return &handle{sc.conn, net.UDPAddrFromAddrPort(t.LocalAddr()), net.UDPAddrFromAddrPort(t.Core.RemoteAddr())}
+}
+
+// errHandle is what a handle's methods for data return.
+var errHandle = errors.New("http3: a connection of HTTP/3 cannot be read or written as a whole")
+
+func (h *handle) Read([]byte) (int, error)         { return 0, errHandle }
+func (h *handle) Write([]byte) (int, error)        { return 0, errHandle }
+func (h *handle) Close() error                     { return h.conn.Close() }
+func (h *handle) LocalAddr() net.Addr              { return h.local }
+func (h *handle) RemoteAddr() net.Addr             { return h.remote }
+func (h *handle) SetDeadline(time.Time) error      { return errHandle }
+func (h *handle) SetReadDeadline(time.Time) error  { return errHandle }
+func (h *handle) SetWriteDeadline(time.Time) error { return errHandle }
+
+// QUIC returns the QUIC connection.
+func (h *handle) QUIC() *quicnet.Conn { return h.conn }

@@ -1,0 +1,283 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// serving is what the connections of one call of Serve have in common.
+type serving struct {
+	s           *Server
+	http        *http.Server
+	handler     http.Handler
+	base        context.Context // for who has waited for ready
+	ready       chan struct{}   // closed when base is known
+	h3          *h3.Config
+	idleTimeout time.Duration
+	maxValues   int // of a header's fields; 0: any number
+}
+
+// http returns the http.Server that says how to serve.
+func (s *Server) http() *http.Server {
+	if s.HTTP == nil {
+		return &emptyServer
+	}
+	return s.HTTP
+}
+
+var emptyServer http.Server
+
+// certificate returns a copy of a TLS configuration that yields a certificate.
+func certificate(cfg *tls.Config, certFile, keyFile string) (*tls.Config, error) {
+	if cfg = cfg.Clone(); cfg == nil {
+		cfg = new(tls.Config)
+	}
+	if certFile != "" || keyFile != "" {
+		if certFile == "" || keyFile == "" {
+			return nil, errors.New("http3: a certificate needs its key, and a key its certificate: one of the two files was not named")
+		}
+		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("http3: the certificate cannot be used: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{cert}
+	}
+	if len(cfg.Certificates) == 0 && cfg.GetCertificate == nil && cfg.GetConfigForClient == nil {
+		return nil, errors.New("http3: HTTP/3 needs a certificate: name its files, or set Certificates or GetCertificate in http.Server.TLSConfig")
+	}
+	cfg.NextProtos = []string{"h3"} // RFC 9114, section 3.1
+	return cfg, nil
+}
+
+// newServing returns what connections work with. With own BaseContext says where contexts come from, and ctx is not looked at.
+func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*serving, error) {
+	hs := s.http()
+	srv := &serving{s: s, http: hs, handler: h, base: ctx, ready: make(chan struct{}), idleTimeout: hs.IdleTimeout, maxValues: maxHeaderValues(hs)}
+	if h == nil {
+		srv.handler = hs.Handler
+	}
+	if own {
+		srv.base = context.Background()
+	}
+	if srv.idleTimeout == 0 {
+		srv.idleTimeout = hs.ReadTimeout
+	}
+	maxBytes := hs.MaxHeaderBytes
+	if maxBytes <= 0 {
+		maxBytes = http.DefaultMaxHeaderBytes
+	}
+	headerTimeout := hs.ReadHeaderTimeout
+	if headerTimeout == 0 {
+		headerTimeout = hs.ReadTimeout
+	}
+	cfg := &h3.Config{
+		MaxFieldSectionSize: uint64(maxBytes), HeaderTimeout: max(headerTimeout, 0), Origins: s.Origins,
+		EnableConnect: s.ExtendedConnect, EnableDatagrams: s.Datagrams, NoGrease: s.QUIC != nil && s.QUIC.NoGrease,
+	}
+	var err error
+	srv.h3, err = cfg.Prepare()
+	return srv, err
+}
+
+// quicConfig returns the transport's configuration.
+func (srv *serving) quicConfig(tc *tls.Config) *quic.Config {
+	cfg := new(quic.Config)
+	if srv.s.QUIC != nil {
+		*cfg = *srv.s.QUIC
+	}
+	cfg.TLS = tc
+	if cfg.HandshakeTimeout == 0 {
+		cfg.HandshakeTimeout = 10 * time.Second
+	}
+	for _, d := range []time.Duration{srv.http.ReadHeaderTimeout, srv.http.ReadTimeout, srv.http.WriteTimeout} {
+		if d > 0 {
+			cfg.HandshakeTimeout = min(cfg.HandshakeTimeout, d)
+		}
+	}
+	if cfg.MaxIdleTimeout == 0 {
+		// HTTP's own timeout comes first, since it tells the client.
+		cfg.MaxIdleTimeout = max(30*time.Second, srv.idleTimeout+5*time.Second)
+	}
+	if srv.s.Datagrams && cfg.MaxDatagramFrameSize == 0 {
+		cfg.MaxDatagramFrameSize = 65535
+	}
+	return cfg
+}
+
+// listener is an endpoint that a call of Serve serves.
+type listener struct {
+	ep     *quicnet.Endpoint
+	cancel context.CancelFunc // has the call return
+}
+
+func (l *listener) port() int { return l.ep.Addr().(*net.UDPAddr).Port }
+
+// addrListener is the net.Listener that BaseContext is called with.
+type addrListener struct{ *quicnet.Endpoint }
+
+func (addrListener) Accept() (net.Conn, error) { return nil, errHandle }
+
+// serve serves an endpoint that open opens, until the server or the endpoint ends.
+func (s *Server) serve(ctx context.Context, own bool, tc *tls.Config, h http.Handler,
+	open func(quicnet.ListenConfig, *quic.Config) (*quicnet.Endpoint, error)) error {
+	srv, err := s.newServing(ctx, own, h)
+	if err != nil {
+		return err
+	}
+	if s.isEnded() {
+		return http.ErrServerClosed
+	}
+	lc := quicnet.ListenConfig{
+		Shards: s.Shards, OnHandshakeError: srv.onHandshakeError,
+		Protocol: srv.newServerConn,
+	}
+	ep, err := open(lc, srv.quicConfig(tc))
+	if err != nil {
+		return fmt.Errorf("http3: %w", err)
+	}
+	if own && srv.http.BaseContext != nil {
+		if srv.base = srv.http.BaseContext(addrListener{ep}); srv.base == nil {
+			ep.Close()
+			panic("http3: BaseContext returned a nil context")
+		}
+	}
+	srv.base = context.WithValue(srv.base, http.ServerContextKey, srv.http)
+	close(srv.ready)
+	accepting, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if !s.listen(&listener{ep, cancel}) {
+		ep.Close()
+		return http.ErrServerClosed
+	}
+	_, err = ep.Accept(accepting) // nothing is offered: it waits for the end
+	if s.isEnded() {
+		return http.ErrServerClosed
+	}
+	s.unlisten(ep)
+	return fmt.Errorf("http3: %w", err)
+}
+
+// listen notes an endpoint; false says that the server has come to its end.
+func (s *Server) listen(l *listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	s.listening = append(s.listening, l)
+	s.advertise()
+	if s.HTTP != nil && !s.hooked {
+		s.hooked = true
+		s.HTTP.RegisterOnShutdown(func() { s.Shutdown(context.Background()) })
+	}
+	return true
+}
+
+func (s *Server) unlisten(ep *quicnet.Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, l := range s.listening {
+		if l.ep == ep {
+			s.listening = append(s.listening[:i:i], s.listening[i+1:]...)
+			break
+		}
+	}
+	s.advertise()
+}
+
+func (s *Server) isEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// serveHTTP calls the handler, as net/http chooses it.
+func (srv *serving) serveHTTP(w *response, r *http.Request) {
+	h := srv.handler
+	if h == nil {
+		h = http.DefaultServeMux
+	}
+	if r.RequestURI == "*" && r.Method == http.MethodOptions && !srv.http.DisableGeneralOptionsHandler {
+		h = http.HandlerFunc(serveOptions)
+	}
+	h.ServeHTTP(w, r)
+}
+
+// serveOptions answers OPTIONS * (RFC 9110, section 9.3.7), and reads a little of a body that has no meaning yet.
+func serveOptions(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "0")
+	io.Copy(io.Discard, io.LimitReader(r.Body, 4<<10))
+}
+
+// onHandshakeError logs what net/http logs.
+func (srv *serving) onHandshakeError(remote net.Addr, err error) {
+	srv.logf("http3: TLS handshake error from %v: %v", remote, err)
+}
+
+// logf writes to http.Server.ErrorLog.
+func (srv *serving) logf(format string, args ...any) {
+	if l := srv.http.ErrorLog; l != nil {
+		l.Printf(format, args...)
+		return
+	}
+	log.Printf(format, args...)
+}
+
+// begin sees to it that ConnContext and ConnState were called before a handler is. It runs without locks.
+func (sc *serverConn) begin(x *exchange) {
+	sc.once.Do(func() {
+		<-sc.srv.ready
+		ctx := sc.srv.base
+		if hook := sc.srv.http.ConnContext; hook != nil {
+			var h *handle
+			sc.conn.Do(func(t *quicnet.Turn) { h = sc.netConn(t) })
+			if ctx = hook(ctx, h); ctx == nil {
+				panic("http3: ConnContext returned a nil context")
+			}
+		}
+		sc.ctx = ctx
+		if ctx.Done() != nil {
+			sc.follow(ctx)
+		}
+	})
+	sc.states.tell()
+	if sc.ctx.Err() != nil {
+		x.ctx.cancel(context.Cause(sc.ctx))
+	}
+}
+
+// follow has the contexts of all requests end with ctx.
+func (sc *serverConn) follow(ctx context.Context) {
+	stop := context.AfterFunc(ctx, sc.cancelAll)
+	sc.conn.Do(func(*quicnet.Turn) {
+		if sc.stop = stop; sc.closed {
+			go stop()
+		}
+	})
+}
+
+// cancelAll ends all requests' contexts since the one that they come from has.
+func (sc *serverConn) cancelAll() {
+	sc.conn.Do(func(t *quicnet.Turn) {
+		for x := sc.exchanges; x != nil; x = x.next {
+			x.ctx.cancel(context.Cause(sc.ctx))
+		}
+	})
+}
+
+// localAddr returns our address, for http.LocalAddrContextKey.
+func (sc *serverConn) localAddr() net.Addr {
+	sc.locally.Do(func() { sc.locally.addr = sc.conn.LocalAddr() })
+	return sc.locally.addr
+}
