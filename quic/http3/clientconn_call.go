@@ -1,0 +1,399 @@
+package http3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/qpack"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// call is a request on a connection, and its response. It has two sides: RoundTrip, the response's Body and the goroutine of an upload on
+// one, what the connection's turn tells of it on the other.
+type call struct {
+	cc      *ClientConn
+	id      uint64
+	head    bool // the method is HEAD
+	connect bool // it is CONNECT
+	gzip    bool // the transport has asked for compression
+	early   bool // it was sent before the handshake was complete
+	traced  bool // somebody wants interim responses
+	trace   *httptrace.ClientTrace
+	wake    chan struct{} // holds a token when RoundTrip, or a reader of the body, is to look again
+	first   bool          // the first byte of a response was told of; RoundTrip's
+
+	// Guarded by the connection's lock.
+	stream     *quicnet.Stream // of an upload; nil: none
+	prev, next *call
+	linked     bool
+	over       bool // EventDone was told: there is no stream any more
+
+	mu           sync.Mutex // guards what follows; of other locks only ClientConn.mu is taken while it is held
+	interim      []interim  // that came and were not looked at
+	interimBytes uint64
+	resp         *http.Response
+	failed       *failure // RoundTrip's
+	started      bool     // something of a response came
+	proceed      bool     // 100 came
+	pre          []byte   // of the body, what was read in the turn
+	readErr      error    // why nothing follows pre: io.EOF, or another error
+	trailer      http.Header
+	sent         bool // nothing more will be sent
+	cut          bool // the end of what we send is still to be told: the upload was stopped
+	finished     bool // both: the place is free
+	upload       *upload
+	stopDone     func() bool // ends the watch on the context; nil: there is none
+}
+
+// interim is an interim response.
+type interim struct {
+	status int
+	header http.Header
+}
+
+// smallBody is up to how many bytes of a body are read in the turn that brings the response, in bytes: they cost a lock less then, and the
+// stream is over.
+const smallBody = 4 << 10
+
+// signal has RoundTrip or a reader of the body look again.
+func (cl *call) signal() {
+	select {
+	case cl.wake <- struct{}{}:
+	default: // a token is there already
+	}
+}
+
+// onInterim is told of an interim response.
+func (cl *call) onInterim(t *quicnet.Turn, m *h3.Message) {
+	cl.mu.Lock()
+	cl.started = true
+	for i := range m.Fields {
+		cl.interimBytes += m.Fields[i].Size()
+	}
+	tooMuch := cl.interimBytes > cl.cc.maxHeader
+	if cl.traced && !tooMuch {
+		cl.interim = append(cl.interim, interim{m.Status, makeHeader(m.Fields)})
+	}
+	up := cl.upload
+	if m.Status == http.StatusContinue {
+		cl.proceed = true
+	}
+	cl.mu.Unlock()
+	if tooMuch {
+		cl.abort(t, errInterimTooLarge, final)
+		return
+	}
+	if up != nil && m.Status == http.StatusContinue {
+		up.signal()
+	}
+	cl.signal()
+}
+
+// onResponse is told of the response's header.
+func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
+	cc := cl.cc
+	cc.worked.Store(true)
+	resp := &http.Response{
+		Status: statusLine(m.Status), StatusCode: m.Status,
+		Proto: "HTTP/3.0", ProtoMajor: 3,
+		ContentLength: m.ContentLength, TLS: cc.tls.Load(),
+	}
+	resp.Header, resp.Trailer = responseHeader(m.Fields)
+	noBody := cl.head || m.Status == http.StatusNoContent || m.Status == http.StatusNotModified
+	if _, told := resp.Header["Content-Length"]; cl.head && !told {
+		resp.ContentLength = -1
+	}
+	if fin || noBody {
+		resp.Body = http.NoBody
+	} else {
+		resp.Body = cl.body(t, resp)
+	}
+	cl.mu.Lock()
+	cl.started = true
+	cl.resp = resp
+	if fin {
+		cl.readErr = io.EOF
+	}
+	cl.mu.Unlock()
+	if noBody && !fin {
+		cl.skip(t)
+	}
+	if m.Status > 299 || cl.waitsToSend() {
+		// The server will hardly want the body. What of the request is not sent yet is cut off when the response is over: to do so now might have the
+		// server give up both.
+		cl.stopUpload(t, false)
+	}
+	cl.settle(t)
+	cl.signal()
+}
+
+// body returns the response's Body, and reads a small one that is there.
+func (cl *call) body(t *quicnet.Turn, resp *http.Response) io.ReadCloser {
+	b := &respBody{cl: cl, resp: resp}
+	if n := resp.ContentLength; 0 <= n && n <= smallBody && !cl.connect {
+		cl.readSmall(int(n))
+	}
+	if !cl.gzip || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		return b
+	}
+	resp.Header.Del("Content-Encoding")
+	resp.Header.Del("Content-Length")
+	resp.ContentLength, resp.Uncompressed = -1, true
+	return &gzipBody{body: b}
+}
+
+// readSmall reads a body of n bytes as far as it is there.
+func (cl *call) readSmall(n int) {
+	buf := make([]byte, n+1) // the end is found where there may be more
+	got := 0
+	for {
+		m, fin, err := cl.cc.h3.StreamRecv(cl.id, buf[got:])
+		got += m
+		if fin || err != nil || m == 0 || got == len(buf) {
+			cl.mu.Lock()
+			cl.pre = buf[:got]
+			switch {
+			case err != nil:
+				cl.readErr = bodyFailure(err)
+			case fin:
+				cl.readErr = io.EOF
+			}
+			cl.mu.Unlock()
+			return
+		}
+	}
+}
+
+// skip reads to the end where there is no body: what comes yet is the end itself.
+func (cl *call) skip(t *quicnet.Turn) {
+	var buf [1]byte
+	_, fin, err := cl.cc.h3.StreamRecv(cl.id, buf[:])
+	if !fin && err == nil {
+		return
+	}
+	cl.mu.Lock()
+	cl.readErr = io.EOF
+	cl.mu.Unlock()
+	cl.settle(t)
+}
+
+// onData is told that there is something to be read.
+func (cl *call) onData(t *quicnet.Turn) {
+	cl.mu.Lock()
+	skip := cl.resp != nil && cl.resp.Body == http.NoBody && cl.readErr == nil
+	cl.mu.Unlock()
+	if skip {
+		cl.skip(t)
+		return
+	}
+	cl.signal()
+}
+
+// onTrailers is told of the trailer section, which the response gets when its body has been read to the end.
+func (cl *call) onTrailers(fields []qpack.Field) {
+	h := makeHeader(fields)
+	cl.mu.Lock()
+	cl.trailer = h
+	cl.mu.Unlock()
+}
+
+// onReset is told that the server has reset the stream, or that its response was malformed.
+func (cl *call) onReset(t *quicnet.Turn, err error) {
+	cl.fail(err, final)
+	cl.stopUpload(t, true)
+	cl.settle(t)
+}
+
+// onRejected is told that the server has not processed the request, and will not.
+func (cl *call) onRejected(t *quicnet.Turn) {
+	var err error = &h3.StreamError{Stream: cl.id, Code: h3.ErrCodeRequestRejected, Remote: true}
+	kind := rejected
+	if cl.early && t.Core.EarlyData() == quic.EarlyRejected {
+		err, kind = quic.ErrEarlyDataRejected, tooEarly
+	}
+	cl.fail(err, kind)
+	cl.stopUpload(t, true)
+	cl.settle(t)
+}
+
+// onStopped is told that the server wants no more of the request (STOP_SENDING). The response may come all the same.
+func (cl *call) onStopped(t *quicnet.Turn) {
+	cl.stopUpload(t, true)
+	cl.settle(t)
+}
+
+// onLost is told that the connection is over. If it was not we who ended it, what of the response had arrived can still be read.
+func (cl *call) onLost(t *quicnet.Turn, err error, kept bool) {
+	cl.mu.Lock()
+	waits := cl.resp == nil
+	cl.mu.Unlock()
+	if waits || !kept {
+		cl.fail(err, lost)
+	}
+	cl.stopUpload(t, true)
+	cl.settle(t)
+	cl.signal()
+}
+
+// onDone is told that the stream is over.
+func (cl *call) onDone(t *quicnet.Turn) {
+	cl.over = true
+	cl.cc.unlink(cl)
+	if cl.stream != nil {
+		t.End(cl.stream, quic.ErrStreamEnded)
+	}
+}
+
+// fail notes why there will be no response, or no more of it.
+func (cl *call) fail(err error, kind failureKind) {
+	cl.mu.Lock()
+	if cl.resp == nil && cl.failed == nil {
+		cl.failed = &failure{err: err, kind: kind}
+	}
+	if cl.readErr == nil {
+		cl.readErr = bodyFailure(err)
+	}
+	cl.mu.Unlock()
+	cl.signal()
+}
+
+// abort ends the call from our side, with H3_REQUEST_CANCELLED. It does nothing to one that is over.
+func (cl *call) abort(t *quicnet.Turn, err error, kind failureKind) {
+	cl.mu.Lock()
+	reading, sending := cl.readErr == nil, !cl.sent || cl.cut
+	if cl.resp == nil && cl.failed == nil {
+		cl.failed = &failure{err: err, kind: kind}
+	}
+	if reading {
+		cl.readErr = err
+	}
+	cl.pre, cl.cut = nil, false
+	cl.mu.Unlock()
+	cl.stopUpload(t, true)
+	if (reading || sending) && !cl.over {
+		cl.cc.h3.StreamShutdown(cl.id, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeRequestCancelled)
+	}
+	cl.settle(t)
+	cl.signal()
+}
+
+// cancel is abort for who is not in a turn.
+func (cl *call) cancel(err error) {
+	cl.cc.qc.Do(func(t *quicnet.Turn) {
+		cl.abort(t, err, final)
+		cl.cc.handleEvents(t)
+	})
+}
+
+// waitsToSend tells whether the body is still held back for 100.
+func (cl *call) waitsToSend() bool {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	return cl.upload != nil && cl.upload.held && !cl.proceed
+}
+
+// stopUpload ends an upload that is under way. gone says that nothing more needs to be told to the server about it.
+func (cl *call) stopUpload(t *quicnet.Turn, gone bool) {
+	cl.mu.Lock()
+	up := cl.upload
+	stop := up != nil && !cl.sent
+	if stop {
+		cl.sent = true
+		cl.cut = !gone
+	} else if gone {
+		cl.sent, cl.cut = true, false
+	}
+	cl.mu.Unlock()
+	if stop {
+		t.End(cl.stream, errUploadStopped)
+		up.stop()
+	}
+}
+
+// settle frees the call's place when both directions are over. An upload that was stopped is cut off when the response has ended.
+func (cl *call) settle(t *quicnet.Turn) {
+	cl.mu.Lock()
+	cut := cl.cut && cl.readErr != nil
+	if cut {
+		cl.cut = false
+	}
+	done := cl.readErr != nil && cl.sent && !cl.finished
+	if done {
+		cl.finished = true
+	}
+	stop := cl.stopDone
+	if cl.finished {
+		cl.stopDone = nil
+	}
+	cl.mu.Unlock()
+	if cut && !cl.over {
+		cl.cc.h3.StreamShutdown(cl.id, quic.WriteDirection, h3.ErrCodeNoError)
+	}
+	if !done {
+		return
+	}
+	if stop != nil {
+		stop()
+	}
+	cl.cc.onFinished()
+}
+
+// watch has the call be cancelled when the context ends, though nobody is in a call. It is for a response that has been returned before it
+// was complete.
+func (cl *call) watch(ctx context.Context) {
+	if ctx.Done() == nil {
+		return
+	}
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if !cl.finished {
+		cl.stopDone = context.AfterFunc(ctx, func() { cl.cancel(contextError(ctx)) })
+	}
+}
+
+// responseHeader makes the Header of a response, and a Trailer of the names that are announced.
+func responseHeader(fields []qpack.Field) (h, trailer http.Header) {
+	h = makeHeader(fields)
+	announced, ok := h["Trailer"]
+	if !ok {
+		return h, nil
+	}
+	delete(h, "Trailer")
+	trailer = make(http.Header)
+	for _, v := range announced {
+		for name := range strings.SplitSeq(v, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				trailer[http.CanonicalHeaderKey(name)] = nil
+			}
+		}
+	}
+	return h, trailer
+}
+
+// statusLine returns what Response.Status says of a status.
+func statusLine(status int) string {
+	switch status {
+	case http.StatusOK:
+		return "200 OK"
+	case http.StatusNoContent:
+		return "204 No Content"
+	case http.StatusNotModified:
+		return "304 Not Modified"
+	case http.StatusNotFound:
+		return "404 Not Found"
+	}
+	return strconv.Itoa(status) + " " + http.StatusText(status)
+}
+
+var (
+	errInterimTooLarge = errors.New("http3: the interim responses are larger than Transport.MaxResponseHeaderBytes")
+	errUploadStopped   = errors.New("http3: the server wants no more of the request's body")
+)

@@ -1,0 +1,334 @@
+package http3
+
+import (
+	"errors"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// clientProtocol is a ClientConn as its connection's Protocol. What it does runs under the connection's lock.
+type clientProtocol ClientConn
+
+// open makes the connection's HTTP/3, and returns the Protocol of its turn.
+func (cc *ClientConn) open(t *quicnet.Turn) quicnet.Protocol {
+	cc.qc = t.Conn
+	cc.h3, cc.openErr = h3.New(t.Now, t.Core, cc.cfg)
+	if cc.openErr != nil {
+		return nil
+	}
+	if t.Core.IsEstablished() {
+		cc.onEstablished(t)
+	} else {
+		cc.setOpenable(t.Core.StreamsOpenable(false))
+	}
+	cc.handleEvents(t)
+	return (*clientProtocol)(cc)
+}
+
+// HandleEvent implements quicnet.Protocol.
+func (p *clientProtocol) HandleEvent(t *quicnet.Turn, ev *quic.Event) (woke bool) {
+	cc := (*ClientConn)(p)
+	cc.h3.HandleEvent(t.Now, ev)
+	cc.handleEvents(t)
+	switch ev.Kind {
+	case quic.EventStreamsAvailable:
+		if ev.Stream == quic.StreamTypeBidi {
+			cc.setOpenable(t.Core.StreamsOpenable(false))
+		}
+	case quic.EventHandshakeComplete:
+		if cc.tls.Load() == nil {
+			cc.onEstablished(t)
+		}
+	case quic.EventEarlyData:
+		if !ev.Accepted {
+			cc.setOpenable(t.Core.StreamsOpenable(false))
+		}
+	case quic.EventClosed:
+		cc.onClosed(t)
+	}
+	return false // wake has told
+}
+
+// Timeout implements quicnet.Protocol.
+func (p *clientProtocol) Timeout() time.Time {
+	at := p.h3.Timeout()
+	if check := p.live.at; !check.IsZero() && (at.IsZero() || check.Before(at)) {
+		return check
+	}
+	return at
+}
+
+// OnTimeout implements quicnet.Protocol.
+func (p *clientProtocol) OnTimeout(t *quicnet.Turn) (woke bool) {
+	cc := (*ClientConn)(p)
+	cc.h3.OnTimeout(t.Now)
+	cc.handleEvents(t)
+	cc.checkLiveness(t)
+	return false
+}
+
+// StreamRecv implements quicnet.Protocol: the Streams of requests are for sending alone.
+func (p *clientProtocol) StreamRecv(*quicnet.Turn, uint64, []byte) (n int, fin bool, err error) {
+	return 0, false, quic.ErrStreamDirection
+}
+
+// StreamSend implements quicnet.Protocol.
+func (p *clientProtocol) StreamSend(t *quicnet.Turn, id uint64, b []byte, fin bool) (n int, err error) {
+	n, err = p.h3.StreamSend(id, b, fin)
+	(*ClientConn)(p).handleEvents(t)
+	return n, err
+}
+
+// StreamShutdown implements quicnet.Protocol.
+func (p *clientProtocol) StreamShutdown(t *quicnet.Turn, id uint64, dir quic.Direction, code uint64) error {
+	err := p.h3.StreamShutdown(id, dir, h3.ErrorCode(code))
+	(*ClientConn)(p).handleEvents(t)
+	return err
+}
+
+// CloseCode implements quicnet.Drainer.
+func (p *clientProtocol) CloseCode() uint64 { return uint64(h3.ErrCodeNoError) }
+
+// Drain implements quicnet.Drainer: the requests under way come to their end.
+func (p *clientProtocol) Drain(t *quicnet.Turn) (woke bool) {
+	cc := (*ClientConn)(p)
+	cc.h3.Shutdown(t.Now)
+	cc.handleEvents(t)
+	cc.retire(nil)
+	return false
+}
+
+// handleEvents deals with what HTTP/3 has to tell.
+func (cc *ClientConn) handleEvents(t *quicnet.Turn) {
+	for {
+		ev, ok := cc.h3.NextEvent()
+		if !ok {
+			return
+		}
+		cc.handleEvent(t, &ev)
+	}
+}
+
+func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
+	switch ev.Kind {
+	case h3.EventSettings:
+		cc.onSettings(t)
+		return
+	case h3.EventGoAway:
+		cc.retire(nil)
+		return
+	case h3.EventSession:
+		cc.remember(ev.Session.AppData())
+		return
+	case h3.EventShutdown:
+		t.Core.Close(t.Now, true, uint64(h3.ErrCodeNoError), "")
+		return
+	}
+	cl, ok := ev.Data.(*call)
+	if !ok {
+		return
+	}
+	switch ev.Kind {
+	case h3.EventInterim:
+		cl.onInterim(t, ev.Message)
+	case h3.EventResponse:
+		cl.onResponse(t, ev.Message, ev.Fin)
+	case h3.EventData:
+		cl.onData(t)
+	case h3.EventTrailers:
+		cl.onTrailers(ev.Fields)
+	case h3.EventWritable:
+		if cl.stream != nil {
+			t.WakeWrite(cl.stream)
+		}
+	case h3.EventReset:
+		cl.onReset(t, ev.Err)
+	case h3.EventRejected:
+		cl.onRejected(t)
+	case h3.EventStopped:
+		cl.onStopped(t)
+	case h3.EventDone:
+		cl.onDone(t)
+	}
+}
+
+// onEstablished notes that the handshake is complete.
+func (cc *ClientConn) onEstablished(t *quicnet.Turn) {
+	state := t.Core.TLS()
+	cc.tls.Store(&state)
+	close(cc.established)
+	cc.setOpenable(t.Core.StreamsOpenable(false))
+}
+
+// onSettings notes the server's settings, for which extended CONNECT and datagrams wait.
+func (cc *ClientConn) onSettings(*quicnet.Turn) {
+	s, ok := cc.h3.PeerSettings()
+	if !ok || isClosed(cc.settings) {
+		return
+	}
+	cc.connects.Store(s.EnableConnect)
+	close(cc.settings)
+}
+
+// isClosed tells whether a channel that nothing is sent on is closed.
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// onClosed is told that the connection is over. What had arrived of responses can still be read.
+func (cc *ClientConn) onClosed(t *quicnet.Turn) {
+	err := t.Core.Err()
+	kept := t.Core.KeepsReceived()
+	cc.live = liveness{dead: true}
+	for cl := cc.first; cl != nil; cl = cl.next {
+		cl.onLost(t, err, kept)
+	}
+	cc.retire(err)
+	for _, ch := range []chan struct{}{cc.established, cc.settings, cc.remembered} {
+		if !isClosed(ch) {
+			close(ch)
+		}
+	}
+	go cc.letGo(kept)
+}
+
+// letGo gives back what the connection has of its Transport's, once word of the end is sent if it is ours.
+func (cc *ClientConn) letGo(kept bool) {
+	if !kept {
+		cc.qc.CloseWithError(uint64(h3.ErrCodeNoError), "") // which waits for that
+	}
+	cc.t.onOver(cc)
+	cc.mu.Lock()
+	cc.over = true
+	done := cc.done
+	cc.mu.Unlock()
+	if done != nil {
+		done()
+	}
+}
+
+// remember notes what sessions are to remember of the server's settings.
+func (cc *ClientConn) remember(appData []byte) {
+	if isClosed(cc.remembered) {
+		return
+	}
+	cc.mu.Lock()
+	cc.appData = appData
+	cc.mu.Unlock()
+	close(cc.remembered)
+}
+
+// close ends the connection; requests under way fail with cause.
+func (cc *ClientConn) close(cause error) {
+	cc.retire(cause)
+	cc.qc.Do(func(t *quicnet.Turn) {
+		for cl := cc.first; cl != nil; cl = cl.next {
+			cl.abort(t, cause, final)
+		}
+	})
+	cc.qc.CloseWithError(uint64(h3.ErrCodeNoError), "")
+}
+
+// link and unlink keep the list of calls that HTTP/3 tells of.
+func (cc *ClientConn) link(cl *call) {
+	cl.next = cc.first
+	if cc.first != nil {
+		cc.first.prev = cl
+	}
+	cc.first, cl.linked = cl, true
+}
+
+func (cc *ClientConn) unlink(cl *call) {
+	if !cl.linked {
+		return
+	}
+	if cl.prev != nil {
+		cl.prev.next = cl.next
+	} else {
+		cc.first = cl.next
+	}
+	if cl.next != nil {
+		cl.next.prev = cl.prev
+	}
+	cl.prev, cl.next, cl.linked = nil, nil, false
+}
+
+// Liveness. A server that was started anew does not know a connection of before, and what it says of that (a stateless reset) may not be
+// understood, or not come. Then a request would wait for the idle timeout. So after a request was sent, something must be received, an
+// acknowledgement at least; if not, the server is suspected to be dead. The pool then makes another connection, and only if that succeeds, and a
+// further probe on the old one remains without an answer, the old one is given up, with an error for requests that cannot be made again.
+
+// liveness is what is noted of that.
+type liveness struct {
+	at       time.Time // when something must have been received; zero: nothing was sent since
+	received uint64    // packets, when it was sent
+	doubted  bool      // suspicion was told
+	last     bool      // this is the last chance
+	dead     bool      // the connection is over
+}
+
+// errDead is the Cause of the end of a connection that was given up.
+var errDead = errors.New("http3: the server does not answer on the connection, but on another one")
+
+// onSent begins to watch, if it is not watched already.
+func (cc *ClientConn) onSent(t *quicnet.Turn) {
+	if l := &cc.live; l.at.IsZero() && !l.dead {
+		st := t.Core.Stats()
+		l.received = st.PacketsReceived
+		l.at = t.Now.Add(patience(st.SmoothedRTT))
+	}
+}
+
+// Bounds of patience.
+const (
+	minPatience = 500 * time.Millisecond
+	maxPatience = 3 * time.Second
+)
+
+// patience is how long a server may be silent: time for three probe timeouts, in multiples of the round trip.
+func patience(rtt time.Duration) time.Duration {
+	return min(max(7*rtt, minPatience), maxPatience)
+}
+
+func (cc *ClientConn) checkLiveness(t *quicnet.Turn) {
+	l := &cc.live
+	if l.at.IsZero() || t.Now.Before(l.at) || l.dead {
+		return
+	}
+	st := t.Core.Stats()
+	switch {
+	case st.PacketsReceived != l.received:
+		doubted := l.doubted
+		*l = liveness{}
+		if doubted {
+			cc.setSuspect(false)
+		}
+	case l.last:
+		t.Core.Fail(t.Now, errDead)
+	case l.doubted:
+		l.at = t.Now.Add(patience(st.SmoothedRTT)) // until another connection is there
+	default:
+		l.doubted = true
+		l.at = t.Now.Add(patience(st.SmoothedRTT))
+		cc.setSuspect(true)
+	}
+}
+
+// lastChance asks a server that is suspected to be dead for a sign of life.
+func (cc *ClientConn) lastChance() {
+	cc.qc.Do(func(t *quicnet.Turn) {
+		if l := &cc.live; l.doubted && !l.last {
+			l.last = true
+			t.Core.Ping()
+			l.at = t.Now.Add(patience(t.Core.Stats().SmoothedRTT))
+		}
+	})
+}

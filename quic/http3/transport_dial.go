@@ -1,0 +1,368 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptrace"
+	"net/netip"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
+	"github.com/boringquic/boringquic/quic/udp"
+)
+
+// dialing is what a connection is made for.
+type dialing struct {
+	route *route
+	tls   *tls.Config // may be nil
+	hook  func()      // DialClientConn's
+}
+
+// newClientConn returns a connection that is not dialled yet.
+func (t *Transport) newClientConn(d *dialing) (*ClientConn, error) {
+	limit := t.MaxResponseHeaderBytes
+	if limit <= 0 {
+		limit = 10 << 20
+	}
+	cfg, err := (&h3.Config{MaxFieldSectionSize: uint64(min(limit, 16<<20)), EnableDatagrams: t.EnableDatagrams}).Prepare()
+	if err != nil {
+		return nil, err
+	}
+	cc := &ClientConn{
+		t: t, cfg: cfg, maxHeader: uint64(limit), addr: d.route.origin, hook: d.hook,
+		established: make(chan struct{}), settings: make(chan struct{}), remembered: make(chan struct{}),
+	}
+	return cc, nil
+}
+
+// dial makes a connection. The Transport's socket is kept open for it until it is over.
+func (t *Transport) dial(ctx context.Context, d dialing) (*ClientConn, error) {
+	cfg, err := t.quicConfig(&d)
+	if err != nil {
+		return nil, err
+	}
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	var cc *ClientConn
+	if t.Dial != nil {
+		cc, err = t.dialHook(ctx, &d, cfg, trace)
+	} else {
+		cc, err = t.dialAddrs(ctx, &d, cfg, trace)
+	}
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		state := tls.ConnectionState{}
+		if cc != nil {
+			if s := cc.tls.Load(); s != nil {
+				state = *s
+			}
+		}
+		trace.TLSHandshakeDone(state, err)
+	}
+	return cc, err
+}
+
+// quicConfig returns the configuration of a connection.
+func (t *Transport) quicConfig(d *dialing) (*quic.Config, error) {
+	host, _, err := net.SplitHostPort(d.route.origin)
+	if err != nil {
+		return nil, fmt.Errorf("http3: %q is not HOST:PORT: %w", d.route.origin, err)
+	}
+	var cfg quic.Config
+	if t.QUIC != nil {
+		if cfg = *t.QUIC; cfg.TLS != nil {
+			return nil, errors.New("http3: Transport.QUIC.TLS is set; TLS is configured by Transport.TLSClientConfig")
+		}
+	}
+	if d.tls != nil {
+		cfg.TLS = d.tls.Clone()
+	} else {
+		cfg.TLS = new(tls.Config)
+	}
+	cfg.TLS.NextProtos = []string{"h3"}
+	if cfg.TLS.MinVersion = tls.VersionTLS13; cfg.TLS.MaxVersion != 0 && cfg.TLS.MaxVersion < tls.VersionTLS13 {
+		return nil, errors.New("http3: TLSClientConfig.MaxVersion is below TLS 1.3, which QUIC needs")
+	}
+	if cfg.TLS.ServerName == "" {
+		cfg.TLS.ServerName = withoutZone(host)
+	}
+	if t.TLSHandshakeTimeout > 0 {
+		cfg.HandshakeTimeout = t.TLSHandshakeTimeout
+	}
+	if cfg.MaxStreamsBidi == 0 {
+		cfg.MaxStreamsBidi = -1 // servers open none (RFC 9114, section 6.1)
+	}
+	if cfg.MaxStreamsUni != 0 {
+		cfg.MaxStreamsUni = max(cfg.MaxStreamsUni, 3) // control and QPACK
+	}
+	if t.EnableDatagrams && cfg.MaxDatagramFrameSize == 0 {
+		cfg.MaxDatagramFrameSize = 65535
+	}
+	return &cfg, nil
+}
+
+// withoutZone returns a host without the zone of an IPv6 address, which certificates do not know.
+func withoutZone(host string) string {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.WithZone("").String()
+	}
+	return host
+}
+
+// dialHook connects over the socket that Transport.Dial gives.
+func (t *Transport) dialHook(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
+	addr := d.route.origin
+	if len(d.route.addrs) > 0 {
+		addr = d.route.addrs[0]
+	}
+	pc, remote, err := t.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*ClientConn, error) {
+		pc.Close()
+		return nil, err
+	}
+	to, err := netip.ParseAddrPort(remote.String())
+	if err != nil {
+		return fail(fmt.Errorf("http3: Transport.Dial returned the address %q, which is not IP:PORT", remote))
+	}
+	sock, err := udp.New(pc, udp.Options{})
+	if err != nil {
+		return fail(err)
+	}
+	ep, err := quicnet.NewEndpoint(sock, nil)
+	if err != nil {
+		sock.Close()
+		return nil, err
+	}
+	cc, err := t.dialOne(ctx, d, cfg, ep, to, trace)
+	if err != nil {
+		ep.Close()
+		return nil, err
+	}
+	cc.setDone(func() { ep.Close() })
+	return cc, nil
+}
+
+// dialDelay is how long one address is tried before the next one is, too (RFC 8305, section 8, "Connection Attempt Delay").
+const dialDelay = 250 * time.Millisecond
+
+// dialAddrs connects to the first address that answers of those of the route.
+func (t *Transport) dialAddrs(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
+	ep, err := t.openEndpoint()
+	if err != nil {
+		return nil, err
+	}
+	cc, err := t.race(ctx, d, cfg, ep, trace)
+	if err != nil {
+		t.closeEndpoint()
+		return nil, err
+	}
+	cc.setDone(t.closeEndpoint)
+	return cc, nil
+}
+
+// openEndpoint returns the endpoint whose socket all connections share, and counts a user of it.
+func (t *Transport) openEndpoint() (*quicnet.Endpoint, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.endpoint == nil {
+		sock, err := udp.Listen("udp", ":0", udp.Options{})
+		if err != nil {
+			return nil, err
+		}
+		if t.endpoint, err = quicnet.NewEndpoint(sock, nil); err != nil {
+			sock.Close()
+			return nil, err
+		}
+	}
+	t.users++
+	return t.endpoint, nil
+}
+
+// closeEndpoint is called when one of its users is done. The last one closes the socket, so that a Transport without connections holds
+// nothing.
+func (t *Transport) closeEndpoint() {
+	t.mu.Lock()
+	t.users--
+	ep := t.endpoint
+	if t.users > 0 {
+		ep = nil
+	} else {
+		t.endpoint = nil
+	}
+	t.mu.Unlock()
+	if ep != nil {
+		ep.Close()
+	}
+}
+
+// race tries the addresses in turn, a quarter of a second apart, and takes the first connection.
+func (t *Transport) race(ctx context.Context, d *dialing, cfg *quic.Config, ep *quicnet.Endpoint, trace *httptrace.ClientTrace) (*ClientConn, error) {
+	targets, err := resolveAll(ctx, d.route)
+	if err != nil {
+		return nil, err
+	}
+	if len(targets) == 1 {
+		return t.dialOne(ctx, d, cfg, ep, targets[0], trace)
+	}
+	type outcome struct {
+		cc  *ClientConn
+		err error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome, len(targets))
+	started, ended := 0, 0
+	start := func() {
+		to, cfg := targets[started], cfg
+		if started++; started > 1 && cfg.TLS.ClientSessionCache != nil { // a session is for one connection
+			own := *cfg
+			own.TLS = cfg.TLS.Clone()
+			own.TLS.ClientSessionCache = nil
+			cfg = &own
+		}
+		go func() {
+			cc, err := t.dialOne(ctx, d, cfg, ep, to, trace)
+			outcomes <- outcome{cc, err}
+		}()
+	}
+	start()
+	ticker := time.NewTicker(dialDelay)
+	defer ticker.Stop()
+	var first error
+	for {
+		select {
+		case <-ticker.C:
+			if started < len(targets) {
+				start()
+			}
+			continue
+		case o := <-outcomes:
+			ended++
+			if o.err == nil {
+				go func() { // the others end with the context, or came too late
+					for ; ended < started; ended++ {
+						if o := <-outcomes; o.err == nil {
+							o.cc.qc.Close()
+						}
+					}
+				}()
+				return o.cc, nil
+			}
+			if first == nil {
+				first = o.err
+			}
+		}
+		switch {
+		case started < len(targets) && ctx.Err() == nil:
+			start()
+		case ended == started:
+			return nil, first
+		}
+	}
+}
+
+// resolveAll returns the addresses to try, in order.
+func resolveAll(ctx context.Context, r *route) (out []netip.AddrPort, err error) {
+	addrs := r.addrs
+	if len(addrs) == 0 {
+		addrs = []string{r.origin}
+	}
+	var first error
+	for _, addr := range addrs {
+		found, err := resolve(ctx, addr)
+		if err != nil && first == nil {
+			first = err
+		}
+		out = append(out, found...)
+	}
+	if len(out) == 0 {
+		return nil, first
+	}
+	return out, nil
+}
+
+// resolve looks up the addresses of "HOST:PORT". Families alternate, that of the resolver's first answer first (RFC 8305, section 4).
+func resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("http3: %q is not HOST:PORT: %w", addr, err)
+	}
+	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
+	if err != nil || port == 0 {
+		return nil, fmt.Errorf("http3: dial %s: %q is not a port", addr, service)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), uint16(port))}, nil
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var families [2][]netip.AddrPort
+	for _, a := range ips {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		ip = ip.Unmap().WithZone(a.Zone)
+		i := 0
+		if len(families[0]) > 0 && families[0][0].Addr().Is4() != ip.Is4() {
+			i = 1
+		}
+		families[i] = append(families[i], netip.AddrPortFrom(ip, uint16(port)))
+	}
+	var out []netip.AddrPort
+	for i := range max(len(families[0]), len(families[1])) {
+		for _, f := range families {
+			if i < len(f) {
+				out = append(out, f[i])
+			}
+		}
+	}
+	return out, nil
+}
+
+// dialOne connects to one address.
+func (t *Transport) dialOne(ctx context.Context, d *dialing, cfg *quic.Config, ep *quicnet.Endpoint, to netip.AddrPort, trace *httptrace.ClientTrace) (*ClientConn, error) {
+	cc, err := t.newClientConn(d)
+	if err != nil {
+		return nil, err
+	}
+	if trace != nil && trace.ConnectStart != nil {
+		trace.ConnectStart("udp", to.String())
+	}
+	dialer := quicnet.Dialer{Endpoint: ep, Protocol: cc.open}
+	dial := dialer.Dial
+	if t.EarlyData && cfg.TLS.ClientSessionCache != nil {
+		dialer.OnSession = cc.onSession
+		dial = dialer.DialEarly
+	}
+	_, err = dial(ctx, to.String(), cfg)
+	if err == nil {
+		err = cc.openErr
+	}
+	if trace != nil && trace.ConnectDone != nil {
+		trace.ConnectDone("udp", to.String(), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("http3: dial %s: %w", d.route.origin, err)
+	}
+	return cc, nil
+}
+
+// onSession adds to a session what the application remembers with it: the server's settings (RFC 9114, section 7.2.4.2), once they are there.
+func (cc *ClientConn) onSession(s *quic.Session) {
+	<-cc.remembered
+	cc.mu.Lock()
+	b := cc.appData
+	cc.mu.Unlock()
+	if b != nil {
+		s.SetAppData(b)
+	}
+}

@@ -1,0 +1,76 @@
+package http3
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+)
+
+// connect has a connection for a route be in the pool: at once if there is one, else it is dialled, or a dial that is under way is waited for. If ctx
+// ends meanwhile the dial goes on.
+func (t *Transport) connect(ctx context.Context, rt *route) error {
+	if err := contextError(ctx); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	h := t.host(rt)
+	if len(h.conns) > 0 {
+		t.mu.Unlock()
+		return nil
+	}
+	w := &want{ready: make(chan struct{}, 1), ctx: ctx, conn: true}
+	t.await(h, w)
+	t.mu.Unlock()
+	return t.wait(h, w, nil)
+}
+
+// connected tells whether there is a connection for a route that takes requests.
+func (t *Transport) connected(rt *route) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.hosts[rt.key()]
+	return h != nil && len(h.conns) > 0
+}
+
+// roundTripOn is RoundTrip over a connection of a route. If there is none the error is errNoConn. sent tells whether anything of the request may
+// have left; if not, its body was neither read nor closed.
+func (t *Transport) roundTripOn(req *http.Request, rt *route) (resp *http.Response, sent bool, err error) {
+	if err := checkRequest(req); err != nil {
+		return nil, false, err
+	}
+	r := attempt{req: req, trace: httptrace.ContextClientTrace(req.Context()), altUsed: rt.altUsed, keep: true}
+	r.begin()
+	resp, err = t.send(&r, rt, false)
+	return resp, r.sent || r.wasRead(), err
+}
+
+// send sends a request, once or until it is clear what has become of it.
+func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, error) {
+	for {
+		cc, err := t.acquire(r, rt, dials)
+		if err != nil {
+			r.closeBody()
+			return nil, err
+		}
+		fresh := !cc.worked.Load()
+		resp, err := cc.roundTrip(r)
+		if err == nil {
+			resp.Request = r.req
+			return resp, nil
+		}
+		if err = r.again(fresh, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// route is a way to an origin over HTTP/3.
+type route struct {
+	origin  string   // "host:port": certificates are checked for the host
+	addrs   []string // where to connect to, "host:port" each, the preferred one first; nil: to the origin itself
+	altUsed string   // value of the Alt-Used field of requests; empty: there is none
+}
+
+// errNoConn is what sending over a route fails with if there is no connection. Nothing was sent then.
+var errNoConn = errors.New("http3: no connection")
