@@ -137,7 +137,7 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 	case quic.EventEarlyData:
 		return c.client && !ev.Accepted && !ev.Resent && c.onEarlyRejected()
 	case quic.EventSession:
-		if r := c.resume; r != nil && r.store != nil {
+		if r := c.resume; r != nil && r.store != nil && c.storesSession() {
 			r.onSession(c, ev.Session)
 		}
 	case quic.EventAsk:

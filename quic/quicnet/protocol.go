@@ -17,7 +17,7 @@ import (
 // Protocol has to work with is the Turn. What it does to the core brings events, too; those are handed to HandleEvent when it
 // has returned, until there are none.
 //
-// It may also be a Drainer.
+// It may also be a Drainer and a SessionKeeper.
 type Protocol interface {
 	// HandleEvent is given each event of the core that concerns an application, in order: of the handshake, early data and sessions, of
 	// streams and datagrams, of paths, and of the end; quic.EventAsk and quic.EventEndpoint are dealt with before. It tells whether it woke
@@ -63,6 +63,15 @@ type Drainer interface {
 
 	// CloseCode is the application error code with which the end of the Endpoint and Conn.Close close the connection, in place of 0.
 	CloseCode() uint64
+}
+
+// SessionKeeper is a Protocol of clients that has something to store with each session before others may have it, such as the server's settings.
+type SessionKeeper interface {
+	Protocol
+
+	// KeepsSessions tells whether what quic.EventSession brings is stored and told of (Dialer.OnSession, tls.Config.ClientSessionCache)
+	// only when Turn.StoreSession says so, which may be later and for another quic.Session. It is asked for each session.
+	KeepsSessions() bool
 }
 
 // Task is what Turn.Go runs. A pointer to a struct that there is anyway makes one without an allocation.
@@ -195,6 +204,12 @@ func (c *Conn) closeCode(code uint64) uint64 {
 		return d.CloseCode()
 	}
 	return code
+}
+
+// storesSession tells whether a session that the server has given is stored at once.
+func (c *Conn) storesSession() bool {
+	k, ok := c.framer().(SessionKeeper)
+	return !ok || !k.KeepsSessions()
 }
 
 // errProtocol is what AcceptStream and AcceptUniStream return where a Protocol has the connection's streams.

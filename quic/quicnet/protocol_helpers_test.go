@@ -113,7 +113,7 @@ func (f *frames) HandleEvent(t *Turn, ev *quic.Event) (woke bool) {
 		}
 		f.settle(t)
 	case quic.EventEarlyData:
-		if t.Core.EarlyData() == quic.EarlyRejected {
+		if t.Conn.client && !ev.Accepted && !ev.Resent {
 			clear(f.streams)
 		}
 	case quic.EventClosed:
@@ -321,7 +321,10 @@ func (f *frames) settle(t *Turn) {
 // ask opens a stream with a head, and body and the end after it if final.
 func ask(c *Conn, head string) (s *Stream, err error) {
 	c.Do(func(t *Turn) {
-		f := c.seat.protocol.(*frames)
+		f, ok := c.seat.protocol.(*frames)
+		if !ok {
+			f = c.seat.protocol.(*keeper).frames
+		}
 		var id uint64
 		if id, err = t.Core.OpenStream(); err != nil {
 			return

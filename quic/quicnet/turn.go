@@ -9,7 +9,7 @@ import (
 
 // Turn is what a Protocol, or a function given to Conn.Do, works with while it has the connection's lock. It is valid until that returns.
 type Turn struct {
-	Conn *Conn      // of which only Protocol's own notes may be looked at: its methods take the lock
+	Conn *Conn      // whose methods may not be called here, since they take the lock
 	Core *quic.Conn // all of it may be called but NextEvent, Recv, Send, OnTimeout, Answer, HandleReply and Release
 	Now  time.Time
 
@@ -69,6 +69,9 @@ func (t *Turn) Stream(id uint64) *Stream { return t.stream(id, framedStream) }
 // taken over from the Protocol, which must leave it alone from then on. If there is a Stream for the ID, it becomes one such.
 func (t *Turn) RawStream(id uint64) *Stream { return t.stream(id, rawStream) }
 
+// Lookup returns the Stream that there is for an ID, nil if there is none.
+func (t *Turn) Lookup(id uint64) *Stream { return t.Conn.streams[id] }
+
 func (t *Turn) stream(id uint64, mode streamMode) *Stream {
 	c := t.Conn
 	s := c.streams[id]
@@ -107,6 +110,13 @@ func (t *Turn) End(s *Stream, err error) {
 	s.recv.end(err)
 	s.send.end(err)
 	s.settle()
+}
+
+// StoreSession has a session be stored and told of as the Dialer says, for a SessionKeeper. If nobody wants sessions it does nothing.
+func (t *Turn) StoreSession(s *quic.Session) {
+	if r := t.Conn.resume; r != nil && r.store != nil {
+		r.onSession(t.Conn, s)
+	}
 }
 
 // Go has task.Serve called in a goroutine that may have served others before, and serves none meanwhile: its stack has grown by
