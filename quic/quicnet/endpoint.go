@@ -43,7 +43,8 @@ func Listen(addr string, cfg *quic.Config) (*Endpoint, error) {
 	return ListenConfig{}.Listen(addr, cfg)
 }
 
-// NewEndpoint runs QUIC on a socket that the caller has opened, and takes it over: Close closes it. With a nil cfg the endpoint
+// NewEndpoint runs QUIC on a socket that the caller has opened, and takes it over: Close closes it; what udp.New made of a net.PacketConn
+// with udp.Options.KeepOpen, others can use then. With a nil cfg the endpoint
 // dials only. The socket can be made of any net.PacketConn, by udp.New.
 func NewEndpoint(sock *udp.Socket, cfg *quic.Config) (*Endpoint, error) {
 	return ListenConfig{}.NewEndpoint(sock, cfg)

@@ -47,6 +47,7 @@ func (s *Socket) share(network string, n int, o Options, group *[]*Socket) error
 		if err != nil {
 			return err
 		}
+		o.KeepOpen = false
 		next, err := New(pc, o)
 		if err != nil {
 			pc.Close()

@@ -74,9 +74,6 @@ func (r *receiver) prepare(ts []Train) {
 	}
 }
 
-// longAgo is a deadline that is over.
-var longAgo = time.Unix(1, 0)
-
 func (b *batch) wake() { _ = b.s.pc.SetReadDeadline(longAgo) } // an error says that the socket is closed
 
 func (b *batch) recv(ts []Train, wait bool) (int, error) {
@@ -93,6 +90,8 @@ func (b *batch) recv(ts []Train, wait bool) (int, error) {
 		if err := b.rc.Read(r.read); err != nil {
 			switch {
 			case errors.Is(err, net.ErrClosed):
+				return 0, net.ErrClosed
+			case errors.Is(err, os.ErrDeadlineExceeded) && b.s.closed.Load():
 				return 0, net.ErrClosed
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				_ = b.s.pc.SetReadDeadline(time.Time{}) // wake has set it

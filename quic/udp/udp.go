@@ -51,6 +51,12 @@ type Options struct {
 
 	// NoGSO has every datagram leave in a message of its own, NoGRO has every one arrive in one.
 	NoGSO, NoGRO bool
+
+	// KeepOpen has Close leave open the net.PacketConn that New was given, for others to go on with, such as a server that follows on another
+	// one: when Close returns, no call is under way, no deadline is set, and on Linux the socket's options are as New has
+	// found them, but for its buffers, which stay as large. The PacketConn's SetReadDeadline must work and have a ReadFrom that waits return; if it
+	// fails, Close closes the PacketConn all the same, and returns the error. Default false: Close closes it.
+	KeepOpen bool
 }
 
 // Features says what a socket can do.
@@ -100,6 +106,7 @@ type Socket struct {
 	hint   string
 	stats  counters
 	closed atomic.Bool
+	kept   *kept // nil: Close closes pc
 }
 
 type counters struct {
@@ -123,6 +130,7 @@ func Listen(network, address string, o Options) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.KeepOpen = false // nobody else has it
 	s, err := New(pc, o)
 	if err != nil {
 		pc.Close()
@@ -142,6 +150,10 @@ func New(pc net.PacketConn, o Options) (*Socket, error) {
 	}
 	pc.SetDeadline(time.Time{})
 	s := &Socket{pc: pc, local: local}
+	if o.KeepOpen {
+		s.kept = newKept(pc)
+		defer func() { s.io = keptDriver{s.io, s.kept} }()
+	}
 	if c, ok := pc.(*net.UDPConn); ok {
 		if err := s.open(c, o); err != nil {
 			return nil, fmt.Errorf("udp: %w", err)
@@ -245,8 +257,12 @@ type NetError struct {
 // says that it cannot be done, which is so away from Linux and with a net.PacketConn that is no *net.UDPConn.
 func (s *Socket) ReportErrors(f func([]NetError)) bool { return s.io.report(f) }
 
-// Close closes the socket. Calls that wait return net.ErrClosed.
+// Close closes the socket, or with Options.KeepOpen leaves it. Calls that wait return net.ErrClosed. It must not be called by what Recv
+// calls.
 func (s *Socket) Close() error {
 	s.closed.Store(true)
+	if s.kept != nil {
+		return s.kept.close(s.pc)
+	}
 	return s.pc.Close()
 }
