@@ -392,6 +392,9 @@ func (c *Conn) DatagramRecv(b []byte) (n int, ok bool) { return c.datagrams.recv
 // DatagramsReadable returns how many datagrams wait for DatagramRecv. The oldest one is dropped when another comes and 128 wait.
 func (c *Conn) DatagramsReadable() int { return c.datagrams.in.len }
 
+// IsClient tells whether the connection is a client's.
+func (c *Conn) IsClient() bool { return c.client }
+
 // IsEstablished tells whether the handshake is complete and the connection not closed.
 func (c *Conn) IsEstablished() bool { return c.tls.complete && c.state == stateActive }
 

@@ -163,3 +163,7 @@ func (c *Conn) StreamData(id uint64) any { return c.streams.user(id) }
 
 // SetStreamPriority sets in which order what is written on stream id leaves (RFC 9218). It is an error yet: streams take turns.
 func (c *Conn) SetStreamPriority(id uint64, p Priority) error { return errNoPriorities }
+
+// PeerStreamLimit returns how many streams the peer may open over the connection's life, as it was told so far: their IDs are below four
+// times that.
+func (c *Conn) PeerStreamLimit(uni bool) uint64 { return c.streams.peerType(typeOf(!uni)).limit }

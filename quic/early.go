@@ -44,6 +44,15 @@ func (s EarlyDataState) String() string {
 // EarlyData returns how far the connection has come with 0-RTT data. It stays when the connection is over.
 func (c *Conn) EarlyData() EarlyDataState { return c.tls.early }
 
+// OfferedSession returns the Session that a client has given to ConnectParams and that fits the connection, until its handshake is complete:
+// what its AppData say may be relied on for 0-RTT data. After that, and at a server, it is nil.
+func (c *Conn) OfferedSession() *Session {
+	if c.resume == nil {
+		return nil
+	}
+	return c.resume.offered
+}
+
 // StreamEarly tells a server whether the client opened stream id by 0-RTT data while the handshake was not complete: what came then may
 // be a recording that somebody plays again, and to whom is not known (RFC 9001, section 9.2). Requests that change something should wait
 // for EventHandshakeComplete, by which the client has shown that it is there, or be refused, as HTTP does with 425 (RFC 8470). On a stream

@@ -12,11 +12,49 @@ import (
 // It is not for concurrent use, and stands under the lock of its quic.Conn. After any call on it, its events are read with NextEvent until
 // there is none; then the core's are dealt with as always.
 type Conn struct {
-	core *quic.Conn
-	cfg  *Config
-}
+	core   *quic.Conn
+	cfg    *Config // resolved
+	client bool
+	ended  bool // the connection is over
+	now    time.Time
+	base   time.Time // of times in nanoseconds
 
-var errNotYet = errors.New("h3: not yet implemented")
+	enc   *qpack.Encoder
+	dec   *qpack.Decoder
+	local localStreams
+	peer  peerStreams
+
+	settings   Settings  // the peer's, or what they are taken for
+	settled    bool      // they have come
+	remembered *Settings // that 0-RTT data is sent under
+	sessions   []*quic.Session
+
+	ready, readyTail *stream // that something is to be told of, or read from
+	events           []Event // of the connection as a whole
+	told             int     // how many of events were
+
+	streams  streamList // all
+	heads    streamList // those whose header section has not arrived whole, with Config.HeaderTimeout
+	blocked  streamList // those that wait for entries of the dynamic table
+	starved  []*stream  // those that wait for memory
+	backlog  []*stream  // those that wait for room on the decoder stream
+	held     int        // bytes that are held of header sections
+	requests int        // open ones
+	free     *stream    // for use again
+	spare    int        // how many
+
+	goaway     goaway
+	pushes     pushIDs
+	priorities priorities
+	datagrams  earlyDatagrams
+	load       load
+
+	message Message       // what an Event points to
+	fields  []qpack.Field // likewise
+	list    []qpack.Field // what is being encoded
+	out     []byte        // likewise
+	wanted  bool          // EventCapacity is wanted
+}
 
 // New begins HTTP/3 on a connection: one whose handshake is complete, or that can send or has received 0-RTT data. It opens the
 // control and QPACK streams and sends SETTINGS. Events of the core from then on belong to HandleEvent. cfg may be nil. The error says what
@@ -26,107 +64,334 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{core: core, cfg: cfg}, errNotYet
+	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), now: now, base: now.Add(-time.Second), settings: defaultSettings()}
+	c.goaway.init()
+	c.load.init(c.nanos())
+	c.dec = qpack.NewDecoder(uint64(cfg.QPACKTableCapacity), uint64(cfg.QPACKBlockedStreams))
+	if s := core.OfferedSession(); s != nil && core.EarlyData() == quic.EarlyOffered {
+		if settings, ok := recall(s.AppData()); ok {
+			c.settings, c.remembered = settings, &settings
+		}
+	}
+	c.begin()
+	return c, nil
 }
 
-// HandleEvent is given each event of the core that is the application's, in order: those of streams, datagrams, the handshake, sessions and
-// early data, EventClosed and EventDrained. Others it does not look at.
-func (c *Conn) HandleEvent(now time.Time, ev *quic.Event) {}
+// begin opens our streams, and once more if a server rejects 0-RTT data.
+func (c *Conn) begin() {
+	c.enc = qpack.NewEncoder(c.cfg.encoder())
+	c.local = newLocalStreams()
+	c.openLocal()
+}
 
-// NextEvent returns what has happened; ok is false if there is nothing, and that must be seen once at the end of each turn: what is
-// gathered for the peer, such as acknowledgements of QPACK, is written then.
-func (c *Conn) NextEvent() (ev Event, ok bool) { return ev, false }
+func (c *Config) encoder() qpack.EncoderConfig {
+	e := qpack.EncoderConfig{TableCapacity: c.EncoderTableCapacity}
+	if e.TableCapacity == 0 {
+		e.TableCapacity = -1
+	}
+	return e
+}
 
-// Timeout is when OnTimeout is wanted, the zero Time if not at all.
-func (c *Conn) Timeout() time.Time { return time.Time{} }
-
-// OnTimeout does what is due at now.
-func (c *Conn) OnTimeout(now time.Time) {}
+// nanos is now as a number that is never 0.
+func (c *Conn) nanos() int64 { return int64(c.now.Sub(c.base)) }
 
 // Core returns the connection that this is built on.
 func (c *Conn) Core() *quic.Conn { return c.core }
 
-// SendRequest makes a request at a client: it opens a stream and sends m, the first n bytes of body, and the end if fin and n is all of
-// body. n < len(body) says that there is no room for more now: EventWritable comes when there is. The header section is always taken, or
-// else there is an error, and nothing was sent: ErrStreamLimit, ErrGoingAway, ErrFieldSectionTooLarge, ErrConnectNotEnabled, a
-// *MessageError, or that of the connection. Nothing of m or body is kept.
-func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id uint64, n int, err error) {
-	return 0, 0, errNotYet
+// HandleEvent is given each event of the core that is the application's, in order: those of streams, datagrams, the handshake, sessions and
+// early data, EventClosed and EventDrained. Others it does not look at.
+func (c *Conn) HandleEvent(now time.Time, ev *quic.Event) {
+	c.now = now
+	if c.ended && ev.Kind != quic.EventReadable && ev.Kind != quic.EventStreamReset {
+		return
+	}
+	switch ev.Kind {
+	case quic.EventReadable, quic.EventWritable, quic.EventStreamReset, quic.EventStreamStopped, quic.EventStreamFinished:
+		s, ok := ev.Data.(*stream)
+		if !ok && ev.Data == nil && ev.Kind != quic.EventStreamFinished {
+			s = c.find(ev.Stream) // it became ours after the event was read
+		}
+		if s != nil {
+			c.onStreamEvent(s, ev)
+		} else {
+			c.onUniEvent(ev)
+		}
+	case quic.EventStreamOpened:
+		c.onOpened(ev.Stream)
+	case quic.EventStreamsAvailable:
+		if ev.Stream == quic.StreamTypeUni {
+			c.openLocal()
+		} else if c.wanted {
+			c.wanted = false
+			c.push(Event{Kind: EventCapacity})
+		}
+	case quic.EventDatagram:
+		c.readDatagrams()
+	case quic.EventEarlyData:
+		c.onEarlyData(ev)
+	case quic.EventSession:
+		c.onSession(ev.Session)
+	case quic.EventClosed:
+		c.onClosed()
+	}
 }
 
-// SendResponse sends a response, or an interim one (m.Status 1xx, without body and fin), at a server. Else it is as SendRequest. To a
-// request of method HEAD, and with status 204 or 304, body must be empty and fin set; the content-length of m is sent.
-func (c *Conn) SendResponse(now time.Time, id uint64, m *Message, body []byte, fin bool) (n int, err error) {
-	return 0, errNotYet
+// onOpened acts on a stream that the peer has opened.
+func (c *Conn) onOpened(id uint64) {
+	if id&quic.StreamTypeUni != 0 {
+		return // its type tells more
+	}
+	if c.client {
+		if c.cfg.StreamType == nil { // RFC 9114, section 6.1
+			c.fail(connErr(ErrCodeStreamCreation, "a bidirectional stream of the server's"))
+			return
+		}
+	} else if !c.goaway.takes(id) {
+		c.core.StreamShutdown(id, quic.ReadDirection|quic.WriteDirection, uint64(ErrCodeRequestRejected))
+		return
+	}
+	s := c.newStream(id)
+	c.requests++
+	c.goaway.onOpened(id)
+	if c.cfg.HeaderTimeout > 0 {
+		c.heads.push(s, linkHead, c.nanos())
+	}
+	if !c.client {
+		c.takeEarly(s)
+	}
 }
 
-// SendTrailers sends a trailer section, and the end: of a request or a response whose body was written with StreamSend and without fin.
-// It is to be called when all of the body was taken.
-func (c *Conn) SendTrailers(now time.Time, id uint64, fields []qpack.Field) error { return errNotYet }
+// onStreamEvent acts on an event of a stream that is in the hands of this package.
+func (c *Conn) onStreamEvent(s *stream, ev *quic.Event) {
+	switch ev.Kind {
+	case quic.EventReadable:
+		if s.raw {
+			c.tell(s, newsData)
+		} else if s.recv.state < recvEnd || s.recv.drain {
+			c.tell(s, newsRead)
+		}
+	case quic.EventWritable:
+		c.onWritable(s)
+	case quic.EventStreamReset:
+		c.onReset(s, ErrorCode(ev.Code))
+	case quic.EventStreamStopped:
+		c.onStopped(s, ErrorCode(ev.Code))
+	case quic.EventStreamFinished:
+		c.onFinished(s)
+	}
+}
 
-// StreamSend is quic.Conn.StreamSend for a body: it sends bytes of p, in DATA frames, and the end if fin and all of p was taken. n <
-// len(p) without an error says that there is no room now, and EventWritable comes. It fails with ErrContentLength, and resets the stream,
-// where the body is longer than declared, or ends and is shorter.
-func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) { return 0, errNotYet }
+// onFinished acts on the end of a stream: the core has forgotten it.
+func (c *Conn) onFinished(s *stream) {
+	s.over = true
+	c.leave(s)
+	if s.known && !s.rejected {
+		c.tell(s, newsDone)
+	} else if s.news == 0 {
+		c.forget(s)
+	}
+}
 
-// StreamRecv is quic.Conn.StreamRecv for a body: it copies bytes of DATA frames to p. fin says that the message is over: that its
-// body had the length that content-length told, and that EventTrailers, if there are trailers, can be read from NextEvent.
-// A *StreamError tells that the peer reset the stream, or that what it sent was malformed.
-func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
-	return 0, false, errNotYet
+// leave takes a stream out of all lists of those that something is awaited of.
+func (c *Conn) leave(s *stream) {
+	c.heads.remove(s, linkHead)
+	c.blocked.remove(s, linkBlocked)
+	if !s.uncounted {
+		s.uncounted = true
+		c.requests--
+	}
+}
+
+// onClosed notes the end of the connection. What had arrived can still be read (quic.Conn.KeepsReceived).
+func (c *Conn) onClosed() {
+	c.ended = true
+	c.heads, c.blocked, c.starved, c.backlog = streamList{}, streamList{}, nil, nil
+	c.goaway.timer = 0
+}
+
+// fail closes the connection for an error of the peer's.
+func (c *Conn) fail(e *connError) { c.Close(c.now, e.code, e.reason) }
+
+// Close closes the connection at once, with an error code of HTTP/3's.
+func (c *Conn) Close(now time.Time, code ErrorCode, reason string) {
+	c.now = now
+	c.core.Close(now, true, uint64(code), reason)
+}
+
+// push has NextEvent tell something of the connection.
+func (c *Conn) push(ev Event) { c.events = append(c.events, ev) }
+
+// NextEvent returns what has happened; ok is false if there is nothing, and that must be seen once at the end of each turn: what is
+// gathered for the peer, such as acknowledgements of QPACK, is written then.
+func (c *Conn) NextEvent() (ev Event, ok bool) {
+	for {
+		if c.told < len(c.events) {
+			ev = c.events[c.told]
+			c.events[c.told] = Event{}
+			c.told++
+			return ev, true
+		}
+		c.events, c.told = c.events[:0], 0
+		s := c.ready
+		if s == nil {
+			if c.flush(); c.ready != nil {
+				continue
+			}
+			if c.goaway.finished(c.requests) && !c.ended {
+				return Event{Kind: EventShutdown}, true
+			}
+			return ev, false
+		}
+		if s.news == 0 {
+			c.popReady()
+			if s.over {
+				c.forget(s)
+			}
+			continue
+		}
+		if c.nextOf(s, &ev) {
+			return ev, true
+		}
+	}
+}
+
+// nextOf takes one piece of news of a stream; ok is false if there is nothing to be told of it.
+func (c *Conn) nextOf(s *stream, ev *Event) bool {
+	n := s.news & -s.news
+	s.news &^= n
+	switch {
+	case n == newsRead:
+		return c.read(s, ev)
+	case !s.known:
+		return false
+	}
+	ev.Stream, ev.Data = s.id, s.data
+	switch n {
+	case newsTooLarge:
+		ev.Kind = EventTooLarge
+	case newsData:
+		ev.Kind = EventData
+	case newsTrailers:
+		ev.Kind, ev.Fields = EventTrailers, s.recv.trailers
+	case newsReset:
+		ev.Kind, ev.Err = EventReset, s.recv.err
+		var failure *StreamError
+		if errors.As(s.recv.err, &failure) {
+			ev.Code = failure.Code
+		}
+	case newsRejected:
+		ev.Kind, ev.Code = EventRejected, ErrCodeRequestRejected
+	case newsStopped:
+		ev.Kind, ev.Code = EventStopped, s.send.code
+	case newsWritable:
+		ev.Kind = EventWritable
+	case newsPriority:
+		ev.Kind, ev.Priority = EventPriority, s.priority
+	case newsDatagram:
+		ev.Kind = EventDatagram
+	case newsRaw:
+		ev.Kind, ev.Type = EventRawStream, s.recv.typ
+	case newsDone:
+		ev.Kind = EventDone
+	}
+	return true
+}
+
+// flush writes what was gathered for the peer.
+func (c *Conn) flush() {
+	if c.ended {
+		return
+	}
+	if b := c.dec.Instructions(); len(b) > 0 {
+		n := c.local.write(c, localDecoder, b)
+		c.dec.Sent(n)
+		if n > 0 {
+			c.retryBacklog()
+		}
+	}
+}
+
+// OpenRequests returns how many requests are open, those included whose header section has not arrived whole.
+func (c *Conn) OpenRequests() int { return c.requests }
+
+// RequestsOpenable returns how many requests a client can make now.
+func (c *Conn) RequestsOpenable() int {
+	if !c.client || c.GoingAway() {
+		return 0
+	}
+	return c.core.StreamsOpenable(false)
+}
+
+// PeerSettings returns the peer's settings. ok is false before they have come: then they are the defaults, or at a client with 0-RTT data those that
+// the server sent to the connection before.
+func (c *Conn) PeerSettings() (s Settings, ok bool) { return c.settings, c.settled }
+
+// SetStreamData stores a value of the application's with a stream, which events of the stream carry.
+func (c *Conn) SetStreamData(id uint64, v any) {
+	if s := c.find(id); s != nil {
+		s.data = v
+	}
+}
+
+// StreamData returns what SetStreamData stored, nil if nothing was or the stream is over.
+func (c *Conn) StreamData(id uint64) any {
+	if s := c.find(id); s != nil {
+		return s.data
+	}
+	return nil
 }
 
 // StreamShutdown ends a part of a stream before its time, or both, as quic.Conn.StreamShutdown does: reading with STOP_SENDING, writing
 // with RESET_STREAM.
-func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) error { return errNotYet }
-
-// SetStreamData stores a value of the application's with a stream, which events of the stream carry. StreamData returns it, nil if there is none.
-func (c *Conn) SetStreamData(id uint64, v any) {}
-
-// StreamData returns what SetStreamData stored, nil if nothing was or the stream is over.
-func (c *Conn) StreamData(id uint64) any { return nil }
-
-// Shutdown begins the end of the connection (RFC 9114, section 5.2). A server sends a first GOAWAY that says so, and, when requests that
-// were under way then have come, after a round trip, a second one that says which of them it has taken; later ones are
-// rejected. A client sends GOAWAY and makes no more requests. Those that are open go on. EventShutdown tells when there is none.
-func (c *Conn) Shutdown(now time.Time) {}
-
-// Close closes the connection at once, with an error code of HTTP/3's.
-func (c *Conn) Close(now time.Time, code ErrorCode, reason string) {
-	c.core.Close(now, true, uint64(code), reason)
+func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) error {
+	s := c.find(id)
+	if s == nil {
+		return c.unknown()
+	}
+	if dir&quic.ReadDirection != 0 {
+		c.stopReading(s, &StreamError{Stream: id, Code: code})
+	}
+	if dir&quic.WriteDirection != 0 && s.send.state < sendEnd {
+		s.send.state = sendOver
+		s.send.drop()
+	}
+	return c.core.StreamShutdown(id, dir, uint64(code))
 }
 
-// GoingAway tells whether one side is shutting the connection down, so that a client can make no more requests on it.
-func (c *Conn) GoingAway() bool { return false }
-
-// OpenRequests returns how many requests are open, those included whose header section has not arrived whole.
-func (c *Conn) OpenRequests() int { return 0 }
-
-// RequestsOpenable returns how many requests a client can make now.
-func (c *Conn) RequestsOpenable() int { return 0 }
-
-// SetPriority sets the priority with which a stream is sent on this side. On a server it takes the place of what the client asked for.
-func (c *Conn) SetPriority(id uint64, p quic.Priority) error { return errNotYet }
-
-// UpdatePriority has a client ask its server for another priority of a request's response (PRIORITY_UPDATE, RFC 9218, section 7), and
-// sets it for what is sent on the stream too.
-func (c *Conn) UpdatePriority(id uint64, p quic.Priority) error { return errNotYet }
-
-// SendDatagram sends an HTTP datagram of a request's stream (RFC 9297, section 2.1); p is copied. The errors are ErrDatagramsNotEnabled, ErrUnknownStream and
-// those of quic.Conn.DatagramSend.
-func (c *Conn) SendDatagram(id uint64, p []byte) error { return errNotYet }
-
-// RecvDatagram copies the oldest HTTP datagram of a stream into p and forgets it; ok is false if there is none. What does not fit into p is
-// lost.
-func (c *Conn) RecvDatagram(id uint64, p []byte) (n int, ok bool) { return 0, false }
-
-// MaxDatagramSize returns how long an HTTP datagram of a stream may be now, in bytes, 0 if none can be sent.
-func (c *Conn) MaxDatagramSize(id uint64) int { return 0 }
+// unknown is the error for a stream that is not there.
+func (c *Conn) unknown() error {
+	if err := c.core.Err(); err != nil {
+		return err
+	}
+	return ErrUnknownStream
+}
 
 // TakeOver makes a stream the application's: from here on frames of it are not parsed or made, and StreamRecv, StreamSend and StreamShutdown are those of
-// the core. buffered are bytes that came before what StreamRecv will return, of a frame that has begun; they are the caller's.
-func (c *Conn) TakeOver(id uint64) (buffered []byte, err error) { return nil, errNotYet }
-
-// PeerSettings returns the peer's settings. ok is false before they have come: then they are the defaults, or at a client with 0-RTT data those that
-// the server sent to the connection before.
-func (c *Conn) PeerSettings() (s Settings, ok bool) { return defaultSettings(), false }
+// the core. buffered are bytes that come before what StreamRecv will return: of a frame that has begun; they are the caller's. It fails with
+// ErrMessageOrder while a header section is being read or written.
+func (c *Conn) TakeOver(id uint64) (buffered []byte, err error) {
+	s := c.find(id)
+	if s == nil {
+		return nil, c.unknown()
+	}
+	r := &s.recv
+	switch {
+	case s.raw:
+		buffered = append(buffered, r.section...)
+		r.section = r.section[:0]
+		return buffered, nil
+	case r.frame == inHeaders || r.blocked || r.waiting || len(s.send.pending) > 0:
+		return nil, ErrMessageOrder
+	}
+	switch r.frame {
+	case inData:
+		buffered = appendFrameHeader(nil, frameData, r.left)
+	case inSkipped:
+		buffered = appendFrameHeader(nil, r.typ, r.left)
+	default:
+		buffered = append(buffered, r.header.b[:r.header.n]...)
+	}
+	c.leave(s)
+	s.raw, s.known = true, true
+	return buffered, nil
+}

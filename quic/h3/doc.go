@@ -3,5 +3,5 @@
 //
 // # Limitations
 //
-//   - The types of the package are here, and what they will mean; its methods are not, and say so with an error.
+//   - It is young: of what is here, an exchange of a request and a response is tested, and little more.
 package h3

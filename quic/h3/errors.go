@@ -72,7 +72,11 @@ type StreamError struct {
 	Code   ErrorCode
 	Remote bool   // the peer ended it
 	Reason string // for people, empty if Remote
+	Cause  error  // ErrTooLarge, ErrContentLength, or nil
 }
+
+// Unwrap returns the cause.
+func (e *StreamError) Unwrap() error { return e.Cause }
 
 // Error tells the stream, the side, the code's name and the reason.
 func (e *StreamError) Error() string {

@@ -31,12 +31,15 @@ func isHTTP2Frame(typ uint64) bool { return typ == 0x02 || typ == 0x06 || typ ==
 type frameHeader struct {
 	b [16]byte
 	n uint8 // bytes of b
+
+	split uint8 // bytes of b that came before the rest, of the last one that was read
 }
 
 // consume reads the header of a frame from p, behind what it has gathered. It returns how many bytes of p it took, which are all of p if
 // the header is not complete.
 func (h *frameHeader) consume(p []byte) (typ, length uint64, used int, ok bool) {
 	if h.n == 0 {
+		h.split = 0
 		if len(p) >= 2 && p[0] < 0x40 && p[1] < 0x80 { // as most are: a type of one byte, a length of one or two
 			if p[1] < 0x40 {
 				return uint64(p[0]), uint64(p[1]), 2, true
@@ -55,7 +58,7 @@ func (h *frameHeader) consume(p []byte) (typ, length uint64, used int, ok bool) 
 	if !ok {
 		return 0, 0, len(p), false
 	}
-	h.n = 0
+	h.n, h.split = 0, uint8(before)
 	return typ, length, used - before, true
 }
 

@@ -9,6 +9,15 @@ const (
 	maxTableCapacity  = 1 << 20
 	maxBlockedStreams = 1 << 16
 
+	// sectionSlack is how much longer than Config.MaxFieldSectionSize a HEADERS frame may be, in bytes: its prefix. A field takes fewer
+	// bytes in it than it counts, unless it was encoded to be long.
+	sectionSlack = 32
+
+	// maxHeldSections bounds what is held of header sections that come in pieces, or wait to be decoded, in bytes; a single one may be longer.
+	// Beyond it streams wait under flow control. Sections that came in one piece, of 16 KiB at most, and wait for the dynamic table
+	// are held on top of that, as many as Config.QPACKBlockedStreams says.
+	maxHeldSections = 256 << 10
+
 	// maxSettingsFrame is the longest SETTINGS frame that is read, in bytes, and maxSettings how many settings it may have.
 	maxSettingsFrame = 4 << 10
 	maxSettings      = 256
@@ -19,4 +28,57 @@ const (
 
 	// maxPriorityField is the longest Priority Field Value that is read, in bytes (RFC 9218, section 7).
 	maxPriorityField = 256
+
+	// maxSessions is how many of a client's sessions wait for the server's SETTINGS: the newest.
+	maxSessions = 4
+
+	// maxDatagrams and maxDatagramBytes bound the HTTP datagrams that wait for RecvDatagram, of one stream; the oldest are dropped.
+	// maxEarlyDatagrams and maxEarlyBytes bound those that came before their stream, of the whole connection.
+	maxDatagrams      = 64
+	maxDatagramBytes  = 128 << 10
+	maxEarlyDatagrams = 32
+	maxEarlyBytes     = 64 << 10
 )
+
+// What the peer may do often, but not at any rate: each costs tokens of a bucket, and when that is empty the connection ends with
+// H3_EXCESSIVE_LOAD. The bucket holds loadBurst tokens, and loadRate come back each second.
+const (
+	loadBurst = 4000
+	loadRate  = 1000
+
+	costReset          = 4 // a request that was reset, stopped, malformed or incomplete: 250 a second (CVE-2023-44487)
+	costEmptyData      = 1 // a DATA frame without data
+	costUnknownFrame   = 1 // a frame of a type that is not known, on any stream
+	costPriorityUpdate = 1
+	costUnknownStream  = 4 // a unidirectional stream of an unknown type
+	costControlFrame   = 1 // GOAWAY, MAX_PUSH_ID, ORIGIN
+)
+
+// load is that bucket, in virtual time.
+type load struct {
+	tokens int64
+	at     int64 // when tokens was right, in nanoseconds
+}
+
+func (l *load) init(now int64) { *l = load{loadBurst, now} }
+
+// spend takes tokens; ok is false if there are too few, and the connection was closed.
+func (l *load) spend(c *Conn, cost int64) (ok bool) {
+	if l.tokens < loadBurst {
+		const unit = int64(1e9) / loadRate
+		now := c.nanos()
+		if n := (now - l.at) / unit; n > 0 {
+			l.tokens = min(l.tokens+n, loadBurst)
+			l.at += n * unit
+		}
+	}
+	if l.tokens == loadBurst {
+		l.at = c.nanos()
+	}
+	if l.tokens < cost {
+		c.fail(connErr(ErrCodeExcessiveLoad, "too many resets, empty or unknown frames, or priority updates"))
+		return false
+	}
+	l.tokens -= cost
+	return true
+}

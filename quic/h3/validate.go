@@ -133,31 +133,46 @@ func parseContentLength(s string) int64 {
 	return int64(n)
 }
 
-// regularFields checks the fields that are no pseudo-header fields, of a message of either role, and takes content-length from them; host, if
-// not nil, is where the Host field is noted.
-func regularFields(fields []qpack.Field, length *int64, host **qpack.Field) string {
-	*length = -1
+// fieldNotes are what a look at the regular fields of a message has found.
+type fieldNotes struct {
+	length  int64        // what content-length says, -1 if there is none
+	host    *qpack.Field // nil: there is none
+	cookies int          // how many cookie fields there are
+}
+
+// read checks the fields that are no pseudo-header fields, of a message of either role.
+func (notes *fieldNotes) read(fields []qpack.Field) string {
+	notes.length = -1
 	for i := range fields {
 		f := &fields[i]
-		if strings.HasPrefix(f.Name, ":") {
+		if len(f.Name) > 0 && f.Name[0] == ':' {
 			return "the pseudo-header field " + strconv.Quote(f.Name) + " stands behind other fields"
 		}
 		if fault := fieldFault(f); fault != "" {
 			return fault
 		}
-		switch {
-		case len(f.Name) == 14 && f.Name == "content-length":
-			if *length >= 0 {
+		switch len(f.Name) {
+		case 14:
+			if f.Name != "content-length" {
+				continue
+			}
+			if notes.length >= 0 {
 				return "two content-length fields"
 			}
-			if *length = parseContentLength(f.Value); *length < 0 {
+			if notes.length = parseContentLength(f.Value); notes.length < 0 {
 				return "content-length is " + strconv.Quote(f.Value) + ", which is no number of bytes"
 			}
-		case host != nil && len(f.Name) == 4 && f.Name == "host":
-			if *host != nil {
-				return "two Host fields"
+		case 6:
+			if f.Name == "cookie" {
+				notes.cookies++
 			}
-			*host = f
+		case 4:
+			if f.Name == "host" {
+				if notes.host != nil {
+					return "two Host fields"
+				}
+				notes.host = f
+			}
 		}
 	}
 	return ""
@@ -231,22 +246,23 @@ func (m *Message) parseRequest(fields []qpack.Field, connect bool) string {
 		return fault
 	}
 	m.Fields = fields[n:]
-	var host *qpack.Field
-	if fault := regularFields(m.Fields, &m.ContentLength, &host); fault != "" {
+	var notes fieldNotes
+	if fault := notes.read(m.Fields); fault != "" {
 		return fault
 	}
-	if host != nil {
+	m.ContentLength = notes.length
+	if notes.host != nil {
 		switch {
 		case seen&pseudoAuthority == 0:
-			m.Authority = host.Value
-		case m.Authority != host.Value:
+			m.Authority = notes.host.Value
+		case m.Authority != notes.host.Value:
 			return ":authority and Host are not the same"
 		}
 	}
 	if fault := m.requestFault(seen, connect); fault != "" {
 		return fault
 	}
-	m.tidy(host != nil)
+	m.tidy(&notes)
 	return ""
 }
 
@@ -345,10 +361,11 @@ func (m *Message) parseResponse(fields []qpack.Field) string {
 		return "no :status"
 	}
 	m.Fields = fields[n:]
-	if fault := regularFields(m.Fields, &m.ContentLength, nil); fault != "" {
+	var notes fieldNotes
+	if fault := notes.read(m.Fields); fault != "" {
 		return fault
 	}
-	m.tidy(false)
+	m.ContentLength = notes.length
 	return ""
 }
 
@@ -365,43 +382,31 @@ func trailerFault(fields []qpack.Field) string {
 	return ""
 }
 
-// tidy joins cookie fields (RFC 9114, section 4.2.1) and, if it is there, takes the Host field out.
-func (m *Message) tidy(host bool) {
-	cookies, size := 0, 0
-	for i := range m.Fields {
-		if f := &m.Fields[i]; len(f.Name) == 6 && f.Name == "cookie" {
-			cookies++
-			size += len(f.Value) + 2
-		}
-	}
-	if cookies < 2 && !host {
+// tidy joins cookie fields of a request (RFC 9114, section 4.2.1), and takes the Host field out.
+func (m *Message) tidy(notes *fieldNotes) {
+	host, cookies := notes.host != nil, notes.cookies > 1
+	if !host && !cookies {
 		return
 	}
-	var joined strings.Builder
-	if cookies > 1 {
-		joined.Grow(size)
-	}
+	var joined []byte
 	kept, first := m.Fields[:0], -1
 	for i := range m.Fields {
 		f := m.Fields[i]
 		switch {
 		case host && f.Name == "host":
 			continue
-		case cookies > 1 && f.Name == "cookie":
-			if first < 0 {
-				first = len(kept)
-				kept = append(kept, f)
-				joined.WriteString(f.Value)
-			} else {
-				joined.WriteString("; ")
-				joined.WriteString(f.Value)
+		case cookies && f.Name == "cookie":
+			if first >= 0 {
+				joined = append(append(joined, "; "...), f.Value...)
+				continue
 			}
-			continue
+			first = len(kept)
+			joined = append(joined, f.Value...)
 		}
 		kept = append(kept, f)
 	}
 	if first >= 0 {
-		kept[first].Value = joined.String()
+		kept[first].Value = string(joined)
 	}
 	m.Fields = kept
 }

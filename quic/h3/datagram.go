@@ -1,0 +1,176 @@
+package h3
+
+import (
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
+
+// HTTP datagrams (RFC 9297, section 2): a DATAGRAM frame begins with the ID of the stream of their request, divided by four.
+
+// maxQuarterID is the highest Quarter Stream ID (RFC 9297, section 2.1).
+const maxQuarterID = 1<<60 - 1
+
+// datagramQueue holds datagrams of a stream that wait to be read. The memory of those that were read is used again.
+type datagramQueue struct {
+	ring  [][]byte
+	head  int
+	len   int
+	bytes int
+}
+
+// push adds a copy of b; the oldest are dropped for it if there are too many.
+func (q *datagramQueue) push(b []byte) {
+	for q.len > 0 && (q.len == maxDatagrams || q.bytes+len(b) > maxDatagramBytes) {
+		q.pop()
+	}
+	if q.len == len(q.ring) {
+		ring := make([][]byte, max(2*len(q.ring), 4))
+		for i := range q.len {
+			ring[i] = q.ring[(q.head+i)%len(q.ring)]
+		}
+		q.ring, q.head = ring, 0
+	}
+	at := &q.ring[(q.head+q.len)%len(q.ring)]
+	*at = append((*at)[:0], b...)
+	q.len++
+	q.bytes += len(b)
+}
+
+// pop removes the oldest datagram, which is valid until the next push.
+func (q *datagramQueue) pop() []byte {
+	b := q.ring[q.head]
+	q.head = (q.head + 1) % len(q.ring)
+	q.len--
+	q.bytes -= len(b)
+	return b
+}
+
+func (q *datagramQueue) clear() { *q = datagramQueue{} }
+
+// earlyDatagrams holds datagrams that came before the stream of their request (RFC 9297, section 2.1).
+type earlyDatagrams struct {
+	list  []earlyDatagram
+	bytes int
+	buf   []byte // for one that is being read or written
+}
+
+type earlyDatagram struct {
+	id      uint64
+	payload []byte
+}
+
+func (e *earlyDatagrams) push(id uint64, b []byte) {
+	for len(e.list) > 0 && (len(e.list) == maxEarlyDatagrams || e.bytes+len(b) > maxEarlyBytes) {
+		e.bytes -= len(e.list[0].payload)
+		e.list = append(e.list[:0], e.list[1:]...)
+	}
+	e.list = append(e.list, earlyDatagram{id, append([]byte(nil), b...)})
+	e.bytes += len(b)
+}
+
+// takeFor gives a stream that was opened its datagrams.
+func (e *earlyDatagrams) takeFor(c *Conn, s *stream) {
+	if len(e.list) == 0 {
+		return
+	}
+	kept := e.list[:0]
+	for _, d := range e.list {
+		if d.id != s.id {
+			kept = append(kept, d)
+			continue
+		}
+		e.bytes -= len(d.payload)
+		c.giveDatagram(s, d.payload)
+	}
+	clear(e.list[len(kept):])
+	e.list = kept
+}
+
+func (c *Conn) giveDatagram(s *stream, b []byte) {
+	if s.datagrams.push(b); s.datagrams.len == 1 {
+		c.tell(s, newsDatagram)
+	}
+}
+
+// maxDatagramFrame is the longest DATAGRAM frame that comes, in bytes: whatever fits into a packet.
+const maxDatagramFrame = 1 << 16
+
+// readDatagrams takes the DATAGRAM frames that have come.
+func (c *Conn) readDatagrams() {
+	e := &c.datagrams
+	if cap(e.buf) < maxDatagramFrame {
+		e.buf = make([]byte, maxDatagramFrame)
+	}
+	for !c.core.IsClosed() || c.core.KeepsReceived() {
+		n, ok := c.core.DatagramRecv(e.buf[:maxDatagramFrame])
+		if !ok {
+			return
+		}
+		if err := c.onDatagram(e.buf[:n]); err != nil {
+			c.fail(err)
+			return
+		}
+	}
+}
+
+func (c *Conn) onDatagram(b []byte) *connError {
+	quarter, n := wire.ConsumeVarint(b)
+	if n < 0 || quarter > maxQuarterID {
+		return connErr(ErrCodeDatagram, "a DATAGRAM frame without a Quarter Stream ID, or with one that is too high")
+	}
+	if !c.cfg.EnableDatagrams {
+		return nil // nobody said that they are understood
+	}
+	id, payload := quarter<<2, b[n:]
+	if s := c.find(id); s != nil {
+		if s.recv.state < recvEnd || s.send.state < sendEnd {
+			c.giveDatagram(s, payload)
+		}
+		return nil
+	}
+	switch {
+	case c.client:
+		return nil // of a request that is over, or was never made
+	case quarter >= c.core.PeerStreamLimit(false):
+		return connErr(ErrCodeID, "an HTTP datagram of a stream beyond the limit")
+	case id >= c.goaway.next:
+		c.datagrams.push(id, payload)
+	}
+	return nil
+}
+
+// datagramsEnabled tells whether both sides have said that they understand HTTP datagrams.
+func (c *Conn) datagramsEnabled() bool {
+	return c.cfg.EnableDatagrams && c.settings.H3Datagram && c.core.MaxDatagramSize() > 0
+}
+
+// SendDatagram sends an HTTP datagram of a request's stream (RFC 9297, section 2.1); p is copied. The errors are ErrDatagramsNotEnabled, ErrUnknownStream and
+// those of quic.Conn.DatagramSend.
+func (c *Conn) SendDatagram(id uint64, p []byte) error {
+	if !c.datagramsEnabled() {
+		return ErrDatagramsNotEnabled
+	}
+	if c.find(id) == nil || id&3 != quic.StreamTypeBidi {
+		return c.unknown()
+	}
+	c.datagrams.buf = append(wire.AppendVarint(c.datagrams.buf[:0], id>>2), p...)
+	return c.core.DatagramSend(c.datagrams.buf)
+}
+
+// RecvDatagram copies the oldest HTTP datagram of a stream into p and forgets it; ok is false if there is none. What does not fit into p is
+// lost.
+func (c *Conn) RecvDatagram(id uint64, p []byte) (n int, ok bool) {
+	s := c.find(id)
+	if s == nil || s.datagrams.len == 0 {
+		return 0, false
+	}
+	return copy(p, s.datagrams.pop()), true
+}
+
+// MaxDatagramSize returns how long an HTTP datagram of a stream may be now, in bytes, 0 if none can be sent.
+func (c *Conn) MaxDatagramSize(id uint64) int {
+	if !c.datagramsEnabled() {
+		return 0
+	}
+	return max(c.core.MaxDatagramSize()-wire.SizeVarint(id>>2), 0)
+}

@@ -1,0 +1,143 @@
+package h3
+
+import (
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// maxRequestID is the highest ID of a client's bidirectional stream: in a GOAWAY frame it says that one with a lower ID will follow
+// (RFC 9114, section 5.2).
+const maxRequestID = 1<<62 - 4
+
+// goaway is the end of a connection that is agreed upon (RFC 9114, section 5.2).
+type goaway struct {
+	next  uint64 // above the highest request that was taken, at a server
+	peer  uint64 // that of the peer's GOAWAY, noStream: none has come
+	sent  uint64 // that of ours, likewise
+	asked bool   // Shutdown was called
+	last  bool   // the last GOAWAY was sent
+	told  bool   // EventShutdown was
+	timer int64  // when the last one is to be sent, 0: not
+}
+
+func (g *goaway) init() { g.peer, g.sent = noStream, noStream }
+
+// takes tells whether a server takes a request on a stream that the client has opened.
+func (g *goaway) takes(id uint64) bool { return !g.last || id < g.sent }
+
+func (g *goaway) onOpened(id uint64) { g.next = max(g.next, id+4) }
+
+// finished tells once that a connection that was shut down has no requests any more.
+func (g *goaway) finished(requests int) bool {
+	if !g.last || g.told || requests > 0 {
+		return false
+	}
+	g.told = true
+	return true
+}
+
+// Shutdown begins the end of the connection (RFC 9114, section 5.2). A server sends a first GOAWAY that says so, and, when requests that
+// were under way then have come, after a round trip, a second one that says which of them it has taken; later ones are
+// rejected. A client sends GOAWAY and makes no more requests. Those that are open go on. EventShutdown tells when there is none.
+func (c *Conn) Shutdown(now time.Time) {
+	c.now = now
+	g := &c.goaway
+	if g.asked || c.ended {
+		return
+	}
+	g.asked = true
+	if c.client {
+		g.last = true
+		c.sendGoAway(0) // the lowest push ID: none is taken
+		return
+	}
+	c.sendGoAway(maxRequestID)
+	rtt := c.core.Stats().SmoothedRTT
+	g.timer = c.nanos() + int64(max(rtt+rtt/2, minGoAwayWait))
+}
+
+// minGoAwayWait is the least time between the two GOAWAY frames of a server.
+const minGoAwayWait = 5 * time.Millisecond
+
+func (c *Conn) sendGoAway(id uint64) {
+	c.goaway.sent = id
+	c.local.write(c, localControl, appendIntFrame(nil, frameGoAway, id))
+}
+
+// finishGoAway sends a server's second GOAWAY.
+func (c *Conn) finishGoAway() {
+	g := &c.goaway
+	g.timer, g.last = 0, true
+	c.sendGoAway(g.next)
+}
+
+// GoingAway tells whether one side is shutting the connection down, so that a client can make no more requests on it.
+func (c *Conn) GoingAway() bool { return c.goaway.asked || c.goaway.peer != noStream }
+
+// onGoAway acts on the peer's GOAWAY.
+func (c *Conn) onGoAway(id uint64) *connError {
+	g := &c.goaway
+	switch {
+	case c.client && id&3 != 0:
+		return connErr(ErrCodeID, "the ID of GOAWAY is not one of a request")
+	case id > g.peer:
+		return connErr(ErrCodeID, "the ID of GOAWAY is higher than before")
+	}
+	g.peer = id
+	if c.client {
+		for s := c.streams.first; s != nil; s = s.all.next {
+			if !s.raw && s.id >= id && s.id&3 == quic.StreamTypeBidi {
+				c.reject(s)
+			}
+		}
+	}
+	c.push(Event{Kind: EventGoAway, ID: id})
+	return nil
+}
+
+// Timeout is when OnTimeout is wanted, the zero Time if not at all.
+func (c *Conn) Timeout() time.Time {
+	at := c.goaway.timer
+	sooner := func(t int64) {
+		if at == 0 || t < at {
+			at = t
+		}
+	}
+	if s := c.heads.first; s != nil {
+		sooner(s.head.at + int64(c.cfg.HeaderTimeout))
+	}
+	if s := c.blocked.first; s != nil {
+		sooner(s.blocked.at + int64(c.cfg.BlockedTimeout))
+	}
+	if at == 0 {
+		return time.Time{}
+	}
+	return c.base.Add(time.Duration(at))
+}
+
+// OnTimeout does what is due at now.
+func (c *Conn) OnTimeout(now time.Time) {
+	c.now = now
+	t := c.nanos()
+	if at := c.goaway.timer; at != 0 && at <= t {
+		c.finishGoAway()
+	}
+	for s := c.heads.first; s != nil && s.head.at+int64(c.cfg.HeaderTimeout) <= t; s = c.heads.first {
+		c.expire(s, "the header section did not arrive in time")
+	}
+	for s := c.blocked.first; s != nil && s.blocked.at+int64(c.cfg.BlockedTimeout) <= t; s = c.blocked.first {
+		c.expire(s, "the header section waits for table entries that do not arrive")
+	}
+}
+
+// expire ends a stream that has taken too long.
+func (c *Conn) expire(s *stream, reason string) {
+	code := ErrCodeRequestIncomplete
+	if c.client {
+		code = ErrCodeRequestCancelled
+	}
+	c.heads.remove(s, linkHead)
+	c.blocked.remove(s, linkBlocked)
+	c.failStream(s, code, reason)
+}

@@ -1,0 +1,95 @@
+package h3
+
+import "slices"
+
+// Header sections that are not read where they lie: those that come in pieces, and those that cannot be decoded yet.
+
+// hold reserves memory for a HEADERS frame of n bytes before any of it is gathered; ok is false if the stream has to wait for it. Each
+// reservation is for a whole frame, so that what was begun can be completed, and others wait behind.
+func (c *Conn) hold(s *stream, n int) (ok bool) {
+	if len(c.starved) > 0 || c.held > 0 && c.held+n > maxHeldSections {
+		s.recv.waiting = true
+		c.starved = append(c.starved, s)
+		return false
+	}
+	c.held += n
+	s.recv.held = n
+	return true
+}
+
+// keep keeps a section that cannot be decoded yet. One that is not gathered is short: it lay in one piece with the core.
+func (c *Conn) keep(s *stream, section []byte, gathered bool) {
+	r := &s.recv
+	r.whole = true
+	if !gathered {
+		r.section = append(r.section[:0], section...)
+		r.held = len(section)
+		c.held += r.held
+	}
+}
+
+// maxKeptSection is how much room for a section a stream keeps for the next one, in bytes.
+const maxKeptSection = 4 << 10
+
+// release lets go of the memory of a section, and has those that wait for it go on.
+func (c *Conn) release(s *stream) {
+	r := &s.recv
+	if r.waiting {
+		r.waiting = false
+		remove := func(of *[]*stream) {
+			if i := slices.Index(*of, s); i >= 0 {
+				*of = slices.Delete(*of, i, i+1)
+			}
+		}
+		remove(&c.starved)
+		remove(&c.backlog)
+	}
+	if r.blocked {
+		r.blocked = false
+		c.blocked.remove(s, linkBlocked)
+	}
+	r.whole = false
+	if cap(r.section) > maxKeptSection {
+		r.section = nil
+	}
+	if r.held == 0 {
+		return
+	}
+	c.held -= r.held
+	r.held = 0
+	for len(c.starved) > 0 {
+		next := c.starved[0]
+		need := int(next.recv.left)
+		if c.held > 0 && c.held+need > maxHeldSections {
+			break
+		}
+		c.starved = slices.Delete(c.starved, 0, 1)
+		c.held += need
+		next.recv.held, next.recv.waiting = need, false
+		c.tell(next, newsRead)
+	}
+}
+
+// retryBacklog has the streams go on that waited for room on the decoder stream.
+func (c *Conn) retryBacklog() {
+	for _, s := range c.backlog {
+		s.recv.waiting = false
+		c.tell(s, newsRead)
+	}
+	c.backlog = c.backlog[:0]
+}
+
+// retryUnblocked has the streams go on whose sections can be decoded now.
+func (c *Conn) retryUnblocked() {
+	for {
+		id, ok := c.dec.NextUnblocked()
+		if !ok {
+			return
+		}
+		if s := c.find(id); s != nil && s.recv.blocked {
+			s.recv.blocked = false
+			c.blocked.remove(s, linkBlocked)
+			c.tell(s, newsRead)
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package h3
+
+import "github.com/boringquic/boringquic/quic"
+
+// 0-RTT data, and what is remembered for it (RFC 9114, section 7.2.4.2).
+
+// onSession acts on a session of a client's: it is told once the server's settings are known, which go with it.
+func (c *Conn) onSession(s *quic.Session) {
+	if c.settled {
+		c.tellSession(s)
+		return
+	}
+	if len(c.sessions) == maxSessions {
+		c.sessions = append(c.sessions[:0], c.sessions[1:]...)
+	}
+	c.sessions = append(c.sessions, s)
+}
+
+// tellSession tells of a copy: the core's own may be in somebody's hands.
+func (c *Conn) tellSession(s *quic.Session) {
+	with := *s
+	with.SetAppData(c.settings.remember())
+	c.push(Event{Kind: EventSession, Session: &with})
+}
+
+// onEarlyData acts on what a server says of 0-RTT data.
+func (c *Conn) onEarlyData(ev *quic.Event) {
+	if !c.client || ev.Accepted {
+		return
+	}
+	c.remembered = nil
+	if !c.settled {
+		c.settings = defaultSettings()
+	}
+	if ev.Resent {
+		return // streams go on as if nothing had been
+	}
+	for s := c.streams.first; s != nil; {
+		next := s.all.next
+		s.over = true
+		c.reject(s)
+		c.tell(s, newsDone)
+		s = next
+	}
+	c.begin()
+}
