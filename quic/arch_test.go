@@ -65,7 +65,7 @@ var rooms = []room{
 	{dir: "quic/quiclb", std: anyStd, imports: []string{"quic"}},
 	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},
 	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts"),
-		imports: []string{"quic", "quic/quicnet", "quic/h3", "quic/qpack"}},
+		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack"}},
 }
 
 // coreBans are imports that no package of the engine may have, and the files that one is allowed in after all.

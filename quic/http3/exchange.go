@@ -32,10 +32,12 @@ type exchange struct {
 	stream atomic.Pointer[quicnet.Stream] // nil until somebody reads or writes what a turn cannot
 
 	// Guarded by the connection's lock.
-	prev, next *exchange // of the connection's exchanges
-	writeBy    int64     // nanoseconds since the connection began; 0: no deadline for writing
-	writeIndex int       // in the connection's list of deadlines, -1: not there
-	over       bool      // the handler has returned
+	prev, next *exchange     // of the connection's exchanges
+	writeBy    int64         // nanoseconds since the connection began; 0: no deadline for writing
+	writeIndex int           // in the connection's list of deadlines, -1: not there
+	over       bool          // the handler has returned
+	done       bool          // the stream is over
+	datagrams  chan struct{} // holds a token when one that waits for a datagram is to look; nil: nobody does
 
 	bodiless bool        // nothing follows the header section
 	early    bool        // it came in early data
@@ -170,7 +172,9 @@ func (x *exchange) cleanUp() {
 
 // onPanic has the client see that its request came to nothing. v is nil where the handler has ended its goroutine.
 func (x *exchange) onPanic(v any) {
-	x.abort(h3.ErrCodeInternal)
+	if !x.takenOver() {
+		x.abort(h3.ErrCodeInternal)
+	}
 	if v != nil && v != http.ErrAbortHandler {
 		buf := make([]byte, 64<<10)
 		buf = buf[:runtime.Stack(buf, false)]
@@ -178,6 +182,11 @@ func (x *exchange) onPanic(v any) {
 	}
 	x.cleanUp()
 	x.w.drop()
+}
+
+// takenOver tells whether the stream is no longer the handler's alone.
+func (x *exchange) takenOver() bool {
+	return x.w.mu.TryLock() && func() bool { defer x.w.mu.Unlock(); return x.w.tookOver }()
 }
 
 // end is when the handler has returned and all was done with the response that is to be done.

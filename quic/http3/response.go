@@ -537,3 +537,10 @@ func (w *response) sendContinue() {
 }
 
 var continueMessage = h3.Message{Status: http.StatusContinue, ContentLength: -1}
+
+// CloseNotify is what http.CloseNotifier was before there were contexts.
+func (w *response) CloseNotify() <-chan bool {
+	ch := make(chan bool, 1)
+	w.x.ctx.AfterFunc(func() { ch <- true })
+	return ch
+}

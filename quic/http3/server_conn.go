@@ -120,8 +120,12 @@ func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (wo
 		x.lose(t, ev.Err)
 	case h3.EventStopped:
 		x.lose(t, &StreamError{Stream: x.id, Code: ev.Code, Remote: true})
+	case h3.EventDatagram:
+		x.tellDatagram()
 	case h3.EventDone:
+		x.done = true
 		sc.forget(t, x)
+		x.tellDatagram()
 	}
 	return false
 }
@@ -225,6 +229,7 @@ func (sc *serverConn) onClosed(t *quicnet.Turn) {
 	for x := sc.exchanges; x != nil; {
 		next := x.next
 		x.ctx.cancel(err)
+		x.tellDatagram()
 		x.prev, x.next, x.writeIndex = nil, nil, -1
 		x = next
 	}

@@ -1,0 +1,137 @@
+package http3
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// Stream is the stream of a request that its handler has taken over, for protocols on top of HTTP/3, in the manner of http.Hijacker. What is
+// read and written are the bodies of the request and the response, without the frames around them (RFC 9114, section 4.1), so for an
+// extended CONNECT the two directions of the tunnel. It is the program's to end: by Close, and reading to the end or CancelRead. Codes of
+// CancelRead, CancelWrite and Abort are ErrorCodes.
+type Stream struct {
+	*quicnet.Stream
+	x *exchange
+}
+
+// errNotTakeable is what TakeOver returns for a ResponseWriter that is none of ours.
+var errNotTakeable = errors.New("http3: the ResponseWriter is not that of a request over HTTP/3")
+
+// TakeOver gives a handler the stream of its request. The header section of the response is sent if it was not, with the status that WriteHeader
+// has chosen, and what was written. From then on the Stream is all that is to be used, not the ResponseWriter nor the request's Body; it
+// lives on when the handler returns. The request's context ends with the handler; Stream.Context tells when the client gives the stream up. Deadlines that
+// the server has set are taken away. w may be wrapped, if the wrapper has a method Unwrap as http.ResponseController wants it.
+//
+// The error says that w is not of HTTP/3, that the response has no body, or that the client has gone.
+func TakeOver(w http.ResponseWriter) (*Stream, error) {
+	r, err := responseOf(w)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state == nil {
+		return nil, errHandlerReturned
+	}
+	if r.status == 0 {
+		r.writeHeader(http.StatusOK)
+	}
+	if r.isHead() || !bodyAllowed(r.status) {
+		return nil, http.ErrBodyNotAllowed
+	}
+	if !r.sent || r.state.n > 0 {
+		if err := r.flush(); err != nil {
+			return nil, err
+		}
+	}
+	x := r.x
+	s := x.openStream()
+	x.sc.conn.Do(func(*quicnet.Turn) {
+		x.sc.clearWriteDeadline(x)
+		x.datagrams = make(chan struct{}, 1)
+	})
+	r.SetReadDeadline(time.Time{})
+	r.tookOver, r.err = true, errTakenOver
+	x.body.closed.Store(true)
+	return &Stream{s, x}, nil
+}
+
+// errTakenOver is what the ResponseWriter of a stream that was taken over returns.
+var errTakenOver = errors.New("http3: the stream was taken over")
+
+// responseOf finds our ResponseWriter in one that may be wrapped.
+func responseOf(w http.ResponseWriter) (*response, error) {
+	for {
+		switch t := w.(type) {
+		case *response:
+			return t, nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil, errNotTakeable
+		}
+	}
+}
+
+// SendDatagram sends an HTTP datagram of the stream (RFC 9297, section 2), which p is copied for. It may be lost. The error says that
+// one of the sides has not enabled datagrams (Server.Datagrams), that the stream is over, or that p is larger than MaxDatagramSize.
+func (s *Stream) SendDatagram(p []byte) (err error) {
+	s.x.sc.conn.Do(func(t *quicnet.Turn) {
+		err = s.x.sc.h3.SendDatagram(s.x.id, p)
+		s.x.sc.drain(t)
+	})
+	return nameError(err)
+}
+
+// ReceiveDatagram waits for an HTTP datagram of the stream and copies it into p; what does not fit into p is lost. The error is that
+// of ctx, or says that the stream or the connection is over.
+func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
+	x := s.x
+	for {
+		ok, over := false, false
+		x.sc.conn.Do(func(t *quicnet.Turn) {
+			if n, ok = x.sc.h3.RecvDatagram(x.id, p); !ok {
+				over = x.done || x.sc.closed
+			}
+			x.sc.drain(t)
+		})
+		switch {
+		case ok:
+			x.tellDatagram() // there may be more, for another goroutine
+			return n, nil
+		case over:
+			x.tellDatagram()
+			return 0, errStreamOver
+		}
+		select {
+		case <-x.datagrams:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// tellDatagram has a goroutine look whether there is a datagram.
+func (x *exchange) tellDatagram() {
+	select {
+	case x.datagrams <- struct{}{}:
+	default: // one will look anyway, or the stream was not taken over
+	}
+}
+
+// MaxDatagramSize returns how many bytes a datagram can have now, 0 if none can be sent.
+func (s *Stream) MaxDatagramSize() (n int) {
+	s.x.sc.conn.Do(func(*quicnet.Turn) { n = s.x.sc.h3.MaxDatagramSize(s.x.id) })
+	return n
+}
+
+// Settings returns what the client has told of itself; ok is false before it has.
+func (s *Stream) Settings() (settings h3.Settings, ok bool) {
+	s.x.sc.conn.Do(func(*quicnet.Turn) { settings, ok = s.x.sc.h3.PeerSettings() })
+	return settings, ok
+}
