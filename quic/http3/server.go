@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
 	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/udp"
 )
@@ -31,9 +32,9 @@ type Server struct {
 	// HTTP.IdleTimeout. Default: a zero one.
 	QUIC *quic.Config
 
-	// Shards is how many sockets share the address, as quicnet.ListenConfig.Shards has it, for servers that have more to do than one
-	// core can. Default 1; negative: one for each core. It is for ListenAndServe and ListenAndServeTLS.
-	Shards int
+	// ListenConfig is what else quicnet can be told: Shards, for servers that have more to do than one core can, and OnPath, and OnHandshakeError,
+	// in place of which HTTP.ErrorLog is written to. Its Protocol is not used. Shards and Socket are for ListenAndServe and ListenAndServeTLS.
+	ListenConfig quicnet.ListenConfig
 
 	// Datagrams has clients send HTTP datagrams (RFC 9297), for protocols that are taken over with TakeOver.
 	Datagrams bool
@@ -52,6 +53,11 @@ type Server struct {
 	// AltSvc is how AltSvcHandler and SetAltSvcHeader advertise this server.
 	AltSvc AltSvc
 
+	shared struct { // what the connections of Protocol have in common
+		sync.Once
+		srv *serving
+		err error
+	}
 	advert atomic.Pointer[string] // the value of Alt-Svc; nil: there is none
 
 	mu         sync.Mutex // guards what follows; taken after a connection's lock
@@ -114,6 +120,42 @@ func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Con
 	})
 }
 
+// Protocol serves a connection of an endpoint that the program has made itself, as quicnet.ListenConfig.Protocol wants it: so HTTP/3 shares a
+// socket with other protocols, and the endpoint is the program's to configure and to close. quic.Config.TLS must have "h3" among NextProtos;
+// connections with another protocol are left to the program (nil). Shutdown and Close end the connections, and leave the endpoint alone.
+func (s *Server) Protocol(t *quicnet.Turn) quicnet.Protocol {
+	if t.Core.TLS().NegotiatedProtocol != alpn {
+		return nil
+	}
+	s.shared.Do(func() {
+		if s.shared.srv, s.shared.err = s.newServing(nil, true, nil); s.shared.err == nil {
+			s.hook()
+		}
+	})
+	if s.shared.err != nil {
+		t.Core.Close(t.Now, true, uint64(h3.ErrCodeInternal), s.shared.err.Error())
+		return nil
+	}
+	return s.shared.srv.newServerConn(t)
+}
+
+// Check tells what is wrong with the server's fields, in one sentence; nil if nothing is. Those who serve by Protocol call it before.
+func (s *Server) Check() error {
+	_, err := s.newServing(nil, true, nil)
+	return err
+}
+
+// Endpoints returns the endpoints that the server listens on, for their Stats, Addr, SetTicketKeys and the like: one for each
+// call of ListenAndServe, Serve or the like that has not returned.
+func (s *Server) Endpoints() (all []*quicnet.Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listening {
+		all = append(all, l.ep)
+	}
+	return all
+}
+
 // RegisterOnShutdown has f be called, on a goroutine of its own, when Shutdown is.
 func (s *Server) RegisterOnShutdown(f func()) {
 	s.mu.Lock()
@@ -154,7 +196,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close ends the server and all its connections at once. It is always nil.
 func (s *Server) Close() error {
-	_, listening, _ := s.end()
+	conns, listening, _ := s.end()
+	for _, sc := range conns {
+		sc.conn.Close()
+	}
 	for _, l := range listening {
 		l.ep.Close()
 	}

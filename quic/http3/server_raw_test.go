@@ -19,6 +19,7 @@ import (
 	"github.com/boringquic/boringquic/quic/qpack"
 	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
+	"github.com/boringquic/boringquic/quic/udp"
 )
 
 // testServer is a Server on a network in memory.
@@ -363,4 +364,25 @@ func (q *rawRequest) stopped() h3.ErrorCode {
 			return 0
 		}
 	}
+}
+
+// ownEndpoint has the server serve on an endpoint of the test's too, and be reached there.
+func (ts *testServer) ownEndpoint() *quicnet.Endpoint {
+	pc, err := ts.net.ListenPacket("")
+	if err != nil {
+		ts.t.Fatal(err)
+	}
+	sock, err := udp.New(pc, udp.Options{})
+	if err != nil {
+		ts.t.Fatal(err)
+	}
+	cfg := quicnettest.ServerConfig()
+	cfg.TLS.NextProtos = []string{"h3", "other"}
+	ep, err := quicnet.ListenConfig{Protocol: ts.Protocol}.NewEndpoint(sock, cfg)
+	if err != nil {
+		ts.t.Fatal(err)
+	}
+	ts.t.Cleanup(func() { ep.Close() })
+	ts.addr = ep.Addr().String()
+	return ep
 }

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -21,8 +22,9 @@ type serving struct {
 	s           *Server
 	http        *http.Server
 	handler     http.Handler
-	base        context.Context // for who has waited for ready
-	ready       chan struct{}   // closed when base is known
+	own         bool // contexts come from BaseContext
+	basing      sync.Once
+	base        context.Context // for who has called baseContext
 	h3          *h3.Config
 	idleTimeout time.Duration
 	maxValues   int // of a header's fields; 0: any number
@@ -37,6 +39,9 @@ func (s *Server) http() *http.Server {
 }
 
 var emptyServer http.Server
+
+// alpn is the protocol's name in TLS (RFC 9114, section 3.1).
+const alpn = "h3"
 
 // certificate returns a copy of a TLS configuration that yields a certificate.
 func certificate(cfg *tls.Config, certFile, keyFile string) (*tls.Config, error) {
@@ -56,19 +61,16 @@ func certificate(cfg *tls.Config, certFile, keyFile string) (*tls.Config, error)
 	if len(cfg.Certificates) == 0 && cfg.GetCertificate == nil && cfg.GetConfigForClient == nil {
 		return nil, errors.New("http3: HTTP/3 needs a certificate: name its files, or set Certificates or GetCertificate in http.Server.TLSConfig")
 	}
-	cfg.NextProtos = []string{"h3"} // RFC 9114, section 3.1
+	cfg.NextProtos = []string{alpn}
 	return cfg, nil
 }
 
 // newServing returns what connections work with. With own BaseContext says where contexts come from, and ctx is not looked at.
 func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*serving, error) {
 	hs := s.http()
-	srv := &serving{s: s, http: hs, handler: h, base: ctx, ready: make(chan struct{}), idleTimeout: hs.IdleTimeout, maxValues: maxHeaderValues(hs)}
+	srv := &serving{s: s, http: hs, handler: h, base: ctx, own: own, idleTimeout: hs.IdleTimeout, maxValues: maxHeaderValues(hs)}
 	if h == nil {
 		srv.handler = hs.Handler
-	}
-	if own {
-		srv.base = context.Background()
 	}
 	if srv.idleTimeout == 0 {
 		srv.idleTimeout = hs.ReadTimeout
@@ -123,9 +125,30 @@ type listener struct {
 
 func (l *listener) port() int { return l.ep.Addr().(*net.UDPAddr).Port }
 
-// addrListener is the net.Listener that BaseContext is called with.
-type addrListener struct{ *quicnet.Endpoint }
+// baseContext returns what requests' contexts come from.
+func (srv *serving) baseContext(l net.Listener) context.Context {
+	srv.basing.Do(func() {
+		if srv.own {
+			srv.base = context.Background()
+		}
+		if hook := srv.http.BaseContext; srv.own && hook != nil {
+			if srv.base = hook(l); srv.base == nil {
+				panic("http3: BaseContext returned a nil context")
+			}
+		}
+		srv.base = context.WithValue(srv.base, http.ServerContextKey, srv.http)
+	})
+	return srv.base
+}
 
+// addrListener is the net.Listener that BaseContext is called with.
+type addrListener struct {
+	addr  net.Addr
+	close func() error
+}
+
+func (l addrListener) Addr() net.Addr          { return l.addr }
+func (l addrListener) Close() error            { return l.close() }
 func (addrListener) Accept() (net.Conn, error) { return nil, errHandle }
 
 // serve serves an endpoint that open opens, until the server or the endpoint ends.
@@ -138,22 +161,16 @@ func (s *Server) serve(ctx context.Context, own bool, tc *tls.Config, h http.Han
 	if s.isEnded() {
 		return http.ErrServerClosed
 	}
-	lc := quicnet.ListenConfig{
-		Shards: s.Shards, OnHandshakeError: srv.onHandshakeError,
-		Protocol: srv.newServerConn,
+	lc := s.ListenConfig
+	lc.Protocol = srv.newServerConn
+	if lc.OnHandshakeError == nil && lc.Logger == nil {
+		lc.OnHandshakeError = srv.onHandshakeError
 	}
 	ep, err := open(lc, srv.quicConfig(tc))
 	if err != nil {
 		return fmt.Errorf("http3: %w", err)
 	}
-	if own && srv.http.BaseContext != nil {
-		if srv.base = srv.http.BaseContext(addrListener{ep}); srv.base == nil {
-			ep.Close()
-			panic("http3: BaseContext returned a nil context")
-		}
-	}
-	srv.base = context.WithValue(srv.base, http.ServerContextKey, srv.http)
-	close(srv.ready)
+	srv.baseContext(addrListener{ep.Addr(), ep.Close})
 	accepting, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if !s.listen(&listener{ep, cancel}) {
@@ -177,11 +194,22 @@ func (s *Server) listen(l *listener) bool {
 	}
 	s.listening = append(s.listening, l)
 	s.advertise()
+	s.hookLocked()
+	return true
+}
+
+// hook has HTTP.Shutdown call ours.
+func (s *Server) hook() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hookLocked()
+}
+
+func (s *Server) hookLocked() {
 	if s.HTTP != nil && !s.hooked {
 		s.hooked = true
 		s.HTTP.RegisterOnShutdown(func() { s.Shutdown(context.Background()) })
 	}
-	return true
 }
 
 func (s *Server) unlisten(ep *quicnet.Endpoint) {
@@ -237,8 +265,7 @@ func (srv *serving) logf(format string, args ...any) {
 // begin sees to it that ConnContext and ConnState were called before a handler is. It runs without locks.
 func (sc *serverConn) begin(x *exchange) {
 	sc.once.Do(func() {
-		<-sc.srv.ready
-		ctx := sc.srv.base
+		ctx := sc.srv.baseContext(addrListener{sc.localAddr(), sc.conn.Close})
 		if hook := sc.srv.http.ConnContext; hook != nil {
 			var h *handle
 			sc.conn.Do(func(t *quicnet.Turn) { h = sc.netConn(t) })

@@ -1,0 +1,593 @@
+package http3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnettest"
+)
+
+// The life of connections and servers: contexts, timeouts, shutting down.
+
+// TestContextEnds: S9 of the users' list and S41, a request's context is done whatever ends the request, though the handler neither reads nor
+// writes.
+func TestContextEnds(t *testing.T) {
+	for name, end := range map[string]func(ts *testServer, p *rawPeer, q *rawRequest){
+		"RESET_STREAM": func(ts *testServer, p *rawPeer, q *rawRequest) { q.s.CancelWrite(uint64(h3.ErrCodeRequestCancelled)) },
+		"STOP_SENDING": func(ts *testServer, p *rawPeer, q *rawRequest) { q.s.CancelRead(uint64(h3.ErrCodeRequestCancelled)) },
+		"both":         func(ts *testServer, p *rawPeer, q *rawRequest) { q.s.Abort(uint64(h3.ErrCodeRequestCancelled)) },
+		"close":        func(ts *testServer, p *rawPeer, q *rawRequest) { p.conn.CloseWithError(uint64(h3.ErrCodeNoError), "") },
+		"bad close": func(ts *testServer, p *rawPeer, q *rawRequest) {
+			p.conn.CloseWithError(uint64(h3.ErrCodeInternal), "oops")
+		},
+		"S52 Close":   func(ts *testServer, p *rawPeer, q *rawRequest) { ts.Close() },
+		"a violation": func(ts *testServer, p *rawPeer, q *rawRequest) { p.control.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, ended := make(chan struct{}), make(chan struct{})
+				ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+					close(began)
+					<-r.Context().Done()
+					close(ended)
+				})
+				p := ts.dial()
+				q := p.open().headers(head("POST", "/")...)
+				<-began
+				end(ts, p, q)
+				<-ended
+				synctest.Wait()
+				if s := ts.log.String(); s != "" { // U26
+					t.Errorf("the log says %s", s)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // the handler's return
+		var ctx context.Context
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { ctx = r.Context() })
+		ts.dial().get("/").reply()
+		synctest.Wait()
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			t.Error(ctx.Err())
+		}
+	})
+}
+
+// TestContexts: S40, BaseContext and ConnContext, and that what they give ends requests.
+func TestContexts(t *testing.T) {
+	type key string
+	synctest.Test(t, func(t *testing.T) {
+		base, cancel := context.WithCancel(context.WithValue(context.Background(), key("base"), "b"))
+		defer cancel()
+		var conns atomic.Int32
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.Context().Value(key("base")), r.Context().Value(key("conn")))
+			if r.URL.Path == "/wait" {
+				<-r.Context().Done()
+			}
+		}, func(s *Server) {
+			s.HTTP.BaseContext = func(l net.Listener) context.Context {
+				if _, err := l.Accept(); err == nil || l.Addr() == nil {
+					t.Error("the listener is not what is documented")
+				}
+				return base
+			}
+			s.HTTP.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+				if c.RemoteAddr().(*net.UDPAddr).Port == 0 || c.LocalAddr().(*net.UDPAddr).Port == 0 {
+					t.Errorf("the addresses are %v and %v", c.LocalAddr(), c.RemoteAddr())
+				}
+				if _, err := c.Write(nil); err == nil {
+					t.Error("the connection can be written")
+				}
+				return context.WithValue(ctx, key("conn"), conns.Add(1))
+			}
+		})
+		p := ts.dial()
+		wantFields("body", "b1")(t, p.get("/").reply())
+		wantFields("body", "b1")(t, p.get("/").reply())
+		wantFields("body", "b2")(t, ts.dial().get("/").reply())
+		q := p.get("/wait")
+		synctest.Wait()
+		cancel()
+		wantFields("body", "b1")(t, q.reply())
+		wantFields("body", "b1")(t, p.get("/wait").reply()) // whose context is done from the beginning
+	})
+}
+
+// TestConnState: S42.
+func TestConnState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []string
+		goOn := make(chan struct{})
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			if last := got[len(got)-1]; last != "active" {
+				t.Errorf("while a handler runs the state is %s", last)
+			}
+			mu.Unlock()
+			<-goOn
+		}, func(s *Server) {
+			s.HTTP.ConnState = func(c net.Conn, s http.ConnState) {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, s.String())
+				if c.RemoteAddr() == nil || c.LocalAddr() == nil {
+					t.Error("a connection without addresses")
+				}
+			}
+		})
+		want := func(states ...string) {
+			t.Helper()
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(got, states) {
+				t.Errorf("the states were %v, not %v", got, states)
+			}
+		}
+		p := ts.dial()
+		want("new")
+		a, b := p.get("/"), p.get("/")
+		want("new", "active")
+		goOn <- struct{}{}
+		want("new", "active")
+		goOn <- struct{}{}
+		a.reply()
+		b.reply()
+		want("new", "active", "idle")
+		go func() { goOn <- struct{}{} }()
+		p.get("/").reply()
+		want("new", "active", "idle", "active", "idle")
+		p.conn.Close()
+		want("new", "active", "idle", "active", "idle", "closed")
+	})
+}
+
+// TestReadHeaderTimeout: S43.
+func TestReadHeaderTimeout(t *testing.T) {
+	for name, set := range map[string]func(*http.Server){
+		"ReadHeaderTimeout": func(s *http.Server) { s.ReadHeaderTimeout, s.ReadTimeout = 3*time.Second, time.Hour },
+		"ReadTimeout":       func(s *http.Server) { s.ReadTimeout = 3 * time.Second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {}, func(s *Server) { set(s.HTTP) })
+				p := ts.dial()
+				q := p.open().write(rawFrame(1, rawSection(head("GET", "/")...))[:5])
+				began := time.Now()
+				rep := q.reply()
+				if d := time.Since(began); d < 2900*time.Millisecond || d > 4*time.Second {
+					t.Errorf("it took %v", d)
+				}
+				wantReset(h3.ErrCodeRequestIncomplete)(t, rep)
+				wantFields(":status", "200")(t, p.get("/").reply())
+			})
+		})
+	}
+}
+
+// TestReadTimeout: S44.
+func TestReadTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			began := time.Now()
+			_, err := io.ReadAll(r.Body)
+			ne := net.Error(nil)
+			if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &ne) || !ne.Timeout() {
+				t.Errorf("Read returned %v", err)
+			}
+			if d := time.Since(began); d < 4*time.Second || d > 6*time.Second {
+				t.Errorf("after %v", d)
+			}
+			io.WriteString(w, "late")
+		}, func(s *Server) { s.HTTP.ReadTimeout = 5 * time.Second })
+		wantFields("body", "late")(t, ts.dial().open().headers(head("POST", "/")...).data("x").reply())
+	})
+}
+
+// TestWriteTimeout: S45, for a handler that sleeps, one whose client does not read, and one that has returned.
+func TestWriteTimeout(t *testing.T) {
+	for name, handler := range map[string]http.HandlerFunc{
+		"asleep": func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "begin")
+			w.(http.Flusher).Flush()
+			time.Sleep(7 * time.Second)
+			if r.Context().Err() == nil {
+				t.Error("the context is not done")
+			}
+			_, err := w.Write(make([]byte, 2*bufferSize))
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Write returned %v", err)
+			}
+		},
+		"blocked": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "100000000")
+			_, err := w.Write(make([]byte, 100_000_000))
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Write returned %v", err)
+			}
+		},
+		"returned": func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 100_000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ts := serveTest(t, handler, func(s *Server) { s.HTTP.WriteTimeout = 5 * time.Second })
+				p := ts.dial(func(c *quic.Config) {
+					c.StreamReceiveWindow, c.MaxStreamReceiveWindow = 10_000, 10_000
+					c.KeepAlive = 5 * time.Second
+				})
+				q := p.get("/")
+				time.Sleep(10 * time.Second)
+				wantReset(h3.ErrCodeInternal)(t, q.reply())
+			})
+		})
+	}
+}
+
+// TestDeadlines: S48.
+func TestDeadlines(t *testing.T) {
+	for name, handler := range map[string]func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) (whole bool){
+		"read, past": func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) bool {
+			rc.SetReadDeadline(time.Now().Add(-time.Second))
+			wantDeadline(t, r)
+			rc.SetReadDeadline(time.Now().Add(time.Hour)) // does not help
+			wantDeadline(t, r)
+			return true
+		},
+		"read, while it waits": func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) bool {
+			time.AfterFunc(time.Second, func() { rc.SetReadDeadline(time.Now().Add(time.Second)) })
+			wantDeadline(t, r)
+			return true
+		},
+		"read, later, then never": func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) bool {
+			rc.SetReadDeadline(time.Now().Add(time.Second))
+			rc.SetReadDeadline(time.Now().Add(3 * time.Second))
+			time.Sleep(2 * time.Second)
+			if n, err := r.Body.Read(make([]byte, 10)); n != 1 || err != nil {
+				t.Errorf("Read returned %d, %v", n, err)
+			}
+			rc.SetReadDeadline(time.Time{})
+			time.Sleep(3 * time.Second)
+			rc.SetReadDeadline(time.Now().Add(time.Second))
+			wantDeadline(t, r)
+			return true
+		},
+		"write, past": func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) bool {
+			rc.SetWriteDeadline(time.Now().Add(-time.Second))
+			wantLate(t, w)
+			return false
+		},
+		"write, later, then never": func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) bool {
+			rc.SetWriteDeadline(time.Now().Add(time.Second))
+			rc.SetWriteDeadline(time.Now().Add(3 * time.Second))
+			time.Sleep(2 * time.Second)
+			rc.SetWriteDeadline(time.Time{})
+			time.Sleep(5 * time.Second)
+			return true
+		},
+		"write, too late to be moved": func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) bool {
+			rc.SetWriteDeadline(time.Now().Add(time.Second))
+			time.Sleep(2 * time.Second)
+			rc.SetWriteDeadline(time.Time{})
+			wantLate(t, w)
+			return false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				whole := make(chan bool, 1)
+				ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+					whole <- handler(t, w, r, http.NewResponseController(w))
+					w.Write(make([]byte, 100_000))
+				})
+				q := ts.dial(func(c *quic.Config) { c.KeepAlive = 5 * time.Second }).open().headers(head("POST", "/")...).data("x")
+				rep := q.reply()
+				if <-whole {
+					wantFields(":status", "200")(t, rep)
+				} else {
+					wantReset(h3.ErrCodeInternal)(t, rep)
+				}
+			})
+		})
+	}
+}
+
+// wantDeadline reads until a deadline has passed.
+func wantDeadline(t *testing.T, r *http.Request) {
+	t.Helper()
+	if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Read returned %v", err)
+	}
+}
+
+func wantLate(t *testing.T, w http.ResponseWriter) {
+	t.Helper()
+	if _, err := w.Write(make([]byte, 2*bufferSize)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Write returned %v", err)
+	}
+}
+
+// TestIdleTimeout: S46.
+func TestIdleTimeout(t *testing.T) {
+	for name, set := range map[string]func(*http.Server){
+		"IdleTimeout":      func(s *http.Server) { s.IdleTimeout = 50 * time.Second },
+		"ReadTimeout":      func(s *http.Server) { s.ReadTimeout = 50 * time.Second },
+		"less than QUIC's": func(s *http.Server) { s.IdleTimeout = 5 * time.Second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var timeout time.Duration
+				ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(2 * timeout) }, func(s *Server) {
+					set(s.HTTP)
+					timeout = max(s.HTTP.IdleTimeout, s.HTTP.ReadTimeout)
+				})
+				p := ts.dial(func(c *quic.Config) { c.MaxIdleTimeout = time.Hour; c.KeepAlive = 10 * time.Second })
+				time.Sleep(timeout - time.Second)
+				wantFields(":status", "200")(t, p.get("/").reply()) // a request that takes longer
+				began := time.Now()
+				<-p.conn.Context().Done()
+				if d := time.Since(began); d < timeout-time.Second || d > timeout+2*time.Second {
+					t.Errorf("after %v", d)
+				}
+				if err := p.conn.Err(); !errors.Is(err, &quic.ApplicationError{Code: uint64(h3.ErrCodeNoError), Remote: true}) {
+					t.Errorf("the connection ended with %v", err)
+				}
+				if len(p.goneAway()) == 0 {
+					t.Error("there was no GOAWAY")
+				}
+			})
+		})
+	}
+}
+
+// TestLongRequest: a request that takes longer than QUIC's idle timeout, while nothing is sent, is not cut off, whose client is there.
+func TestLongRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(5 * time.Minute) })
+		p := ts.dial()
+		wantFields(":status", "200")(t, p.get("/").reply())
+		began := time.Now()
+		<-p.conn.Context().Done() // without a request it ends in silence
+		if d := time.Since(began); d > 40*time.Second {
+			t.Errorf("after %v", d)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // and one whose client is not there ends
+		n := quicnettest.NewNetwork(1, quicnettest.Link{})
+		ended := make(chan struct{})
+		ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			close(ended)
+		})
+		p := ts.dial()
+		p.get("/")
+		synctest.Wait()
+		n.SetDown(p.conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), true)
+		began := time.Now()
+		<-ended
+		if d := time.Since(began); d > time.Minute {
+			t.Errorf("after %v", d)
+		}
+	})
+}
+
+// TestHandshakeTimeout: S47, the smallest of the timeouts that are set.
+func TestHandshakeTimeout(t *testing.T) {
+	s := &Server{HTTP: &http.Server{ReadTimeout: 4 * time.Second, WriteTimeout: 3 * time.Second}}
+	srv, err := s.newServing(nil, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := srv.quicConfig(nil).HandshakeTimeout; d != 3*time.Second {
+		t.Errorf("it is %v", d)
+	}
+	s.QUIC = &quic.Config{HandshakeTimeout: time.Second}
+	if d := srv.quicConfig(nil).HandshakeTimeout; d != time.Second {
+		t.Errorf("it is %v", d)
+	}
+}
+
+// TestShutdown: S50, S51.
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, goOn := make(chan struct{}), make(chan struct{})
+		ts := serveOver(t, quicnettest.NewNetwork(1, quicnettest.Link{Delay: 50 * time.Millisecond}), func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				close(began)
+				<-goOn
+			}
+			io.WriteString(w, "done")
+		})
+		var registered atomic.Int32
+		ts.RegisterOnShutdown(func() { registered.Add(1) })
+		idle, busy := ts.dial(), ts.dial()
+		slow := busy.get("/slow")
+		<-began
+		over := make(chan error, 1)
+		go func() { over <- ts.Shutdown(context.Background()) }()
+		synctest.Wait()
+		if err := <-ts.done; err != http.ErrServerClosed {
+			t.Errorf("Serve returned %v", err)
+		}
+		<-idle.conn.Context().Done()
+		if err := idle.conn.Err(); !errors.Is(err, &quic.ApplicationError{Code: uint64(h3.ErrCodeNoError), Remote: true}) {
+			t.Errorf("the idle connection ended with %v", err)
+		}
+		time.Sleep(time.Second)
+		if g := busy.goneAway(); len(g) != 2 || g[0] != 1<<62-4 || g[1] != slow.s.ID()+4 {
+			t.Errorf("GOAWAY came with %v", g)
+		}
+		wantReset(h3.ErrCodeRequestRejected)(t, busy.get("/").reply())
+		select {
+		case err := <-over:
+			t.Errorf("Shutdown returned %v while a request was open", err)
+		default:
+		}
+		close(goOn)
+		wantFields("body", "done")(t, slow.reply())
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+		if err := busy.conn.Err(); !errors.Is(err, &quic.ApplicationError{Code: uint64(h3.ErrCodeNoError), Remote: true}) {
+			t.Errorf("the busy connection ended with %v", err)
+		}
+		ts.Shutdown(context.Background())
+		synctest.Wait()
+		if n := registered.Load(); n != 1 {
+			t.Errorf("the registered function ran %d times", n)
+		}
+		pc, _ := ts.net.ListenPacket("")
+		if err := ts.Serve(pc); err != http.ErrServerClosed {
+			t.Errorf("Serve after Shutdown returned %v", err)
+		}
+		pc.Close()
+	})
+}
+
+// TestShutdownExpires: S50, ctx ends first: what runs goes on.
+func TestShutdownExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := make(chan struct{})
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			close(began)
+			time.Sleep(10 * time.Second)
+			io.WriteString(w, "done")
+		})
+		q := ts.dial().get("/")
+		<-began
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := ts.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		wantFields("body", "done")(t, q.reply())
+	})
+}
+
+// TestHTTPShutdown: http.Server.Shutdown ends HTTP/3 as well.
+func TestHTTPShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {})
+		p := ts.dial()
+		p.get("/").reply()
+		ts.HTTP.Shutdown(context.Background())
+		if err := <-ts.done; err != http.ErrServerClosed {
+			t.Errorf("Serve returned %v", err)
+		}
+		<-p.conn.Context().Done()
+	})
+}
+
+// TestConnectionClose: S53.
+func TestConnectionClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Connection", "close")
+			io.WriteString(w, "bye")
+		})
+		p := ts.dial()
+		wantFields("body", "bye", "connection", "")(t, p.get("/").reply())
+		<-p.conn.Context().Done()
+		if err := p.conn.Err(); !errors.Is(err, &quic.ApplicationError{Code: uint64(h3.ErrCodeNoError), Remote: true}) || len(p.goneAway()) == 0 {
+			t.Errorf("the connection ended with %v, after GOAWAY %v", err, p.goneAway())
+		}
+		wantFields("body", "bye")(t, ts.dial().get("/").reply()) // others come
+	})
+}
+
+// TestBlockedHandlers: S57.
+func TestBlockedHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/quick" {
+				<-goOn
+			}
+		}, func(s *Server) { s.QUIC = &quic.Config{MaxStreamsBidi: 1001} })
+		p := ts.dial()
+		var all []*rawRequest
+		for range 1000 {
+			all = append(all, p.get("/"))
+		}
+		wantFields(":status", "200")(t, p.get("/quick").reply())
+		close(goOn)
+		for _, q := range all {
+			wantFields(":status", "200")(t, q.reply())
+		}
+	})
+}
+
+// TestProtocolOnOwnEndpoint: HTTP/3 shares an endpoint with another protocol, and leaves it alone.
+func TestProtocolOnOwnEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "h3") })
+		if eps := ts.Endpoints(); len(eps) != 1 || eps[0].Addr().String() != ts.addr {
+			t.Errorf("the endpoints are %v", eps)
+		}
+		ep := ts.ownEndpoint()
+		wantFields("body", "h3")(t, ts.dial().get("/").reply())
+		accepted := make(chan error, 1)
+		go func() {
+			_, err := ep.Accept(t.Context())
+			accepted <- err
+		}()
+		cfg := quicnettest.ClientConfig()
+		cfg.TLS.NextProtos = []string{"other"}
+		c, err := ts.net.Listen(t, "", nil).Dial(t.Context(), ep.Addr().String(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-accepted; err != nil {
+			t.Error(err)
+		}
+		p := ts.dial()
+		if err := ts.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		<-p.conn.Context().Done()
+		if c.Err() != nil {
+			t.Errorf("the other protocol's connection ended with %v", c.Err())
+		}
+	})
+}
+
+// TestWhatIsMissing: the sentences of servers that cannot serve.
+func TestWhatIsMissing(t *testing.T) {
+	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cert := quicnettest.ServerConfig().TLS
+	for name, c := range map[string]struct {
+		serve func() error
+		want  string
+	}{
+		"no certificate": {(&Server{}).ListenAndServe, "HTTP/3 needs a certificate"},
+		"no key":         {func() error { return (&Server{}).ListenAndServeTLS("cert.pem", "") }, "needs its key"},
+		"no file":        {func() error { return (&Server{}).ListenAndServeTLS("/nonexistent/cert.pem", "/nonexistent/key.pem") }, "certificate cannot be used"},
+		"port in use":    {(&Server{HTTP: &http.Server{Addr: taken.LocalAddr().String(), TLSConfig: cert}}).ListenAndServe, "address already in use"},
+		"no port":        {(&Server{HTTP: &http.Server{Addr: "localhost:nonsense", TLSConfig: cert}}).ListenAndServe, "nonsense"},
+		"too large":      {(&Server{HTTP: &http.Server{MaxHeaderBytes: 1 << 30, TLSConfig: cert}}).ListenAndServe, "MaxHeaderBytes"},
+	} {
+		if err := c.serve(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "http3: ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
