@@ -122,6 +122,16 @@ func (c *Conn) OnTimeout(now time.Time) {
 	c.tellSize()
 }
 
+// SetKeepAlive changes Config.KeepAlive for this connection, until it is changed again; negative stands for what Config says. So an
+// application keeps a connection alive only while it has a reason to, such as a request without an answer: a PING goes out after half
+// of the idle timeout in force at the latest, however large d is.
+func (c *Conn) SetKeepAlive(d time.Duration) {
+	if d < 0 {
+		d = c.cfg.KeepAlive
+	}
+	c.idle.keepAlive = int64(min(d, maxIdleTimeoutCap))
+}
+
 // keepAliveAt is when a PING is due to keep the connection alive, 0 if never.
 func (c *Conn) keepAliveAt() int64 {
 	return c.idle.keepAliveAt(c.boundPTO(c.path.rec.PTO(c.cfg.MaxAckDelay)))

@@ -346,6 +346,31 @@ func TestKeepAliveShortTimeout(t *testing.T) {
 	}
 }
 
+// SetKeepAlive has PINGs be sent while an application wants it, half of the idle timeout apart at most, and none before and after.
+func TestSetKeepAlive(t *testing.T) {
+	p := newScriptedClient(t, func(p *scripted) { p.cfg.MaxIdleTimeout = 20 * time.Second })
+	p.handshake()
+	pings := func(d time.Duration) (n int) {
+		for start := p.now; p.now.Sub(start) < d && !p.conn.IsClosed(); {
+			p.got = nil
+			p.advance()
+			if m := len(p.take(wire.FramePing)); m > 0 {
+				n += m
+				p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+			}
+		}
+		return n
+	}
+	p.conn.SetKeepAlive(time.Hour)
+	if n := pings(55 * time.Second); n < 5 || n > 6 {
+		t.Errorf("%d PINGs in 55 s with an idle timeout of 20 s", n)
+	}
+	p.conn.SetKeepAlive(-1)
+	if n := pings(time.Minute); n != 0 || !p.conn.IsClosed() {
+		t.Errorf("%d PINGs without a keep-alive; closed: %v", n, p.conn.IsClosed())
+	}
+}
+
 // A MaxIdleTimeout in fractions of a millisecond is rounded up, also to the first one, since 0 stands for none; and more than can be
 // reckoned with is cut.
 func TestMaxIdleTimeoutDeclared(t *testing.T) {
