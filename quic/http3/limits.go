@@ -1,9 +1,18 @@
 package http3
 
+import "time"
+
 const (
 	// bufferSize is how much of a response's body waits, in bytes: one that is no larger and whose handler has returned leaves whole, with its
 	// Content-Length.
 	bufferSize = 8 << 10
+
+	// maxHeaderBytes is the most that http.Server.MaxHeaderBytes can be, in bytes: what package h3 holds of a header.
+	maxHeaderBytes = 16 << 20
+
+	// keptAlive is how long a connection with an open request may be silent, if QUIC's idle timeout does not ask for less, which is
+	// half of it: a request may take longer than that.
+	keptAlive = time.Hour
 
 	// keepFields is how many fields a list may have room for that is kept for other responses.
 	keepFields = 128

@@ -33,7 +33,8 @@ type Server struct {
 	QUIC *quic.Config
 
 	// ListenConfig is what else quicnet can be told: Shards, for servers that have more to do than one core can, and OnPath, and OnHandshakeError,
-	// in place of which HTTP.ErrorLog is written to. Its Protocol is not used. Shards and Socket are for ListenAndServe and ListenAndServeTLS.
+	// in place of which HTTP.ErrorLog is written to. Its Protocol is not used, and Shards is for ListenAndServe and
+	// ListenAndServeTLS.
 	ListenConfig quicnet.ListenConfig
 
 	// Datagrams has clients send HTTP datagrams (RFC 9297), for protocols that are taken over with TakeOver.
@@ -88,9 +89,9 @@ func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
 	})
 }
 
-// Serve serves on a socket of the program's own, which it takes over: it is closed when Shutdown or Close is done. Several calls at once
-// serve on several addresses. Only a *net.UDPConn itself is fast. A program that wants to go on with the socket gives Serve another one for
-// it, which net.UDPConn.File and net.FilePacketConn make.
+// Serve serves on a socket of the program's own, which it takes over: it is closed when Shutdown or Close is done, unless
+// ListenConfig.Socket.KeepOpen leaves it to another server. Several calls at once serve on several addresses. Only a *net.UDPConn itself is
+// fast.
 func (s *Server) Serve(pc net.PacketConn) error {
 	return s.ServeHTTP3(nil, pc, nil, nil)
 }
@@ -107,7 +108,7 @@ func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Con
 		return err
 	}
 	return s.serve(ctx, ctx == nil, cfg, h, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
-		sock, err := udp.New(pc, udp.Options{})
+		sock, err := udp.New(pc, s.ListenConfig.Socket)
 		if err != nil {
 			pc.Close()
 			return nil, err

@@ -160,6 +160,7 @@ func (sc *serverConn) onRequest(t *quicnet.Turn, ev *h3.Event) {
 	sc.h3.SetStreamData(ev.Stream, x)
 	if sc.exchanges == nil {
 		sc.states.push(t, http.StateActive)
+		t.Core.SetKeepAlive(keptAlive)
 	} else {
 		sc.exchanges.prev = x
 	}
@@ -215,6 +216,7 @@ func (sc *serverConn) forget(t *quicnet.Turn, x *exchange) {
 	x.prev, x.next = nil, nil
 	if sc.exchanges == nil && !sc.closed {
 		sc.states.push(t, http.StateIdle)
+		t.Core.SetKeepAlive(-1)
 		sc.setIdle(t.Now)
 	}
 }

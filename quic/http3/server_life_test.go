@@ -444,6 +444,7 @@ func TestShutdown(t *testing.T) {
 		if err := <-over; err != nil {
 			t.Error(err)
 		}
+		<-busy.conn.Context().Done()
 		if err := busy.conn.Err(); !errors.Is(err, &quic.ApplicationError{Code: uint64(h3.ErrCodeNoError), Remote: true}) {
 			t.Errorf("the busy connection ended with %v", err)
 		}
@@ -537,6 +538,7 @@ func TestBlockedHandlers(t *testing.T) {
 func TestProtocolOnOwnEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "h3") })
+		synctest.Wait()
 		if eps := ts.Endpoints(); len(eps) != 1 || eps[0].Addr().String() != ts.addr {
 			t.Errorf("the endpoints are %v", eps)
 		}

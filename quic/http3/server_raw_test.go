@@ -259,7 +259,9 @@ func (q *rawRequest) end() *rawRequest {
 // get makes a GET request.
 func (p *rawPeer) get(path string, fields ...string) *rawRequest {
 	p.t.Helper()
-	return p.open().headers(head("GET", path, fields...)...).end()
+	q := p.open()
+	q.s.WriteFinal(rawFrame(1, rawSection(head("GET", path, fields...)...)))
+	return q
 }
 
 // rawHead is a header or trailer section.

@@ -74,13 +74,9 @@ func TestTargets(t *testing.T) {
 			"/a:b@c":     "/a:b@c|||false||/a:b@c",
 			"/a#b":       "/a#b|/a#b||false||/a#b",
 			"/x?a#b":     "/x||a#b|false||/x?a#b",
-			"/ü?ü":       "/ü||ü|false||/%C3%BC?ü",
 			"/a/../b":    "/a/../b|||false||/a/../b",
 		} {
 			rep := p.get(path).reply()
-			if strings.Contains(path, "ü") && rep.code() == h3.ErrCodeMessage {
-				continue // no URI has it (RFC 3986, section 2)
-			}
 			if got := string(rep.body); got != want && !(path == "/a#b" && strings.HasSuffix(got, "|/a%23b")) {
 				t.Errorf("%s becomes %s, not %s (%v)", path, got, want, rep.err)
 			}
@@ -135,7 +131,9 @@ func TestMalformed(t *testing.T) {
 			"S3 a length and nothing":     head("POST", "/", "content-length: 5"),
 			"a length that is very large": head("POST", "/", "content-length: 99999999999999999999"),
 		} {
-			rep := p.open().headers(fields...).end().reply()
+			q := p.open()
+			q.s.WriteFinal(rawFrame(1, rawSection(fields...)))
+			rep := q.reply()
 			if rep.code() != h3.ErrCodeMessage {
 				t.Errorf("%s: %v", name, rep)
 			}

@@ -79,6 +79,9 @@ func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*ser
 	if maxBytes <= 0 {
 		maxBytes = http.DefaultMaxHeaderBytes
 	}
+	if maxBytes > maxHeaderBytes {
+		return nil, fmt.Errorf("http3: http.Server.MaxHeaderBytes is %d; over HTTP/3 it can be %d at most", maxBytes, maxHeaderBytes)
+	}
 	headerTimeout := hs.ReadHeaderTimeout
 	if headerTimeout == 0 {
 		headerTimeout = hs.ReadTimeout
@@ -88,8 +91,10 @@ func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*ser
 		EnableConnect: s.ExtendedConnect, EnableDatagrams: s.Datagrams, NoGrease: s.QUIC != nil && s.QUIC.NoGrease,
 	}
 	var err error
-	srv.h3, err = cfg.Prepare()
-	return srv, err
+	if srv.h3, err = cfg.Prepare(); err != nil {
+		return nil, fmt.Errorf("http3: %w", err)
+	}
+	return srv, nil
 }
 
 // quicConfig returns the transport's configuration.
