@@ -22,13 +22,13 @@ type ClientConn struct {
 	addr      string // "HOST:PORT" that it was dialled for
 	cfg       *h3.Config
 	maxHeader uint64 // bytes
+	keepAlive bool   // it is set while there are requests
 	hook      func() // DialClientConn's; nil: none
 
 	qc          *quicnet.Conn                       // set by the first turn
 	tls         atomic.Pointer[tls.ConnectionState] // nil: the handshake is not complete
 	established chan struct{}                       // closed when it is, or never will be
 	settings    chan struct{}                       // closed when the server's settings are there, or never will be
-	remembered  chan struct{}                       // closed when appData is there, or never will be
 	connects    atomic.Bool                         // the settings have extended CONNECT
 	worked      atomic.Bool                         // a response came
 	used        atomic.Bool                         // a request was given a place
@@ -37,14 +37,14 @@ type ClientConn struct {
 	h3      *h3.Conn
 	openErr error // why there is none
 	live    liveness
-	first   *call // of the list of those that HTTP/3 tells of
+	first   *call            // of the list of those that HTTP/3 tells of
+	tunnels map[uint64]*call // those whose Stream the program may have; nil: there are none
 
 	mu                  sync.Mutex // guards what follows; nothing is locked while it is held
 	places              places
 	err                 error           // why the connection is over; nil: it is not
 	over                bool            // its end was dealt with
 	done                func()          // gives back its socket
-	appData             []byte          // what sessions are to remember
 	queue               []chan struct{} // requests that wait for a place without a pool
 	hooking, hookWanted bool            // a goroutine calls hook, and is to call it again
 

@@ -34,7 +34,8 @@ type call struct {
 	stream     *quicnet.Stream // of an upload; nil: none
 	prev, next *call
 	linked     bool
-	over       bool // EventDone was told: there is no stream any more
+	over       bool          // EventDone was told: there is no stream any more
+	datagrams  chan struct{} // holds a token when one is to be looked for; nil: nobody wants any
 
 	mu           sync.Mutex // guards what follows; of other locks only ClientConn.mu is taken while it is held
 	interim      []interim  // that came and were not looked at
@@ -111,16 +112,20 @@ func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
 	if _, told := resp.Header["Content-Length"]; cl.head && !told {
 		resp.ContentLength = -1
 	}
-	if fin || noBody {
+	tunnel := cl.isTunnel() && m.Status <= 299
+	if (fin || noBody) && !tunnel {
 		resp.Body = http.NoBody
 	} else {
-		resp.Body = cl.body(t, resp)
+		resp.Body = cl.body(resp, tunnel)
 	}
 	cl.mu.Lock()
 	cl.started = true
 	cl.resp = resp
 	if fin {
 		cl.readErr = io.EOF
+	}
+	if cl.isTunnel() && !tunnel { // it was refused
+		cl.sent, cl.cut = true, true
 	}
 	cl.mu.Unlock()
 	if noBody && !fin {
@@ -136,9 +141,12 @@ func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
 }
 
 // body returns the response's Body, and reads a small one that is there.
-func (cl *call) body(t *quicnet.Turn, resp *http.Response) io.ReadCloser {
+func (cl *call) body(resp *http.Response, tunnel bool) io.ReadCloser {
+	if tunnel {
+		return &tunnelBody{respBody{cl: cl, resp: resp}}
+	}
 	b := &respBody{cl: cl, resp: resp}
-	if n := resp.ContentLength; 0 <= n && n <= smallBody && !cl.connect {
+	if n := resp.ContentLength; 0 <= n && n <= smallBody {
 		cl.readSmall(int(n))
 	}
 	if !cl.gzip || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
@@ -194,8 +202,14 @@ func (cl *call) onData(t *quicnet.Turn) {
 		cl.skip(t)
 		return
 	}
+	if cl.isTunnel() {
+		t.WakeRead(cl.stream)
+	}
 	cl.signal()
 }
+
+// isTunnel tells whether the response's Body is written to as well.
+func (cl *call) isTunnel() bool { return cl.connect && cl.stream != nil && cl.upload == nil }
 
 // onTrailers is told of the trailer section, which the response gets when its body has been read to the end.
 func (cl *call) onTrailers(fields []qpack.Field) {
@@ -241,15 +255,23 @@ func (cl *call) onLost(t *quicnet.Turn, err error, kept bool) {
 	cl.stopUpload(t, true)
 	cl.settle(t)
 	cl.signal()
+	tell(cl.datagrams)
 }
 
 // onDone is told that the stream is over.
 func (cl *call) onDone(t *quicnet.Turn) {
 	cl.over = true
-	cl.cc.unlink(cl)
-	if cl.stream != nil {
+	tell(cl.datagrams)
+	cl.cc.unlink(t, cl)
+	switch {
+	case cl.isTunnel():
+		t.WakeRead(cl.stream)
+	case cl.stream != nil:
 		t.End(cl.stream, quic.ErrStreamEnded)
 	}
+	// All was received, and what the program has not read yet is no more than the end.
+	cl.onReadOver(t, nil)
+	cl.signal()
 }
 
 // fail notes why there will be no response, or no more of it.

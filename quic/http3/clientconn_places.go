@@ -85,6 +85,7 @@ func (cc *ClientConn) wait(ctx context.Context, req *http.Request) error {
 		ch := make(chan struct{}, 1)
 		cc.queue = append(cc.queue, ch)
 		cc.mu.Unlock()
+		cc.tellBlocked()
 		var err error
 		select {
 		case <-ch:

@@ -279,7 +279,7 @@ func (cl *call) send(o *outgoing, body []byte, fin bool, r *attempt) (err error)
 		cl.id, n, err = cc.h3.SendRequest(t.Now, &o.m, body, fin)
 		if err == nil {
 			cc.h3.SetStreamData(cl.id, cl)
-			cc.link(cl)
+			cc.link(t, cl)
 			cl.early = !t.Core.IsEstablished()
 			switch cl.sent = fin && n == len(body); {
 			case !cl.sent && cl.upload == nil && n < len(body): // a goroutine sends the rest
@@ -287,6 +287,12 @@ func (cl *call) send(o *outgoing, body []byte, fin bool, r *attempt) (err error)
 				fallthrough
 			case !cl.sent:
 				cl.stream = t.Stream(cl.id)
+				if cl.isTunnel() {
+					if cc.tunnels == nil {
+						cc.tunnels = make(map[uint64]*call)
+					}
+					cc.tunnels[cl.id] = cl
+				}
 			}
 			cc.onSent(t)
 		}

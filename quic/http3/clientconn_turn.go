@@ -70,24 +70,8 @@ func (p *clientProtocol) OnTimeout(t *quicnet.Turn) (woke bool) {
 	return false
 }
 
-// StreamRecv implements quicnet.Protocol: the Streams of requests are for sending alone.
-func (p *clientProtocol) StreamRecv(*quicnet.Turn, uint64, []byte) (n int, fin bool, err error) {
-	return 0, false, quic.ErrStreamDirection
-}
-
-// StreamSend implements quicnet.Protocol.
-func (p *clientProtocol) StreamSend(t *quicnet.Turn, id uint64, b []byte, fin bool) (n int, err error) {
-	n, err = p.h3.StreamSend(id, b, fin)
-	(*ClientConn)(p).handleEvents(t)
-	return n, err
-}
-
-// StreamShutdown implements quicnet.Protocol.
-func (p *clientProtocol) StreamShutdown(t *quicnet.Turn, id uint64, dir quic.Direction, code uint64) error {
-	err := p.h3.StreamShutdown(id, dir, h3.ErrorCode(code))
-	(*ClientConn)(p).handleEvents(t)
-	return err
-}
+// KeepsSessions implements quicnet.SessionKeeper: the server's settings go along (RFC 9114, section 7.2.4.2).
+func (p *clientProtocol) KeepsSessions() bool { return true }
 
 // CloseCode implements quicnet.Drainer.
 func (p *clientProtocol) CloseCode() uint64 { return uint64(h3.ErrCodeNoError) }
@@ -121,7 +105,7 @@ func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
 		cc.retire(nil)
 		return
 	case h3.EventSession:
-		cc.remember(ev.Session.AppData())
+		t.StoreSession(ev.Session)
 		return
 	case h3.EventShutdown:
 		t.Core.Close(t.Now, true, uint64(h3.ErrCodeNoError), "")
@@ -150,6 +134,8 @@ func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
 		cl.onRejected(t)
 	case h3.EventStopped:
 		cl.onStopped(t)
+	case h3.EventDatagram:
+		tell(cl.datagrams)
 	case h3.EventDone:
 		cl.onDone(t)
 	}
@@ -161,6 +147,15 @@ func (cc *ClientConn) onEstablished(t *quicnet.Turn) {
 	cc.tls.Store(&state)
 	close(cc.established)
 	cc.setOpenable(t.Core.StreamsOpenable(false))
+}
+
+// tellBlocked has the server told that a request waits for it to allow more (STREAMS_BLOCKED, RFC 9000, section 4.6).
+func (cc *ClientConn) tellBlocked() {
+	cc.qc.Do(func(t *quicnet.Turn) {
+		if !t.Core.IsClosed() && t.Core.StreamsOpenable(false) == 0 {
+			t.Core.OpenStream() // which fails, and notes that
+		}
+	})
 }
 
 // onSettings notes the server's settings, for which extended CONNECT and datagrams wait.
@@ -192,7 +187,7 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 		cl.onLost(t, err, kept)
 	}
 	cc.retire(err)
-	for _, ch := range []chan struct{}{cc.established, cc.settings, cc.remembered} {
+	for _, ch := range []chan struct{}{cc.established, cc.settings} {
 		if !isClosed(ch) {
 			close(ch)
 		}
@@ -215,17 +210,6 @@ func (cc *ClientConn) letGo(kept bool) {
 	}
 }
 
-// remember notes what sessions are to remember of the server's settings.
-func (cc *ClientConn) remember(appData []byte) {
-	if isClosed(cc.remembered) {
-		return
-	}
-	cc.mu.Lock()
-	cc.appData = appData
-	cc.mu.Unlock()
-	close(cc.remembered)
-}
-
 // close ends the connection; requests under way fail with cause.
 func (cc *ClientConn) close(cause error) {
 	cc.retire(cause)
@@ -237,8 +221,11 @@ func (cc *ClientConn) close(cause error) {
 	cc.qc.CloseWithError(uint64(h3.ErrCodeNoError), "")
 }
 
-// link and unlink keep the list of calls that HTTP/3 tells of.
-func (cc *ClientConn) link(cl *call) {
+// link and unlink keep the list of calls that HTTP/3 tells of. While there are any, the connection is kept alive (RFC 9114, section 5.1).
+func (cc *ClientConn) link(t *quicnet.Turn, cl *call) {
+	if cc.first == nil && cc.keepAlive {
+		t.Core.SetKeepAlive(keptAlive)
+	}
 	cl.next = cc.first
 	if cc.first != nil {
 		cc.first.prev = cl
@@ -246,7 +233,7 @@ func (cc *ClientConn) link(cl *call) {
 	cc.first, cl.linked = cl, true
 }
 
-func (cc *ClientConn) unlink(cl *call) {
+func (cc *ClientConn) unlink(t *quicnet.Turn, cl *call) {
 	if !cl.linked {
 		return
 	}
@@ -259,6 +246,9 @@ func (cc *ClientConn) unlink(cl *call) {
 		cl.next.prev = cl.prev
 	}
 	cl.prev, cl.next, cl.linked = nil, nil, false
+	if cc.first == nil && cc.keepAlive {
+		t.Core.SetKeepAlive(-1)
+	}
 }
 
 // Liveness. A server that was started anew does not know a connection of before, and what it says of that (a stateless reset) may not be

@@ -14,10 +14,29 @@ import (
 // read and written are the bodies of the request and the response, without the frames around them (RFC 9114, section 4.1), so for an
 // extended CONNECT the two directions of the tunnel. It is the program's to end: by Close, and reading to the end or CancelRead. Codes of
 // CancelRead, CancelWrite and Abort are ErrorCodes.
+//
+// At a client, StreamOf gives one for the response to a CONNECT.
 type Stream struct {
 	*quicnet.Stream
-	x *exchange
+	of streamOwner
 }
+
+// streamOwner is what a Stream belongs to: the exchange of a server or the call of a client. All but do runs under the connection's lock.
+type streamOwner interface {
+	do(f func(t *quicnet.Turn, c *h3.Conn)) // also deals with what comes of it
+	isOver() bool                           // nothing arrives any more
+	arrived() chan struct{}                 // holds a token when a goroutine is to look for a datagram
+}
+
+func (x *exchange) do(f func(t *quicnet.Turn, c *h3.Conn)) {
+	x.sc.conn.Do(func(t *quicnet.Turn) {
+		f(t, x.sc.h3)
+		x.sc.drain(t)
+	})
+}
+
+func (x *exchange) isOver() bool           { return x.done || x.sc.closed }
+func (x *exchange) arrived() chan struct{} { return x.datagrams }
 
 // errNotTakeable is what TakeOver returns for a ResponseWriter that is none of ours.
 var errNotTakeable = errors.New("http3: the ResponseWriter is not that of a request over HTTP/3")
@@ -79,37 +98,33 @@ func responseOf(w http.ResponseWriter) (*response, error) {
 }
 
 // SendDatagram sends an HTTP datagram of the stream (RFC 9297, section 2), which p is copied for. It may be lost. The error says that
-// one of the sides has not enabled datagrams (Server.Datagrams), that the stream is over, or that p is larger than MaxDatagramSize.
+// one of the sides has not enabled datagrams (Server.Datagrams, Transport.EnableDatagrams), that the stream is over, or that p is larger than
+// MaxDatagramSize.
 func (s *Stream) SendDatagram(p []byte) (err error) {
-	s.x.sc.conn.Do(func(t *quicnet.Turn) {
-		err = s.x.sc.h3.SendDatagram(s.x.id, p)
-		s.x.sc.drain(t)
-	})
+	s.of.do(func(_ *quicnet.Turn, c *h3.Conn) { err = c.SendDatagram(s.ID(), p) })
 	return nameError(err)
 }
 
 // ReceiveDatagram waits for an HTTP datagram of the stream and copies it into p; what does not fit into p is lost. The error is that
 // of ctx, or says that the stream or the connection is over.
 func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
-	x := s.x
 	for {
 		ok, over := false, false
-		x.sc.conn.Do(func(t *quicnet.Turn) {
-			if n, ok = x.sc.h3.RecvDatagram(x.id, p); !ok {
-				over = x.done || x.sc.closed
+		s.of.do(func(_ *quicnet.Turn, c *h3.Conn) {
+			if n, ok = c.RecvDatagram(s.ID(), p); !ok {
+				over = s.of.isOver()
 			}
-			x.sc.drain(t)
 		})
-		switch {
-		case ok:
-			x.tellDatagram() // there may be more, for another goroutine
-			return n, nil
-		case over:
-			x.tellDatagram()
+		arrived := s.of.arrived()
+		if ok || over {
+			tell(arrived) // there may be more, or it is over, for another goroutine
+			if ok {
+				return n, nil
+			}
 			return 0, errStreamOver
 		}
 		select {
-		case <-x.datagrams:
+		case <-arrived:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
@@ -117,21 +132,24 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err erro
 }
 
 // tellDatagram has a goroutine look whether there is a datagram.
-func (x *exchange) tellDatagram() {
+func (x *exchange) tellDatagram() { tell(x.datagrams) }
+
+// tell puts a token into a channel that has none; a nil channel is one that nobody waits on.
+func tell(ch chan struct{}) {
 	select {
-	case x.datagrams <- struct{}{}:
-	default: // one will look anyway, or the stream was not taken over
+	case ch <- struct{}{}:
+	default:
 	}
 }
 
 // MaxDatagramSize returns how many bytes a datagram can have now, 0 if none can be sent.
 func (s *Stream) MaxDatagramSize() (n int) {
-	s.x.sc.conn.Do(func(*quicnet.Turn) { n = s.x.sc.h3.MaxDatagramSize(s.x.id) })
+	s.of.do(func(_ *quicnet.Turn, c *h3.Conn) { n = c.MaxDatagramSize(s.ID()) })
 	return n
 }
 
-// Settings returns what the client has told of itself; ok is false before it has.
+// Settings returns what the peer has told of itself; ok is false before it has.
 func (s *Stream) Settings() (settings h3.Settings, ok bool) {
-	s.x.sc.conn.Do(func(*quicnet.Turn) { settings, ok = s.x.sc.h3.PeerSettings() })
+	s.of.do(func(_ *quicnet.Turn, c *h3.Conn) { settings, ok = c.PeerSettings() })
 	return settings, ok
 }

@@ -35,7 +35,8 @@ func (t *Transport) newClientConn(d *dialing) (*ClientConn, error) {
 	}
 	cc := &ClientConn{
 		t: t, cfg: cfg, maxHeader: uint64(limit), addr: d.route.origin, hook: d.hook,
-		established: make(chan struct{}), settings: make(chan struct{}), remembered: make(chan struct{}),
+		keepAlive:   t.QUIC == nil || t.QUIC.KeepAlive <= 0 || t.QUIC.KeepAlive > keptAlive,
+		established: make(chan struct{}), settings: make(chan struct{}),
 	}
 	return cc, nil
 }
@@ -340,7 +341,6 @@ func (t *Transport) dialOne(ctx context.Context, d *dialing, cfg *quic.Config, e
 	dialer := quicnet.Dialer{Endpoint: ep, Protocol: cc.open}
 	dial := dialer.Dial
 	if t.EarlyData && cfg.TLS.ClientSessionCache != nil {
-		dialer.OnSession = cc.onSession
 		dial = dialer.DialEarly
 	}
 	_, err = dial(ctx, to.String(), cfg)
@@ -354,15 +354,4 @@ func (t *Transport) dialOne(ctx context.Context, d *dialing, cfg *quic.Config, e
 		return nil, fmt.Errorf("http3: dial %s: %w", d.route.origin, err)
 	}
 	return cc, nil
-}
-
-// onSession adds to a session what the application remembers with it: the server's settings (RFC 9114, section 7.2.4.2), once they are there.
-func (cc *ClientConn) onSession(s *quic.Session) {
-	<-cc.remembered
-	cc.mu.Lock()
-	b := cc.appData
-	cc.mu.Unlock()
-	if b != nil {
-		s.SetAppData(b)
-	}
 }

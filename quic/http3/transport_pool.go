@@ -81,7 +81,14 @@ func (t *Transport) acquire(r *attempt, rt *route, dials bool) (*ClientConn, err
 	}
 	w := &want{ready: make(chan struct{}, 1), ctx: ctx}
 	t.await(h, w)
+	var full *ClientConn
+	if len(h.conns) > 0 {
+		full = h.conns[0]
+	}
 	t.mu.Unlock()
+	if full != nil {
+		full.tellBlocked()
+	}
 	if err := t.wait(h, w, r.req); err != nil {
 		return nil, err
 	}

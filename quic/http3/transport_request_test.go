@@ -20,8 +20,8 @@ type closeCounter struct {
 func (c *closeCounter) Read(p []byte) (int, error) { c.reads++; return c.Reader.Read(p) }
 func (c *closeCounter) Close() error               { c.closes++; return nil }
 
-// TestBadRequests sends requests that must not be sent: they fail before anything is dialled, and their bodies are closed (C1, C2, C4).
-func TestBadRequests(t *testing.T) {
+// TestClientBadRequests sends requests that must not be sent: they fail before anything is dialled, and their bodies are closed (C1, C2, C4).
+func TestClientBadRequests(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, url string
 		header, trailer   http.Header
@@ -73,8 +73,8 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// TestDialFails has the body be closed once when there is no connection (C2), and the error tell why.
-func TestDialFails(t *testing.T) {
+// TestClientDialFails has the body be closed once when there is no connection (C2), and the error tell why.
+func TestClientDialFails(t *testing.T) {
 	failure := errors.New("no network")
 	tr := &Transport{Dial: failingDial(failure)}
 	body := &closeCounter{Reader: strings.NewReader("x")}
@@ -85,9 +85,11 @@ func TestDialFails(t *testing.T) {
 	if body.reads != 0 || body.closes != 1 {
 		t.Errorf("the body was read %d times and closed %d times", body.reads, body.closes)
 	}
+	tr.mu.Lock()
 	if len(tr.hosts) != 0 {
 		t.Errorf("%d hosts are kept", len(tr.hosts))
 	}
+	tr.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	body = &closeCounter{Reader: strings.NewReader("x")}
@@ -100,8 +102,8 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
-// TestHeaderSection says how a request looks on the wire (C3 to C7, C9).
-func TestHeaderSection(t *testing.T) {
+// TestClientHeaderSection says how a request looks on the wire (C3 to C7, C9).
+func TestClientHeaderSection(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, url, host string
 		header, trailer         http.Header
@@ -163,8 +165,8 @@ func TestHeaderSection(t *testing.T) {
 	}
 }
 
-// TestAsksForGzip (C9).
-func TestAsksForGzip(t *testing.T) {
+// TestClientAsksForGzip (C9).
+func TestClientAsksForGzip(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string
 		header       http.Header
@@ -184,8 +186,8 @@ func TestAsksForGzip(t *testing.T) {
 	}
 }
 
-// TestAuthorityAddr says where is dialled to.
-func TestAuthorityAddr(t *testing.T) {
+// TestClientAuthorityAddr says where is dialled to.
+func TestClientAuthorityAddr(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://example.test": "example.test:443", "https://example.test:8443": "example.test:8443", "https://example.test:": "example.test:443",
 		"https://bücher.test": "xn--bcher-kva.test:443", "https://[::1]": "[::1]:443", "https://[fe80::1%25eth0]:4": "[fe80::1%eth0]:4",
