@@ -64,7 +64,7 @@ var rooms = []room{
 	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp"}},
 	{dir: "quic/quiclb", std: anyStd, imports: []string{"quic"}},
 	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},
-	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts", "golang.org/x/net/idna"),
+	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts", "golang.org/x/net/idna", "golang.org/x/net/dns/dnsmessage"),
 		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack"}},
 }
 

@@ -18,4 +18,17 @@
 // method is not safe (GET, HEAD, OPTIONS and TRACE are) are answered 425 (Too Early), with which clients repeat them after the handshake;
 // Server.Early has them wait for the handshake, or be served at once. A handler that forwards an early request to another server adds
 // "Early-Data: 1" and hands a 425 back.
+//
+// # All versions at once
+//
+// AutoTransport is an http.RoundTripper that goes over HTTP/3 where a server has it, and over HTTP/2 or HTTP/1.1 where it does not or where UDP
+// does not get through. It learns of HTTP/3 from Alt-Svc fields and HTTPS records:
+//
+//	client := &http.Client{Transport: new(http3.AutoTransport)}
+//
+// # Limitations
+//
+//   - Of HTTPS records AutoTransport uses what concerns HTTP/3: connections over TCP go where they always went, plain http stays as it is, and
+//     Encrypted ClientHello is not done.
+//   - ALTSVC frames of HTTP/2 are not seen, since net/http does not tell of them: the field does the same.
 package http3

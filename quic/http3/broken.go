@@ -1,0 +1,130 @@
+package http3
+
+import (
+	"net"
+	"strings"
+	"time"
+)
+
+// cooldown is for how long an origin's HTTP/3 is left alone. Its zero value is that of one that works, or was not tried.
+type cooldown struct {
+	until time.Time
+	last  time.Duration // how long the last one was; 0: nothing has failed since a response came
+}
+
+// fail begins a cool-down, twice as long as the one before. What fails while one is on is of the same cause, and does not count.
+func (c *cooldown) fail(now time.Time, least, most time.Duration) {
+	if c.active(now) {
+		return
+	}
+	c.last = min(max(2*c.last, least), most)
+	c.until = now.Add(c.last)
+}
+
+func (c *cooldown) active(now time.Time) bool { return now.Before(c.until) }
+
+// recent tells whether HTTP/3 has failed and not shown since that it works, so that nothing should wait for it.
+func (c *cooldown) recent() bool { return c.last > 0 }
+
+// failed notes that HTTP/3 does not work with an origin.
+func (t *AutoTransport) failed(o *autoOrigin) {
+	least, most := t.Cooldown, t.MaxCooldown
+	if least <= 0 {
+		least = defaultCooldown
+	}
+	if most <= 0 {
+		most = defaultMaxCooldown
+	}
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.cooldown.fail(now, least, max(least, most))
+	t.network.seen(now)
+}
+
+// tcpFailed notes that a request failed over TCP. If HTTP/3 has failed as well it is the network or the server, and there is no better way to go
+// to: the next request tries both.
+func (t *AutoTransport) tcpFailed(o *autoOrigin) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.cooldown = cooldown{}
+}
+
+// worked notes that a response came over HTTP/3.
+func (t *AutoTransport) worked(o *autoOrigin) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.cooldown = cooldown{}
+}
+
+// forgetNetwork forgets what a change of the network makes void. It returns what is left of alternatives by origin, where that is to be kept.
+func (t *AutoTransport) forgetNetwork() map[string][]Alternative {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := make(map[string][]Alternative)
+	for e := t.origins.used.Front(); e != nil; e = e.Next() {
+		o := e.Value.(*autoOrigin)
+		o.cooldown = cooldown{}
+		var left []Alternative
+		for _, a := range o.alts {
+			if a.Persist {
+				left = append(left, a)
+			}
+		}
+		if len(left) == len(o.alts) {
+			continue
+		}
+		o.alts, o.altSvc, o.routes = left, "", nil
+		if t.Alternatives != nil {
+			changed[o.key] = left
+		}
+	}
+	return changed
+}
+
+// networkWatch finds out whether the machine has another network than before.
+type networkWatch struct {
+	look func() string // nil: localAddrs
+	last string
+	at   time.Time // when it was looked at; zero: never
+}
+
+// networkEvery is how often the network is looked at, at most.
+const networkEvery = time.Second
+
+// seen notes which network there is.
+func (w *networkWatch) seen(now time.Time) {
+	w.last, w.at = w.current(), now
+}
+
+// changed tells whether there is another network than when something failed.
+func (w *networkWatch) changed(now time.Time) bool {
+	if w.at.IsZero() || now.Sub(w.at) < networkEvery {
+		return false
+	}
+	before := w.last
+	w.seen(now)
+	return w.last != before
+}
+
+func (w *networkWatch) current() string {
+	if w.look != nil {
+		return w.look()
+	}
+	return localAddrs()
+}
+
+// localAddrs returns the addresses that the system would send from to somewhere far away. The addresses asked about are for documentation
+// (RFC 5737, RFC 3849): a UDP socket that is connected has a route looked up, and sends nothing.
+func localAddrs() string {
+	var out strings.Builder
+	for _, far := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} {
+		if c, err := net.Dial("udp", far); err == nil {
+			host, _, _ := net.SplitHostPort(c.LocalAddr().String())
+			out.WriteString(host)
+			c.Close()
+		}
+		out.WriteByte(' ')
+	}
+	return out.String()
+}
