@@ -185,6 +185,9 @@ func (c *Conn) onStreamEvent(s *stream, ev *quic.Event) {
 func (c *Conn) onFinished(s *stream) {
 	s.over = true
 	c.leave(s)
+	if s.recv.state == recvEnd && s.send.state == sendEnd {
+		c.load.onDone()
+	}
 	if s.known && !s.rejected {
 		c.tell(s, newsDone)
 	} else if s.news == 0 {

@@ -41,7 +41,8 @@ const (
 )
 
 // What the peer may do often, but not at any rate: each costs tokens of a bucket, and when that is empty the connection ends with
-// H3_EXCESSIVE_LOAD. The bucket holds loadBurst tokens, and loadRate come back each second.
+// H3_EXCESSIVE_LOAD. The bucket holds loadBurst tokens; loadRate come back each second, and one with each request that comes to its end: so
+// who makes very many requests may cancel one of four of them.
 const (
 	loadBurst = 4000
 	loadRate  = 1000
@@ -54,6 +55,9 @@ const (
 	costControlFrame   = 1 // GOAWAY, MAX_PUSH_ID, ORIGIN
 )
 
+// freeOddities is how many unknown or empty frames each stream may have that cost nothing: some peers greet or end each request so.
+const freeOddities = 2
+
 // load is that bucket, in virtual time.
 type load struct {
 	tokens int64
@@ -61,6 +65,22 @@ type load struct {
 }
 
 func (l *load) init(now int64) { *l = load{loadBurst, now} }
+
+// odd is spend for a frame on a request stream that is of no use.
+func (l *load) odd(c *Conn, s *stream, cost int64) (ok bool) {
+	if s.recv.odd < freeOddities {
+		s.recv.odd++
+		return true
+	}
+	return l.spend(c, cost)
+}
+
+// onDone notes a request that has come to its end.
+func (l *load) onDone() {
+	if l.tokens < loadBurst {
+		l.tokens++
+	}
+}
 
 // spend takes tokens; ok is false if there are too few, and the connection was closed.
 func (l *load) spend(c *Conn, cost int64) (ok bool) {

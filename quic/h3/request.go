@@ -154,7 +154,7 @@ func (c *Conn) beginFrame(s *stream, typ, length uint64, p []byte, used int) (me
 		c.fail(e)
 		return false, false
 	}
-	if !c.load.spend(c, costUnknownFrame) {
+	if !c.load.odd(c, s, costUnknownFrame) {
 		return false, false
 	}
 	r := &s.recv
@@ -200,7 +200,7 @@ func (c *Conn) beginData(s *stream, length uint64) (ok bool) {
 		return false
 	}
 	if length == 0 {
-		return c.load.spend(c, costEmptyData)
+		return c.load.odd(c, s, costEmptyData)
 	}
 	r.frame, r.left = inData, length
 	return true

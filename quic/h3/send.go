@@ -100,7 +100,9 @@ func (c *Conn) SendResponse(now time.Time, id uint64, m *Message, body []byte, f
 	if s.send.length = length; bare {
 		s.send.length = 0
 	}
-	return c.sendHead(s, body, fin)
+	n, err = c.sendHead(s, body, fin)
+	c.afterEnd(s)
+	return n, err
 }
 
 // statusTexts are the status codes that are sent often.
@@ -301,6 +303,14 @@ func (p *sendPart) end(fin bool) {
 	}
 }
 
+// afterEnd stops what comes on a stream whose request was too large to be read, once it is answered (RFC 9114, section 4.1).
+func (c *Conn) afterEnd(s *stream) {
+	if s.recv.drain && s.send.state == sendEnd && !s.recv.fin {
+		s.recv.drain = false
+		c.core.StreamShutdown(s.id, quic.ReadDirection, uint64(ErrCodeNoError))
+	}
+}
+
 // count notes that n bytes of the body were taken.
 func (p *sendPart) count(n int) {
 	if p.length >= 0 {
@@ -324,7 +334,9 @@ func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
 	if err := s.checkLength(len(p), fin); err != nil {
 		return 0, c.breakLength(s, err)
 	}
-	return c.sendBody(s, p, fin)
+	n, err = c.sendBody(s, p, fin)
+	c.afterEnd(s)
+	return n, err
 }
 
 // sendBody sends bytes of the body, as many as there is room for.
@@ -427,7 +439,9 @@ func (c *Conn) SendTrailers(now time.Time, id uint64, fields []qpack.Field) erro
 	if err := c.fits(); err != nil {
 		return err
 	}
-	return c.sendFrames(s, c.encodeSection(id), nil, nil, true)
+	err := c.sendFrames(s, c.encodeSection(id), nil, nil, true)
+	c.afterEnd(s)
+	return err
 }
 
 // checkLength holds n more bytes of a body, and its end if fin, to the declared content-length.

@@ -85,6 +85,7 @@ type recvPart struct {
 	fin     bool // the core's stream was read to its end
 	drain   bool // what comes is dropped
 	begun   bool // a frame has begun
+	odd     uint8
 	typ     uint64
 	left    uint64
 	header  frameHeader
