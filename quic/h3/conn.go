@@ -33,15 +33,17 @@ type Conn struct {
 	events           []Event // of the connection as a whole
 	told             int     // how many of events were
 
-	streams  streamList // all
-	heads    streamList // those whose header section has not arrived whole, with Config.HeaderTimeout
-	blocked  streamList // those that wait for entries of the dynamic table
-	starved  []*stream  // those that wait for memory
-	backlog  []*stream  // those that wait for room on the decoder stream
-	held     int        // bytes that are held of header sections
-	requests int        // open ones
-	free     *stream    // for use again
-	spare    int        // how many
+	streams   streamList         // all
+	heads     streamList         // those whose header section has not arrived whole, with Config.HeaderTimeout
+	blocked   streamList         // those that wait for entries of the dynamic table
+	starved   []*stream          // those that wait for memory
+	backlog   []*stream          // those that wait for room on the decoder stream
+	held      int                // bytes that are held of header sections
+	requests  int                // open ones
+	ending    streamList         // those that are over but for the application, which has not read to the end
+	lingering map[uint64]*stream // they by their IDs
+	free      *stream            // for use again
+	spare     int                // how many
 
 	goaway     goaway
 	pushes     pushIDs
@@ -188,11 +190,35 @@ func (c *Conn) onFinished(s *stream) {
 	if s.recv.state == recvEnd && s.send.state == sendEnd {
 		c.load.onDone()
 	}
-	if s.known && !s.rejected {
+	switch {
+	case !s.known || s.rejected:
+		if !s.queued {
+			c.forget(s)
+		}
+	case s.recv.state == recvEnd && !s.recv.endTold && !s.raw:
+		c.linger(s)
+	default:
 		c.tell(s, newsDone)
-	} else if s.news == 0 {
-		c.forget(s)
 	}
+}
+
+// linger keeps a stream that the core has forgotten until the application has come to its end, too.
+func (c *Conn) linger(s *stream) {
+	if c.lingering == nil {
+		c.lingering = make(map[uint64]*stream)
+	}
+	s.lingers, c.lingering[s.id] = true, s
+	c.ending.push(s, linkHead, 0)
+	if c.ending.len > maxLingering {
+		c.endLinger(c.ending.first)
+	}
+}
+
+func (c *Conn) endLinger(s *stream) {
+	s.lingers = false
+	delete(c.lingering, s.id)
+	c.ending.remove(s, linkHead)
+	c.tell(s, newsDone)
 }
 
 // leave takes a stream out of all lists of those that something is awaited of.
@@ -208,8 +234,6 @@ func (c *Conn) leave(s *stream) {
 // onClosed notes the end of the connection. What had arrived can still be read (quic.Conn.KeepsReceived).
 func (c *Conn) onClosed() {
 	c.ended = true
-	c.heads, c.blocked, c.starved, c.backlog = streamList{}, streamList{}, nil, nil
-	c.goaway.timer = 0
 }
 
 // fail closes the connection for an error of the peer's.
@@ -247,7 +271,7 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 		}
 		if s.news == 0 {
 			c.popReady()
-			if s.over {
+			if s.over && !s.lingers {
 				c.forget(s)
 			}
 			continue
@@ -341,6 +365,9 @@ func (c *Conn) StreamData(id uint64) any {
 	if s := c.find(id); s != nil {
 		return s.data
 	}
+	if s := c.lingering[id]; s != nil {
+		return s.data
+	}
 	return nil
 }
 
@@ -349,9 +376,16 @@ func (c *Conn) StreamData(id uint64) any {
 func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) error {
 	s := c.find(id)
 	if s == nil {
-		return c.unknown()
+		if s = c.lingering[id]; s == nil {
+			return c.unknown()
+		}
+		if dir&quic.ReadDirection != 0 {
+			c.endLinger(s)
+		}
+		return nil
 	}
 	if dir&quic.ReadDirection != 0 {
+		s.recv.endTold = true
 		c.stopReading(s, &StreamError{Stream: id, Code: code})
 	}
 	if dir&quic.WriteDirection != 0 && s.send.state < sendEnd {

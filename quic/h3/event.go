@@ -28,7 +28,7 @@ const (
 	EventWritable
 	// EventReset: the exchange has failed in the direction that we read: the peer reset its part with Event.Code, or what it sent was malformed and
 	// the whole stream was reset, by us, with Event.Code: Event.Err tells. Nothing more can be read; if it was the peer's reset, our own part lives.
-	// It is not told of a request that the application has not been told of.
+	// It is not told of a request that the application has not been told of. The stream may be forgotten by then, so that StreamRecv tells only that.
 	EventReset
 	// EventStopped: the peer does not want what we send on the stream (STOP_SENDING, with Event.Code). Writing is over. What can be read stays so.
 	EventStopped

@@ -110,7 +110,7 @@ func (c *Conn) Timeout() time.Time {
 	if s := c.blocked.first; s != nil {
 		sooner(s.blocked.at + int64(c.cfg.BlockedTimeout))
 	}
-	if at == 0 {
+	if at == 0 || c.ended {
 		return time.Time{}
 	}
 	return c.base.Add(time.Duration(at))
@@ -119,6 +119,9 @@ func (c *Conn) Timeout() time.Time {
 // OnTimeout does what is due at now.
 func (c *Conn) OnTimeout(now time.Time) {
 	c.now = now
+	if c.ended {
+		return
+	}
 	t := c.nanos()
 	if at := c.goaway.timer; at != 0 && at <= t {
 		c.finishGoAway()

@@ -32,6 +32,9 @@ const (
 	// maxSessions is how many of a client's sessions wait for the server's SETTINGS: the newest.
 	maxSessions = 4
 
+	// maxLingering is how many streams are kept that are over but for the application, which has not read their end: the last ones.
+	maxLingering = 256
+
 	// maxDatagrams and maxDatagramBytes bound the HTTP datagrams that wait for RecvDatagram, of one stream; the oldest are dropped.
 	// maxEarlyDatagrams and maxEarlyBytes bound those that came before their stream, of the whole connection.
 	maxDatagrams      = 64

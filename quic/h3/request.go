@@ -27,14 +27,11 @@ func (c *Conn) read(s *stream, ev *Event) (ok bool) {
 		c.drain(s)
 		return false
 	}
-	result := c.step(s)
-	if result == stepNothing {
+	switch c.step(s, false) {
+	case stepNothing:
 		return false
-	}
-	if result != stepMessage {
-		if r.state == recvEnd || result == stepBody {
-			c.tell(s, newsData)
-		}
+	case stepBody, stepEnd:
+		c.tell(s, newsData)
 		return false
 	}
 	m := &c.message
@@ -47,14 +44,17 @@ func (c *Conn) read(s *stream, ev *Event) (ok bool) {
 	default:
 		ev.Kind = EventResponse
 	}
-	if ev.Fin = r.state == recvEnd; !ev.Fin {
+	if ev.Fin = r.state == recvEnd; ev.Fin {
+		r.endTold = true
+	} else {
 		c.tell(s, newsRead)
 	}
 	return true
 }
 
 // step reads frames of a stream up to what is for the application. It fails the stream or the connection where the peer is in error.
-func (c *Conn) step(s *stream) stepResult {
+// The end of a body is left with the core unless the application reads (taking), as its bytes are.
+func (c *Conn) step(s *stream, taking bool) stepResult {
 	r := &s.recv
 	for {
 		switch {
@@ -79,6 +79,9 @@ func (c *Conn) step(s *stream) stepResult {
 		if len(p) == 0 {
 			if !fin {
 				return stepNothing
+			}
+			if !taking && r.state != recvHead {
+				return stepEnd
 			}
 			if !c.consume(s, 0) {
 				return stepNothing
@@ -391,7 +394,11 @@ func (c *Conn) endOf(s *stream) stepResult {
 func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
 	s := c.find(id)
 	if s == nil {
-		return 0, false, c.unknown()
+		if s = c.lingering[id]; s == nil {
+			return 0, false, c.unknown()
+		}
+		c.endLinger(s)
+		return 0, true, nil
 	}
 	r := &s.recv
 	if s.raw {
@@ -423,12 +430,13 @@ func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
 				return n, false, nil
 			}
 		}
-		switch c.step(s) {
+		switch c.step(s, true) {
 		case stepBody:
 			if n == len(p) {
 				return n, false, nil
 			}
 		case stepEnd:
+			r.endTold = true
 			return n, true, nil
 		default:
 			return n, false, r.failure(c, nil)

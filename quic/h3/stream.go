@@ -27,6 +27,7 @@ type stream struct {
 	noContent bool // a client's: the response has no content whatever it says, since the method is HEAD
 	extended  bool // CONNECT with :protocol
 	rejected  bool // EventRejected is told, and nothing after it
+	lingers   bool // it is in Conn.lingering
 	uncounted bool // it does not count among the requests that are open
 
 	priority  quic.Priority
@@ -79,13 +80,14 @@ const (
 type recvPart struct {
 	state   recvState
 	frame   frameState
-	whole   bool // section is a whole one, to be decoded
-	blocked bool // it needs entries of the dynamic table that have not come
-	waiting bool // it stands in Conn.starved or Conn.backlog: memory, or room on the decoder stream, is wanting
-	fin     bool // the core's stream was read to its end
-	drain   bool // what comes is dropped
-	begun   bool // a frame has begun
-	odd     uint8
+	whole   bool  // section is a whole one, to be decoded
+	blocked bool  // it needs entries of the dynamic table that have not come
+	waiting bool  // it stands in Conn.starved or Conn.backlog: memory, or room on the decoder stream, is wanting
+	fin     bool  // the core's stream was read to its end
+	drain   bool  // what comes is dropped
+	begun   bool  // a frame has begun
+	odd     uint8 // frames that are of no use, up to freeOddities
+	endTold bool  // the application knows of the end
 	typ     uint64
 	left    uint64
 	header  frameHeader
