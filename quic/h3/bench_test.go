@@ -156,14 +156,15 @@ func BenchmarkGet(b *testing.B) {
 				p.do(2000, atOnce)
 				b.ReportAllocs()
 				b.ResetTimer()
+				before := cpuTime()
 				p.do(b.N, atOnce)
-				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N), "us/request")
+				b.ReportMetric(float64((cpuTime()-before).Nanoseconds())/1e3/float64(b.N), "cpu-us/request")
 			})
 		}
 	}
 }
 
-// A request and its response allocate nothing in steady state but what QPACK makes of new literals, of which these have none.
+// A request and its response allocate nothing in steady state but the string that QPACK makes of the literals of each section, if it has any.
 func TestGetAllocates(t *testing.T) {
 	p := newH3Exchanges(t, nil)
 	p.do(3000, 100)
@@ -172,7 +173,7 @@ func TestGetAllocates(t *testing.T) {
 	const n = 500
 	h3 := testing.AllocsPerRun(5, func() { p.do(n, 100) }) / n
 	bare := testing.AllocsPerRun(5, func() { raw.do(n, 100) }) / n
-	if h3 > bare+0.1 {
+	if h3 > bare+2.3 {
 		t.Errorf("%.2f allocations a request, and %.2f over bare streams", h3, bare)
 	}
 }

@@ -26,6 +26,7 @@ type pair struct {
 	onServer       func(ev *quic.Event)
 	timers         []func() (time.Time, func(time.Time)) // of what lives on the connections
 	buf            []byte
+	ev             quic.Event // that is being handled
 }
 
 var pairCert = sync.OnceValue(func() tls.Certificate {
@@ -81,17 +82,17 @@ func (p *pair) deliver(to *quic.Conn, t quic.Transmit) {
 
 func (p *pair) events(c *quic.Conn, handle func(*quic.Event)) {
 	for {
-		ev, ok := c.NextEvent()
-		if !ok {
+		var ok bool
+		if p.ev, ok = c.NextEvent(); !ok {
 			return
 		}
-		switch ev.Kind {
+		switch ev := &p.ev; ev.Kind {
 		case quic.EventAsk:
 			ev.Ask.Run()
 			c.Answer(ev.Ask)
 		case quic.EventEndpoint:
 		default:
-			handle(&ev)
+			handle(ev)
 		}
 	}
 }
