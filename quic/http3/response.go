@@ -248,9 +248,8 @@ func write[T []byte | string](w *response, p T) (n int, err error) {
 			return n, err
 		}
 	}
-	m := copy(w.state.buf[w.state.n:], p[n:])
-	w.state.n += m
-	return n, nil
+	w.state.n += copy(w.state.buf[w.state.n:], p[n:])
+	return len(p), nil
 }
 
 func (w *response) isHead() bool { return w.x.req.Method == http.MethodHead }
