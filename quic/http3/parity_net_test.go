@@ -20,15 +20,16 @@ type network struct {
 	mu        sync.Mutex
 	listeners map[string]*streamListener // by "host:port"
 	sockets   map[netip.AddrPort]*socket
-	conns     []*streamConn // the clients' ends, in the order of the dials
-	port      uint16        // the last that a client was given
+	names     map[string]string // other names, by "host:port"
+	conns     []*streamConn     // the clients' ends, in the order of the dials
+	port      uint16            // the last that a client was given
 }
 
 // latency is how long a datagram is on its way.
 const latency = time.Millisecond
 
 func newNetwork() *network {
-	return &network{listeners: make(map[string]*streamListener), sockets: make(map[netip.AddrPort]*socket), port: 50000}
+	return &network{listeners: make(map[string]*streamListener), sockets: make(map[netip.AddrPort]*socket), names: make(map[string]string), port: 50000}
 }
 
 func (n *network) clientAddr() netip.AddrPort {
@@ -87,6 +88,9 @@ func (n *network) dial(ctx context.Context, name string) (net.Conn, error) {
 		return nil, err
 	}
 	n.mu.Lock()
+	if other := n.names[name]; other != "" {
+		name = other
+	}
 	l := n.listeners[name]
 	n.mu.Unlock()
 	if l == nil {

@@ -108,7 +108,7 @@ func runRow(t *testing.T, r *row, m mode) {
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, row: r, mode: m, net: newNetwork()}
+		w := &world{T: t, row: r, mode: m, net: newNetwork(), servers: new(byte)}
 		t.Cleanup(func() { time.Sleep(time.Minute) }) // the last: what is being closed takes its time, what is left is a leak
 		r.run(w)
 	})
@@ -120,7 +120,14 @@ type world struct {
 	row     *row
 	mode    mode
 	net     *network
-	servers byte
+	servers *byte
+}
+
+// as is w for another mode: a row's server may be a client of servers of other versions.
+func (w *world) as(m mode) *world {
+	other := *w
+	other.mode = m
+	return &other
 }
 
 // check compares what was seen with what the row wants, or with what the list of differences says of the mode.
@@ -195,10 +202,20 @@ func (w *world) serveHandler(h http.Handler, opts ...func(*http.Server)) *server
 	return s
 }
 
+// serveAlias has further names lead to s. It returns the first one, without its port.
+func (w *world) serveAlias(s *server, names ...string) string {
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	for _, name := range names {
+		w.net.names[name] = s.name
+	}
+	return strings.TrimSuffix(names[0], ":443")
+}
+
 func (w *world) newServer() *server {
-	host := string('a'+rune(w.servers)) + ".test"
-	s := &server{w: w, url: "https://" + host, name: host + ":443", addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, w.servers + 1}), 443)}
-	w.servers++
+	host := string('a'+rune(*w.servers)) + ".test"
+	s := &server{w: w, url: "https://" + host, name: host + ":443", addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, *w.servers + 1}), 443)}
+	*w.servers++
 	s.log = new(logged)
 	cert, _ := pki()
 	s.http = &http.Server{ErrorLog: log.New(s.log, "", 0), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
@@ -233,6 +250,23 @@ func (s *server) Close() error {
 		return s.closeH3()
 	}
 	return s.http.Close()
+}
+
+// crash ends s without a word to its clients, as far as what is below allows that.
+func (w *world) crash(s *server) {
+	if w.mode == h3 {
+		s.crashH3()
+		return
+	}
+	s.http.Close()
+	w.settle() // TCP tells the clients
+}
+
+// limitStreams has the connections of clients to s take n requests at once.
+func (w *world) limitStreams(s *server, n int) {
+	if w.mode == h3 {
+		s.limitStreamsH3(n)
+	}
 }
 
 // logged is what a server wrote to its ErrorLog.
