@@ -15,7 +15,7 @@ type requestContext struct {
 
 	mu    sync.Mutex
 	done  chan struct{} // nil: nobody has asked
-	err   error
+	over  bool
 	cause error // why, where that was not the handler's return
 	after map[*func()]struct{}
 }
@@ -32,7 +32,7 @@ func (c *requestContext) Done() <-chan struct{} {
 	defer c.mu.Unlock()
 	if c.done == nil {
 		c.done = make(chan struct{})
-		if c.err != nil {
+		if c.over {
 			close(c.done)
 		}
 	}
@@ -43,7 +43,10 @@ func (c *requestContext) Done() <-chan struct{} {
 func (c *requestContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.err
+	if c.over {
+		return context.Canceled
+	}
+	return nil
 }
 
 // Value knows http.LocalAddrContextKey, and what the contexts of the server know.
@@ -61,7 +64,7 @@ func (c *requestContext) Value(key any) any {
 func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
+	if c.over {
 		go f()
 		return func() bool { return false }
 	}
@@ -82,10 +85,10 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 func (c *requestContext) cancel(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
+	if c.over {
 		return
 	}
-	c.err, c.cause = context.Canceled, cause
+	c.over, c.cause = true, cause
 	if c.done != nil {
 		close(c.done)
 	}

@@ -34,8 +34,8 @@ func EarlyData(r *http.Request) bool {
 // Protocol returns the protocol that an extended CONNECT asks for (RFC 9220), such as "websocket"; empty for all other requests. A response
 // with a status of 2xx accepts it; then Body and ResponseWriter are its two directions, or TakeOver's Stream is.
 func Protocol(r *http.Request) string {
-	if x := exchangeOf(r); x != nil {
-		return x.protocol
+	if x := exchangeOf(r); x != nil && x.tunnel != nil {
+		return x.tunnel.protocol
 	}
 	return ""
 }

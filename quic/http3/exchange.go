@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
@@ -32,27 +31,33 @@ type exchange struct {
 	stream atomic.Pointer[quicnet.Stream] // nil until somebody reads or writes what a turn cannot
 
 	// Guarded by the connection's lock.
-	prev, next *exchange     // of the connection's exchanges
-	writeBy    int64         // nanoseconds since the connection began; 0: no deadline for writing
-	writeIndex int           // in the connection's list of deadlines, -1: not there
-	over       bool          // the handler has returned
-	done       bool          // the stream is over
-	datagrams  chan struct{} // holds a token when one that waits for a datagram is to look; nil: nobody does
+	prev, next *exchange // of the connection's exchanges
+	tunnel     *tunnel   // nil: it is an ordinary request
+	writeBy    int64     // nanoseconds since the connection began; 0: no deadline for writing
+	writeIndex int32     // in the connection's list of deadlines, -1: not there
+	over       bool      // the handler has returned
+	done       bool      // the stream is over
 
 	bodiless bool        // nothing follows the header section
 	early    bool        // it came in early data
 	wait     bool        // it is to be served when the handshake is complete
 	late     atomic.Bool // the deadline for writing has passed
-	protocol string      // of an extended CONNECT
+	readBy   int64       // nanoseconds since the connection began; 0: no deadline for reading. Guarded by ctx.mu
+}
 
-	readMu sync.Mutex
-	readBy int64 // nanoseconds since the connection began; 0: no deadline for reading. Guarded by readMu
+// tunnel is what an extended CONNECT has, or a stream that was taken over.
+type tunnel struct {
+	protocol  string
+	datagrams chan struct{} // holds a token when one that waits for a datagram is to look; nil: nobody does
 }
 
 // newExchange makes a request of a header section. The error says what in it is no HTTP.
 func newExchange(sc *serverConn, t *quicnet.Turn, ev *h3.Event) (*exchange, error) {
 	m := ev.Message
-	x := &exchange{sc: sc, id: ev.Stream, bodiless: ev.Fin, early: m.Early, writeIndex: -1, protocol: m.Protocol}
+	x := &exchange{sc: sc, id: ev.Stream, bodiless: ev.Fin, early: m.Early, writeIndex: -1}
+	if m.Protocol != "" {
+		x.tunnel = &tunnel{protocol: m.Protocol}
+	}
 	x.ctx.x, x.w.x, x.body.x = x, x, x
 	if err := x.parseTarget(m); err != nil {
 		return nil, err
@@ -186,7 +191,7 @@ func (x *exchange) onPanic(v any) {
 
 // takenOver tells whether the stream is no longer the handler's alone.
 func (x *exchange) takenOver() bool {
-	return x.w.mu.TryLock() && func() bool { defer x.w.mu.Unlock(); return x.w.tookOver }()
+	return x.w.mu.TryLock() && func() bool { defer x.w.mu.Unlock(); return x.w.state != nil && x.w.state.tookOver }()
 }
 
 // end is when the handler has returned and all was done with the response that is to be done.
@@ -237,8 +242,8 @@ func (x *exchange) openStream() *quicnet.Stream {
 		x.stream.Store(s)
 	})
 	s := x.stream.Load()
-	x.readMu.Lock()
-	defer x.readMu.Unlock()
+	x.ctx.mu.Lock()
+	defer x.ctx.mu.Unlock()
 	if x.readBy != 0 {
 		s.SetReadDeadline(x.sc.time(x.readBy))
 	}

@@ -24,30 +24,35 @@ import (
 type response struct {
 	x *exchange
 
-	mu       sync.Mutex
-	state    *responseState // nil: the handler has returned
-	header   http.Header
-	trailers []string // names that were declared, in canonical form
-	status   int      // 0: not known yet
-	declared int64    // what Content-Length says; -1: there is none
-	written  int64    // bytes
-	err      error    // why nothing more can be written
-
-	sent     bool // the header section was
-	overrun  bool // more was written than declared
-	typed    bool // Content-Type is there, or must not be
-	encoded  bool // Content-Encoding is there: the type cannot be told from the first bytes
-	dated    bool // Date is there, or must not be
-	closing  bool // Connection: close
-	tookOver bool // by TakeOver
+	mu     sync.Mutex
+	state  *responseState // nil: the handler has returned
+	header http.Header
 }
 
-// responseState is what a response needs while its handler runs.
+// responseState is what a response needs while its handler runs. It is guarded by response.mu.
 type responseState struct {
 	buf    [bufferSize]byte
 	n      int // bytes of buf that wait
 	fields []qpack.Field
 	msg    h3.Message
+
+	responseNotes
+}
+
+// responseNotes are what is known of a response.
+type responseNotes struct {
+	trailers []string // names that were declared, in canonical form
+	status   int      // 0: not known yet
+	declared int64    // what Content-Length says; -1: there is none
+	written  int64    // bytes
+	err      error    // why nothing more can be written
+	sent     bool     // the header section was
+	overrun  bool     // more was written than declared
+	typed    bool     // Content-Type is there, or must not be
+	encoded  bool     // Content-Encoding is there: the type cannot be told from the first bytes
+	dated    bool     // Date is there, or must not be
+	closing  bool     // Connection: close
+	tookOver bool     // by TakeOver
 }
 
 var responseStates = sync.Pool{New: func() any { return &responseState{fields: make([]qpack.Field, 0, 32)} }}
@@ -55,7 +60,7 @@ var responseStates = sync.Pool{New: func() any { return &responseState{fields: m
 // release gives st to other responses.
 func (st *responseState) release() {
 	clear(st.fields)
-	st.fields, st.msg, st.n = st.fields[:0], h3.Message{}, 0
+	st.fields, st.msg, st.n, st.responseNotes = st.fields[:0], h3.Message{}, 0, responseNotes{}
 	if cap(st.fields) <= keepFields {
 		responseStates.Put(st)
 	}
@@ -89,7 +94,7 @@ func (w *response) writeHeader(status int) {
 	if w.state == nil {
 		return
 	}
-	if w.status != 0 {
+	if w.state.status != 0 {
 		f := caller()
 		w.x.sc.logf("http3: superfluous WriteHeader call from %s (%s:%d)", f.Function, f.File, f.Line)
 		return
@@ -105,7 +110,7 @@ func (w *response) writeHeader(status int) {
 	case status < 200:
 		w.sendInterim(status)
 	default:
-		w.status = status
+		w.state.status = status
 		w.snapshot()
 	}
 }
@@ -133,7 +138,7 @@ func bodyAllowed(status int) bool {
 // isTunnel tells whether the response makes the stream a tunnel (RFC 9110, section 9.3.6), in which there is no content whose length or type
 // could be told.
 func (w *response) isTunnel() bool {
-	return w.x.req.Method == http.MethodConnect && w.status >= 200 && w.status < 300
+	return w.x.req.Method == http.MethodConnect && w.state.status >= 200 && w.state.status < 300
 }
 
 // sendInterim sends an interim response, with the header map as it is (RFC 8297, section 2).
@@ -155,7 +160,7 @@ func (w *response) sendInterim(status int) {
 // snapshot takes the fields of the response from the header map: what is done to that later has no effect.
 func (w *response) snapshot() {
 	st := w.state
-	w.declared = -1
+	st.declared = -1
 	for key, values := range w.header {
 		name, ok := wireName(key)
 		if !ok {
@@ -166,15 +171,15 @@ func (w *response) snapshot() {
 			w.declare(values)
 			continue // it is made of the number
 		case "content-type":
-			w.typed = true
+			st.typed = true
 		case "content-encoding":
-			w.encoded = len(values) > 0 && values[0] != ""
+			st.encoded = len(values) > 0 && values[0] != ""
 		case "date":
-			w.dated = true
+			st.dated = true
 		case "trailer":
 			w.declareTrailers(values)
 		case "connection":
-			w.closing = httpguts.HeaderValuesContainsToken(values, "close")
+			st.closing = httpguts.HeaderValuesContainsToken(values, "close")
 		}
 		if !connectionSpecific(name) {
 			st.fields = appendField(st.fields, name, values)
@@ -184,11 +189,11 @@ func (w *response) snapshot() {
 
 // declare takes the length of the body from a Content-Length field; what is no number is dropped, as over HTTP/2.
 func (w *response) declare(values []string) {
-	if len(values) == 0 || w.status == http.StatusNoContent || w.isTunnel() { // RFC 9110, section 8.6
+	if len(values) == 0 || w.state.status == http.StatusNoContent || w.isTunnel() { // RFC 9110, section 8.6
 		return
 	}
 	if n, err := strconv.ParseUint(values[0], 10, 63); err == nil {
-		w.declared = int64(n)
+		w.state.declared = int64(n)
 	}
 }
 
@@ -210,8 +215,8 @@ func (w *response) declareTrailer(name string) {
 		w.x.sc.logf("http3: the trailer %q is not allowed, and not sent", name)
 		return
 	}
-	if !slices.Contains(w.trailers, name) {
-		w.trailers = append(w.trailers, name)
+	if !slices.Contains(w.state.trailers, name) {
+		w.state.trailers = append(w.state.trailers, name)
 	}
 }
 
@@ -228,7 +233,7 @@ func write[T []byte | string](w *response, p T) (n int, err error) {
 	if err := w.mayWrite(len(p)); err != nil {
 		return 0, err
 	}
-	w.written += int64(len(p))
+	w.state.written += int64(len(p))
 	for st := w.state; len(p)-n > len(st.buf)-st.n; {
 		if w.isHead() {
 			copy(st.buf[st.n:], p[n:])
@@ -259,16 +264,16 @@ func (w *response) mayWrite(n int) error {
 	if w.state == nil {
 		return errHandlerReturned
 	}
-	if w.status == 0 {
+	if w.state.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
 	switch {
-	case w.err != nil:
-		return w.err
-	case !bodyAllowed(w.status):
+	case w.state.err != nil:
+		return w.state.err
+	case !bodyAllowed(w.state.status):
 		return http.ErrBodyNotAllowed
-	case w.declared >= 0 && w.written+int64(n) > w.declared:
-		w.overrun = true
+	case w.state.declared >= 0 && w.state.written+int64(n) > w.state.declared:
+		w.state.overrun = true
 		return http.ErrContentLength
 	}
 	return nil
@@ -293,13 +298,13 @@ func (w *response) FlushError() error {
 	if w.state == nil {
 		return errHandlerReturned
 	}
-	if w.status == 0 {
+	if w.state.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
-	if w.err != nil {
-		return w.err
+	if w.state.err != nil {
+		return w.state.err
 	}
-	if w.sent && w.state.n == 0 || w.isHead() && w.sent {
+	if w.state.sent && w.state.n == 0 || w.isHead() && w.state.sent {
 		return w.send(nil, false) // which tells whether there is still anybody
 	}
 	return w.flush()
@@ -319,11 +324,11 @@ func (w *response) flush() error {
 // send sends the header section, if that has not left, and then p as a piece of the body. A response to HEAD, and others that have no
 // body, end with their header section.
 func (w *response) send(p []byte, fin bool) error {
-	if w.err != nil {
-		return w.err
+	if w.state.err != nil {
+		return w.state.err
 	}
-	if !w.sent {
-		fin = fin || w.isHead() || !bodyAllowed(w.status)
+	if !w.state.sent {
+		fin = fin || w.isHead() || !bodyAllowed(w.state.status)
 		n := 0
 		x := w.x
 		m := w.message(p, false)
@@ -333,14 +338,14 @@ func (w *response) send(p []byte, fin bool) error {
 			x.sc.onHeadSent(t, w)
 			x.sc.drain(t)
 		})
-		if w.sent = true; err != nil {
+		if w.state.sent = true; err != nil {
 			return w.fail(err)
 		}
 		if p = p[n:]; len(p) == 0 {
 			return nil
 		}
 	}
-	if w.isHead() || !bodyAllowed(w.status) {
+	if w.isHead() || !bodyAllowed(w.state.status) {
 		return w.fail(w.x.gone()) // nothing can follow; is there anybody still?
 	}
 	if _, err := w.x.openStream().Write(p); err != nil {
@@ -354,10 +359,10 @@ func (w *response) fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	if w.err == nil {
-		w.err = w.x.explain(err)
+	if w.state.err == nil {
+		w.state.err = w.x.explain(err)
 	}
-	return w.err
+	return w.state.err
 }
 
 // message returns the header section of the final response. p is the beginning of the body; whole says that it is all of it.
@@ -369,13 +374,13 @@ func (w *response) message(p []byte, whole bool) *h3.Message {
 	if w.isHead() {
 		p = st.buf[:st.n]
 	}
-	if len(p) > 0 && !w.typed && !w.encoded && !w.isTunnel() && bodyAllowed(w.status) {
+	if len(p) > 0 && !st.typed && !st.encoded && !w.isTunnel() && bodyAllowed(st.status) {
 		st.fields = append(st.fields, qpack.Field{Name: "content-type", Value: http.DetectContentType(p)})
 	}
-	if !w.dated {
+	if !st.dated {
 		st.fields = append(st.fields, qpack.Field{Name: "date", Value: currentDate()})
 	}
-	st.msg = h3.Message{Status: w.status, ContentLength: -1, Fields: st.fields}
+	st.msg = h3.Message{Status: st.status, ContentLength: -1, Fields: st.fields}
 	return &st.msg
 }
 
@@ -383,12 +388,12 @@ func (w *response) message(p []byte, whole bool) *h3.Message {
 // known to be all.
 func (w *response) contentLength(n int, whole bool) (length int64, ok bool) {
 	switch {
-	case w.declared >= 0:
-		return w.declared, true
-	case !whole || !bodyAllowed(w.status) || w.isTunnel():
+	case w.state.declared >= 0:
+		return w.state.declared, true
+	case !whole || !bodyAllowed(w.state.status) || w.isTunnel():
 		return 0, false
 	case w.isHead():
-		return w.written, w.written > 0
+		return w.state.written, w.state.written > 0
 	}
 	return int64(n), true
 }
@@ -406,18 +411,18 @@ func (w *response) finish() {
 		w.state = nil
 		st.release()
 	}()
-	if w.tookOver {
+	if st.tookOver {
 		return
 	}
-	if w.status == 0 {
+	if st.status == 0 {
 		w.writeHeader(http.StatusOK)
 	}
-	bodiless := w.isHead() || !bodyAllowed(w.status)
-	if w.overrun || w.declared >= 0 && w.written < w.declared && !bodiless {
+	bodiless := w.isHead() || !bodyAllowed(st.status)
+	if st.overrun || st.declared >= 0 && st.written < st.declared && !bodiless {
 		x.abort(h3.ErrCodeInternal)
 		return
 	}
-	if w.err != nil {
+	if st.err != nil {
 		x.abort(h3.ErrCodeInternal)
 		return
 	}
@@ -429,7 +434,7 @@ func (w *response) conclude(bodiless bool) {
 	x, sc := w.x, w.x.sc
 	p := w.state.buf[:w.state.n]
 	var m *h3.Message
-	if !w.sent {
+	if !w.state.sent {
 		m = w.message(p, true)
 	} else if bodiless {
 		x.settle()
@@ -459,7 +464,7 @@ func (w *response) conclude(bodiless bool) {
 		}
 		sc.drain(t)
 	})
-	w.sent = true
+	w.state.sent = true
 	if done || err != nil {
 		if err != nil {
 			x.abort(h3.ErrCodeInternal)
@@ -507,7 +512,7 @@ func (w *response) trailerFields() []qpack.Field {
 		st.fields = appendTrailer(st.fields, name, values)
 		promoted = append(promoted, name)
 	}
-	for _, name := range w.trailers {
+	for _, name := range st.trailers {
 		if !slices.Contains(promoted, name) {
 			st.fields = appendTrailer(st.fields, name, w.header[name])
 		}
@@ -526,7 +531,7 @@ func appendTrailer(dst []qpack.Field, name string, values []string) []qpack.Fiel
 func (w *response) sendContinue() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.state != nil && !w.sent && w.status == 0 {
+	if w.state != nil && !w.state.sent && w.state.status == 0 {
 		x := w.x
 		x.sc.conn.Do(func(t *quicnet.Turn) {
 			x.sc.h3.SendResponse(t.Now, x.id, &continueMessage, nil, false)

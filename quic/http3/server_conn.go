@@ -258,7 +258,7 @@ func (sc *serverConn) shutdown(t *quicnet.Turn) {
 
 // onHeadSent does what a handler has asked for with a header field that is not sent.
 func (sc *serverConn) onHeadSent(t *quicnet.Turn, w *response) {
-	if w.closing {
+	if w.state.closing {
 		sc.shutdown(t)
 	}
 }

@@ -68,14 +68,14 @@ func (x *exchange) tooLate(t *quicnet.Turn) {
 // setWriteDeadline notes by when all of a response must have arrived.
 func (sc *serverConn) setWriteDeadline(x *exchange, at int64) {
 	sc.clearWriteDeadline(x)
-	x.writeBy, x.writeIndex = at, len(sc.deadlines)
+	x.writeBy, x.writeIndex = at, int32(len(sc.deadlines))
 	sc.deadlines = append(sc.deadlines, x)
-	sc.deadlineUp(x.writeIndex)
+	sc.deadlineUp(int(x.writeIndex))
 }
 
 // clearWriteDeadline takes an exchange out of the heap, if it is there.
 func (sc *serverConn) clearWriteDeadline(x *exchange) {
-	i := x.writeIndex
+	i := int(x.writeIndex)
 	if i < 0 {
 		return
 	}
@@ -93,7 +93,7 @@ func (sc *serverConn) clearWriteDeadline(x *exchange) {
 	}
 }
 
-func (sc *serverConn) putDeadline(i int, x *exchange) { sc.deadlines[i], x.writeIndex = x, i }
+func (sc *serverConn) putDeadline(i int, x *exchange) { sc.deadlines[i], x.writeIndex = x, int32(i) }
 
 func (sc *serverConn) swapDeadlines(i, j int) {
 	a, b := sc.deadlines[i], sc.deadlines[j]
@@ -132,8 +132,8 @@ func (sc *serverConn) deadlineDown(i int) {
 // SetReadDeadline is what http.ResponseController calls. A deadline that has passed cannot be moved.
 func (w *response) SetReadDeadline(deadline time.Time) error {
 	x := w.x
-	x.readMu.Lock()
-	defer x.readMu.Unlock()
+	x.ctx.mu.Lock()
+	defer x.ctx.mu.Unlock()
 	if x.readBy != 0 && !time.Now().Before(x.sc.time(x.readBy)) {
 		return nil
 	}

@@ -36,7 +36,7 @@ func (x *exchange) do(f func(t *quicnet.Turn, c *h3.Conn)) {
 }
 
 func (x *exchange) isOver() bool           { return x.done || x.sc.closed }
-func (x *exchange) arrived() chan struct{} { return x.datagrams }
+func (x *exchange) arrived() chan struct{} { return x.tunnel.datagrams }
 
 // errNotTakeable is what TakeOver returns for a ResponseWriter that is none of ours.
 var errNotTakeable = errors.New("http3: the ResponseWriter is not that of a request over HTTP/3")
@@ -57,13 +57,13 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	if r.state == nil {
 		return nil, errHandlerReturned
 	}
-	if r.status == 0 {
+	if r.state.status == 0 {
 		r.writeHeader(http.StatusOK)
 	}
-	if r.isHead() || !bodyAllowed(r.status) {
+	if r.isHead() || !bodyAllowed(r.state.status) {
 		return nil, http.ErrBodyNotAllowed
 	}
-	if !r.sent || r.state.n > 0 {
+	if !r.state.sent || r.state.n > 0 {
 		if err := r.flush(); err != nil {
 			return nil, err
 		}
@@ -72,10 +72,13 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	s := x.openStream()
 	x.sc.conn.Do(func(*quicnet.Turn) {
 		x.sc.clearWriteDeadline(x)
-		x.datagrams = make(chan struct{}, 1)
+		if x.tunnel == nil {
+			x.tunnel = new(tunnel)
+		}
+		x.tunnel.datagrams = make(chan struct{}, 1)
 	})
 	r.SetReadDeadline(time.Time{})
-	r.tookOver, r.err = true, errTakenOver
+	r.state.tookOver, r.state.err = true, errTakenOver
 	x.body.closed.Store(true)
 	return &Stream{s, x}, nil
 }
@@ -132,7 +135,11 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err erro
 }
 
 // tellDatagram has a goroutine look whether there is a datagram.
-func (x *exchange) tellDatagram() { tell(x.datagrams) }
+func (x *exchange) tellDatagram() {
+	if x.tunnel != nil {
+		tell(x.tunnel.datagrams)
+	}
+}
 
 // tell puts a token into a channel that has none; a nil channel is one that nobody waits on.
 func tell(ch chan struct{}) {
