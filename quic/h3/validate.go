@@ -388,7 +388,8 @@ func (m *Message) tidy(notes *fieldNotes) {
 	if !host && !cookies {
 		return
 	}
-	var joined []byte
+	var few [16]string
+	crumbs := few[:0]
 	kept, first := m.Fields[:0], -1
 	for i := range m.Fields {
 		f := m.Fields[i]
@@ -396,17 +397,16 @@ func (m *Message) tidy(notes *fieldNotes) {
 		case host && f.Name == "host":
 			continue
 		case cookies && f.Name == "cookie":
+			crumbs = append(crumbs, f.Value)
 			if first >= 0 {
-				joined = append(append(joined, "; "...), f.Value...)
 				continue
 			}
 			first = len(kept)
-			joined = append(joined, f.Value...)
 		}
 		kept = append(kept, f)
 	}
 	if first >= 0 {
-		kept[first].Value = string(joined)
+		kept[first].Value = strings.Join(crumbs, "; ")
 	}
 	m.Fields = kept
 }
