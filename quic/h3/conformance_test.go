@@ -387,6 +387,23 @@ func TestRequestContentLength(t *testing.T) {
 	}
 }
 
+// Where all of a request is there at once, a wrong content-length keeps it from the application altogether.
+func TestWholeRequestContentLength(t *testing.T) {
+	for _, body := range [][]byte{frameOf(frameData, []byte("four")), frameOf(frameData, []byte("sixsix")), frameOf(reserved(1), []byte("12345"))} {
+		p := newScript(t, false, nil, false)
+		id := p.bidi(true, postFrame("content-length", "5"), body)
+		p.side.wantNone("the content-length is wrong")
+		p.wantReset(id, ErrCodeMessage, "the content-length is wrong")
+		p.wantServes("it was a stream error")
+	}
+	p := newScript(t, false, nil, false)
+	id := p.bidi(true, postFrame("content-length", "5"), frameOf(frameData, []byte("fi")), frameOf(reserved(1), []byte("x")), frameOf(frameData, []byte("ve!")), section("a", "b"))
+	p.side.want(EventRequest)
+	if body, fin, err := p.side.readAll(id); string(body) != "five!" || !fin || err != nil {
+		t.Fatalf("%q, %v, %v", body, fin, err)
+	}
+}
+
 // A request that ends before its header section.
 func TestIncompleteRequest(t *testing.T) {
 	for _, bytes := range [][]byte{nil, frameOf(reserved(1), []byte("x"))} {

@@ -53,12 +53,14 @@ const (
 	costReset          = 4 // a request that was reset, stopped, malformed or incomplete: 250 a second (CVE-2023-44487)
 	costEmptyData      = 1 // a DATA frame without data
 	costUnknownFrame   = 1 // a frame of a type that is not known, on any stream
+	costInterim        = 1 // an interim response
 	costPriorityUpdate = 1
 	costUnknownStream  = 4 // a unidirectional stream of an unknown type
 	costControlFrame   = 1 // GOAWAY, MAX_PUSH_ID, ORIGIN
 )
 
-// freeOddities is how many unknown or empty frames each stream may have that cost nothing: some peers greet or end each request so.
+// freeOddities is how many unknown or empty frames, or interim responses, each stream may have that cost nothing: some peers greet or end each
+// request so.
 const freeOddities = 2
 
 // load is that bucket, in virtual time.

@@ -109,15 +109,18 @@ func (c *Conn) step(s *stream, taking bool) stepResult {
 			r.whole, r.frame = r.frame == inHeaders, betweenFrames
 		case betweenFrames:
 			typ, length, used, ok := r.header.consume(p)
+			r.last = fin
 			if !ok {
 				if !c.consume(s, used) {
 					return stepNothing
 				}
 				continue
 			}
-			if message, ok := c.beginFrame(s, typ, length, p, used); !ok {
+			message, ok := c.beginFrame(s, typ, length, p, used)
+			if !ok {
 				return stepNothing
-			} else if message {
+			}
+			if message {
 				return c.headDone(s)
 			}
 		}
@@ -235,6 +238,9 @@ func (c *Conn) beginHeaders(s *stream, length uint64, p []byte, used int) (messa
 	case length <= uint64(len(p)-used): // all of it is at hand, as it is but for long ones: it is read where it lies
 		end := used + int(length)
 		message = c.decode(s, p[used:end], false)
+		if message && r.last && r.length >= 0 && !c.checkWhole(s, p[end:]) {
+			return false, false
+		}
 		if r.state == recvOver && !r.drain || c.core.IsClosed() {
 			return false, false
 		}
@@ -242,6 +248,26 @@ func (c *Conn) beginHeaders(s *stream, length uint64, p []byte, used int) (messa
 	}
 	r.frame, r.left, r.section = inHeaders, length, r.section[:0]
 	return false, c.consume(s, used) && c.hold(s, int(length))
+}
+
+// checkWhole holds a body to its content-length where all of it lies behind the header section already: then the application does not even see the message.
+func (c *Conn) checkWhole(s *stream, p []byte) (ok bool) {
+	sum := uint64(0)
+	for len(p) > 0 {
+		typ, length, used, ok := consumeFrameHeader(p)
+		if !ok || length > uint64(len(p)-used) {
+			return true // it is another error, and told when it is read
+		}
+		if typ == frameData {
+			sum += length
+		}
+		p = p[used+int(length):]
+	}
+	if s.hasContent() && sum != uint64(s.recv.length) {
+		c.malformed(s, fmt.Sprintf("the content-length is %d, and there are %d bytes", s.recv.length, sum))
+		return false
+	}
+	return true
 }
 
 // decode decodes a field section; message tells that it is a header section, in Conn.message. gathered tells whether section is that of the
@@ -303,7 +329,7 @@ func (c *Conn) onHead(s *stream, fields []qpack.Field) (message bool) {
 		return false
 	}
 	if c.client && m.Status < 200 {
-		return c.onInterim(s, fields)
+		return c.onInterim(s)
 	}
 	c.heads.remove(s, linkHead)
 	r.state, r.status, r.length = recvBody, m.Status, m.ContentLength
@@ -327,17 +353,8 @@ func (c *Conn) onHead(s *stream, fields []qpack.Field) (message bool) {
 	return true
 }
 
-// onInterim acts on an interim response. All of them together are held to the limit of one section.
-func (c *Conn) onInterim(s *stream, fields []qpack.Field) (message bool) {
-	for i := range fields {
-		s.recv.interim += fields[i].Size()
-	}
-	if s.recv.interim > c.cfg.MaxFieldSectionSize {
-		c.tooLarge(s)
-		return false
-	}
-	return true
-}
+// onInterim acts on an interim response. Nothing is kept of it, so that there may be many, but not at any rate.
+func (c *Conn) onInterim(s *stream) (message bool) { return c.load.odd(c, s, costInterim) }
 
 // headDone acts on a header section in Conn.message, whose frame was consumed: the end may have come with it.
 func (c *Conn) headDone(s *stream) stepResult {

@@ -86,6 +86,7 @@ type recvPart struct {
 	fin     bool  // the core's stream was read to its end
 	drain   bool  // what comes is dropped
 	begun   bool  // a frame has begun
+	last    bool  // what is being looked at goes to the end of the stream
 	odd     uint8 // frames that are of no use, up to freeOddities
 	endTold bool  // the application knows of the end
 	typ     uint64
@@ -96,7 +97,6 @@ type recvPart struct {
 
 	length   int64  // what content-length says, -1: none
 	received uint64 // bytes of DATA frames, those included that are announced and have not come
-	interim  uint64 // bytes of interim responses, as they count
 	status   int    // of the response
 	err      error  // why the state is recvOver
 	trailers []qpack.Field
