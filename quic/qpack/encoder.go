@@ -11,6 +11,11 @@ type EncoderConfig struct {
 	// BlockedStreams is the most streams that we let run the risk of waiting for the encoder stream, of those that the peer allows.
 	// 0 means DefaultBlockedStreams; negative means none: sections then refer only to entries that the peer has acknowledged.
 	BlockedStreams int
+
+	// IndexSecrets lets the table take what is kept from it otherwise: authorization and proxy-authorization fields, and cookies with
+	// a value below eight bytes when many different ones have come. That is safe where nobody else can choose fields of the same connection and see how long its packets
+	// are, and worth while where a large token is sent with each request (RFC 9204, section 7.1). Sensitive fields stay out of it.
+	IndexSecrets bool
 }
 
 // Defaults of EncoderConfig.
@@ -23,14 +28,27 @@ const (
 type Encoder struct {
 	capacityLimit, blockedLimit uint64 // ours
 	maxCapacity, maxBlocked     uint64 // the peer's settings
+	table                       encoderTable
+	flight                      flight
+	policy                      *policy // from the first section that may use the dynamic table
+	indexSecrets                bool
 	out                         []byte // instructions that are to be sent
 	partial                     []byte // the beginning of a decoder instruction, at most maxIntLen bytes
 	err                         *Error // what ended it
+
+	// The section at work.
+	fields  []Field
+	plan    []line
+	dynamic bool   // it may use the dynamic table
+	risk    bool   // it may refer to entries that are not acknowledged
+	room    int    // how long out may become
+	oldest  uint64 // the oldest entry that it refers to so far
+	fixed   uint64 // size of the entries that are not acknowledged
 }
 
 // NewEncoder returns an Encoder for a connection. Before SetPeer it uses the static table only, as RFC 9204, section 3.2.3, asks for.
 func NewEncoder(config EncoderConfig) *Encoder {
-	e := &Encoder{capacityLimit: DefaultTableCapacity, blockedLimit: DefaultBlockedStreams}
+	e := &Encoder{capacityLimit: DefaultTableCapacity, blockedLimit: DefaultBlockedStreams, indexSecrets: config.IndexSecrets}
 	if config.TableCapacity != 0 {
 		e.capacityLimit = uint64(max(config.TableCapacity, 0))
 	}
@@ -63,31 +81,15 @@ func (e *Encoder) SetPeer(maxCapacity, blockedStreams uint64) error {
 // already (RFC 9204, section 2.1.3). Instructions that this makes take no more than that, less what Instructions holds already. They
 // should be sent before the section, or in the same packet.
 func (e *Encoder) AppendSection(dst []byte, streamID uint64, fields []Field, room int) []byte {
-	dst = append(dst, 0, 0) // no reference to the dynamic table
-	for i := range fields {
-		dst = e.appendLine(dst, &fields[i])
+	e.begin(streamID, fields, room)
+	if e.dynamic {
+		e.admit()
 	}
-	return dst
+	return e.appendPlan(dst, streamID)
 }
 
-func (e *Encoder) appendLine(dst []byte, f *Field) []byte {
-	name := hashString(f.Name)
-	if !f.Sensitive {
-		if i := staticPair(f, hashPair(name, hashString(f.Value))); i >= 0 {
-			return appendInt(dst, 0xc0, 6, uint64(i))
-		}
-	}
-	never := byte(0)
-	if f.Sensitive {
-		never = 1
-	}
-	if i := staticName(f.Name, name); i >= 0 {
-		dst = appendInt(dst, 0x50|never<<5, 4, uint64(i))
-	} else {
-		dst = appendString(dst, 0x20|never<<4, 3, f.Name)
-	}
-	return appendString(dst, 0, 7, f.Value)
-}
+// capacity is the capacity that we give the table.
+func (e *Encoder) capacity() uint64 { return min(e.maxCapacity, e.capacityLimit) }
 
 // Instructions returns what is to be sent on our encoder stream, of which Sent is told. The slice is valid until the next call of a
 // method of e.
@@ -117,6 +119,7 @@ func (e *Encoder) HandleDecoderStream(p []byte) error {
 		p = p[n:]
 	}
 	e.partial = append(e.partial[:0], p...) // p may lie in partial, further on
+	e.flight.compact()
 	return nil
 }
 
@@ -126,16 +129,32 @@ func (e *Encoder) instruction(p []byte) int {
 	case c&0x80 != 0: // section 4.4.1, Section Acknowledgment
 		stream, n := consumeInt(p, 7)
 		if n > 0 {
-			e.fail("a field section of stream %d is acknowledged, and none waits for it", stream)
+			s, ok := e.flight.acknowledge(stream)
+			if !ok {
+				e.fail("a field section of stream %d is acknowledged, and none waits for it", stream)
+			} else {
+				e.table.unpin(s.oldest)
+			}
 		}
 		return e.length(n)
 	case c&0x40 != 0: // section 4.4.2, Stream Cancellation: one that no section waits on is of no consequence
-		_, n := consumeInt(p, 6)
+		stream, n := consumeInt(p, 6)
+		if n > 0 {
+			for s, ok := e.flight.cancel(stream); ok; s, ok = e.flight.cancel(stream) {
+				e.table.unpin(s.oldest)
+			}
+		}
 		return e.length(n)
 	default: // section 4.4.3, Insert Count Increment
 		increment, n := consumeInt(p, 6)
-		if n > 0 {
-			e.fail("the Insert Count is to grow by %d, and no entries wait for it", increment)
+		switch {
+		case n <= 0:
+		case increment == 0:
+			e.fail("the Insert Count is to grow by 0")
+		case increment > e.table.inserted-e.flight.known:
+			e.fail("the Insert Count is to grow by %d from %d, and %d entries were inserted", increment, e.flight.known, e.table.inserted)
+		default:
+			e.flight.received(e.flight.known + increment)
 		}
 		return e.length(n)
 	}

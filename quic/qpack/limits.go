@@ -8,6 +8,10 @@ const (
 	maxBacklog       = 8 << 10
 	maxCancelBacklog = 16 << 10
 
+	// maxFlight is how many sections that refer to the dynamic table may wait for their acknowledgement before further ones do
+	// without it.
+	maxFlight = 1024
+
 	// maxScratch is how many bytes of room for literals are kept from one section to the next.
 	maxScratch = 4 << 10
 )

@@ -1,0 +1,198 @@
+package qpack
+
+import "strings"
+
+// line is how one field of the section at work is to be represented.
+type line struct {
+	kind               lineKind
+	never              bool   // a never-indexed literal
+	index              uint64 // of the entry that it refers to, in its table
+	nameHash, pairHash uint64
+}
+
+type lineKind uint8
+
+const (
+	lineLiteral    lineKind = iota // literal name and value
+	lineStaticName                 // the name of an entry of the static table
+	lineName                       // the name of an entry of the dynamic table
+	lineStatic                     // an entry of the static table
+	lineEntry                      // an entry of the dynamic table
+)
+
+func (k lineKind) dynamic() bool { return k == lineEntry || k == lineName }
+
+// begin finds what of the fields is in the tables, and so makes the plan of the section at work.
+func (e *Encoder) begin(streamID uint64, fields []Field, room int) {
+	e.fields, e.room = fields, room
+	e.dynamic = e.capacity() >= fieldOverhead && e.err == nil && len(e.flight.sections) < maxFlight
+	e.risk = e.dynamic && e.flight.mayRisk(streamID, min(e.maxBlocked, e.blockedLimit))
+	if e.dynamic {
+		if e.policy == nil {
+			e.policy = &policy{balance: startBalance}
+		}
+		e.policy.section++
+		e.policy.balance = min(e.policy.balance+1, maxBalance)
+	}
+	e.look()
+	if e.risk && !e.worthRisk() {
+		e.risk = false
+		e.look()
+	}
+}
+
+// look plans each field's line.
+func (e *Encoder) look() {
+	e.plan, e.oldest = e.plan[:0], nothing
+	for i := range e.fields {
+		f := &e.fields[i]
+		l := line{nameHash: hashString(f.Name), never: f.Sensitive || e.secret(f)}
+		if !l.never {
+			l.pairHash = hashPair(l.nameHash, hashString(f.Value))
+			if j := staticPair(f, l.pairHash); j >= 0 {
+				l.kind, l.index = lineStatic, uint64(j)
+			} else if e.dynamic {
+				if j := e.table.find(f, l.pairHash, e.usable()); j != nothing {
+					e.refer(&l, lineEntry, j)
+				}
+			}
+		}
+		if l.kind == lineLiteral {
+			if j := staticName(f.Name, l.nameHash); j >= 0 {
+				l.kind, l.index = lineStaticName, uint64(j)
+			}
+		}
+		e.plan = append(e.plan, l)
+	}
+}
+
+// secret tells whether a field is sent as a never-indexed literal although nobody has asked for it: credentials, and short cookies once
+// too many of them were tried (RFC 9204, section 7.1).
+func (e *Encoder) secret(f *Field) bool {
+	if e.indexSecrets {
+		return false
+	}
+	switch f.Name {
+	case "authorization", "proxy-authorization":
+		return true
+	}
+	return shortCookie(f) && e.policy != nil && e.policy.guesses >= maxGuesses
+}
+
+// shortCookie tells whether a field is a cookie whose value is so short that it could be guessed.
+func shortCookie(f *Field) bool {
+	return f.Name == "cookie" && len(f.Value)-strings.IndexByte(f.Value, '=')-1 < minCookie
+}
+
+// worthRisk tells whether the section saves enough by entries that are not acknowledged to count as one that could become blocked. As
+// long as no other could, it does.
+func (e *Encoder) worthRisk() bool {
+	if len(e.flight.risky) == 0 {
+		return true
+	}
+	saved := float32(0)
+	for i := range e.plan {
+		if l := &e.plan[i]; l.kind == lineEntry && l.index >= e.flight.known {
+			saved += float32(e.table.at(l.index).worth.saves)
+		}
+	}
+	enough := saved >= e.policy.saving*riskPart
+	e.policy.saving += (saved - e.policy.saving) / 16
+	return enough
+}
+
+// usable is the absolute index below which the section may refer to entries.
+func (e *Encoder) usable() uint64 {
+	if e.risk {
+		return e.table.inserted
+	}
+	return e.flight.known
+}
+
+// refer lets the line refer to the entry.
+func (e *Encoder) refer(l *line, kind lineKind, i uint64) {
+	l.kind, l.index = kind, i
+	e.oldest = min(e.oldest, i)
+}
+
+// refers tells whether the section refers to the entry.
+func (e *Encoder) refers(i uint64) bool {
+	if i < e.oldest {
+		return false
+	}
+	for k := range e.plan {
+		if l := &e.plan[k]; l.kind.dynamic() && l.index == i {
+			return true
+		}
+	}
+	return false
+}
+
+// redirect lets the lines that refer to the entry from refer to its duplicate, or be literals where that cannot be used yet.
+func (e *Encoder) redirect(from, to uint64) {
+	if from < e.oldest {
+		return
+	}
+	e.oldest = nothing
+	for k := range e.plan {
+		l := &e.plan[k]
+		if !l.kind.dynamic() {
+			continue
+		}
+		if l.index == from {
+			if to < e.usable() {
+				l.index = to
+			} else if j := staticName(e.fields[k].Name, l.nameHash); j >= 0 {
+				l.kind, l.index = lineStaticName, uint64(j)
+				continue
+			} else {
+				l.kind = lineLiteral
+				continue
+			}
+		}
+		e.oldest = min(e.oldest, l.index)
+	}
+}
+
+// appendPlan appends the section as it was planned (RFC 9204, section 4.5). The Base is the Required Insert Count, so that all
+// references are relative to it and short.
+func (e *Encoder) appendPlan(dst []byte, streamID uint64) []byte {
+	required := uint64(0)
+	for i := range e.plan {
+		if l := &e.plan[i]; l.kind.dynamic() {
+			required = max(required, l.index+1)
+		}
+	}
+	if required == 0 {
+		dst = append(dst, 0, 0)
+	} else {
+		dst = appendInt(dst, 0, 8, required%(2*(e.maxCapacity/fieldOverhead))+1)
+		dst = append(dst, 0)
+		e.table.pin(e.oldest)
+		e.flight.add(flyingSection{stream: streamID, requiredInsertCount: required, oldest: e.oldest})
+	}
+	for i := range e.plan {
+		l, f := &e.plan[i], &e.fields[i]
+		never := byte(0)
+		if l.never {
+			never = 1
+		}
+		switch l.kind {
+		case lineStatic:
+			dst = appendInt(dst, 0xc0, 6, l.index)
+			continue
+		case lineEntry:
+			dst = appendInt(dst, 0x80, 6, required-1-l.index)
+			continue
+		case lineStaticName:
+			dst = appendInt(dst, 0x50|never<<5, 4, l.index)
+		case lineName:
+			dst = appendInt(dst, 0x40|never<<5, 4, required-1-l.index)
+		case lineLiteral:
+			dst = appendString(dst, 0x20|never<<4, 3, f.Name)
+		}
+		dst = appendString(dst, 0, 7, f.Value)
+	}
+	e.fields = nil
+	return dst
+}
