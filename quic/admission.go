@@ -9,9 +9,13 @@ import "slices"
 // (EventWritable) when there is a good part of it, a few at a time. What is offered is kept free for the stream until it answers
 // by a call of StreamSend, or until it ends; or, where another one waits for it, for offerLife.
 //
+// Once a stream has a priority, the line is a rankedLine: in the order in which streams send. What less urgent streams hold, or
+// are offered, leaves room for more urgent ones: for each urgency, maxUnsent bounds what waits that is as urgent or more. Of one urgency, what
+// was written first counts, whatever its place: who comes later and is sent first waits for that much at most.
+//
 // Invariants, after each call and the calls of next that follow it:
 //   - held is the sum of what all streams hold, unsent that of their seats' counts, and a seat's count is what seatCount says.
-//   - The streams that are in seatOffered are those of offers, the oldest first, and there are at most maxOffers.
+//   - The streams that are in seatOffered are those of offers, the oldest first, and there are at most maxOffers, or maxRankedOffers.
 //   - A stream that is in seatWaiting stands in line, unless its own room is less than worth: then it holds something, and comes back
 //     with an acknowledgement of that. One that has ended, or was reset, is in seatIdle.
 //   - Where a stream stands in line, the shared room is less than what is offered. Since that ends when something leaves, or
@@ -22,6 +26,13 @@ type admission struct {
 	unsent  int64 // of those, bytes that were never sent, and that the peer's limit on their stream lets us send
 	waiting streamQueue
 	offers  []offer
+	line    *rankedLine // in place of waiting; nil: no stream has a priority
+}
+
+// rankedLine is the line of streams with priorities. Where streams of one urgency take turns, a turn is one offer.
+type rankedLine struct {
+	sides
+	unsent [maxUrgency + 1]int64 // what of admission.unsent is of each urgency
 }
 
 // offer is room that is kept free for a stream, askedBytes of it.
@@ -58,6 +69,9 @@ const (
 	// maxOffers is how many streams at a time have been told so.
 	maxOffers = maxUnsent / askedBytes
 
+	// maxRankedOffers is that where streams have priorities: as many for each urgency.
+	maxRankedOffers = maxOffers * (maxUrgency + 1)
+
 	// offerLife is how long room is kept free at least for a stream that was told so, in nanoseconds, while others wait for it. A
 	// writer that is woken needs microseconds, one that has to read a file milliseconds.
 	offerLife = int64(50e6)
@@ -93,23 +107,86 @@ func (a *admission) ownRoom(p *sendPart) int64 {
 // worth is the least room of a stream's own that it is told of.
 func (a *admission) worth() int64 { return max(min(a.limit/4, sendBufferFloor), 1) }
 
-// shared returns how many bytes of the shared room are neither taken nor kept free.
-func (a *admission) shared() int64 { return maxUnsent - a.unsent - askedBytes*int64(len(a.offers)) }
+// shared returns how many bytes of the room that a stream shares with others are neither taken nor kept free.
+func (a *admission) shared(s *stream) int64 {
+	if a.line == nil {
+		return maxUnsent - a.unsent - askedBytes*int64(len(a.offers))
+	}
+	left := int64(maxUnsent)
+	urgency := s.rank.urgency()
+	for _, n := range a.line.unsent[:urgency+1] {
+		left -= n
+	}
+	for i := range a.offers {
+		if a.offers[i].to.rank.urgency() <= urgency {
+			left -= askedBytes
+		}
+	}
+	return left
+}
 
 // room returns how many bytes the part takes of a write of n. Of what waits to be sent each has to wait for those before it, unless it
 // is little.
 func (a *admission) room(s *stream, n int64) int64 {
 	p := &s.send
-	own, shared := a.ownRoom(p), a.shared()
-	switch head := a.waiting.head; {
+	own, shared := a.ownRoom(p), a.shared(s)
+	switch {
 	case n+p.buf.end-p.buf.sent <= littleUnsent:
 		return own
 	case p.seat.state == seatOffered:
 		shared += askedBytes
-	case head != nil && head != s:
+	case a.isBehind(s):
 		return 0
 	}
 	return max(min(own, shared), 0)
+}
+
+// first returns the stream at the front of the line, nil if none waits.
+func (a *admission) first() *stream {
+	if a.line != nil {
+		return a.line.first()
+	}
+	return a.waiting.head
+}
+
+// isBehind tells whether somebody in line is to be served before s, whether or not s stands there.
+func (a *admission) isBehind(s *stream) bool {
+	first := a.first()
+	if first == nil || first == s {
+		return false
+	}
+	if a.line == nil {
+		return true
+	}
+	if u, v := s.rank.urgency(), first.rank.urgency(); u != v {
+		return u > v
+	}
+	return !s.rank.whole() || !first.rank.whole() || s.id > first.id
+}
+
+func (a *admission) enqueue(s *stream) {
+	if a.line != nil {
+		a.line.push(s, queueWaiting)
+	} else {
+		a.waiting.push(s, queueWaiting)
+	}
+}
+
+// dequeue takes first out of the line.
+func (a *admission) dequeue(s *stream) {
+	if a.line != nil {
+		a.line.remove(s, queueWaiting)
+	} else {
+		a.waiting.pop(queueWaiting)
+	}
+}
+
+// onlyOne tells whether one stream stands in line.
+func (a *admission) onlyOne() bool {
+	if a.line != nil {
+		return len(a.line.at[0])+len(a.line.at[1]) == 1
+	}
+	return a.waiting.head == a.waiting.tail
 }
 
 // most returns how many bytes a write may have that the part takes whole.
@@ -120,22 +197,27 @@ func (a *admission) most(s *stream) int64 {
 }
 
 // onWrite notes that n bytes were written to a part.
-func (a *admission) onWrite(p *sendPart, n int) {
+func (a *admission) onWrite(s *stream, n int) {
 	a.held += int64(n)
-	a.recount(p)
+	a.recount(s)
+}
+
+// count changes by how much a part counts as unsent.
+func (a *admission) count(s *stream, n int64) {
+	a.unsent += n
+	s.send.seat.count += n
+	if a.line != nil {
+		a.line.unsent[s.rank.urgency()] += n
+	}
 }
 
 // onSent notes that n bytes of a part were sent for the first time.
-func (a *admission) onSent(p *sendPart, n int) {
-	a.unsent -= int64(n)
-	p.seat.count -= int64(n)
-}
+func (a *admission) onSent(s *stream, n int) { a.count(s, -int64(n)) }
 
 // recount brings the count of a part up to date, after something was written to it or the peer's limit on it was raised.
-func (a *admission) recount(p *sendPart) {
-	free, _ := seatCount(p)
-	a.unsent += free - p.seat.count
-	p.seat.count = free
+func (a *admission) recount(s *stream) {
+	free, _ := seatCount(&s.send)
+	a.count(s, free-s.send.seat.count)
 }
 
 // answer notes that a stream that was told of room has made its use of it, if it was. What it leaves is for others: there
@@ -151,14 +233,14 @@ func (a *admission) answer(s *stream) {
 // wait puts a stream in line that was refused room. It is not one that was told of room and has not answered.
 func (a *admission) wait(s *stream) {
 	s.send.seat.state = seatWaiting
-	a.waiting.push(s, queueWaiting)
+	a.enqueue(s)
 }
 
 // onAcked notes that n bytes of a part were acknowledged: if it waits for room of its own, it may have it now.
 func (a *admission) onAcked(s *stream, n int64) {
 	a.held -= n
 	if s.send.seat.state == seatWaiting {
-		a.waiting.push(s, queueWaiting)
+		a.enqueue(s)
 	}
 }
 
@@ -166,6 +248,9 @@ func (a *admission) onAcked(s *stream, n int64) {
 func (a *admission) leave(s *stream) {
 	a.answer(s)
 	s.send.seat.state = seatIdle
+	if a.line != nil {
+		a.line.remove(s, queueWaiting)
+	}
 }
 
 // drop is the end of a stream that is reset, and is called before its buffer is emptied.
@@ -173,34 +258,40 @@ func (a *admission) drop(s *stream) {
 	p := &s.send
 	a.leave(s)
 	a.held -= p.buf.held()
-	a.unsent -= p.seat.count
-	p.seat.count = 0
+	a.count(s, -p.seat.count)
 }
 
 // next returns the next stream to be told of room, nil if there is none, or none in line: those that wait in their order, once there is
 // room for a good part. Where several wait, few are told at a time, and each of much: what they write is in the processor's caches when
 // it leaves, and each is woken seldom. It is to be called until it returns nil, after all that could have made room.
 func (a *admission) next(now int64) *stream {
-	for a.waiting.head != nil {
-		s := a.waiting.head
+	for s := a.first(); s != nil; s = a.first() {
 		p := &s.send
 		if p.seat.state != seatWaiting || a.ownRoom(p) < a.worth() {
-			a.waiting.pop(queueWaiting) // with the next acknowledgement it is back
+			a.dequeue(s) // with the next acknowledgement it is back
 			continue
 		}
-		least := int64(askedBytes)
-		if s == a.waiting.tail {
-			least = sendBufferFloor
-		}
-		if a.shared() < least && !(a.takeBack(now) && a.shared() >= least) {
+		if !a.mayOffer(s) && !(a.takeBack(now) && a.mayOffer(s)) {
 			return nil
 		}
-		a.waiting.pop(queueWaiting)
+		a.dequeue(s)
 		p.seat.state = seatOffered
 		a.offers = append(a.offers, offer{s, now})
+		if a.line != nil {
+			a.line.onServed(s, 1, 1)
+		}
 		return s
 	}
 	return nil
+}
+
+// mayOffer tells whether there is enough room to tell the first in line of it.
+func (a *admission) mayOffer(s *stream) bool {
+	least := int64(askedBytes)
+	if a.onlyOne() {
+		least = sendBufferFloor
+	}
+	return a.shared(s) >= least && len(a.offers) < maxRankedOffers
 }
 
 // takeBack takes back offers that were not answered for too long, and tells whether there were any. Their streams wait no more:
@@ -217,7 +308,7 @@ func (a *admission) takeBack(now int64) bool {
 
 // timer is when next is to be called because an offer gets old while others wait, 0: never.
 func (a *admission) timer() int64 {
-	if a.waiting.head == nil || len(a.offers) == 0 {
+	if a.first() == nil || len(a.offers) == 0 {
 		return 0
 	}
 	return a.offers[0].at + offerLife
@@ -228,4 +319,37 @@ func (a *admission) rest() {
 	if len(a.offers) == 0 {
 		a.offers = nil
 	}
+}
+
+// rankStreams has the line be a rankedLine.
+func (a *admission) rankStreams(live map[uint64]*stream) {
+	a.line = new(rankedLine)
+	for a.waiting.head != nil {
+		if s := a.waiting.pop(queueWaiting); s.send.seat.state == seatWaiting {
+			a.enqueue(s)
+		}
+	}
+	for _, s := range live {
+		a.line.unsent[s.rank.urgency()] += s.send.seat.count
+	}
+}
+
+// setRank gives a stream its priority. There is a rankedLine.
+func (a *admission) setRank(s *stream, r rank) {
+	waits, count := s.queued[queueWaiting], s.send.seat.count
+	a.line.remove(s, queueWaiting)
+	a.line.unsent[s.rank.urgency()] -= count
+	s.rank = r
+	a.line.unsent[r.urgency()] += count
+	if waits {
+		a.enqueue(s)
+	}
+}
+
+// restLine lets go of the rankedLine, and tells whether there is none, unless streams hold something.
+func (a *admission) restLine() bool {
+	if a.held == 0 && a.first() == nil && len(a.offers) == 0 {
+		a.line = nil
+	}
+	return a.line == nil
 }

@@ -25,6 +25,9 @@ func (c *Conn) Check() error {
 	if err := c.checkEarly(); err != nil {
 		return err
 	}
+	if err := c.streams.check(); err != nil {
+		return err
+	}
 	if err := c.checkConnIDs(); err != nil {
 		return err
 	}

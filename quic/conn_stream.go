@@ -161,8 +161,19 @@ func (c *Conn) SetStreamData(id uint64, v any) { c.streams.setUser(id, v) }
 // that for the stream of the call before.
 func (c *Conn) StreamData(id uint64) any { return c.streams.user(id) }
 
-// SetStreamPriority sets in which order what is written on stream id leaves (RFC 9218). It is an error yet: streams take turns.
-func (c *Conn) SetStreamPriority(id uint64, p Priority) error { return errNoPriorities }
+// SetStreamPriority sets in which order what is written on stream id leaves (RFC 9218), at any time while the stream lives: of more urgent
+// streams all is sent before less urgent ones send anything, but for flow control; of those of one urgency that are not incremental, the
+// one with the lowest ID; incremental ones take turns of 16 KiB. Where there are both of one urgency, half is for either, so that neither
+// has the other wait for long (section 10). What was lost is sent again before what is new of the same urgency. Streams are told of
+// room to write in the same order. A stream that no priority was set for takes turns with others, as Priority{3, true}.
+//
+// It costs little, whatever waits to be sent. An urgency above 7 is an error; ErrUnknownStream tells that the stream is over.
+func (c *Conn) SetStreamPriority(id uint64, p Priority) error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.streams.setPriority(c.clock.now, id, p)
+}
 
 // PeerStreamLimit returns how many streams the peer may open over the connection's life, as it was told so far: their IDs are below four
 // times that.

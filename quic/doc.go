@@ -74,6 +74,13 @@
 //
 // Config.PreferredAddress has a server's clients move to another address of its once their handshake is confirmed; see there.
 //
+// # The order of streams
+//
+// Streams take turns, 16 KiB each, and what was lost of any is sent again first, until one is given a priority (Conn.SetStreamPriority;
+// RFC 9218): then the more urgent ones send first, new data before what less urgent ones have lost, and are let write first. A less urgent stream
+// may then have to wait for as long as more urgent ones have data. Of one urgency, streams that are not incremental together have half of what is
+// sent while there are incremental ones.
+//
 // # The size of datagrams
 //
 // Each path is searched for the largest UDP datagram that it carries (DPLPMTUD: RFC 8899; RFC 9000, section 14.3), from 1200 bytes up to

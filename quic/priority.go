@@ -1,14 +1,338 @@
 package quic
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
-// Priority is the place of a stream among those of its connection that have something to send (RFC 9218, section 4).
+// Priority is the place of a stream among those of its connection that have something to send (RFC 9218, section 4). See
+// Conn.SetStreamPriority.
 type Priority struct {
-	Urgency     uint8 // 0 to 7: of 0 all is sent before anything of 1
-	Incremental bool  // it takes turns with others of the same urgency: what came of it is of use before the rest has come
+	Urgency     uint8 // 0 to 7: what is of urgency 0 leaves before all else
+	Incremental bool  // it takes turns with others of its urgency: what came of it is of use before the rest has come
 }
 
-// DefaultPriority is what RFC 9218 has a request have that tells none.
+// DefaultPriority is that of a request which tells none (RFC 9218, section 4). It is not what a stream has that no priority was set for:
+// such streams take turns, as Priority{3, true} says.
 var DefaultPriority = Priority{Urgency: 3}
 
-var errNoPriorities = errors.New("quic: streams have no priorities yet")
+const maxUrgency = 7
+
+// rank is a Priority such that 0 is that of streams which none was set for. Its lowest bit says that the stream is not incremental.
+type rank uint8
+
+const unsetRank = 3 << 1 // Priority{3, true}, before it is made 0
+
+func rankOf(p Priority) rank {
+	r := p.Urgency << 1
+	if !p.Incremental {
+		r |= 1
+	}
+	return rank(r ^ unsetRank)
+}
+
+func (r rank) urgency() int { return int(r^unsetRank) >> 1 }
+
+// whole tells whether the stream is not incremental: it is sent as a whole, behind those that were opened before it.
+func (r rank) whole() bool { return r&1 != 0 }
+
+// side is where the stream stands in arrays of two: 0 for an incremental one.
+func (r rank) side() int { return int(r & 1) }
+
+// streamHeap is a queue of streams in the order of keys, as a binary heap. Each stands in it at most once, and can be taken out.
+type streamHeap []ranked
+
+// ranked is a stream with the key that it stands in a heap by: its urgency, and below that what orders streams of one urgency.
+type ranked struct {
+	key uint64
+	s   *stream
+}
+
+const (
+	urgencyShift = 61
+	turnsBit     = 1 << 60 // behind all of the same urgency that have it not
+	orderMask    = turnsBit - 1
+)
+
+func (e ranked) urgency() int { return int(e.key >> urgencyShift) }
+
+func (h streamHeap) first() *stream {
+	if len(h) == 0 {
+		return nil
+	}
+	return h[0].s
+}
+
+func (h *streamHeap) push(s *stream, queue int, key uint64) {
+	s.queued[queue] = true
+	*h = append(*h, ranked{})
+	h.up(len(*h)-1, ranked{key, s}, queue)
+}
+
+// remove takes a stream out that stands in the heap.
+func (h *streamHeap) remove(s *stream, queue int) {
+	i, last := int(s.place[queue-queueResend]), len(*h)-1
+	s.queued[queue] = false
+	e := (*h)[last]
+	(*h)[last] = ranked{}
+	*h = (*h)[:last]
+	switch {
+	case i == last:
+	case i > 0 && e.key < (*h)[(i-1)/2].key:
+		h.up(i, e, queue)
+	default:
+		h.down(i, e, queue)
+	}
+}
+
+func (h streamHeap) set(i int, e ranked, queue int) {
+	h[i] = e
+	e.s.place[queue-queueResend] = int32(i)
+}
+
+// up puts e at i, which is free, or above.
+func (h streamHeap) up(i int, e ranked, queue int) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if h[parent].key <= e.key {
+			break
+		}
+		h.set(i, h[parent], queue)
+		i = parent
+	}
+	h.set(i, e, queue)
+}
+
+// down puts e at i, which is free, or below.
+func (h streamHeap) down(i int, e ranked, queue int) {
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].key < h[child].key {
+			child++
+		}
+		if e.key <= h[child].key {
+			break
+		}
+		h.set(i, h[child], queue)
+		i = child
+	}
+	h.set(i, e, queue)
+}
+
+// sides are two queues of streams, incremental ones and others, the most urgent first: of the former who has waited longest, of the latter
+// the lowest ID. Where there are both of one urgency they take turns, so that neither has the other wait for long (RFC 9218, section 10).
+type sides struct {
+	at     [2]streamHeap
+	turns  [maxUrgency + 1]sideTurn
+	pushed uint64 // how many incremental streams were, which orders them
+}
+
+// sideTurn is whose turn it is among the streams of one urgency.
+type sideTurn struct {
+	incremental bool
+	used        int32 // how much of the turn was, in whatever unit
+}
+
+func (q *sides) empty() bool { return len(q.at[0])+len(q.at[1]) == 0 }
+
+func (q *sides) push(s *stream, queue int) {
+	if s.queued[queue] {
+		return
+	}
+	n := s.id & orderMask
+	if !s.rank.whole() {
+		q.pushed++
+		n = q.pushed
+	}
+	q.at[s.rank.side()].push(s, queue, uint64(s.rank.urgency())<<urgencyShift|n)
+}
+
+func (q *sides) remove(s *stream, queue int) {
+	if s.queued[queue] {
+		q.at[s.rank.side()].remove(s, queue)
+	}
+}
+
+func (q *sides) first() *stream {
+	turns, whole := q.at[0], q.at[1]
+	switch {
+	case len(whole) == 0:
+		return turns.first()
+	case len(turns) == 0:
+		return whole[0].s
+	}
+	a, b := turns[0].urgency(), whole[0].urgency()
+	if a < b || a == b && q.turns[a].incremental {
+		return turns[0].s
+	}
+	return whole[0].s
+}
+
+// onServed notes that a stream has had n of a turn, which is over with most.
+func (q *sides) onServed(s *stream, n, most int32) {
+	t := &q.turns[s.rank.urgency()]
+	if incremental := !s.rank.whole(); t.incremental != incremental {
+		*t = sideTurn{incremental: incremental}
+	}
+	if t.used += n; t.used >= most {
+		*t = sideTurn{incremental: !t.incremental}
+	}
+}
+
+// sendOrder is the order in which streams send, once one has a priority: the queues resend and fresh of streams are empty then. Of each
+// urgency what was lost is sent first: streams that are not incremental by their ID, then the others; and then what is new.
+type sendOrder struct {
+	resend streamHeap
+	fresh  sides
+	lost   uint64 // how many incremental streams were put into resend
+}
+
+func (o *sendOrder) push(s *stream, queue int) {
+	if queue == queueFresh {
+		o.fresh.push(s, queueFresh)
+		return
+	}
+	if s.queued[queue] {
+		return
+	}
+	n := s.id & orderMask
+	if !s.rank.whole() {
+		o.lost++
+		n = o.lost&orderMask | turnsBit
+	}
+	o.resend.push(s, queue, uint64(s.rank.urgency())<<urgencyShift|n)
+}
+
+// remove takes a stream out of one queue, or leaves it where it is not.
+func (o *sendOrder) remove(s *stream, queue int) {
+	switch {
+	case queue == queueFresh:
+		o.fresh.remove(s, queue)
+	case s.queued[queue]:
+		o.resend.remove(s, queue)
+	}
+}
+
+// next returns the stream that sends next, and whether what was lost. credit tells whether new data may be sent.
+func (o *sendOrder) next(credit bool) (s *stream, resend bool) {
+	if credit {
+		s = o.fresh.first()
+	}
+	if lost := o.resend.first(); lost != nil && (s == nil || lost.rank.urgency() <= s.rank.urgency()) {
+		return lost, true
+	}
+	return s, false
+}
+
+// setPriority is Conn.SetStreamPriority.
+func (st *streams) setPriority(now int64, id uint64, p Priority) error {
+	if p.Urgency > maxUrgency {
+		return fmt.Errorf("quic: urgency %d of stream %d; it may be 0 to %d", p.Urgency, id, maxUrgency)
+	}
+	s, err := st.usable(id, st.sends(id))
+	if err != nil {
+		return err
+	}
+	r := rankOf(p)
+	if s.rank == r {
+		return nil
+	}
+	st.rankStreams()
+	var queued [2]bool
+	for i, queue := range [...]int{queueResend, queueFresh} {
+		queued[i] = s.queued[queue]
+		st.order.remove(s, queue)
+	}
+	st.admission.setRank(s, r)
+	s.turn = 0
+	for i, queue := range [...]int{queueResend, queueFresh} {
+		if queued[i] {
+			st.order.push(s, queue)
+		}
+	}
+	st.offerRoom(now)
+	return nil
+}
+
+// rankStreams has streams keep to their priorities from now on, until the connection rests.
+func (st *streams) rankStreams() {
+	if st.order != nil {
+		return
+	}
+	st.order = new(sendOrder)
+	for st.resend.head != nil {
+		st.queueData(st.resend.pop(queueResend)) // if it is not over
+	}
+	for st.fresh.head != nil {
+		st.queueData(st.fresh.pop(queueFresh))
+	}
+	st.admission.rankStreams(st.live)
+}
+
+// restOrder lets go of the order if there is nothing in it.
+func (st *streams) restOrder() {
+	if o, a := st.order, &st.admission; o != nil && len(o.resend) == 0 && o.fresh.empty() && a.restLine() {
+		st.order = nil
+	}
+}
+
+// check looks for a stream in the wrong place, or in none, and for sums that are wrong.
+func (st *streams) check() error {
+	a := &st.admission
+	var held int64
+	var unsent [maxUrgency + 1]int64
+	queued := 0
+	for id, s := range st.live {
+		p := &s.send
+		free, _ := seatCount(p)
+		held += p.buf.held()
+		unsent[s.rank.urgency()] += free
+		for queue := queueResend; queue <= queueWaiting && st.order != nil; queue++ {
+			if s.queued[queue] {
+				queued++
+			}
+		}
+		lost := len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end
+		fresh := p.buf.sent < p.buf.end && p.window.available() > 0
+		if !p.cut && !s.barred && (lost && !s.queued[queueResend] || fresh && !lost && !s.queued[queueFresh] && !s.queued[queueResend]) {
+			return fmt.Errorf("quic: stream %d has something to send and is not queued", id)
+		}
+	}
+	sum := int64(0)
+	for u, n := range unsent {
+		if sum += n; a.line != nil && a.line.unsent[u] != n {
+			return fmt.Errorf("quic: %d bytes of urgency %d count as unsent, and are %d", a.line.unsent[u], u, n)
+		}
+	}
+	if a.held != held || a.unsent != sum {
+		return fmt.Errorf("quic: %d bytes count as held and %d as unsent; they are %d and %d", a.held, a.unsent, held, sum)
+	}
+	if (st.order == nil) != (a.line == nil) || st.order != nil && (st.resend.head != nil || st.fresh.head != nil || a.waiting.head != nil) {
+		return errors.New("quic: streams are queued with priorities and without")
+	}
+	if st.order == nil {
+		return nil
+	}
+	o := st.order
+	n := 0
+	for _, q := range []struct {
+		heap  streamHeap
+		queue int
+		side  int
+	}{{o.resend, queueResend, -1}, {o.fresh.at[0], queueFresh, 0}, {o.fresh.at[1], queueFresh, 1}, {a.line.at[0], queueWaiting, 0}, {a.line.at[1], queueWaiting, 1}} {
+		n += len(q.heap)
+		for i, e := range q.heap {
+			if e.key < q.heap[max(i-1, 0)/2].key || int(e.s.place[q.queue-queueResend]) != i || !e.s.queued[q.queue] ||
+				e.urgency() != e.s.rank.urgency() || q.side >= 0 && e.s.rank.side() != q.side {
+				return fmt.Errorf("quic: stream %d is in the wrong place of queue %d", e.s.id, q.queue)
+			}
+		}
+	}
+	if n != queued {
+		return fmt.Errorf("quic: %d streams are queued, and %d of those that live", n, queued)
+	}
+	return nil
+}

@@ -6,7 +6,7 @@ import (
 )
 
 // What of the streams is sent, and in which order: limits and other control frames; what was lost; and then new data, a
-// quantum of each stream in turn.
+// quantum of each stream in turn. Once a stream has a priority, the order of data is that of sendOrder.
 
 // wantsControl tells whether streams may have frames other than STREAM frames to send; packing may find that there are none.
 func (st *streams) wantsControl() bool {
@@ -23,7 +23,55 @@ func (st *streams) wantsControl() bool {
 
 // wantsData tells whether there may be STREAM frames to send.
 func (st *streams) wantsData() bool {
-	return st.resend.head != nil || st.fresh.head != nil && st.sendWindow.available() > 0
+	s, _ := st.nextData()
+	return s != nil
+}
+
+// nextData returns the stream whose data is sent next, nil if there is none, and whether that was lost.
+func (st *streams) nextData() (s *stream, resend bool) {
+	credit := st.sendWindow.available() > 0
+	switch {
+	case st.order != nil:
+		return st.order.next(credit)
+	case st.resend.head != nil:
+		return st.resend.head, true
+	case credit:
+		return st.fresh.head, false
+	}
+	return nil, false
+}
+
+// pushData puts a stream into queueResend or queueFresh.
+func (st *streams) pushData(s *stream, queue int) {
+	switch {
+	case st.order != nil:
+		st.order.push(s, queue)
+	case queue == queueResend:
+		st.resend.push(s, queue)
+	default:
+		st.fresh.push(s, queue)
+	}
+}
+
+// requeueData puts a stream that nextData has returned where what it has left is to be sent from.
+func (st *streams) requeueData(s *stream, queue int) {
+	switch {
+	case st.order != nil:
+		st.order.remove(s, queue)
+	case queue == queueResend:
+		st.resend.pop(queue)
+	default:
+		st.fresh.pop(queue)
+	}
+	st.queueData(s)
+}
+
+// unqueueData takes a stream out of the order that has no more to send: what stands behind others may stay there for long.
+func (st *streams) unqueueData(s *stream) {
+	if st.order != nil {
+		st.order.remove(s, queueResend)
+		st.order.remove(s, queueFresh)
+	}
 }
 
 // appendControl appends all frames but STREAM frames, as far as they fit.
@@ -125,41 +173,56 @@ func (st *streams) appendStreamControl(pkt *packet, s *stream) bool {
 
 // appendData appends STREAM frames as long as there are data, credit and room.
 func (st *streams) appendData(pkt *packet) {
-	for st.resend.head != nil {
-		if !st.appendResend(pkt, st.resend.head) {
+	for {
+		s, resend := st.nextData()
+		switch {
+		case s == nil:
+			if st.fresh.head != nil || st.order != nil && !st.order.fresh.empty() {
+				st.sendWindow.noteBlocked()
+			}
 			return
+		case resend:
+			if !st.appendResend(pkt, s) {
+				return
+			}
+			st.requeueData(s, queueResend)
+		default:
+			if !st.appendFresh(pkt, s) {
+				return
+			}
 		}
-		st.queueData(st.resend.pop(queueResend))
-	}
-	for st.fresh.head != nil && st.sendWindow.available() > 0 {
-		s := st.fresh.head
-		p := &s.send
-		credit := int64(min(p.window.available(), st.sendWindow.available(), 1<<62))
-		if p.cut || credit == 0 || p.buf.sent == p.buf.end {
-			st.nextTurn()
-			continue
-		}
-		n, ok := st.appendStream(pkt, s, credit)
-		if !ok {
-			return
-		}
-		p.window.used += uint64(n)
-		st.sendWindow.used += uint64(n)
-		st.admission.onSent(p, n)
-		st.turn += int32(n)
-		if st.turn >= sendQuantum || p.buf.sent == p.buf.end || p.window.available() == 0 {
-			st.nextTurn()
-		}
-	}
-	if st.fresh.head != nil {
-		st.sendWindow.noteBlocked()
 	}
 }
 
-// nextTurn moves the stream at the front of fresh to its end, if it has more to send.
-func (st *streams) nextTurn() {
-	st.turn = 0
-	st.queueData(st.fresh.pop(queueFresh))
+// appendFresh appends new data of a stream; false if it does not fit.
+func (st *streams) appendFresh(pkt *packet, s *stream) bool {
+	p := &s.send
+	credit := int64(min(p.window.available(), st.sendWindow.available(), 1<<62))
+	if p.cut || p.window.available() == 0 || p.buf.sent == p.buf.end {
+		st.nextTurn(s)
+		return true
+	}
+	n, ok := st.appendStream(pkt, s, credit)
+	if !ok {
+		return false
+	}
+	p.window.used += uint64(n)
+	st.sendWindow.used += uint64(n)
+	st.admission.onSent(s, n)
+	if st.order != nil {
+		st.order.fresh.onServed(s, int32(n), sendQuantum)
+	}
+	s.turn += int32(n)
+	if s.turn >= sendQuantum || p.buf.sent == p.buf.end || p.window.available() == 0 {
+		st.nextTurn(s)
+	}
+	return true
+}
+
+// nextTurn moves a stream to the end of fresh, or of those that it takes turns with, if it has more to send.
+func (st *streams) nextTurn(s *stream) {
+	s.turn = 0
+	st.requeueData(s, queueFresh)
 }
 
 // appendResend appends what of a stream was lost, and its bare end; false if not all fits. Of a stream that was barred since it was

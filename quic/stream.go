@@ -34,7 +34,10 @@ type stream struct {
 	recv   recvPart
 	events streamEvents // to be told, and not yet read by NextEvent
 	barred bool         // nothing of it is sent: the peer does not allow as many streams now as it did for 0-RTT data
+	rank   rank         // its priority
 	queued [numQueues]bool
+	turn   int32    // bytes sent since its turn began
+	place  [3]int32 // where it stands in heaps, from queueResend on
 	next   [numQueues]*stream
 }
 
@@ -50,7 +53,7 @@ const (
 	streamFinished
 )
 
-// The queues that a stream may stand in.
+// The queues that a stream may stand in. Once a stream has a priority, those from queueResend to queueWaiting are heaps.
 const (
 	queueControl = iota // it has frames other than STREAM to send
 	queueResend         // it has data to send that needs no flow control credit: what was lost, or its bare end

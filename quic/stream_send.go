@@ -44,6 +44,9 @@ func (st *streams) writableBy(id uint64) (*stream, error) {
 	case p.fin:
 		return nil, ErrStreamEnded
 	}
+	if s.rank != 0 {
+		st.rankStreams() // the connection may have rested
+	}
 	return s, nil
 }
 
@@ -86,7 +89,7 @@ func (st *streams) sendParts(now int64, id uint64, parts [][]byte, fin bool) (n 
 func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
 	p, a := &s.send, &st.admission
 	if n > 0 {
-		a.onWrite(p, n)
+		a.onWrite(s, n)
 		st.queueData(s)
 	}
 	a.answer(s)
@@ -117,10 +120,10 @@ func (st *streams) queueData(s *stream) {
 	switch {
 	case p.cut || s.barred:
 	case len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end:
-		st.resend.push(s, queueResend)
+		st.pushData(s, queueResend)
 	case p.buf.sent < p.buf.end:
 		if p.window.available() > 0 {
-			st.fresh.push(s, queueFresh)
+			st.pushData(s, queueFresh)
 		} else if p.window.noteBlocked() {
 			st.control.push(s, queueControl)
 		}
@@ -139,6 +142,7 @@ func (st *streams) resetSend(now int64, s *stream, code uint64, remote bool) {
 	base := p.buf.data.base
 	p.buf = sendBuffer{data: chunks{base: base}, sent: base, end: base}
 	p.end, p.window.blocked = sentVal{}, sentVal{}
+	st.unqueueData(s)
 	p.reset.set()
 	st.control.push(s, queueControl)
 	st.offerRoom(now)
@@ -175,7 +179,7 @@ func (st *streams) handleMaxStreamData(id, limit uint64) *TransportError {
 		st.glitches++
 		return nil
 	}
-	st.admission.recount(&s.send)
+	st.admission.recount(s)
 	st.queueData(s)
 	return nil
 }

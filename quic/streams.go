@@ -36,9 +36,9 @@ type streams struct {
 
 	control, resend, fresh, ready streamQueue
 
-	turn     int32 // bytes sent of the stream at the front of fresh
-	glitches int32 // frames without effect, since the bucket was last charged
-	news     int32 // frames that brought stream data beyond all before them, since then
+	order    *sendOrder // in place of resend and fresh; nil: no stream has a priority
+	glitches int32      // frames without effect, since the bucket was last charged
+	news     int32      // frames that brought stream data beyond all before them, since then
 	blocked  uint64
 }
 
@@ -97,7 +97,7 @@ func (st *streams) setPeerParams(p *wire.TransportParameters) {
 // raiseFirst gives a stream that was opened before the peer's limits were known, or under older ones, what they allow it.
 func (st *streams) raiseFirst(s *stream) {
 	if !s.send.over && s.send.window.raise(st.sendSizes[s.id&3]) {
-		st.admission.recount(&s.send)
+		st.admission.recount(s)
 		st.queueData(s)
 	}
 }
@@ -320,6 +320,7 @@ func (st *streams) settle(s *stream) {
 	if st.ended {
 		return
 	}
+	st.unqueueData(s)
 	s.recv.data.empty(st.pool)
 	s.send.buf.data.empty(st.pool)
 	st.tell(s, streamFinished)
@@ -340,6 +341,7 @@ func (st *streams) rest() {
 		st.live, st.pool = nil, nil
 	}
 	st.admission.rest()
+	st.restOrder()
 }
 
 // end lets go of everything, when the connection is closed.
@@ -502,7 +504,7 @@ func (st *streams) rollBack(s *stream) {
 	case p.fin:
 		p.end.set()
 	}
-	st.admission.recount(p)
+	st.admission.recount(s)
 	if s.recv.stop.state != sentNone {
 		s.recv.stop.set()
 	}

@@ -41,6 +41,9 @@ type streamsRig struct {
 	now     int64
 	models  []*modelStream // by stream number
 	line    []*modelStream // that stand in line, or did before they ended
+	plays   bool           // with priorities
+	ranked  bool           // a stream has one
+	whole   [8]bool        // of each urgency: the last offer was not to an incremental stream
 	offers  []*modelStream
 	sent    [][]recovery.Frame // packets under way
 	maxData uint64
@@ -58,13 +61,14 @@ type modelStream struct {
 	state                seatState
 	offeredAt            int64
 	held                 bool // the application must not write before it is told to
+	priority             Priority
 
 	received, recvSent uint64 // what the peer has sent, and the largest offset
 	recvEnd, recvOver  bool
 }
 
 func newStreamsRig(t *testing.T, seed uint64) *streamsRig {
-	r := &streamsRig{t: t, rng: rand.New(rand.NewPCG(seed, 0)), now: 1e9, data: make([]byte, 1<<20)}
+	r := &streamsRig{t: t, rng: rand.New(rand.NewPCG(seed, 0)), now: 1e9, data: make([]byte, 1<<20), plays: seed&1 != 0}
 	least := []int{1, 2, 3, 100, 5000, 40_000, 300_000, 1 << 20}[r.rng.IntN(8)]
 	cfg := &Config{StreamSendBuffer: least, MaxStreamSendBuffer: least << r.rng.IntN(5), MaxStreamsBidi: 10, MaxStreamsUni: 10,
 		StreamReceiveWindow: 50_000, MaxStreamReceiveWindow: 1 << 20, ReceiveWindow: 100_000, MaxReceiveWindow: 1 << 20}
@@ -124,6 +128,8 @@ func (r *streamsRig) step() {
 		r.receive(m)
 	case what < 95:
 		r.read(m)
+	case what < 97 && r.plays:
+		r.prioritize(m)
 	default:
 		r.pass(int64(r.rng.IntN(30e6)))
 	}
@@ -141,7 +147,7 @@ func (r *streamsRig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	m := &modelStream{id: id, limit: r.st.sendSizes[id&3]}
+	m := &modelStream{id: id, limit: r.st.sendSizes[id&3], priority: Priority{3, true}}
 	r.models = append(r.models, m)
 	r.st.setUser(id, m)
 	if got := r.st.user(id); got != m {
@@ -170,20 +176,58 @@ func (r *streamsRig) own(m *modelStream) int64 {
 	return max(0, min(limit-mine, maxUnsent-stuck, max(maxSendBuffers*limit-held, min(sendBufferFloor, limit)-mine)))
 }
 
-func (r *streamsRig) shared() int64 {
-	_, unsent := r.sums()
-	return maxUnsent - unsent - askedBytes*int64(len(r.offers))
+// shared is the room that a stream shares with all that are as urgent, or more.
+func (r *streamsRig) shared(m *modelStream) int64 {
+	left := int64(maxUnsent)
+	for _, o := range r.models {
+		if o.priority.Urgency > m.priority.Urgency {
+			continue
+		}
+		if !o.cut {
+			left -= max(o.free(), 0)
+		}
+		if o.state == seatOffered {
+			left -= askedBytes
+		}
+	}
+	return left
+}
+
+// front returns who is served next of those in line.
+func (r *streamsRig) front() (front *modelStream) {
+	for _, m := range r.line {
+		if front == nil || r.ranked && r.precedes(m, front) {
+			front = m
+		}
+	}
+	return front
+}
+
+// precedes tells whether m is served before o, which stands in line before it, or where m is not in line.
+func (r *streamsRig) precedes(m, o *modelStream) bool {
+	a, b := m.priority, o.priority
+	switch {
+	case a.Urgency != b.Urgency:
+		return a.Urgency < b.Urgency
+	case a.Incremental != b.Incremental:
+		return slices.Contains(r.line, m) && a.Incremental == r.whole[a.Urgency]
+	}
+	return !a.Incremental && m.id < o.id
 }
 
 // first drops from the line who has ended, or waits for its own acknowledgements, up to one that does not, which it returns.
 func (r *streamsRig) first() *modelStream {
-	for len(r.line) > 0 {
-		if m := r.line[0]; m.state == seatWaiting && r.own(m) >= max(min(r.st.admission.limit/4, sendBufferFloor), 1) {
+	for m := r.front(); m != nil; m = r.front() {
+		if m.state == seatWaiting && r.own(m) >= max(min(r.st.admission.limit/4, sendBufferFloor), 1) {
 			return m
 		}
-		r.line = r.line[1:]
+		r.leave(m)
 	}
 	return nil
+}
+
+func (r *streamsRig) leave(m *modelStream) {
+	r.line = slices.DeleteFunc(r.line, func(o *modelStream) bool { return o == m })
 }
 
 // offerRoom is what Conn does after it has packed a train, and when the timer is due.
@@ -199,16 +243,17 @@ func (r *streamsRig) offer() {
 		if len(r.line) == 1 {
 			least = sendBufferFloor
 		}
-		if r.shared() < least {
+		if r.shared(m) < least {
 			for len(r.offers) > 0 && r.now-r.offers[0].offeredAt >= offerLife {
 				r.offers[0].state = seatIdle
 				r.offers = r.offers[1:]
 			}
 		}
-		if r.shared() < least {
+		if r.shared(m) < least {
 			return
 		}
-		r.line = r.line[1:]
+		r.leave(m)
+		r.whole[m.priority.Urgency] = !m.priority.Incremental
 		m.state, m.offeredAt = seatOffered, r.now
 		r.offers = append(r.offers, m)
 	}
@@ -221,6 +266,9 @@ func (r *streamsRig) answer(m *modelStream, state seatState) {
 	}
 	if state != m.state && (state == seatWaiting || m.ended || m.cut) {
 		m.state = state
+	}
+	if r.ranked && (m.ended || m.cut) {
+		r.leave(m)
 	}
 	if m.state == seatWaiting {
 		r.enqueue(m)
@@ -254,11 +302,11 @@ func (r *streamsRig) write(m *modelStream, size int, fin bool) {
 		r.t.Fatalf("stream %d: %v", m.id, err)
 	}
 	want := r.own(m)
-	if shared := r.shared(); int64(size)+m.written-m.sent > littleUnsent {
+	if shared := r.shared(m); int64(size)+m.written-m.sent > littleUnsent {
 		switch {
 		case m.state == seatOffered:
 			want = min(want, shared+askedBytes)
-		case len(r.line) > 0 && r.line[0] != m:
+		case r.front() != nil && r.front() != m && !(r.ranked && !slices.Contains(r.line, m) && r.precedes(m, r.front())):
 			want = 0
 		default:
 			want = min(want, shared)
@@ -322,6 +370,29 @@ func (r *streamsRig) stopSending(m *modelStream) {
 		r.t.Fatal(err)
 	}
 	r.cutOff(m, false)
+}
+
+func (r *streamsRig) prioritize(m *modelStream) {
+	p := Priority{uint8(r.rng.IntN(8)), r.rng.IntN(2) == 0}
+	if r.rng.IntN(3) == 0 {
+		p.Urgency = 3
+	}
+	if err := r.st.setPriority(r.now, m.id, p); err != nil {
+		r.t.Fatal(err)
+	}
+	if p == m.priority {
+		return
+	}
+	if !r.ranked {
+		r.ranked = true
+		r.line = slices.DeleteFunc(r.line, func(o *modelStream) bool { return o.state != seatWaiting })
+	}
+	m.priority = p
+	if slices.Contains(r.line, m) {
+		r.leave(m)
+		r.enqueue(m)
+	}
+	r.offer()
 }
 
 func (r *streamsRig) raise(m *modelStream, by uint64) {
@@ -495,7 +566,10 @@ func (r *streamsRig) check() {
 	if held, unsent := r.sums(); a.held != held || a.unsent != unsent {
 		r.t.Errorf("held %d, unsent %d; want %d, %d", a.held, a.unsent, held, unsent)
 	}
-	if len(a.offers) != len(r.offers) || len(a.offers) > maxOffers {
+	if err := r.st.check(); err != nil {
+		r.t.Error(err)
+	}
+	if len(a.offers) != len(r.offers) || len(a.offers) > maxOffers && !r.ranked || len(a.offers) > maxRankedOffers {
 		r.t.Errorf("%d offers, want %d", len(a.offers), len(r.offers))
 	}
 	for i, m := range r.offers {
@@ -522,6 +596,20 @@ func (r *streamsRig) check() {
 	}
 	if r.st.gaps != gaps || used > r.st.recvUsed || r.st.recvWindow.consumed > r.st.recvUsed {
 		r.t.Errorf("gaps %d, want %d; received %d, of which live streams %d", r.st.gaps, gaps, r.st.recvUsed, used)
+	}
+	if r.ranked != (r.st.order != nil) {
+		r.t.Errorf("there is an order: %v, want %v", r.st.order != nil, r.ranked)
+	}
+	if r.ranked {
+		for _, m := range r.line {
+			if s := r.st.live[m.id]; s == nil || !s.queued[queueWaiting] {
+				r.t.Errorf("stream %d does not stand in line", m.id)
+			}
+		}
+		if n := len(a.line.at[0]) + len(a.line.at[1]); n != len(r.line) || a.first() != nil && a.first().id != r.front().id {
+			r.t.Errorf("%d streams stand in line, want %d; or another is the first", n, len(r.line))
+		}
+		return
 	}
 	n := 0
 	for s := a.waiting.head; s != nil; s = s.next[queueWaiting] {
@@ -583,6 +671,10 @@ func (r *streamsRig) finish() {
 		if s.user != nil {
 			r.t.Errorf("stream %d is over, and its data is kept", s.id)
 		}
+	}
+	r.st.rest()
+	if r.st.order != nil || r.st.admission.line != nil {
+		r.t.Error("the order is kept while nothing waits")
 	}
 	if a := &r.st.admission; a.held != 0 || a.unsent != 0 || len(a.offers) != 0 || a.timer() != 0 {
 		r.t.Errorf("at the end %d bytes are held, %d unsent, and there are %d offers", a.held, a.unsent, len(a.offers))
