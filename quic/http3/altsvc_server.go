@@ -30,12 +30,19 @@ func (s *Server) SetAltSvcHeader(h http.Header) error {
 // AltSvcHandler returns a handler that does what next does, with an Alt-Svc field in responses that did not come over HTTP/3
 // while the server listens.
 func (s *Server) AltSvcHandler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor < 3 {
-			s.SetAltSvcHeader(w.Header()) // without one where nobody listens
-		}
-		next.ServeHTTP(w, r)
-	})
+	return altSvcHandler{s, next}
+}
+
+type altSvcHandler struct {
+	s    *Server
+	next http.Handler
+}
+
+func (h altSvcHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor < 3 {
+		h.s.SetAltSvcHeader(w.Header()) // without one where nobody listens
+	}
+	h.next.ServeHTTP(w, r)
 }
 
 // advertise makes the field anew when the server begins or ends to listen. s.mu is held.

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -140,17 +141,23 @@ func (t *AutoTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r == nil {
 		return t.overTCP(req, o)
 	}
-	if t.h3.connected(r) {
-		resp, sent, err := t.overHTTP3(req, o, r)
-		if sent || err == nil {
-			return resp, err
-		}
-		if req.Context().Err() != nil {
-			closeBody(req) // nobody has taken it over
-			return nil, err
-		}
+	resp, err := t.overBoth(req, o, r)
+	if resp != nil {
+		resp.Request = req
 	}
-	return t.race(req, o)
+	return resp, err
+}
+
+// overBoth sends a request over HTTP/3 if there is a connection, and else over what is connected first.
+func (t *AutoTransport) overBoth(req *http.Request, o *autoOrigin, r *route) (*http.Response, error) {
+	if !t.h3.connected(r) {
+		return t.race(req, o)
+	}
+	resp, again, err := t.overHTTP3(req, o, r)
+	if again != nil {
+		return t.race(again, o)
+	}
+	return resp, err
 }
 
 // CloseIdleConnections closes the connections that are idle, of all versions.
@@ -202,35 +209,50 @@ func (t *AutoTransport) overTCP(req *http.Request, o *autoOrigin) (*http.Respons
 	return resp, err
 }
 
-// overHTTP3 sends a request over HTTP/3. sent tells whether anything of it may have left.
-func (t *AutoTransport) overHTTP3(req *http.Request, o *autoOrigin, r *route) (resp *http.Response, sent bool, err error) {
-	resp, sent, err = t.h3.roundTripOn(req, r)
-	if err != nil {
-		if isConnFailure(err) && req.Context().Err() == nil {
-			t.failed(o)
+// overHTTP3 sends a request over HTTP/3. If again is not nil there was no connection for it after all, and again is to be sent another way: nothing of
+// the request has left, or it is one that may be sent again by the rules of Transport.
+func (t *AutoTransport) overHTTP3(req *http.Request, o *autoOrigin, r *route) (resp *http.Response, again *http.Request, err error) {
+	resp, sent, err := t.h3.roundTripOn(req, r)
+	if err == nil {
+		t.worked(o)
+		if resp.StatusCode == http.StatusMisdirectedRequest && !r.isOrigin() {
+			resp, err = t.misdirected(req, o, r, resp)
 		}
-		return nil, sent, err
+		t.learn(req, o, resp, err)
+		return resp, nil, err
 	}
-	t.worked(o)
-	if resp.StatusCode == http.StatusMisdirectedRequest && !r.isOrigin() {
-		if again := t.misdirected(req, o, r); again != nil {
-			resp.Body.Close()
-			resp, err = t.tcp.RoundTrip(again)
-			if err == nil {
-				resp.Request = req
-			}
-			t.learn(req, o, resp, err)
-			return resp, true, err
+	if req.Context().Err() != nil {
+		if !sent {
+			closeBody(req) // nobody has taken it over
 		}
+		return nil, nil, err
 	}
-	t.learn(req, o, resp, nil)
-	return resp, true, nil
+	if isConnFailure(err) {
+		t.failed(o)
+	}
+	if !sent {
+		return nil, req, err
+	}
+	if errors.Is(err, errNoConn) {
+		again = anew(req)
+	}
+	return nil, again, err
 }
 
-// misdirected forgets an alternative that does not serve the origin, and returns the request to send to the origin itself; nil if its body cannot
-// be had once more (RFC 7838, section 6; RFC 9110, section 15.5.20).
-func (t *AutoTransport) misdirected(req *http.Request, o *autoOrigin, r *route) *http.Request {
+// misdirected forgets an alternative that does not serve the origin, and sends the request to the origin itself, if its body can be had once more
+// (RFC 7838, section 6; RFC 9110, section 15.5.20).
+func (t *AutoTransport) misdirected(req *http.Request, o *autoOrigin, r *route, resp *http.Response) (*http.Response, error) {
 	t.forget(o, r)
+	again := anew(req)
+	if again == nil {
+		return resp, nil
+	}
+	resp.Body.Close()
+	return t.tcp.RoundTrip(again)
+}
+
+// anew returns a request like one that was sent, with its body as it was; nil if that cannot be had.
+func anew(req *http.Request) *http.Request {
 	if req.Body == nil || req.Body == http.NoBody {
 		return req
 	}

@@ -109,15 +109,11 @@ func (t *AutoTransport) race(req *http.Request, o *autoOrigin) (*http.Response, 
 
 // winH3 sends a request over the connection that an attempt has made, or over TCP if it turns out that it has gone already.
 func (t *AutoTransport) winH3(req *http.Request, o *autoOrigin, a *autoAttempt) (*http.Response, error) {
-	resp, sent, err := t.overHTTP3(req, o, a.route)
-	switch {
-	case err == nil || sent:
-		return resp, err
-	case req.Context().Err() != nil:
-		closeBody(req)
-		return nil, err
+	resp, again, err := t.overHTTP3(req, o, a.route)
+	if again != nil {
+		return t.overTCP(again, o)
 	}
-	return t.overTCP(req, o)
+	return resp, err
 }
 
 // bothWays has TCP connect as well, and sends the request over what is connected first.
@@ -138,7 +134,6 @@ func (t *AutoTransport) bothWays(req *http.Request, o *autoOrigin, a *autoAttemp
 	case tcp = <-c.tcp:
 	}
 	if tcp.err == nil {
-		tcp.resp.Request = req
 		tcp.resp.Body = c.until(tcp.resp.Body)
 		t.learn(req, o, tcp.resp, nil)
 		return tcp.resp, nil

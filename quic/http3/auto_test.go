@@ -387,6 +387,11 @@ func TestAutoLostConnection(t *testing.T) {
 		if w.bodies["/once"] != 1 {
 			t.Errorf("the body came %d times", w.bodies["/once"])
 		}
+		w.h3.send = &noOtherConnError{errors.New("gone")}
+		wantHow(t, "sent, and to be sent again", w.get("/again"), tcp)
+		if how := w.do("POST", "/gone", io.MultiReader(strings.NewReader("x")), nil); !strings.HasSuffix(how, "gone") {
+			t.Errorf("a body that cannot be had again: %s", how)
+		}
 		w.h3.send = errors.New("reset")
 		if how := w.do("POST", "/reset", io.MultiReader(strings.NewReader("x")), nil); !strings.Contains(how, "reset") {
 			t.Errorf("after it was sent: %s", how)

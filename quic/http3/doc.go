@@ -21,6 +21,10 @@
 //
 // # All versions at once
 //
+// ListenAndServeAll, and methods of Server, serve HTTP/1.1, HTTP/2 and HTTP/3 at one address, and tell clients of HTTP/3 by Alt-Svc:
+//
+//	http3.ListenAndServeAll(":443", "cert.pem", "key.pem", handler)
+//
 // AutoTransport is an http.RoundTripper that goes over HTTP/3 where a server has it, and over HTTP/2 or HTTP/1.1 where it does not or where UDP
 // does not get through. It learns of HTTP/3 from Alt-Svc fields and HTTPS records:
 //

@@ -107,7 +107,12 @@ func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Con
 		pc.Close()
 		return err
 	}
-	return s.serve(ctx, ctx == nil, cfg, h, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
+	return s.serve(ctx, ctx == nil, cfg, h, s.openSocket(pc))
+}
+
+// openSocket returns what opens an endpoint on a socket of the program's, which is closed if that fails.
+func (s *Server) openSocket(pc net.PacketConn) func(quicnet.ListenConfig, *quic.Config) (*quicnet.Endpoint, error) {
+	return func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
 		sock, err := udp.New(pc, s.ListenConfig.Socket)
 		if err != nil {
 			pc.Close()
@@ -118,7 +123,7 @@ func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Con
 			sock.Close()
 		}
 		return ep, err
-	})
+	}
 }
 
 // Protocol serves a connection of an endpoint that the program has made itself, as quicnet.ListenConfig.Protocol wants it: so HTTP/3 shares a

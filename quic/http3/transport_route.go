@@ -47,9 +47,13 @@ func (t *Transport) roundTripOn(req *http.Request, rt *route) (resp *http.Respon
 
 // send sends a request, once or until it is clear what has become of it.
 func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, error) {
+	var last error
 	for {
 		cc, err := t.acquire(r, rt, dials)
 		if err != nil {
+			if err == errNoConn && last != nil {
+				err = &noOtherConnError{last}
+			}
 			r.closeBody()
 			return nil, err
 		}
@@ -59,11 +63,19 @@ func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, err
 			resp.Request = r.req
 			return resp, nil
 		}
+		last = unwrapFailure(err)
 		if err = r.again(fresh, err); err != nil {
 			return nil, err
 		}
 	}
 }
+
+// noOtherConnError is an errNoConn for a request that was to be sent again, after the cause.
+type noOtherConnError struct{ cause error }
+
+func (e *noOtherConnError) Error() string        { return e.cause.Error() }
+func (e *noOtherConnError) Unwrap() error        { return e.cause }
+func (e *noOtherConnError) Is(target error) bool { return target == errNoConn }
 
 // route is a way to an origin over HTTP/3.
 type route struct {

@@ -1,0 +1,439 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// allServer serves all versions at a port of the loopback interface.
+type allServer struct {
+	*Server
+	port  int
+	ended chan error
+}
+
+// startAll serves h. change may change the server before.
+func startAll(t *testing.T, h http.Handler, change func(*Server)) *allServer {
+	l, pc, err := ListenAll("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startAllAt(t, l, pc, h, change)
+}
+
+func startAllAt(t *testing.T, l net.Listener, pc net.PacketConn, h http.Handler, change func(*Server)) *allServer {
+	s := &allServer{port: l.Addr().(*net.TCPAddr).Port, ended: make(chan error, 1), Server: &Server{HTTP: &http.Server{
+		Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{autoCert()}}, ErrorLog: log.New(io.Discard, "", 0)}}}
+	if change != nil {
+		change(s.Server)
+	}
+	go func() { s.ended <- s.ServeAll(l, pc, "", "") }()
+	t.Cleanup(func() {
+		s.CloseAll()
+		<-s.ended
+	})
+	return s
+}
+
+// newAuto returns a client for the servers of these tests.
+func newAuto(t *testing.T) (*http.Client, *AutoTransport) {
+	auto := &AutoTransport{
+		TCP:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}, ForceAttemptHTTP2: true},
+		network: networkWatch{look: func() string { return "net" }},
+	}
+	t.Cleanup(auto.CloseIdleConnections)
+	return &http.Client{Transport: auto}, auto
+}
+
+// proto is what a handler answers.
+func proto(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	fmt.Fprint(w, r.Proto, " ", r.Header.Get("Alt-Used"))
+}
+
+// fetchAll sends a GET and returns the answer, or the error.
+func fetchAll(t *testing.T, c *http.Client, port int) string {
+	resp, err := c.Get(fmt.Sprintf("https://localhost:%d/", port))
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return string(text)
+}
+
+// The first request goes over HTTP/2, whose response has the following ones go over HTTP/3, until HTTP/3 ends.
+func TestServeAll(t *testing.T) {
+	s := startAll(t, http.HandlerFunc(proto), nil)
+	c, _ := newAuto(t)
+	wantHow(t, "the first request", fetchAll(t, c, s.port), "HTTP/2.0 ")
+	want := fmt.Sprintf("HTTP/3.0 localhost:%d", s.port)
+	for range 3 {
+		wantHow(t, "the next", fetchAll(t, c, s.port), want)
+	}
+	if err := s.Close(); err != nil { // HTTP/3 alone
+		t.Error(err)
+	}
+	wantHow(t, "without HTTP/3", fetchAll(t, c, s.port), "HTTP/2.0 ")
+	resp, err := c.Get(fmt.Sprintf("https://localhost:%d/", s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if v := resp.Header.Values("Alt-Svc"); len(v) > 0 {
+		t.Errorf("Alt-Svc is %q, though HTTP/3 is down", v)
+	}
+	select {
+	case err := <-s.ended:
+		t.Errorf("serving ended: %v", err)
+		s.ended <- err
+	default:
+	}
+}
+
+// What Alt-Svc says can be configured.
+func TestServeAllAdvertises(t *testing.T) {
+	for _, tt := range []struct {
+		set  AltSvc
+		want string // PORT stands for the server's
+	}{
+		{AltSvc{}, `h3=":PORT"; ma=86400`},
+		{AltSvc{Port: 443, MaxAge: time.Hour}, `h3=":443"; ma=3600`},
+		{AltSvc{MaxAge: -1}, ``},
+	} {
+		s := startAll(t, http.HandlerFunc(proto), func(s *Server) { s.AltSvc = tt.set })
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}}}
+		resp, err := c.Get(fmt.Sprintf("https://localhost:%d/", s.port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Alt-Svc"); got != strings.ReplaceAll(tt.want, "PORT", strconv.Itoa(s.port)) {
+			t.Errorf("%+v: %q, want %q", tt.set, got, tt.want)
+		}
+		c.CloseIdleConnections()
+	}
+}
+
+// Requests under way are finished by ShutdownAll, over both, and serving returns at once. Afterwards nobody listens.
+func TestShutdownAll(t *testing.T) {
+	started, release := make(chan string), make(chan struct{})
+	s := startAll(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			started <- r.Proto
+			<-release
+		}
+		proto(w, r)
+	}), nil)
+	c, _ := newAuto(t)
+	fetchAll(t, c, s.port)
+	over2 := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}, ForceAttemptHTTP2: true}}
+	answers := make(chan string, 2)
+	for _, c := range []*http.Client{c, over2} {
+		go func() {
+			resp, err := c.Get(fmt.Sprintf("https://localhost:%d/slow", s.port))
+			if err != nil {
+				answers <- err.Error()
+				return
+			}
+			text, _ := io.ReadAll(resp.Body)
+			answers <- strings.Fields(string(text))[0]
+		}()
+	}
+	if a, b := <-started, <-started; a == b {
+		t.Fatalf("both requests are over %s", a)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.ShutdownAll(t.Context()) }()
+	if err := <-s.ended; err != http.ErrServerClosed {
+		t.Errorf("serving returned %v", err)
+	}
+	s.ended <- nil
+	close(release)
+	if a, b := <-answers, <-answers; a == b || !strings.HasPrefix(a, "HTTP/") || !strings.HasPrefix(b, "HTTP/") {
+		t.Errorf("answers: %s, %s", a, b)
+	}
+	c.CloseIdleConnections()
+	over2.CloseIdleConnections()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	l, pc, err := ListenAll(fmt.Sprintf("127.0.0.1:%d", s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	pc.Close()
+}
+
+// HTTP.Shutdown ends all of it; an end of ctx is told.
+func TestServeAllHTTPShutdown(t *testing.T) {
+	s := startAll(t, http.HandlerFunc(proto), nil)
+	c, _ := newAuto(t)
+	fetchAll(t, c, s.port)
+	wantHow(t, "before", strings.Fields(fetchAll(t, c, s.port))[0], "HTTP/3.0")
+	if err := s.HTTP.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-s.ended; err != http.ErrServerClosed {
+		t.Errorf("serving returned %v", err)
+	}
+	s.ended <- nil
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if how := fetchAll(t, c, s.port); !strings.HasPrefix(how, "error") {
+		t.Errorf("after the end: %s", how)
+	}
+}
+
+// certFiles writes the certificate of the tests into files.
+func certFiles(t *testing.T) (cert, key string) {
+	der, err := x509.MarshalPKCS8PrivateKey(autoCert().PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: autoCert().Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// Port 0 is one that both have; BaseContext tells it.
+func TestListenAndServeAll(t *testing.T) {
+	cert, key := certFiles(t)
+	ports := make(chan int, 2)
+	s := &Server{HTTP: &http.Server{Addr: "127.0.0.1:0", Handler: http.HandlerFunc(proto), BaseContext: func(l net.Listener) context.Context {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		n, _ := strconv.Atoi(port)
+		ports <- n
+		return context.Background()
+	}}}
+	ended := make(chan error, 1)
+	go func() { ended <- s.ListenAndServeAll(cert, key) }()
+	a, b := <-ports, <-ports
+	if a != b || a == 0 {
+		t.Fatalf("ports %d and %d", a, b)
+	}
+	c, _ := newAuto(t)
+	for range 2 {
+		if how := fetchAll(t, c, a); !strings.HasPrefix(how, "HTTP/") {
+			t.Error(how)
+		}
+	}
+	wantHow(t, "the third request", fetchAll(t, c, a), fmt.Sprintf("HTTP/3.0 localhost:%d", a))
+	if err := s.CloseAll(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != http.ErrServerClosed {
+		t.Errorf("serving returned %v", err)
+	}
+}
+
+// Errors say in one sentence what was not to be had, and what had been opened is closed.
+func TestListenAndServeAllErrors(t *testing.T) {
+	cert, key := certFiles(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	err = ListenAndServeAll(l.Addr().String(), cert, key, nil)
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "no TCP listener") {
+		t.Error(err)
+	}
+	if _, _, err := ListenAll(l.Addr().String()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "no TCP listener") {
+		t.Error(err)
+	}
+
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	addr := pc.LocalAddr().String()
+	err = ListenAndServeAll(addr, cert, key, nil)
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "no UDP socket") {
+		t.Error(err)
+	}
+	if _, _, err := ListenAll(addr); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "no UDP socket") {
+		t.Error(err)
+	}
+	if l, err := net.Listen("tcp", addr); err != nil {
+		t.Errorf("the TCP port was not given back: %v", err)
+	} else {
+		l.Close()
+	}
+
+	if err := ListenAndServeAll("127.0.0.1:0", "", "", nil); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Error(err)
+	}
+	if err := ListenAndServeAll("127.0.0.1:0", cert, "/nowhere", nil); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := ListenAndServeAll("nonsense", cert, key, nil); err == nil || !strings.Contains(err.Error(), "no TCP listener") {
+		t.Error(err)
+	}
+}
+
+// A listener that fails ends serving, with its error, and the other one is closed.
+func TestServeAllListenerFails(t *testing.T) {
+	for _, which := range []string{"tcp", "udp"} {
+		l, pc, err := ListenAll("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := startAllAt(t, l, pc, http.HandlerFunc(proto), nil)
+		c, _ := newAuto(t)
+		wantHow(t, "at first", fetchAll(t, c, s.port), "HTTP/2.0 ")
+		if which == "tcp" {
+			l.Close()
+		} else {
+			s.Endpoints()[0].Close()
+		}
+		if err := <-s.ended; err == nil || err == http.ErrServerClosed {
+			t.Errorf("%s: serving returned %v", which, err)
+		}
+		s.ended <- nil
+		if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
+			c.Close()
+			t.Errorf("%s: TCP is still served", which)
+		}
+	}
+}
+
+// While nobody answers at the port that Alt-Svc names, requests go over TCP; when HTTP/3 is there it is used.
+func TestAutoRecovers(t *testing.T) {
+	for _, hole := range []bool{false, true} { // nobody listens; somebody does, and says nothing
+		l, dead, err := ListenAll("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		if !hole {
+			dead.Close()
+		}
+		tcp := &http.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{autoCert()}}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Alt-Svc", fmt.Sprintf(`h3=":%d"`, port))
+			proto(w, r)
+		})}
+		go tcp.ServeTLS(l, "", "")
+		c, auto := newAuto(t)
+		auto.Cooldown, auto.MaxCooldown, auto.RaceDelay = time.Millisecond, time.Millisecond, 20*time.Millisecond
+		auto.HTTP3 = &Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}, TLSHandshakeTimeout: 300 * time.Millisecond}
+		for range 5 {
+			wantHow(t, "without HTTP/3", fetchAll(t, c, port), "HTTP/2.0 ")
+		}
+		dead.Close()
+		pc, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h3 := &Server{HTTP: &http.Server{Handler: http.HandlerFunc(proto), TLSConfig: &tls.Config{Certificates: []tls.Certificate{autoCert()}}}}
+		served := make(chan struct{})
+		go func() { h3.Serve(pc); close(served) }()
+		for !strings.HasPrefix(fetchAll(t, c, port), "HTTP/3.0") { // until it is tried again
+		}
+		h3.Close()
+		<-served
+		wantHow(t, "after HTTP/3 has ended", fetchAll(t, c, port), "HTTP/2.0 ")
+		tcp.Close()
+	}
+}
+
+// While servers come and go, over real sockets, a request whose body cannot be had again reaches handlers once at most.
+func TestAllSentOnce(t *testing.T) {
+	seed := rand.Uint64()
+	dice := rand.New(rand.NewPCG(seed, 1))
+	var mu sync.Mutex
+	got := make(map[string]int)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		got[r.URL.Path]++
+		mu.Unlock()
+		proto(w, r)
+	})
+	l, pc, err := ListenAll("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	s := startAllAt(t, l, pc, handler, nil)
+	port := s.port
+	c, auto := newAuto(t)
+	auto.Always, auto.Cooldown, auto.MaxCooldown, auto.RaceDelay = true, time.Millisecond, 4*time.Millisecond, time.Millisecond
+	for round := range 15 {
+		var wg sync.WaitGroup
+		for i := range 10 {
+			path := fmt.Sprintf("/%d/%d", round, i)
+			body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1+dice.IntN(20000))))
+			wg.Go(func() {
+				resp, err := c.Post(fmt.Sprintf("https://localhost:%d%s", port, path), "text/plain", body)
+				if err == nil {
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if n := got[path]; n > 1 || n == 0 && err == nil {
+					t.Errorf("seed %d: %s reached handlers %d times (%v)", seed, path, n, err)
+				}
+			})
+		}
+		switch dice.IntN(3) {
+		case 0: // all ends, and begins anew at the same port
+			s.CloseAll()
+			<-s.ended
+			s.ended <- nil
+			l, pc := relisten(t, addr)
+			s = startAllAt(t, l, pc, handler, nil)
+		case 1:
+			auto.CloseIdleConnections()
+		}
+		wg.Wait()
+	}
+	for !strings.HasPrefix(fetchAll(t, c, port), "HTTP/3.0") { // it works to the end
+	}
+	delete(got, "/")
+	for path, n := range got {
+		if n > 1 {
+			t.Errorf("seed %d: %s reached handlers %d times", seed, path, n)
+		}
+	}
+}
+
+// relisten listens where a server has just ended.
+func relisten(t *testing.T, addr string) (net.Listener, net.PacketConn) {
+	for {
+		l, pc, err := ListenAll(addr)
+		if err == nil {
+			return l, pc
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
