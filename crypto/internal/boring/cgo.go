@@ -6,7 +6,7 @@ package boring
 // #cgo CFLAGS: -O2 -I${SRCDIR}/../../../third_party/boringssl/prefix/include -I/usr/local/include/boringquic
 // #cgo LDFLAGS: -L${SRCDIR}/../../../third_party/boringssl/prefix/lib -L/usr/local/lib/boringquic
 // #cgo LDFLAGS: -lboringquic_ssl -lboringquic_crypto -lpthread
-// #cgo linux freebsd LDFLAGS: -l:libstdc++.a
+// #cgo linux freebsd LDFLAGS: -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic
 // #cgo darwin LDFLAGS: -lc++
 //
 // #include "compat.h"
