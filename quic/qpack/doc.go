@@ -19,6 +19,8 @@
 //     space has a price too.
 //   - If the table is full, the oldest entries have to be worth less. The table is first in, first out: those of the oldest that are
 //     worth more, by the byte, are duplicated, for a byte or two, and so become the newest.
+//     While sections in flight keep the oldest from being evicted, a part of the table is left free, and the oldest entries that are
+//     used are duplicated into it early, so that they can go when the peer has acknowledged what refers to them.
 //   - A literal name that comes again and again with new values gets an entry of its own, without a value.
 //
 // A balance of what was saved and spent stops insertions on a connection where they do not pay.

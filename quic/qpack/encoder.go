@@ -37,13 +37,14 @@ type Encoder struct {
 	err                         *Error // what ended it
 
 	// The section at work.
-	fields  []Field
-	plan    []line
-	dynamic bool   // it may use the dynamic table
-	risk    bool   // it may refer to entries that are not acknowledged
-	room    int    // how long out may become
-	oldest  uint64 // the oldest entry that it refers to so far
-	fixed   uint64 // size of the entries that are not acknowledged
+	fields   []Field
+	plan     []line
+	dynamic  bool   // it may use the dynamic table
+	risk     bool   // it may refer to entries that are not acknowledged
+	room     int    // how long out may become
+	drainEnd uint64 // entries below this absolute index are drained
+	oldest   uint64 // the oldest entry that it refers to so far
+	fixed    uint64 // size of the entries that are not acknowledged
 }
 
 // NewEncoder returns an Encoder for a connection. Before SetPeer it uses the static table only, as RFC 9204, section 3.2.3, asks for.

@@ -3,12 +3,16 @@ package qpack
 // admit decides of each field of the plan whether it is to be inserted, and counts its uses.
 func (e *Encoder) admit() {
 	e.fixed = e.table.sizeFrom(e.flight.known)
+	e.beginDrain()
 	for i := range e.plan {
 		l, f := &e.plan[i], &e.fields[i]
 		switch {
 		case l.kind == lineStatic:
 		case l.kind == lineEntry:
 			e.used(l, l.index)
+			if l.index < e.drainEnd {
+				e.drain(f, l)
+			}
 		case l.never:
 			e.takeName(f, l)
 		default:
@@ -71,7 +75,7 @@ func (e *Encoder) admitField(f *Field, l *line) {
 	}
 	size := f.Size()
 	worth := expected*float32(saves) - float32(cost) - e.fixedPrice()*float32(size)
-	if worth > 0 && p.solvent(before) && float64(size) <= float64(e.capacity())*part && e.makeRoom(size, saves+len(f.Name)+maxIntLen, worth) {
+	if worth > 0 && p.solvent(before) && float64(size) <= float64(e.capacity())*part && e.makeRoom(size, e.reserve(), saves+len(f.Name)+maxIntLen, worth) {
 		i := e.insert(f.Name, f.Value, l.kind == lineStaticName, l)
 		w := &e.table.at(i).worth
 		w.uses, w.saves = uses{max(before+1, expected), p.section}, saves
@@ -136,7 +140,7 @@ func (e *Encoder) admitName(f *Field, l *line) {
 	before := e.policy.see(hash)
 	saves := min(huffmanLen(f.Name), len(f.Name))
 	worth := before*float32(saves) - float32(saves+1)*0.25
-	if before < 0.5 || worth <= 0 || !e.policy.solvent(before) || !e.makeRoom(named.Size(), saves+maxIntLen, worth) {
+	if before < 0.5 || worth <= 0 || !e.policy.solvent(before) || !e.makeRoom(named.Size(), e.reserve(), saves+maxIntLen, worth) {
 		return
 	}
 	literal := line{nameHash: l.nameHash, pairHash: hash}
@@ -152,10 +156,55 @@ func (e *Encoder) admitName(f *Field, l *line) {
 // maxWalk bounds how many of the oldest entries are looked at to make room for one.
 const maxWalk = 32
 
+// drainSections is for how many sections draining goes on after an insertion was refused, and drainPart which part of the table, the
+// oldest, is drained. reservePart is the part of the table that insertions leave to duplicates while sections are in flight.
+const (
+	drainSections = 16
+	drainPart     = 4
+	reservePart   = 8
+)
+
+// beginDrain sets drainEnd, the absolute index below which entries are drained: sections in flight keep refering to the oldest entries,
+// so that nothing can be evicted, and there was something to insert (RFC 9204, section 2.1.1.1).
+func (e *Encoder) beginDrain() {
+	t := &e.table
+	e.drainEnd = 0
+	if e.policy.refused == 0 || e.policy.section-e.policy.refused > drainSections {
+		return
+	}
+	i := t.oldest()
+	for size := uint64(0); i < min(t.inserted, e.flight.known); i++ {
+		if size += t.at(i).size(); size > t.capacity/drainPart {
+			break
+		}
+	}
+	e.drainEnd = i
+}
+
+// drain duplicates an entry that the section refers to, so that sections to come refer to the duplicate.
+func (e *Encoder) drain(f *Field, l *line) {
+	t, i := &e.table, l.index
+	if t.find(f, l.pairHash, t.inserted) != i {
+		return // there is a duplicate already
+	}
+	entry := t.at(i)
+	value := entry.worth.now(e.policy.section) * float32(entry.worth.saves)
+	if !e.makeRoom(entry.size(), 0, maxIntLen, value) || l.kind != lineEntry || l.index != i {
+		return
+	}
+	e.out = appendInt(e.out, 0, 5, t.inserted-1-i)
+	e.fixed += entry.size()
+	to := t.duplicate(i)
+	t.at(i).worth.count = 0
+	if e.risk {
+		e.redirect(i, to)
+	}
+}
+
 // makeRoom makes room for an entry of size bytes, whose instruction takes up to so many bytes and which is worth so much, if the oldest
 // entries may be evicted and are worth less; those that are worth more are kept, by duplicating them. What it decides it does, and
 // writes.
-func (e *Encoder) makeRoom(size uint64, instruction int, worth float32) bool {
+func (e *Encoder) makeRoom(size, reserve uint64, instruction int, worth float32) bool {
 	t := &e.table
 	if t.capacity == 0 {
 		if !e.fits(instruction + maxIntLen) {
@@ -164,7 +213,7 @@ func (e *Encoder) makeRoom(size uint64, instruction int, worth float32) bool {
 		t.capacity = e.capacity()
 		e.out = appendInt(e.out, 0x20, 5, t.capacity) // RFC 9204, section 4.3.1
 	}
-	keep, walked, ok := e.chooseOldest(size, worth)
+	keep, walked, ok := e.chooseOldest(size, reserve, worth)
 	if !ok || !e.fits(instruction+walked*maxIntLen/2) {
 		return false
 	}
@@ -181,19 +230,30 @@ func (e *Encoder) makeRoom(size uint64, instruction int, worth float32) bool {
 	return true
 }
 
+// reserve is how much of the table insertions leave free.
+func (e *Encoder) reserve() uint64 {
+	if len(e.flight.sections) == 0 || e.flight.known == 0 {
+		return 0
+	}
+	return e.capacity() / reservePart
+}
+
 // fits tells whether so many bytes of instructions can be sent now.
 func (e *Encoder) fits(n int) bool { return n <= e.room-len(e.out) }
 
 // chooseOldest looks at the oldest entries until size bytes are free without those that are not to be kept; keep has a bit for each that
 // was walked over. ok is false where that cannot be, or costs more than it is worth.
-func (e *Encoder) chooseOldest(size uint64, worth float32) (keep uint32, walked int, ok bool) {
+func (e *Encoder) chooseOldest(size, reserve uint64, worth float32) (keep uint32, walked int, ok bool) {
 	t := &e.table
 	density := worth / float32(size) * keepAbove
 	free, lost := t.free(), float32(0)
-	for ; free < size; walked++ {
+	for ; free < size+reserve; walked++ {
 		i := t.oldest() + uint64(walked)
 		// RFC 9204, section 2.1.1.
 		if walked == maxWalk || i >= t.inserted || i >= e.flight.known || t.at(i).pins > 0 {
+			if walked < maxWalk && i < e.flight.known && i < t.inserted {
+				e.policy.refused = e.policy.section
+			}
 			return 0, 0, false
 		}
 		entry := t.at(i)

@@ -62,7 +62,8 @@ type policy struct {
 	section uint32 // number of the section at work
 	saving  float32
 	balance int
-	guesses int // short cookies that were not known when they came
+	refused uint32 // number of the last section that could not evict what it wanted to
+	guesses int    // short cookies that were not known when they came
 	past    [128]pastField
 	names   [64]nameHistory
 }
