@@ -186,7 +186,9 @@ func (c *Conn) onStreamEvent(s *stream, ev *quic.Event) {
 // onFinished acts on the end of a stream: the core has forgotten it.
 func (c *Conn) onFinished(s *stream) {
 	s.over = true
-	c.leave(s)
+	if s.recv.state >= recvEnd {
+		c.leave(s)
+	}
 	if s.recv.state == recvEnd && s.send.state == sendEnd {
 		c.load.onDone()
 	}
@@ -195,7 +197,7 @@ func (c *Conn) onFinished(s *stream) {
 		if !s.queued {
 			c.forget(s)
 		}
-	case s.recv.state == recvEnd && !s.recv.endTold && !s.raw:
+	case s.recv.state <= recvEnd && !s.recv.endTold && !s.raw:
 		c.linger(s)
 	default:
 		c.tell(s, newsDone)
@@ -215,6 +217,7 @@ func (c *Conn) linger(s *stream) {
 }
 
 func (c *Conn) endLinger(s *stream) {
+	c.leave(s)
 	s.lingers = false
 	delete(c.lingering, s.id)
 	c.ending.remove(s, linkHead)

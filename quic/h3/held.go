@@ -86,10 +86,13 @@ func (c *Conn) retryUnblocked() {
 		if !ok {
 			return
 		}
-		if s := c.find(id); s != nil && s.recv.blocked {
-			s.recv.blocked = false
-			c.blocked.remove(s, linkBlocked)
-			c.tell(s, newsRead)
+		for s := c.blocked.first; s != nil; s = s.blocked.next {
+			if s.id == id {
+				s.recv.blocked = false
+				c.blocked.remove(s, linkBlocked)
+				c.tell(s, newsRead)
+				break
+			}
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (c *Conn) step(s *stream, taking bool) stepResult {
 			if !fin {
 				return stepNothing
 			}
-			if !taking && r.state != recvHead {
+			if c.leaves(s, true, taking) {
 				return stepEnd
 			}
 			if !c.consume(s, 0) {
@@ -95,6 +95,9 @@ func (c *Conn) step(s *stream, taking bool) stepResult {
 			n := len(p)
 			if uint64(n) > r.left {
 				n = int(r.left)
+			}
+			if c.leaves(s, fin && n == len(p), taking) {
+				return stepEnd
 			}
 			if r.frame == inHeaders {
 				r.section = append(r.section, p[:n]...)
@@ -116,6 +119,10 @@ func (c *Conn) step(s *stream, taking bool) stepResult {
 				}
 				continue
 			}
+			if c.leaves(s, fin && (used == len(p) || typ == frameHeaders && length == uint64(len(p)-used)), taking) {
+				r.header.n = r.header.split
+				return stepEnd
+			}
 			message, ok := c.beginFrame(s, typ, length, p, used)
 			if !ok {
 				return stepNothing
@@ -125,6 +132,12 @@ func (c *Conn) step(s *stream, taking bool) stepResult {
 			}
 		}
 	}
+}
+
+// leaves tells whether what comes next is left with the core until the application reads: behind a header section that is what is the last of the
+// stream, since the core may forget a stream that was read to its end.
+func (c *Conn) leaves(s *stream, last, taking bool) bool {
+	return last && !taking && s.recv.state != recvHead
 }
 
 // consume takes n bytes from the core that were looked at; ok is false if they are not there any more.
@@ -411,11 +424,16 @@ func (c *Conn) endOf(s *stream) stepResult {
 func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
 	s := c.find(id)
 	if s == nil {
-		if s = c.lingering[id]; s == nil {
+		if s = c.findOver(id); s == nil {
 			return 0, false, c.unknown()
 		}
-		c.endLinger(s)
-		return 0, true, nil
+		if s.lingers {
+			defer func() {
+				if fin || err != nil {
+					c.endLinger(s)
+				}
+			}()
+		}
 	}
 	r := &s.recv
 	if s.raw {

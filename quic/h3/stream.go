@@ -226,6 +226,19 @@ func (c *Conn) find(id uint64) *stream {
 	return s
 }
 
+// findOver returns a stream that the core has forgotten, and that was not read to its end, nil if there is none.
+func (c *Conn) findOver(id uint64) *stream {
+	if s := c.lingering[id]; s != nil {
+		return s
+	}
+	for s := c.streams.last; s != nil; s = s.all.prev {
+		if s.id == id && !s.recv.endTold {
+			return s
+		}
+	}
+	return nil
+}
+
 // tell has NextEvent tell something of a stream.
 func (c *Conn) tell(s *stream, n news) {
 	s.news |= n
