@@ -210,9 +210,17 @@ func (c *Conn) linger(s *stream) {
 		c.lingering = make(map[uint64]*stream)
 	}
 	s.lingers, c.lingering[s.id] = true, s
-	c.ending.push(s, linkHead, 0)
+	c.ending.push(s, linkEnding, 0)
 	if c.ending.len > maxLingering {
 		c.endLinger(c.ending.first)
+	}
+}
+
+// tellEnd notes that the application knows of the end.
+func (c *Conn) tellEnd(s *stream) {
+	s.recv.endTold = true
+	if s.lingers {
+		c.endLinger(s)
 	}
 }
 
@@ -220,7 +228,7 @@ func (c *Conn) endLinger(s *stream) {
 	c.leave(s)
 	s.lingers = false
 	delete(c.lingering, s.id)
-	c.ending.remove(s, linkHead)
+	c.ending.remove(s, linkEnding)
 	c.tell(s, newsDone)
 }
 

@@ -14,6 +14,9 @@ var ErrTooLarge = errors.New("h3: a field section is larger than the limit")
 // stopReading is the end of what we read of a stream, at our wish.
 func (c *Conn) stopReading(s *stream, err error) {
 	r := &s.recv
+	if s.lingers {
+		c.endLinger(s)
+	}
 	if r.state >= recvEnd {
 		r.drain = false
 		return

@@ -45,7 +45,7 @@ func (c *Conn) read(s *stream, ev *Event) (ok bool) {
 		ev.Kind = EventResponse
 	}
 	if ev.Fin = r.state == recvEnd; ev.Fin {
-		r.endTold = true
+		c.tellEnd(s)
 	} else {
 		c.tell(s, newsRead)
 	}
@@ -427,13 +427,6 @@ func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
 		if s = c.findOver(id); s == nil {
 			return 0, false, c.unknown()
 		}
-		if s.lingers {
-			defer func() {
-				if fin || err != nil {
-					c.endLinger(s)
-				}
-			}()
-		}
 	}
 	r := &s.recv
 	if s.raw {
@@ -471,7 +464,7 @@ func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
 				return n, false, nil
 			}
 		case stepEnd:
-			r.endTold = true
+			c.tellEnd(s)
 			return n, true, nil
 		default:
 			return n, false, r.failure(c, nil)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/internal/wire"
@@ -160,8 +161,10 @@ func (p *script) wantStopped(id uint64, code ErrorCode, why string) {
 func (p *script) wantServes(why string) {
 	p.t.Helper()
 	p.wantAlive(why)
+	p.pass(50 * time.Millisecond) // pacing may have something to wait for
 	p.side.events = nil
 	id := p.bidi(true, getFrame())
+	p.pass(50 * time.Millisecond)
 	ev := p.side.want(EventRequest)
 	if ev.Stream != id {
 		p.t.Fatalf("%s: a request on stream %d, want %d", why, ev.Stream, id)
@@ -169,7 +172,7 @@ func (p *script) wantServes(why string) {
 	if _, err := p.side.SendResponse(p.now, id, ok200(), nil, true); err != nil {
 		p.t.Fatalf("%s: %v", why, err)
 	}
-	p.settle()
+	p.pass(50 * time.Millisecond)
 	var b [100]byte
 	if n, fin, err := p.peer.StreamRecv(id, b[:]); n == 0 || !fin || err != nil {
 		p.t.Fatalf("%s: the response: %d bytes, %v, %v", why, n, fin, err)

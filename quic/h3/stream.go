@@ -34,7 +34,7 @@ type stream struct {
 	updated   bool // priority is that of a PRIORITY_UPDATE, which no Priority field replaces
 	datagrams datagramQueue
 
-	all, head, blocked links // of the lists of Conn
+	all, head, blocked, ending links // of the lists of Conn
 }
 
 // news is a set of things to be told of a stream, in the order in which they are.
@@ -177,6 +177,7 @@ func (l *streamList) remove(s *stream, of func(*stream) *links) {
 func linkAll(s *stream) *links     { return &s.all }
 func linkHead(s *stream) *links    { return &s.head }
 func linkBlocked(s *stream) *links { return &s.blocked }
+func linkEnding(s *stream) *links  { return &s.ending }
 
 // maxFreeStreams is how many streams that are over are kept for use again.
 const maxFreeStreams = 128
