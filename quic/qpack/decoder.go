@@ -24,6 +24,7 @@ type Decoder struct {
 	left     uint64
 	scratch  []byte
 	literals []literal
+	cache    literalCache
 }
 
 type blockedStream struct {
@@ -32,15 +33,12 @@ type blockedStream struct {
 
 // literal is the place of a string that lies in scratch until its section is decoded.
 type literal struct {
-	field      int // index of the field in the list
-	part       literalPart
-	start, end int
+	field, start, end uint32 // field is the index in the list, times four, and the part
 }
 
-type literalPart uint8
-
+// The parts of a field.
 const (
-	literalName literalPart = iota
+	literalName = iota
 	literalCanonical
 	literalValue
 )

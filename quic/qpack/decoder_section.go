@@ -82,7 +82,11 @@ func (d *Decoder) decodeLines(b []byte, p sectionPrefix, into []Field, maxSize u
 func growFields(fields []Field, bytes int, left uint64) []Field {
 	most := uint64(min(bytes, 1<<20))
 	most = min(most, left/fieldOverhead+1) // and the one that goes beyond
-	n := min(max(minFields, 3*uint64(len(fields))), most)
+	n := max(minFields, 3*uint64(len(fields)))
+	if len(fields) > 4*minFields {
+		n = most // it grows twice at most, so that little is allocated in vain
+	}
+	n = min(n, most)
 	return append(make([]Field, 0, len(fields)+int(n)), fields...)
 }
 
@@ -199,28 +203,41 @@ func (d *Decoder) decodeName(b []byte, fields []Field) (n int, err error) {
 	if n <= 0 {
 		return 0, d.failInt("a literal name", n)
 	}
+	f := &fields[len(fields)-1]
+	c, again := d.cache.find(raw, literalName)
+	if c != nil && c.raw != "" {
+		f.Name, f.Canonical = c.text, c.canonical
+		return n, nil // the value's turn counts the length of a name that is there
+	}
 	start := len(d.scratch)
 	if err := d.appendLiteral(raw); err != nil {
 		return 0, err
 	}
 	name := d.scratch[start:]
-	f := &fields[len(fields)-1]
-	if known, ok := knownNames[string(name)]; ok {
+	known, ok := knownNames[string(name)]
+	if !ok && again {
+		known = newFieldName(string(name))
+		ok = true
+	}
+	if ok {
 		f.Name, f.Canonical = known.wire, known.canonical
 		d.scratch = d.scratch[:start]
-		return n, nil // the value's turn counts its length
+		if again {
+			d.cache.keep(c, raw, known.wire, known.canonical)
+		}
+		return n, nil
 	}
 	if err := d.take(uint64(len(name))); err != nil {
 		return 0, err
 	}
 	end := len(d.scratch)
-	d.literals = append(d.literals, literal{len(fields) - 1, literalName, start, end})
+	d.addLiteral(fields, literalName, start, end)
 	d.scratch = appendCanonical(d.scratch, name)
-	if same := d.scratch[end:]; string(same) == string(name) {
+	if string(d.scratch[end:]) == string(name) {
 		d.scratch = d.scratch[:end]
-		d.literals = append(d.literals, literal{len(fields) - 1, literalCanonical, start, end})
+		d.addLiteral(fields, literalCanonical, start, end)
 	} else {
-		d.literals = append(d.literals, literal{len(fields) - 1, literalCanonical, end, len(d.scratch)})
+		d.addLiteral(fields, literalCanonical, end, len(d.scratch))
 	}
 	return n, nil
 }
@@ -232,22 +249,34 @@ func (d *Decoder) decodeValue(b []byte, at int, fields []Field) (n int, err erro
 		return 0, d.failInt("a literal value", n)
 	}
 	f := &fields[len(fields)-1]
-	if err := d.take(uint64(len(f.Name)) + fieldOverhead); err != nil { // a literal name is not there yet, and was counted
+	if err := d.take(uint64(len(f.Name)) + fieldOverhead); err != nil { // a literal name that is not there yet was counted
 		return 0, err
+	}
+	if len(raw.bytes) == 0 {
+		return at + n, nil
+	}
+	c, again := d.cache.find(raw, literalValue)
+	if c != nil && c.raw != "" {
+		f.Value = c.text
+		return at + n, d.take(uint64(len(c.text)))
 	}
 	start := len(d.scratch)
 	if err := d.appendLiteral(raw); err != nil {
 		return 0, err
 	}
-	if len(d.scratch) > start {
-		d.literals = append(d.literals, literal{len(fields) - 1, literalValue, start, len(d.scratch)})
+	size := len(d.scratch) - start
+	if again && d.cache.keep(c, raw, string(d.scratch[start:]), "") {
+		f.Value = c.text
+		d.scratch = d.scratch[:start]
+	} else {
+		d.addLiteral(fields, literalValue, start, len(d.scratch))
 	}
-	return at + n, d.take(uint64(len(d.scratch) - start))
+	return at + n, d.take(uint64(size))
 }
 
 // appendLiteral appends what the string literal stands for to scratch, as far as the limit on the decoded size lets it.
 func (d *Decoder) appendLiteral(raw rawString) error {
-	limit := int(min(d.left, 1<<40))
+	limit := int(min(d.left, 1<<30))
 	if !raw.huffman {
 		if len(raw.bytes) > limit {
 			return ErrTooLarge
@@ -266,16 +295,22 @@ func (d *Decoder) appendLiteral(raw rawString) error {
 	return nil
 }
 
+// addLiteral notes that a part of the last of the fields lies in scratch.
+func (d *Decoder) addLiteral(fields []Field, part, start, end int) {
+	d.literals = append(d.literals, literal{uint32((len(fields)-1)*4 + part), uint32(start), uint32(end)})
+}
+
 // cutLiterals gives the fields their literals, cut from one string.
 func (d *Decoder) cutLiterals(fields []Field) {
 	if len(d.literals) > 0 {
 		all := string(d.scratch)
 		for _, l := range d.literals {
-			if l.field >= len(fields) {
+			i := int(l.field / 4)
+			if i >= len(fields) {
 				break // the line that the limit was passed in
 			}
-			f, s := &fields[l.field], all[l.start:l.end]
-			switch l.part {
+			f, s := &fields[i], all[l.start:l.end]
+			switch l.field % 4 {
 			case literalName:
 				f.Name = s
 			case literalCanonical:
@@ -288,7 +323,7 @@ func (d *Decoder) cutLiterals(fields []Field) {
 	if cap(d.scratch) > maxScratch {
 		d.scratch = nil
 	}
-	if cap(d.literals) > maxScratch/64 {
+	if cap(d.literals) > maxScratch/16 {
 		d.literals = nil
 	}
 }

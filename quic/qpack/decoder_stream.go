@@ -156,11 +156,7 @@ func (d *Decoder) insertLiteral(name, value rawString, n int) (int, int) {
 	}
 	known, ok := knownNames[string(raw)]
 	if !ok {
-		known.wire = string(raw)
-		known.canonical = known.wire
-		if c := appendCanonical(d.scratch[len(d.scratch):], known.wire); string(c) != known.wire {
-			known.canonical = string(c)
-		}
+		known = newFieldName(string(raw))
 	}
 	d.scratch = d.scratch[:0]
 	v, ok := d.entryString(value)

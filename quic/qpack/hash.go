@@ -9,19 +9,20 @@ const (
 
 // hashString mixes the bytes of s into 64 bits. Runs give the same: nothing here may depend on chance. Whoever makes strings collide
 // makes the encoder compare a few more, or misjudge what they are worth.
-func hashString(s string) uint64 {
-	h := uint64(len(s)) * hashK1
-	for len(s) > 16 {
-		h = mix(load64(s)^hashK0, load64(s[8:])^h)
-		s = s[16:]
+func hashString[T string | []byte](s T) uint64 {
+	n := len(s)
+	h := uint64(n) * hashK1
+	i := 0
+	for ; n-i > 16; i += 16 {
+		h = mix(load64(s, i)^hashK0, load64(s, i+8)^h)
 	}
-	switch n := len(s); {
-	case n >= 8:
-		return mix(load64(s)^hashK0, load64(s[n-8:])^h)
-	case n >= 4:
-		return mix(uint64(load32(s))<<32|uint64(load32(s[n-4:])), hashK0^h)
-	case n > 0:
-		return mix(uint64(s[0])<<16|uint64(s[n/2])<<8|uint64(s[n-1]), hashK0^h)
+	switch left := n - i; {
+	case left >= 8:
+		return mix(load64(s, i)^hashK0, load64(s, n-8)^h)
+	case left >= 4:
+		return mix(load32(s, i)<<32|load32(s, n-4), hashK0^h)
+	case left > 0:
+		return mix(uint64(s[i])<<16|uint64(s[i+left/2])<<8|uint64(s[n-1]), hashK0^h)
 	}
 	return mix(hashK0, h)
 }
@@ -34,13 +35,13 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-func load32(s string) uint32 {
-	_ = s[3]
-	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+func load32[T string | []byte](s T, i int) uint64 {
+	_ = s[i+3]
+	return uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24
 }
 
-func load64(s string) uint64 {
-	_ = s[7]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+func load64[T string | []byte](s T, i int) uint64 {
+	_ = s[i+7]
+	return uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+		uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
 }

@@ -12,6 +12,12 @@ const (
 	// without it.
 	maxFlight = 1024
 
+	// The cache of literals of a connection has at most so many, of at most so many bytes each, as they come, and together, as they come
+	// and decoded.
+	maxCached      = 64
+	maxCachedLen   = 512
+	maxCachedBytes = 8 << 10
+
 	// maxScratch is how many bytes of room for literals are kept from one section to the next.
 	maxScratch = 4 << 10
 )

@@ -41,12 +41,17 @@ func init() {
 
 func know(wire string) {
 	if _, ok := knownNames[wire]; !ok {
-		canonical := string(appendCanonical(nil, wire))
-		if canonical == wire {
-			canonical = wire
-		}
-		knownNames[wire] = fieldName{wire, canonical}
+		knownNames[wire] = newFieldName(wire)
 	}
+}
+
+// newFieldName returns the name in both forms; a canonical form that differs is allocated.
+func newFieldName(wire string) fieldName {
+	var short [64]byte
+	if c := appendCanonical(short[:0], wire); string(c) != wire {
+		return fieldName{wire, string(c)}
+	}
+	return fieldName{wire, wire}
 }
 
 // appendCanonical appends name in net/http's canonical form: the first letter and those after a hyphen in upper case, the others in
