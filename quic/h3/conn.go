@@ -387,21 +387,20 @@ func (c *Conn) StreamData(id uint64) any {
 func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) error {
 	s := c.find(id)
 	if s == nil {
-		if s = c.lingering[id]; s == nil {
+		if s = c.findOver(id); s == nil {
 			return c.unknown()
 		}
-		if dir&quic.ReadDirection != 0 {
-			c.endLinger(s)
-		}
-		return nil
 	}
 	if dir&quic.ReadDirection != 0 {
-		s.recv.endTold = true
+		c.tellEnd(s)
 		c.stopReading(s, &StreamError{Stream: id, Code: code})
 	}
 	if dir&quic.WriteDirection != 0 && s.send.state < sendEnd {
 		s.send.state = sendOver
 		s.send.drop()
+	}
+	if s.over {
+		return nil
 	}
 	return c.core.StreamShutdown(id, dir, uint64(code))
 }

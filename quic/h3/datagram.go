@@ -114,12 +114,12 @@ func (c *Conn) readDatagrams() {
 }
 
 func (c *Conn) onDatagram(b []byte) *connError {
+	if !c.cfg.EnableDatagrams {
+		return nil // nobody said that they are understood
+	}
 	quarter, n := wire.ConsumeVarint(b)
 	if n < 0 || quarter > maxQuarterID {
 		return connErr(ErrCodeDatagram, "a DATAGRAM frame without a Quarter Stream ID, or with one that is too high")
-	}
-	if !c.cfg.EnableDatagrams {
-		return nil // nobody said that they are understood
 	}
 	id, payload := quarter<<2, b[n:]
 	if s := c.find(id); s != nil {

@@ -39,6 +39,9 @@ func (c *Conn) read(s *stream, ev *Event) (ok bool) {
 	switch {
 	case !c.client:
 		ev.Kind, s.known = EventRequest, true
+		if s.datagrams.len > 0 {
+			c.tell(s, newsDatagram)
+		}
 	case m.Status < 200:
 		ev.Kind = EventInterim
 	default:

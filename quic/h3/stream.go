@@ -42,6 +42,7 @@ type news uint16
 
 const (
 	newsRead     news = 1 << iota // its frames are to be read: there may be something to tell
+	newsRaw                       // EventRawStream
 	newsTooLarge                  // EventTooLarge
 	newsData                      // EventData
 	newsTrailers                  // EventTrailers
@@ -51,7 +52,6 @@ const (
 	newsWritable                  // EventWritable
 	newsPriority                  // EventPriority
 	newsDatagram                  // EventDatagram
-	newsRaw                       // EventRawStream
 	newsDone                      // EventDone
 )
 
