@@ -475,6 +475,38 @@ func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
 	}
 }
 
+// StreamTake is quic.Conn.StreamTake for a body: it hands over pieces of the memory that a DATA frame lies in, without a copy, to be given back
+// by quic.Conn.StreamGive. It leaves the last bytes of each frame, at least one, and the end of the message to StreamRecv: n == 0 without an error does
+// not mean that there is nothing.
+func (c *Conn) StreamTake(id uint64, into []quic.Piece) (n int, err error) {
+	s := c.find(id)
+	if s == nil || s.raw {
+		return 0, nil
+	}
+	r := &s.recv
+	if r.state != recvBody || r.frame != inData || r.left <= pieceSize {
+		return 0, nil
+	}
+	if most := (r.left - 1) / pieceSize; uint64(len(into)) > most {
+		into = into[:most]
+	}
+	n, end, err := c.core.StreamTake(id, into)
+	if err != nil {
+		c.onReadError(s, err)
+		return n, r.failure(c, err)
+	}
+	for i := range n {
+		r.left -= uint64(len(into[i].Bytes()))
+	}
+	if r.fin = end; end { // in the middle of a frame
+		c.step(s, true)
+	}
+	return n, nil
+}
+
+// pieceSize is how large a piece of quic.Conn.StreamTake is at the most, in bytes.
+const pieceSize = 16 << 10
+
 // failure is the error of a stream that can be read no more, nil if it can.
 func (r *recvPart) failure(c *Conn, err error) error {
 	if r.err != nil {

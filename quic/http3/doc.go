@@ -35,4 +35,11 @@
 //   - Of HTTPS records AutoTransport uses what concerns HTTP/3: connections over TCP go where they always went, plain http stays as it is, and
 //     Encrypted ClientHello is not done.
 //   - ALTSVC frames of HTTP/2 are not seen, since net/http does not tell of them: the field does the same.
+//
+// # In net/http's own Server and Transport
+//
+// net/http of Go 1.27 and 1.28 has a hook for an HTTP/3 that is not its own. RegisterServer and RegisterTransport use it, with what the running
+// version has, found out by trial. Servers can be reached by exported means with 1.28 alone, so far (PacketListener); all else takes that
+// http.Protocols has HTTP3, which no exported function sets. Where it cannot be, the error says so and matches errors.ErrUnsupported. Nothing needs
+// the hook: Server and Transport work with all versions.
 package http3

@@ -270,6 +270,13 @@ func (sc *serverConn) StreamRecv(t *quicnet.Turn, id uint64, p []byte) (n int, f
 	return n, fin, err
 }
 
+// StreamTake reads the body of a request without a copy.
+func (sc *serverConn) StreamTake(t *quicnet.Turn, id uint64, into []quic.Piece) (n int, err error) {
+	n, err = sc.h3.StreamTake(id, into)
+	sc.drain(t)
+	return n, err
+}
+
 // StreamSend writes a piece of the body of a response.
 func (sc *serverConn) StreamSend(t *quicnet.Turn, id uint64, p []byte, fin bool) (n int, err error) {
 	n, err = sc.h3.StreamSend(id, p, fin)

@@ -23,6 +23,22 @@ func (s *Stream) coreRecv(p []byte) (n int, fin bool, err error) {
 	return n, fin, err
 }
 
+// coreTake takes pieces of memory; of a Protocol that has none to give it takes none.
+func (s *Stream) coreTake(into []quic.Piece) (n int, fin bool, err error) {
+	c := s.c
+	if s.mode == rawStream {
+		return c.core.StreamTake(s.id, into)
+	}
+	taker, ok := c.seat.protocol.(Taker)
+	if !ok {
+		return 0, false, nil
+	}
+	now := time.Now()
+	n, err = taker.StreamTake(c.seat.begin(now), s.id, into)
+	c.handleEvents(now)
+	return n, false, err
+}
+
 func (s *Stream) coreSend(p []byte, fin bool) (n int, err error) {
 	c := s.c
 	if s.mode == rawStream {

@@ -74,6 +74,15 @@ type SessionKeeper interface {
 	KeepsSessions() bool
 }
 
+// Taker is a Protocol whose bodies Stream.WriteTo, and so io.Copy, writes from the memory that they were received into.
+type Taker interface {
+	Protocol
+
+	// StreamTake is StreamRecv without a copy, as quic.Conn.StreamTake is, for pieces that have no frames in them. n == 0 without an error
+	// does not mean that there is nothing: StreamRecv is asked then, which alone tells of the end.
+	StreamTake(t *Turn, id uint64, into []quic.Piece) (n int, err error)
+}
+
 // Task is what Turn.Go runs. A pointer to a struct that there is anyway makes one without an allocation.
 type Task interface{ Serve() }
 

@@ -103,7 +103,7 @@ func (s *Stream) takeNow(into []quic.Piece) (n int, err error) {
 	if err := s.readError(); err != nil {
 		return 0, err
 	}
-	n, fin, err := s.c.core.StreamTake(s.id, into)
+	n, fin, err := s.coreTake(into)
 	return n, s.onRead(n, fin, err)
 }
 
@@ -257,10 +257,8 @@ func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 		taken := 0
 		n, err := s.receive(false, func() (n int, err error) {
 			s.c.core.StreamGive(pieces[:])
-			if s.mode == rawStream {
-				if taken, err = s.takeNow(pieces[:]); taken > 0 || err != nil {
-					return taken, err
-				}
+			if taken, err = s.takeNow(pieces[:]); taken > 0 || err != nil {
+				return taken, err
 			}
 			if buf == nil {
 				buf = copyBuffers.Get().(*[64 << 10]byte)
