@@ -260,9 +260,11 @@ func (cc *ClientConn) unlink(t *quicnet.Turn, cl *call) {
 type liveness struct {
 	at       time.Time // when something must have been received; zero: nothing was sent since
 	received uint64    // packets, when it was sent
-	doubted  bool      // suspicion was told
-	last     bool      // this is the last chance
-	dead     bool      // the connection is over
+	nextAt   time.Time // the same for what was sent last, while at was waited for; zero: nothing was
+	nextRecv uint64
+	doubted  bool // suspicion was told
+	last     bool // this is the last chance
+	dead     bool // the connection is over
 }
 
 // errDead is the Cause of the end of a connection that was given up.
@@ -270,10 +272,15 @@ var errDead = errors.New("http3: the server does not answer on the connection, b
 
 // onSent begins to watch, if it is not watched already.
 func (cc *ClientConn) onSent(t *quicnet.Turn) {
-	if l := &cc.live; l.at.IsZero() && !l.dead {
-		st := t.Core.Stats()
-		l.received = st.PacketsReceived
-		l.at = t.Now.Add(patience(st.SmoothedRTT))
+	l := &cc.live
+	if l.dead || l.doubted {
+		return
+	}
+	st := t.Core.Stats()
+	if at := t.Now.Add(patience(st.SmoothedRTT)); l.at.IsZero() {
+		l.at, l.received = at, st.PacketsReceived
+	} else {
+		l.nextAt, l.nextRecv = at, st.PacketsReceived
 	}
 }
 
@@ -297,7 +304,7 @@ func (cc *ClientConn) checkLiveness(t *quicnet.Turn) {
 	switch {
 	case st.PacketsReceived != l.received:
 		doubted := l.doubted
-		*l = liveness{}
+		*l = liveness{at: l.nextAt, received: l.nextRecv}
 		if doubted {
 			cc.setSuspect(false)
 		}
