@@ -79,7 +79,11 @@ func (cl *call) onInterim(t *quicnet.Turn, m *h3.Message) {
 	for i := range m.Fields {
 		cl.interimBytes += m.Fields[i].Size()
 	}
-	tooMuch := cl.interimBytes > cl.cc.maxHeader
+	limit := cl.cc.maxHeader
+	if cl.traced { // what was told does not count, and they may come faster than they are told
+		limit = max(limit, interimBurst)
+	}
+	tooMuch := cl.interimBytes > limit
 	if cl.traced && !tooMuch {
 		cl.interim = append(cl.interim, interim{m.Status, makeHeader(m.Fields)})
 	}

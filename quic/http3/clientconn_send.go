@@ -332,7 +332,9 @@ func (cl *call) await(r *attempt) (*http.Response, error) {
 	for {
 		cl.mu.Lock()
 		interims := cl.interim
-		cl.interim, cl.interimBytes = nil, 0
+		if cl.interim = nil; cl.traced {
+			cl.interimBytes = 0
+		}
 		resp, failed, sent, started := cl.resp, cl.failed, cl.sent, cl.started
 		cl.mu.Unlock()
 		if r.trace != nil {

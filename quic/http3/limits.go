@@ -14,6 +14,10 @@ const (
 	// half of it: a request may take longer than that.
 	keptAlive = time.Hour
 
+	// interimBurst is how much of interim responses may wait until RoundTrip tells an httptrace hook of them, in bytes as RFC 9114, section
+	// 4.2.2, counts, if Transport.MaxResponseHeaderBytes is less.
+	interimBurst = 256 << 10
+
 	// keepFields is how many fields a list may have room for that is kept for other responses.
 	keepFields = 128
 )
