@@ -139,18 +139,20 @@ var clientConnRows = []row{
 	}},
 	{id: "C29", what: "more requests than the server takes at once", run: func(w *world) {
 		in1, out := make(chan bool, 1000), make(chan bool)
-		s := w.serve(func(rw http.ResponseWriter, r *http.Request) {
+		s := w.newServer()
+		s.limit = 10
+		s.http.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/hang" {
 				in1 <- true
 				<-out
 			}
 			addrOf(rw, r)
-		}, func(s *http.Server) { s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 10} })
+		})
+		s.start()
 		c := w.client(func(o *clientOptions) { o.maxConnsPerHost = 1 })
 		if w.mode == h1 {
 			c = w.client(func(o *clientOptions) { o.maxConnsPerHost = 10 })
 		}
-		w.limitStreams(s, 10)
 		c.get(s.url)
 		done := make(chan error, 20)
 		for range 20 {

@@ -17,19 +17,20 @@ import (
 // network is all that hosts of a row of the table reach each other by: streams for HTTP/1.1 and HTTP/2, datagrams for HTTP/3. It lives in
 // memory, so that bubbles of testing/synctest see when all are waiting.
 type network struct {
-	mu        sync.Mutex
-	listeners map[string]*streamListener // by "host:port"
-	sockets   map[netip.AddrPort]*socket
-	names     map[string]string // other names, by "host:port"
-	conns     []*streamConn     // the clients' ends, in the order of the dials
-	port      uint16            // the last that a client was given
+	mu            sync.Mutex
+	listeners     map[string]*streamListener // by "host:port"
+	sockets       map[netip.AddrPort]*socket
+	names         map[string]string // other names, by "host:port"
+	datagramNames map[string]netip.AddrPort
+	conns         []*streamConn // the clients' ends, in the order of the dials
+	port          uint16        // the last that a client was given
 }
 
 // latency is how long a datagram is on its way.
 const latency = time.Millisecond
 
 func newNetwork() *network {
-	return &network{listeners: make(map[string]*streamListener), sockets: make(map[netip.AddrPort]*socket), names: make(map[string]string), port: 50000}
+	return &network{listeners: make(map[string]*streamListener), sockets: make(map[netip.AddrPort]*socket), names: make(map[string]string), datagramNames: make(map[string]netip.AddrPort), port: 50000}
 }
 
 func (n *network) clientAddr() netip.AddrPort {

@@ -436,14 +436,25 @@ var serverLifeRows = []row{
 		calls, hang := make(chan bool, 10), make(chan bool)
 		defer close(hang)
 		s.http.Handler = http.NotFoundHandler()
-		s.http.RegisterOnShutdown(func() { calls <- true })
-		s.http.RegisterOnShutdown(func() { calls <- true; <-hang }) // that one hangs does not matter
-		s.http.RegisterOnShutdown(func() { calls <- true })
+		s.onShutdown(func() { calls <- true })
+		s.onShutdown(func() { calls <- true; <-hang }) // that one hangs does not matter
+		s.onShutdown(func() { calls <- true })
 		s.start()
 		w.client().get(s.url)
 		w.check("Shutdown", s.Shutdown(w.Context()), "<nil>")
 		w.settle()
 		w.check("calls", len(calls), 3)
+	}},
+	{id: "S51/http.Server", what: "http.Server.Shutdown shuts ours down as well", only: []mode{h3}, why: "the others are the http.Server itself", run: func(w *world) {
+		s := w.serve(addrOf)
+		c := w.client()
+		c.get(s.url)
+		calls := make(chan bool, 1)
+		s.http.RegisterOnShutdown(func() { calls <- true })
+		w.check("Shutdown", s.http.Shutdown(w.Context()), "<nil>")
+		w.settle()
+		w.check("calls", len(calls), 1)
+		w.check("Serve returned", <-s.served, http.ErrServerClosed)
 	}},
 	{id: "S52", what: "Close", run: func(w *world) {
 		running, ended := make(chan bool), make(chan error, 1)

@@ -35,8 +35,8 @@ const (
 	h3 mode = "h3"
 )
 
-// modes are all that a row runs over unless it says otherwise. HTTP/3 is not among them before this package has it.
-var modes = []mode{h1, h2}
+// modes are all that a row runs over unless it says otherwise.
+var modes = []mode{h1, h2, h3}
 
 // A row is one behaviour of net/http. It runs in a bubble of testing/synctest for each mode.
 type row struct {
@@ -179,7 +179,7 @@ type server struct {
 	http   *http.Server
 	log    *logged
 	served chan error // what Serve returned
-	stop   []func()
+	limit  int        // of requests at once on a connection; 0: the default
 	h3     h3Server
 }
 
@@ -232,6 +232,9 @@ func (s *server) start() {
 	s.http.Protocols = new(http.Protocols)
 	s.http.Protocols.SetHTTP1(w.mode == h1)
 	s.http.Protocols.SetHTTP2(w.mode == h2)
+	if s.limit > 0 {
+		s.http.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: s.limit}
+	}
 	l := w.net.listen(s.name, s.addr)
 	go func() { s.served <- s.http.ServeTLS(l, "", "") }()
 	w.Cleanup(func() { s.http.Close() })
@@ -240,14 +243,14 @@ func (s *server) start() {
 // Shutdown and Close are the server's own, of http.Server or ours.
 func (s *server) Shutdown(ctx context.Context) error {
 	if s.w.mode == h3 {
-		return s.shutdownH3(ctx)
+		return s.h3.Shutdown(ctx)
 	}
 	return s.http.Shutdown(ctx)
 }
 
 func (s *server) Close() error {
 	if s.w.mode == h3 {
-		return s.closeH3()
+		return s.h3.Close()
 	}
 	return s.http.Close()
 }
@@ -262,11 +265,13 @@ func (w *world) crash(s *server) {
 	w.settle() // TCP tells the clients
 }
 
-// limitStreams has the connections of clients to s take n requests at once.
-func (w *world) limitStreams(s *server, n int) {
-	if w.mode == h3 {
-		s.limitStreamsH3(n)
+// onShutdown has f be called when the server shuts down.
+func (s *server) onShutdown(f func()) {
+	if s.w.mode == h3 {
+		s.h3.serverFor(s).RegisterOnShutdown(f)
+		return
 	}
+	s.http.RegisterOnShutdown(f)
 }
 
 // logged is what a server wrote to its ErrorLog.
