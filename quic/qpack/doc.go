@@ -35,6 +35,12 @@
 // at all on a connection that has seen many (RFC 9204, section 7.1). Programs that send fields of several users on one connection should
 // mark what must not be guessed.
 //
+// # What the Decoder allocates
+//
+// Fields that a table holds cost nothing: their names, in both forms, and values are strings that are shared. Literals of a section are
+// cut from one string; those that a connection sends again and again, as peers without a dynamic table do, are found in a small cache by
+// their encoded form, and are neither allocated nor decoded.
+//
 // # Limitations
 //
 //   - The capacity of the Encoder's table is set once, to the lower of the peer's setting and EncoderConfig.TableCapacity.

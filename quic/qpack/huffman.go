@@ -202,5 +202,5 @@ func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	return append(b, make([]byte, n)...)[:len(b)]
+	return append(make([]byte, 0, max(len(b)+n, cap(b)+cap(b)/4)), b...)
 }
