@@ -31,13 +31,24 @@ type pair struct {
 
 var pairCert = sync.OnceValue(func() tls.Certificate {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"peer.example"}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"peer.example"}, NotBefore: time.Unix(1e9-1e6, 0),
+		NotAfter: time.Unix(2e9, 0), BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
 	if err != nil {
 		panic(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 })
+
+func pairRoots() *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(pairCert().Leaf)
+	return roots
+}
 
 // newPair returns two connections whose handshake is complete.
 func newPair(t testing.TB, configure func(client, server *quic.Config)) *pair {

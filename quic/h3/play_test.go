@@ -500,12 +500,17 @@ func (p *play) judge() {
 	}
 }
 
+// playConfigs are of a client and a server in the time of w.
+func playConfigs(w *sim.World) (client, server *quic.Config) {
+	return &quic.Config{Rand: rand.NewChaCha8([32]byte{2}), TLS: &tls.Config{NextProtos: []string{"h3"}, RootCAs: pairRoots(), Time: w.Now}},
+		&quic.Config{Rand: rand.NewChaCha8([32]byte{3}), TLS: &tls.Config{Time: w.Now,
+			NextProtos: []string{"h3"}, Certificates: []tls.Certificate{pairCert()}}}
+}
+
 func runPlay(seed uint64) error {
 	w := sim.NewWorld(seed)
 	p := &play{w: w, rng: rand.New(rand.NewPCG(seed, 1)), shutdown: seed%4 == 3}
-	clientConfig := &quic.Config{Rand: rand.NewChaCha8([32]byte{2}), TLS: &tls.Config{NextProtos: []string{"h3"}, InsecureSkipVerify: true, Time: w.Now}}
-	serverConfig := &quic.Config{Rand: rand.NewChaCha8([32]byte{3}), TLS: &tls.Config{Time: w.Now,
-		NextProtos: []string{"h3"}, Certificates: []tls.Certificate{pairCert()}}}
+	clientConfig, serverConfig := playConfigs(w)
 	h3Configs := [2]*Config{}
 	small := false
 	for i, cfg := range []*quic.Config{clientConfig, serverConfig} {
