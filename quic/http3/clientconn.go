@@ -32,12 +32,14 @@ type ClientConn struct {
 	connects    atomic.Bool                         // the settings have extended CONNECT
 	worked      atomic.Bool                         // a response came
 	used        atomic.Bool                         // a request was given a place
+	wanted      atomic.Bool                         // requests of the pool wait for a place
 
 	// Guarded by the connection's lock.
 	h3      *h3.Conn
 	openErr error // why there is none
 	live    liveness
 	first   *call            // of the list of those that HTTP/3 tells of
+	fresh   []*call          // whose response came in this turn
 	tunnels map[uint64]*call // those whose Stream the program may have; nil: there are none
 
 	mu                  sync.Mutex // guards what follows; nothing is locked while it is held

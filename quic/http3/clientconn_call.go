@@ -41,6 +41,7 @@ type call struct {
 	interim      []interim  // that came and were not looked at
 	interimBytes uint64
 	resp         *http.Response
+	published    bool     // RoundTrip may have it: all that came in the same turn has been dealt with, such as trailers of a body that was read
 	failed       *failure // RoundTrip's
 	started      bool     // something of a response came
 	proceed      bool     // 100 came
@@ -141,6 +142,14 @@ func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
 		cl.stopUpload(t, false)
 	}
 	cl.settle(t)
+	cc.fresh = append(cc.fresh, cl)
+}
+
+// publish gives the response to RoundTrip.
+func (cl *call) publish() {
+	cl.mu.Lock()
+	cl.published = true
+	cl.mu.Unlock()
 	cl.signal()
 }
 

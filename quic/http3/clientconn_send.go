@@ -300,6 +300,9 @@ func (cl *call) send(o *outgoing, body []byte, fin bool, r *attempt) (err error)
 		if err == nil {
 			cc.onOpened(openable)
 		}
+		if openable == 0 {
+			cc.noteBlocked(t)
+		}
 		cc.handleEvents(t)
 	})
 	switch {
@@ -336,6 +339,9 @@ func (cl *call) await(r *attempt) (*http.Response, error) {
 			cl.interimBytes = 0
 		}
 		resp, failed, sent, started := cl.resp, cl.failed, cl.sent, cl.started
+		if !cl.published {
+			resp = nil
+		}
 		cl.mu.Unlock()
 		if r.trace != nil {
 			if err := cl.traceReceived(interims, started); err != nil {

@@ -90,10 +90,15 @@ func (cc *ClientConn) handleEvents(t *quicnet.Turn) {
 	for {
 		ev, ok := cc.h3.NextEvent()
 		if !ok {
-			return
+			break
 		}
 		cc.handleEvent(t, &ev)
 	}
+	for i, cl := range cc.fresh {
+		cl.publish()
+		cc.fresh[i] = nil
+	}
+	cc.fresh = cc.fresh[:0]
 }
 
 func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
@@ -150,12 +155,22 @@ func (cc *ClientConn) onEstablished(t *quicnet.Turn) {
 }
 
 // tellBlocked has the server told that a request waits for it to allow more (STREAMS_BLOCKED, RFC 9000, section 4.6).
-func (cc *ClientConn) tellBlocked() {
-	cc.qc.Do(func(t *quicnet.Turn) {
-		if !t.Core.IsClosed() && t.Core.StreamsOpenable(false) == 0 {
-			t.Core.OpenStream() // which fails, and notes that
-		}
-	})
+func (cc *ClientConn) tellBlocked() { cc.qc.Do(cc.noteBlocked) }
+
+func (cc *ClientConn) noteBlocked(t *quicnet.Turn) {
+	if !t.Core.IsClosed() && t.Core.StreamsOpenable(false) == 0 && cc.isWanted() {
+		t.Core.OpenStream() // which fails, and notes that
+	}
+}
+
+// isWanted tells whether requests wait for a place.
+func (cc *ClientConn) isWanted() bool {
+	if cc.wanted.Load() {
+		return true
+	}
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	return len(cc.queue) > 0
 }
 
 // onSettings notes the server's settings, for which extended CONNECT and datagrams wait.

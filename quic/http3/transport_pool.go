@@ -103,6 +103,7 @@ func (t *Transport) acquire(r *attempt, rt *route, dials bool) (*ClientConn, err
 // await queues a want and sees to it that there will be something for it.
 func (t *Transport) await(h *host, w *want) {
 	h.waiting = append(h.waiting, w)
+	h.setWanted(true)
 	t.provide(h)
 }
 
@@ -123,7 +124,9 @@ func (t *Transport) wait(h *host, w *want, req *http.Request) (err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if i := slices.Index(h.waiting, w); i >= 0 {
-		h.waiting = slices.Delete(h.waiting, i, i+1)
+		if h.waiting = slices.Delete(h.waiting, i, i+1); len(h.waiting) == 0 {
+			h.setWanted(false)
+		}
 		t.tidy(h)
 	} else if w.cc != nil && !w.conn { // what it was given meanwhile is for another
 		if w.cc.unreserveQuietly() {
@@ -195,11 +198,22 @@ func (t *Transport) deliver(h *host) {
 		}
 		if cc == nil {
 			t.provide(h)
+			h.setWanted(true)
 			return
 		}
 		t.next(h).give(cc, nil)
 	}
+	h.setWanted(false)
 	t.tidy(h)
+}
+
+// setWanted tells connections whether requests wait for a place on them.
+func (h *host) setWanted(wanted bool) {
+	for _, cc := range h.conns {
+		if cc.wanted.Load() != wanted {
+			cc.wanted.Store(wanted)
+		}
+	}
 }
 
 // next takes the first of those that wait out of the queue.
