@@ -478,7 +478,7 @@ func TestClientConnDirect(t *testing.T) {
 		before := hooks.Load()
 		close(hold)
 		wg.Wait()
-		time.Sleep(time.Second) // acknowledgements take their time
+		time.Sleep(time.Second)                                     // acknowledgements take their time
 		if a, f := cc.Available(), cc.InFlight(); a < 2 || f != 0 { // the server may grant the third when it is asked
 			t.Errorf("available %d, in flight %d at the end", a, f)
 		}
