@@ -542,3 +542,54 @@ func TestMux(t *testing.T) {
 		wantFields("body", "*")(t, ts.dial().open().headers(head("OPTIONS", "*")...).end().reply())
 	})
 }
+
+// TestLargeUpload: bodies that io.Copy writes from the memory that they were received into, in frames of all sizes, and with an end in the middle of one.
+func TestLargeUpload(t *testing.T) {
+	for name, c := range map[string]struct {
+		frames []int
+		cut    int // bytes of the last frame that do not come
+	}{
+		"one frame":              {frames: []int{1_000_000}},
+		"several":                {frames: []int{100_000, 16384, 1, 0, 16385, 32768, 50_000, 65536}},
+		"cut":                    {frames: []int{100_000}, cut: 1},
+		"cut where a piece ends": {frames: []int{16384*4 + 100}, cut: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				type outcome struct {
+					b   []byte
+					err error
+				}
+				seen := make(chan outcome, 1)
+				ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+					var b bytes.Buffer
+					_, err := io.Copy(struct{ io.Writer }{&b}, r.Body)
+					seen <- outcome{b.Bytes(), err}
+				})
+				q := ts.dial().open().headers(head("POST", "/")...)
+				var want []byte
+				for i, n := range c.frames {
+					p := make([]byte, n)
+					for j := range p {
+						p[j] = byte(j*7 + j>>8 + i)
+					}
+					f := rawFrame(0, p)
+					if i == len(c.frames)-1 {
+						f, p = f[:len(f)-c.cut], p[:len(p)-c.cut]
+					}
+					want = append(want, p...)
+					q.write(f)
+				}
+				q.end()
+				got := <-seen
+				if c.cut == 0 {
+					if got.err != nil || !bytes.Equal(got.b, want) {
+						t.Errorf("%d bytes of %d came, %v", len(got.b), len(want), got.err)
+					}
+				} else if got.err == nil || errors.Is(got.err, io.EOF) || !bytes.HasPrefix(want, got.b) {
+					t.Errorf("%d bytes came, %v", len(got.b), got.err)
+				}
+			})
+		})
+	}
+}
