@@ -34,6 +34,8 @@
 //
 //   - Of HTTPS records AutoTransport uses what concerns HTTP/3: connections over TCP go where they always went, plain http stays as it is, and
 //     Encrypted ClientHello is not done.
+//   - Alt-Svc fields and HTTPS records name addresses that AutoTransport sends QUIC's first packets to, whichever they are (RFC 9000, section 21.5).
+//     Who must not let servers choose them checks them in Transport.Dial.
 //   - ALTSVC frames of HTTP/2 are not seen, since net/http does not tell of them: the field does the same.
 //
 // # In net/http's own Server and Transport
