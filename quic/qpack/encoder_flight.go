@@ -10,6 +10,7 @@ type flight struct {
 	known    uint64          // the Known Received Count
 	sections []flyingSection // in the order in which they were made; those acknowledged in between are marked
 	risky    []riskyStream   // streams that could become blocked
+	dirty    bool            // some of the sections are done
 }
 
 type flyingSection struct {
@@ -51,7 +52,7 @@ func (f *flight) add(s flyingSection) {
 func (f *flight) acknowledge(stream uint64) (s flyingSection, ok bool) {
 	for i := range f.sections {
 		if s := &f.sections[i]; s.stream == stream && !s.done {
-			s.done = true
+			s.done, f.dirty = true, true
 			f.received(s.requiredInsertCount)
 			return *s, true
 		}
@@ -64,7 +65,7 @@ func (f *flight) acknowledge(stream uint64) (s flyingSection, ok bool) {
 func (f *flight) cancel(stream uint64) (s flyingSection, ok bool) {
 	for i := range f.sections {
 		if s := &f.sections[i]; s.stream == stream && !s.done {
-			s.done = true
+			s.done, f.dirty = true, true
 			f.risky = slices.DeleteFunc(f.risky, func(r riskyStream) bool { return r.stream == stream })
 			return *s, true
 		}
@@ -83,5 +84,9 @@ func (f *flight) received(count uint64) {
 
 // compact drops sections that are done. It is called once for what arrived together, so that its cost is spread.
 func (f *flight) compact() {
+	if !f.dirty {
+		return
+	}
+	f.dirty = false
 	f.sections = slices.DeleteFunc(f.sections, func(s flyingSection) bool { return s.done })
 }

@@ -302,3 +302,26 @@ func TestDecoderStreamLies(t *testing.T) {
 		}
 	}
 }
+
+// Sections whose acknowledgement does not come are kept account of up to a bound; those beyond do without the dynamic table.
+func TestFlightIsBounded(t *testing.T) {
+	l := newLink(t, EncoderConfig{}, 4096, 100)
+	list := []Field{{Name: "user-agent", Value: "a user agent with a name of its own"}}
+	for i := range 2 * maxFlight {
+		l.send(uint64(i)*4, list, math.MaxInt)
+		l.deliverInstructions(len(l.toDecoder))
+		l.deliverAcks(len(l.toEncoder))
+	}
+	if n := len(l.e.flight.sections); n != maxFlight {
+		t.Errorf("%d sections are kept account of, want %d", n, maxFlight)
+	}
+	if last := l.sections[len(l.sections)-1].data; last[0] != 0 {
+		t.Errorf("the last section, %x, refers to the dynamic table", last)
+	}
+	l.settle()
+	l.invariants()
+	l.send(0, list, math.MaxInt)
+	if n := len(l.e.flight.sections); n != 1 || l.sections[0].data[0] == 0 {
+		t.Errorf("after the acknowledgements %d sections are kept account of, and the last is %x", n, l.sections[0].data)
+	}
+}
