@@ -154,6 +154,23 @@ func (d *Decoder) Instructions() []byte {
 // Sent tells that the first n bytes of Instructions were sent, or are the transport's to send.
 func (d *Decoder) Sent(n int) { d.out = slices.Delete(d.out, 0, n) }
 
+// Rest lets go of memory that only makes the next sections faster. It is for connections that have had nothing to do for a while.
+func (d *Decoder) Rest() {
+	d.scratch, d.literals, d.cache = nil, nil, literalCache{}
+	if len(d.out) == 0 {
+		d.out = nil
+	}
+	if len(d.partial) == 0 {
+		d.partial = nil
+	}
+	if len(d.blocked) == 0 {
+		d.blocked = nil
+	}
+	if len(d.ready) == 0 {
+		d.ready = nil
+	}
+}
+
 // InsertCount is how many entries the peer has inserted into the dynamic table so far.
 func (d *Decoder) InsertCount() uint64 { return d.table.inserted }
 

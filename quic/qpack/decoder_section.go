@@ -204,9 +204,9 @@ func (d *Decoder) decodeName(b []byte, fields []Field) (n int, err error) {
 		return 0, d.failInt("a literal name", n)
 	}
 	f := &fields[len(fields)-1]
-	c, again := d.cache.find(raw, literalName)
-	if c != nil && c.raw != "" {
-		f.Name, f.Canonical = c.text, c.canonical
+	hit, place := d.cache.find(raw, literalName)
+	if hit != nil {
+		f.Name, f.Canonical = hit.text, hit.canonical
 		return n, nil // the value's turn counts the length of a name that is there
 	}
 	start := len(d.scratch)
@@ -215,15 +215,14 @@ func (d *Decoder) decodeName(b []byte, fields []Field) (n int, err error) {
 	}
 	name := d.scratch[start:]
 	known, ok := knownNames[string(name)]
-	if !ok && again {
-		known = newFieldName(string(name))
-		ok = true
+	if !ok && place != nil {
+		known, ok = newFieldName(string(name)), true
 	}
 	if ok {
 		f.Name, f.Canonical = known.wire, known.canonical
 		d.scratch = d.scratch[:start]
-		if again {
-			d.cache.keep(c, raw, known.wire, known.canonical)
+		if place != nil {
+			d.cache.keep(place, raw, known.wire, known.canonical)
 		}
 		return n, nil
 	}
@@ -255,18 +254,19 @@ func (d *Decoder) decodeValue(b []byte, at int, fields []Field) (n int, err erro
 	if len(raw.bytes) == 0 {
 		return at + n, nil
 	}
-	c, again := d.cache.find(raw, literalValue)
-	if c != nil && c.raw != "" {
-		f.Value = c.text
-		return at + n, d.take(uint64(len(c.text)))
+	hit, place := d.cache.find(raw, literalValue)
+	if hit != nil {
+		f.Value = hit.text
+		return at + n, d.take(uint64(len(hit.text)))
 	}
 	start := len(d.scratch)
 	if err := d.appendLiteral(raw); err != nil {
 		return 0, err
 	}
 	size := len(d.scratch) - start
-	if again && d.cache.keep(c, raw, string(d.scratch[start:]), "") {
-		f.Value = c.text
+	if place != nil {
+		f.Value = string(d.scratch[start:])
+		d.cache.keep(place, raw, f.Value, "")
 		d.scratch = d.scratch[:start]
 	} else {
 		d.addLiteral(fields, literalValue, start, len(d.scratch))

@@ -401,13 +401,20 @@ func TestLiteralCache(t *testing.T) {
 			}
 		}
 		held := 0
-		for k := range d.cache.slots {
-			held += d.cache.slots[k].size()
-			if d.cache.slots[k].used {
+		for k := range d.cache.kept {
+			held += d.cache.kept[k].size()
+		}
+		for _, p := range d.cache.places {
+			if p.used {
 				hits++
 			}
 		}
-		if held != d.cache.bytes || held > maxCachedBytes || len(d.cache.slots) > maxCached {
+		if i%1000 == 999 {
+			d.Rest()
+			e.Rest()
+			held = 0
+		}
+		if held != d.cache.bytes || held > maxCachedBytes || len(d.cache.kept) > maxCached {
 			t.Fatalf("seed %#x: %d bytes are held, counted as %d", seed, held, d.cache.bytes)
 		}
 	}

@@ -99,6 +99,24 @@ func (e *Encoder) Instructions() []byte { return e.out }
 // Sent tells that the first n bytes of Instructions were sent, or are the transport's to send.
 func (e *Encoder) Sent(n int) { e.out = slices.Delete(e.out, 0, n) }
 
+// Rest lets go of memory that only makes the next sections faster. It is for connections that have had nothing to do for a while. The
+// dynamic table, and what was learned of the fields, stays.
+func (e *Encoder) Rest() {
+	e.plan, e.table.spare = nil, nil
+	if len(e.out) == 0 {
+		e.out = nil
+	}
+	if len(e.partial) == 0 {
+		e.partial = nil
+	}
+	if len(e.flight.sections) == 0 {
+		e.flight.sections = nil
+	}
+	if len(e.flight.risky) == 0 {
+		e.flight.risky = nil
+	}
+}
+
 // HandleDecoderStream follows the instructions in p, which the peer's decoder stream brought next (RFC 9204, section 4.4). It does not
 // keep p. An error is an *Error with DecoderStreamError.
 func (e *Encoder) HandleDecoderStream(p []byte) error {

@@ -167,6 +167,10 @@ func (l *link) settle() {
 // shake lets the network do a few things at random.
 func (l *link) shake(rng *rand.Rand) {
 	l.t.Helper()
+	if rng.IntN(20) == 0 {
+		l.e.Rest()
+		l.d.Rest()
+	}
 	for range rng.IntN(8) {
 		switch rng.IntN(10) {
 		case 0, 1, 2:
