@@ -150,7 +150,7 @@ func isVisible(s string) bool {
 func (x *exchange) Serve() {
 	sc := x.sc
 	sc.begin(x)
-	if x.wait && sc.conn.Handshake(&x.ctx) != nil {
+	if x.wait && !x.waitForHandshake() {
 		x.end()
 		return
 	}
@@ -166,6 +166,15 @@ func (x *exchange) Serve() {
 	x.cleanUp()
 	x.w.finish()
 	returned = true
+}
+
+// waitForHandshake has an early request become an ordinary one; false says that the connection, or the request, has ended before.
+func (x *exchange) waitForHandshake() bool {
+	if x.sc.conn.Handshake(&x.ctx) != nil {
+		return false
+	}
+	x.sc.conn.Do(func(t *quicnet.Turn) { x.req.TLS = x.sc.tlsState(t) })
+	return true
 }
 
 // cleanUp removes the files of a form.

@@ -101,15 +101,22 @@ func (ts *testServer) dial(options ...func(*quic.Config)) *rawPeer {
 		ts.t.Fatal(err)
 	}
 	p := &rawPeer{t: ts.t, conn: conn, settings: make(map[uint64]uint64)}
+	p.begin()
+	ts.t.Cleanup(func() { conn.Close() })
+	return p
+}
+
+// begin opens the control stream.
+func (p *rawPeer) begin() {
+	p.t.Helper()
 	go p.readUni()
-	if p.control, err = conn.OpenUniStream(context.Background()); err == nil {
+	var err error
+	if p.control, err = p.conn.OpenUniStream(context.Background()); err == nil {
 		_, err = p.control.Write([]byte{0x00, 0x04, 0x00}) // SETTINGS without any
 	}
 	if err != nil {
-		ts.t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	ts.t.Cleanup(func() { conn.Close() })
-	return p
 }
 
 // readUni reads the server's unidirectional streams.

@@ -1,0 +1,150 @@
+package http3
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+	"github.com/boringquic/boringquic/quic/quicnettest"
+)
+
+// TestEarlyRequests: what becomes of requests that come before the handshake is complete (RFC 8470).
+func TestEarlyRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy EarlyPolicy
+		get    string // what the handler tells: EarlyData, TLS.HandshakeComplete
+		post   string // likewise, or the status
+	}{
+		"reject": {EarlyReject, "true false", "425"},
+		"wait":   {EarlyWait, "true false", "false true"},
+		"serve":  {EarlyServe, "true false", "true false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 50 * time.Millisecond})
+				ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) {
+					fmt.Fprint(w, EarlyData(r), r.TLS.HandshakeComplete)
+				}, func(s *Server) {
+					s.Early = c.policy
+					s.QUIC = &quic.Config{EarlyData: true}
+				})
+				cfg := quicnettest.ClientConfig()
+				cfg.TLS.NextProtos = []string{"h3"}
+				ep := n.Listen(t, "", nil)
+				sessions := make(chan *quic.Session, 8)
+				d := quicnet.Dialer{Endpoint: ep, OnSession: func(s *quic.Session) { sessions <- s }}
+				first, err := d.Dial(t.Context(), ts.addr, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := &rawPeer{t: t, conn: first, settings: make(map[uint64]uint64)}
+				p.begin()
+				if rep := p.open().headers(head("POST", "/")...).end().reply(); string(rep.body) != "false true" {
+					t.Errorf("a request that was not early: %v", rep)
+				}
+				session := <-sessions
+				first.Close()
+				d = quicnet.Dialer{Endpoint: ep, Session: session}
+				conn, err := d.DialEarly(context.Background(), ts.addr, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { conn.Close() })
+				p = &rawPeer{t: t, conn: conn, settings: make(map[uint64]uint64)}
+				p.begin()
+				get, post := p.get("/"), p.open().headers(head("POST", "/")...).end()
+				if rep := get.reply(); string(rep.body) != c.get {
+					t.Errorf("GET: %v", rep)
+				}
+				rep := post.reply()
+				if got := strings.TrimPrefix(rep.status()+" "+string(rep.body), "200 "); strings.TrimSpace(got) != c.post || rep.err != nil {
+					t.Errorf("POST: %v", rep)
+				}
+				if rep := p.open().headers(head("POST", "/")...).end().reply(); string(rep.body) != "false true" {
+					t.Errorf("a request after the handshake: %v", rep)
+				}
+			})
+		})
+	}
+}
+
+// TestAltSvc: S61, what responses over HTTP/1.1 and HTTP/2 tell while the server listens, and that they tell nothing while it does not.
+func TestAltSvc(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, w.Header()["Alt-Svc"]) })
+		h := ts.AltSvcHandler(ts.HTTP.Handler)
+		ask := func(major int) string {
+			w := &headerOnly{http.Header{}}
+			h.ServeHTTP(w, &http.Request{ProtoMajor: major})
+			return w.h.Get("Alt-Svc")
+		}
+		synctest.Wait()
+		_, port, _ := strings.Cut(ts.addr, ":")
+		if got := ask(2); got != `h3=":`+port+`"; ma=86400` {
+			t.Errorf("while the server listens: %s", got)
+		}
+		if got := ask(3); got != "" {
+			t.Errorf("over HTTP/3: %s", got)
+		}
+		ts.Close()
+		if got := ask(1); got != "" {
+			t.Errorf("when the server is closed: %s", got)
+		}
+		if err := ts.SetAltSvcHeader(http.Header{}); err != ErrNoAltSvc {
+			t.Errorf("SetAltSvcHeader returned %v", err)
+		}
+	})
+	for want, a := range map[string]AltSvc{
+		`h3=":8443"; ma=60`: {Port: 8443, MaxAge: time.Minute},
+		"":                  {MaxAge: -1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ts := serveTest(t, nil, func(s *Server) { s.AltSvc = a })
+			synctest.Wait()
+			h := http.Header{}
+			ts.SetAltSvcHeader(h)
+			if got := h.Get("Alt-Svc"); got != want {
+				t.Errorf("%+v: %s", a, got)
+			}
+		})
+	}
+}
+
+type headerOnly struct{ h http.Header }
+
+func (w *headerOnly) Header() http.Header         { return w.h }
+func (w *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (w *headerOnly) WriteHeader(int)             {}
+
+// TestKeepOpen: a socket outlives its server, and serves another one.
+func TestKeepOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := quicnettest.NewNetwork(1, quicnettest.Link{})
+		pc, err := n.ListenPacket("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		for _, name := range []string{"first", "second"} {
+			s := &Server{HTTP: &http.Server{TLSConfig: quicnettest.ServerConfig().TLS, Handler: http.HandlerFunc(
+				func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, name) })}}
+			s.ListenConfig.Socket.KeepOpen = true
+			done := make(chan error, 1)
+			go func() { done <- s.Serve(pc) }()
+			ts := &testServer{Server: s, t: t, net: n, addr: pc.LocalAddr().String()}
+			wantFields("body", name)(t, ts.dial().get("/").reply())
+			if err := s.Shutdown(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if err := <-done; err != http.ErrServerClosed {
+				t.Error(err)
+			}
+		}
+	})
+}
