@@ -166,15 +166,24 @@ func (c *Conn) appendFrames(t *outTrain, sp recovery.Space, acksOnly bool) {
 		if probing {
 			c.appendImmediateAck(pkt)
 		}
+		// The first stream data of a server goes before the token: it may be HTTP/3's SETTINGS, without which Firefox keeps no session, and
+		// with the token it decides.
+		tokenLast := c.streams.sendWindow.used == 0 && c.streams.wantsData()
 		if !t.bare {
 			c.appendAckFrequency(t)
 			c.appendSignals(pkt)
+			if !tokenLast {
+				c.appendNewToken(pkt)
+			}
 			c.local.append(pkt)
 			c.peer.append(pkt)
 			c.streams.appendControl(pkt)
 			t.bare = !c.wantsControl()
 		}
 		c.appendPayload(pkt)
+		if tokenLast {
+			c.appendNewToken(pkt)
+		}
 	}
 	if !pkt.ackEliciting && (probing || pkt.noted && (s.acks.wantsPing() || c.wantsSign(now))) && pkt.room() > 0 {
 		pkt.b = append(pkt.b, wire.FramePing)
@@ -245,7 +254,7 @@ func (c *Conn) appendAckFrequency(t *outTrain) {
 	}
 }
 
-// appendSignals appends HANDSHAKE_DONE, PING and NEW_TOKEN.
+// appendSignals appends HANDSHAKE_DONE and PING.
 func (c *Conn) appendSignals(pkt *packet) {
 	g := &c.signals
 	if g.handshakeDone.due() && pkt.room() > 0 && pkt.note(recovery.Frame{Type: wire.FrameHandshakeDone}) {
@@ -258,6 +267,11 @@ func (c *Conn) appendSignals(pkt *packet) {
 		pkt.ackEliciting = true
 		g.ping = false
 	}
+}
+
+// appendNewToken appends NEW_TOKEN.
+func (c *Conn) appendNewToken(pkt *packet) {
+	g := &c.signals
 	if g.newToken.due() && pkt.room() >= 3+len(g.token) && pkt.note(recovery.Frame{Type: wire.FrameNewToken, ID: uint64(g.tokens)}) {
 		pkt.b = wire.AppendNewToken(pkt.b, g.token)
 		pkt.ackEliciting = true

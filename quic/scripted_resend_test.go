@@ -204,3 +204,23 @@ func TestProbeOfAllSpaces(t *testing.T) {
 		t.Errorf("CRYPTO frames at levels and in datagrams %v, want Initial and Handshake in one", levels)
 	}
 }
+
+// A server's first stream data goes before its token: Firefox decides with the token whether it keeps the session, and needs HTTP/3's
+// SETTINGS for that.
+func TestTokenAfterFirstData(t *testing.T) {
+	p := newScriptedClient(t)
+	p.sendTLS()
+	p.got = nil
+	p.ignored[wire.FrameNewConnectionID], p.ignored[wire.FrameCrypto], p.ignored[wire.FrameHandshakeDone] = true, true, true
+	p.conn.HandleReply(p.now, EndpointReply{Token: []byte("a token")})
+	id, err := p.conn.OpenUniStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.conn.StreamSend(id, []byte("settings"), false); err != nil {
+		t.Fatal(err)
+	}
+	p.sendTLS() // Finished
+	p.wantStream("the data is first", id, 0, "settings", false)
+	p.wantType("the token is next", protect.OneRTT, wire.FrameNewToken)
+}
