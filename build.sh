@@ -476,6 +476,7 @@ test_all() {
   if debian; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
+    have chromium && have firefox-esr && have certutil || install_packages chromium firefox-esr libnss3-tools
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || install_packages libclang-dev # for quiche's bindings
     for lib in libssl.a libz.a libzstd.a; do # OpenSSL's, and what Debian 13's is linked with
       [ "$(cc -print-file-name=$lib)" != "$lib" ] || install_packages libssl-dev zlib1g-dev libzstd-dev

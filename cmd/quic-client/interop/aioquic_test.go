@@ -2,33 +2,39 @@ package interop
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 )
 
-// aioquicVersion is what pip installs.
-const aioquicVersion = "aioquic==1.7.2"
+// pythonPeers are what pip installs.
+var pythonPeers = []string{
+	"aioquic==1.7.2", "pylsqpack==1.0.0", "hypercorn==0.18.0", "pycurl==7.49.0", "curl_cffi==0.17.0", "niquests==3.21.2", "qh3==2.1.0",
+}
 
-// python makes a virtual environment with aioquic, once, in the user's cache folder, and returns its interpreter.
+// python makes a virtual environment with the peers, once, in the user's cache folder, and returns its interpreter.
 var python = sync.OnceValues(func() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	venv := filepath.Join(cache, "boringquic", "interop", aioquicVersion)
+	sum := sha256.Sum256([]byte(strings.Join(pythonPeers, " ")))
+	venv := filepath.Join(cache, "boringquic", "interop", fmt.Sprintf("python-%x", sum[:6]))
 	bin := filepath.Join(venv, "bin", "python")
-	if exec.Command(bin, "-c", "import aioquic").Run() == nil {
+	if exec.Command(bin, "-c", "import aioquic, hypercorn, pycurl, curl_cffi, niquests").Run() == nil {
 		return bin, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*limit)
 	defer cancel()
 	for _, args := range [][]string{
 		{"python3", "-m", "venv", "--clear", venv},
-		{bin, "-m", "pip", "install", "--quiet", aioquicVersion},
+		append([]string{bin, "-m", "pip", "install", "--quiet"}, pythonPeers...),
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Stderr = os.Stderr
@@ -43,7 +49,7 @@ func wantPython(t *testing.T) string {
 	t.Helper()
 	bin, err := python()
 	if err != nil {
-		t.Fatalf("aioquic is not to be had: %v; Debian's packages python3-venv and python3-pip are needed", err)
+		t.Fatalf("the peers in Python are not to be had: %v; Debian's packages python3-venv and python3-pip are needed", err)
 	}
 	return bin
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -95,6 +96,8 @@ func start(t *testing.T, name string, args ...string) *output {
 	cmd := exec.CommandContext(ctx, name, args...)
 	out := &output{lines: make(chan string, 1)}
 	cmd.Stdout, cmd.Stderr = out, out
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return killGroup(cmd) }
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -177,3 +180,8 @@ func tail(b []byte) string {
 	}
 	return string(b)
 }
+
+// ownGroup has a program be the first of a group of processes, which killGroup ends: some, such as browsers, are many.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
