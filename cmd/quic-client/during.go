@@ -12,7 +12,7 @@ import (
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
-// during does in mid-transfer what --migrate and --key-update want: it is told of the bytes of files as an io.Writer, and begins when
+// during does in mid-transfer what --migrate and --key-update want: it is told of the bytes of files, or of what is sent, as an io.Writer, and begins when
 // enough have come.
 type during struct {
 	conn   *quicnet.Conn

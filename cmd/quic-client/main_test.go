@@ -91,6 +91,32 @@ func client(ctx context.Context, args ...string) (code int, stdout, stderr strin
 	return code, out.String(), errs.String()
 }
 
+// over is a --protocol.
+type over string
+
+func (p over) client(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	return client(ctx, append([]string{"--protocol", string(p)}, args...)...)
+}
+
+// missing is what is said of a file that is not there.
+func (p over) missing(path string) string {
+	if p == protocolHQ {
+		return "the server has no file " + path
+	}
+	return path + ": the server answered 404 Not Found"
+}
+
+func eachProtocol(t *testing.T, test func(*testing.T, over)) {
+	for _, p := range []over{protocolH3, protocolHQ} {
+		t.Run(string(p), func(t *testing.T) { test(t, p) })
+	}
+}
+
+// hqClient is client by HTTP/0.9.
+func hqClient(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	return over(protocolHQ).client(ctx, args...)
+}
+
 // wantEmpty asserts that a folder holds nothing, hidden files included.
 func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
@@ -111,7 +137,7 @@ func TestDownload(t *testing.T) {
 	for name := range files {
 		args = append(args, "https://"+addr+"/"+name)
 	}
-	code, _, stderr := client(t.Context(), args...)
+	code, _, stderr := hqClient(t.Context(), args...)
 	if code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -133,7 +159,7 @@ func TestDownload(t *testing.T) {
 
 func TestToStandardOutput(t *testing.T) {
 	addr, files := serveFiles(t)
-	code, stdout, stderr := client(t.Context(), "--insecure", "-o", "-", "https://"+addr+"/small")
+	code, stdout, stderr := hqClient(t.Context(), "--insecure", "-o", "-", "https://"+addr+"/small")
 	if code != exitOK || stdout != string(files["small"]) {
 		t.Errorf("exit code %d, %q: %s", code, stdout, stderr)
 	}
@@ -172,7 +198,7 @@ func TestExitCodes(t *testing.T) {
 		{"unknown flag", []string{"--fast", url}, exitUsage, "unknown flag: --fast"},
 		{"user name", []string{"https://me:secret@" + addr + "/small"}, exitUsage, "has a user name, which HTTP/0.9 cannot carry"},
 		{"no time", []string{"--timeout", "-1s", url + "small"}, exitUsage, "--timeout -1s is not above zero"},
-		{"no protocol", []string{"--alpn", "", url + "small"}, exitUsage, "--alpn \"\" is not of 1 to 255 bytes"},
+		{"no protocol", []string{"--protocol", "", url + "small"}, exitUsage, "--protocol \"\" is neither h3 nor hq-interop"},
 		{"not a URL", []string{"::"}, exitUsage, "is not a URL"},
 		{"http URL", []string{"http://localhost/x"}, exitUsage, "is not of the form https://HOST:PORT/PATH"},
 		{"one file twice", []string{"https://a/x", "https://b/x"}, exitUsage, "would both be written to"},
@@ -181,7 +207,7 @@ func TestExitCodes(t *testing.T) {
 		{"contradiction", []string{"--insecure", "--ca", "main.go", url + "small"}, exitUsage, "exclude each other"},
 		{"congestion controller", []string{"--congestion", "warp", url + "small"}, exitUsage, "neither cubic nor reno"},
 		{"certificate not trusted", []string{url + "small"}, exitNoConn, "\nCertificates that the system does not trust are named with --ca"},
-		{"protocol not spoken", []string{"--insecure", "--alpn", "dummy", url + "small"}, exitNoConn, "no application protocol"},
+		{"protocol not spoken", []string{"--insecure", "--protocol", "h3", url + "small"}, exitNoConn, "no application protocol"},
 		{"nobody answers", []string{"--insecure", "--timeout", "100ms", "https://" + silent(t) + "/x"}, exitNoConn, "did not finish in time"},
 		{"nobody listens", []string{"--insecure", "--timeout", "1s", "https://127.0.0.1:9/x"}, exitNoConn, nobodyListens()},
 		{"port that is none", []string{"--insecure", "https://127.0.0.1:99999/x"}, exitNoConn, "99999"},
@@ -198,7 +224,7 @@ func TestExitCodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Chdir(dir)
-			code, stdout, stderr := client(t.Context(), c.args...)
+			code, stdout, stderr := hqClient(t.Context(), c.args...)
 			if code != c.code || !strings.Contains(stderr, c.says) {
 				t.Errorf("exit code %d and %q, want %d and %q", code, stderr, c.code, c.says)
 			}
@@ -220,7 +246,7 @@ func TestToDevice(t *testing.T) {
 	if err := os.Symlink(os.DevNull, name); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := client(t.Context(), "--insecure", "-o", name, "https://"+addr+"/large"); code != exitOK {
+	if code, _, stderr := hqClient(t.Context(), "--insecure", "-o", name, "https://"+addr+"/large"); code != exitOK {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	if info, err := os.Lstat(name); err != nil || info.Mode().Type() != os.ModeSymlink {
@@ -254,7 +280,7 @@ func TestCA(t *testing.T) {
 		{"wrong name", otherURL, otherCA, exitNoConn, "cannot validate certificate for 127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			code, _, stderr := client(t.Context(), "--ca", c.ca, "-o", "-", c.url)
+			code, _, stderr := hqClient(t.Context(), "--ca", c.ca, "-o", "-", c.url)
 			if code != c.code || !strings.Contains(stderr, c.says) {
 				t.Errorf("exit code %d and %q, want %d and %q", code, stderr, c.code, c.says)
 			}
@@ -283,7 +309,7 @@ func TestInterrupted(t *testing.T) {
 		interrupt()
 	})
 	dir := t.TempDir()
-	code, _, stderr := client(ctx, "--insecure", "--dir", dir, "https://"+addr+"/file")
+	code, _, stderr := hqClient(ctx, "--insecure", "--dir", dir, "https://"+addr+"/file")
 	if code != exitInterrupted || !strings.Contains(stderr, "interrupted; incomplete files were removed") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
@@ -302,7 +328,7 @@ func TestBrokenOff(t *testing.T) {
 				breakOff(c, s)
 			})
 			dir := t.TempDir()
-			code, _, stderr := client(t.Context(), "--insecure", "--dir", dir, "https://"+addr+"/file")
+			code, _, stderr := hqClient(t.Context(), "--insecure", "--dir", dir, "https://"+addr+"/file")
 			if code != exitFailed || !strings.Contains(stderr, "broke off") && !strings.Contains(stderr, "going home") {
 				t.Errorf("exit code %d: %s", code, stderr)
 			}
@@ -315,7 +341,7 @@ func TestKeyLog(t *testing.T) {
 	addr, _ := serveFiles(t)
 	log := filepath.Join(t.TempDir(), "keys")
 	t.Setenv("SSLKEYLOGFILE", log)
-	if code, _, stderr := client(t.Context(), "--insecure", "--dir", t.TempDir(), "https://"+addr+"/small"); code != exitOK {
+	if code, _, stderr := hqClient(t.Context(), "--insecure", "--dir", t.TempDir(), "https://"+addr+"/small"); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	lines, err := os.ReadFile(log)

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // server is one server and what is wanted of it, on one connection.
@@ -14,55 +16,74 @@ type server struct {
 	jobs     []job
 }
 
-// job is one file: what to ask for, and where it goes ("-" is standard output).
+// job is one URL: what to ask for, and where the answer goes ("-" is standard output).
 type job struct {
+	url  *url.URL
 	path string
 	file string
 }
 
-// plan sorts URLs by server, in the order given, and finds each file's name. out, if not empty, names the only file;
-// else files go to dir.
-func plan(urls []string, out, dir string) ([]*server, error) {
-	if out != "" && len(urls) != 1 {
+// plan sorts URLs by server, in the order given, and finds where each answer goes.
+func (o *options) plan(urls []string) ([]*server, error) {
+	if o.out != "" && o.out != stdoutName && len(urls) != 1 {
 		return nil, fmt.Errorf("-o takes one URL and %d are given: use --dir", len(urls))
 	}
 	var servers []*server
 	byHost := make(map[string]*server)
 	taken := make(map[string]string)
 	for _, raw := range urls {
-		u, err := url.Parse(raw)
+		u, err := o.parse(raw)
 		if err != nil {
-			return nil, fmt.Errorf("%q is not a URL: %w", raw, err)
+			return nil, err
 		}
-		if u.Scheme != "https" || u.Hostname() == "" {
-			return nil, fmt.Errorf("%q is not of the form https://HOST:PORT/PATH", raw)
-		}
-		if u.User != nil {
-			return nil, fmt.Errorf("%q has a user name, which HTTP/0.9 cannot carry", raw)
-		}
-		file := out
+		file := o.out
 		if file == "" {
-			if file, err = fileName(u, dir); err != nil {
+			if file, err = o.fileName(u); err != nil {
 				return nil, err
 			}
 		}
-		if other, ok := taken[file]; ok {
+		if other, ok := taken[file]; ok && file != stdoutName {
 			return nil, fmt.Errorf("%q and %q would both be written to %s", other, raw, file)
 		}
 		taken[file] = raw
-		hostPort := u.Host
-		if u.Port() == "" {
-			hostPort = net.JoinHostPort(u.Hostname(), "443")
-		}
-		s := byHost[hostPort]
+		addr := hostPort(u)
+		s := byHost[u.Scheme+addr]
 		if s == nil {
-			s = &server{hostPort: hostPort}
-			byHost[hostPort] = s
+			s = &server{hostPort: addr}
+			byHost[u.Scheme+addr] = s
 			servers = append(servers, s)
 		}
-		s.jobs = append(s.jobs, job{path: requestPath(u), file: file})
+		s.jobs = append(s.jobs, job{url: u, path: requestPath(u), file: file})
 	}
 	return servers, nil
+}
+
+// parse takes a URL apart.
+func (o *options) parse(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a URL: %w", raw, err)
+	}
+	if !slices.Contains(o.schemes(), u.Scheme) || u.Hostname() == "" {
+		return nil, fmt.Errorf("%q is not of the form %s://HOST:PORT/PATH", raw, o.schemes()[0])
+	}
+	if u.User != nil && o.protocol == protocolHQ {
+		return nil, fmt.Errorf("%q has a user name, which HTTP/0.9 cannot carry", raw)
+	}
+	if o.upload != "" && o.upload != stdinName && strings.HasSuffix(u.EscapedPath(), "/") { // a folder, as curl has it
+		u = u.JoinPath(url.PathEscape(filepath.Base(o.upload)))
+	}
+	return u, nil
+}
+
+func hostPort(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Host
+	case u.Scheme == "http":
+		return net.JoinHostPort(u.Hostname(), "80")
+	}
+	return net.JoinHostPort(u.Hostname(), "443")
 }
 
 func requestPath(u *url.URL) string {
@@ -76,7 +97,11 @@ func requestPath(u *url.URL) string {
 	return p
 }
 
-func fileName(u *url.URL, dir string) (string, error) {
+// fileName finds where an answer goes if -o does not say: what GET brings to a file, all else to standard output.
+func (o *options) fileName(u *url.URL) (string, error) {
+	if o.method != "GET" || o.requests > 0 {
+		return stdoutName, nil
+	}
 	base := path.Base(u.Path)
 	switch {
 	case u.Path == "" || u.Path[len(u.Path)-1] == '/':
@@ -84,5 +109,5 @@ func fileName(u *url.URL, dir string) (string, error) {
 	case base == "." || base == ".." || filepath.Base(base) != base:
 		return "", fmt.Errorf("%q does not end in a usable file name: give one with -o", u)
 	}
-	return filepath.Join(dir, base), nil
+	return filepath.Join(o.dir, base), nil
 }

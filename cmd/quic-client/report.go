@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/versions"
@@ -19,8 +18,7 @@ type report struct {
 	bytes               int64
 	tls                 tls.ConnectionState
 	stats               quic.Stats
-	moves               atomic.Int32 // of the connection to another path
-	updates             int          // of keys, that we have begun
+	updates             int // of keys, that we have begun
 }
 
 func (r *report) print(w io.Writer) {
@@ -36,5 +34,5 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "packets: %d sent, %d received, %d lost; smoothed RTT %v\n",
 		r.stats.PacketsSent, r.stats.PacketsReceived, r.stats.PacketsLost, r.stats.SmoothedRTT)
 	fmt.Fprintf(w, "path: datagrams of up to %d bytes to the server, of %d on average from it; changed %d times; key updates: %d\n",
-		r.stats.MaxUDPPayload, r.stats.BytesReceived/max(r.stats.UDPDatagramsReceived, 1), r.moves.Load(), r.updates)
+		r.stats.MaxUDPPayload, r.stats.BytesReceived/max(r.stats.UDPDatagramsReceived, 1), r.stats.Migrations, r.updates)
 }

@@ -21,6 +21,8 @@ import (
 // There is one connection to a server as long as its limit on requests at once allows; requests beyond it wait, and after a tenth of a
 // second a further connection is opened, if MaxConnsPerHost allows.
 //
+// The net.Conn in httptrace.GotConnInfo has a method QUIC() *quicnet.Conn, which is as ClientConn.QUIC.
+//
 // A request is sent again, on another connection, when it is certain that the server has not processed it: it was not sent, the server
 // has rejected it (H3_REQUEST_REJECTED) or has said by GOAWAY that it will not be served (RFC 9114, section 5.2). Where
 // a connection that had worked before is lost while a request waits for its response, the request is sent again if to do it twice does no harm: a

@@ -28,6 +28,9 @@ func (r *attempt) got(cc *ClientConn, idle time.Duration) (*ClientConn, error) {
 // tracedConn is a connection as GotConnInfo shows it: it has addresses, and cannot be read, written or closed.
 type tracedConn struct{ qc *quicnet.Conn }
 
+// QUIC returns the connection, as ClientConn.QUIC does.
+func (c tracedConn) QUIC() *quicnet.Conn { return c.qc }
+
 var errTracedConn = errors.New("http3: a connection of HTTP/3 is not for reading or writing")
 
 func (c tracedConn) Read([]byte) (int, error)         { return 0, errTracedConn }

@@ -62,6 +62,16 @@ func (b *Bar) Write(p []byte) (int, error) {
 // Draws tells whether anything is drawn.
 func (b *Bar) Draws() bool { return b.bar != nil }
 
+// Expect changes the total, which is as for New.
+func (b *Bar) Expect(total int64) {
+	if total == 0 {
+		total = -1
+	}
+	if b.bar != nil {
+		b.bar.ChangeMax64(total)
+	}
+}
+
 // Describe changes the words of what is counted.
 func (b *Bar) Describe(what string) {
 	if b.bar != nil {

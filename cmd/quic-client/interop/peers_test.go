@@ -157,7 +157,7 @@ func startOurs(t *testing.T, root string, flags ...string) string {
 func fetchWithOurs(t *testing.T, addr, root string) {
 	t.Helper()
 	got := t.TempDir()
-	runOK(t, build(t, "quic-client"), append([]string{"--insecure", "--dir", got}, urls(addr)...)...)
+	runOK(t, build(t, "quic-client"), append([]string{"--protocol", "hq-interop", "--insecure", "--dir", got}, urls(addr)...)...)
 	wantSame(t, got, root)
 }
 

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,17 +15,10 @@ import (
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
-// maxParallel bounds the files that are open at once; the server's stream limit may allow fewer.
-const maxParallel = 100
-
-// download fetches all of one server's files over one connection. The report is nil if there was no connection.
+// download fetches all of one server's files over one connection, by HTTP/0.9. The report is nil if there was no connection.
 func (s *server) download(ctx context.Context, cfg *quic.Config, o *options, bar *progress.Bar, stdout io.Writer) (*report, error) {
 	r := &report{server: s.hostPort}
-	dialer := quicnet.Dialer{LocalAddr: o.local, ResendEarly: true, OnPath: func(_ *quicnet.Conn, ev quic.PathEvent) {
-		if ev.Kind == quic.PathActivated {
-			r.moves.Add(1)
-		}
-	}}
+	dialer := quicnet.Dialer{LocalAddr: o.local, ResendEarly: true}
 	dial := dialer.Dial
 	if o.early {
 		dial = dialer.DialEarly
@@ -48,7 +38,7 @@ func (s *server) download(ctx context.Context, cfg *quic.Config, o *options, bar
 	}()
 	during := newDuring(ctx, conn, o)
 	dialled := time.Now()
-	n, errs := s.runJobs(ctx, conn, io.MultiWriter(bar, during), stdout)
+	n, errs := s.runJobs(ctx, conn, o.places(s), io.MultiWriter(bar, during), stdout)
 	r.files, r.bytes, r.transfer = len(s.jobs)-len(errs), n, time.Since(dialled)
 	errs = append(errs, during.end(&r.updates))
 	if err := <-shaken; err != nil {
@@ -60,20 +50,28 @@ func (s *server) download(ctx context.Context, cfg *quic.Config, o *options, bar
 }
 
 // runJobs gets the files, many at a time, and tells progress of what has come. It returns how many bytes that was, and what failed.
-func (s *server) runJobs(ctx context.Context, conn *quicnet.Conn, progress, stdout io.Writer) (n int64, errs []error) {
+func (s *server) runJobs(ctx context.Context, conn *quicnet.Conn, parallel int, progress, stdout io.Writer) (n int64, errs []error) {
+	var bytes atomic.Int64
+	errs = eachJob(s.jobs, parallel, func(j *job) error {
+		n, err := j.run(ctx, conn, progress, stdout)
+		bytes.Add(n)
+		return err
+	})
+	return bytes.Load(), errs
+}
+
+// eachJob does jobs, some at a time, and returns the errors of those that failed.
+func eachJob(jobs []job, parallel int, do func(*job) error) (errs []error) {
 	var (
 		wg     sync.WaitGroup
 		mu     sync.Mutex
-		bytes  atomic.Int64
-		places = make(chan struct{}, maxParallel)
+		places = make(chan struct{}, parallel)
 	)
-	for _, j := range s.jobs {
+	for i := range jobs {
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			n, err := j.run(ctx, conn, progress, stdout)
-			bytes.Add(n)
-			if err != nil {
+			if err := do(&jobs[i]); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
@@ -81,38 +79,21 @@ func (s *server) runJobs(ctx context.Context, conn *quicnet.Conn, progress, stdo
 		})
 	}
 	wg.Wait()
-	return bytes.Load(), errs
+	return errs
 }
 
-// run fetches one file. Under its final name it is complete or not there at all.
+// run fetches one file.
 func (j *job) run(ctx context.Context, conn *quicnet.Conn, progress, stdout io.Writer) (n int64, err error) {
 	stream, err := conn.OpenStream(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("cannot ask for %s: %w", j.path, err)
 	}
 	defer stream.CancelRead(0)
-	if j.file == "-" {
-		return hq.Get(stream, j.path, io.MultiWriter(stdout, progress))
-	}
-	name, flag := j.file, os.O_WRONLY // of a device or a pipe, which keep their names; a folder fails to open
-	info, err := os.Stat(j.file)
-	partial := err != nil || info.Mode().IsRegular()
-	if partial {
-		name = filepath.Join(filepath.Dir(j.file), fmt.Sprintf(".quic-client-%016x.part", rand.Uint64()))
-		flag |= os.O_CREATE | os.O_EXCL
-		defer os.Remove(name) // after the rename there is nothing left to remove
-	}
-	f, err := os.OpenFile(name, flag, 0o666)
+	to, err := openTarget(j.file, stdout)
 	if err != nil {
 		stream.CancelWrite(0)
-		return 0, fmt.Errorf("cannot write %s: %w", j.file, err)
+		return 0, err
 	}
-	n, err = hq.Get(stream, j.path, io.MultiWriter(f, progress))
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil && partial {
-		err = os.Rename(name, j.file)
-	}
-	return n, err
+	n, err = hq.Get(stream, j.path, io.MultiWriter(to, progress))
+	return n, to.end(err)
 }
