@@ -52,6 +52,15 @@ func (c *Conn) StreamRoom(id uint64) (n int, err error) {
 	return c.streams.room(id)
 }
 
+// StreamCredit returns how many more bytes of stream id the peer's flow control lets us send now, beyond those that wait: what is written
+// within that waits for nothing but congestion control, if nothing of a higher priority is written meanwhile. It is 0 where nothing can be sent.
+func (c *Conn) StreamCredit(id uint64) int {
+	if c.err != nil {
+		return 0
+	}
+	return c.streams.credit(id)
+}
+
 // StreamRecv copies what was received on stream id, in order, into p. n == 0 without fin and err says that there is nothing
 // now; fin says that everything has been read. A *StreamError tells that the peer reset the stream. After the peer's end of the
 // connection (KeepsReceived) it goes on until all that had arrived in order is read; then the error is that of the connection.

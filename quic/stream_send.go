@@ -1,6 +1,8 @@
 package quic
 
 import (
+	"math"
+
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
@@ -103,6 +105,18 @@ func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
 		a.leave(s)
 	}
 	st.offerRoom(now)
+}
+
+// credit is Conn.StreamCredit.
+func (st *streams) credit(id uint64) int {
+	s, err := st.usable(id, st.sends(id))
+	if err != nil || s.send.cut || s.send.fin {
+		return 0
+	}
+	p := &s.send
+	free := min(p.window.available(), st.sendWindow.available())
+	waits := uint64(p.buf.end - p.buf.sent)
+	return int(min(max(free, waits)-waits, math.MaxInt32))
 }
 
 // room is Conn.StreamRoom.

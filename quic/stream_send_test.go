@@ -478,3 +478,34 @@ func TestStuckStreams(t *testing.T) {
 		t.Errorf("%d bytes are held, want at most %d", w.server.streams.admission.held, most)
 	}
 }
+
+// StreamCredit is what flow control lets a stream send beyond what waits, of the stream and of the connection.
+func TestStreamCredit(t *testing.T) {
+	p := newPair(t, func(client, server *Config) {
+		server.StreamReceiveWindow, server.MaxStreamReceiveWindow = 1000, 1000
+		server.ReceiveWindow, server.MaxReceiveWindow = 1500, 1500
+	})
+	want := func(id uint64, n int, why string) {
+		t.Helper()
+		if got := p.client.StreamCredit(id); got != n {
+			t.Errorf("%s: %d bytes, want %d", why, got, n)
+		}
+	}
+	a, _ := p.client.OpenStream()
+	b, _ := p.client.OpenStream()
+	want(a, 1000, "nothing was written")
+	p.client.StreamSend(a, make([]byte, 300), false)
+	want(a, 700, "300 bytes wait")
+	p.step()
+	want(a, 700, "300 bytes were sent")
+	want(b, 1000, "of the connection's 1200 are left")
+	p.client.StreamSend(a, make([]byte, 700), false)
+	want(a, 0, "all that may be sent was written")
+	p.client.StreamSend(a, make([]byte, 100), false)
+	want(a, 0, "more than may be sent was written")
+	p.step()
+	want(b, 500, "the connection's limit")
+	p.client.StreamSend(b, nil, true)
+	want(b, 0, "it has ended")
+	want(400, 0, "no such stream")
+}

@@ -20,6 +20,8 @@ type exchanges struct {
 
 const benchBody = 1024
 
+var benchScratch = make([]byte, 1<<16)
+
 // requestFields and responseFields are what a browser and a small server send.
 var requestFields = []qpack.Field{
 	{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"},
@@ -44,7 +46,7 @@ func benchConfig(client, server *quic.Config) { server.MaxStreamsBidi = 1000 }
 // newRawExchanges makes them over bare streams: as many bytes as HTTP/3's, which are dealt with as little as can be.
 func newRawExchanges(t testing.TB, request, response int) *exchanges {
 	p := &exchanges{pair: newPair(t, benchConfig)}
-	ask, answer, scratch := make([]byte, request), make([]byte, response), make([]byte, 1<<16)
+	ask, answer, scratch := make([]byte, request), make([]byte, response), benchScratch
 	p.onClient = func(ev *quic.Event) {
 		if ev.Kind == quic.EventReadable {
 			if _, fin, _ := p.client.StreamRecv(ev.Stream, scratch); fin {
@@ -80,7 +82,7 @@ func newH3Exchanges(t testing.TB, cfg *Config) *exchanges {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, scratch := make([]byte, benchBody), make([]byte, 1<<16)
+	body, scratch := make([]byte, benchBody), benchScratch
 	response := &Message{Status: 200, Fields: responseFields}
 	request := get("/index.html")
 	request.Fields = requestFields

@@ -404,6 +404,33 @@ func TestWholeRequestContentLength(t *testing.T) {
 	}
 }
 
+// What follows a header section is looked at though nobody reads the body.
+func TestUnreadRequest(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		bytes  [][]byte
+		closed ErrorCode
+		reset  ErrorCode
+	}{
+		{"a pseudo-header field in trailers", [][]byte{getFrame(), section(":path", "/")}, 0, ErrCodeMessage},
+		{"HEADERS behind trailers", [][]byte{getFrame(), section("a", "b"), section("a", "b")}, ErrCodeFrameUnexpected, 0},
+		{"HTTP/2's PING", [][]byte{getFrame(), frameOf(6, make([]byte, 8))}, ErrCodeFrameUnexpected, 0},
+		{"the end within a frame", [][]byte{getFrame(), {0x01, 0x05}}, ErrCodeFrame, 0},
+	} {
+		bothSpeeds(t, c.name, func(t *testing.T, slow bool) {
+			p := newScript(t, false, nil, false)
+			p.slow = slow
+			id := p.bidi(true, c.bytes...)
+			if c.closed != 0 {
+				p.wantClosed(c.closed, c.name)
+			} else {
+				p.wantReset(id, c.reset, c.name)
+				p.wantAlive(c.name)
+			}
+		})
+	}
+}
+
 // A request that ends before its header section.
 func TestIncompleteRequest(t *testing.T) {
 	for _, bytes := range [][]byte{nil, frameOf(reserved(1), []byte("x"))} {

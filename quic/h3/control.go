@@ -171,6 +171,9 @@ func (c *Conn) readCritical(s *peerStream) {
 func (c *Conn) handleCritical(s *peerStream, p []byte) *connError {
 	switch s {
 	case &c.peer.encoder:
+		if !c.load.spendBytes(c, len(p)) {
+			return connErr(ErrCodeExcessiveLoad, "too many instructions of the encoder stream")
+		}
 		if err := c.dec.HandleEncoderStream(p); err != nil {
 			return qpackError(err)
 		}

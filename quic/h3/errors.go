@@ -127,6 +127,9 @@ var (
 	// body where there can be none, anything after the end.
 	ErrMessageOrder = errors.New("h3: this may not be sent at this point of the message")
 
+	// ErrControlBacklog: the peer takes nothing on our control stream, and much waits there.
+	ErrControlBacklog = errors.New("h3: the peer does not read our control stream")
+
 	// ErrRole: the call is for the other role.
 	ErrRole = errors.New("h3: the call is for the other role, client or server")
 )

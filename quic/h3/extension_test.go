@@ -478,3 +478,41 @@ func TestTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Requests that come before the peer's SETTINGS are answered, and what needs the settings waits for nothing else (P13).
+func TestLateSettings(t *testing.T) {
+	p := newScript(t, false, &Config{EnableDatagrams: true}, true)
+	p.wantServes("no control stream yet")
+	p.uni(false, varint(streamControl), settingsFrame(SettingQPACKTableCapacity, 4096, SettingQPACKBlockedStreams, 16))
+	p.side.events = nil
+	p.wantServes("SETTINGS came late")
+	if s, ok := p.side.PeerSettings(); !ok || s.QPACKTableCapacity != 4096 || s.QPACKBlockedStreams != 16 || s.MaxFieldSectionSize != NoLimit {
+		t.Fatalf("%+v, %v", s, ok)
+	}
+	c := newScript(t, true, nil, true)
+	id := c.request(get("/"))
+	c.send(id, true, section(":status", "200"))
+	c.side.want(EventResponse)
+}
+
+// A server that takes nothing on our control stream does not have us hold more and more for it.
+func TestControlBacklog(t *testing.T) {
+	p := newScriptWith(t, true, nil, false, func(client, server *quic.Config) {
+		client.StreamSendBuffer, client.MaxStreamSendBuffer = 10, 10
+		server.StreamReceiveWindow, server.MaxStreamReceiveWindow = 10, 10
+	})
+	id := p.request(get("/"))
+	for i := range 10_000 {
+		err := p.side.UpdatePriority(id, quic.Priority{Urgency: uint8(i % 8)})
+		if errors.Is(err, ErrControlBacklog) {
+			if n := len(p.side.local.out[localControl]); n > maxControlBacklog+100 {
+				t.Fatalf("%d bytes wait", n)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("10,000 updates were taken")
+}

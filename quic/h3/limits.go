@@ -35,6 +35,9 @@ const (
 	// maxLingering is how many streams are kept that are over but for the application, which has not read their end: the last ones.
 	maxLingering = 256
 
+	// maxControlBacklog is how many bytes may wait on our control stream before UpdatePriority makes no more, since the peer takes none.
+	maxControlBacklog = 16 << 10
+
 	// maxDatagrams and maxDatagramBytes bound the HTTP datagrams that wait for RecvDatagram, of one stream; the oldest are dropped.
 	// maxEarlyDatagrams and maxEarlyBytes bound those that came before their stream, of the whole connection.
 	maxDatagrams      = 64
@@ -57,6 +60,7 @@ const (
 	costPriorityUpdate = 1
 	costUnknownStream  = 4 // a unidirectional stream of an unknown type
 	costControlFrame   = 1 // GOAWAY, MAX_PUSH_ID, ORIGIN
+	costEncoderKiB     = 1 // 1 KiB of the encoder stream: entries that are inserted, or doubled, a thousand in 1 KiB
 )
 
 // freeOddities is how many unknown or empty frames, or interim responses, each stream may have that cost nothing: some peers greet or end each
@@ -67,9 +71,18 @@ const freeOddities = 2
 type load struct {
 	tokens int64
 	at     int64 // when tokens was right, in nanoseconds
+	bytes  int   // of the encoder stream, that have not been charged for
 }
 
-func (l *load) init(now int64) { *l = load{loadBurst, now} }
+// spendBytes is spend for n bytes of the encoder stream.
+func (l *load) spendBytes(c *Conn, n int) (ok bool) {
+	l.bytes += n
+	kib := l.bytes >> 10
+	l.bytes -= kib << 10
+	return kib == 0 || l.spend(c, int64(kib)*costEncoderKiB)
+}
+
+func (l *load) init(now int64) { *l = load{tokens: loadBurst, at: now} }
 
 // odd is spend for a frame on a request stream that is of no use.
 func (l *load) odd(c *Conn, s *stream, cost int64) (ok bool) {

@@ -105,6 +105,68 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// An encoder stream that only keeps the decoder busy (F6).
+func TestEncoderChurn(t *testing.T) {
+	p := newScript(t, false, nil, false)
+	id := p.uni(false, varint(streamQPACKEncoder), []byte{0x3f, 0xe1, 0x1f, 0x41, 'x', 0x01, 'y'})
+	send := func(kib int) {
+		for range kib {
+			for b := bytesOf(0, 1024); len(b) > 0; p.pass(time.Millisecond / 8) { // Duplicate, of the newest entry
+				n, err := p.peer.StreamSend(id, b, false)
+				if err != nil {
+					return
+				}
+				b = b[n:]
+			}
+		}
+	}
+	send(3000)
+	p.wantAlive("3 MB")
+	send(4000)
+	p.wantClosed(ErrCodeExcessiveLoad, "7 MB in a second")
+}
+
+// A peer that takes nothing on our decoder stream gets no more requests read, and what is held of it is bounded (F8); when it does they go on.
+func TestDecoderBacklog(t *testing.T) {
+	p := newScriptWith(t, false, nil, false, func(client, server *quic.Config) {
+		client.StreamReceiveWindow, client.MaxStreamReceiveWindow = 100, 100
+		server.StreamSendBuffer, server.MaxStreamSendBuffer = 200, 200
+		server.MaxStreamsBidi = 20_000
+	})
+	p.uni(false, varint(streamQPACKEncoder), []byte{0x3f, 0xe1, 0x1f, 0x41, 'x', 0x01, 'y'})
+	decoder := p.side.local.ids[localDecoder]
+	enc := qpack.NewEncoder(qpack.EncoderConfig{TableCapacity: -1})
+	var fields []qpack.Field
+	for i := 0; i < len(getPairs); i += 2 {
+		fields = append(fields, qpack.Field{Name: getPairs[i], Value: getPairs[i+1]})
+	}
+	head := frameOf(frameHeaders, append(append([]byte{2, 0}, enc.AppendSection(nil, 0, fields, 0)[2:]...), 0x80))
+	made, seen := 0, 0
+	p.side.handle = func(ev Event) {
+		if ev.Kind == EventRequest {
+			seen++
+		}
+	}
+	for ; len(p.side.backlog) < 50 && made < 10_000; made++ {
+		p.bidi(true, head)
+		p.side.events = p.side.events[:0]
+	}
+	if len(p.side.backlog) != 50 || seen != made-50 {
+		t.Fatalf("%d requests were made and %d seen, %d wait", made, seen, len(p.side.backlog))
+	}
+	if n := len(p.side.dec.Instructions()); n > 17<<10 {
+		t.Fatalf("%d bytes of instructions wait", n)
+	}
+	for range 10_000 {
+		if seen == made {
+			return
+		}
+		p.peer.StreamRecv(decoder, make([]byte, 1000))
+		p.pass(30 * time.Millisecond)
+	}
+	t.Fatalf("%d requests were made and %d seen, %d wait", made, seen, len(p.side.backlog))
+}
+
 // The bucket fills up again with time, and with requests that come to their end.
 func TestLoadRecovers(t *testing.T) {
 	p := newScript(t, false, nil, false)

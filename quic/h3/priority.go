@@ -120,6 +120,9 @@ func (c *Conn) UpdatePriority(id uint64, p quic.Priority) error {
 	if err := c.SetPriority(id, p); err != nil {
 		return err
 	}
+	if len(c.local.out[localControl]) > maxControlBacklog {
+		return ErrControlBacklog
+	}
 	value := FormatPriority(p)
 	b := appendFrameHeader(nil, framePriorityUpdateRequest, uint64(wire.SizeVarint(id)+len(value)))
 	c.local.write(c, localControl, append(wire.AppendVarint(b, id), value...))

@@ -137,10 +137,11 @@ func (c *Conn) step(s *stream, taking bool) stepResult {
 	}
 }
 
-// leaves tells whether what comes next is left with the core until the application reads: behind a header section that is what is the last of the
-// stream, since the core may forget a stream that was read to its end.
+// leaves tells whether what comes next is left with the core until the application reads: at a client, behind a header section, what is the last of the
+// stream, since the core may forget a stream that was read to its end. At a server it keeps it for the response, so that a request is looked at as
+// far as it has come.
 func (c *Conn) leaves(s *stream, last, taking bool) bool {
-	return last && !taking && s.recv.state != recvHead
+	return last && !taking && c.client && s.recv.state != recvHead
 }
 
 // consume takes n bytes from the core that were looked at; ok is false if they are not there any more.

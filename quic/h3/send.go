@@ -181,11 +181,11 @@ func (c *Conn) fits() error {
 }
 
 // encodeSection makes a HEADERS frame of Conn.list, which is valid until the next one is made. Instructions for the peer's decoder are sent before
-// it: our encoder stream goes before all others, so that they do not wait behind what refers to them (RFC 9204, section 2.1.3).
+// it, and none for which the peer gives no credit now (RFC 9204, section 2.1.3); our encoder stream goes before all others.
 func (c *Conn) encodeSection(id uint64) []byte {
 	room := 0
-	if len(c.enc.Instructions()) == 0 && c.local.opened > localEncoder && len(c.local.out[localEncoder]) == 0 {
-		room = encoderRoom
+	if c.local.opened > localEncoder && len(c.local.out[localEncoder]) == 0 && c.settings.QPACKTableCapacity > 0 {
+		room = c.core.StreamCredit(c.local.ids[localEncoder])
 	}
 	c.out = append(c.out[:0], make([]byte, maxFrameHeader)...)
 	c.out = c.enc.AppendSection(c.out, id, c.list, room)
@@ -197,9 +197,6 @@ func (c *Conn) encodeSection(id uint64) []byte {
 	clear(c.list)
 	return c.out[at:]
 }
-
-// encoderRoom is how many bytes of instructions one section may bring, in bytes.
-const encoderRoom = 16 << 10
 
 // sendInterim sends the interim response in Conn.list.
 func (c *Conn) sendInterim(s *stream) error {

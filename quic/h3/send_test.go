@@ -392,3 +392,26 @@ func TestFewStreams(t *testing.T) {
 	p.settle()
 	c.want(EventResponse)
 }
+
+// Instructions of our encoder wait for no flow control: a section refers to nothing whose instruction the peer gives no credit for (RFC 9204, section
+// 2.1.3).
+func TestEncoderCredit(t *testing.T) {
+	for _, window := range []uint64{1, 16, 64, 300} {
+		p := newScriptWith(t, true, nil, false, func(_, server *quic.Config) {
+			server.StreamReceiveWindow, server.MaxStreamReceiveWindow = window, window
+		}, SettingQPACKTableCapacity, 4096, SettingQPACKBlockedStreams, 100)
+		for i := range 20 {
+			m := get("/")
+			m.Fields = append([]qpack.Field(nil), requestFields...)
+			p.request(m)
+			enc := p.side.local.ids[localEncoder]
+			if room := p.side.core.StreamCredit(enc); len(p.side.enc.Instructions()) > 0 || room < 0 {
+				t.Fatalf("window %d, request %d: %d bytes of instructions wait, credit %d", window, i, len(p.side.enc.Instructions()), room)
+			}
+			if acked, err := p.side.core.StreamAcked(enc); err != nil || acked > window+1 {
+				t.Fatalf("window %d: %d bytes, %v", window, acked, err)
+			}
+			p.pass(100 * time.Millisecond)
+		}
+	}
+}
