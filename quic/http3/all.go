@@ -36,28 +36,26 @@ func (s *Server) ListenAndServeAll(certFile, keyFile string) error {
 		addr = ":https"
 	}
 	cfg, err := certificate(s.HTTP.TLSConfig, certFile, keyFile)
+	if err == nil {
+		err = s.Check()
+	}
 	if err != nil {
 		return err
 	}
-	var last error
-	for range portTries {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return noListener(err)
-		}
-		at := udpAddr(addr, l.Addr())
-		h3, err := s.begin(cfg, handler, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
+	var h3 <-chan error
+	l, err := listenBoth(addr, func(at string) (err error) {
+		h3, err = s.begin(cfg, handler, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
 			return lc.Listen(at, cfg)
 		})
-		if err == nil {
-			return s.serveBoth(l, certFile, keyFile, handler, h3)
-		}
-		l.Close()
-		if last = noSocket(err); !anyPort(addr) || !errors.Is(err, syscall.EADDRINUSE) {
-			break
-		}
+		return err
+	})
+	if errors.Is(err, http.ErrServerClosed) {
+		return http.ErrServerClosed
 	}
-	return last
+	if err != nil {
+		return err
+	}
+	return s.serveBoth(l, certFile, keyFile, handler, h3)
 }
 
 // ServeAll is ListenAndServeAll at sockets of the program's own, such as ListenAll's, which it takes over.
@@ -72,32 +70,22 @@ func (s *Server) ServeAll(l net.Listener, pc net.PacketConn, certFile, keyFile s
 	h3, err := s.begin(cfg, handler, s.openSocket(pc))
 	if err != nil {
 		l.Close()
+		s.unopened(pc)
 		return err
 	}
 	return s.serveBoth(l, certFile, keyFile, handler, h3)
 }
 
 // ListenAll opens what ServeAll serves: a TCP listener and a UDP socket of one address. Port 0 stands for one that is free for both.
-func ListenAll(addr string) (net.Listener, *net.UDPConn, error) {
-	var last error
-	for range portTries {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return nil, nil, noListener(err)
-		}
-		at, err := net.ResolveUDPAddr("udp", udpAddr(addr, l.Addr()))
+func ListenAll(addr string) (l net.Listener, pc *net.UDPConn, err error) {
+	l, err = listenBoth(addr, func(at string) error {
+		to, err := net.ResolveUDPAddr("udp", at)
 		if err == nil {
-			var pc *net.UDPConn
-			if pc, err = net.ListenUDP("udp", at); err == nil {
-				return l, pc, nil
-			}
+			pc, err = net.ListenUDP("udp", to)
 		}
-		l.Close()
-		if last = noSocket(err); !anyPort(addr) || !errors.Is(err, syscall.EADDRINUSE) {
-			break
-		}
-	}
-	return nil, nil, last
+		return err
+	})
+	return l, pc, err
 }
 
 // ShutdownAll is Shutdown of HTTP/3 and HTTP.Shutdown at the same time. It returns when both are done, or with an error of ctx.
@@ -115,11 +103,23 @@ func (s *Server) CloseAll() error {
 // portTries is how many ports are tried that are free for TCP, until one is free for UDP as well.
 const portTries = 50
 
-func noListener(err error) error {
-	return fmt.Errorf("http3: no TCP listener for HTTP/1.1 and HTTP/2: %w", err)
+// listenBoth opens a TCP listener, and has openUDP open what belongs to it, at the same address. Where the system chooses the port and it is taken for
+// UDP, another one is tried.
+func listenBoth(addr string, openUDP func(addr string) error) (net.Listener, error) {
+	for n := 1; ; n++ {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, fmt.Errorf("http3: no TCP listener for HTTP/1.1 and HTTP/2: %w", err)
+		}
+		if err = openUDP(udpAddr(addr, l.Addr())); err == nil {
+			return l, nil
+		}
+		l.Close()
+		if n == portTries || !anyPort(addr) || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("http3: no UDP socket for HTTP/3: %w", err)
+		}
+	}
 }
-
-func noSocket(err error) error { return fmt.Errorf("http3: no UDP socket for HTTP/3: %w", err) }
 
 // anyPort tells whether the system chooses the port of an address.
 func anyPort(addr string) bool {

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
 // allServer serves all versions at a port of the loopback interface.
@@ -224,9 +226,15 @@ func certFiles(t *testing.T) (cert, key string) {
 
 // Port 0 is one that both have; BaseContext tells it.
 func TestListenAndServeAll(t *testing.T) {
+	for _, shards := range []int{1, 2} {
+		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) { testListenAndServeAll(t, shards) })
+	}
+}
+
+func testListenAndServeAll(t *testing.T, shards int) {
 	cert, key := certFiles(t)
 	ports := make(chan int, 2)
-	s := &Server{HTTP: &http.Server{Addr: "127.0.0.1:0", Handler: http.HandlerFunc(proto), BaseContext: func(l net.Listener) context.Context {
+	s := &Server{ListenConfig: quicnet.ListenConfig{Shards: shards}, HTTP: &http.Server{Addr: "127.0.0.1:0", Handler: http.HandlerFunc(proto), BaseContext: func(l net.Listener) context.Context {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		n, _ := strconv.Atoi(port)
 		ports <- n
@@ -296,6 +304,69 @@ func TestListenAndServeAllErrors(t *testing.T) {
 	}
 	if err := ListenAndServeAll("nonsense", cert, key, nil); err == nil || !strings.Contains(err.Error(), "no TCP listener") {
 		t.Error(err)
+	}
+}
+
+// Where the system chooses the port, one that is taken for UDP is not the last.
+func TestListenBoth(t *testing.T) {
+	for _, tt := range []struct {
+		addr  string
+		fails int // so often UDP's port is taken
+		err   error
+		tries int
+		ok    bool
+	}{
+		{"127.0.0.1:0", 0, syscall.EADDRINUSE, 1, true},
+		{"127.0.0.1:0", 3, syscall.EADDRINUSE, 4, true},
+		{"127.0.0.1:0", 1000, syscall.EADDRINUSE, portTries, false},
+		{"127.0.0.1:0", 1, syscall.EACCES, 1, false},
+		{"127.0.0.1:", 1, syscall.EADDRINUSE, 2, true},
+	} {
+		tries := 0
+		l, err := listenBoth(tt.addr, func(addr string) error {
+			if host, port, _ := net.SplitHostPort(addr); host != "127.0.0.1" || port == "0" || port == "" {
+				t.Errorf("UDP at %s", addr)
+			}
+			if tries++; tries <= tt.fails {
+				return tt.err
+			}
+			return nil
+		})
+		if tries != tt.tries || (err == nil) != tt.ok || err != nil && !errors.Is(err, tt.err) {
+			t.Errorf("%+v: %d tries, %v", tt, tries, err)
+		}
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// A server that has come to its end is not begun again.
+func TestServeAllAfterEnd(t *testing.T) {
+	cert, key := certFiles(t)
+	s := &Server{HTTP: &http.Server{Addr: "127.0.0.1:0", TLSConfig: &tls.Config{Certificates: []tls.Certificate{autoCert()}}}}
+	if err := s.CloseAll(); err != nil {
+		t.Error(err)
+	}
+	if err := s.ListenAndServeAll(cert, key); err != http.ErrServerClosed {
+		t.Error(err)
+	}
+	l, pc, err := ListenAll("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ServeAll(l, pc, cert, key); err != http.ErrServerClosed {
+		t.Error(err)
+	}
+	if l, pc, err = ListenAll(l.Addr().String()); err != nil { // they were closed
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := s.Serve(pc); err != http.ErrServerClosed {
+		t.Error(err)
+	}
+	if _, err := pc.WriteTo([]byte{0}, pc.LocalAddr()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the socket is open: %v", err)
 	}
 }
 

@@ -64,7 +64,7 @@ func alternatives(h http.Header, now time.Time) (alts []Alternative, told bool) 
 	age := ageOf(h)
 	for _, v := range parsed {
 		left := v.maxAge - age
-		if v.protocol != alpnH3 || left <= 0 || len(alts) == maxAlternatives {
+		if v.protocol != alpn || left <= 0 || len(alts) == maxAlternatives {
 			continue
 		}
 		alts = append(alts, Alternative{Host: v.host, Port: v.port, Expires: now.Add(time.Duration(left) * time.Second), Persist: v.persist})

@@ -145,7 +145,7 @@ func h3Addrs(records []HTTPSRecord, port string) (addrs []string) {
 		}
 	}
 	for _, r := range records {
-		if !slices.Contains(r.ALPN, alpnH3) {
+		if !slices.Contains(r.ALPN, alpn) {
 			continue
 		}
 		at := port

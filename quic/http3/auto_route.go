@@ -11,9 +11,6 @@ import (
 	"github.com/boringquic/boringquic/quic/h3"
 )
 
-// alpnH3 is the name of HTTP/3 (RFC 9114, section 3.1).
-const alpnH3 = "h3"
-
 // isOrigin tells whether the route is that to the origin itself, which nobody but the program has asked for.
 func (r *route) isOrigin() bool { return r.addrs == nil }
 

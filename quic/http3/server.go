@@ -107,7 +107,22 @@ func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Con
 		pc.Close()
 		return err
 	}
-	return s.serve(ctx, ctx == nil, cfg, h, s.openSocket(pc))
+	opened, open := false, s.openSocket(pc)
+	err = s.serve(ctx, ctx == nil, cfg, h, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
+		opened = true
+		return open(lc, cfg)
+	})
+	if !opened {
+		s.unopened(pc)
+	}
+	return err
+}
+
+// unopened closes a socket that the server was given and did not come to use.
+func (s *Server) unopened(pc net.PacketConn) {
+	if !s.ListenConfig.Socket.KeepOpen {
+		pc.Close()
+	}
 }
 
 // openSocket returns what opens an endpoint on a socket of the program's, which is closed if that fails.
