@@ -247,6 +247,7 @@ func TestClientServerSilent(t *testing.T) {
 		if _, body := fetch(t, tr, newRequest(t, "POST", "https://localhost/", strings.NewReader("once"))); body != "once" {
 			t.Errorf("got %q", body)
 		}
+		time.Sleep(time.Second) // until all is acknowledged, and the connection idle
 		tr.CloseIdleConnections()
 		synctest.Wait()
 	})
