@@ -409,7 +409,9 @@ func (e *endlessBody) Close() error {
 func TestClientUploadFails(t *testing.T) {
 	failure := errors.New("disk on fire")
 	seen := make(chan error, 1)
+	begun := make(chan struct{}, 2)
 	ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
 		if r.URL.Path == "/early" {
 			w.WriteHeader(200)
 			w.(http.Flusher).Flush()
@@ -418,7 +420,7 @@ func TestClientUploadFails(t *testing.T) {
 		seen <- err
 	})
 	tr := ts.transport()
-	body := func() io.Reader { return io.MultiReader(strings.NewReader("some"), &failingReader{failure}) }
+	body := func() io.Reader { return io.MultiReader(strings.NewReader("some"), &failingReader{begun, failure}) }
 	if _, err := tr.RoundTrip(newRequest(t, "POST", "https://localhost/", body())); !errors.Is(err, failure) {
 		t.Errorf("RoundTrip returned %v", err)
 	}
@@ -440,9 +442,16 @@ func TestClientUploadFails(t *testing.T) {
 	resp.Body.Close()
 }
 
-type failingReader struct{ err error }
+// failingReader fails when the handler has begun: a reset before that takes the whole request away, and no handler ever hears of it.
+type failingReader struct {
+	begun <-chan struct{}
+	err   error
+}
 
-func (f *failingReader) Read([]byte) (int, error) { return 0, f.err }
+func (f *failingReader) Read([]byte) (int, error) {
+	<-f.begun
+	return 0, f.err
+}
 
 // TestClientFullDuplex talks both ways at once, and ends each way by itself; in a CONNECT with the response's body alone (C36).
 func TestClientFullDuplex(t *testing.T) {
