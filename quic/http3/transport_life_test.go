@@ -249,7 +249,7 @@ func TestClientServerSilent(t *testing.T) {
 		}
 		time.Sleep(time.Second) // until all is acknowledged, and the connection idle
 		tr.CloseIdleConnections()
-		synctest.Wait()
+		time.Sleep(time.Minute) // the connection that was lost ends by its timeout
 	})
 }
 
