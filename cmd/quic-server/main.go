@@ -1,4 +1,5 @@
-// Command quic-server serves the files of a folder over QUIC with HTTP/0.9 (ALPN hq-interop).
+// Command quic-server serves the files of a folder, or what another server says, over HTTP/3, and over HTTP/1.1 and HTTP/2 beside it; clients
+// that ask for it get files over HTTP/0.9 (ALPN hq-interop).
 package main
 
 import (
@@ -41,7 +42,8 @@ type options struct {
 	listen, root, cert, key, cc    string
 	resetKey, tokenKey, ticketKeys string
 	preferred, versions, quicLB    string
-	retry, verbose, early          bool
+	proxy                          string
+	retry, verbose, early, noTCP   bool
 	shards                         int
 	lb                             *lbConfig // what quicLB says
 }
@@ -52,10 +54,19 @@ type errUsage struct{ error }
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "quic-server --listen HOST:PORT --root DIR [--cert FILE --key FILE] [--retry]",
-		Short: "Serve the files of a folder over QUIC",
-		Long: `quic-server serves the files of a folder over QUIC with HTTP/0.9, the protocol
-"hq-interop" of the public QUIC interop runner.
+		Use:   "quic-server --listen HOST:PORT [--root DIR | --proxy URL] [--cert FILE --key FILE] [--no-tcp]",
+		Short: "Serve files, or another server's pages, over HTTP/3",
+		Long: `quic-server serves the files of a folder over HTTP/3: ranges, conditional requests,
+name.br, name.zst or name.gz in a file's place where the client takes it, and a page for each
+folder that has no index.html. The page at / also tells over what it came: QUIC version, cipher, key
+share, round-trip time, early data, the path's MTU; so does /?connection. Names that begin
+with a dot are not served, but for /.well-known/. With --proxy it hands requests on to another
+server, over HTTP/1.1 or HTTP/2, and that one's answers back.
+
+On the TCP port of the same number it serves the same over HTTP/1.1 and HTTP/2, with an
+Alt-Svc field by which browsers find out that there is HTTP/3; --no-tcp leaves that away.
+Clients that ask for the protocol "hq-interop" of the public QUIC interop runner get files
+over HTTP/0.9.
 
 Without --cert and --key it makes a self-signed certificate for "localhost", the
 loopback addresses and the host of --listen; clients then need --insecure.
@@ -85,8 +96,12 @@ above all: then a server tells the clients of another that is gone. --quic-lb @F
 reads it from a file, again at SIGHUP: another configuration needs another rotation and
 key, and connection IDs of the same length; clients change over to it.
 
+At the first signal it takes no new requests and ends when those under way are done, after 10 seconds
+at most; a second one ends it at once.
+
 Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad flags.`,
 		Example: `  quic-server --listen 127.0.0.1:4433 --root ./public
+  quic-server --listen :443 --proxy http://127.0.0.1:8080 --cert cert.pem --key key.pem
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --reset-key reset.key
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --early-data --ticket-keys tickets.key
@@ -103,6 +118,8 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.SortFlags = false
 	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "`HOST:PORT` to listen on; an empty host means every address, port 0 a free one")
 	f.StringVar(&o.root, "root", ".", "`DIR` whose files are served; nothing outside it ever is")
+	f.StringVar(&o.proxy, "proxy", "", "`URL` of a server to hand requests on to, in place of serving files: http://HOST:PORT or https://HOST:PORT/PATH")
+	f.BoolVar(&o.noTCP, "no-tcp", false, "no HTTP/1.1 and HTTP/2 on the TCP port of the same number")
 	f.StringVar(&o.cert, "cert", "", "PEM `FILE` with the certificate chain, leaf first")
 	f.StringVar(&o.key, "key", "", "PEM `FILE` with the private key")
 	f.BoolVar(&o.retry, "retry", false, "make every client prove its address with a Retry first")
@@ -115,7 +132,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.versions, "versions", "1,2", "QUIC `VERSIONS` to speak, the preferred one first: clients that speak it, too, are moved to it")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each file")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each request")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
@@ -147,22 +164,18 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if o.shards < -1 || o.shards > 256 {
 		return errUsage{fmt.Errorf("--shards %d: give a number from 1 to 256, or -1", o.shards)}
 	}
-	files, err := hq.Open(o.root)
-	if err != nil {
-		return fmt.Errorf("cannot serve %s: %w", o.root, err)
-	}
-	defer files.Close()
 	log := &logger{w: stderr, verbose: o.verbose}
-	lc := quicnet.ListenConfig{Shards: o.shards, OnHandshakeError: func(remote net.Addr, err error) {
-		log.printf("%s: not connected: %v", remote, err)
-	}}
-	ep, err := lc.Listen(o.listen, cfg)
+	web, err := newWebsite(ctx, &o, log)
+	if err != nil {
+		return err
+	}
+	defer web.close()
+	servers := newServers(&o, cfg, web.handler, log)
+	ep, err := servers.listen(&o, cfg, log)
 	if err != nil {
 		return explainListen(o.listen, cfg.PreferredAddress, err)
 	}
 	defer ep.Close()
-	var serving sync.WaitGroup
-	defer serving.Wait() // until each connection has said goodbye
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if o.ticketKeys != "" {
@@ -171,17 +184,8 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if ids, ok := cfg.ConnIDs.(*quiclb.Generator); ok && strings.HasPrefix(o.quicLB, "@") {
 		rereadQuicLB(ctx, &o, ids, ep, log)
 	}
-	fmt.Fprintf(stdout, "quic-server: listening on %s, serving %s\n", ep.Addr(), o.root)
-	for {
-		conn, err := ep.Accept(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		serving.Go(func() { serveConn(ctx, conn, files, log) })
-	}
+	fmt.Fprintf(stdout, "quic-server: listening on %s, serving %s%s\n", ep.Addr(), web.what, servers.over())
+	return servers.serve(ctx, ep, web.files, log)
 }
 
 func (o *options) config() (*quic.Config, error) {
@@ -189,7 +193,7 @@ func (o *options) config() (*quic.Config, error) {
 	if err != nil {
 		return nil, errUsage{fmt.Errorf("--listen %q is not HOST:PORT: %w", o.listen, err)}
 	}
-	tlsConf, err := tlsfiles.Server(o.cert, o.key, []string{"localhost", "127.0.0.1", "::1", host}, hq.ALPN)
+	tlsConf, err := tlsfiles.Server(o.cert, o.key, []string{"localhost", "127.0.0.1", "::1", host}, "h3", hq.ALPN)
 	if err != nil {
 		return nil, err
 	}
@@ -306,38 +310,6 @@ func explainListen(addr string, preferred quic.PreferredAddress, err error) erro
 		return fmt.Errorf("cannot listen on %s: another program uses that port; choose another with --listen", addr)
 	}
 	return fmt.Errorf("cannot listen on %s: %w", addr, err)
-}
-
-// serveConn answers every stream of one connection until it is closed. Whatever goes wrong here is this connection's alone.
-func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *logger) {
-	log.printf("%s: connected", conn.RemoteAddr())
-	for {
-		s, err := conn.AcceptStream(ctx)
-		if ctx.Err() != nil {
-			conn.CloseWithError(0, "the server is shutting down")
-			return
-		}
-		if err != nil {
-			if quic.IsCleanClose(err) {
-				log.printf("%s: gone", conn.RemoteAddr())
-			} else {
-				log.printf("%s: gone: %v", conn.RemoteAddr(), err)
-			}
-			return
-		}
-		go func() {
-			path, n, err := files.Serve(s)
-			if err != nil {
-				log.printf("%s: %q: %d bytes sent, then %v", conn.RemoteAddr(), path, n, err)
-				return
-			}
-			early := ""
-			if s.Early() {
-				early = ", asked for in early data"
-			}
-			log.printf("%s: %q: %d bytes%s", conn.RemoteAddr(), path, n, early)
-		}()
-	}
 }
 
 // logger writes whole lines.

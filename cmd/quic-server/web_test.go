@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/boringquic/boringquic/quic/http3"
+)
+
+// over returns a client for HTTP/3, or for HTTP/1.1 and HTTP/2.
+func over(t *testing.T, h3 bool) *http.Client {
+	t.Helper()
+	cfg := &tls.Config{InsecureSkipVerify: true}
+	if h3 {
+		tr := &http3.Transport{TLSClientConfig: cfg}
+		t.Cleanup(tr.CloseIdleConnections)
+		return &http.Client{Transport: tr}
+	}
+	tr := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+func fetch(t *testing.T, c *http.Client, url string) (*http.Response, string) {
+	t.Helper()
+	resp, err := c.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+// One port number serves files over HTTP/3 and over TCP, where HTTP/3 is told of.
+func TestWebsite(t *testing.T) {
+	addr, stop := start(t, "--listen", "127.0.0.1:0", "--root", root(t))
+	_, port, _ := net.SplitHostPort(addr)
+	for h3, proto := range map[bool]string{true: "HTTP/3.0", false: "HTTP/2.0"} {
+		resp, body := fetch(t, over(t, h3), "https://"+addr+"/file")
+		if resp.StatusCode != 200 || resp.Proto != proto || body != "contents of file" {
+			t.Errorf("%s %s %q, want %s 200 and the file", resp.Proto, resp.Status, body, proto)
+		}
+		want := `h3=":` + port + `"; ma=86400`
+		if h3 {
+			want = ""
+		}
+		if got := resp.Header.Get("Alt-Svc"); got != want {
+			t.Errorf("%s: Alt-Svc %q, want %q", proto, got, want)
+		}
+	}
+	if code := stop(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// The start page tells over what it came, and counts requests.
+func TestStartPage(t *testing.T) {
+	addr, _ := start(t, "--listen", "127.0.0.1:0", "--root", t.TempDir())
+	c := over(t, true)
+	fetch(t, c, "https://"+addr+"/?connection")
+	_, page := fetch(t, c, "https://"+addr+"/")
+	for _, want := range []string{
+		"You came over HTTP/3.0", "<dt>QUIC version</dt><dd>1 (RFC 9000)</dd>", "<dt>Key share</dt><dd>X25519", "<dt>Encryption</dt><dd>TLS 1.3, TLS_",
+		"<dt>Early data (0-RTT)</dt><dd>no</dd>", "<dt>Requests on this connection</dt><dd>2</dd>", "<dt>Round-trip time</dt><dd>", " bytes</dd>",
+		"There is nothing in this folder.",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q:\n%s", want, page)
+		}
+	}
+}
+
+func TestNoTCP(t *testing.T) {
+	addr, _ := start(t, "--listen", "127.0.0.1:0", "--root", root(t), "--no-tcp")
+	if c, err := net.Dial("tcp", addr); err == nil {
+		c.Close()
+		t.Error("somebody listens on the TCP port")
+	}
+	fetch(t, over(t, true), "https://"+addr+"/file")
+}
+
+// With --proxy requests go to another server, which is told for whom; where it is gone, clients are answered 502.
+func TestProxy(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("X-Seen", r.Method+" "+r.URL.String()+" "+r.Host+" "+r.Header.Get("X-Forwarded-Proto"))
+		w.Write(bytes.ToUpper(body))
+	}))
+	addr, _ := start(t, "--listen", "127.0.0.1:0", "--proxy", upstream.URL+"/base")
+	c := over(t, true)
+	resp, err := c.Post("https://"+addr+"/path?q=1", "text/plain", strings.NewReader("some text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if got, want := resp.Header.Get("X-Seen"), "POST /base/path?q=1 "+addr+" https"; got != want || string(body) != "SOME TEXT" {
+		t.Errorf("the server behind saw %q and answered %q, want %q", got, body, want)
+	}
+	upstream.Close()
+	if resp, body := fetch(t, c, "https://"+addr+"/"); resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "cannot be reached") {
+		t.Errorf("without a server behind: %s, %q", resp.Status, body)
+	}
+}
+
+func TestProxyErrors(t *testing.T) {
+	for args, want := range map[string]string{
+		"ftp://host": "is not a URL like", "127.0.0.1:80": "is not a URL like", "http://": "is not a URL like", "http://u:p@host/": "is not a URL like",
+	} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), []string{"--listen", "127.0.0.1:0", "--proxy", args}, io.Discard, &stderr); code != exitUsage || !strings.Contains(stderr.String(), want) {
+			t.Errorf("--proxy %s: exit code %d, %q", args, code, &stderr)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stderr bytes.Buffer
+	warned := &options{listen: "127.0.0.1:0", proxy: "http://" + l.Addr().String()}
+	if _, err := newWebsite(context.WithoutCancel(ctx), warned, &logger{w: &stderr}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "cannot reach --proxy http://" + l.Addr().String() + ": nobody listens there"; !strings.Contains(stderr.String(), want) {
+		t.Errorf("the warning is %q, want %q in it", &stderr, want)
+	}
+}
