@@ -52,7 +52,7 @@ func droplist(d netem.Direction, numbers ...int) netem.Link {
 	return l
 }
 
-// runnerCases are the runner's test cases and its two measurements, but for http3 and versionnegotiation, which is disabled there. Models
+// runnerCases are the runner's test cases and its two measurements, but for versionnegotiation, which is disabled there. Models
 // are made anew for each run.
 func runnerCases() []scenario {
 	sec := time.Second
@@ -65,6 +65,8 @@ func runnerCases() []scenario {
 		{name: "S retry", client: "retry", files: repeat(1, 10*kb), link: link(), check: retryAnswered},
 		{name: "R resumption", client: "resumption", files: []int{5 * kb, 10 * kb}, link: link(), handshakes: 2, check: resumed},
 		{name: "Z zerortt", client: "zerortt", files: repeat(40, 32), longNames: true, link: link(), handshakes: 2, check: early},
+		{name: "3 http3", client: "http3", files: []int{5 * kb, 10 * kb, 500 * kb}, link: link()},
+		{name: "3 http3 with loss", client: "http3", files: append(repeat(100, 32), 500*kb), link: link(dropRate(2))},
 		{name: "B blackhole", client: "transfer", files: repeat(1, 10*mb),
 			link: link(func() netem.Model { return &netem.Blackhole{On: 5 * sec, Off: 2 * sec} })},
 		{name: "U keyupdate", client: "keyupdate", server: "transfer", files: repeat(1, 3*mb), link: link(), check: keysUpdated},

@@ -70,7 +70,7 @@ func (c *dropCase) run(t *testing.T, cert tls.Certificate) {
 		scfg.Retry = func(netip.AddrPort) bool { return true }
 	}
 	ccfg := &quic.Config{TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{hq.ALPN}}, Versions: []uint32{c.version}}
-	sep, err := memory{n: n, side: netem.ServerSide}.Listen(server4.String()+":443", scfg)
+	sep, err := memory{n: n, side: netem.ServerSide}.Listen(server4.String()+":443", scfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

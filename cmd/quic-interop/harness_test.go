@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	mathrand "math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -82,20 +83,25 @@ func (m memory) socket(local string) (*udp.Socket, error) {
 	return udp.New(pc, udp.Options{})
 }
 
-func (m memory) Listen(addr string, cfg *quic.Config) (*quicnet.Endpoint, error) {
+func (m memory) Listen(addr string, cfg *quic.Config, protocol endpoint.Protocol) (*quicnet.Endpoint, error) {
 	sock, err := m.socket(addr)
 	if err != nil {
 		return nil, err
 	}
-	return quicnet.ListenConfig{OpenSocket: m.socket}.NewEndpoint(sock, cfg)
+	return quicnet.ListenConfig{OpenSocket: m.socket, Protocol: protocol}.NewEndpoint(sock, cfg)
 }
 
-func (m memory) Open() (*quicnet.Endpoint, error) {
-	ip := client4
+func (m memory) Open() (*quicnet.Endpoint, error) { return m.Listen(m.clientAddr().String(), nil, nil) }
+
+func (m memory) ListenPacket() (net.PacketConn, error) {
+	return m.n.ListenPacket(m.side, m.clientAddr())
+}
+
+func (m memory) clientAddr() netip.AddrPort {
 	if m.v6 {
-		ip = client6
+		return netip.AddrPortFrom(client6, 0)
 	}
-	return m.Listen(netip.AddrPortFrom(ip, 0).String(), nil)
+	return netip.AddrPortFrom(client4, 0)
 }
 
 func (m memory) Addrs() []netip.Addr { return m.all }

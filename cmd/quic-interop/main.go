@@ -73,7 +73,7 @@ func command(o *options) *cobra.Command {
 client and as a server. The runner says what is to be done by the environment:
 
   ROLE            client or server
-  TESTCASE        the test case; all but http3 and WebTransport's are known
+  TESTCASE        the test case; all but WebTransport's are known
   REQUESTS        a client's: URLs to download, separated by spaces, each to a file
                   of its last part's name
   SSLKEYLOGFILE   a file to which TLS secrets are appended
@@ -81,7 +81,7 @@ client and as a server. The runner says what is to be done by the environment:
                   further flags, for the role that they name
   QLOGDIR         not used: no qlog is written
 
-Files move by HTTP/0.9 (ALPN hq-interop). A client does not verify the server's
+Files move by HTTP/0.9 (ALPN hq-interop), in the test case http3 by HTTP/3. A client does not verify the server's
 certificate. A server runs until SIGINT or SIGTERM.
 
 Exit codes: 0 all files are there, or the server was stopped; 1 something went

@@ -24,8 +24,9 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"client, random slug", "ROLE=client;TESTCASE=xhwudb;REQUESTS=https://127.0.0.1:1/x", "", exitUnsupported, `"xhwudb": this test case is not supported; those that are: amp`},
 		{"server, random slug", "ROLE=server;TESTCASE=xhwudb", "", exitUnsupported, "not supported"},
-		{"client, http3", "ROLE=client;TESTCASE=http3;REQUESTS=https://127.0.0.1:1/x", "", exitUnsupported, "not supported"},
-		{"server, http3", "ROLE=server;TESTCASE=http3", "", exitUnsupported, "not supported"},
+		{"client, WebTransport", "ROLE=client;TESTCASE=webtransport;REQUESTS=https://127.0.0.1:1/x", "", exitUnsupported, "not supported"},
+		{"no files, http3", "ROLE=server;TESTCASE=http3", "--certs " + certs + " --www /no/such", exitFailed, "cannot serve /no/such"},
+		{"address, http3", "ROLE=server;TESTCASE=http3", "--certs " + certs + " --www " + www + " --listen 192.0.2.1:1", exitFailed, "cannot listen on 192.0.2.1:1"},
 		{"no test case", "ROLE=server", "", exitUnsupported, "not supported"},
 		{"not supported, nobody to wait for", "ROLE=client;TESTCASE=xhwudb", "--wait 127.0.0.1:1", exitUnsupported, "not supported"},
 		{"no role", "TESTCASE=handshake", "", exitFailed, `ROLE is "" and must be client or server`},
@@ -66,6 +67,7 @@ func TestFailures(t *testing.T) {
 		"nobody answers":     {client: "handshake", link: droplist(0, seq(1, 100)...)},
 		"one URL to resume":  {client: "resumption", link: link()},
 		"too little for U":   {client: "keyupdate", server: "transfer", link: link()},
+		"nobody, http3":      {client: "http3", server: "handshake", link: link()}, // they agree on no protocol
 		"no such test case":  {client: "xhwudb", link: link()},
 		"server without one": {client: "handshake", server: "xhwudb", link: link()},
 	} {

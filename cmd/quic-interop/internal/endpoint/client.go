@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"sync"
@@ -60,6 +60,9 @@ func Fetch(ctx context.Context, o Options) error {
 			}
 		}
 		return nil
+	}
+	if c.http3 {
+		return cl.fetchHTTP3(ctx, files)
 	}
 	return cl.fetch(ctx, files, only)
 }
@@ -163,21 +166,14 @@ func (cl *client) fetch(ctx context.Context, files []file, p place) error {
 
 // download gets one file, which has its name only when it is complete.
 func (cl *client) download(s *quicnet.Stream, f file, got *progress) error {
-	out, err := os.CreateTemp(cl.o.Downloads, ".part-")
-	if err != nil {
+	started := false
+	err := cl.write(f, func(out io.Writer) error {
+		started = true
+		_, err := hq.Get(s, f.path, io.MultiWriter(out, got))
+		return err
+	})
+	if !started {
 		s.Abort(0)
-		return err
 	}
-	defer os.Remove(out.Name()) // after the rename there is nothing left to remove
-	_, err = hq.Get(s, f.path, received{out, got})
-	if closeErr := out.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Chmod(out.Name(), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(out.Name(), filepath.Join(cl.o.Downloads, f.name))
+	return err
 }

@@ -2,7 +2,7 @@
 // flags and environment: so the harness of package main's tests can run both over a network in memory, in virtual time.
 //
 // Limitations:
-//   - No HTTP/3: the test case http3 is unsupported, and so are those of WebTransport.
+//   - WebTransport's test cases are unsupported.
 //   - Clients verify no certificates, as all clients of the runner do: what they are tested with is made for each run.
 //   - QLOGDIR is not used: the library writes no qlog.
 package endpoint

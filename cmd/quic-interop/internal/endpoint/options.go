@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -35,13 +36,18 @@ type Options struct {
 
 // Network opens sockets and runs QUIC on them.
 type Network interface {
-	// Listen returns a server's endpoint.
-	Listen(addr string, cfg *quic.Config) (*quicnet.Endpoint, error)
+	// Listen returns a server's endpoint. protocol is as in quicnet.ListenConfig.
+	Listen(addr string, cfg *quic.Config, protocol Protocol) (*quicnet.Endpoint, error)
+	// ListenPacket returns a socket for one connection of a client.
+	ListenPacket() (net.PacketConn, error)
 	// Open returns an endpoint for one connection of a client.
 	Open() (*quicnet.Endpoint, error)
 	// Addrs returns the addresses that a server can be reached at.
 	Addrs() []netip.Addr
 }
+
+// Protocol is what quicnet.ListenConfig has of that name.
+type Protocol = func(*quicnet.Turn) quicnet.Protocol
 
 // ErrUnsupported is the end of an endpoint that does not know its test case. The runner is told so with exit code 127.
 var ErrUnsupported = errors.New("this test case is not supported")
@@ -57,6 +63,7 @@ type testCase struct {
 	retry      bool // server: every client must prove its address
 	preferred  bool // server: clients are asked to move to another address
 	slow       bool // the network loses much: patience
+	http3      bool // files move by HTTP/3
 	smallFirst bool // client: receive windows begin small, so that flow control is seen to work
 }
 
@@ -80,6 +87,7 @@ var testCases = map[string]testCase{
 	"handshakecorruption": {eachOwn: true, slow: true},
 	"transferloss":        {},
 	"transfercorruption":  {},
+	"http3":               {http3: true},
 	"ipv6":                {},
 	"v2":                  {v2: true},
 	"rebind-port":         {},
@@ -107,6 +115,9 @@ const handshakeTimeout = 50 * time.Second
 // config returns what client and server have in common.
 func (o *Options) config(c testCase, server bool) (*quic.Config, error) {
 	conf := &tls.Config{NextProtos: []string{hq.ALPN}}
+	if c.http3 {
+		conf.NextProtos[0] = alpnH3
+	}
 	if o.KeyLog != "" {
 		f, err := os.OpenFile(o.KeyLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -135,9 +146,11 @@ func TestCases() []string {
 // machine is the Network of the machine's own sockets.
 type machine struct{}
 
-func (machine) Listen(addr string, cfg *quic.Config) (*quicnet.Endpoint, error) {
-	return quicnet.Listen(addr, cfg)
+func (machine) Listen(addr string, cfg *quic.Config, protocol Protocol) (*quicnet.Endpoint, error) {
+	return quicnet.ListenConfig{Protocol: protocol}.Listen(addr, cfg)
 }
+
+func (machine) ListenPacket() (net.PacketConn, error) { return net.ListenUDP("udp", nil) }
 
 func (machine) Open() (*quicnet.Endpoint, error) {
 	sock, err := udp.Listen("udp", ":0", udp.Options{})

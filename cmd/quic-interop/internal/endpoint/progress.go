@@ -2,8 +2,6 @@ package endpoint
 
 import (
 	"errors"
-	"io"
-	"os"
 	"sync/atomic"
 
 	"github.com/boringquic/boringquic/quic/quicnet"
@@ -46,19 +44,3 @@ func (cl *client) keyUpdater(conn *quicnet.Conn) func() error {
 	}
 	return conn.KeyUpdate
 }
-
-// received is where a download goes: to a file, and into the count.
-type received struct {
-	file *os.File
-	got  *progress
-}
-
-func (r received) Write(p []byte) (int, error) {
-	n, err := r.file.Write(p)
-	if err == nil {
-		_, err = r.got.Write(p)
-	}
-	return n, err
-}
-
-var _ io.Writer = received{}

@@ -24,6 +24,9 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if c.http3 {
+		return o.serveHTTP3(ctx, c)
+	}
 	cfg, err := o.serverConfig(c)
 	if err != nil {
 		return err
@@ -33,7 +36,7 @@ func Serve(ctx context.Context, o Options) error {
 		return fmt.Errorf("cannot serve %s: %w", o.WWW, err)
 	}
 	defer files.Close()
-	ep, err := o.network().Listen(o.Listen, cfg)
+	ep, err := o.network().Listen(o.Listen, cfg, nil)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", o.Listen, err)
 	}
