@@ -32,6 +32,13 @@ func TestExamples(t *testing.T) {
 		"resume":     "resumed: true, early data: accepted",
 		"shutdown":   "shut down, nothing lost",
 		"tunnel":     "200 OK: you asked for /through/the/tunnel",
+
+		"http3":    "hello over HTTP/2.0\nhello over HTTP/3.0\n",
+		"proxy":    "HTTP/3.0 from the proxy, which asked for /page over HTTP/1.1 for localhost:",
+		"upload":   "201 Created, 67108864 bytes sent, checksum right: true",
+		"events":   "tick 1\ntick 2\ntick 3\ntick 4\ntick 5\nthe server's handler ends: context canceled",
+		"connect":  "second\na datagram brings back: third\nboth sides have ended",
+		"earlyget": "GET, in early data: false\nGET, in early data: true\nPOST, in early data: false",
 	} {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,101 @@
+// Command earlyget asks twice over HTTP/3, the second time by early data (0-RTT): GET leaves with the client's first packets, and the answer is
+// there after one round trip. POST waits for the handshake: early data can be recorded and sent again, which must not change anything
+// (RFC 8470). Whatever a client does, the server answers such requests with 425 (Too Early).
+//
+//	go run ./examples/earlyget
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/http3"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+func main() {
+	server, client := certificates()
+	udp, err := net.ListenPacket("udp", "localhost:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "in early data: %v", http3.EarlyData(r))
+	})
+	srv := &http3.Server{HTTP: &http.Server{Handler: handler, TLSConfig: server}, QUIC: &quic.Config{EarlyData: true}}
+	defer srv.Close()
+	go srv.Serve(udp)
+
+	dir, err := os.MkdirTemp("", "earlyget")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	_, port, _ := net.SplitHostPort(udp.LocalAddr().String())
+	for _, method := range []string{http.MethodGet, http.MethodGet, http.MethodPost} {
+		ask(method, "localhost:"+port, client, filepath.Join(dir, "sessions"))
+	}
+}
+
+// ask makes a request over a connection of its own, as a program that is run again and again does.
+func ask(method, addr string, conf *tls.Config, sessions string) {
+	conf = conf.Clone()
+	var err error
+	if conf.ClientSessionCache, err = quicnet.NewFileSessionCache(sessions); err != nil {
+		log.Fatal(err)
+	}
+	t := &http3.Transport{TLSClientConfig: conf, EarlyData: true}
+	conn, err := t.DialClientConn(context.Background(), addr, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close() // sessions are in the file when it returns
+	req, err := http.NewRequest(method, "https://"+addr+"/", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp, err := conn.RoundTrip(req)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s, %s\n", method, body)
+}
+
+// certificates returns the configuration of a server with a certificate for localhost, and that of a client that trusts it.
+func certificates() (server, client *tls.Config) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"},
+		IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		log.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		log.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}, &tls.Config{RootCAs: roots}
+}
