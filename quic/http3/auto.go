@@ -14,6 +14,10 @@ import (
 //
 //	client := &http.Client{Transport: new(http3.AutoTransport)}
 //
+// For all that a program fetches without a client of its own:
+//
+//	http.DefaultTransport = new(http3.AutoTransport)
+//
 // It must not be copied, and its fields must not be changed once it is in use. Its methods are for any number of goroutines.
 //
 // # Which way a request goes
@@ -39,7 +43,7 @@ import (
 // itself, if its body can be had once more. HTTPS records are looked up for origins of which no alternative is known, and
 // delay a request to a new origin by 50 ms at most. Encrypted ClientHello is not done.
 type AutoTransport struct {
-	// TCP is for HTTP/1.1 and HTTP/2. Default nil: a clone of http.DefaultTransport.
+	// TCP is for HTTP/1.1 and HTTP/2. Default nil: a clone of http.DefaultTransport, or, where that is no *http.Transport, of what it was at first.
 	TCP *http.Transport
 
 	// HTTP3 is for HTTP/3. Default nil: one with the TLSClientConfig of TCP, and its IdleConnTimeout, ResponseHeaderTimeout, ExpectContinueTimeout,
@@ -99,13 +103,21 @@ type h3Side interface {
 	CloseIdleConnections()
 }
 
+// firstDefault is http.DefaultTransport as it was before programs could replace it.
+var firstDefault = func() *http.Transport {
+	if d, ok := http.DefaultTransport.(*http.Transport); ok {
+		return d
+	}
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+}()
+
 func (t *AutoTransport) init() {
 	t.tcp = t.TCP
 	if t.tcp == nil {
 		if d, ok := http.DefaultTransport.(*http.Transport); ok {
 			t.tcp = d.Clone()
-		} else {
-			t.tcp = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+		} else { // an AutoTransport itself, for instance
+			t.tcp = firstDefault.Clone()
 		}
 	}
 	if t.h3 != nil {
