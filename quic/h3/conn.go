@@ -395,7 +395,7 @@ func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) err
 		c.tellEnd(s)
 		c.stopReading(s, &StreamError{Stream: id, Code: code})
 	}
-	if dir&quic.WriteDirection != 0 && s.send.state < sendEnd {
+	if dir&quic.WriteDirection != 0 {
 		s.send.state = sendOver
 		s.send.drop()
 	}

@@ -34,7 +34,7 @@ const (
 	EventStopped
 	// EventRejected, at a client: the server has not processed the request and will not (GOAWAY, or a reset with H3_REQUEST_REJECTED, or
 	// 0-RTT data that was rejected): it can be made again, on another connection if Conn.GoingAway says so. The stream is over, Event.Code
-	// is H3_REQUEST_REJECTED, and EventReset is not told of it.
+	// is H3_REQUEST_REJECTED, and nothing else is told of it.
 	EventRejected
 	// EventPriority, at a server: the client has changed the priority of a request, to Event.Priority (PRIORITY_UPDATE). It was
 	// already applied to the stream.
@@ -42,7 +42,7 @@ const (
 	// EventDatagram: there are HTTP datagrams of the stream for RecvDatagram, where there were none.
 	EventDatagram
 	// EventDone: the stream is over in both directions, and acknowledged, or was given up, and is forgotten. Of a request that EventRequest told of, or
-	// that SendRequest made, it is the last event; Event.Data has what SetStreamData stored.
+	// that SendRequest made, it is the last event, unless EventRejected was; Event.Data has what SetStreamData stored.
 	EventDone
 	// EventRawStream: the peer has opened a stream that Config.StreamType wanted, of type Event.Type. It is the application's. Of this
 	// and of streams that were taken over EventData, EventWritable, EventReset, EventStopped and EventDone are told as the core tells them.

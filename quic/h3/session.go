@@ -39,7 +39,6 @@ func (c *Conn) onEarlyData(ev *quic.Event) {
 		next := s.all.next
 		s.over = true
 		c.reject(s)
-		c.tell(s, newsDone)
 		s = next
 	}
 	c.begin()
