@@ -355,3 +355,25 @@ func TestClientGoAway(t *testing.T) {
 		t.Fatalf("%d requests are open", n)
 	}
 }
+
+// However many responses wait for an application that reads none of them yet, of each the end is there when it does.
+func TestUnreadEnds(t *testing.T) {
+	p := newScriptWith(t, true, nil, false, func(_, server *quic.Config) { server.MaxStreamsBidi = 1000 })
+	var ids []uint64
+	for range 2 * maxLingering {
+		id := p.request(get("/"))
+		p.send(id, false, section(":status", "200"))
+		p.send(id, true)
+		ids = append(ids, id)
+	}
+	p.pass(1e9)
+	for _, id := range ids {
+		if body, fin, err := p.side.readAll(id); len(body) > 0 || !fin || err != nil {
+			t.Fatalf("stream %d: %q, %v, %v", id, body, fin, err)
+		}
+	}
+	p.pass(1e9)
+	if n := p.side.OpenRequests(); n != 0 || p.side.streams.len != 0 {
+		t.Fatalf("%d requests, %d streams", n, p.side.streams.len)
+	}
+}
