@@ -149,6 +149,9 @@ func (cc *ClientConn) Reserve() error {
 	if err := cc.Err(); err != nil {
 		return err
 	}
+	if cc.refresh(); cc.reserve(true) {
+		return nil
+	}
 	return errNoPlace
 }
 
@@ -161,6 +164,7 @@ func (cc *ClientConn) Release() {
 
 // Available returns how many requests can be made now without waiting, 0 if the connection is over or comes to its end.
 func (cc *ClientConn) Available() int {
+	cc.refresh()
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
 	return cc.places.free()

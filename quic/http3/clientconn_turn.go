@@ -158,9 +158,19 @@ func (cc *ClientConn) onEstablished(t *quicnet.Turn) {
 func (cc *ClientConn) tellBlocked() { cc.qc.Do(cc.noteBlocked) }
 
 func (cc *ClientConn) noteBlocked(t *quicnet.Turn) {
-	if !t.Core.IsClosed() && t.Core.StreamsOpenable(false) == 0 && cc.isWanted() {
+	if t.Core.IsClosed() {
+		return
+	}
+	if n := t.Core.StreamsOpenable(false); n > 0 {
+		cc.setOpenable(n) // more than we knew of: the core tells only who has asked in vain
+	} else if cc.isWanted() {
 		t.Core.OpenStream() // which fails, and notes that
 	}
+}
+
+// refresh finds out how many streams may be opened.
+func (cc *ClientConn) refresh() {
+	cc.qc.Do(func(t *quicnet.Turn) { cc.setOpenable(t.Core.StreamsOpenable(false)) })
 }
 
 // isWanted tells whether requests wait for a place.

@@ -11,6 +11,18 @@
 // The request's context is done as soon as the client gives the request up (RESET_STREAM or STOP_SENDING), the connection ends or the
 // handler returns, also while the handler neither reads nor writes.
 //
+// # Fetching
+//
+// A Transport is for http.Client what http.Transport is, over HTTP/3 alone:
+//
+//	client := &http.Client{Transport: &http3.Transport{}}
+//
+// It keeps connections and shares them by net/http's rules. A dial ends with no request; a request waits for the server's limit on requests
+// at once. When a request is sent and nothing at all is received for a while, the server is suspected to be gone: another connection is made, and if that
+// succeeds while the old one stays silent, the old one is given up. What the server cannot have processed is sent again by itself, and what may
+// be done twice is, too; a POST that may have been processed fails. Errors match those of contexts, io.ErrUnexpectedEOF where a body ends too
+// soon, and net.ErrClosed where the connection is over; errors.As finds a *StreamError or a *ConnError with the code.
+//
 // # Early data
 //
 // With quic.Config.EarlyData a request can come before the handshake is complete (0-RTT). Such data can be recorded and sent again by
@@ -49,6 +61,10 @@
 //   - The net.Conn that ConnState and ConnContext get has addresses and Close; it cannot be read or written. There is no http.Hijacker (TakeOver
 //     takes its place) and no server push, which no browser takes any more.
 //   - The response to HEAD that is flushed is over for the client; a panic after that it does not see.
+//   - A Transport decompresses gzip alone, and has no proxies of its own: Transport.Dial is where they come in.
+//   - StreamOf needs the response as RoundTrip has returned it: an http.Client with a Timeout wraps its Body.
+//   - Where the server has gone and a request that must not be done twice was sent, it fails after about a second rather than being held back
+//     until the connection has shown that it is alive.
 //   - Of HTTPS records AutoTransport uses what concerns HTTP/3: connections over TCP go where they always went, plain http stays as it is, and
 //     Encrypted ClientHello is not done.
 //   - Alt-Svc fields and HTTPS records name addresses that AutoTransport sends QUIC's first packets to, whichever they are (RFC 9000, section 21.5).

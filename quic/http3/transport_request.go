@@ -61,17 +61,20 @@ func checkFields(what string, h http.Header) error {
 	return nil
 }
 
+// connectionFields are those, and empty are values that ask for nothing.
+var connectionFields = [...]struct {
+	name  string
+	empty []string
+}{
+	{"Upgrade", []string{"chunked"}},
+	{"Transfer-Encoding", []string{"chunked"}},
+	{"Connection", []string{"close", "keep-alive"}},
+}
+
 // checkConnectionFields refuses fields of the connection that ask for what HTTP/3 does not have (RFC 9114, section 4.2); those that ask for
 // nothing are left out when the request is sent, as HTTP/2 in net/http has it.
 func checkConnectionFields(h http.Header) error {
-	for _, f := range []struct {
-		name  string
-		empty []string // values that ask for nothing
-	}{
-		{"Upgrade", []string{"chunked"}},
-		{"Transfer-Encoding", []string{"chunked"}},
-		{"Connection", []string{"close", "keep-alive"}},
-	} {
+	for _, f := range connectionFields {
 		vv := h[f.name]
 		if len(vv) == 0 || len(vv) == 1 && (vv[0] == "" || slices.ContainsFunc(f.empty, func(e string) bool { return strings.EqualFold(e, vv[0]) })) {
 			continue

@@ -1,0 +1,111 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnettest"
+)
+
+// TestClientEarlyData sends requests as early data on a resumed connection: a GET takes one round trip then, a POST and a request that wants
+// it wait for the handshake, and one that the handler answers with 425 is made again after it (RFC 8470).
+func TestClientEarlyData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 50 * time.Millisecond
+		var early, tooEarly atomic.Int64
+		ts := serveOver(t, quicnettest.NewNetwork(1, quicnettest.Link{Delay: delay}), func(w http.ResponseWriter, r *http.Request) {
+			if EarlyData(r) {
+				early.Add(1)
+				if r.URL.Path == "/425" {
+					tooEarly.Add(1)
+					w.WriteHeader(http.StatusTooEarly)
+					return
+				}
+			}
+			b, _ := io.ReadAll(r.Body)
+			io.WriteString(w, r.Method+string(b))
+		}, func(s *Server) { s.QUIC = &quic.Config{EarlyData: true} })
+		cache := tls.NewLRUClientSessionCache(10)
+		for _, tt := range []struct {
+			name, method, path string
+			late               bool
+			trips              time.Duration
+			early, tooEarly    int64
+		}{
+			{name: "full handshake", method: "GET", path: "/", trips: 2},
+			{name: "early", method: "GET", path: "/", trips: 1, early: 1},
+			{name: "post", method: "POST", path: "/", trips: 2},
+			{name: "wants to wait", method: "GET", path: "/", late: true, trips: 2},
+			{name: "425", method: "HEAD", path: "/425", trips: 2, early: 1, tooEarly: 1},
+		} {
+			tr := ts.transport()
+			tr.TLSClientConfig.ClientSessionCache = cache
+			tr.EarlyData = true
+			early.Store(0)
+			tooEarly.Store(0)
+			req := newRequest(t, tt.method, "https://localhost"+tt.path, nil)
+			want := tt.method
+			if tt.method == "POST" {
+				req = newRequest(t, tt.method, "https://localhost"+tt.path, strings.NewReader("body"))
+				want += "body"
+			}
+			if tt.late {
+				req = req.WithContext(WithoutEarlyData(context.Background()))
+			}
+			if tt.method == "HEAD" {
+				want = ""
+			}
+			start := time.Now()
+			resp, got := fetch(t, tr, req)
+			took := time.Since(start).Round(delay)
+			if resp.StatusCode != 200 || got != want || took != tt.trips*2*delay || early.Load() != tt.early || tooEarly.Load() != tt.tooEarly {
+				t.Errorf("%s: %d %q after %v, %d early, %d too early", tt.name, resp.StatusCode, got, took, early.Load(), tooEarly.Load())
+			}
+			if tt.trips == 1 && (resp.TLS == nil || !resp.TLS.DidResume) {
+				t.Errorf("%s: TLS is %+v", tt.name, resp.TLS)
+			}
+			time.Sleep(time.Second) // for tickets
+			tr.CloseIdleConnections()
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// TestClientEarlyDataRejected has a server that does not know the ticket any more reject early data: requests in it are sent again by themselves.
+func TestClientEarlyDataRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 20 * time.Millisecond})
+		var served atomic.Int64
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			served.Add(1)
+			io.WriteString(w, r.URL.Path)
+		}
+		option := func(s *Server) { s.QUIC = &quic.Config{EarlyData: true} }
+		old, other := serveOver(t, n, handler, option), serveOver(t, n, handler, option)
+		cache := tls.NewLRUClientSessionCache(10)
+		for _, ts := range []*testServer{old, other} {
+			tr := ts.transport()
+			tr.TLSClientConfig.ClientSessionCache = cache
+			tr.EarlyData = true
+			for _, path := range []string{"/a", "/b"} {
+				if _, got := fetch(t, tr, newRequest(t, "GET", "https://localhost"+path, nil)); got != path {
+					t.Errorf("got %q", got)
+				}
+			}
+			time.Sleep(time.Second)
+			tr.CloseIdleConnections()
+			time.Sleep(time.Second)
+		}
+		if served.Load() != 4 {
+			t.Errorf("%d requests were served", served.Load())
+		}
+	})
+}
