@@ -26,6 +26,9 @@ func exchangeOf(r *http.Request) *exchange {
 // that somebody has sent again (RFC 8470, section 5.1). A handler that would change something answers 425 (http.StatusTooEarly), or
 // calls the Handshake method of what QUICConn returns first, which waits until the client has shown that it is there. The request's TLS
 // tells the state in which it came: HandshakeComplete is false.
+//
+// A request whose field Early-Data is "1" came as early data to a proxy on the way (RFC 8470, section 5.1). That is for the handler to see to, who
+// answers 425 too if it does not want to take the risk: the proxy's client asks again then.
 func EarlyData(r *http.Request) bool {
 	x := exchangeOf(r)
 	return x != nil && x.early && !x.wait
