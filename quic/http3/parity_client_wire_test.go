@@ -426,7 +426,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = 'x'
 	}
-	time.Sleep(time.Millisecond)
+	time.Sleep(20 * time.Millisecond)
 	return len(p), nil
 }
 

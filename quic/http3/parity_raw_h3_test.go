@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	codes "github.com/boringquic/boringquic/quic/h3"
@@ -326,7 +327,7 @@ func (c *rawH3) closed() string {
 func (w *world) rawServeH3(s *server, h func(rawExchange)) {
 	w.net.serveDatagrams(s.name, s.addr)
 	cert, _ := pki()
-	ep := w.rawEndpoint(w.net.open(s.addr), &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h3"}}})
+	ep := w.rawEndpoint(w.net.open(s.addr), &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{s.alpn}}})
 	go func() {
 		for n := 0; ; n++ {
 			conn, err := ep.Accept(context.Background())
@@ -335,7 +336,11 @@ func (w *world) rawServeH3(s *server, h func(rawExchange)) {
 			}
 			c := w.newRawH3(conn)
 			c.n = n
-			c.begin(frame(frameSettings, []byte{0x08, 1})) // extended CONNECT is allowed
+			if s.settingsAfter > 0 {
+				time.AfterFunc(s.settingsAfter, func() { c.begin(frame(frameSettings, s.settings)) })
+			} else {
+				c.begin(frame(frameSettings, s.settings))
+			}
 			go c.serve(h)
 		}
 	}()

@@ -27,8 +27,12 @@ type rawExchange interface {
 }
 
 // rawServe runs a server that has each request be answered by h, on a goroutine of its own.
-func (w *world) rawServe(h func(rawExchange)) *server {
+func (w *world) rawServe(h func(rawExchange), opts ...func(*server)) *server {
 	s := w.newServer()
+	s.alpn, s.settings = "h3", []byte{0x08, 1} // extended CONNECT is allowed
+	for _, o := range opts {
+		o(s)
+	}
 	if w.mode == h3 {
 		w.rawServeH3(s, h)
 		return s

@@ -180,3 +180,9 @@ var serverLimitRows = []row{
 		w.check("trailers", trailerText(resp.Trailer), "T:[v]")
 	}},
 }
+
+// proxyTo is a proxy that sends everything on to s.
+func proxyTo(s *server, rt http.RoundTripper) http.Handler {
+	to, _ := url.Parse(s.url)
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, Transport: rt, ErrorLog: log.New(io.Discard, "", 0)}
+}

@@ -64,7 +64,7 @@ var (
 // TestParity runs the table. A check that fails where no difference is listed is a failure, and so is a difference that is listed and
 // is none any more.
 func TestParity(t *testing.T) {
-	rows := slices.Concat(serverRows, serverWireRows, serverLimitRows, serverLifeRows, clientRows, clientConnRows, clientWireRows, skippedRows, versionRows)
+	rows := slices.Concat(serverRows, serverWireRows, serverLimitRows, serverLifeRows, serverRawRows, clientRawRows, clientRows, clientConnRows, clientWireRows, skippedRows, versionRows)
 	ran := make(map[string]bool)
 	for i := range rows {
 		r := &rows[i]
@@ -181,6 +181,11 @@ type server struct {
 	served chan error // what Serve returned
 	limit  int        // of requests at once on a connection; 0: the default
 	h3     h3Server
+
+	// Of raw ones for HTTP/3.
+	alpn          string
+	settings      []byte
+	settingsAfter time.Duration
 }
 
 // serve runs a server of the row's mode until the row ends.
