@@ -92,7 +92,7 @@ func (o *outgoing) addFields(r *attempt) {
 		case "user-agent": // one at most; an empty one stands for none
 			agent = true
 			if len(vv) > 0 && vv[0] != "" {
-				o.add(name, vv[0])
+				o.add(name, strings.Trim(vv[0], " \t"))
 			}
 		case "te": // RFC 9114, section 4.2
 			if httpguts.HeaderValuesContainsToken(vv, "trailers") {
@@ -120,7 +120,8 @@ func (o *outgoing) addFields(r *attempt) {
 func (o *outgoing) addCrumbs(v string) {
 	for v != "" {
 		crumb, rest, _ := strings.Cut(v, ";")
-		if v = strings.TrimLeft(rest, " "); crumb != "" {
+		v = rest
+		if crumb = strings.Trim(crumb, " \t"); crumb != "" {
 			o.fields = append(o.fields, qpack.Field{Name: "cookie", Value: crumb, Sensitive: len(crumb) < 20})
 		}
 	}

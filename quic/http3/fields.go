@@ -61,11 +61,11 @@ func connectionSpecific(name string) bool {
 func sensitive(name string) bool { return name == "authorization" || name == "proxy-authorization" }
 
 // appendField appends a field's values, each as a field; those that must not be sent (RFC 9110, section 5.5) are left out, as net/http does
-// over HTTP/2. name is that on the wire.
+// over HTTP/2, and blanks around a value are none of it. name is that on the wire.
 func appendField(dst []qpack.Field, name string, values []string) []qpack.Field {
 	for _, v := range values {
 		if httpguts.ValidHeaderFieldValue(v) {
-			dst = append(dst, qpack.Field{Name: name, Value: v, Sensitive: sensitive(name)})
+			dst = append(dst, qpack.Field{Name: name, Value: strings.Trim(v, " \t"), Sensitive: sensitive(name)})
 		}
 	}
 	return dst
