@@ -60,6 +60,19 @@ var clientRows = []row{
 		w.check("handled", handled, 0)
 		w.check("dials", dials, 0)
 	}},
+	{id: "C1/blanks", what: "blanks around a value are none of it", run: func(w *world) {
+		s := w.serve(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header()["A"] = []string{" c\td\t"}
+			fmt.Fprintf(rw, "%q", r.Header["A"])
+		})
+		resp, err := w.client().Do(w.client().request("GET", s.url, nil, func(r *http.Request) { r.Header["A"], r.Header["Cookie"] = []string{"\ta b "}, []string{"c=1 ;d=2\t"} }, with("User-Agent", " me ")))
+		w.check("request", failed(err), "nil")
+		if err == nil {
+			text, _ := readAll(resp)
+			w.check("what the handler sees", text, `["a b"]`)
+			w.check("what the client sees", fmt.Sprintf("%q", resp.Header["A"]), `["c\td"]`)
+		}
+	}},
 	{id: "C2", what: "the request's body is closed", run: func(w *world) {
 		closes := func(name string, c *client, url string, want string, edit ...func(*http.Request)) {
 			body := &counted{r: strings.NewReader(someText(100000))}
@@ -199,6 +212,7 @@ var clientRows = []row{
 		s := w.serve(func(rw http.ResponseWriter, r *http.Request) {
 			_, err := io.ReadAll(r.Body)
 			got <- failed(err)
+			time.Sleep(time.Second) // until the client has found out
 			io.WriteString(rw, "answer")
 		})
 		for name, length := range map[string]int64{"longer": 3, "shorter": 9} {

@@ -9,6 +9,8 @@ import (
 	"strings"
 )
 
+const isGo127 = true
+
 func init() {
 	versionRows = append(versionRows, row{id: "S60", what: "MaxHeaderValueCount", run: func(w *world) {
 		got := make(chan string, 1)
@@ -34,7 +36,7 @@ func init() {
 				r.Header.Add(fmt.Sprint("A-", i), "v")
 			}
 		}), 431)
-		w.check("a list is one value", status(func(r *http.Request) { r.Header.Set("A", strings.Repeat("v, ", 16)) }), 200)
+		w.check("a list is one value", status(func(r *http.Request) { r.Header.Set("A", "v"+strings.Repeat(", v", 15)) }), 200)
 		w.check("lines are several", status(func(r *http.Request) {
 			for range 16 {
 				r.Header.Add("A", "v")
