@@ -32,6 +32,8 @@ type serverConn struct {
 	draining  bool
 	closed    bool
 
+	manyTrailers *exchange // whose trailers have just been refused; nil: none
+
 	remote     string // remoteAddrPort, in words
 	remotePort netip.AddrPort
 	tls        *tls.ConnectionState // nil: not asked for since the handshake was complete
@@ -115,6 +117,12 @@ func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (wo
 	case h3.EventWritable:
 		return s != nil && t.WakeWrite(s)
 	case h3.EventTrailers:
+		if n := sc.srv.maxValues; n > 0 && len(ev.Fields) > n {
+			sc.h3.StreamShutdown(x.id, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeExcessiveLoad)
+			x.lose(t, errManyTrailers(x.id))
+			sc.manyTrailers = x
+			return true
+		}
 		x.onTrailers(ev.Fields)
 	case h3.EventReset:
 		x.lose(t, ev.Err)
@@ -267,7 +275,21 @@ func (sc *serverConn) onHeadSent(t *quicnet.Turn, w *response) {
 func (sc *serverConn) StreamRecv(t *quicnet.Turn, id uint64, p []byte) (n int, fin bool, err error) {
 	n, fin, err = sc.h3.StreamRecv(id, p)
 	sc.drain(t)
+	if fin && sc.tooManyTrailers(id) {
+		return n, false, errManyTrailers(id)
+	}
 	return n, fin, err
+}
+
+// tooManyTrailers tells, once, whether the trailers that have come with the end of a body were refused.
+func (sc *serverConn) tooManyTrailers(id uint64) bool {
+	x := sc.manyTrailers
+	sc.manyTrailers = nil
+	return x != nil && x.id == id
+}
+
+func errManyTrailers(id uint64) error {
+	return &StreamError{Stream: id, Code: h3.ErrCodeExcessiveLoad}
 }
 
 // StreamTake reads the body of a request without a copy.
