@@ -42,8 +42,10 @@ enum Step {
     /// The first byte of a unidirectional stream
     Open(u64, u64),
     Reset(u64),
+    /// So that what was sent has been read
+    Pause,
 }
-use Step::{Open, Reset, Send};
+use Step::{Open, Pause, Reset, Send};
 
 fn cases() -> Vec<(&'static str, Vec<Step>)> {
     let get = || request(&[]);
@@ -116,7 +118,7 @@ fn cases() -> Vec<(&'static str, Vec<Step>)> {
         ("PRIORITY_UPDATE of a push", on_control([varint(0xf0701), vec![1, 0]].concat())),
         ("PRIORITY_UPDATE of no request", on_control([varint(0xf0700), vec![1, 2]].concat())),
         ("control stream ends", with_streams(vec![Send(CONTROL, vec![], true)])),
-        ("control stream is reset", with_streams(vec![Reset(CONTROL)])),
+        ("control stream is reset", with_streams(vec![Pause, Reset(CONTROL)])),
         ("encoder stream ends", with_streams(vec![Send(ENCODER, vec![], true)])),
         ("decoder stream ends", with_streams(vec![Send(DECODER, vec![], true)])),
         ("second control stream", with_streams(vec![Open(OTHER, 0)])),
@@ -219,6 +221,7 @@ fn action(step: Step) -> Action {
         Send(stream_id, bytes, fin_stream) => Action::StreamBytes { stream_id, fin_stream, bytes, expected_result: Default::default() },
         Open(stream_id, stream_type) => Action::OpenUniStream { stream_id, fin_stream: false, stream_type, expected_result: Default::default() },
         Reset(stream_id) => Action::ResetStream { stream_id, error_code: 0x10c },
+        Pause => Action::Wait { wait_type: WaitType::WaitDuration(Duration::from_millis(100)) },
     }
 }
 
