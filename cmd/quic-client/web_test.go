@@ -311,9 +311,9 @@ func TestTiming(t *testing.T) {
 func TestRequests(t *testing.T) {
 	s := serveWeb(t)
 	for _, v := range []string{"1.1", "2", "3"} {
-		out, _ := s.run(t, exitOK, "/file", "--requests", "200", "--parallel", "20", "--http-version", v)
-		wantHas(t, out, "200 of 200 requests for "+s.url+"/file done, 20 at once, over HTTP/"+v, "2200 bytes of contents", "requests/s", "median",
-			"status 200: 200\n")
+		out, _ := s.run(t, exitOK, "/file", "--requests", "1000", "--parallel", "50", "--http-version", v)
+		wantHas(t, out, "1000 of 1000 requests for "+s.url+"/file done, 50 at once, over HTTP/"+v, "11000 bytes of contents", "requests/s", "median",
+			"status 200: 1000\n")
 	}
 	out, stderr := s.run(t, exitOK, "/echo", "--requests", "30", "-d", "x=y", "--stats")
 	wantHas(t, out, "30 of 30 requests", "over HTTP/3")

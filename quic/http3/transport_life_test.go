@@ -565,3 +565,36 @@ func TestClientConnectionCloses(t *testing.T) {
 		})
 	}
 }
+
+// TestClientCreditUnasked has the server allow more requests while none waits for that, when the core has nobody to tell: the next one finds it.
+func TestClientCreditUnasked(t *testing.T) {
+	for _, limit := range []int64{1, 2, 50} {
+		synctest.Test(t, func(t *testing.T) {
+			n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 5 * time.Millisecond})
+			ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "yes") }, func(s *Server) {
+				s.QUIC = &quic.Config{MaxStreamsBidi: limit}
+			})
+			tr := ts.transport()
+			tr.MaxConnsPerHost = 1
+			for range 2 {
+				var all sync.WaitGroup
+				for range limit { // nobody waits, and nothing is left
+					all.Go(func() {
+						if _, body := fetch(t, tr, newRequest(t, "GET", "https://localhost/", nil)); body != "yes" {
+							t.Errorf("got %q", body)
+						}
+					})
+				}
+				all.Wait()
+				time.Sleep(time.Second)
+			}
+			begin := time.Now()
+			fetch(t, tr, newRequest(t, "GET", "https://localhost/", nil))
+			if took := time.Since(begin); took > 100*time.Millisecond {
+				t.Errorf("limit %d: a request took %v", limit, took)
+			}
+			tr.CloseIdleConnections()
+			time.Sleep(time.Second)
+		})
+	}
+}
