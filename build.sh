@@ -410,7 +410,7 @@ demo() {
   done
   [ -n "$port" ] || die "the server does not say where it listens"
   say "quic-server listens on 127.0.0.1:$port; quic-client fetches the file"
-  "$bin/quic-client" --protocol hq-interop --insecure --stats --expect-size 100000000 -o "$dir/got" "https://127.0.0.1:$port/file"
+  "$bin/quic-client" --insecure --stats --expect-size 100000000 -o "$dir/got" "https://127.0.0.1:$port/file"
   local want got
   want=$(sha256 "$dir/www/file")
   got=$(sha256 "$dir/got")

@@ -53,7 +53,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// readmeMain runs the README's two functions, one against the other, with the server's certificate as the only root. The
+// readmeMain runs the README's functions, one against the other, with the server's certificate as the only root. The
 // server may still be starting when the client's first datagrams go out, and its port be closed.
 const readmeMain = `//go:debug x509usefallbackroots=1
 package main
@@ -65,12 +65,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/http3"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
@@ -93,6 +95,16 @@ func main() {
 		answer, err = fetch(ctx)
 	}
 	fmt.Printf("fetch: %q, %v\n", answer, err)
+
+	go func() {
+		fmt.Println("serveHTTP:", serveHTTP())
+		os.Exit(1)
+	}()
+	answer, err = fetchHTTP()
+	for errors.Is(err, syscall.ECONNREFUSED) {
+		answer, err = fetchHTTP()
+	}
+	fmt.Printf("fetchHTTP: %q, %v\n", answer, err)
 
 	// Clients that lose interest do not use up the streams that they may open.
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -118,8 +130,8 @@ func main() {
 }
 `
 
-// The README's code is what it says: twenty lines that serve and twenty that fetch, as two functions that talk to each other
-// once the address is one of this machine's.
+// The README's code is what it says: ten lines that serve by HTTP and ten that fetch, twenty each without HTTP, as functions that talk to each
+// other once the addresses are this machine's.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -127,21 +139,26 @@ func TestReadme(t *testing.T) {
 	}
 	source := readmeMain
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) != 3 {
-		t.Fatalf("%d blocks of Go in the README, want 3", len(blocks))
+	if len(blocks) != 5 {
+		t.Fatalf("%d blocks of Go in the README, want 5", len(blocks))
 	}
-	// The third one is a test, which Example of quicnettest is like.
-	if formatted, err := format.Source([]byte(blocks[2][1])); err != nil || string(formatted) != blocks[2][1] {
+	// The last one is a test, which Example of quicnettest is like.
+	if formatted, err := format.Source([]byte(blocks[4][1])); err != nil || string(formatted) != blocks[4][1] {
 		t.Errorf("the README's test is not written as gofmt does: %v", err)
 	}
-	for _, b := range blocks[:2] {
-		if n := strings.Count(b[1], "\n"); n > 20 {
-			t.Errorf("%d lines of Go, want 20 at most:\n%s", n, b[1])
+	for i, b := range blocks[:4] {
+		most := 10 // for HTTP/3
+		if i >= 2 {
+			most = 20
+		}
+		if n := strings.Count(b[1], "\n"); n > most {
+			t.Errorf("%d lines of Go, want %d at most:\n%s", n, most, b[1])
 		}
 		source += b[1]
 	}
-	addr := freeAddr(t)
-	for old, new := range map[string]string{`":4433"`: strconv.Quote(addr), `"server.example:4433"`: strconv.Quote(addr)} {
+	addr, web := freeAddr(t), freeAddr(t)
+	for old, new := range map[string]string{`":4433"`: strconv.Quote(addr), `"server.example:4433"`: strconv.Quote(addr),
+		`":8443"`: strconv.Quote(web), `"https://server.example:8443/"`: strconv.Quote("https://" + web + "/")} {
 		if !strings.Contains(source, old) {
 			t.Fatalf("the README's code has no %s", old)
 		}
@@ -172,7 +189,7 @@ func TestReadme(t *testing.T) {
 	cmd := exec.Command(bin)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	if want := "fetch: \"hello over QUIC\", <nil>\n"; err != nil || string(out) != want {
+	if want := "fetch: \"hello over QUIC\", <nil>\nfetchHTTP: \"hello over HTTP/2.0\", <nil>\n"; err != nil || string(out) != want {
 		t.Errorf("the README's code: %v, %q, want %q", err, out, want)
 	}
 }
