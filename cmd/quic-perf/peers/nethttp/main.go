@@ -20,7 +20,8 @@ import (
 )
 
 func main() {
-	perf.Main("nethttp", &perf.Stack{About: about, Serve: serve, Client: newClient, Resumes: true, NoEarly: true})
+	perf.Main("nethttp", &perf.Stack{About: about, Serve: serve, Client: newClient, Resumes: true, NoEarly: true},
+		perf.Named{Name: "h2", Short: "The same over HTTP/2", Stack: &perf.Stack{HTTP: true, About: aboutHTTP2, Serve: serveHTTP2, Client: newHTTP2Client}})
 }
 
 func about(int) perf.About {

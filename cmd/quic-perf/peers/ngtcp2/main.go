@@ -28,7 +28,10 @@ func main() {
 		announce(os.Args[2], os.Args[3])
 		return
 	}
-	perf.Main("ngtcp2", &perf.Stack{About: about, Serve: serve, Resumes: true, Loop: &perf.Loop{NoUpload: true, Plain: true, Bulk: bulk}})
+	perf.Main("ngtcp2", &perf.Stack{About: about, Serve: serve, Resumes: true, Loop: &perf.Loop{NoUpload: true, Plain: true, Bulk: bulk}},
+		perf.Named{Name: "h3", Short: "HTTP/3, for boringquic's client", Stack: &perf.Stack{
+			HTTP: true, About: aboutHTTP3, Serve: serve, Loop: &perf.Loop{NoUpload: true, Plain: true},
+		}})
 }
 
 func about(payload int) perf.About {
@@ -45,6 +48,13 @@ func about(payload int) perf.About {
 			a.Missing = err.Error()
 		}
 	}
+	return a
+}
+
+// aboutHTTP3 is without uploads: what the server does with them is not known.
+func aboutHTTP3(payload int) perf.About {
+	a := about(payload)
+	a.Name, a.Serves = "ngtcp2 and nghttp3, gtlsserver", []string{perf.LoadBulk, perf.LoadRequests, perf.LoadIdle}
 	return a
 }
 

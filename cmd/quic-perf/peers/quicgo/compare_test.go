@@ -85,3 +85,21 @@ func TestMemory(t *testing.T) {
 		}
 	}
 }
+
+// The same over HTTP/3, where our client loads the servers that have none.
+func TestHTTP3Peers(t *testing.T) {
+	measured := make(map[string]int)
+	for _, s := range compare(t, "--http3", "--bytes", "8MiB", "--for", "200ms", "--connections", "100", "--settle", "1ms",
+		"--peers", "http3,h3-core,raw,raw-core,quic-go,ngtcp2,tcp") {
+		measured[s.Peer]++
+	}
+	const requests, fetch, down, up, idle = 1, 1, 1, 1, 1
+	for peer, want := range map[string]int{
+		"http3": requests + fetch + down + up + idle, "h3-core": requests + down + up + idle, "raw": requests + down + up, "raw-core": requests + down + up,
+		"quic-go": requests + fetch + down + up + idle, "ngtcp2": requests + down + idle, "tcp": requests + fetch + down + up + idle,
+	} {
+		if measured[peer] != want {
+			t.Errorf("%s: %d samples, want %d", peer, measured[peer], want)
+		}
+	}
+}

@@ -20,7 +20,8 @@ import (
 const largest = 1452
 
 func main() {
-	perf.Main("quicgo", &perf.Stack{About: about, Serve: serve, Client: newClient, Resumes: true})
+	perf.Main("quicgo", &perf.Stack{About: about, Serve: serve, Client: newClient, Resumes: true},
+		perf.Named{Name: "h3", Short: "The same over HTTP/3", Stack: &perf.Stack{HTTP: true, About: aboutHTTP3, Serve: serveHTTP3, Client: newHTTP3Client}})
 }
 
 func about(payload int) perf.About {

@@ -261,6 +261,22 @@ pub fn print_about(name: &str, version: &str, crypto: &str, udp_payload: u16, of
     );
 }
 
+/// Prints what a program is that serves HTTP/3, to clients of boringquic's.
+pub fn print_about_http3(name: &str, version: &str, crypto: &str, udp_payload: u16, offloads: &str, controller: &str) {
+    println!(
+        r#"{{"name":{name:?},"version":{version:?},"crypto":{crypto:?},"udp_payload":{udp_payload},"offloads":{offloads:?},"controller":{controller:?},"loads":[],"serves":["bulk","upload","requests","idle"],"alpn":"h3"}}"#
+    );
+}
+
+/// How many bytes a request of HTTP wants, by its path.
+pub fn wanted(path: &str) -> Result<u64> {
+    Ok(path.trim_start_matches('/').parse()?)
+}
+
+/// The fields of an answer of HTTP, beside content-length.
+pub const CONTENT_TYPE: &str = "application/octet-stream";
+pub const DATE: &str = "Thu, 26 Nov 2026 12:00:00 GMT";
+
 /// What this process has used, by getrusage.
 #[derive(Clone, Copy)]
 pub struct Usage {

@@ -67,6 +67,25 @@ pub fn run<C: Client>(about: impl Fn(About), serve: impl AsyncFnOnce(Server) -> 
     })
 }
 
+/// Does what the command line says of a program that serves HTTP/3, and has no client, on one thread.
+pub fn run_http3(
+    args: impl Iterator<Item = String>,
+    about: impl Fn(About),
+    serve: impl AsyncFnOnce(Server) -> Result<()>,
+) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        match CommandLine::parse_from(args).command {
+            Command::About(a) => {
+                about(a);
+                Ok(())
+            }
+            Command::Server(s) => serve(s).await,
+            _ => Err("over HTTP/3 it is a server, for boringquic's client".into()),
+        }
+    })
+}
+
 /// Waits for all tasks; the first error ends it.
 async fn all(mut tasks: JoinSet<Result<()>>) -> Result<()> {
     while let Some(r) = tasks.join_next().await {

@@ -16,11 +16,15 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+mod http3;
 mod session;
 
 use session::Session;
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("h3") {
+        return harness::exit("peer-quinn h3", http3::run());
+    }
     harness::exit("peer-quinn", load::run::<Client>(about, serve))
 }
 
@@ -84,11 +88,23 @@ fn endpoint(addr: std::net::SocketAddr, udp_payload: u16, server: Option<quinn::
 }
 
 async fn serve(s: Server) -> Result<()> {
+    let endpoint = listen(&s, &[ALPN, ALPN_DATAGRAMS])?;
+    while let Some(incoming) = endpoint.accept().await {
+        tokio::task::spawn_local(async move {
+            if let Ok(conn) = incoming.await {
+                serve_conn(conn).await;
+            }
+        });
+    }
+    Ok(())
+}
+
+fn listen(s: &Server, alpn: &[&str]) -> Result<Endpoint> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(certificates(&s.cert)?, PrivateKeyDer::from_pem_file(&s.key)?)?;
-    tls.alpn_protocols = vec![ALPN.into(), ALPN_DATAGRAMS.into()];
+    tls.alpn_protocols = alpn.iter().map(|&a| a.into()).collect();
     // A session is kept by the server and good once: rustls accepts 0-RTT with no other.
     tls.send_tls13_tickets = s.tickets.into();
     if s.tickets {
@@ -98,14 +114,7 @@ async fn serve(s: Server) -> Result<()> {
     config.transport_config(transport(s.udp_payload));
     let endpoint = endpoint(s.listen, s.udp_payload, Some(config))?;
     println!("listening on {}", endpoint.local_addr()?);
-    while let Some(incoming) = endpoint.accept().await {
-        tokio::task::spawn_local(async move {
-            if let Ok(conn) = incoming.await {
-                serve_conn(conn).await;
-            }
-        });
-    }
-    Ok(())
+    Ok(endpoint)
 }
 
 async fn serve_conn(conn: Connection) {
