@@ -22,7 +22,7 @@ const (
 )
 
 // colours by kind: ours stand out.
-var colours = map[kind]string{kindOurs: "#0b6e4f", kindOther: "#9aa7b1", kindTCP: "#d9a441"}
+var colours = map[kind]string{kindOurs: "#0b6e4f", kindOther: "#9aa7b1", kindTCP: "#d9a441", kindRaw: "#7fb8a4"}
 
 // panel is one figure of one measurement, with a bar for each implementation.
 type panel struct {
@@ -97,7 +97,7 @@ func drawChart(w io.Writer, c *comparison, ms []measurement, all []series) {
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="DejaVu Sans, Verdana, sans-serif" font-size="13">`+"\n",
 		width, y, width, y)
 	fmt.Fprintf(w, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, y)
-	text(w, chartMargin, chartMargin+20, `font-size="22" font-weight="bold" fill="#1c2733"`, "What QUIC costs: boringquic beside others")
+	text(w, chartMargin, chartMargin+20, `font-size="22" font-weight="bold" fill="#1c2733"`, c.headline()+": boringquic beside others")
 	n := c.Conditions
 	text(w, chartMargin, chartMargin+42, `fill="#5a6772"`, fmt.Sprintf("%s, %d cores, %s; loopback, server and client on a core each; median of %d rounds, "+
 		"whiskers from smallest to largest, × to %s", n.CPU, n.Cores, n.Kernel, n.Rounds, reference))

@@ -27,6 +27,7 @@ type compareOptions struct {
 	payload     int
 	certificate string
 	rounds      int
+	http3       bool
 	only, peers []string
 	growth      []string
 	most        uint64
@@ -45,13 +46,18 @@ the smallest and the largest, and ratios to quic-go's in the same round. The ser
 on one core and the client on another. Growth is what a byte, a stream and a connection cost as
 there are more of them.
 
+With --http3, or names of its measurements, HTTP/3 is measured in place of QUIC alone: servers
+of other implementations with our client, and as many bytes over streams without HTTP beside
+it. That takes some seven minutes.
+
 Programs of other implementations are built by "quic-perf peers"; one that is missing is
 named and skipped. With all of them, on a machine that does nothing else, it takes about
 a quarter of an hour.`,
 		Example: `  quic-perf peers
   quic-perf compare
   quic-perf compare --only requests,down-1x1 --peers boringquic,quic-go --rounds 5
-  quic-perf compare --results cmd/quic-perf/RESULTS.md`,
+  quic-perf compare --results cmd/quic-perf/RESULTS.md
+  quic-perf compare --http3 --results cmd/quic-perf/RESULTS.md`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -60,10 +66,11 @@ a quarter of an hour.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.IntVar(&o.rounds, "rounds", 3, "`NUMBER` of rounds")
-	f.StringSliceVar(&o.only, "only", nil, "measure these `NAMES` alone: "+names(allMeasurements(defaultSizes)))
-	f.StringSliceVar(&o.peers, "peers", nil, "measure these `NAMES` alone: "+peerNames())
+	f.BoolVar(&o.http3, "http3", false, "measure HTTP/3")
+	f.StringSliceVar(&o.only, "only", nil, "measure these `NAMES` alone: "+names(allMeasurements(defaultSizes))+"; of HTTP/3 "+names(httpMeasurements(defaultSizes)))
+	f.StringSliceVar(&o.peers, "peers", nil, "measure these `NAMES` alone: "+peerNames(peers)+"; of HTTP/3 "+peerNames(httpPeers))
 	f.StringSliceVar(&o.growth, "growth", []string{"boringquic", "boringquic-core"}, "`NAMES` of those that growth is measured of; those without the flags for it are skipped")
-	f.StringVar(&o.results, "results", "", "write the results to `FILE`, in Markdown, and a chart beside it, in SVG")
+	f.StringVar(&o.results, "results", "", "write the results to `FILE`, in Markdown, where those of HTTP/3, or of QUIC, stay as they are, and a chart beside it, in SVG")
 	f.StringVar(&o.json, "json", "", "write the results to `FILE` as one JSON object")
 	f.StringVar(&o.from, "from", "", "measure nothing, and read what --json wrote to `FILE`")
 	f.StringVar(&o.bytes, "bytes", humanize.IBytes(defaultSizes.bytes), "`SIZE` to move over one stream; a quarter of it where there are more")
@@ -90,9 +97,9 @@ func (m *measurement) selector() string { return cmp.Or(m.series, m.name) }
 // allMeasurements are all that compare measures, growth included.
 func allMeasurements(z sizes) []measurement { return withGrowth(measurements(z), growths(z)) }
 
-func peerNames() string {
+func peerNames(all []peer) string {
 	var s []string
-	for _, p := range peers {
+	for _, p := range all {
 		s = append(s, p.name)
 	}
 	return strings.Join(s, ", ")
@@ -100,6 +107,7 @@ func peerNames() string {
 
 // comparison is all that compare finds out.
 type comparison struct {
+	HTTP3      bool        `json:"http3,omitempty"` // it is of HTTP/3
 	Conditions conditions  `json:"conditions"`
 	Peers      []described `json:"peers"`
 	Samples    []sample    `json:"samples"`
@@ -115,17 +123,44 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 		return perf.UsageError(errors.New("give --connections numbers from 2 on, --most one from 100 on, and --bytes four for each of those"))
 	}
 	z := sizes{bytes, o.duration, o.connections, o.most}
-	ms, err := selected(o.only, allMeasurements(z), (*measurement).selector)
+	if o.from != "" {
+		c, err := readFrom(o.from)
+		if err != nil {
+			return err
+		}
+		o.http3 = c.HTTP3
+		return o.report(c, z, stdout, stderr)
+	}
+	o.http3 = o.http3 || slices.ContainsFunc(o.only, func(n string) bool { return strings.HasPrefix(n, "h3-") })
+	ms, err := o.measurements(z)
+	if err != nil {
+		return err
+	}
+	c, err := o.measure(ctx, ms, stderr)
+	if err != nil {
+		return err
+	}
+	return o.report(c, z, stdout, stderr)
+}
+
+// measurements are those that are wanted.
+func (o *compareOptions) measurements(z sizes) ([]measurement, error) {
+	all := allMeasurements(z)
+	if o.http3 {
+		all = httpMeasurements(z)
+	}
+	return selected(o.only, all, (*measurement).selector)
+}
+
+// report tells what was measured.
+func (o *compareOptions) report(c *comparison, z sizes, stdout, stderr io.Writer) error {
+	ms, err := o.measurements(z)
 	if err != nil {
 		return err
 	}
 	all := slices.DeleteFunc(growths(z), func(s series) bool {
 		return !slices.ContainsFunc(ms, func(m measurement) bool { return m.series == s.name })
 	})
-	c, err := o.measure(ctx, ms, stderr)
-	if err != nil {
-		return err
-	}
 	if o.json != "" {
 		data, err := json.MarshalIndent(c, "", " ")
 		if err != nil {
@@ -147,17 +182,23 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 	return nil
 }
 
-// measure measures everything, or reads what was measured before.
-func (o *compareOptions) measure(ctx context.Context, ms []measurement, stderr io.Writer) (*comparison, error) {
-	if o.from != "" {
-		c := new(comparison)
-		data, err := os.ReadFile(o.from)
-		if err != nil {
-			return nil, err
-		}
-		return c, json.Unmarshal(data, c)
+// readFrom reads what was measured before.
+func readFrom(file string) (*comparison, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
 	}
-	chosen, err := selected(o.peers, peers, func(p *peer) string { return p.name })
+	c := new(comparison)
+	return c, json.Unmarshal(data, c)
+}
+
+// measure measures everything.
+func (o *compareOptions) measure(ctx context.Context, ms []measurement, stderr io.Writer) (*comparison, error) {
+	known := peers
+	if o.http3 {
+		known = httpPeers
+	}
+	chosen, err := selected(o.peers, known, func(p *peer) string { return p.name })
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +265,11 @@ func findAdapters(ctx context.Context, chosen []peer, payload int, stderr io.Wri
 
 // measureAll measures everything in rounds, in each of which all implementations take turns at each measurement.
 func (o *compareOptions) measureAll(ctx context.Context, b *bench, adapters []adapter, ms []measurement, stderr io.Writer) (*comparison, error) {
-	c := &comparison{Conditions: conditionsNow(o.rounds, fmt.Sprintf("%s over one stream, a quarter of it over more; requests, handshakes and datagrams for %v each", o.bytes, o.duration), certificateKind(o.certificate))}
+	what := fmt.Sprintf("%s over one stream, a quarter of it over more; requests, handshakes and datagrams for %v each", o.bytes, o.duration)
+	if o.http3 {
+		what = fmt.Sprintf("%s in one response or request; requests for %v each", o.bytes, o.duration)
+	}
+	c := &comparison{HTTP3: o.http3, Conditions: conditionsNow(o.rounds, what, certificateKind(o.certificate))}
 	total := 0
 	for i := range adapters {
 		c.Peers = append(c.Peers, described{adapters[i].name, adapters[i].kind, compilersOf(adapters[i].bin), adapters[i].about})

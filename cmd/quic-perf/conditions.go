@@ -84,6 +84,9 @@ func compilersOf(file string) string {
 // lines are the conditions for people.
 func (c *comparison) lines() []string {
 	n := c.Conditions
+	if c.HTTP3 {
+		return c.httpLines()
+	}
 	return []string{
 		fmt.Sprintf("Machine: %s, %d cores, %s, %s.", n.CPU, n.Cores, n.Kernel, n.Go),
 		"Over loopback; for each figure a new server process on one core and a new client process on another. " +

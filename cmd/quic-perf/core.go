@@ -31,6 +31,8 @@ const (
 // coreApp is what runs on a loop. It is called for each event of a connection that is the application's.
 type coreApp interface {
 	onEvent(now time.Time, c *coreConn, ev quic.Event)
+	// onTurn is called once all events that there were have been read.
+	onTurn(now time.Time, c *coreConn)
 }
 
 // coreLoop is a socket with the connections that run over it.
@@ -242,6 +244,7 @@ func (l *coreLoop) events(now time.Time, c *coreConn) bool {
 			l.app.onEvent(now, c, ev)
 		}
 	}
+	l.app.onTurn(now, c)
 	return true
 }
 

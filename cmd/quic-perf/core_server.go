@@ -55,6 +55,8 @@ func (s *coreServer) onEvent(_ time.Time, c *coreConn, ev quic.Event) {
 	}
 }
 
+func (s *coreServer) onTurn(time.Time, *coreConn) {}
+
 func (s *coreServer) read(c *coreConn, id uint64) {
 	answers, ok := c.app.(coreAnswers)
 	if !ok {

@@ -42,7 +42,7 @@ Exit codes: 0 measured, 1 no connection or it broke, 2 bad flags.`,
   quic-perf compare`,
 	}
 	cmd.AddCommand(perf.Commands(quicnetStack)...)
-	cmd.AddCommand(coreCommand(), compareCommand(), peersCommand())
+	cmd.AddCommand(coreCommand(), h3Command(), compareCommand(), peersCommand())
 	return perf.Run(ctx, cmd, args, stdout, stderr)
 }
 

@@ -53,13 +53,16 @@ func usePrograms(t *testing.T, names ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range peers {
+	for _, p := range slices.Concat(peers, httpPeers) {
 		if p.build == nil || !slices.Contains(names, p.name) {
 			continue
 		}
 		bin, err := p.program()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if _, err := os.Lstat(bin); err == nil {
+			continue // it is of both
 		}
 		if err := os.MkdirAll(filepath.Dir(bin), 0o755); err != nil {
 			t.Fatal(err)
@@ -401,6 +404,18 @@ func TestCommands(t *testing.T) {
 		{[]string{"server", "--tickets"}, []string{"early", "--for", "50ms"}, []string{"requests in 0-RTT in", "latency: median"}},
 		{[]string{"server"}, []string{"datagrams", "--for", "50ms"}, []string{"datagrams sent and"}},
 		{[]string{"server"}, []string{"idle", "--connections", "20"}, []string{"20 connections made"}},
+		{[]string{"h3", "server", "--shards", "2"}, []string{"h3", "requests", "--for", "50ms"}, []string{"requests in", "latency: median", "server: "}},
+		{[]string{"h3", "server"}, []string{"h3", "core", "requests", "--for", "50ms", "--up", "3000", "--down", "300000"}, []string{"requests in", "CPU µs each"}},
+		{[]string{"h3", "core", "server"}, []string{"h3", "requests", "--for", "50ms", "--up", "300000", "--down", "3000", "--parallel", "150"}, []string{"requests in"}},
+		{[]string{"h3", "core", "server"}, []string{"h3", "core", "requests", "--for", "50ms", "--parallel", "12000"}, []string{"requests in", "latency: median", "server: "}},
+		{[]string{"h3", "server"}, []string{"h3", "core", "bulk", "--bytes", "4MiB", "--connections", "2", "--streams", "3"}, []string{"4.0 MiB in", "CPU seconds per GiB"}},
+		{[]string{"h3", "core", "server"}, []string{"h3", "core", "bulk", "--bytes", "4MiB", "--upload", "--repeat", "2"}, []string{"8.0 MiB in"}},
+		{[]string{"h3", "core", "server"}, []string{"h3", "bulk", "--bytes", "4MiB", "--streams", "3"}, []string{"4.0 MiB in"}},
+		{[]string{"h3", "server"}, []string{"h3", "bulk", "--bytes", "4MiB", "--upload"}, []string{"4.0 MiB in"}},
+		{[]string{"h3", "server"}, []string{"h3", "idle", "--connections", "20", "--beside", "20"}, []string{"20 connections made"}},
+		{[]string{"h3", "raw", "server"}, []string{"h3", "raw", "requests", "--for", "50ms"}, []string{"requests in"}},
+		{[]string{"h3", "raw", "server"}, []string{"h3", "raw", "core", "requests", "--for", "50ms"}, []string{"requests in"}},
+		{[]string{"h3", "raw", "core", "server"}, []string{"h3", "raw", "bulk", "--bytes", "1MiB"}, []string{"1.0 MiB in", "server: does not tell"}},
 	} {
 		t.Run(strings.Join(test.client, " "), func(t *testing.T) {
 			addr := startServer(t, test.server...)
@@ -508,6 +523,7 @@ func TestUsageErrors(t *testing.T) {
 		{"datagrams", "--size", "0", "127.0.0.1:1"}, {"idle", "--connections", "0", "127.0.0.1:1"},
 		{"bulk", "--repeat", "0", "127.0.0.1:1"}, {"requests", "--beside", "-1", "127.0.0.1:1"}, {"idle", "--beside", "-1", "127.0.0.1:1"},
 		{"compare", "--most", "5"}, {"compare", "--connections", "1"}, {"compare", "--bytes", "1KiB"},
+		{"h3", "requests", "--for", "0s", "127.0.0.1:1"}, {"h3", "core", "bulk", "nowhere"}, {"compare", "--only", "h3-requests,requests"}, {"compare", "--http3", "--peers", "s2n-quic"},
 		{"server", "--listen", "nowhere"}, {"compare", "--only", "nothing"}, {"compare", "--peers", "nobody"},
 		{"compare", "--rounds", "0"}, {"compare", "--certificate", "dsa"}, {"peers", "--source", "nowhere"}, {"peers", "nobody"}, {"bulk", "--unknown", "127.0.0.1:1"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -21,10 +22,12 @@ type measurement struct {
 	server      []string // flags of the server's command
 	needs       string   // what an implementation must be able to do, of perf.About.Loads
 	args        []string
-	pauses      bool // it prepares first what is not measured; those of growth do too
-	once        bool // in the first round alone: it takes long, and varies little
-	detail      bool // not for the chart
-	connections int  // that there are, if they are many
+	http        bool     // it is over HTTP
+	client      []string // what stands before the command of the client of ours that takes the place of others' own; nil: each has its own
+	pauses      bool     // it prepares first what is not measured; those of growth do too
+	once        bool     // in the first round alone: it takes long, and varies little
+	detail      bool     // not for the chart
+	connections int      // that there are, if they are many
 	figures     []figure
 }
 
@@ -152,6 +155,36 @@ func measurements(z sizes) (ms []measurement) {
 		})
 	for i := range z.connections {
 		ms = append(ms, z.idle(i))
+	}
+	return ms
+}
+
+// httpMeasurements are all that compare measures of HTTP, in this order.
+func httpMeasurements(z sizes) (ms []measurement) {
+	during := []string{"--for", z.during()}
+	ms = append(ms,
+		measurement{
+			name: "h3-requests", short: "GET of 1 KiB", title: "GET of 1 KiB with 12 header fields, 100 at once on one connection",
+			load: perf.LoadRequests, needs: perf.LoadRequests, args: during, client: leanClient, figures: requestsFigures,
+		},
+		measurement{
+			name: "h3-fetch", short: "GET by their own clients", title: "The same, each with its own client for net/http",
+			load: perf.LoadRequests, needs: perf.LoadRequests, args: during, detail: true, figures: requestsFigures,
+		})
+	for _, up := range []bool{false, true} {
+		m := bulkMeasurement(z, up, 1, 1)
+		m.name, m.title, m.client = "h3-"+strings.TrimSuffix(m.name, "-1x1"), m.short+" in one response", leanClient
+		if up {
+			m.title = m.short + " in one request"
+		}
+		ms = append(ms, m)
+	}
+	m := z.idle(0)
+	m.name, m.client, m.once = "h3-idle", []string{"h3"}, true
+	m.title += ", each of which has made a request"
+	ms = append(ms, m)
+	for i := range ms {
+		ms[i].http = true
 	}
 	return ms
 }

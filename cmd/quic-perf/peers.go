@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ type peer struct {
 	kind   kind
 	source string   // its folder below peers/; empty for ourselves
 	args   []string // before the command
+	lean   []string // likewise of the client of ours that does as little as can be, where it is not that of all servers of HTTP/3
 	build  builder
 }
 
@@ -30,6 +32,7 @@ const (
 	kindOurs  kind = "ours"
 	kindOther kind = "other" // another's implementation of QUIC
 	kindTCP   kind = "tcp"
+	kindRaw   kind = "raw" // ours without HTTP, beside HTTP/3
 )
 
 // builder builds a peer's program below a folder of the user's cache.
@@ -56,6 +59,20 @@ var peers = []peer{
 	{name: "msquic", kind: kindOther, source: "msquic", build: cargoBuilder{}},
 	{name: "ngtcp2", kind: kindOther, source: "ngtcp2", build: goBuilder{}},
 	{name: tcp, kind: kindTCP, source: "nethttp", build: goBuilder{}},
+}
+
+// httpPeers are all implementations of HTTP that are measured beside our HTTP/3. Those of QUIC are loaded by our client.
+var httpPeers = []peer{
+	{name: "http3", kind: kindOurs, args: []string{"h3"}},
+	{name: "h3-core", kind: kindOurs, args: []string{"h3", "core"}, lean: leanClient},
+	{name: "raw", kind: kindRaw, args: []string{"h3", "raw"}, lean: []string{"h3", "raw", "core"}},
+	{name: "raw-core", kind: kindRaw, args: []string{"h3", "raw", "core"}, lean: []string{"h3", "raw", "core"}},
+	{name: reference, kind: kindOther, source: "quicgo", args: []string{"h3"}, build: goBuilder{}},
+	{name: "caddy", kind: kindOther, source: "caddy", build: goBuilder{}},
+	{name: "h3-quinn", kind: kindOther, source: "quinn", args: []string{"h3"}, build: cargoBuilder{}},
+	{name: "tokio-quiche", kind: kindOther, source: "tokio-quiche", build: cargoBuilder{}},
+	{name: "ngtcp2", kind: kindOther, source: "ngtcp2", args: []string{"h3"}, build: goBuilder{}},
+	{name: tcp, kind: kindTCP, source: "nethttp", args: []string{"h2"}, build: goBuilder{}},
 }
 
 type goBuilder struct{}
@@ -101,7 +118,7 @@ func peersCommand() *cobra.Command {
 that are named, from the folder cmd/quic-perf/peers of our source tree, into the user's
 cache folder. Those in Rust need cargo and cmake, and some minutes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			chosen, err := selected(args, peers, func(p *peer) string { return p.name })
+			chosen, err := selected(args, slices.Concat(peers, httpPeers), func(p *peer) string { return p.name })
 			if err != nil {
 				return err
 			}
@@ -119,10 +136,12 @@ func buildPeers(ctx context.Context, chosen []peer, source string, stdout, stder
 		return err
 	}
 	var errs []error
+	built := make(map[string]bool)
 	for _, p := range chosen {
-		if p.build == nil {
+		if p.build == nil || built[p.source] {
 			continue
 		}
+		built[p.source] = true
 		from := filepath.Join(source, p.source)
 		if _, err := os.Stat(from); err != nil {
 			return perf.UsageError(fmt.Errorf("no sources of %s in %s: run this in the root of our source tree, or name the folder with --source",

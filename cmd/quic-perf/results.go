@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,6 +39,10 @@ func printText(w io.Writer, c *comparison, ms []measurement, all []series) {
 		fmt.Fprintln(w, "\nAt a glance")
 		textTable(w, t)
 	}
+	if t := c.barsTable(ms); len(t.rows) > 0 {
+		fmt.Fprintf(w, "\n%s\n", barsAbout)
+		textTable(w, t)
+	}
 }
 
 func textTable(w io.Writer, t table) {
@@ -50,17 +55,28 @@ func textTable(w io.Writer, t table) {
 
 // writeResults writes a file in Markdown, and the chart beside it.
 func writeResults(file string, c *comparison, ms []measurement, all []series) error {
+	before, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	chart := strings.TrimSuffix(file, filepath.Ext(file)) + ".svg"
+	if c.HTTP3 {
+		chart = strings.TrimSuffix(file, filepath.Ext(file)) + "-http3.svg"
+	}
 	var svg bytes.Buffer
 	drawChart(&svg, c, ms, all)
 	if err := os.WriteFile(chart, svg.Bytes(), 0o644); err != nil {
 		return err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# What QUIC costs\n\nWritten by `quic-perf compare --results` on %s.\n\n", c.Conditions.When)
+	fmt.Fprintf(&b, "# %s\n\nWritten by `quic-perf compare%s --results` on %s.\n\n", c.headline(), map[bool]string{true: " --http3"}[c.HTTP3], c.Conditions.When)
 	fmt.Fprintf(&b, "![Bars for each implementation](%s)\n\n", filepath.Base(chart))
 	if t := c.glance(ms, all); len(t.rows) > 0 {
 		b.WriteString("## At a glance\n\n")
+		markdownTable(&b, t)
+	}
+	if t := c.barsTable(ms); len(t.rows) > 0 {
+		fmt.Fprintf(&b, "\n## Bars\n\n%s\n\n", barsAbout)
 		markdownTable(&b, t)
 	}
 	b.WriteString("\n## Conditions\n\n")
@@ -92,7 +108,24 @@ func writeResults(file string, c *comparison, ms []measurement, all []series) er
 			fmt.Fprintf(&b, "- %s\n", strings.Join(strings.Fields(f), " "))
 		}
 	}
-	return os.WriteFile(file, b.Bytes(), 0o644)
+	return os.WriteFile(file, c.joined(string(before), b.String()), 0o644)
+}
+
+// joined returns a file's text with its part of QUIC or of HTTP/3 replaced; that of QUIC comes first.
+func (c *comparison) joined(before, part string) []byte {
+	own, others := c.headline(), (&comparison{HTTP3: !c.HTTP3}).headline()
+	at := strings.Index(before, "# "+others+"\n")
+	if at < 0 {
+		return []byte(part)
+	}
+	rest := before[at:]
+	if end := strings.Index(rest, "\n# "+own+"\n"); end >= 0 {
+		rest = rest[:end]
+	}
+	if rest = strings.TrimRight(rest, "\n") + "\n"; c.HTTP3 {
+		return []byte(rest + "\n" + part)
+	}
+	return []byte(part + "\n" + rest)
 }
 
 func markdownTable(w io.Writer, t table) {

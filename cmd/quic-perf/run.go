@@ -34,21 +34,50 @@ type bench struct {
 
 // has tells whether a measurement can be made.
 func (a *adapter) has(m *measurement) bool {
-	if m.series != "" {
+	switch {
+	case m.series != "":
 		return a.grows && a.ownClient(m)
+	case m.http && m.client == nil: // with a client of its own, if it is one that programs use
+		return a.lean == nil && a.ownClient(m)
+	case m.http && a.kind == kindRaw && m.load == perf.LoadIdle:
+		return false
+	case m.http:
+		return slices.Contains(a.about.Loads, m.needs) || slices.Contains(a.about.Serves, m.needs)
 	}
 	return a.ownClient(m) || slices.Contains(a.about.Serves, m.needs)
 }
 
-// ownClient tells whether the implementation has a client for it; if not, ours takes its place.
-func (a *adapter) ownClient(m *measurement) bool { return slices.Contains(a.about.Loads, m.needs) }
+// ownClient tells whether the implementation has a client for it that is wanted; if not, ours takes its place.
+func (a *adapter) ownClient(m *measurement) bool {
+	return slices.Contains(a.about.Loads, m.needs) && (m.client == nil || a.kind == kindTCP)
+}
+
+// otherClient tells whether the client is not the implementation's own.
+func (a *adapter) otherClient(m *measurement) bool {
+	return !a.ownClient(m) && (a.kind != kindOurs && a.kind != kindRaw || !slices.Equal(a.args, a.clientOfOurs(m)))
+}
+
+// clientOfOurs returns the command that our client stands below.
+func (a *adapter) clientOfOurs(m *measurement) []string {
+	if a.lean != nil && slices.Equal(m.client, leanClient) {
+		return a.lean
+	}
+	return m.client
+}
+
+// leanClient is the client of ours that loads servers of HTTP/3.
+var leanClient = []string{"h3", "core"}
 
 func (a *adapter) client(ctx context.Context, m *measurement, args ...string) (*exec.Cmd, error) {
 	if a.ownClient(m) {
 		return a.command(ctx, append([]string{m.load}, args...)...), nil
 	}
 	self, err := os.Executable()
-	return exec.CommandContext(ctx, self, append([]string{m.load, "--alpn", a.about.ALPN}, args...)...), err
+	command := append(slices.Clone(a.clientOfOurs(m)), m.load)
+	if !m.http {
+		command = append(command, "--alpn", a.about.ALPN)
+	}
+	return exec.CommandContext(ctx, self, append(command, args...)...), err
 }
 
 // enoughFiles finds out beforehand that connections are too many: one that finds no file waits for ever.
@@ -115,7 +144,7 @@ func (b *bench) measure(ctx context.Context, a *adapter, m *measurement) (s samp
 	if ctx.Err() == context.DeadlineExceeded {
 		err = fmt.Errorf("it was not finished after %v: %w", limit, err)
 	}
-	s.Peer, s.Measurement, s.OtherClient = a.name, m.name, !a.ownClient(m)
+	s.Peer, s.Measurement, s.OtherClient = a.name, m.name, a.otherClient(m)
 	s.ServerCPU, s.ServerRSS = after.cpu-before.cpu, settled.rss-before.rss
 	return s, err
 }

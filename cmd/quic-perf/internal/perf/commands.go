@@ -30,12 +30,23 @@ type usageError struct{ error }
 // UsageError marks err as one of the command line, for Run.
 func UsageError(err error) error { return usageError{err} }
 
-// Main is the whole main function of a program that is nothing but a Stack.
-func Main(name string, s *Stack) {
+// Named is a Stack that has its commands below a command of its own.
+type Named struct {
+	Name, Short string
+	*Stack
+}
+
+// Main is the whole main function of a program that is nothing but Stacks.
+func Main(name string, s *Stack, more ...Named) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cmd := &cobra.Command{Use: name + " COMMAND", Short: "Do with this implementation what quic-perf does with boringquic"}
 	cmd.AddCommand(Commands(s)...)
+	for _, m := range more {
+		sub := &cobra.Command{Use: m.Name + " COMMAND", Short: m.Short}
+		sub.AddCommand(Commands(m.Stack)...)
+		cmd.AddCommand(sub)
+	}
 	os.Exit(Run(ctx, cmd, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -61,11 +72,17 @@ func Run(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr 
 
 // Commands returns the commands of a Stack.
 func Commands(s *Stack) []*cobra.Command {
-	loads := []*cobra.Command{bulkCommand(s)}
+	var loads []*cobra.Command
+	if s.Loop == nil || s.Loop.Bulk != nil {
+		loads = append(loads, bulkCommand(s))
+	}
 	if s.Loop == nil || s.Loop.Requests != nil {
 		loads = append(loads, requestsCommand(s))
 	}
-	if s.Client != nil {
+	switch {
+	case s.Client != nil && s.HTTP:
+		loads = append(loads, idleCommand(s))
+	case s.Client != nil:
 		loads = append(loads, handshakesCommand(s))
 		if s.Resumes {
 			loads = append(loads, resumedCommand(s))

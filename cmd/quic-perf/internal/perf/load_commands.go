@@ -53,12 +53,18 @@ the time; it is part of the CPU seconds.`,
 func requestsCommand(s *Stack) *cobra.Command {
 	var o clientOptions
 	var r Requests
+	about := `requests keeps --parallel requests of the perf protocol under way on each connection for a
+time. Each sends --up bytes after the protocol's eight, on a stream of its own, and gets
+--down bytes back. Latency is from opening the stream to the answer's last byte.`
+	if s.HTTP {
+		about = `requests keeps --parallel requests of HTTP under way on each connection for a time. Each is a
+GET with 12 header fields, or a POST where --up bytes are sent, and gets --down bytes back.
+Latency is from the request's beginning to the answer's last byte.`
+	}
 	cmd := &cobra.Command{
 		Use:   "requests HOST:PORT",
 		Short: "Ask and get small answers, each on a stream of its own: requests per second, latency",
-		Long: `requests keeps --parallel requests of the perf protocol under way on each connection for a
-time. Each sends --up bytes after the protocol's eight, on a stream of its own, and gets
---down bytes back. Latency is from opening the stream to the answer's last byte.`,
+		Long:  about,
 		Example: `  quic-perf requests 127.0.0.1:4433
   quic-perf requests --parallel 1 --up 100 --down 10000 127.0.0.1:4433`,
 		Args: cobra.ExactArgs(1),
@@ -79,7 +85,11 @@ time. Each sends --up bytes after the protocol's eight, on a stream of its own, 
 	f.IntVar(&r.Parallel, "parallel", 100, "`NUMBER` of requests under way at once on each connection")
 	f.IntVar(&r.Connections, "connections", 1, "`NUMBER` of connections")
 	besideFlag(f, &r.Beside)
-	f.Uint64Var(&r.Up, "up", 1024, "`BYTES` to send with each request")
+	up := uint64(1024)
+	if s.HTTP {
+		up = 0
+	}
+	f.Uint64Var(&r.Up, "up", up, "`BYTES` to send with each request")
 	f.Uint64Var(&r.Down, "down", 1024, "`BYTES` wanted in answer")
 	o.flags(cmd)
 	return cmd
@@ -216,7 +226,9 @@ input ends. What they cost is for others to see: the resident set of the server.
 	f.SortFlags = false
 	f.IntVar(&i.Connections, "connections", 2000, "`NUMBER` of connections")
 	besideFlag(f, &i.Beside)
-	alpnFlag(f, &i.ALPN)
+	if !s.HTTP {
+		alpnFlag(f, &i.ALPN)
+	}
 	o.flags(cmd)
 	return cmd
 }

@@ -62,6 +62,7 @@ type load struct {
 type driver struct {
 	client Client // nil if the stack is a loop
 	target Target
+	usage  func(context.Context, Target) (*Usage, error) // nil: the client tells, or nobody
 	Hooks
 }
 
@@ -80,6 +81,9 @@ func (o *clientOptions) runLoad(cmd *cobra.Command, s *Stack, addr string, l loa
 			return err
 		}
 		defer d.client.Close()
+	}
+	if s.Loop != nil {
+		d.usage = s.Loop.Usage
 	}
 	serverBefore, err := d.serverUsage(ctx)
 	if err != nil {

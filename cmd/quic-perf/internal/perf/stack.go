@@ -18,6 +18,9 @@ type Stack struct {
 	// Serve listens until ctx is done, and tells once where. It speaks ALPN, and ALPNUsage and ALPNDatagrams where it can.
 	Serve func(ctx context.Context, o ServerOptions, listening func(net.Addr)) error
 
+	// HTTP says that it is measured over HTTP: exchanges are requests of it, and one has no bytes of its own unless that is wanted.
+	HTTP bool
+
 	// Shards says that Serve heeds ServerOptions.Shards.
 	Shards bool
 
@@ -40,6 +43,7 @@ type Loop struct {
 	Plain    bool // it does not heed Bulk.Repeat and Hooks.Ready, and so cannot be measured for growth
 	Bulk     func(ctx context.Context, t Target, b *Bulk, h Hooks) (Outcome, error)
 	Requests func(ctx context.Context, t Target, r *Requests, h Hooks) (Outcome, error)
+	Usage    func(ctx context.Context, t Target) (*Usage, error) // asks the server as a UsageTeller does
 }
 
 // ServerOptions are what a server is told.
@@ -94,8 +98,19 @@ func clientTLS(ca string, tickets bool) (*tls.Config, error) {
 	return onlyX25519(conf, tickets), nil
 }
 
+// UsageTeller is a Client that asks servers in its own way what their process has used; nil if a server does not tell.
+type UsageTeller interface {
+	Usage(context.Context) (*Usage, error)
+}
+
 // serverUsage asks the server what it has used so far; nil if it cannot tell, as nobody but quic-perf can.
 func (d *driver) serverUsage(ctx context.Context) (*Usage, error) {
+	if d.usage != nil {
+		return d.usage(ctx, d.target)
+	}
+	if t, ok := d.client.(UsageTeller); ok {
+		return t.Usage(ctx)
+	}
 	if d.client == nil {
 		return nil, nil
 	}
