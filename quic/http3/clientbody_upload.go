@@ -18,6 +18,8 @@ import (
 type trackedBody struct {
 	io.ReadCloser
 	read, closed atomic.Bool
+	once         sync.Once
+	err          error // Close's
 }
 
 func (b *trackedBody) Read(p []byte) (int, error) {
@@ -26,10 +28,9 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 }
 
 func (b *trackedBody) Close() error {
-	if b.closed.Swap(true) {
-		return nil
-	}
-	return b.ReadCloser.Close()
+	b.closed.Store(true)
+	b.once.Do(func() { b.err = b.ReadCloser.Close() }) // who comes second waits, so that RoundTrip returns with the body closed
+	return b.err
 }
 
 // upload sends a body, in a goroutine of its own.
@@ -163,7 +164,7 @@ func (u *upload) stop() {
 	u.call.mu.Unlock()
 	u.signal()
 	if !u.body.closed.Swap(true) { // at once, so that RoundTrip knows
-		go u.body.ReadCloser.Close()
+		go u.body.Close()
 	}
 }
 
