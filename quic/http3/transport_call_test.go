@@ -300,12 +300,13 @@ func TestClientCancel(t *testing.T) {
 	cause := errors.New("the cause")
 	for _, stage := range []string{"header", "body", "idle body", "upload", "close"} {
 		t.Run(stage, func(t *testing.T) {
-			gone := make(chan error, 1)
+			arrived, gone := make(chan struct{}), make(chan error, 1)
 			ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/" {
 					w.Write(make([]byte, 3<<20))
 					return
 				}
+				close(arrived) // only now it is cancelled: else the handler might never have seen it
 				if stage != "header" && stage != "upload" {
 					w.Write(make([]byte, 2<<20)) // more than the window
 				}
@@ -321,7 +322,10 @@ func TestClientCancel(t *testing.T) {
 				req.Method, req.Body = "PUT", pr
 			}
 			if stage == "header" || stage == "upload" {
-				time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
+				go func() {
+					<-arrived
+					cancel(cause)
+				}()
 			}
 			resp, err := tr.RoundTrip(req)
 			switch stage {
