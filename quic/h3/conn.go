@@ -69,7 +69,6 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), now: now, base: now.Add(-time.Second), settings: defaultSettings()}
 	c.goaway.init()
 	c.load.init(c.nanos())
-	c.dec = qpack.NewDecoder(uint64(cfg.QPACKTableCapacity), uint64(cfg.QPACKBlockedStreams))
 	if s := core.OfferedSession(); s != nil && core.EarlyData() == quic.EarlyOffered {
 		if settings, ok := recall(s.AppData()); ok {
 			c.settings, c.remembered = settings, &settings
@@ -82,6 +81,7 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 // begin opens our streams, and once more if a server rejects 0-RTT data.
 func (c *Conn) begin() {
 	c.enc = qpack.NewEncoder(c.cfg.encoder())
+	c.dec = qpack.NewDecoder(uint64(c.cfg.QPACKTableCapacity), uint64(c.cfg.QPACKBlockedStreams))
 	c.local = newLocalStreams()
 	c.openLocal()
 }
@@ -211,8 +211,13 @@ func (c *Conn) linger(s *stream) {
 	}
 	s.lingers, c.lingering[s.id] = true, s
 	c.ending.push(s, linkEnding, 0)
-	if c.ending.len > maxLingering {
-		c.endLinger(c.ending.first)
+	if c.ending.len <= maxLingering {
+		return
+	}
+	if s = c.ending.first; s.recv.whole { // a section that cannot be decoded yet
+		c.failStream(s, ErrCodeInternal, "too many streams are over whose field sections cannot be decoded")
+	} else {
+		c.endLinger(s)
 	}
 }
 
@@ -275,6 +280,7 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 			if c.flush(); c.ready != nil {
 				continue
 			}
+			c.dropFields()
 			if c.goaway.finished(c.requests) && !c.ended {
 				return Event{Kind: EventShutdown}, true
 			}
@@ -333,6 +339,21 @@ func (c *Conn) nextOf(s *stream, ev *Event) bool {
 		ev.Kind = EventDone
 	}
 	return true
+}
+
+// maxKeptFields is for how many fields of a message there is room until the next one.
+const maxKeptFields = 64
+
+// dropFields lets go of what the last message has brought: its strings are in the application's hands, or in nobody's.
+func (c *Conn) dropFields() {
+	if len(c.fields) == 0 {
+		return
+	}
+	clear(c.fields)
+	if c.fields = c.fields[:0]; cap(c.fields) > maxKeptFields {
+		c.fields = nil
+	}
+	c.message = Message{}
 }
 
 // flush writes what was gathered for the peer.

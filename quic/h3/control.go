@@ -183,6 +183,9 @@ func (c *Conn) handleCritical(s *peerStream, p []byte) *connError {
 		if err := c.enc.HandleDecoderStream(p); err != nil {
 			return qpackError(err)
 		}
+		if !c.load.spendVain(c, c.enc.VainCancellations()) {
+			return connErr(ErrCodeExcessiveLoad, "too many cancellations of streams that nothing waits for")
+		}
 		return nil
 	}
 	return c.handleControl(s, p)

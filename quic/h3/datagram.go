@@ -36,9 +36,15 @@ func (q *datagramQueue) push(b []byte) {
 	q.bytes += len(b)
 }
 
+// maxKeptDatagram is how long a datagram may be whose memory is used again, in bytes.
+const maxKeptDatagram = 2 << 10
+
 // pop removes the oldest datagram, which is valid until the next push.
 func (q *datagramQueue) pop() []byte {
 	b := q.ring[q.head]
+	if cap(b) > maxKeptDatagram {
+		q.ring[q.head] = nil
+	}
 	q.head = (q.head + 1) % len(q.ring)
 	q.len--
 	q.bytes -= len(b)

@@ -211,6 +211,11 @@ func TestEarlyRejected(t *testing.T) {
 		if ev := other.saw(true, EventResponse); ev.Message.Status != 200 {
 			t.Fatalf("%+v", ev.Message)
 		}
+		for _, h := range other.sides {
+			if h.load.vain != 0 {
+				t.Fatal("streams of before the rejection were cancelled, whose IDs are those of others now")
+			}
+		}
 		if rejected := other.saw(true, EventRejected) != nil; rejected == resend {
 			t.Fatalf("resend %v, and rejected %v", resend, rejected)
 		}

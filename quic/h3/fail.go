@@ -21,7 +21,7 @@ func (c *Conn) stopReading(s *stream, err error) {
 		r.drain = false
 		return
 	}
-	if !r.fin && !s.raw {
+	if (!r.fin || r.whole) && !s.raw { // also where the end was read, and a section was not (RFC 9204, section 2.2.2.2)
 		c.dec.CancelStream(s.id)
 	}
 	r.state, r.err, r.frame = recvOver, err, betweenFrames

@@ -60,6 +60,7 @@ const (
 	costPriorityUpdate = 1
 	costUnknownStream  = 4 // a unidirectional stream of an unknown type
 	costControlFrame   = 1 // GOAWAY, MAX_PUSH_ID, ORIGIN
+	costVain           = 1 // 8 stream cancellations on the decoder stream that no section waits on
 	costEncoderKiB     = 1 // 1 KiB of the encoder stream: entries that are inserted, or doubled, a thousand in 1 KiB
 )
 
@@ -72,6 +73,7 @@ type load struct {
 	tokens int64
 	at     int64 // when tokens was right, in nanoseconds
 	bytes  int   // of the encoder stream, that have not been charged for
+	vain   int   // stream cancellations, likewise
 }
 
 // spendBytes is spend for n bytes of the encoder stream.
@@ -80,6 +82,14 @@ func (l *load) spendBytes(c *Conn, n int) (ok bool) {
 	kib := l.bytes >> 10
 	l.bytes -= kib << 10
 	return kib == 0 || l.spend(c, int64(kib)*costEncoderKiB)
+}
+
+// spendVain is spend for n stream cancellations that no section waits on.
+func (l *load) spendVain(c *Conn, n int) (ok bool) {
+	l.vain += n
+	eights := l.vain >> 3
+	l.vain &= 7
+	return eights == 0 || l.spend(c, int64(eights)*costVain)
 }
 
 func (l *load) init(now int64) { *l = load{tokens: loadBurst, at: now} }

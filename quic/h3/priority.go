@@ -1,6 +1,8 @@
 package h3
 
 import (
+	"strings"
+
 	"github.com/dunglas/httpsfv"
 
 	"github.com/boringquic/boringquic/quic"
@@ -70,7 +72,7 @@ func (p *priorities) parse(value string) quic.Priority {
 		return quic.DefaultPriority
 	}
 	out := ParsePriority(value)
-	p.cache[p.next%uint8(len(p.cache))] = parsedPriority{value, out}
+	p.cache[p.next%uint8(len(p.cache))] = parsedPriority{strings.Clone(value), out} // it may lie in a string of the whole section's
 	p.next++
 	return out
 }

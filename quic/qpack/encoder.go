@@ -34,6 +34,7 @@ type Encoder struct {
 	indexSecrets                bool
 	out                         []byte // instructions that are to be sent
 	partial                     []byte // the beginning of a decoder instruction, at most maxIntLen bytes
+	vain                        int    // stream cancellations that no section waited on, since VainCancellations was asked
 	err                         *Error // what ended it
 
 	// The section at work.
@@ -142,6 +143,13 @@ func (e *Encoder) HandleDecoderStream(p []byte) error {
 	return nil
 }
 
+// VainCancellations returns how many stream cancellations came that no section waited on, since it was asked last. A peer may send some
+// (RFC 9204, section 2.2.2.2), and each costs a look at all sections that wait: who sends very many wants that.
+func (e *Encoder) VainCancellations() (n int) {
+	n, e.vain = e.vain, 0
+	return n
+}
+
 // instruction follows the decoder instruction that p begins with and returns its length, or parseShort.
 func (e *Encoder) instruction(p []byte) int {
 	switch c := p[0]; {
@@ -159,7 +167,11 @@ func (e *Encoder) instruction(p []byte) int {
 	case c&0x40 != 0: // section 4.4.2, Stream Cancellation: one that no section waits on is of no consequence
 		stream, n := consumeInt(p, 6)
 		if n > 0 {
-			for s, ok := e.flight.cancel(stream); ok; s, ok = e.flight.cancel(stream) {
+			s, ok := e.flight.cancel(stream)
+			if !ok {
+				e.vain++
+			}
+			for ; ok; s, ok = e.flight.cancel(stream) {
 				e.table.unpin(s.oldest)
 			}
 		}

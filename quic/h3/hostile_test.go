@@ -1,0 +1,181 @@
+package h3
+
+import (
+	"bytes"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/qpack"
+)
+
+// insertX is an encoder stream that inserts x: y.
+var insertX = []byte{0x3f, 0xe1, 0x1f, 0x41, 'x', 0x01, 'y'}
+
+// A request whose end was read, and whose header section waits for the dynamic table, is cancelled like others when it is given up: the decoder does not count it as
+// blocked any more, and the peer is told (RFC 9204, section 2.2.2.2).
+func TestBlockedAndEndedIsCancelled(t *testing.T) {
+	p := newScript(t, false, &Config{QPACKBlockedStreams: 3}, false)
+	for round := range 4 {
+		var ids []uint64
+		for range 3 {
+			ids = append(ids, p.bidi(true, frameOf(frameHeaders, []byte{2, 0, 0x80})))
+		}
+		if n := p.side.dec.Blocked(); n != 3 {
+			t.Fatalf("round %d: %d streams are blocked, want 3", round, n)
+		}
+		p.pass(11 * time.Second)
+		for _, id := range ids {
+			p.wantReset(id, ErrCodeRequestIncomplete, "blocked for 10 s")
+		}
+		if n := p.side.dec.Blocked(); n != 0 {
+			t.Fatalf("round %d: %d streams are blocked, and none is there", round, n)
+		}
+	}
+	p.uni(false, varint(streamQPACKEncoder), insertX)
+	p.wantServes("after four rounds of blocked requests")
+}
+
+// A client that gives up a response which is there to its end, but blocked, cancels it too.
+func TestBlockedResponseIsCancelled(t *testing.T) {
+	p := newScript(t, true, &Config{QPACKBlockedStreams: 1}, false)
+	for range 3 {
+		id, _, err := p.side.SendRequest(p.now, get("/"), nil, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.settle()
+		p.send(id, true, frameOf(frameHeaders, []byte{2, 0, 0x80}))
+		if n := p.side.dec.Blocked(); n != 1 {
+			t.Fatalf("%d streams are blocked, want 1", n)
+		}
+		p.side.StreamShutdown(id, 3, ErrCodeRequestCancelled)
+		p.side.read()
+		p.settle()
+		if n := p.side.dec.Blocked(); n != 0 {
+			t.Fatalf("%d streams are blocked, and none is there", n)
+		}
+		if err := p.side.Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.wantAlive("after three responses that were given up")
+}
+
+// More responses than are kept that cannot be decoded, since the peer takes no acknowledgements: those that are dropped are told with an error.
+func TestLingeringBlockedAreTold(t *testing.T) {
+	p := newScriptWith(t, true, &Config{QPACKBlockedStreams: 2 * maxLingering}, false, func(_, server *quic.Config) { server.MaxStreamsBidi = 2 * maxLingering })
+	done, reset := 0, 0
+	for range maxLingering + 20 {
+		id, _, err := p.side.SendRequest(p.now, get("/"), nil, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.settle()
+		p.send(id, true, frameOf(frameHeaders, []byte{2, 0, 0x80}))
+		p.pass(time.Millisecond)
+	}
+	p.pass(100 * time.Millisecond)
+	for _, ev := range p.side.events {
+		switch ev.Kind {
+		case EventReset:
+			reset++
+		case EventDone:
+			done++
+		}
+	}
+	if done == 0 || done != reset {
+		t.Fatalf("%d requests are done, of which %d were told to have failed", done, reset)
+	}
+	if n := p.side.dec.Blocked(); n > maxLingering {
+		t.Fatalf("%d streams are blocked", n)
+	}
+	if err := p.side.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Cancellations on the decoder stream that nothing waits for are bounded by rate: each has the encoder look at all sections in flight.
+func TestVainCancellationsBound(t *testing.T) {
+	p := newScript(t, false, nil, false, SettingQPACKTableCapacity, 4096, SettingQPACKBlockedStreams, 100)
+	id := p.uni(false, varint(streamQPACKDecoder))
+	p.send(id, false, bytes.Repeat([]byte{0x41}, 8*1000))
+	p.wantServes("a thousand tokens' worth")
+	for range 10 {
+		p.send(id, false, bytes.Repeat([]byte{0x41}, 8*500))
+	}
+	p.wantClosed(ErrCodeExcessiveLoad, "cancellations of streams without sections")
+}
+
+// What is left of a large message when it is over does not stay with the connection, nor does its string stay for a Priority field in it.
+func TestLargeMessageIsLetGo(t *testing.T) {
+	p := newScript(t, false, &Config{MaxFieldSectionSize: 1 << 20}, false)
+	used := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	fields := []qpack.Field{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "example.org"}, {Name: ":path", Value: "/"}}
+	fields = append(fields, qpack.Field{Name: "priority", Value: "u=1"}, qpack.Field{Name: "x-large", Value: strings.Repeat("v", 900_000)})
+	enc := qpack.NewEncoder(qpack.EncoderConfig{TableCapacity: -1})
+	ask := func(i int) {
+		fields[4].Value = "u=1" + strings.Repeat(",a", i)
+		id := p.bidi(false)
+		b := frameOf(frameHeaders, enc.AppendSection(nil, 0, fields, 0))
+		for len(b) > 0 {
+			n, err := p.peer.StreamSend(id, b, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = b[n:]
+			p.pass(time.Millisecond)
+		}
+		for range 100 {
+			p.pass(100 * time.Millisecond)
+		}
+		if ev := p.side.want(EventRequest); len(ev.Message.Fields) != 2 {
+			t.Fatalf("%d fields", len(ev.Message.Fields))
+		}
+		if _, err := p.side.SendResponse(p.now, id, ok200(), nil, true); err != nil {
+			t.Fatal(err)
+		}
+		p.pass(100 * time.Millisecond)
+		p.side.events = nil
+	}
+	ask(0)
+	before := used()
+	for i := range 8 {
+		ask(1 + i)
+	}
+	p.side.events = nil
+	if grown := used() - before; grown > 500<<10 {
+		t.Errorf("after eight requests with 900 kB of header the connection has %d bytes more", grown)
+	}
+	if len(p.side.fields) > 0 || cap(p.side.fields) > maxKeptFields || p.side.message.Fields != nil {
+		t.Error("fields of the last message are kept")
+	}
+	runtime.KeepAlive(p)
+}
+
+// The memory of large datagrams that were read or dropped does not stay.
+func TestDatagramQueueMemory(t *testing.T) {
+	var q datagramQueue
+	large := make([]byte, 60_000)
+	for range maxDatagrams {
+		q.push(large[:1])
+	}
+	for range 3 * maxDatagrams {
+		q.push(large)
+	}
+	kept := 0
+	for _, b := range q.ring {
+		kept += cap(b)
+	}
+	if most := maxDatagramBytes + maxDatagrams*maxKeptDatagram; kept > most {
+		t.Fatalf("a queue keeps %d bytes, want at most %d", kept, most)
+	}
+}
