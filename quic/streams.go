@@ -334,6 +334,14 @@ func (st *streams) settle(s *stream) {
 // rest lets go of what is kept for reuse.
 func (st *streams) rest() {
 	st.unused, st.spare = streamQueue{}, 0
+	for _, s := range st.live { // of long-lived ones the last piece is kept, though nothing lies in it
+		if len(s.recv.got) == 0 {
+			s.recv.data.clear(nil)
+		}
+		if s.send.buf.held() == 0 {
+			s.send.buf.data.clear(nil)
+		}
+	}
 	if st.pool != nil {
 		*st.pool = chunkPool{}
 	}

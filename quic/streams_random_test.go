@@ -654,6 +654,9 @@ func (r *streamsRig) finish() {
 				last(m)
 			}
 		}
+		if r.rng.IntN(20) == 0 {
+			r.st.rest()
+		}
 		r.events(last)
 		for r.send() {
 		}

@@ -111,6 +111,9 @@ func newH3Exchanges(t testing.TB, cfg *Config) *exchanges {
 			t.Fatal(err)
 		}
 	}
+	for _, c := range []*Conn{client, server} {
+		p.timers = append(p.timers, func() (time.Time, func(time.Time)) { return c.Timeout(), c.OnTimeout })
+	}
 	p.settle()
 	return p
 }

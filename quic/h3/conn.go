@@ -56,6 +56,8 @@ type Conn struct {
 	list    []qpack.Field // what is being encoded
 	out     []byte        // likewise
 	wanted  bool          // EventCapacity is wanted
+	rested  bool          // nothing is kept that is not needed
+	active  int64         // when the core last told of something
 }
 
 // New begins HTTP/3 on a connection: one whose handshake is complete, or that can send or has received 0-RTT data. It opens the
@@ -107,6 +109,7 @@ func (c *Conn) HandleEvent(now time.Time, ev *quic.Event) {
 	if c.ended && ev.Kind != quic.EventReadable && ev.Kind != quic.EventStreamReset {
 		return
 	}
+	c.active, c.rested = c.nanos(), false
 	switch ev.Kind {
 	case quic.EventReadable, quic.EventWritable, quic.EventStreamReset, quic.EventStreamStopped, quic.EventStreamFinished:
 		s, ok := ev.Data.(*stream)
@@ -462,4 +465,20 @@ func (c *Conn) TakeOver(id uint64) (buffered []byte, err error) {
 	c.leave(s)
 	s.raw, s.known = true, true
 	return buffered, nil
+}
+
+// restAfter is after how much silence, in nanoseconds, a connection without requests lets go of memory that only makes the next ones faster,
+// as the core does.
+const restAfter = int64(2 * time.Second)
+
+// rests tells whether it will.
+func (c *Conn) rests() bool { return !c.rested && c.streams.first == nil && !c.ended }
+
+func (c *Conn) rest() {
+	c.rested = true
+	c.enc.Rest()
+	c.dec.Rest()
+	c.free, c.spare = nil, 0
+	c.fields, c.list, c.out, c.events, c.told = nil, nil, nil, nil, 0
+	c.message = Message{}
 }
