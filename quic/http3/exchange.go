@@ -38,12 +38,21 @@ type exchange struct {
 	over       bool      // the handler has returned
 	done       bool      // the stream is over
 
-	bodiless bool        // nothing follows the header section
-	early    bool        // it came in early data
-	wait     bool        // it is to be served when the handshake is complete
-	late     atomic.Bool // the deadline for writing has passed
-	readBy   int64       // nanoseconds since the connection began; 0: no deadline for reading. Guarded by ctx.mu
+	bodiless bool          // nothing follows the header section
+	early    bool          // it came in early data
+	wait     bool          // it is to be served when the handshake is complete
+	marks    atomic.Uint32 // markLate and so on
+	readBy   int64         // nanoseconds since the connection began; 0: no deadline for reading. Guarded by ctx.mu
 }
+
+// The marks of an exchange.
+const (
+	markLate      = 1 << iota // the deadline for writing has passed
+	markWaiting               // who has response.mu may wait for the client to take what it writes
+	markReturning             // the handler has returned, and wants response.mu for the last time
+)
+
+func (x *exchange) has(mark uint32) bool { return x.marks.Load()&mark != 0 }
 
 // tunnel is what an extended CONNECT has, or a stream that was taken over.
 type tunnel struct {
@@ -200,7 +209,9 @@ func (x *exchange) onPanic(v any) {
 
 // takenOver tells whether the stream is no longer the handler's alone.
 func (x *exchange) takenOver() bool {
-	return x.w.mu.TryLock() && func() bool { defer x.w.mu.Unlock(); return x.w.state != nil && x.w.state.tookOver }()
+	x.w.lockLast()
+	defer x.w.mu.Unlock()
+	return x.w.state != nil && x.w.state.tookOver
 }
 
 // end is when the handler has returned and all was done with the response that is to be done.
@@ -268,7 +279,7 @@ func (x *exchange) gone() error {
 
 // explain returns what to tell of an error of writing.
 func (x *exchange) explain(err error) error {
-	if x.late.Load() {
+	if x.has(markLate) {
 		return fmt.Errorf("http3: write: %w", os.ErrDeadlineExceeded)
 	}
 	return nameError(err)
@@ -276,9 +287,7 @@ func (x *exchange) explain(err error) error {
 
 // drop gives back what the response took.
 func (w *response) drop() {
-	if !w.mu.TryLock() {
-		return // a goroutine of the handler's, or the handler itself, has it for good
-	}
+	w.lockLast()
 	defer w.mu.Unlock()
 	if w.state != nil {
 		w.state.release()

@@ -151,9 +151,11 @@ func (w *response) sendInterim(status int) {
 		}
 	}
 	st.msg = h3.Message{Status: status, ContentLength: -1, Fields: st.fields}
+	var err error
 	w.x.sc.conn.Do(func(t *quicnet.Turn) {
-		w.x.sc.h3.SendResponse(t.Now, w.x.id, &st.msg, nil, false) // if the client is gone, the next write tells
+		_, err = w.x.sc.h3.SendResponse(t.Now, w.x.id, &st.msg, nil, false) // if the client is gone, the next write tells
 	})
+	w.logUnsendable(err)
 	st.fields = st.fields[:0]
 }
 
@@ -339,6 +341,7 @@ func (w *response) send(p []byte, fin bool) error {
 			x.sc.drain(t)
 		})
 		if w.state.sent = true; err != nil {
+			w.logUnsendable(err)
 			return w.fail(err)
 		}
 		if p = p[n:]; len(p) == 0 {
@@ -348,10 +351,27 @@ func (w *response) send(p []byte, fin bool) error {
 	if w.isHead() || !bodyAllowed(w.state.status) {
 		return w.fail(w.x.gone()) // nothing can follow; is there anybody still?
 	}
+	w.x.marks.Or(markWaiting)
+	defer w.x.marks.And(^uint32(markWaiting))
+	if w.x.has(markReturning) { // who has not seen us wait
+		return w.fail(errHandlerReturned)
+	}
 	if _, err := w.x.openStream().Write(p); err != nil {
 		return w.fail(err)
 	}
 	return nil
+}
+
+// lockLast takes mu when the handler has returned. A goroutine that it has left behind may have it, mostly for a moment; one that waits for
+// the client to take what it writes must not keep us, and what it writes is not the whole response: that is broken off.
+func (w *response) lockLast() {
+	if w.mu.TryLock() {
+		return
+	}
+	if w.x.marks.Or(markReturning); w.x.has(markWaiting) {
+		w.x.abort(h3.ErrCodeInternal)
+	}
+	w.mu.Lock()
 }
 
 // fail notes why nothing can be written any more, and returns it.
@@ -363,6 +383,14 @@ func (w *response) fail(err error) error {
 		w.state.err = w.x.explain(err)
 	}
 	return w.state.err
+}
+
+// logUnsendable says that a part of a response was not sent for what it is: nobody else tells that to a handler that has returned.
+func (w *response) logUnsendable(err error) {
+	if errors.As(err, new(*h3.MessageError)) || errors.Is(err, h3.ErrFieldSectionTooLarge) {
+		r := w.x.req
+		w.x.sc.logf("http3: the response to %s %s of %s could not be sent: %v", r.Method, r.RequestURI, r.RemoteAddr, err)
+	}
 }
 
 // message returns the header section of the final response. p is the beginning of the body; whole says that it is all of it.
@@ -401,10 +429,7 @@ func (w *response) contentLength(n int, whole bool) (length int64, ok bool) {
 // finish ends the response, when the handler has returned. What the client may not take for complete is reset.
 func (w *response) finish() {
 	x := w.x
-	if !w.mu.TryLock() {
-		x.abort(h3.ErrCodeInternal) // a goroutine that the handler has left behind is still writing
-		w.mu.Lock()
-	}
+	w.lockLast()
 	defer w.mu.Unlock()
 	st := w.state
 	defer func() {
@@ -467,11 +492,17 @@ func (w *response) conclude(bodiless bool) {
 	w.state.sent = true
 	if done || err != nil {
 		if err != nil {
+			w.logUnsendable(err)
 			x.abort(h3.ErrCodeInternal)
 		}
 		return
 	}
+	st := w.state
+	w.state = nil // who comes now, from a goroutine that was left behind, is told that the handler has returned, and need not wait with us
+	w.mu.Unlock()
 	w.concludeSlowly(p, fin, trailers)
+	w.mu.Lock()
+	w.state = st
 }
 
 // concludeSlowly is conclude where the client takes the rest only little by little.
@@ -488,6 +519,7 @@ func (w *response) concludeSlowly(p []byte, fin bool, trailers []qpack.Field) {
 		})
 	}
 	if err != nil {
+		w.logUnsendable(err)
 		x.abort(h3.ErrCodeInternal)
 		return
 	}
@@ -529,6 +561,9 @@ func appendTrailer(dst []qpack.Field, name string, values []string) []qpack.Fiel
 
 // sendContinue asks the client for the body, unless it has been answered already.
 func (w *response) sendContinue() {
+	if w.x.has(markWaiting) {
+		return // it has been answered, and whoever has mu may keep it
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state != nil && !w.state.sent && w.state.status == 0 {

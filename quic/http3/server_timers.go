@@ -60,7 +60,7 @@ func (sc *serverConn) setIdle(now time.Time) {
 func (x *exchange) tooLate(t *quicnet.Turn) {
 	sc := x.sc
 	sc.clearWriteDeadline(x)
-	x.late.Store(true)
+	x.marks.Or(markLate)
 	sc.h3.StreamShutdown(x.id, quic.WriteDirection, h3.ErrCodeInternal)
 	x.lose(t, x.explain(nil))
 }
@@ -151,7 +151,7 @@ func (w *response) SetReadDeadline(deadline time.Time) error {
 func (w *response) SetWriteDeadline(deadline time.Time) error {
 	x := w.x
 	x.sc.conn.Do(func(t *quicnet.Turn) {
-		if x.over || x.sc.closed || x.late.Load() {
+		if x.over || x.sc.closed || x.has(markLate) {
 			return
 		}
 		x.sc.clearWriteDeadline(x)

@@ -1,0 +1,104 @@
+package h3test_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/http3"
+	"github.com/boringquic/boringquic/quic/http3/h3test"
+)
+
+// What programs do that do not read RFCs, over a Server and a Transport both.
+
+// A response that the client does not take is not sent, and the server's log says why: nobody else tells a handler that has returned.
+func TestResponseTooLargeIsLogged(t *testing.T) {
+	var logged bytes.Buffer
+	s := h3test.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Large", strings.Repeat("x", 10_000))
+	}))
+	s.Config.ErrorLog = log.New(&logged, "", 0)
+	s.Start()
+	tr := s.Client().Transport.(*http3.Transport)
+	tr.MaxResponseHeaderBytes = 4096
+	resp, err := s.Client().Get(s.URL + "/large")
+	if err == nil {
+		resp.Body.Close()
+		t.Error("a response that is too large was taken")
+	}
+	s.Close() // then nobody writes to the log
+	if got := logged.String(); !strings.Contains(got, "the response to GET /large of 127.0.0.1:") || !strings.Contains(got, "larger than the peer accepts") {
+		t.Errorf("logged: %q", got)
+	}
+}
+
+// A goroutine that a handler leaves behind, such as one that flushes now and then, must not cost the client the response.
+func TestGoroutineLeftBehind(t *testing.T) {
+	s := h3test.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := make(chan struct{})
+		go func() {
+			close(begun)
+			for r.Context().Err() == nil {
+				w.Header()
+			}
+		}()
+		<-begun
+	}))
+	defer s.Close()
+	for range 100 {
+		resp, err := s.Client().Post(s.URL, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+}
+
+// A goroutine that a handler leaves behind is told so, also while the client takes its time with the response.
+func TestWriteAfterReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrote := make(chan error, 1)
+		s := h3test.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, strings.Repeat("x", 8000))
+			go func() {
+				time.Sleep(time.Second)
+				_, err := w.Write([]byte("more"))
+				wrote <- err
+			}()
+		}))
+		s.HTTP3.QUIC = &quic.Config{StreamSendBuffer: 4096}
+		s.Start()
+		defer s.Close()
+		tr := s.Client().Transport.(*http3.Transport)
+		tr.QUIC = &quic.Config{StreamReceiveWindow: 1000, MaxStreamReceiveWindow: 1000}
+		resp, err := s.Client().Get(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if err := <-wrote; err == nil {
+			t.Error("a write after the handler's return was taken")
+		}
+		if b, err := io.ReadAll(resp.Body); err != nil || len(b) != 8000 {
+			t.Errorf("%d bytes, %v", len(b), err)
+		}
+	})
+}
+
+// Shutdown of a server without connections succeeds whatever its context is, as that of an http.Server.
+func TestShutdownOfNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 20 {
+		if err := new(http3.Server).Shutdown(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
