@@ -36,6 +36,7 @@ type exchange struct {
 	writeBy    int64     // nanoseconds since the connection began; 0: no deadline for writing
 	writeIndex int32     // in the connection's list of deadlines, -1: not there
 	over       bool      // the handler has returned
+	waits      bool      // it stands in the connection's queue of requests
 	done       bool      // the stream is over
 
 	bodiless bool          // nothing follows the header section
@@ -216,6 +217,9 @@ func (x *exchange) takenOver() bool {
 
 // end is when the handler has returned and all was done with the response that is to be done.
 func (x *exchange) end() {
+	if !x.over { // only this goroutine sets it
+		x.sc.conn.Do(x.sc.onReturn)
+	}
 	x.body.closed.Store(true)
 	x.ctx.cancel(nil)
 }
@@ -238,7 +242,10 @@ func (x *exchange) settle() {
 }
 
 func (x *exchange) settleNow(t *quicnet.Turn) {
-	x.over = true
+	if !x.over {
+		x.over = true
+		x.sc.onReturn(t)
+	}
 	x.body.closed.Store(true)
 	x.stopReading(t)
 	if s := x.stream.Load(); s != nil {

@@ -26,7 +26,8 @@ type serverConn struct {
 	h3   *h3.Conn
 	born time.Time
 
-	exchanges *exchange   // whose streams are not over, the newest first
+	exchanges *exchange // whose streams are not over, the newest first
+	handlers  handlers
 	deadlines []*exchange // those that have one for writing: a heap
 	idleAt    int64       // when the connection ends if no request is open by then; 0: never
 	draining  bool
@@ -57,6 +58,7 @@ func (srv *serving) newServerConn(t *quicnet.Turn) quicnet.Protocol {
 		return nil
 	}
 	sc := &serverConn{srv: srv, conn: t.Conn, h3: c, born: t.Now}
+	sc.handlers.most = int(max(t.Core.PeerStreamLimit(false), 1)) // no stream is over yet
 	sc.setIdle(t.Now)
 	if srv.http.ConnState != nil {
 		sc.states = &connStates{conn: sc.netConn(t), hook: srv.http.ConnState}
@@ -179,7 +181,7 @@ func (sc *serverConn) onRequest(t *quicnet.Turn, ev *h3.Event) {
 	if d := sc.srv.http.WriteTimeout; d > 0 {
 		sc.setWriteDeadline(x, sc.since(t.Now.Add(d)))
 	}
-	t.Go(x)
+	sc.startHandler(t, x)
 }
 
 // isSafe tells whether a method is safe (RFC 9110, section 9.2.1).
@@ -212,6 +214,7 @@ func (sc *serverConn) refuse(t *quicnet.Turn, id uint64, status int, text string
 // forget lets go of a request whose stream is over.
 func (sc *serverConn) forget(t *quicnet.Turn, x *exchange) {
 	x.ctx.cancel(errStreamOver)
+	sc.stopWaiting(x)
 	sc.clearWriteDeadline(x)
 	if x.prev != nil {
 		x.prev.next = x.next
@@ -243,7 +246,7 @@ func (sc *serverConn) onClosed(t *quicnet.Turn) {
 		x.prev, x.next, x.writeIndex = nil, nil, -1
 		x = next
 	}
-	sc.exchanges = nil
+	sc.exchanges, sc.handlers.waiting = nil, nil
 	if sc.stop != nil {
 		go sc.stop() // contexts may be anybody's
 	}
