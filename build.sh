@@ -8,6 +8,7 @@ link=$root/third_party/boringssl/prefix
 bin=$root/cmd/bin
 go_least=1.25
 go_install=1.26.8 # for a Debian whose own Go is too old
+go_hooks=1.27.4   # whose net/http takes an HTTP/3 of others
 symbol_prefix=boringquic
 # shellcheck source=third_party/boringssl/PIN
 . "$root/third_party/boringssl/PIN"
@@ -476,7 +477,7 @@ test_all() {
   if debian; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
-    have chromium && have firefox-esr && have certutil || install_packages chromium firefox-esr libnss3-tools
+    { have chromium && have firefox-esr && have certutil; } || install_packages chromium firefox-esr libnss3-tools
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || install_packages libclang-dev # for quiche's bindings
     for lib in libssl.a libz.a libzstd.a; do # OpenSSL's, and what Debian 13's is linked with
       [ "$(cc -print-file-name=$lib)" != "$lib" ] || install_packages libssl-dev zlib1g-dev libzstd-dev
@@ -492,6 +493,8 @@ test_all() {
   go test -race -shuffle=on -timeout 30m ./...
   say "random connections and attacks, moves at each of 200 datagrams, 200 seeds of each path: the race detector leaves time for a part of them"
   go test -count=1 -run '^TestSpin|^TestMoveAtEachDatagram$|^TestSearch$|^TestPathNarrows$' ./quic/internal/sim ./quic
+  say "Go $go_hooks: net/http's hooks for HTTP/3, and the behaviours that it shares with ours"
+  GOTOOLCHAIN=go$go_hooks go test -count=1 -run '^TestHook|^TestParity$' ./quic/http3
   say "tests of the packages over C, with the address sanitizer"
   go test -asan -shuffle=on ./crypto/...
   for module in $(find . -mindepth 2 -name go.mod -not -path './third_party/*' -exec dirname {} \; | sort); do
