@@ -14,7 +14,7 @@ import (
 
 // B7: a ticket is used from an address that its owner never had. It proves no address: the server answers what 0-RTT data asks for under the
 // anti-amplification limit, and says that the address is not validated (RFC 9000, section 8.1; RFC 9001, section 9.2).
-func TestAttackEarlySpoofedAddress(t *testing.T) {
+func TestAttackB7EarlySpoofedAddress(t *testing.T) {
 	n := newEarlyNet(t)
 	n.session.token = nil
 	n.early("give me much")
@@ -63,7 +63,7 @@ func TestAttackEarlySpoofedAddress(t *testing.T) {
 
 // B8: a recorded first flight is played again, a thousand times, to the server and to its siblings, from other addresses and when the
 // connection is gone. Its 0-RTT data is accepted once.
-func TestAttackEarlyReplay(t *testing.T) {
+func TestAttackB8EarlyReplay(t *testing.T) {
 	n := newEarlyNet(t)
 	n.session.token = nil
 	n.early("once")
@@ -134,7 +134,7 @@ func (c *stickyCache) Put(_ string, session *tls.ClientSessionState) { c.session
 
 // B9: a ticket that one virtual host gave is used with another, which asks for certificates: it is not resumed, and nothing of 0-RTT is read
 // (CVE-2025-23419).
-func TestAttackTicketAcrossHosts(t *testing.T) {
+func TestAttackB9TicketAcrossHosts(t *testing.T) {
 	cache := &stickyCache{}
 	shared := newEarlyClient(t).context
 	play := func(name string) *scripted {
@@ -178,7 +178,7 @@ func TestAttackTicketAcrossHosts(t *testing.T) {
 }
 
 // B10: a ticket and a token of one version are of no use with another (RFC 9369, section 5).
-func TestAttackSessionAcrossVersions(t *testing.T) {
+func TestAttackB10SessionAcrossVersions(t *testing.T) {
 	for _, v := range []uint32{Version1, Version2} {
 		n := newEarlyNet(t)
 		n.server.cfg.Versions = []uint32{v, Version1 ^ Version2 ^ v}

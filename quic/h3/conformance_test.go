@@ -194,7 +194,7 @@ func TestRequestFrames(t *testing.T) {
 }
 
 // Requests that are malformed: a stream error that nobody sees as a request, and the connection lives (RFC 9114, section 4.1.2).
-func TestMalformedRequests(t *testing.T) {
+func TestAttackF13F14MalformedRequests(t *testing.T) {
 	swap := func(name, value string) []byte {
 		pairs := slices.Clone(getPairs)
 		for i := 0; i < len(pairs); i += 2 {
@@ -348,7 +348,7 @@ func TestExtendedConnectRequests(t *testing.T) {
 func without4(pairs []string) []string { return slices.Delete(slices.Clone(pairs), 2, 4) }
 
 // content-length is held to the bytes of DATA frames, the end with an empty STREAM frame included (CVE-2026-33555).
-func TestRequestContentLength(t *testing.T) {
+func TestAttackF12ContentLength(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		length string
@@ -388,7 +388,7 @@ func TestRequestContentLength(t *testing.T) {
 }
 
 // Where all of a request is there at once, a wrong content-length keeps it from the application altogether.
-func TestWholeRequestContentLength(t *testing.T) {
+func TestAttackF12WholeRequest(t *testing.T) {
 	for _, body := range [][]byte{frameOf(frameData, []byte("four")), frameOf(frameData, []byte("sixsix")), frameOf(reserved(1), []byte("12345"))} {
 		p := newScript(t, false, nil, false)
 		id := p.bidi(true, postFrame("content-length", "5"), body)

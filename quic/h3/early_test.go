@@ -147,7 +147,7 @@ func TestEarlyRequest(t *testing.T) {
 }
 
 // A server that breaks its word: less than what it had sent before, while it accepts 0-RTT data (attack F18).
-func TestEarlySettingsLowered(t *testing.T) {
+func TestAttackF18SettingsLowered(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		before Config

@@ -145,7 +145,7 @@ func TestBadDatagrams(t *testing.T) {
 }
 
 // Capsules, in whatever pieces they come (RFC 9297, section 3.2).
-func TestCapsules(t *testing.T) {
+func TestAttackF15Capsules(t *testing.T) {
 	var b []byte
 	b = AppendCapsule(b, CapsuleDatagram, []byte("one"))
 	b = AppendCapsule(b, 0x2843, bytes.Repeat([]byte("x"), 5000)) // unknown
@@ -234,7 +234,7 @@ func TestParsePriority(t *testing.T) {
 }
 
 // PRIORITY_UPDATE before, with and after its request, and what it has precedence over (RFC 9218, section 7).
-func TestPriorityUpdates(t *testing.T) {
+func TestAttackF11PriorityUpdates(t *testing.T) {
 	p := newScript(t, false, nil, false)
 	update := func(id uint64, value string) []byte {
 		return frameOf(framePriorityUpdateRequest, append(varint(id), value...))
@@ -320,7 +320,7 @@ func TestOrigin(t *testing.T) {
 }
 
 // A server's shutdown, in two steps (RFC 9114, section 5.2).
-func TestServerShutdown(t *testing.T) {
+func TestAttackF16Shutdown(t *testing.T) {
 	p, c, s := newBoth(t, nil, nil, nil)
 	first, _, _ := c.SendRequest(p.now, get("/0"), nil, true)
 	p.settle()

@@ -14,8 +14,8 @@ import (
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
-// TestEarlyRequests: what becomes of requests that come before the handshake is complete (RFC 8470).
-func TestEarlyRequests(t *testing.T) {
+// TestAttackB8EarlyRequests: what becomes of requests that come before the handshake is complete (RFC 8470).
+func TestAttackB8EarlyRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy EarlyPolicy
 		get    string // what the handler tells: EarlyData, TLS.HandshakeComplete

@@ -35,7 +35,7 @@ func wantError(t *testing.T, name string, err error, code uint64, text string) {
 
 // Sections that cannot be are QPACK_DECOMPRESSION_FAILED (RFC 9204, sections 2.2.3, 4.5 and 7.4; attack F5). The table has two entries
 // of three that were inserted.
-func TestSectionErrors(t *testing.T) {
+func TestAttackF5Sections(t *testing.T) {
 	long := strings.Repeat("ff", 5)
 	for _, c := range []struct{ name, section, want string }{
 		{"nothing", "", "the field section ends within"},
@@ -79,7 +79,7 @@ func TestSectionErrors(t *testing.T) {
 
 // Instructions that cannot be are QPACK_ENCODER_STREAM_ERROR, whole or a byte at a time (RFC 9204, sections 2.2.3, 3.2.2 and 4.3). The
 // table, of 70 bytes, has two entries.
-func TestEncoderStreamErrors(t *testing.T) {
+func TestAttackF5EncoderStream(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"capacity above the setting", "3f 28", "capacity 71"},
 		{"capacity above 62 bits", "3f ffffffffffffffff7f", "too long"},
@@ -115,7 +115,7 @@ func TestEncoderStreamErrors(t *testing.T) {
 }
 
 // The stream that is one too many to be blocked is an error, and the others are not (RFC 9204, section 2.1.2; attack F4).
-func TestBlockedStreams(t *testing.T) {
+func TestAttackF4BlockedStreams(t *testing.T) {
 	section := unhex(t, "0200 80") // entry 0
 	d := decoderWith(t, 4096, 3)
 	for id := range uint64(3) {
@@ -187,7 +187,7 @@ func TestInsertCountIncrement(t *testing.T) {
 
 // A large entry referred to ten thousand times stops the decoder at its limit, before much was allocated, and so do literals, in any way
 // that they are written: what is held by then is at most twice the limit (attack F3).
-func TestDecodedSizeIsBounded(t *testing.T) {
+func TestAttackF3Expansion(t *testing.T) {
 	const limit = 64 << 10
 	large := Field{Name: "a", Value: strings.Repeat("x", 4000)}
 	zeros := strings.Repeat("0", 30000) // 5 bits each
@@ -264,7 +264,7 @@ func TestDecodedSizeIsBounded(t *testing.T) {
 }
 
 // A peer that takes no instructions stops what would make more, and is not let to fill our memory (attack F8).
-func TestBacklogIsBounded(t *testing.T) {
+func TestAttackF8Backlog(t *testing.T) {
 	d := decoderWith(t, 4096, 10, Field{Name: "a", Value: "b"})
 	var err error
 	n := 0
@@ -291,7 +291,7 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // A flood of instructions costs time in proportion to its bytes, and no memory beyond the table's (attack F6); one that never ends costs
 // a few times the table's capacity.
-func TestEncoderStreamChurn(t *testing.T) {
+func TestAttackF6Churn(t *testing.T) {
 	d := decoderWith(t, 4096, 10, Field{Name: "name", Value: "value"})
 	churn := bytes.Repeat([]byte{0x00}, 100000) // Duplicate
 	churn = append(churn, bytes.Repeat(unhex(t, "20 3fe11f"), 100000)...)

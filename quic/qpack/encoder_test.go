@@ -260,7 +260,7 @@ func TestEncoderSettings(t *testing.T) {
 }
 
 // Instructions of a decoder stream that cannot be are refused (attack F7), and those that may be are not.
-func TestDecoderStreamLies(t *testing.T) {
+func TestAttackF7DecoderStreamLies(t *testing.T) {
 	for _, c := range []struct {
 		name, in, want string
 	}{
