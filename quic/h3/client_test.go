@@ -196,6 +196,19 @@ func TestResponseFrames(t *testing.T) {
 		{"an empty PUSH_PROMISE", [][]byte{frameOf(framePushPromise, nil)}, ErrCodeFrame},
 		{"HEADERS behind trailers", [][]byte{section(":status", "200"), section("a", "b"), section("a", "b")}, ErrCodeFrameUnexpected},
 		{"GOAWAY", [][]byte{section(":status", "200"), frameOf(frameGoAway, varint(0))}, ErrCodeFrameUnexpected},
+		{"DATA behind trailers", [][]byte{section(":status", "200"), section("a", "b"), frameOf(frameData, []byte("x"))}, ErrCodeFrameUnexpected},
+		{"SETTINGS", [][]byte{frameOf(frameSettings, nil)}, ErrCodeFrameUnexpected},
+		{"SETTINGS behind a response", [][]byte{section(":status", "200"), frameOf(frameSettings, nil)}, ErrCodeFrameUnexpected},
+		{"CANCEL_PUSH, empty", [][]byte{frameOf(frameCancelPush, nil)}, ErrCodeFrameUnexpected},
+		{"MAX_PUSH_ID", [][]byte{frameOf(frameMaxPushID, varint(0))}, ErrCodeFrameUnexpected},
+		{"ORIGIN", [][]byte{section(":status", "200"), frameOf(frameOrigin, nil)}, ErrCodeFrameUnexpected},
+		{"PRIORITY_UPDATE", [][]byte{frameOf(framePriorityUpdateRequest, varint(0))}, ErrCodeFrameUnexpected},
+		{"HTTP/2's PRIORITY", [][]byte{frameOf(2, nil)}, ErrCodeFrameUnexpected},
+		{"HTTP/2's PING", [][]byte{section(":status", "200"), frameOf(6, nil)}, ErrCodeFrameUnexpected},
+		{"HTTP/2's WINDOW_UPDATE", [][]byte{frameOf(8, nil)}, ErrCodeFrameUnexpected},
+		{"HTTP/2's CONTINUATION", [][]byte{frameOf(9, nil)}, ErrCodeFrameUnexpected},
+		{"static index 99", [][]byte{frameOf(frameHeaders, []byte{0, 0, 0xff, 0x24})}, ErrCodeDecompressionFailed},
+		{"an empty section", [][]byte{frameOf(frameHeaders, nil)}, ErrCodeDecompressionFailed},
 	} {
 		bothSpeeds(t, c.name, func(t *testing.T, slow bool) {
 			p := newScript(t, true, nil, false)

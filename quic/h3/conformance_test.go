@@ -2,10 +2,55 @@ package h3
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/boringquic/boringquic/quic"
 )
+
+// Rules of the public conformance checks for HTTP/3, by their numbers there, and where each is tried. Each with the exact code, in one piece and byte by byte:
+//
+//	35  DATA before HEADERS                              TestRequestFrames, TestResponseFrames
+//	36  a pseudo-header field twice                      TestAttackF13F14MalformedRequests, TestMalformedResponses; 36 to 39 as stream errors, and
+//	                                                     the connection serves the next request
+//	37  neither :authority nor Host                      TestAttackF13F14MalformedRequests
+//	38  an unknown pseudo-header field                   TestAttackF13F14MalformedRequests
+//	39  a pseudo-header field behind a regular one       TestAttackF13F14MalformedRequests, TestMalformedResponses
+//	40  MAX_PUSH_ID begins the control stream            TestControlStream
+//	41  DATA on the control stream                       TestControlStream
+//	42  HEADERS on the control stream                    TestControlStream
+//	43  a second SETTINGS                                TestControlStream
+//	44  a setting of HTTP/2, or twice                    TestControlStream, TestParseSettings
+//	45  CANCEL_PUSH on a request stream, empty           TestRequestFrames
+//	46  static index 99                                  TestRequestFrames, TestResponseFrames
+//	47  a capacity above the setting                     TestUnidirectionalStreams
+//	48  a critical stream ends, or is reset              TestUnidirectionalStreams; all three, in both roles: TestCriticalStreams
+//	49  Insert Count Increment 0                         TestUnidirectionalStreams
+//	57  HEADERS or DATA behind trailers, SETTINGS        TestRequestFrames, TestResponseFrames
+//	59  reserved frames, settings and streams, streams   TestTolerated, TestUnidirectionalStreams, TestParseSettings
+//	    that are reset before their type
+//
+// 58 is the transport's, and what 59 says of it too: package quic. Of the rules below that list:
+//
+//	GOAWAY that rises, or of no request                  TestControlStream, TestClientGoAway
+//	push above MAX_PUSH_ID, in each part                 TestAttackF17Push
+//	a bidirectional stream of the server's               TestUnidirectionalStreams
+//	content-length, also with an empty FIN               TestAttackF12ContentLength, TestAttackF12WholeRequest, TestResponseBodies
+//	second critical streams, STOP_SENDING on ours        TestUnidirectionalStreams, TestCriticalStreams
+//	frame types of HTTP/2                                TestControlStream, TestRequestFrames, TestResponseFrames
+//	lengths of frames, exact; the end within a frame     TestControlStream, TestRequestFrames, TestTruncatedResponses
+//	malformed and incomplete messages                    TestAttackF13F14MalformedRequests, TestIncompleteRequest, TestMalformedResponses
+//	early responses with STOP_SENDING                    TestServerEnds
+//	trailers are validated                               TestUnreadRequest, TestMalformedTrailers
+//	SETTINGS, and none waits for the peer's              TestParseSettings, TestLateSettings
+//	0-RTT and settings                                   TestAttackF18SettingsLowered, TestEarlyRejected, TestRememberedSettings
+//	QPACK: insert counts, Base, evicted entries,         package qpack: TestAttackF5Sections, TestAttackF5EncoderStream, TestAttackF7DecoderStreamLies,
+//	integers of 62 bits, acknowledgements, the encoder   TestAttackF4BlockedStreams, TestRequiredInsertCountWraps, TestEncoderIsChecked
+//	PRIORITY_UPDATE                                      TestControlStream, TestRequestFrames, TestParsePriority, TestAttackF11PriorityUpdates
+//	extended CONNECT                                     TestExtendedConnectRequests, TestPeerLimits
+//	HTTP datagrams                                       TestBadDatagrams
 
 // What a peer may not do on its control stream (RFC 9114, sections 6.2.1 and 7.2).
 func TestControlStream(t *testing.T) {
@@ -438,5 +483,105 @@ func TestIncompleteRequest(t *testing.T) {
 		id := p.bidi(true, bytes)
 		p.wantReset(id, ErrCodeRequestIncomplete, "no header section")
 		p.wantServes("it was a stream error")
+	}
+}
+
+// The critical streams of both roles: to end or to reset one, or to ask for the end of one of ours, is an error, and so is a second one (RFC 9114, section 6.2.1;
+// RFC 9204, section 4.2).
+func TestCriticalStreams(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		for i, typ := range localTypes {
+			for _, how := range []string{"ends", "is reset", "is there twice", "is to be stopped"} {
+				bothSpeeds(t, fmt.Sprintf("client %v: stream of type %d %s", client, typ, how), func(t *testing.T, slow bool) {
+					p := newScript(t, client, nil, false)
+					p.slow = slow
+					id := p.control
+					if typ != streamControl && how != "is to be stopped" {
+						id = p.uni(false, varint(typ))
+					}
+					want := ErrCodeClosedCriticalStream
+					switch how {
+					case "ends":
+						p.send(id, true)
+					case "is reset":
+						p.peer.StreamShutdown(id, quic.WriteDirection, 0)
+					case "is there twice":
+						p.uni(false, varint(typ))
+						want = ErrCodeStreamCreation
+					default:
+						p.peer.StreamShutdown(p.side.local.ids[i], quic.ReadDirection, 0)
+					}
+					p.wantClosed(want, how)
+				})
+			}
+		}
+	}
+}
+
+// What is to be borne (RFC 9114, sections 6.2.3, 7.2.4.1, 7.2.8 and 9): reserved and unknown frames, settings and streams, also those that
+// are reset or end before their type is there. Requests are made and answered as if they had not been.
+func TestTolerated(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		for _, n := range []uint64{0, 1, 7, 1 << 20, (1<<62 - 1 - 0x21) / 0x1f} {
+			bothSpeeds(t, fmt.Sprintf("client %v: number %d", client, n), func(t *testing.T, slow bool) {
+				odd := frameOf(reserved(n), []byte("whatever"))
+				p := newScript(t, client, nil, true)
+				p.slow = slow
+				p.uni(false, varint(streamControl), settingsFrame(reserved(n), n, SettingMaxFieldSectionSize, 9999), odd, odd)
+				p.side.want(EventSettings)
+				if s, _ := p.side.PeerSettings(); s.MaxFieldSectionSize != 9999 {
+					t.Fatalf("the settings are %+v", s)
+				}
+				p.uni(true, varint(reserved(n)), []byte("whatever"))
+				p.peer.StreamShutdown(p.uni(false, varint(reserved(n))[:1]), quic.WriteDirection, 1)
+				p.peer.StreamShutdown(p.uni(false), quic.WriteDirection, 1)
+				p.uni(true)
+				if client {
+					id := p.request(get("/"))
+					p.send(id, true, odd, section(":status", "200"), odd, frameOf(frameData, []byte("x")), odd)
+					p.side.want(EventResponse)
+					if body, fin, err := p.side.readAll(id); string(body) != "x" || !fin || err != nil {
+						t.Fatalf("%q, %v, %v", body, fin, err)
+					}
+				} else {
+					id := p.bidi(true, odd, postFrame(), odd, frameOf(frameData, []byte("x")), odd)
+					p.side.want(EventRequest)
+					if body, fin, err := p.side.readAll(id); string(body) != "x" || !fin || err != nil {
+						t.Fatalf("%q, %v, %v", body, fin, err)
+					}
+					p.slow = false
+					p.wantServes("nothing of this is an error")
+				}
+				p.wantAlive("nothing of this is an error")
+			})
+		}
+	}
+}
+
+// A response that ends within a frame ends the connection (RFC 9114, section 7.1), at the latest when the application comes to that end.
+func TestTruncatedResponses(t *testing.T) {
+	head := section(":status", "200")
+	for _, c := range []struct {
+		name  string
+		bytes [][]byte
+	}{
+		{"within a type", [][]byte{head, {0x40}}},
+		{"within a length", [][]byte{head, {0x00, 0x40}}},
+		{"within HEADERS", [][]byte{head[:len(head)-1]}},
+		{"within DATA", [][]byte{head, appendFrameHeader(nil, frameData, 10), []byte("x")}},
+		{"before DATA's first byte", [][]byte{head, appendFrameHeader(nil, frameData, 10)}},
+		{"within a skipped frame", [][]byte{head, appendFrameHeader(nil, reserved(1), 10), []byte("x")}},
+		{"within trailers", [][]byte{head, frameOf(frameData, []byte("x")), head[:3]}},
+	} {
+		bothSpeeds(t, c.name, func(t *testing.T, slow bool) {
+			p := newScript(t, true, nil, false)
+			p.slow = slow
+			id := p.request(get("/"))
+			p.send(id, true, c.bytes...)
+			if _, fin, _ := p.side.readAll(id); fin {
+				t.Error("it was taken for complete")
+			}
+			p.wantClosed(ErrCodeFrame, c.name)
+		})
 	}
 }

@@ -2,7 +2,11 @@ package http3
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -69,4 +73,109 @@ func TestAttackF1Handlers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAttackF19SlowBodies: a byte of each of 99 bodies every 29 s, as QUIC's idle timeout lets pass. ReadTimeout ends them all, and the handlers with them.
+func TestAttackF19SlowBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running atomic.Int32
+		errs := make(chan error, 99)
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			running.Add(1)
+			defer running.Add(-1)
+			_, err := io.Copy(io.Discard, r.Body)
+			if r.Method == "POST" {
+				errs <- err
+			}
+		}, func(s *Server) { s.HTTP.ReadTimeout = 2 * time.Minute })
+		p := ts.dial()
+		var all []*rawRequest
+		for range 99 {
+			all = append(all, p.open().headers(head("POST", "/")...))
+		}
+		for range 4 {
+			time.Sleep(29 * time.Second)
+			for _, q := range all {
+				q.data("x")
+			}
+		}
+		if n := running.Load(); n != 99 {
+			t.Fatalf("after 116 s %d handlers run", n)
+		}
+		wantFields(":status", "200")(t, p.get("/").reply())
+		time.Sleep(5 * time.Second)
+		for range all {
+			if err := <-errs; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("a body of 2 minutes ends with %v", err)
+			}
+		}
+		if n := running.Load(); n != 0 {
+			t.Errorf("%d handlers run at the end", n)
+		}
+		wantFields(":status", "200")(t, p.get("/").reply())
+	})
+}
+
+// TestAttackF20Handlers: handlers that panic, or return without a look at the body, again and again on one connection: each request has its
+// error or its answer, and the connection lives.
+func TestAttackF20Handlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/panic":
+				panic(http.ErrAbortHandler)
+			case "/late":
+				io.WriteString(w, "begin")
+				w.(http.Flusher).Flush()
+				panic(http.ErrAbortHandler)
+			}
+		})
+		p := ts.dial()
+		for range 300 { // three times what may be open at once
+			for path, want := range map[string]h3.ErrorCode{"/panic": h3.ErrCodeInternal, "/late": h3.ErrCodeInternal, "/early": 0} {
+				q := p.open().headers(head("POST", path)...)
+				if rep := q.reply(); rep.code() != want || want == 0 && rep.status() != "200" {
+					t.Fatalf("%s: %v", path, rep)
+				}
+				want = max(want, h3.ErrCodeNoError)
+				if code := q.stopped(); code != want {
+					t.Fatalf("%s: the client is asked to stop with %v, want %v", path, code, want)
+				}
+			}
+		}
+		wantFields(":status", "200")(t, p.get("/").reply())
+	})
+}
+
+// TestAttackF21OddCase: names in whichever case have one canonical form, of the program's own and of the peer's ("foxstuck").
+func TestAttackF21OddCase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		served := false
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			served = true
+			h := w.Header()
+			h["cOnTeNt-LeNgTh"], h["tRANSFER-encoding"], h["CONNECTION"], h["x-oDD"] = []string{"5"}, []string{"chunked"}, []string{"x-odd"}, []string{"1"}
+			if r.URL.Path == "/short" {
+				h["cOnTeNt-LeNgTh"] = []string{"6"}
+			}
+			io.WriteString(w, "hello")
+		})
+		p := ts.dial()
+		rep := p.get("/").reply()
+		wantFields(":status", "200", "content-length", "5", "x-odd", "1", "transfer-encoding", "", "connection", "", "body", "hello")(t, rep)
+		for _, f := range rep.head {
+			if f.Name != strings.ToLower(f.Name) {
+				t.Errorf("the field %s was sent", f.Name)
+			}
+		}
+		if rep := p.get("/short").reply(); rep.code() != h3.ErrCodeInternal {
+			t.Errorf("5 bytes of 6: %v", rep)
+		}
+		served = false
+		for _, f := range []string{"Content-Length: 0", "cOnTeNt-LeNgTh: 0", "Transfer-Encoding: chunked", "Host: example.org"} {
+			if rep := p.get("/", f).reply(); rep.code() != h3.ErrCodeMessage || served {
+				t.Errorf("%s: %v, served %v", f, rep, served)
+			}
+		}
+	})
 }
