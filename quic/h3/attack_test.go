@@ -58,6 +58,24 @@ func TestAttackF1CreditWaits(t *testing.T) {
 	p.wantServes("there is credit again")
 }
 
+// A client that does not want the response before its request has come whole: the application is told of both, in this order, so that it need
+// not find out by writing.
+func TestAttackF1StopBeforeRequest(t *testing.T) {
+	p := newScript(t, false, nil, false)
+	head := getFrame()
+	id := p.bidi(false, head[:5])
+	p.peer.StreamShutdown(id, quic.ReadDirection, uint64(ErrCodeRequestCancelled))
+	p.settle()
+	p.side.wantNone("the request is not whole")
+	p.send(id, true, head[5:])
+	if ev := p.side.want(EventRequest); ev.Stream != id {
+		t.Fatalf("%+v", ev)
+	}
+	if ev := p.side.want(EventStopped); ev.Stream != id || ev.Code != ErrCodeRequestCancelled {
+		t.Fatalf("%+v", ev)
+	}
+}
+
 // At a rate that is borne resets go on for ever, and nothing is left of them.
 func TestAttackF1ResetsLeaveNothing(t *testing.T) {
 	p := newScriptWith(t, false, nil, false, func(_, server *quic.Config) { server.MaxStreamsBidi = 1000 })

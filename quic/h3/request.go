@@ -42,6 +42,9 @@ func (c *Conn) read(s *stream, ev *Event) (ok bool) {
 		if s.datagrams.len > 0 {
 			c.tell(s, newsDatagram)
 		}
+		if s.send.state == sendOver { // STOP_SENDING came before the header section was whole
+			c.tell(s, newsStopped)
+		}
 	case m.Status < 200:
 		ev.Kind = EventInterim
 	default:
