@@ -5,5 +5,10 @@
 // The features_*_test.go do so with resumption, 0-RTT, QUIC version 2, key updates, migration and preferred addresses, as far as each peer has
 // them, and look at what both sides tell of it. ngtcp2 of Debian 12 speaks a draft of version 2 under another number: there it is not tried.
 //
+// The http3_*_test.go do so with HTTP/3, between quic/http3 and browsers (Chromium and Firefox of Debian), clients and servers in Python (pycurl,
+// curl_cffi, niquests, aioquic, hypercorn), Go (quic-go, Caddy), Rust (h3-quinn, tokio-quiche) and C (ngtcp2 with nghttp3): GET, HEAD, POST of
+// 1 MiB, 100 requests at once, 60 KB of fields, trailers, early answers, cancelled ones, GOAWAY, as far as each peer has them. h3i breaks rules
+// against our server, and what quic-server's pages look like is compared with pictures.
+//
 // It is a module of its own, so that nobody who uses the library downloads its peers.
 package interop
