@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -351,13 +352,17 @@ func (t *Transport) rest(cc *ClientConn) {
 
 // drop closes a connection that has no request.
 func (t *Transport) drop(cc *ClientConn) {
+	t.forgetIdle(cc)
+	go cc.close(errIdleClosed)
+}
+
+func (t *Transport) forgetIdle(cc *ClientConn) {
 	t.unlist(cc)
 	t.idle.remove(cc)
 	if cc.pool.timer != nil {
 		cc.pool.timer.Stop()
 		cc.pool.timer = nil
 	}
-	go cc.close(errIdleClosed)
 }
 
 // onIdleTimeout closes a connection that was idle for long enough. The timer is not set anew for each request: it looks, when it fires, how long
@@ -377,13 +382,19 @@ func (t *Transport) onIdleTimeout(cc *ClientConn) {
 	t.drop(cc)
 }
 
-// CloseIdleConnections closes the connections that serve no request. Those that are being dialled are not concerned.
+// CloseIdleConnections closes the connections that serve no request. Those that are being dialled are not concerned. When it returns, servers have
+// been sent word of it, and the sessions that they gave are in TLSClientConfig.ClientSessionCache, unless that takes longer than a second:
+// the program may exit.
 func (t *Transport) CloseIdleConnections() {
+	var closing sync.WaitGroup
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	for t.idle.n > 0 {
-		t.drop(t.idle.oldest())
+		cc := t.idle.oldest()
+		t.forgetIdle(cc)
+		closing.Go(func() { cc.close(errIdleClosed) })
 	}
+	t.mu.Unlock()
+	closing.Wait()
 }
 
 // The events of connections. They come under the connection's lock, or under none.
