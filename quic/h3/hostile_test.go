@@ -179,3 +179,41 @@ func TestDatagramQueueMemory(t *testing.T) {
 		t.Fatalf("a queue keeps %d bytes, want at most %d", kept, most)
 	}
 }
+
+// An entry of the dynamic table is looked at when it is inserted, and a request that refers to one that is no field of HTTP's is malformed each time.
+func TestMalformedEntries(t *testing.T) {
+	for _, f := range []struct {
+		name, value string
+		ok          bool
+	}{
+		{"x", "y", true}, {"x", "a\nb", false}, {"x", " y", false}, {"X", "y", false}, {"x y", "z", false}, {"te", "gzip", false}, {"te", "trailers", true},
+		{"upgrade", "h2c", false}, {":method", "GET", false}, {"content-length", "5x", false}, {"", "y", false},
+	} {
+		p := newScript(t, false, nil, false)
+		insert := append([]byte{0x3f, 0xe1, 0x1f, 0x40 | byte(len(f.name))}, f.name...)
+		insert = append(append(insert, byte(len(f.value))), f.value...)
+		p.uni(false, varint(streamQPACKEncoder), insert)
+		// :method GET, :scheme https and :path / of the static table, an :authority, and the entry.
+		head := []byte{2, 0, 0xd1, 0xd7, 0xc1, 0x50, 1, 'a', 0x80}
+		for range 3 {
+			id := p.bidi(true, frameOf(frameHeaders, head))
+			if f.ok {
+				p.side.want(EventRequest)
+			} else {
+				p.wantReset(id, ErrCodeMessage, f.name+": "+f.value)
+			}
+		}
+		p.wantServes(f.name + ": " + f.value)
+	}
+}
+
+// What the application sends is looked at whatever it says of it.
+func TestCheckedFieldsAreSent(t *testing.T) {
+	p := newScript(t, false, nil, false)
+	id := p.bidi(true, getFrame())
+	p.side.want(EventRequest)
+	m := &Message{Status: 200, Fields: []qpack.Field{{Name: "x", Value: "a\nb", Checked: true}}}
+	if _, err := p.side.SendResponse(p.now, id, m, nil, true); err == nil {
+		t.Error("a value with a line feed is sent")
+	}
+}

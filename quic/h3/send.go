@@ -129,7 +129,7 @@ func (c *Conn) addFields(m *Message, response bool) (length int64, err error) {
 	pseudo := len(c.list)
 	c.list = append(c.list, m.Fields...)
 	var notes fieldNotes
-	fault := notes.read(c.list[pseudo:])
+	fault := notes.read(c.list[pseudo:], false)
 	if fault == "" && !response {
 		fault = c.requestFault(c.list[:pseudo], m, notes.host)
 	}

@@ -140,16 +140,24 @@ type fieldNotes struct {
 	cookies int          // how many cookie fields there are
 }
 
-// read checks the fields that are no pseudo-header fields, of a message of either role.
-func (notes *fieldNotes) read(fields []qpack.Field) string {
+// isChecked is fieldFault for qpack.Decoder.SetCheck.
+func isChecked(name, value string) bool {
+	return fieldFault(&qpack.Field{Name: name, Value: value}) == ""
+}
+
+// read checks the fields that are no pseudo-header fields, of a message of either role. Of a received one those of a table need not be
+// looked at again.
+func (notes *fieldNotes) read(fields []qpack.Field, received bool) string {
 	notes.length = -1
 	for i := range fields {
 		f := &fields[i]
 		if len(f.Name) > 0 && f.Name[0] == ':' {
 			return "the pseudo-header field " + strconv.Quote(f.Name) + " stands behind other fields"
 		}
-		if fault := fieldFault(f); fault != "" {
-			return fault
+		if !received || !f.Checked {
+			if fault := fieldFault(f); fault != "" {
+				return fault
+			}
 		}
 		switch len(f.Name) {
 		case 14:
@@ -247,7 +255,7 @@ func (m *Message) parseRequest(fields []qpack.Field, connect bool) string {
 	}
 	m.Fields = fields[n:]
 	var notes fieldNotes
-	if fault := notes.read(m.Fields); fault != "" {
+	if fault := notes.read(m.Fields, true); fault != "" {
 		return fault
 	}
 	m.ContentLength = notes.length
@@ -362,7 +370,7 @@ func (m *Message) parseResponse(fields []qpack.Field) string {
 	}
 	m.Fields = fields[n:]
 	var notes fieldNotes
-	if fault := notes.read(m.Fields); fault != "" {
+	if fault := notes.read(m.Fields, true); fault != "" {
 		return fault
 	}
 	m.ContentLength = notes.length

@@ -117,6 +117,7 @@ func (d *Decoder) decodeLine(b []byte, p sectionPrefix, fields []Field) (n int, 
 				return 0, d.fail(DecompressionFailed, "index %d is beyond the static table", index)
 			}
 			*f = staticFields[index]
+			f.Checked = d.check != nil
 			return n, d.take(f.Size())
 		}
 		return n, d.useEntry(f, p, p.base-1-index, index < p.base)
@@ -168,7 +169,7 @@ func (d *Decoder) useEntry(f *Field, p sectionPrefix, i uint64, ok bool) error {
 	if err != nil {
 		return err
 	}
-	*f = Field{Name: e.wire, Canonical: e.canonical, Value: e.value}
+	*f = Field{Name: e.wire, Canonical: e.canonical, Value: e.value, Checked: e.checked}
 	return d.take(f.Size())
 }
 

@@ -144,7 +144,7 @@ func (d *Decoder) insert(name fieldName, value rawString, n int) (int, int) {
 	if !ok {
 		return parseBad, 0
 	}
-	return d.insertEntry(entry{name, string(v)}, n)
+	return d.insertEntry(entry{fieldName: name, value: string(v)}, n)
 }
 
 // insertLiteral inserts an entry with a name of its own. The name has memory of its own, which may outlive the entry as that of others.
@@ -163,7 +163,7 @@ func (d *Decoder) insertLiteral(name, value rawString, n int) (int, int) {
 	if !ok {
 		return parseBad, 0
 	}
-	return d.insertEntry(entry{known, string(v)}, n)
+	return d.insertEntry(entry{fieldName: known, value: string(v)}, n)
 }
 
 // entryString decodes a string literal of an entry into scratch; ok is false if it is malformed or larger than the table.
@@ -186,6 +186,7 @@ func (d *Decoder) entryString(raw rawString) (v []byte, ok bool) {
 }
 
 func (d *Decoder) insertEntry(e entry, n int) (int, int) {
+	e.checked = d.check != nil && d.check(e.wire, e.value)
 	if !d.table.insert(e) { // RFC 9204, section 3.2.2
 		return d.failStream("an entry of %d bytes is larger than the table, of %d", e.size(), d.table.capacity)
 	}

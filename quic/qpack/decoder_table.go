@@ -3,7 +3,8 @@ package qpack
 // entry is an entry of the decoder's dynamic table.
 type entry struct {
 	fieldName
-	value string
+	value   string
+	checked bool // Decoder.check has accepted it
 }
 
 func (e *entry) size() uint64 { return uint64(len(e.wire)) + uint64(len(e.value)) + fieldOverhead }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -466,5 +467,43 @@ func TestHuffmanAgainstBits(t *testing.T) {
 		}
 		check(b)
 		check(appendHuffman(nil, string(b)))
+	}
+}
+
+// Fields of a table have Checked set if the check has accepted them, which looks at each entry once; literals never have.
+func TestSetCheck(t *testing.T) {
+	d := NewDecoder(4096, 10)
+	looked := 0
+	d.SetCheck(func(_, value string) bool {
+		looked++
+		return value != "refused"
+	})
+	stream := []byte{0x3f, 0xe1, 0x1f} // a capacity of 4096
+	for _, f := range []Field{{Name: "a", Value: "accepted"}, {Name: "b", Value: "refused"}} {
+		stream = appendString(appendString(stream, 0x40, 5, f.Name), 0, 7, f.Value)
+	}
+	if err := d.HandleEncoderStream(stream); err != nil {
+		t.Fatal(err)
+	}
+	// Required Insert Count 2, Base 2: both entries, :method GET, and literals with the names of an entry and of their own.
+	section := []byte{3, 0, 0x81, 0x80, 0xc0 | 17}
+	section = appendString(append(section, 0x41), 0, 7, "literal")
+	section = appendString(appendString(section, 0x20, 3, "name"), 0, 7, "literal")
+	for range 2 {
+		got, err := d.Decode(0, section, nil, 1<<16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var checked []bool
+		for _, f := range got {
+			checked = append(checked, f.Checked)
+		}
+		if want := []bool{true, false, true, false, false}; !slices.Equal(checked, want) || looked != 2 {
+			t.Errorf("%v, want %v, and the check was called %d times", checked, want, looked)
+		}
+	}
+	fields, err := NewDecoder(0, 0).Decode(0, []byte{0, 0, 0xc0 | 17}, nil, 1<<16)
+	if err != nil || fields[0].Checked {
+		t.Errorf("%+v, %v: nobody has checked it", fields, err)
 	}
 }

@@ -14,6 +14,10 @@ type Field struct {
 	// Sensitive keeps the value out of every table: it is sent as a never-indexed literal, and one that came so is to be sent on
 	// so (RFC 9204, section 7.1.3).
 	Sensitive bool
+
+	// Checked says that the field is of a table, and that the function given to Decoder.SetCheck has accepted it. The Decoder sets it; the
+	// Encoder does not look at it.
+	Checked bool
 }
 
 // fieldOverhead is what a field line, or an entry of a table, counts besides the bytes of its name and value (RFC 9204, section 3.2.1;
