@@ -123,12 +123,18 @@ func (t *Transport) dialHook(ctx context.Context, d *dialing, cfg *quic.Config, 
 		addr = d.route.addrs[0]
 	}
 	pc, remote, err := t.Dial(ctx, addr)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case pc == nil:
+		return nil, errors.New("http3: Transport.Dial returned neither a socket nor an error")
 	}
 	fail := func(err error) (*ClientConn, error) {
 		pc.Close()
 		return nil, err
+	}
+	if remote == nil {
+		return fail(errors.New("http3: Transport.Dial returned no address to send to"))
 	}
 	to, err := netip.ParseAddrPort(remote.String())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -102,3 +103,31 @@ func TestShutdownOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// A Dial function that returns nothing is that request's error, and does not end the program.
+func TestDialOfNothing(t *testing.T) {
+	closed := false
+	for want, dial := range map[string]func(context.Context, string) (net.PacketConn, net.Addr, error){
+		"neither a socket nor an error": func(context.Context, string) (net.PacketConn, net.Addr, error) { return nil, nil, nil },
+		"no address": func(context.Context, string) (net.PacketConn, net.Addr, error) {
+			pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+			return closeNoted{pc, &closed}, nil, err
+		},
+	} {
+		_, err := (&http.Client{Transport: &http3.Transport{Dial: dial}}).Get("https://example.com/")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, not %q", err, want)
+		}
+	}
+	if !closed {
+		t.Error("the socket was not closed")
+	}
+}
+
+// closeNoted notes that it was closed.
+type closeNoted struct {
+	net.PacketConn
+	closed *bool
+}
+
+func (c closeNoted) Close() error { *c.closed = true; return c.PacketConn.Close() }
