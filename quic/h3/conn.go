@@ -198,6 +198,9 @@ func (c *Conn) onFinished(s *stream) {
 	}
 	switch {
 	case !s.known || s.rejected:
+		// A request that is there to its end may still wait for the dynamic table, while nobody wants its response any more.
+		c.stopReading(s, &StreamError{Stream: s.id, Code: ErrCodeRequestCancelled})
+		c.leave(s)
 		if !s.queued {
 			c.forget(s)
 		}

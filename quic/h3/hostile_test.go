@@ -217,3 +217,28 @@ func TestCheckedFieldsAreSent(t *testing.T) {
 		t.Error("a value with a line feed is sent")
 	}
 }
+
+// A request that was stopped while its header section, which is there to the end of the stream, waits for the dynamic table: nothing of it is left,
+// else the connection never was without requests, and a shutdown would not end.
+func TestStoppedWhileBlocked(t *testing.T) {
+	p := newScript(t, false, nil, false)
+	id := p.bidi(true, frameOf(frameHeaders, []byte{2, 0, 0x80}))
+	if n := p.side.OpenRequests(); n != 1 || p.side.blocked.len != 1 {
+		t.Fatalf("%d requests, %d blocked", n, p.side.blocked.len)
+	}
+	p.peer.StreamShutdown(id, quic.ReadDirection, 0x10c)
+	p.pass(time.Second)
+	c := p.side.Conn
+	if c.requests != 0 || c.blocked.len != 0 || c.blocked.first != nil || c.held != 0 || c.dec.Blocked() != 0 {
+		t.Errorf("%d requests, %d blocked, %v, %d bytes held, %d blocked with the decoder", c.requests, c.blocked.len, c.blocked.first, c.held, c.dec.Blocked())
+	}
+	second := p.bidi(true, getFrame())
+	p.side.want(EventRequest)
+	p.pass(20 * time.Second)
+	p.side.wantNone("a request that is served for long")
+	if _, err := p.side.SendResponse(p.now, second, ok200(), nil, true); err != nil {
+		t.Error(err)
+	}
+	p.uni(false, varint(streamQPACKEncoder), insertX)
+	p.wantAlive("at the end")
+}
