@@ -65,12 +65,15 @@ func ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // the client went away
 		}
 	}
-	w.Header().Set("Content-Type", ContentType)
+	w.Header()["Content-Type"] = contentType
 	if want > smallResponse {
 		w.Header().Set("Content-Length", strconv.FormatUint(want, 10))
 	}
 	_ = SendZeros(w, want, nil) // likewise
 }
+
+// contentType is the field's value, which all responses share.
+var contentType = []string{ContentType}
 
 // smallResponse is a body in bytes whose length net/http finds out by itself.
 const smallResponse = 2048
