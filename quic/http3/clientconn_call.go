@@ -235,7 +235,18 @@ func (cl *call) onTrailers(fields []qpack.Field) {
 // onReset is told that the server has reset the stream, or that its response was malformed.
 func (cl *call) onReset(t *quicnet.Turn, err error) {
 	cl.fail(err, final)
-	cl.stopUpload(t, true)
+	cl.giveUp(t)
+}
+
+// giveUp ends what we send where there will be no response. The server has not necessarily asked for that: its stream, and whoever reads the
+// request there, would wait for the end for ever.
+func (cl *call) giveUp(t *quicnet.Turn) {
+	cl.mu.Lock()
+	if !cl.sent && cl.upload == nil { // a tunnel
+		cl.sent, cl.cut = true, true
+	}
+	cl.mu.Unlock()
+	cl.stopUpload(t, false)
 	cl.settle(t)
 }
 
@@ -247,8 +258,7 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 		err, kind = quic.ErrEarlyDataRejected, tooEarly
 	}
 	cl.fail(err, kind)
-	cl.stopUpload(t, true)
-	cl.settle(t)
+	cl.giveUp(t)
 }
 
 // onStopped is told that the server wants no more of the request (STOP_SENDING). The response may come all the same.
@@ -356,9 +366,11 @@ func (cl *call) stopUpload(t *quicnet.Turn, gone bool) {
 // settle frees the call's place when both directions are over. An upload that was stopped is cut off when the response has ended.
 func (cl *call) settle(t *quicnet.Turn) {
 	cl.mu.Lock()
-	cut := cl.cut && cl.readErr != nil
+	cut, code := cl.cut && cl.readErr != nil, h3.ErrCodeNoError
 	if cut {
-		cl.cut = false
+		if cl.cut = false; cl.readErr != io.EOF {
+			code = h3.ErrCodeRequestCancelled
+		}
 	}
 	done := cl.readErr != nil && cl.sent && !cl.finished
 	if done {
@@ -370,7 +382,7 @@ func (cl *call) settle(t *quicnet.Turn) {
 	}
 	cl.mu.Unlock()
 	if cut && !cl.over {
-		cl.cc.h3.StreamShutdown(cl.id, quic.WriteDirection, h3.ErrCodeNoError)
+		cl.cc.h3.StreamShutdown(cl.id, quic.WriteDirection, code)
 	}
 	if !done {
 		return

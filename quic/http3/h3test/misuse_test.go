@@ -131,3 +131,32 @@ type closeNoted struct {
 }
 
 func (c closeNoted) Close() error { *c.closed = true; return c.PacketConn.Close() }
+
+// A request whose response the server has reset, without a word about the request, is over for the server, too: a handler that reads its body
+// is not left waiting.
+func TestResetEndsUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read := make(chan error, 1)
+		s := h3test.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second))
+			_, err := io.Copy(io.Discard, r.Body)
+			read <- err
+		}))
+		defer s.Close()
+		body, end := io.Pipe()
+		resp, err := s.Client().Post(s.URL, "", body)
+		if err == nil {
+			resp.Body.Close()
+			t.Error("there is a response after the deadline")
+		}
+		select {
+		case err := <-read:
+			if err == nil {
+				t.Error("the body that was broken off looks complete")
+			}
+		case <-time.After(time.Minute):
+			t.Error("the handler still waits for the body")
+		}
+		end.Close()
+	})
+}
