@@ -317,7 +317,7 @@ func (cl *call) abort(t *quicnet.Turn, err error, kind failureKind) {
 	if cl.resp == nil && cl.failed == nil {
 		cl.failed = &failure{err: err, kind: kind}
 	}
-	if reading {
+	if reading || len(cl.pre) > 0 { // what is dropped must not look like a body that has ended
 		cl.readErr = err
 	}
 	cl.pre, cl.cut = nil, false
