@@ -112,7 +112,15 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
 		SilenceErrors:         true,
-		RunE:                  func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, stdout, stderr) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case o.proxy != "" && cmd.Flags().Changed("root"):
+				return errUsage{errors.New("--root and --proxy exclude each other: give one of them")}
+			case o.root == "":
+				return errUsage{errors.New("--root is empty: name the folder to serve")}
+			}
+			return serve(cmd.Context(), o, stdout, stderr)
+		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false

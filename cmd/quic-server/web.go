@@ -57,7 +57,7 @@ func newWebsite(ctx context.Context, o *options, log *logger) (*website, error) 
 // proxyURL reads --proxy.
 func proxyURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("--proxy %q is not a URL like http://HOST:PORT or https://HOST:PORT/PATH", text)
 	}
 	return u, nil

@@ -116,11 +116,17 @@ func TestProxy(t *testing.T) {
 
 func TestProxyErrors(t *testing.T) {
 	for args, want := range map[string]string{
-		"ftp://host": "is not a URL like", "127.0.0.1:80": "is not a URL like", "http://": "is not a URL like", "http://u:p@host/": "is not a URL like",
+		"ftp://host": "is not a URL like", "127.0.0.1:80": "is not a URL like", "http://": "is not a URL like", "http://:": "is not a URL like", "http://u:p@host/": "is not a URL like",
 	} {
 		var stderr bytes.Buffer
 		if code := run(t.Context(), []string{"--listen", "127.0.0.1:0", "--proxy", args}, io.Discard, &stderr); code != exitUsage || !strings.Contains(stderr.String(), want) {
 			t.Errorf("--proxy %s: exit code %d, %q", args, code, &stderr)
+		}
+	}
+	for _, test := range [][]string{{"--root", "/tmp", "--proxy", "http://127.0.0.1:1"}, {"--root", ""}} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), append(test, "--listen", "127.0.0.1:0"), io.Discard, &stderr); code != exitUsage || !strings.Contains(stderr.String(), "--root") {
+			t.Errorf("%q: exit code %d, %q", test, code, &stderr)
 		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -88,7 +88,7 @@ func (cl *call) onInterim(t *quicnet.Turn, m *h3.Message) {
 	if cl.traced && !tooMuch {
 		cl.interim = append(cl.interim, interim{m.Status, makeHeader(m.Fields)})
 	}
-	up := cl.upload
+	up, traced := cl.upload, cl.traced
 	if m.Status == http.StatusContinue {
 		cl.proceed = true
 	}
@@ -97,7 +97,7 @@ func (cl *call) onInterim(t *quicnet.Turn, m *h3.Message) {
 		cl.abort(t, errInterimTooLarge, final)
 		return
 	}
-	if up != nil && m.Status == http.StatusContinue {
+	if up != nil && m.Status == http.StatusContinue && !traced { // else whoever tells the trace does it
 		up.signal()
 	}
 	cl.signal()

@@ -350,6 +350,9 @@ func (cl *call) await(r *attempt) (*http.Response, error) {
 				r.closeBody()
 				return nil, err
 			}
+			if cl.upload != nil && slices.ContainsFunc(interims, func(i interim) bool { return i.status == http.StatusContinue }) {
+				cl.upload.signal() // not before that was told
+			}
 		}
 		switch {
 		case resp != nil:
