@@ -130,6 +130,9 @@ var (
 	// ErrControlBacklog: the peer takes nothing on our control stream, and much waits there.
 	ErrControlBacklog = errors.New("h3: the peer does not read our control stream")
 
+	// ErrInterimBacklog: the interim response was not sent, since the client does not take those before it.
+	ErrInterimBacklog = errors.New("h3: the client takes no more interim responses")
+
 	// ErrRole: the call is for the other role.
 	ErrRole = errors.New("h3: the call is for the other role, client or server")
 )

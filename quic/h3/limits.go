@@ -38,6 +38,9 @@ const (
 	// maxControlBacklog is how many bytes may wait on our control stream before UpdatePriority makes no more, since the peer takes none.
 	maxControlBacklog = 16 << 10
 
+	// maxInterimBacklog is how many bytes of interim responses may wait for a client that takes none; what comes beyond is not sent.
+	maxInterimBacklog = 64 << 10
+
 	// maxDatagrams and maxDatagramBytes bound the HTTP datagrams that wait for RecvDatagram, of one stream; the oldest are dropped.
 	// maxEarlyDatagrams and maxEarlyBytes bound those that came before their stream, of the whole connection.
 	maxDatagrams      = 64

@@ -200,6 +200,9 @@ func (c *Conn) encodeSection(id uint64) []byte {
 
 // sendInterim sends the interim response in Conn.list.
 func (c *Conn) sendInterim(s *stream) error {
+	if len(s.send.pending) >= maxInterimBacklog {
+		return ErrInterimBacklog
+	}
 	frame := c.encodeSection(s.id)
 	return c.sendFrames(s, frame, nil, nil, false)
 }

@@ -415,3 +415,29 @@ func TestEncoderCredit(t *testing.T) {
 		}
 	}
 }
+
+// A handler that sends interim responses without end, to a client that gives no credit for them, has a bounded number wait.
+func TestInterimBacklog(t *testing.T) {
+	p, c, s := newBoth(t, nil, nil, func(client, server *quic.Config) {
+		client.StreamReceiveWindow, client.MaxStreamReceiveWindow = 100, 100
+	})
+	id, _, err := c.SendRequest(p.now, get("/"), nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.handle = func(Event) {}
+	p.settle()
+	hint := &Message{Status: 103, ContentLength: -1, Fields: []qpack.Field{{Name: "link", Value: strings.Repeat("x", 1000)}}}
+	for n := 0; ; n++ {
+		_, err := s.SendResponse(p.now, id, hint, nil, false)
+		if errors.Is(err, ErrInterimBacklog) {
+			break
+		}
+		if err != nil || n > 1000 {
+			t.Fatalf("after %d interim responses: %v", n, err)
+		}
+	}
+	if held := len(s.find(id).send.pending); held > maxInterimBacklog+2000 {
+		t.Errorf("%d bytes wait, the bound is %d", held, maxInterimBacklog)
+	}
+}
