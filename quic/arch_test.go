@@ -61,11 +61,12 @@ var rooms = []room{
 	{dir: "quic/udp", std: and(anyStd, "golang.org/x/sys/unix", "golang.org/x/sys/windows")},
 	{dir: "quic/h3", std: and(allBut("net", "os", "syscall", "sync", "sync/atomic", "unsafe"), "github.com/dunglas/httpsfv"), core: true,
 		imports: []string{"quic", "quic/qpack", "quic/internal/wire"}},
-	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp"}},
+	{dir: "quic/internal/eyeballs", std: only("context", "time")},
+	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp", "quic/internal/eyeballs"}},
 	{dir: "quic/quiclb", std: anyStd, imports: []string{"quic"}},
 	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},
 	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts", "golang.org/x/net/idna", "golang.org/x/net/dns/dnsmessage"),
-		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack"}},
+		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack", "quic/internal/eyeballs"}},
 	{dir: "quic/http3/h3test", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/quicnettest", "quic/http3"}},
 }
 

@@ -8,10 +8,10 @@ import (
 	"net"
 	"net/http/httptrace"
 	"net/netip"
-	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/internal/eyeballs"
 	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/udp"
 )
@@ -158,9 +158,6 @@ func (t *Transport) dialHook(ctx context.Context, d *dialing, cfg *quic.Config, 
 	return cc, nil
 }
 
-// dialDelay is how long one address is tried before the next one is, too (RFC 8305, section 8, "Connection Attempt Delay").
-const dialDelay = 250 * time.Millisecond
-
 // dialAddrs connects to the first address that answers of those of the route.
 func (t *Transport) dialAddrs(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
 	ep, err := t.openEndpoint()
@@ -217,64 +214,16 @@ func (t *Transport) race(ctx context.Context, d *dialing, cfg *quic.Config, ep *
 	if err != nil {
 		return nil, err
 	}
-	if len(targets) == 1 {
-		return t.dialOne(ctx, d, cfg, ep, targets[0], trace)
-	}
-	type outcome struct {
-		cc  *ClientConn
-		err error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	outcomes := make(chan outcome, len(targets))
-	started, ended := 0, 0
-	start := func() {
-		to, cfg := targets[started], cfg
-		if started++; started > 1 && cfg.TLS.ClientSessionCache != nil { // a session is for one connection
+	return eyeballs.Race(ctx, len(targets), func(ctx context.Context, i int) (*ClientConn, error) {
+		cfg := cfg
+		if i > 0 && cfg.TLS.ClientSessionCache != nil { // a session is for one connection
 			own := *cfg
 			own.TLS = cfg.TLS.Clone()
 			own.TLS.ClientSessionCache = nil
 			cfg = &own
 		}
-		go func() {
-			cc, err := t.dialOne(ctx, d, cfg, ep, to, trace)
-			outcomes <- outcome{cc, err}
-		}()
-	}
-	start()
-	ticker := time.NewTicker(dialDelay)
-	defer ticker.Stop()
-	var first error
-	for {
-		select {
-		case <-ticker.C:
-			if started < len(targets) {
-				start()
-			}
-			continue
-		case o := <-outcomes:
-			ended++
-			if o.err == nil {
-				go func() { // the others end with the context, or came too late
-					for ; ended < started; ended++ {
-						if o := <-outcomes; o.err == nil {
-							o.cc.qc.Close()
-						}
-					}
-				}()
-				return o.cc, nil
-			}
-			if first == nil {
-				first = o.err
-			}
-		}
-		switch {
-		case started < len(targets) && ctx.Err() == nil:
-			start()
-		case ended == started:
-			return nil, first
-		}
-	}
+		return t.dialOne(ctx, d, cfg, ep, targets[i], trace)
+	}, func(cc *ClientConn) { cc.qc.Close() })
 }
 
 // resolveAll returns the addresses to try, in order.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/eyeballs"
 )
 
 // Dial connects to addr, "HOST:PORT", over a socket of its own, which is closed with the connection. It returns when the
@@ -127,64 +128,16 @@ func (ep *Endpoint) dial(ctx context.Context, t target, cfg *quic.Config, d *dia
 }
 
 func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
-	switch len(addrs) {
-	case 0:
+	if len(addrs) == 0 {
 		return nil, errors.New("no address of an IP version that the socket has")
-	case 1:
-		return ep.dialOne(ctx, host, addrs[0], cfg, d)
 	}
-	type outcome struct {
-		c   *Conn
-		err error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	outcomes := make(chan outcome, len(addrs))
-	started, ended := 0, 0
-	start := func() {
-		a, d := addrs[started], d
-		if started++; started > 1 {
+	return eyeballs.Race(ctx, len(addrs), func(ctx context.Context, i int) (*Conn, error) {
+		d := d
+		if i > 0 {
 			d = d.withoutSession()
 		}
-		go func() {
-			c, err := ep.dialOne(ctx, host, a, cfg, d)
-			outcomes <- outcome{c, err}
-		}()
-	}
-	start()
-	ticker := time.NewTicker(dialDelay)
-	defer ticker.Stop()
-	var firstErr error
-	for {
-		select {
-		case <-ticker.C:
-			if started < len(addrs) {
-				start()
-			}
-			continue
-		case o := <-outcomes:
-			ended++
-			if o.err == nil {
-				go func() { // the others end with the context, or came too late
-					for ; ended < started; ended++ {
-						if o := <-outcomes; o.err == nil {
-							o.c.Close()
-						}
-					}
-				}()
-				return o.c, nil
-			}
-			if firstErr == nil {
-				firstErr = o.err
-			}
-		}
-		switch {
-		case started < len(addrs) && ctx.Err() == nil:
-			start()
-		case ended == started:
-			return nil, firstErr
-		}
-	}
+		return ep.dialOne(ctx, host, addrs[i], cfg, d)
+	}, func(c *Conn) { c.Close() })
 }
 
 // dialOne connects to one address.

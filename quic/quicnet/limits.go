@@ -73,10 +73,6 @@ const (
 	// minSpacing is how far away a timer is set at least that has passed already though nothing was to be done.
 	minSpacing = time.Millisecond
 
-	// dialDelay is how long Dial waits for one address of a name before it tries the next one too (RFC 8305, section 5,
-	// recommends 250 ms).
-	dialDelay = 250 * time.Millisecond
-
 	// maxSessionFile is how many bytes the file of a FileSessionCache may have, maxSessions how many entries, and maxSessionLen how many
 	// bytes one of those, which is for one server. They stay for maxSessionAge.
 	maxSessionFile = 1 << 20
