@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -37,7 +38,7 @@ func main() {
 	})
 	srv := &http3.Server{HTTP: &http.Server{Handler: handler, TLSConfig: server}, QUIC: &quic.Config{EarlyData: true}}
 	defer srv.Close()
-	go srv.Serve(udp)
+	go srv.Serve(distant{udp})
 
 	dir, err := os.MkdirTemp("", "earlyget")
 	if err != nil {
@@ -48,6 +49,15 @@ func main() {
 	for _, method := range []string{http.MethodGet, http.MethodGet, http.MethodPost} {
 		ask(method, "localhost:"+port, client, filepath.Join(dir, "sessions"))
 	}
+}
+
+// distant has a server be 20 ms away: where it is no way at all, the handshake can be over before the request is written.
+type distant struct{ net.PacketConn }
+
+func (d distant) WriteTo(p []byte, to net.Addr) (int, error) {
+	p = bytes.Clone(p)
+	time.AfterFunc(20*time.Millisecond, func() { d.PacketConn.WriteTo(p, to) })
+	return len(p), nil
 }
 
 // ask makes a request over a connection of its own, as a program that is run again and again does.
