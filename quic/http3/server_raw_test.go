@@ -365,8 +365,9 @@ func (q *rawRequest) read(rep *rawReply) *rawReply {
 // stopped returns the code of the server's STOP_SENDING, 0 if none comes within a second.
 func (q *rawRequest) stopped() h3.ErrorCode {
 	q.s.SetWriteDeadline(time.Now().Add(time.Second))
+	data := append([]byte{0, 0x44, 0}, make([]byte, 1024)...) // a DATA frame: bare zeros would be many empty ones
 	for {
-		if _, err := q.s.Write(make([]byte, 1024)); err != nil {
+		if _, err := q.s.Write(data); err != nil {
 			if se := (*quic.StreamError)(nil); errors.As(err, &se) && se.Remote {
 				return h3.ErrorCode(se.Code)
 			}
