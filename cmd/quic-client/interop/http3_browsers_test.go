@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -18,7 +17,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -218,8 +216,7 @@ func TestHTTP3Browsers(t *testing.T) {
 			w := listenWeb(t, t.TempDir(), func(s *http3.Server) { s.HTTP.Handler = site })
 			ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
 			defer cancel()
-			stop := startCommand(t, b.command(t, w, "https://"+w.addr+"/?round=0", "", 800, 600))
-			defer stop()
+			startCommand(t, b.command(t, w, "https://"+w.addr+"/?round=0", "", 800, 600))
 			for round := range 2 {
 				select {
 				case r := <-site.reports:
@@ -260,40 +257,4 @@ func checkReport(t *testing.T, r browserReport, round int) {
 	if r.resumed != (round == 1) {
 		t.Errorf("round %d: the session was resumed: %v", round, r.resumed)
 	}
-}
-
-// startCommand starts a program and returns what ends it and its children; what it prints is shown if the test fails.
-func startCommand(t *testing.T, cmd *exec.Cmd) (stop func()) {
-	t.Helper()
-	var out syncBuffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	ownGroup(cmd)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		killGroup(cmd)
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), tail(out.bytes()))
-		}
-	}
-}
-
-// syncBuffer keeps what a program prints while others look.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) bytes() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return bytes.Clone(b.buf.Bytes())
 }

@@ -92,20 +92,23 @@ func runOK(t *testing.T, name string, args ...string) {
 // start runs a program until the test ends and shows what it printed if the test failed.
 func start(t *testing.T, name string, args ...string) *output {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, name, args...)
+	return startCommand(t, exec.Command(name, args...))
+}
+
+// startCommand is start for a command that has been made. It ends with its children.
+func startCommand(t *testing.T, cmd *exec.Cmd) *output {
+	t.Helper()
 	out := &output{lines: make(chan string, 1)}
 	cmd.Stdout, cmd.Stderr = out, out
 	ownGroup(cmd)
-	cmd.Cancel = func() error { return killGroup(cmd) }
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cancel()
+		killGroup(cmd)
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", filepath.Base(name), tail(out.all.Bytes()))
+			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), tail(out.all.Bytes()))
 		}
 	})
 	return out
