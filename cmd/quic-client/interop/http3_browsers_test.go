@@ -254,7 +254,8 @@ func checkReport(t *testing.T, r browserReport, round int) {
 	if r.proto != "HTTP/3.0" {
 		t.Errorf("the server says that it is %s", r.proto)
 	}
-	if r.resumed != (round == 1) {
-		t.Errorf("round %d: the session was resumed: %v", round, r.resumed)
+	// Chromium at times opens a connection before that of the first page, which then resumes its session.
+	if round == 1 && !r.resumed {
+		t.Error("the second page came over a connection that resumes no session")
 	}
 }
