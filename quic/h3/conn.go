@@ -84,7 +84,7 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 func (c *Conn) begin() {
 	c.enc = qpack.NewEncoder(c.cfg.encoder())
 	c.dec = qpack.NewDecoder(uint64(c.cfg.QPACKTableCapacity), uint64(c.cfg.QPACKBlockedStreams))
-	c.dec.SetCheck(isChecked)
+	c.dec.SetClassifier(classifier)
 	c.local = newLocalStreams()
 	c.openLocal()
 }

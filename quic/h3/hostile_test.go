@@ -208,11 +208,11 @@ func TestMalformedEntries(t *testing.T) {
 }
 
 // What the application sends is looked at whatever it says of it.
-func TestCheckedFieldsAreSent(t *testing.T) {
+func TestClassifiedFieldsAreChecked(t *testing.T) {
 	p := newScript(t, false, nil, false)
 	id := p.bidi(true, getFrame())
 	p.side.want(EventRequest)
-	m := &Message{Status: 200, Fields: []qpack.Field{{Name: "x", Value: "a\nb", Checked: true}}}
+	m := &Message{Status: 200, Fields: []qpack.Field{{Name: "x", Value: "a\nb", Class: uint8(classField)}}}
 	if _, err := p.side.SendResponse(p.now, id, m, nil, true); err == nil {
 		t.Error("a value with a line feed is sent")
 	}

@@ -77,10 +77,10 @@ func (p *priorities) parse(value string) quic.Priority {
 	return out
 }
 
-// setRequestPriority gives a server's stream the priority that its request asks for.
-func (c *Conn) setRequestPriority(s *stream, m *Message) {
-	if !s.updated {
-		s.priority = c.fieldPriority(m.Fields)
+// setRequestPriority gives a server's stream the priority that its request asks for: by the value of its Priority field, empty if it has none.
+func (c *Conn) setRequestPriority(s *stream, m *Message, value string) {
+	if !s.updated && value != "" {
+		s.priority = c.priorities.parse(value)
 	}
 	m.Priority = s.priority
 	c.core.SetStreamPriority(s.id, s.priority)

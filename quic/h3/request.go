@@ -338,11 +338,11 @@ func qpackError(err error) *connError {
 // onHead acts on a decoded header section.
 func (c *Conn) onHead(s *stream, fields []qpack.Field) (message bool) {
 	m, r := &c.message, &s.recv
-	var fault string
+	var priority, fault string
 	if c.client {
 		fault = m.parseResponse(fields)
 	} else {
-		fault = m.parseRequest(fields, c.cfg.EnableConnect)
+		priority, fault = m.parseRequest(fields, c.cfg.EnableConnect)
 	}
 	if fault != "" {
 		c.malformed(s, fault)
@@ -366,7 +366,7 @@ func (c *Conn) onHead(s *stream, fields []qpack.Field) (message bool) {
 	}
 	s.connect, s.extended = m.Method == "CONNECT", m.Protocol != ""
 	s.send.head = m.Method == "HEAD"
-	c.setRequestPriority(s, m)
+	c.setRequestPriority(s, m, priority)
 	if c.core.EarlyData() == quic.EarlyAccepted {
 		m.Early = c.core.StreamEarly(s.id)
 	}

@@ -141,28 +141,21 @@ func (c *Conn) addFields(m *Message, response bool) (length int64, err error) {
 
 // requestFault checks what a request of ours says of its target.
 func (c *Conn) requestFault(pseudo []qpack.Field, m *Message, host *qpack.Field) string {
-	var seen pseudoSet
+	var notes pseudoNotes
 	for i := range pseudo {
-		switch pseudo[i].Name {
-		case ":scheme":
-			seen |= pseudoScheme
-		case ":path":
-			seen |= pseudoPath
-		case ":authority":
-			seen |= pseudoAuthority
-		case ":protocol":
-			seen |= pseudoProtocol
-		}
+		f := &pseudo[i]
+		class := pseudoClass(f.Name)
+		notes.note(class, validPseudo(class, f.Value))
 	}
-	if host == nil || seen&pseudoAuthority != 0 {
+	if host == nil || notes.seen&pseudoAuthority != 0 {
 		if host != nil && host.Value != m.Authority {
 			return ":authority and Host are not the same"
 		}
-		return m.requestFault(seen, true)
+		return m.requestFault(notes, true)
 	}
 	with := *m
 	with.Authority = host.Value
-	return with.requestFault(seen, true)
+	return with.requestFault(notes, true)
 }
 
 // fits tells whether the peer accepts the section in Conn.list.

@@ -133,60 +133,142 @@ func parseContentLength(s string) int64 {
 	return int64(n)
 }
 
+// fieldClass is what is to be known of a field that is valid in itself. It is qpack.Field.Class, so that it is found out once for each entry of a table.
+type fieldClass uint8
+
+const (
+	classUnknown  fieldClass = iota // it is not valid, or nobody has looked at it
+	classField                      // a field of which a message tells nothing else
+	classLength                     // content-length
+	classHost                       // host
+	classCookie                     // cookie
+	classPriority                   // priority
+	classMethod                     // the pseudo-header fields, from here on in the order of pseudoSet
+	classScheme
+	classAuthority
+	classPath
+	classProtocol
+	classStatus
+)
+
+// pseudo returns the bit of a pseudo-header field.
+func (c fieldClass) pseudo() pseudoSet { return pseudoMethod << (c - classMethod) }
+
+// classifier has the decoders find it out.
+var classifier = qpack.NewClassifier(func(name, value string) uint8 {
+	return uint8(classOf(&qpack.Field{Name: name, Value: value}))
+})
+
+// classOf returns the class of a field, classUnknown if there is something wrong with it.
+func classOf(f *qpack.Field) fieldClass {
+	if class := pseudoClass(f.Name); class != classUnknown {
+		if !validPseudo(class, f.Value) {
+			return classUnknown
+		}
+		return class
+	}
+	if fieldFault(f) != "" {
+		return classUnknown
+	}
+	switch f.Name {
+	case "content-length":
+		return classLength
+	case "host":
+		return classHost
+	case "cookie":
+		return classCookie
+	case "priority":
+		return classPriority
+	}
+	return classField
+}
+
+// pseudoClass returns the class of the pseudo-header field with that name, classUnknown if there is none.
+func pseudoClass(name string) fieldClass {
+	if name == "" || name[0] != ':' {
+		return classUnknown
+	}
+	switch name {
+	case ":method":
+		return classMethod
+	case ":scheme":
+		return classScheme
+	case ":authority":
+		return classAuthority
+	case ":path":
+		return classPath
+	case ":protocol":
+		return classProtocol
+	case ":status":
+		return classStatus
+	}
+	return classUnknown
+}
+
+// validPseudo tells whether a pseudo-header field may have the value, whatever the message is.
+func validPseudo(class fieldClass, value string) bool {
+	switch class {
+	case classMethod, classProtocol:
+		return value != "" && all(value, inToken)
+	case classScheme:
+		return isScheme(value)
+	case classAuthority:
+		return all(value, inHost)
+	case classPath:
+		return all(value, inTarget)
+	}
+	return parseStatus(value) != 0
+}
+
 // fieldNotes are what a look at the regular fields of a message has found.
 type fieldNotes struct {
-	length  int64        // what content-length says, -1 if there is none
-	host    *qpack.Field // nil: there is none
-	cookies int          // how many cookie fields there are
+	length   int64        // what content-length says, -1 if there is none
+	host     *qpack.Field // nil: there is none
+	priority *qpack.Field // the first Priority field, nil if there is none
+	cookies  int          // how many cookie fields there are
 }
 
-// isChecked is fieldFault for qpack.Decoder.SetCheck.
-func isChecked(name, value string) bool {
-	return fieldFault(&qpack.Field{Name: name, Value: value}) == ""
-}
-
-// read checks the fields that are no pseudo-header fields, of a message of either role. Of a received one those of a table need not be
-// looked at again.
+// read checks the fields that are no pseudo-header fields, of a message of either role. Those of a received one may have a Class; what we send is
+// the application's, whatever it says.
 func (notes *fieldNotes) read(fields []qpack.Field, received bool) string {
-	notes.length = -1
+	*notes = fieldNotes{length: -1}
 	for i := range fields {
 		f := &fields[i]
-		if len(f.Name) > 0 && f.Name[0] == ':' {
-			return "the pseudo-header field " + strconv.Quote(f.Name) + " stands behind other fields"
+		class := fieldClass(f.Class)
+		if class == classUnknown || !received {
+			class = classOf(f)
 		}
-		if !received || !f.Checked {
-			if fault := fieldFault(f); fault != "" {
-				return fault
-			}
-		}
-		switch len(f.Name) {
-		case 14:
-			if f.Name != "content-length" {
-				continue
-			}
+		switch class {
+		case classField:
+		case classLength:
 			if notes.length >= 0 {
 				return "two content-length fields"
 			}
 			if notes.length = parseContentLength(f.Value); notes.length < 0 {
 				return "content-length is " + strconv.Quote(f.Value) + ", which is no number of bytes"
 			}
-		case 6:
-			if f.Name == "cookie" {
-				notes.cookies++
+		case classHost:
+			if notes.host != nil {
+				return "two Host fields"
 			}
-		case 4:
-			if f.Name == "host" {
-				if notes.host != nil {
-					return "two Host fields"
-				}
-				notes.host = f
+			notes.host = f
+		case classCookie:
+			notes.cookies++
+		case classPriority:
+			if notes.priority == nil {
+				notes.priority = f
 			}
+		default:
+			if strings.HasPrefix(f.Name, ":") {
+				return "the pseudo-header field " + strconv.Quote(f.Name) + " stands behind other fields"
+			}
+			return fieldFault(f)
 		}
 	}
 	return ""
 }
 
-// pseudoSet notes which pseudo-header fields have come.
+// pseudoSet is a set of pseudo-header fields.
 type pseudoSet uint8
 
 const (
@@ -198,44 +280,59 @@ const (
 	pseudoStatus
 )
 
+// pseudoNotes are what a look at the pseudo-header fields of a message has found.
+type pseudoNotes struct {
+	seen  pseudoSet // those that are there
+	wrong pseudoSet // those of them with a value that they cannot have
+}
+
+// valid tells whether a field is there, with a value that it can have.
+func (n pseudoNotes) valid(field pseudoSet) bool { return n.seen&^n.wrong&field != 0 }
+
+// note notes a field.
+func (n *pseudoNotes) note(class fieldClass, valid bool) {
+	n.seen |= class.pseudo()
+	if !valid {
+		n.wrong |= class.pseudo()
+	}
+}
+
 // takePseudo takes the pseudo-header fields of a request or a response from the begin of fields to m, and returns how many there are.
-func (m *Message) takePseudo(fields []qpack.Field, response bool) (n int, seen pseudoSet, fault string) {
+func (m *Message) takePseudo(fields []qpack.Field, response bool) (n int, notes pseudoNotes, fault string) {
 	for ; n < len(fields) && strings.HasPrefix(fields[n].Name, ":"); n++ {
 		f := &fields[n]
-		var at *string
-		var bit pseudoSet
-		status := ""
-		switch f.Name {
-		case ":method":
-			at, bit = &m.Method, pseudoMethod
-		case ":scheme":
-			at, bit = &m.Scheme, pseudoScheme
-		case ":authority":
-			at, bit = &m.Authority, pseudoAuthority
-		case ":path":
-			at, bit = &m.Path, pseudoPath
-		case ":protocol":
-			at, bit = &m.Protocol, pseudoProtocol
-		case ":status":
-			at, bit = &status, pseudoStatus
+		class, valid := fieldClass(f.Class), true
+		if class == classUnknown {
+			class = pseudoClass(f.Name)
+			valid = validPseudo(class, f.Value)
 		}
 		switch {
-		case bit == 0:
-			return n, seen, "the pseudo-header field " + strconv.Quote(f.Name) + " is not known"
-		case response != (bit == pseudoStatus):
-			return n, seen, "the pseudo-header field " + f.Name + " is not for this kind of message"
-		case seen&bit != 0:
-			return n, seen, "the pseudo-header field " + f.Name + " is there twice"
+		case class == classUnknown:
+			return n, notes, "the pseudo-header field " + strconv.Quote(f.Name) + " is not known"
+		case response != (class == classStatus):
+			return n, notes, "the pseudo-header field " + f.Name + " is not for this kind of message"
+		case notes.seen&class.pseudo() != 0:
+			return n, notes, "the pseudo-header field " + f.Name + " is there twice"
 		}
-		seen |= bit
-		*at = f.Value
-		if response {
-			if m.Status = parseStatus(status); m.Status == 0 {
-				return n, seen, ":status is " + strconv.Quote(status)
+		notes.note(class, valid)
+		switch class {
+		case classMethod:
+			m.Method = f.Value
+		case classScheme:
+			m.Scheme = f.Value
+		case classAuthority:
+			m.Authority = f.Value
+		case classPath:
+			m.Path = f.Value
+		case classProtocol:
+			m.Protocol = f.Value
+		case classStatus:
+			if m.Status = parseStatus(f.Value); m.Status == 0 {
+				return n, notes, ":status is " + strconv.Quote(f.Value)
 			}
 		}
 	}
-	return n, seen, ""
+	return n, notes, ""
 }
 
 // parseStatus reads a status code of three digits, 0 if it is none. 101 is not for HTTP/3 (RFC 9114, section 4.5).
@@ -246,37 +343,42 @@ func parseStatus(s string) int {
 	return int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0')
 }
 
-// parseRequest makes m the request that fields are, whose regular fields it points to. connect tells whether extended CONNECT is allowed.
-func (m *Message) parseRequest(fields []qpack.Field, connect bool) string {
+// parseRequest makes m the request that fields are, whose regular fields it points to, but for its priority. connect tells whether extended CONNECT
+// is allowed, and priority is the value of the first Priority field, if there is one.
+func (m *Message) parseRequest(fields []qpack.Field, connect bool) (priority, fault string) {
 	*m = Message{}
-	n, seen, fault := m.takePseudo(fields, false)
+	n, pseudo, fault := m.takePseudo(fields, false)
 	if fault != "" {
-		return fault
+		return "", fault
 	}
 	m.Fields = fields[n:]
 	var notes fieldNotes
 	if fault := notes.read(m.Fields, true); fault != "" {
-		return fault
+		return "", fault
 	}
 	m.ContentLength = notes.length
 	if notes.host != nil {
 		switch {
-		case seen&pseudoAuthority == 0:
+		case pseudo.seen&pseudoAuthority == 0:
 			m.Authority = notes.host.Value
 		case m.Authority != notes.host.Value:
-			return ":authority and Host are not the same"
+			return "", ":authority and Host are not the same"
 		}
 	}
-	if fault := m.requestFault(seen, connect); fault != "" {
-		return fault
+	if fault := m.requestFault(pseudo, connect); fault != "" {
+		return "", fault
+	}
+	if notes.priority != nil {
+		priority = notes.priority.Value
 	}
 	m.tidy(&notes)
-	return ""
+	return priority, ""
 }
 
 // requestFault returns what is wrong with the pseudo-header fields of a request (RFC 9114, sections 4.3.1 and 4.4; RFC 9220, section 3).
-func (m *Message) requestFault(seen pseudoSet, connect bool) string {
-	if m.Method == "" || !all(m.Method, inToken) {
+func (m *Message) requestFault(pseudo pseudoNotes, connect bool) string {
+	seen := pseudo.seen
+	if !pseudo.valid(pseudoMethod) {
 		return ":method is missing or no method"
 	}
 	if seen&pseudoProtocol != 0 {
@@ -285,7 +387,7 @@ func (m *Message) requestFault(seen pseudoSet, connect bool) string {
 			return ":protocol without SETTINGS_ENABLE_CONNECT_PROTOCOL"
 		case m.Method != "CONNECT":
 			return ":protocol with a method other than CONNECT"
-		case m.Protocol == "" || !all(m.Protocol, inToken):
+		case !pseudo.valid(pseudoProtocol):
 			return ":protocol is no protocol"
 		case seen&pseudoAuthority == 0:
 			return "no :authority"
@@ -294,18 +396,18 @@ func (m *Message) requestFault(seen pseudoSet, connect bool) string {
 		switch {
 		case seen&(pseudoScheme|pseudoPath) != 0:
 			return ":scheme or :path with CONNECT"
-		case seen&pseudoAuthority == 0 || !isHostPort(m.Authority):
+		case !pseudo.valid(pseudoAuthority) || !isHostPort(m.Authority):
 			return ":authority of CONNECT is not a host and a port"
 		}
 		return ""
 	}
-	if !isScheme(m.Scheme) {
+	if !pseudo.valid(pseudoScheme) {
 		return ":scheme is missing or no scheme"
 	}
-	if fault := m.pathFault(seen); fault != "" {
+	if fault := m.pathFault(pseudo); fault != "" {
 		return fault
 	}
-	if !all(m.Authority, inHost) {
+	if !pseudo.valid(pseudoAuthority) && !all(m.Authority, inHost) {
 		return ":authority or Host is not a host with, perhaps, a port"
 	}
 	if m.Authority == "" && (isHTTP(m.Scheme) || seen&pseudoAuthority != 0) {
@@ -314,11 +416,11 @@ func (m *Message) requestFault(seen pseudoSet, connect bool) string {
 	return ""
 }
 
-func (m *Message) pathFault(seen pseudoSet) string {
+func (m *Message) pathFault(pseudo pseudoNotes) string {
 	switch {
-	case seen&pseudoPath == 0:
+	case pseudo.seen&pseudoPath == 0:
 		return "no :path"
-	case !all(m.Path, inTarget):
+	case !pseudo.valid(pseudoPath):
 		return ":path has characters that are not allowed"
 	case !isHTTP(m.Scheme):
 		return ""
@@ -361,11 +463,11 @@ func isHostPort(s string) bool {
 // parseResponse makes m the response that fields are, whose regular fields it points to.
 func (m *Message) parseResponse(fields []qpack.Field) string {
 	*m = Message{}
-	n, seen, fault := m.takePseudo(fields, true)
+	n, pseudo, fault := m.takePseudo(fields, true)
 	if fault != "" {
 		return fault
 	}
-	if seen&pseudoStatus == 0 {
+	if pseudo.seen&pseudoStatus == 0 {
 		return "no :status"
 	}
 	m.Fields = fields[n:]

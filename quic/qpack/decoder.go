@@ -7,6 +7,7 @@ import "slices"
 type Decoder struct {
 	maxCapacity uint64 // SETTINGS_QPACK_MAX_TABLE_CAPACITY, as told to the peer
 	maxBlocked  uint64 // SETTINGS_QPACK_BLOCKED_STREAMS, likewise
+	classifier  *Classifier
 	table       decoderTable
 	err         *Error // what ended it
 
@@ -21,7 +22,6 @@ type Decoder struct {
 
 	// The section at work: how many bytes of decoded size it may still have; the bytes of its literals, and where in the list of
 	// fields they belong.
-	check    func(name, value string) bool // nil: nobody checks
 	left     uint64
 	scratch  []byte
 	literals []literal
@@ -48,12 +48,12 @@ const (
 // bytes, and SETTINGS_QPACK_BLOCKED_STREAMS (RFC 9204, section 5). With capacity 0 there is no dynamic table. Memory is taken when the
 // peer inserts entries: strings of at most maxCapacity bytes in all, and 56 bytes an entry.
 func NewDecoder(maxCapacity, blockedStreams uint64) *Decoder {
-	return &Decoder{maxCapacity: min(maxCapacity, maxInt), maxBlocked: blockedStreams}
+	return &Decoder{maxCapacity: min(maxCapacity, maxInt), maxBlocked: blockedStreams, classifier: unclassified}
 }
 
-// SetCheck has check look at each entry when it is inserted into the dynamic table. Fields that are decoded from one that it has accepted,
-// or from the static table, have Checked set: so what is referred to often is looked at once. It is called before the first entry comes.
-func (d *Decoder) SetCheck(check func(name, value string) bool) { d.check = check }
+// SetClassifier has c classify the fields of tables, from the first that comes on. It is called before the first entry comes; without it each
+// Class is 0.
+func (d *Decoder) SetClassifier(c *Classifier) { d.classifier = c }
 
 // Decode decodes the encoded field section (RFC 9204, section 4.5) that came on the stream, whole, and appends its fields to into, in
 // their order. It does not keep section. The strings of the fields are the caller's for good; those that are not of a table are cut

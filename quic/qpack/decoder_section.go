@@ -66,6 +66,9 @@ func (d *Decoder) decodeLines(b []byte, p sectionPrefix, into []Field, maxSize u
 		if len(fields) == cap(fields) {
 			fields = growFields(fields, len(b), d.left)
 		}
+		if b, fields = d.takeShort(b, &p, fields); len(b) == 0 || len(fields) == cap(fields) {
+			continue
+		}
 		fields = fields[:len(fields)+1]
 		n := 0
 		if n, err = d.decodeLine(b, p, fields); err != nil {
@@ -76,6 +79,30 @@ func (d *Decoder) decodeLines(b []byte, p sectionPrefix, into []Field, maxSize u
 	}
 	d.cutLiterals(fields)
 	return fields, err
+}
+
+// takeShort decodes the field lines at the front of b that are of one byte, references to whole entries, as most are, as long as there is room in
+// fields. It returns what is left of b, and stops there before whatever is not so simple: that is for decodeLine.
+func (d *Decoder) takeShort(b []byte, p *sectionPrefix, fields []Field) ([]byte, []Field) {
+	const longer = 0x3f // a prefix of 6 bits that more bytes follow
+	for len(b) > 0 && len(fields) < cap(fields) {
+		index := b[0] & longer
+		if b[0]&0x80 == 0 || index == longer {
+			break
+		}
+		var f *Field
+		if b[0]&0x40 != 0 {
+			f = &d.classifier.static[index]
+		} else if i := p.base - 1 - uint64(index); i < p.requiredInsertCount { // one below the table has wrapped
+			f = d.table.at(i)
+		}
+		if f == nil || d.take(f.Size()) != nil {
+			break
+		}
+		fields = append(fields, *f)
+		b = b[1:]
+	}
+	return b, fields
 }
 
 // growFields makes room for more fields, for no more than bytes of input can stand for, or the limit on the decoded size lets in.
@@ -113,11 +140,10 @@ func (d *Decoder) decodeLine(b []byte, p sectionPrefix, fields []Field) (n int, 
 			return 0, d.failInt("the index of a field line", n)
 		}
 		if c&0x40 != 0 {
-			if index >= uint64(len(staticFields)) {
+			if index >= uint64(len(staticTable)) {
 				return 0, d.fail(DecompressionFailed, "index %d is beyond the static table", index)
 			}
-			*f = staticFields[index]
-			f.Checked = d.check != nil
+			*f = d.classifier.static[index]
 			return n, d.take(f.Size())
 		}
 		return n, d.useEntry(f, p, p.base-1-index, index < p.base)
@@ -127,10 +153,10 @@ func (d *Decoder) decodeLine(b []byte, p sectionPrefix, fields []Field) (n int, 
 			return 0, d.failInt("the index of a name", n)
 		}
 		if c&0x10 != 0 {
-			if index >= uint64(len(staticFields)) {
+			if index >= uint64(len(staticTable)) {
 				return 0, d.fail(DecompressionFailed, "index %d is beyond the static table", index)
 			}
-			s := &staticFields[index]
+			s := &d.classifier.static[index]
 			*f = Field{Name: s.Name, Canonical: s.Canonical}
 		} else if err := d.useName(f, p, p.base-1-index, index < p.base); err != nil {
 			return 0, err
@@ -169,7 +195,7 @@ func (d *Decoder) useEntry(f *Field, p sectionPrefix, i uint64, ok bool) error {
 	if err != nil {
 		return err
 	}
-	*f = Field{Name: e.wire, Canonical: e.canonical, Value: e.value, Checked: e.checked}
+	*f = *e
 	return d.take(f.Size())
 }
 
@@ -177,13 +203,13 @@ func (d *Decoder) useEntry(f *Field, p sectionPrefix, i uint64, ok bool) error {
 func (d *Decoder) useName(f *Field, p sectionPrefix, i uint64, ok bool) error {
 	e, err := d.entry(p, i, ok)
 	if err == nil {
-		*f = Field{Name: e.wire, Canonical: e.canonical}
+		*f = Field{Name: e.Name, Canonical: e.Canonical}
 	}
 	return err
 }
 
-func (d *Decoder) entry(p sectionPrefix, i uint64, ok bool) (*entry, error) {
-	var e *entry
+func (d *Decoder) entry(p sectionPrefix, i uint64, ok bool) (*Field, error) {
+	var e *Field
 	if ok && i < p.requiredInsertCount {
 		e = d.table.at(i)
 	}

@@ -53,12 +53,13 @@ func (d *Decoder) instruction(p []byte) (n, need int) {
 		}
 		var name fieldName
 		if c&0x40 != 0 {
-			if index >= uint64(len(staticFields)) {
+			if index >= uint64(len(staticTable)) {
 				return d.failStream("index %d is beyond the static table", index)
 			}
-			name = fieldName{staticFields[index].Name, staticFields[index].Canonical}
+			s := &d.classifier.static[index]
+			name = fieldName{s.Name, s.Canonical}
 		} else if e := d.table.at(d.table.inserted - 1 - index); e != nil {
-			name = e.fieldName
+			name = fieldName{e.Name, e.Canonical}
 		} else {
 			return d.failStream("an entry takes its name from relative index %d of a table of %d entries", index, d.table.count)
 		}
@@ -144,7 +145,7 @@ func (d *Decoder) insert(name fieldName, value rawString, n int) (int, int) {
 	if !ok {
 		return parseBad, 0
 	}
-	return d.insertEntry(entry{fieldName: name, value: string(v)}, n)
+	return d.insertEntry(Field{Name: name.wire, Canonical: name.canonical, Value: string(v)}, n)
 }
 
 // insertLiteral inserts an entry with a name of its own. The name has memory of its own, which may outlive the entry as that of others.
@@ -163,7 +164,7 @@ func (d *Decoder) insertLiteral(name, value rawString, n int) (int, int) {
 	if !ok {
 		return parseBad, 0
 	}
-	return d.insertEntry(entry{fieldName: known, value: string(v)}, n)
+	return d.insertEntry(Field{Name: known.wire, Canonical: known.canonical, Value: string(v)}, n)
 }
 
 // entryString decodes a string literal of an entry into scratch; ok is false if it is malformed or larger than the table.
@@ -185,10 +186,10 @@ func (d *Decoder) entryString(raw rawString) (v []byte, ok bool) {
 	return d.scratch[start:], true
 }
 
-func (d *Decoder) insertEntry(e entry, n int) (int, int) {
-	e.checked = d.check != nil && d.check(e.wire, e.value)
+func (d *Decoder) insertEntry(e Field, n int) (int, int) {
+	e.Class = d.classifier.class(e.Name, e.Value)
 	if !d.table.insert(e) { // RFC 9204, section 3.2.2
-		return d.failStream("an entry of %d bytes is larger than the table, of %d", e.size(), d.table.capacity)
+		return d.failStream("an entry of %d bytes is larger than the table, of %d", e.Size(), d.table.capacity)
 	}
 	return n, 0
 }

@@ -470,23 +470,28 @@ func TestHuffmanAgainstBits(t *testing.T) {
 	}
 }
 
-// Fields of a table have Checked set if the check has accepted them, which looks at each entry once; literals never have.
-func TestSetCheck(t *testing.T) {
+// Fields of a table have the Class that was found out once for each entry; literals have none.
+func TestClassifier(t *testing.T) {
 	d := NewDecoder(4096, 10)
-	looked := 0
-	d.SetCheck(func(_, value string) bool {
-		looked++
-		return value != "refused"
+	asked := 0
+	c := NewClassifier(func(_, value string) uint8 {
+		asked++
+		return uint8(len(value))
 	})
+	if asked != len(staticTable) {
+		t.Errorf("asked %d times for the static table", asked)
+	}
+	asked = 0
+	d.SetClassifier(c)
 	stream := []byte{0x3f, 0xe1, 0x1f} // a capacity of 4096
-	for _, f := range []Field{{Name: "a", Value: "accepted"}, {Name: "b", Value: "refused"}} {
+	for _, f := range []Field{{Name: "a", Value: "seven.."}, {Name: "b", Value: "two"}} {
 		stream = appendString(appendString(stream, 0x40, 5, f.Name), 0, 7, f.Value)
 	}
-	if err := d.HandleEncoderStream(stream); err != nil {
+	if err := d.HandleEncoderStream(append(stream, 1)); err != nil { // the first is duplicated
 		t.Fatal(err)
 	}
-	// Required Insert Count 2, Base 2: both entries, :method GET, and literals with the names of an entry and of their own.
-	section := []byte{3, 0, 0x81, 0x80, 0xc0 | 17}
+	// Required Insert Count 3, Base 3: all entries, :method GET, and literals with the names of an entry and of their own.
+	section := []byte{4, 0, 0x82, 0x81, 0x80, 0xc0 | 17}
 	section = appendString(append(section, 0x41), 0, 7, "literal")
 	section = appendString(appendString(section, 0x20, 3, "name"), 0, 7, "literal")
 	for range 2 {
@@ -494,16 +499,92 @@ func TestSetCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var checked []bool
+		var classes []uint8
 		for _, f := range got {
-			checked = append(checked, f.Checked)
+			classes = append(classes, f.Class)
 		}
-		if want := []bool{true, false, true, false, false}; !slices.Equal(checked, want) || looked != 2 {
-			t.Errorf("%v, want %v, and the check was called %d times", checked, want, looked)
+		if want := []uint8{7, 3, 7, 3, 0, 0}; !slices.Equal(classes, want) || asked != 2 {
+			t.Errorf("%v, want %v, and the function was called %d times", classes, want, asked)
 		}
 	}
 	fields, err := NewDecoder(0, 0).Decode(0, []byte{0, 0, 0xc0 | 17}, nil, 1<<16)
-	if err != nil || fields[0].Checked {
-		t.Errorf("%+v, %v: nobody has checked it", fields, err)
+	if err != nil || fields[0].Class != 0 {
+		t.Errorf("%+v, %v: nobody has classified it", fields, err)
+	}
+}
+
+// decodeByLine is Decode without its shortcuts: each line is decoded for itself.
+func (d *Decoder) decodeByLine(section []byte, maxSize uint64) (fields []Field, err error) {
+	p, ok := d.consumePrefix(section)
+	if !ok {
+		return nil, d.err
+	}
+	if p.requiredInsertCount > d.table.inserted {
+		return nil, d.block(0, p.requiredInsertCount)
+	}
+	d.scratch, d.literals, d.left = d.scratch[:0], d.literals[:0], maxSize
+	for b := section[p.len:]; len(b) > 0; {
+		n := 0
+		fields = append(fields, Field{})
+		if n, err = d.decodeLine(b, p, fields); err != nil {
+			fields = fields[:len(fields)-1]
+			break
+		}
+		b = b[n:]
+	}
+	d.cutLiterals(fields)
+	if err != nil && err != ErrTooLarge {
+		return nil, err
+	}
+	return fields, err
+}
+
+// Sections of all kinds of lines, right ones and wrong, decode as they do line by line, whatever the limit.
+func TestDecodeIsThatOfLines(t *testing.T) {
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 3))
+	entries := make([]Field, 70) // more than a reference of one byte can tell of
+	for i := range entries {
+		entries[i] = Field{Name: "n", Value: strings.Repeat("v", rng.IntN(10))}
+	}
+	decoder := func() *Decoder { return decoderWith(t, 4096, 1, entries...) }
+	decoded := 0
+	for range 3000 {
+		required := 1 + rng.IntN(len(entries)+1)
+		before := rng.IntN(8) / 7 * rng.IntN(required) // how many of the references are post-base at the most
+		section := appendInt(nil, 0, 8, uint64(required)+1)
+		if before > 0 {
+			section = appendInt(section, 0x80, 7, uint64(before)-1)
+		} else {
+			section = append(section, 0)
+		}
+		for range rng.IntN(60) {
+			switch rng.IntN(30) {
+			case 0, 5, 6:
+				section = appendInt(section, 0xc0, 6, uint64(rng.IntN(len(staticTable)+rng.IntN(60)/59)))
+			case 1:
+				section = appendString(appendInt(section, 0x50, 4, uint64(rng.IntN(98))), 0, 7, "literal")
+			case 2:
+				section = appendInt(section, 0x10, 4, uint64(rng.IntN(before+rng.IntN(60)/59+1)))
+			case 3:
+				section = appendString(appendString(section, 0x20, 3, "name"), 0, 7, "literal")
+			case 4:
+				section = appendInt(section, 0x80, 6, uint64(rng.IntN(required-before+rng.IntN(60)/59)))
+			default:
+				section = appendInt(section, 0x80, 6, uint64(rng.IntN(required-before)))
+			}
+		}
+		limit := uint64(rng.IntN(3000))
+		got, err := decoder().Decode(0, section, nil, limit)
+		want, wantErr := decoder().decodeByLine(section, limit)
+		if !slices.Equal(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			t.Fatalf("seed %#x: %x decodes as %v, %v; line by line as %v, %v", seed, section, got, err, want, wantErr)
+		}
+		if err == nil {
+			decoded += len(got)
+		}
+	}
+	if decoded < 5000 {
+		t.Errorf("seed %#x: only %d fields were decoded", seed, decoded)
 	}
 }

@@ -15,9 +15,9 @@ type Field struct {
 	// so (RFC 9204, section 7.1.3).
 	Sensitive bool
 
-	// Checked says that the field is of a table, and that the function given to Decoder.SetCheck has accepted it. The Decoder sets it; the
-	// Encoder does not look at it.
-	Checked bool
+	// Class is what a Classifier says of the field if all of it is of a table, 0 for others. The Decoder sets it; the Encoder does not look
+	// at it.
+	Class uint8
 }
 
 // fieldOverhead is what a field line, or an entry of a table, counts besides the bytes of its name and value (RFC 9204, section 3.2.1;

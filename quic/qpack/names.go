@@ -4,8 +4,8 @@ package qpack
 type fieldName struct{ wire, canonical string }
 
 var (
-	// staticFields is the static table as the decoder gives it out.
-	staticFields [len(staticTable)]Field
+	// unclassified is the Classifier of decoders that were given none.
+	unclassified *Classifier
 
 	// knownNames are names that need no allocation when they come as literals.
 	knownNames = make(map[string]fieldName)
@@ -33,10 +33,7 @@ func init() {
 	for _, n := range moreNames {
 		know(n)
 	}
-	for i, e := range staticTable {
-		n := knownNames[e.name]
-		staticFields[i] = Field{Name: n.wire, Value: e.value, Canonical: n.canonical}
-	}
+	unclassified = NewClassifier(func(string, string) uint8 { return 0 })
 }
 
 func know(wire string) {

@@ -45,7 +45,7 @@ func TestDecoderExamples(t *testing.T) {
 			t.Fatalf("table of %d bytes and %d entries, want %d and %d", d.table.size, d.table.count, size, len(entries))
 		}
 		for i, want := range entries {
-			if e := d.table.at(d.table.inserted - d.table.count + uint64(i)); e.wire+"="+e.value != want {
+			if e := d.table.at(d.table.inserted - d.table.count + uint64(i)); e.Name+"="+e.Value != want {
 				t.Fatalf("entry %d is %v, want %s", i, e, want)
 			}
 		}
