@@ -304,6 +304,7 @@ func TestProtocolShutdown(t *testing.T) {
 		if err := <-down; err != nil || time.Since(start) > 2*time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
+		synctest.Wait() // word of it is on its way
 		if err := p.c.Err(); !errors.Is(err, &quic.ApplicationError{Code: 4, Remote: true, Reason: "good-bye"}) {
 			t.Errorf("the client was told: %v", err)
 		}
@@ -312,6 +313,7 @@ func TestProtocolShutdown(t *testing.T) {
 		if _, err := ask(p.c, "echo"); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // else the server may have no stream yet
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if err := p.sep.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
