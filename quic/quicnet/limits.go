@@ -37,6 +37,9 @@ const (
 	// maxIdleWorkers is how many goroutines for the handlers of streams a socket keeps between streams.
 	maxIdleWorkers = 256
 
+	// keepTasks is for how many tasks that wait for such a goroutine a socket keeps room; those of a connection are bounded by its streams.
+	keepTasks = 256
+
 	// keepDatagrams is how many datagrams may wait to be received before their reader gets its turn, between one train and
 	// the next: half of what the core keeps.
 	keepDatagrams = 64
