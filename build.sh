@@ -24,6 +24,9 @@ Usage: ./build.sh [VERB]
                       in virtual time, and with goroutines and the race detector; ends at the first fault, whose seed it tells
   install [--prefix DIR]
                       put headers and archives where an importing module's build finds them; default /usr/local
+  lib [--prefix DIR]  build libboringquic, the library for C, and put it there: an archive, a shared library, headers, files for
+                      pkg-config and CMake; default /usr/local. With BORINGQUIC_BSSL_PATH and shared libraries there (libssl.so,
+                      libcrypto.so) it needs those; else BoringSSL is in the shared library, which exports it under its prefix
   env                 print CGO_CFLAGS and CGO_LDFLAGS for a build without "install"
   clean               remove what was built, from this tree and from the cache folder
 
@@ -32,7 +35,7 @@ Variables:
   BORINGQUIC_BSSL_SRC=DIR     build this source tree of BoringSSL in place of the pinned one
   BORINGQUIC_BSSL_PREFIX=NAME the BORINGSSL_PREFIX that BORINGQUIC_BSSL_PATH was built with, if any
 
-install and env work from a read-only tree, such as Go's module cache: bash build.sh env
+install, lib and env work from a read-only tree, such as Go's module cache: bash build.sh env
 HELP
 }
 
@@ -424,27 +427,97 @@ stop_demo() {
   rm -rf "$dir"
 }
 
-install() {
-  local to=/usr/local
+# destination VERB ARGUMENTS... sets to, the folder that a verb installs to.
+destination() {
+  local verb=$1
+  shift
+  to=/usr/local
   if [ "${1:-}" = --prefix ]; then
-    [ -n "${2:-}" ] || die "install --prefix wants a folder"
+    [ -n "${2:-}" ] || die "$verb --prefix wants a folder"
     to=$2
     shift 2
   fi
-  [ $# = 0 ] || die "install does not know \"$1\"; it takes --prefix DIR"
+  [ $# = 0 ] || die "$verb does not know \"$1\"; it takes --prefix DIR"
   if ! mkdir -p "$to/include" "$to/lib" 2>/dev/null || [ ! -w "$to/include" ] || [ ! -w "$to/lib" ]; then
     die "$to cannot be written: run this as root, or give --prefix DIR, or use \"bash build.sh env\""
   fi
-  boringssl
+  to=$(cd "$to" && pwd -P)
+}
+
+# put_boringssl installs the BoringSSL that was built.
+put_boringssl() {
   rm -rf "$to/include/boringquic" "$to/lib/boringquic"
   cp -R "$prefix/include" "$to/include/boringquic"
   cp -R "$prefix/lib" "$to/lib/boringquic"
+}
+
+install() {
+  destination install "$@"
+  boringssl
+  put_boringssl
   echo "installed $to/include/boringquic and $to/lib/boringquic"
-  to=$(cd "$to" && pwd -P)
   if [ "$to" != /usr/local ]; then
     echo "Go looks there by itself only below /usr/local. For other places set:"
     print_env "$to/include/boringquic" "$to/lib/boringquic"
   fi
+}
+
+# lib builds libboringquic. Go makes the archive, of which the C compiler makes the shared library: so both are the same, and what is
+# exported is said in one place.
+lib() {
+  destination lib "$@"
+  need_cxx
+  need_go
+  [ "$(uname -s)" = Linux ] || die "libboringquic is built on Linux only"
+  # BoringSSL hides its symbols in archives, and then no shared library could export them.
+  local flags="-DBORINGSSL_SHARED_LIBRARY -DBORINGSSL_IMPLEMENTATION"
+  export CFLAGS="${CFLAGS:+$CFLAGS }$flags" CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }$flags" ASMFLAGS="${ASMFLAGS:+$ASMFLAGS }$flags"
+  boringssl
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  say "building libboringquic.a; the first time this takes a minute"
+  (eval "$(print_env "$prefix/include" "$prefix/lib")" && cd "$root" &&
+    go build -trimpath -buildmode=c-archive -o "$dir/libboringquic.a" ./cmd/libboringquic) || die "libboringquic did not build; see above"
+  say "linking $lib_soname"
+  link_lib
+  put_lib
+  echo "installed $to/lib/$lib_soname, $to/lib/libboringquic.a and $to/include/boringquic.h"
+}
+
+lib_version=0.1.0
+lib_soname=libboringquic.so.0
+
+# link_lib makes the shared library of the archives.
+link_lib() {
+  local symbols="bquic_*;" archives=("$dir/libboringquic.a")
+  symbols="$symbols $(bssl_prefix)_*;"
+  archives+=("$prefix/lib/libboringquic_ssl.a" "$prefix/lib/libboringquic_crypto.a")
+  printf 'BORINGQUIC_0 { global: %s local: *; };\n' "$symbols" >"$dir/exports"
+  # nodelete: a runtime of Go's cannot be unloaded. Bsymbolic: its calls never leave it.
+  "${cc[@]}" -shared -static-libgcc -o "$dir/$lib_soname" -Wl,-soname,"$lib_soname" -Wl,--version-script="$dir/exports" -Wl,-z,nodelete -Wl,-Bsymbolic \
+    -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic -lpthread -ldl -lm ||
+    die "$lib_soname did not link; see above"
+}
+
+# bssl_prefix prints the BORINGSSL_PREFIX of the BoringSSL that was built.
+bssl_prefix() { sed -n 's/^#define BORINGSSL_PREFIX //p' "$prefix/include/boringquic_key.h"; }
+
+# put_lib installs what lib has made.
+put_lib() {
+  put_boringssl
+  mkdir -p "$to/lib/pkgconfig" "$to/lib/cmake/boringquic"
+  cp "$root/cmd/libboringquic/include/boringquic.h" "$to/include/"
+  cp "$dir/libboringquic.a" "$to/lib/"
+  cp "$dir/$lib_soname" "$to/lib/libboringquic.so.$lib_version"
+  ln -sf "libboringquic.so.$lib_version" "$to/lib/$lib_soname"
+  ln -sf "$lib_soname" "$to/lib/libboringquic.so"
+  local name private="-L\${libdir}/boringquic -lboringquic_ssl -lboringquic_crypto -lstdc++ -lpthread -ldl -lm" define
+  define=$(bssl_prefix)
+  define=${define:+-DBORINGSSL_PREFIX=$define}
+  for name in pkgconfig/boringquic.pc cmake/boringquic/boringquic-config.cmake cmake/boringquic/boringquic-config-version.cmake; do
+    sed -e "s|@VERSION@|$lib_version|; s|@BSSL_PREFIX@|$(bssl_prefix)|; s|@BSSL_DEFINE@|$define|; s|@LIBS_PRIVATE@|$private|" \
+      "$root/cmd/libboringquic/${name##*/}.in" >"$to/lib/$name"
+  done
 }
 
 env_lines() {
@@ -552,6 +625,7 @@ verb=${1:-build}
 case "$verb" in
   -h | --help | help) usage; exit ;;
   install) install "$@"; exit ;;
+  lib) lib "$@"; exit ;;
   spin) spin "$@"; exit ;;
 esac
 [ $# = 0 ] || die "$verb takes no arguments, and \"$1\" is one; see ./build.sh --help"

@@ -97,6 +97,9 @@ func TestArchitecture(t *testing.T) {
 			t.Errorf("%s is not on the map: add it to rooms, and to the map", dir)
 		}
 		for name, f := range fs {
+			if program && dir != "cmd/libboringquic" && slices.Contains(imports(f), "C") {
+				t.Errorf("%s imports C: of commands and examples only cmd/libboringquic does", name)
+			}
 			for _, p := range imports(f) {
 				p, ours := strings.CutPrefix(p, modulePath+"/")
 				if !ours {

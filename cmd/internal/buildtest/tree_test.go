@@ -71,7 +71,7 @@ func copyTree(t *testing.T) string {
 func relocate(t *testing.T, tree string) string {
 	t.Helper()
 	to := t.TempDir()
-	for _, name := range []string{"crypto/internal/boring/cgo.go", "build.sh"} {
+	for _, name := range []string{"crypto/internal/boring/cgo.go", "cmd/libboringquic/main.go", "build.sh"} {
 		edit(t, filepath.Join(tree, name), "/usr/local", to)
 	}
 	return to

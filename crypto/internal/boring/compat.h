@@ -3,8 +3,8 @@
 #ifndef BORINGQUIC_COMPAT_H
 #define BORINGQUIC_COMPAT_H
 
-// build.sh writes the key of the build here, where Go's build cache sees it change.
-#if __has_include("build_key.h")
+// build.sh writes the key of the build here, where Go's build cache sees it change; or, for another build, gives it with the flags.
+#if !defined(BORINGQUIC_BUILD_KEY) && __has_include("build_key.h")
 #include "build_key.h"
 #endif
 

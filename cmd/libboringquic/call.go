@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// panicker is an object that a panic leaves in a state that nobody knows, and that can be given up.
+type panicker interface{ giveUp(err error) }
+
+// panicError is a panic of ours.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("a fault in boringquic: %v", e.value) }
+
+// call runs f and returns its status: 0, or that of its error, whose text bquic_error then returns. A panic in f is such an error.
+// All functions that C can call are one call, or one of on and with.
+func call(f func() error) (s status) {
+	defer func() {
+		if v := recover(); v != nil {
+			s = fail(&panicError{v, debug.Stack()})
+		}
+	}()
+	if err := f(); err != nil {
+		return fail(err)
+	}
+	return ok
+}
+
+// on is call for an object of type T, of kind k: f is alone in it, and in all that has the same gate.
+func on[T any](h handle, k kind, f func(*T) error) (s status) {
+	o := lookup(h)
+	if o == nil || h.kind() != k {
+		return fail(handleError(h, k))
+	}
+	if !o.gate.busy.CompareAndSwap(false, true) {
+		return fail(&fault{errBusy, "another call is within the " + kindNames[k] + ", of another thread or from a callback"})
+	}
+	defer o.gate.busy.Store(false)
+	// Whoever freed it was quicker than we.
+	if lookup(h) != o {
+		return fail(handleError(h, k))
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err := &panicError{v, debug.Stack()}
+			s = fail(err)
+			surrender(o, err)
+		}
+	}()
+	if err := f(o.self.(*T)); err != nil {
+		return fail(err)
+	}
+	return ok
+}
+
+// surrender gives up an object that a panic has left in an unknown state, if it has what can be given up. That may panic, too.
+func surrender(o *object, err error) {
+	defer func() { _ = recover() }()
+	if p, ok := o.self.(panicker); ok {
+		p.giveUp(err)
+	}
+}
+
+func handleError(h handle, k kind) error {
+	if h == 0 {
+		return &fault{errArgument, "the " + kindNames[k] + " is NULL"}
+	}
+	if int(h.kind()) < len(kindNames) && h.kind() != 0 && h.kind() != k && lookup(h) != nil {
+		return &fault{errHandle, "this is no " + kindNames[k] + " but another object: a " + kindNames[h.kind()]}
+	}
+	return &fault{errHandle, "there is no such " + kindNames[k] + ": it was freed, or never made by this library"}
+}
+
+// fault is an error with the status that C is told.
+type fault struct {
+	status status
+	text   string
+}
+
+func (e *fault) Error() string { return e.text }
+
+func faultf(s status, format string, args ...any) error {
+	return &fault{s, fmt.Sprintf(format, args...)}
+}
+
+// fail notes the text of an error for bquic_error, and returns its status.
+func fail(err error) status {
+	setErrorText(err.Error())
+	return statusOf(err)
+}
+
+func statusOf(err error) status {
+	var f *fault
+	if errors.As(err, &f) {
+		return f.status
+	}
+	var p *panicError
+	if errors.As(err, &p) {
+		return errInternal
+	}
+	for _, m := range statusMap {
+		if m.is(err) {
+			return m.status
+		}
+	}
+	return errState
+}

@@ -1,0 +1,41 @@
+// What the C files of libboringquic share, and what its Go files are told of C.
+#ifndef BORINGQUIC_CAPI_INTERNAL_H
+#define BORINGQUIC_CAPI_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "boringquic.h"
+
+// bq_gate is BQUIC_OK if functions may go on to Go. Else it is what they have to return, or 1: then bq_enter_first finds out.
+extern atomic_int bq_gate;
+
+int32_t bq_enter_first(void);
+
+// bq_enter is asked by each function before it calls Go. What it returns, if not BQUIC_OK, is to be returned.
+static inline int32_t bq_enter(void) {
+  int32_t status = atomic_load_explicit(&bq_gate, memory_order_relaxed);
+  return __builtin_expect(status == BQUIC_OK, 1) ? BQUIC_OK : bq_enter_first();
+}
+
+// BQ_GO returns what the Go function call returns, if Go may be called.
+#define BQ_GO(call)                      \
+  do {                                   \
+    int32_t status_ = bq_enter();        \
+    return status_ ? status_ : (call);   \
+  } while (0)
+
+// bq_fail has bquic_error return what the format says, and returns status.
+int32_t bq_fail(int32_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// bq_set_error has bquic_error return a text of n bytes on this thread, or as much of it as there is room for.
+void bq_set_error(const char *text, size_t n);
+
+// bq_sized looks at a struct that begins with its size: BQUIC_ERR_ARGUMENT if it is NULL, or smaller than least. what is its type.
+int32_t bq_sized(const void *given, uint32_t least, const char *what);
+
+// bq_same_boringssl tells whether an SSL was made by the BoringSSL that the library calls: BQUIC_OK, or BQUIC_ERR_BORINGSSL with a sentence.
+int32_t bq_same_boringssl(const void *ssl);
+
+#endif

@@ -1,0 +1,68 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+//export bq_go_init
+func bq_go_init(percent C.int32_t, limit C.uint64_t) C.int32_t {
+	return C.int32_t(call(func() error {
+		if limit > math.MaxInt64 {
+			return faultf(errArgument, "memory_limit is %d, and can be at most 2^63-1", uint64(limit))
+		}
+		if percent == 0 {
+			percent = 100
+		}
+		if limit == 0 {
+			limit = math.MaxInt64
+		}
+		if percent < 0 && limit == math.MaxInt64 {
+			return faultf(errArgument, "gc_percent is below 0 and memory_limit is 0, so that no memory would ever be used again")
+		}
+		debug.SetGCPercent(int(percent))
+		debug.SetMemoryLimit(int64(limit))
+		return nil
+	}))
+}
+
+//export bq_go_live_objects
+func bq_go_live_objects() C.int64_t { return C.int64_t(objects.live.Load()) }
+
+//export bq_go_memory_stats
+func bq_go_memory_stats(m *C.bquic_memory) C.int32_t {
+	return C.int32_t(call(func() error {
+		s := []metrics.Sample{
+			{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+			{Name: "/gc/cycles/total:gc-cycles"}, {Name: "/sched/threads/total:threads"},
+		}
+		metrics.Read(s)
+		m.used = C.uint64_t(s[0].Value.Uint64())
+		m.reserved = C.uint64_t(s[1].Value.Uint64() - s[2].Value.Uint64())
+		m.cleanups = C.uint64_t(s[3].Value.Uint64())
+		m.threads = 0
+		if s[4].Value.Kind() == metrics.KindUint64 { // since Go 1.26
+			m.threads = C.uint32_t(s[4].Value.Uint64())
+		}
+		return nil
+	}))
+}
+
+// began is one moment on both clocks: Go's, and C's CLOCK_MONOTONIC in nanoseconds.
+var began, beganC = time.Now(), uint64(C.bquic_now())
+
+// moment is the time.Time of a time of C's; 0 is now.
+func moment(ns C.uint64_t) time.Time {
+	if ns == 0 {
+		ns = C.bquic_now()
+	}
+	return began.Add(time.Duration(uint64(ns) - beganC))
+}
+
+// ns is the time of C's of a time.Time.
+func ns(t time.Time) C.uint64_t { return C.uint64_t(beganC + uint64(t.Sub(began))) }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestLibrary(t *testing.T) { each(t, "library") }
+func TestProcess(t *testing.T) { each(t, "process") }
+
+// One BoringSSL in a process is good, in either variant; a program with one of its own beside that of the shared library is refused.
+func TestOneBoringSSL(t *testing.T) {
+	for _, v := range []variant{shared, static} {
+		run(t, v.compile(t, "boringssl"))
+	}
+	lib := filepath.Join(prefix(t), "lib/boringquic")
+	own := []string{filepath.Join(lib, "libboringquic_ssl.a"), filepath.Join(lib, "libboringquic_crypto.a"), "-lstdc++"}
+	run(t, shared.compile(t, "boringssl", own...), "two")
+}
+
+// The shared library exports what the golden file lists, and BoringSSL under its prefix; the archive's program exports nothing by itself.
+func TestExports(t *testing.T) {
+	out, err := exec.Command("nm", "-D", "--defined-only", "--format=posix", filepath.Join(prefix(t), "lib/libboringquic.so")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	bssl := 0
+	for line := range strings.Lines(string(out)) {
+		name, _, _ := strings.Cut(strings.Fields(line)[0], "@")
+		switch {
+		case strings.HasPrefix(name, "boringquic_"):
+			bssl++
+		case name != "BORINGQUIC_0": // the version itself
+			got = append(got, name)
+		}
+	}
+	slices.Sort(got)
+	golden, err := os.ReadFile("testdata/exports.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Fields(string(golden)); !slices.Equal(got, want) {
+		t.Errorf("exported:\n%s\nwant what testdata/exports.golden says", strings.Join(got, "\n"))
+	}
+	if bssl < 2500 {
+		t.Errorf("%d functions of BoringSSL are exported", bssl)
+	}
+	if got, want := got, declared(t); !slices.Equal(got, want) {
+		t.Errorf("exported: %q\nthe header declares %q", got, want)
+	}
+	if len(declared(t)) > 120 {
+		t.Errorf("the header has %d functions: more than a reader takes in", len(declared(t)))
+	}
+}
+
+// declared lists the functions that the header declares.
+func declared(t *testing.T) (names []string) {
+	header, err := os.ReadFile("include/boringquic.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(header)) {
+		if rest, ok := strings.CutPrefix(line, "BQUIC_API "); ok {
+			words := strings.FieldsFunc(rest[:strings.Index(rest, "(")], func(r rune) bool { return r == ' ' || r == '*' })
+			names = append(names, words[len(words)-1])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// The header is C++ as well, and needs no other before it.
+func TestHeader(t *testing.T) {
+	for _, lang := range []string{"c", "c++"} {
+		cc(t, "-x", lang, "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "include/boringquic.h", "-Wno-pragma-once-outside-header")
+	}
+	cc(t, "-x", "c", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "include/boringquic.h")
+}
+
+// CMake's package finds the library, in either variant, wherever its folder is.
+func TestCMake(t *testing.T) {
+	moved := filepath.Join(t.TempDir(), "moved to")
+	if err := os.CopyFS(moved, os.DirFS(prefix(t))); err != nil {
+		t.Fatal(err)
+	}
+	source, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := t.TempDir()
+	for _, args := range [][]string{
+		{"-S", source, "-B", build, "-DCMAKE_PREFIX_PATH=" + moved},
+		{"--build", build},
+	} {
+		if out, err := exec.Command("cmake", args...).CombinedOutput(); err != nil {
+			t.Fatalf("cmake %q: %v\n%s", args, err, out)
+		}
+	}
+	run(t, filepath.Join(build, "shared"))
+	run(t, filepath.Join(build, "static"))
+}
+
+// A panic is an error with its text, whether it strikes an object or not, and the object is given up, even if that panics too.
+func TestPanic(t *testing.T) {
+	if s := call(func() error { panic("of a test") }); s != errInternal {
+		t.Errorf("call: %d", s)
+	}
+	d := &doomed{}
+	d.object = object{gate: new(gate), self: d}
+	register(&d.object, kindSession)
+	s := on(d.handle, kindSession, func(d *doomed) error {
+		if s := on(d.handle, kindSession, func(*doomed) error { return nil }); s != errBusy {
+			t.Errorf("a call within a call: %d", s)
+		}
+		panic(errors.New("of a test"))
+	})
+	if s != errInternal || d.cause == nil || !strings.Contains(d.cause.Error(), "a fault in boringquic: of a test") {
+		t.Errorf("on: %d, %v", s, d.cause)
+	}
+	if s := on(d.handle, kindSession, func(*doomed) error { return nil }); s != ok {
+		t.Errorf("after a panic: %d", s)
+	}
+	if s := on(d.handle, kindConn, func(*doomed) error { return nil }); s != errHandle {
+		t.Errorf("as another kind: %d", s)
+	}
+	if !unregister(&d.object) || unregister(&d.object) {
+		t.Error("unregister does not do it once")
+	}
+	for _, h := range []handle{0, d.handle, d.handle + 1<<generationShift, 1<<64 - 1} {
+		want := errHandle
+		if h == 0 {
+			want = errArgument
+		}
+		if s := on(h, kindSession, func(*doomed) error { return nil }); s != want {
+			t.Errorf("handle %x: %d, want %d", uint64(h), s, want)
+		}
+	}
+}
+
+type doomed struct {
+	object
+	cause error
+}
+
+func (d *doomed) giveUp(err error) {
+	d.cause = err
+	panic("again")
+}

@@ -1,0 +1,86 @@
+// What the library does to a process, and what a process may do: fork, signals.
+#include "check.h"
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t handled;
+static void on_signal(int number) {
+  volatile char room[8000]; // more than the stack of a goroutine has
+  memset((char *)room, number, sizeof room);
+  handled++;
+}
+
+static void *busy(void *stop) {
+  bquic_memory memory = {.size = sizeof memory};
+  while (!*(volatile int *)stop) {
+    GOOD(bquic_memory_stats(&memory));
+  }
+  return NULL;
+}
+
+// A child that was forked gets an error from each function that needs Go, and does not hang; and it can exec.
+static void forks(void) {
+  GOOD(bquic_init(NULL));
+  for (int i = 0; i < 20; i++) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      bquic_memory memory = {.size = sizeof memory};
+      FAILS(bquic_memory_stats(&memory), BQUIC_ERR_FORKED, "has not called exec");
+      FAILS(bquic_init(NULL), BQUIC_ERR_FORKED, "was forked");
+      FAILS(bquic_live_objects(), BQUIC_ERR_FORKED, "was forked");
+      CHECK(bquic_now() > 0);
+      _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+  }
+  CHECK(system("true") == 0);
+}
+
+// Handlers that lack SA_ONSTACK are mended, while threads are within the library, and those of others are left as they are.
+static void signals(void) {
+  struct sigaction action = {.sa_handler = on_signal};
+  CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && sigaction(SIGUSR2, &action, NULL) == 0);
+  CHECK(bquic_fix_signals() == 2);
+  CHECK(bquic_fix_signals() == 0);
+  CHECK(sigaction(SIGUSR1, NULL, &action) == 0 && action.sa_handler == on_signal && action.sa_flags & SA_ONSTACK);
+  CHECK(sigaction(SIGTERM, NULL, &action) == 0 && action.sa_handler == SIG_DFL);
+  int stop = 0;
+  pthread_t threads[4];
+  for (int i = 0; i < 4; i++) {
+    CHECK(pthread_create(&threads[i], NULL, busy, &stop) == 0);
+  }
+  for (int i = 0; i < 4000; i++) {
+    CHECK(pthread_kill(threads[i % 4], SIGUSR1) == 0);
+  }
+  *(volatile int *)&stop = 1;
+  for (int i = 0; i < 4; i++) {
+    pthread_join(threads[i], NULL);
+  }
+  CHECK(handled > 0);
+}
+
+// An error belongs to the thread that made it.
+static void *fails(void *unused) {
+  FAILS(bquic_memory_stats(NULL), BQUIC_ERR_ARGUMENT, "NULL");
+  return unused;
+}
+static void threads(void) {
+  bquic_memory memory = {0};
+  FAILS(bquic_memory_stats(&memory), BQUIC_ERR_ARGUMENT, "size of the");
+  for (int i = 0; i < 64; i++) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, fails, NULL) == 0 && pthread_join(thread, NULL) == 0);
+  }
+  CHECK(strstr(bquic_error(), "size of the") != NULL);
+}
+
+int main(void) {
+  forks();
+  signals();
+  threads();
+  return 0;
+}
