@@ -83,6 +83,7 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 // begin opens our streams, and once more if a server rejects 0-RTT data.
 func (c *Conn) begin() {
 	c.enc = qpack.NewEncoder(c.cfg.encoder())
+	c.enc.SetClassifier(classifier)
 	c.dec = qpack.NewDecoder(uint64(c.cfg.QPACKTableCapacity), uint64(c.cfg.QPACKBlockedStreams))
 	c.dec.SetClassifier(classifier)
 	c.local = newLocalStreams()

@@ -128,8 +128,9 @@ func (c *Conn) addPseudo(name, value string) {
 func (c *Conn) addFields(m *Message, response bool) (length int64, err error) {
 	pseudo := len(c.list)
 	c.list = append(c.list, m.Fields...)
+	c.enc.Prepare(c.list)
 	var notes fieldNotes
-	fault := notes.read(c.list[pseudo:], false)
+	fault := notes.read(c.list[pseudo:])
 	if fault == "" && !response {
 		fault = c.requestFault(c.list[:pseudo], m, notes.host)
 	}
@@ -144,8 +145,7 @@ func (c *Conn) requestFault(pseudo []qpack.Field, m *Message, host *qpack.Field)
 	var notes pseudoNotes
 	for i := range pseudo {
 		f := &pseudo[i]
-		class := pseudoClass(f.Name)
-		notes.note(class, validPseudo(class, f.Value))
+		notes.note(pseudoClass(f.Name), fieldClass(f.Class) != classUnknown)
 	}
 	if host == nil || notes.seen&pseudoAuthority != 0 {
 		if host != nil && host.Value != m.Authority {
@@ -173,7 +173,7 @@ func (c *Conn) fits() error {
 	return nil
 }
 
-// encodeSection makes a HEADERS frame of Conn.list, which is valid until the next one is made. Instructions for the peer's decoder are sent before
+// encodeSection makes a HEADERS frame of Conn.list, which was prepared; the frame is valid until the next one is made. Instructions for the peer's decoder are sent before
 // it, and none for which the peer gives no credit now (RFC 9204, section 2.1.3); our encoder stream goes before all others.
 func (c *Conn) encodeSection(id uint64) []byte {
 	room := 0
@@ -181,7 +181,7 @@ func (c *Conn) encodeSection(id uint64) []byte {
 		room = c.core.StreamCredit(c.local.ids[localEncoder])
 	}
 	c.out = append(c.out[:0], make([]byte, maxFrameHeader)...)
-	c.out = c.enc.AppendSection(c.out, id, c.list, room)
+	c.out = c.enc.AppendPrepared(c.out, id, room)
 	c.flushEncoder()
 	var header [maxFrameHeader]byte
 	h := appendFrameHeader(header[:0], frameHeaders, uint64(len(c.out)-maxFrameHeader))
@@ -422,13 +422,14 @@ func (c *Conn) SendTrailers(now time.Time, id uint64, fields []qpack.Field) erro
 	case s.send.state != sendBody:
 		return s.sendError()
 	}
-	if fault := trailerFault(fields); fault != "" {
+	c.list = append(c.list[:0], fields...)
+	c.enc.Prepare(c.list)
+	if fault := trailerFault(c.list); fault != "" {
 		return &MessageError{fault}
 	}
 	if err := s.checkLength(0, true); err != nil {
 		return c.breakLength(s, err)
 	}
-	c.list = append(c.list[:0], fields...)
 	if err := c.fits(); err != nil {
 		return err
 	}

@@ -228,14 +228,13 @@ type fieldNotes struct {
 	cookies  int          // how many cookie fields there are
 }
 
-// read checks the fields that are no pseudo-header fields, of a message of either role. Those of a received one may have a Class; what we send is
-// the application's, whatever it says.
-func (notes *fieldNotes) read(fields []qpack.Field, received bool) string {
+// read checks the fields that are no pseudo-header fields, of a message of either role and either direction. What has no class is looked at.
+func (notes *fieldNotes) read(fields []qpack.Field) string {
 	*notes = fieldNotes{length: -1}
 	for i := range fields {
 		f := &fields[i]
 		class := fieldClass(f.Class)
-		if class == classUnknown || !received {
+		if class == classUnknown {
 			class = classOf(f)
 		}
 		switch class {
@@ -353,7 +352,7 @@ func (m *Message) parseRequest(fields []qpack.Field, connect bool) (priority, fa
 	}
 	m.Fields = fields[n:]
 	var notes fieldNotes
-	if fault := notes.read(m.Fields, true); fault != "" {
+	if fault := notes.read(m.Fields); fault != "" {
 		return "", fault
 	}
 	m.ContentLength = notes.length
@@ -472,7 +471,7 @@ func (m *Message) parseResponse(fields []qpack.Field) string {
 	}
 	m.Fields = fields[n:]
 	var notes fieldNotes
-	if fault := notes.read(m.Fields, true); fault != "" {
+	if fault := notes.read(m.Fields); fault != "" {
 		return fault
 	}
 	m.ContentLength = notes.length
@@ -482,11 +481,14 @@ func (m *Message) parseResponse(fields []qpack.Field) string {
 // trailerFault returns what is wrong with a trailer section (RFC 9114, section 4.3: no pseudo-header fields).
 func trailerFault(fields []qpack.Field) string {
 	for i := range fields {
-		if strings.HasPrefix(fields[i].Name, ":") {
-			return "the pseudo-header field " + strconv.Quote(fields[i].Name) + " in a trailer section"
+		f := &fields[i]
+		if strings.HasPrefix(f.Name, ":") {
+			return "the pseudo-header field " + strconv.Quote(f.Name) + " in a trailer section"
 		}
-		if fault := fieldFault(&fields[i]); fault != "" {
-			return fault
+		if fieldClass(f.Class) == classUnknown {
+			if fault := fieldFault(f); fault != "" {
+				return fault
+			}
 		}
 	}
 	return ""

@@ -1,7 +1,7 @@
 package qpack
 
-// Classifier says of the fields that stand in tables what their reader would find out again with each section, such as whether they are valid: it
-// is asked once for each entry. One Classifier may serve any number of Decoders at the same time.
+// Classifier says of fields what would be found out again with each section, such as whether they are valid: of those that stand in tables once for
+// each entry. One Classifier may serve any number of Decoders and Encoders at the same time.
 type Classifier struct {
 	class  func(name, value string) uint8
 	static [len(staticTable)]Field // as the decoder gives them out

@@ -99,7 +99,8 @@ func (d *Decoder) takeShort(b []byte, p *sectionPrefix, fields []Field) ([]byte,
 		if f == nil || d.take(f.Size()) != nil {
 			break
 		}
-		fields = append(fields, *f)
+		fields = fields[:len(fields)+1]
+		fields[len(fields)-1] = *f // append would copy it twice
 		b = b[1:]
 	}
 	return b, fields

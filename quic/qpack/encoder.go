@@ -31,6 +31,7 @@ type Encoder struct {
 	table                       encoderTable
 	flight                      flight
 	policy                      *policy // from the first section that may use the dynamic table
+	classifier                  *Classifier
 	indexSecrets                bool
 	out                         []byte // instructions that are to be sent
 	partial                     []byte // the beginning of a decoder instruction, at most maxIntLen bytes
@@ -50,7 +51,7 @@ type Encoder struct {
 
 // NewEncoder returns an Encoder for a connection. Before SetPeer it uses the static table only, as RFC 9204, section 3.2.3, asks for.
 func NewEncoder(config EncoderConfig) *Encoder {
-	e := &Encoder{capacityLimit: DefaultTableCapacity, blockedLimit: DefaultBlockedStreams, indexSecrets: config.IndexSecrets}
+	e := &Encoder{capacityLimit: DefaultTableCapacity, blockedLimit: DefaultBlockedStreams, classifier: unclassified, indexSecrets: config.IndexSecrets}
 	if config.TableCapacity != 0 {
 		e.capacityLimit = uint64(max(config.TableCapacity, 0))
 	}
@@ -75,6 +76,19 @@ func (e *Encoder) SetPeer(maxCapacity, blockedStreams uint64) error {
 	return nil
 }
 
+// SetClassifier has c classify fields for Prepare. It is called before anything is encoded; without it each Class is 0.
+func (e *Encoder) SetClassifier(c *Classifier) { e.classifier = c }
+
+// Prepare looks fields up in the tables and sets the Class of each, before anything is done that could not be undone: of fields that a table holds it
+// is known, others are classified. If the fields are to be sent then, AppendPrepared follows, before any other call; until then they belong to e.
+func (e *Encoder) Prepare(fields []Field) {
+	e.fields = fields
+	e.begin()
+	for i := range fields {
+		fields[i].Class = e.plan[i].class
+	}
+}
+
 // AppendSection appends the encoded field section that stands for fields, in their order, to dst and returns the result. The section is
 // to be sent on the stream: the Encoder counts on it, until the peer's decoder stream says what became of it. If it is not sent after
 // all, the stream has to be reset.
@@ -83,8 +97,16 @@ func (e *Encoder) SetPeer(maxCapacity, blockedStreams uint64) error {
 // already (RFC 9204, section 2.1.3). Instructions that this makes take no more than that, less what Instructions holds already. They
 // should be sent before the section, or in the same packet.
 func (e *Encoder) AppendSection(dst []byte, streamID uint64, fields []Field, room int) []byte {
-	e.begin(streamID, fields, room)
+	e.fields = fields
+	e.begin()
+	return e.AppendPrepared(dst, streamID, room)
+}
+
+// AppendPrepared is AppendSection of the fields that were given to Prepare.
+func (e *Encoder) AppendPrepared(dst []byte, streamID uint64, room int) []byte {
+	e.room = room
 	if e.dynamic {
+		e.count(streamID)
 		e.admit()
 	}
 	return e.appendPlan(dst, streamID)

@@ -10,6 +10,7 @@ type flight struct {
 	known    uint64          // the Known Received Count
 	sections []flyingSection // in the order in which they were made; those acknowledged in between are marked
 	risky    []riskyStream   // streams that could become blocked
+	first    int             // those before this one are done: acknowledgements mostly come in the order of the sections
 	dirty    bool            // some of the sections are done
 }
 
@@ -50,25 +51,33 @@ func (f *flight) add(s flyingSection) {
 
 // acknowledge takes off the first section of the stream; ok is false if there is none.
 func (f *flight) acknowledge(stream uint64) (s flyingSection, ok bool) {
-	for i := range f.sections {
-		if s := &f.sections[i]; s.stream == stream && !s.done {
-			s.done, f.dirty = true, true
-			f.received(s.requiredInsertCount)
-			return *s, true
-		}
+	if s, ok = f.takeOff(stream); ok {
+		f.received(s.requiredInsertCount)
 	}
-	return s, false
+	return s, ok
 }
 
 // cancel takes off a section of the stream, each at a call; ok is false if there is none. That the peer has the entries is not said (RFC
 // 9204, section 2.2.2.2).
 func (f *flight) cancel(stream uint64) (s flyingSection, ok bool) {
-	for i := range f.sections {
-		if s := &f.sections[i]; s.stream == stream && !s.done {
-			s.done, f.dirty = true, true
-			f.risky = slices.DeleteFunc(f.risky, func(r riskyStream) bool { return r.stream == stream })
-			return *s, true
+	if s, ok = f.takeOff(stream); ok {
+		f.risky = slices.DeleteFunc(f.risky, func(r riskyStream) bool { return r.stream == stream })
+	}
+	return s, ok
+}
+
+// takeOff marks the first section of the stream as done.
+func (f *flight) takeOff(stream uint64) (s flyingSection, ok bool) {
+	for i := f.first; i < len(f.sections); i++ {
+		s := &f.sections[i]
+		if s.stream != stream || s.done {
+			continue
 		}
+		s.done, f.dirty = true, true
+		for f.first < len(f.sections) && f.sections[f.first].done {
+			f.first++
+		}
+		return f.sections[i], true
 	}
 	return s, false
 }
@@ -87,6 +96,6 @@ func (f *flight) compact() {
 	if !f.dirty {
 		return
 	}
-	f.dirty = false
+	f.dirty, f.first = false, 0
 	f.sections = slices.DeleteFunc(f.sections, func(s flyingSection) bool { return s.done })
 }

@@ -143,7 +143,7 @@ func (e *Encoder) admitName(f *Field, l *line) {
 	if before < 0.5 || worth <= 0 || !e.policy.solvent(before) || !e.makeRoom(named.Size(), e.reserve(), saves+maxIntLen, worth) {
 		return
 	}
-	literal := line{nameHash: l.nameHash, pairHash: hash}
+	literal := line{nameHash: l.nameHash, pairHash: hash, class: e.classifier.class(f.Name, "")}
 	i := e.insert(f.Name, "", false, &literal)
 	w := &e.table.at(i).worth
 	w.uses, w.saves, w.times = uses{before + 1, e.policy.section}, saves, 2
@@ -289,5 +289,7 @@ func (e *Encoder) insert(name, value string, static bool, l *line) uint64 {
 	size := uint64(len(name)+len(value)) + fieldOverhead
 	t.evict(size)
 	e.fixed += size
-	return t.insert(name, value, l.nameHash, l.pairHash)
+	i = t.insert(name, value, l.nameHash, l.pairHash)
+	t.at(i).class = l.class
+	return i
 }

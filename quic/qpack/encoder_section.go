@@ -6,6 +6,7 @@ import "strings"
 type line struct {
 	kind               lineKind
 	never              bool   // a never-indexed literal
+	class              uint8  // the field's
 	index              uint64 // of the entry that it refers to, in its table
 	nameHash, pairHash uint64
 }
@@ -22,47 +23,83 @@ const (
 
 func (k lineKind) dynamic() bool { return k == lineEntry || k == lineName }
 
-// begin finds what of the fields is in the tables, and so makes the plan of the section at work.
-func (e *Encoder) begin(streamID uint64, fields []Field, room int) {
-	e.fields, e.room = fields, room
+// begin finds what of the fields is in the tables, and so makes the plan of the section at work, if it may refer to every entry.
+func (e *Encoder) begin() {
 	e.dynamic = e.capacity() >= fieldOverhead && e.err == nil && len(e.flight.sections) < maxFlight
-	e.risk = e.dynamic && e.flight.mayRisk(streamID, min(e.maxBlocked, e.blockedLimit))
-	if e.dynamic {
-		if e.policy == nil {
-			e.policy = &policy{balance: startBalance}
-		}
-		e.policy.section++
-		e.policy.balance = min(e.policy.balance+1, maxBalance)
-	}
+	e.risk = e.dynamic
 	e.look()
-	if e.risk && !e.worthRisk() {
-		e.risk = false
+}
+
+// count counts the section, and plans anew without the entries that are not acknowledged if it may not refer to them, or should not.
+func (e *Encoder) count(streamID uint64) {
+	if e.policy == nil {
+		e.policy = &policy{balance: startBalance}
+	}
+	e.policy.section++
+	e.policy.balance = min(e.policy.balance+1, maxBalance)
+	e.risk = e.flight.mayRisk(streamID, min(e.maxBlocked, e.blockedLimit)) && e.worthRisk()
+	if !e.risk {
 		e.look()
 	}
 }
 
 // look plans each field's line.
 func (e *Encoder) look() {
+	before := e.plan // of this section or the one before: many a field stands where it stood there
 	e.plan, e.oldest = e.plan[:0], nothing
 	for i := range e.fields {
 		f := &e.fields[i]
-		l := line{nameHash: hashString(f.Name), never: f.Sensitive || e.secret(f)}
-		if !l.never {
-			l.pairHash = hashPair(l.nameHash, hashString(f.Value))
-			if j := staticPair(f, l.pairHash); j >= 0 {
-				l.kind, l.index = lineStatic, uint64(j)
-			} else if e.dynamic {
-				if j := e.table.find(f, l.pairHash, e.usable()); j != nothing {
-					e.refer(&l, lineEntry, j)
-				}
+		never := f.Sensitive || e.secret(f)
+		if !never && i < len(before) && e.again(&before[i], f) {
+			e.plan = before[:i+1]
+		} else {
+			e.plan = append(e.plan, line{never: never})
+			e.lookUp(&e.plan[i], f)
+		}
+		if l := &e.plan[i]; l.kind == lineEntry {
+			e.oldest = min(e.oldest, l.index)
+		}
+	}
+}
+
+// again tells whether a table holds the field that was in the place of the line, if f is that one, and makes the line refer to it. It finds what lookUp
+// would find, but need not hash anything.
+func (e *Encoder) again(l *line, f *Field) bool {
+	if l.kind == lineStatic {
+		s := &staticTable[l.index]
+		return s.name == f.Name && s.value == f.Value
+	}
+	if !e.dynamic || l.never {
+		return false
+	}
+	i := e.table.newest(l.pairHash)
+	if i == nothing || i >= e.usable() || !e.table.holds(i, f) {
+		return false
+	}
+	entry := e.table.at(i)
+	l.kind, l.index, l.nameHash, l.class = lineEntry, i, entry.nameHash, entry.class
+	return true
+}
+
+// lookUp plans the line of a field that may be never-indexed.
+func (e *Encoder) lookUp(l *line, f *Field) {
+	l.nameHash = hashString(f.Name)
+	if !l.never {
+		l.pairHash = hashPair(l.nameHash, hashString(f.Value))
+		if j := staticPair(f, l.pairHash); j >= 0 {
+			l.kind, l.index, l.class = lineStatic, uint64(j), e.classifier.static[j].Class
+			return
+		}
+		if e.dynamic {
+			if j := e.table.find(f, l.pairHash, e.usable()); j != nothing {
+				l.kind, l.index, l.class = lineEntry, j, e.table.at(j).class
+				return
 			}
 		}
-		if l.kind == lineLiteral {
-			if j := staticName(f.Name, l.nameHash); j >= 0 {
-				l.kind, l.index = lineStaticName, uint64(j)
-			}
-		}
-		e.plan = append(e.plan, l)
+	}
+	l.class = e.classifier.class(f.Name, f.Value)
+	if j := staticName(f.Name, l.nameHash); j >= 0 {
+		l.kind, l.index = lineStaticName, uint64(j)
 	}
 }
 

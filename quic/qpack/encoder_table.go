@@ -8,6 +8,7 @@ type encoderEntry struct {
 	start              int    // where its name lies in the text of the table; its value follows
 	nameLen, valueLen  int
 	pins               uint32 // sections in flight for which it is the oldest entry that they refer to
+	class              uint8
 	worth              worth
 }
 
@@ -61,15 +62,37 @@ func (t *encoderTable) find(f *Field, hash, limit uint64) uint64 {
 	}
 	for i := t.byPair[hash&uint64(len(t.byPair)-1)]; i > t.oldest(); {
 		e := t.at(i - 1)
-		if e.pairHash == hash && i <= limit && e.nameLen == len(f.Name) && e.valueLen == len(f.Value) {
-			text := t.text[e.start : e.start+e.nameLen+e.valueLen]
-			if string(text[e.nameLen:]) == f.Value && string(text[:e.nameLen]) == f.Name {
-				return i - 1
-			}
+		if e.pairHash == hash && i <= limit && t.holds(i-1, f) {
+			return i - 1
 		}
 		i = e.olderPair
 	}
 	return nothing
+}
+
+// newest returns the newest entry with the hash of name and value, or nothing.
+func (t *encoderTable) newest(pairHash uint64) uint64 {
+	if t.count == 0 {
+		return nothing
+	}
+	for i := t.byPair[pairHash&uint64(len(t.byPair)-1)]; i > t.oldest(); {
+		e := t.at(i - 1)
+		if e.pairHash == pairHash {
+			return i - 1
+		}
+		i = e.olderPair
+	}
+	return nothing
+}
+
+// holds tells whether the entry with absolute index i, which is in the table, has the field's name and value.
+func (t *encoderTable) holds(i uint64, f *Field) bool {
+	e := t.at(i)
+	if e.nameLen != len(f.Name) || e.valueLen != len(f.Value) {
+		return false
+	}
+	text := t.text[e.start : e.start+e.nameLen+e.valueLen]
+	return string(text[e.nameLen:]) == f.Value && string(text[:e.nameLen]) == f.Name
 }
 
 // findName returns the newest entry below the absolute index limit with the name, or nothing.
@@ -102,7 +125,7 @@ func (t *encoderTable) duplicate(i uint64) uint64 {
 	t.evict(e.size())
 	i, text := t.add(e.nameLen, e.valueLen, e.nameHash, e.pairHash)
 	copy(text, t.spare)
-	t.at(i).worth = e.worth
+	t.at(i).worth, t.at(i).class = e.worth, e.class
 	return i
 }
 

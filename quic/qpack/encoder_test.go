@@ -1,10 +1,13 @@
 package qpack
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -323,5 +326,134 @@ func TestFlightIsBounded(t *testing.T) {
 	l.send(0, list, math.MaxInt)
 	if n := len(l.e.flight.sections); n != 1 || l.sections[0].data[0] == 0 {
 		t.Errorf("after the acknowledgements %d sections are kept account of, and the last is %x", n, l.sections[0].data)
+	}
+}
+
+// What an encoder remembers of the section before makes no difference: one that has forgotten it makes the same bytes of the same lists, whatever is
+// acknowledged, cancelled or evicted in between.
+func TestEncoderRemembersRightly(t *testing.T) {
+	own, stood := ownLists(t), 0
+	for round := range 60 {
+		seed := rand.Uint64()
+		rng := rand.New(rand.NewPCG(seed, 5))
+		base := randomLists(rng)
+		if round%5 == 0 {
+			for _, lists := range own {
+				base = lists
+				break
+			}
+		}
+		capacity, blocked := uint64(rng.IntN(5000)), uint64(rng.IntN(20))
+		class := NewClassifier(func(name, value string) uint8 { return uint8(hashPair(hashString(name), hashString(value))) })
+		var links [2]*link
+		for i := range links {
+			links[i] = newLink(t, EncoderConfig{TableCapacity: int(capacity)}, capacity, blocked)
+			links[i].e.SetClassifier(class)
+		}
+		list := base[0]
+		for i := range 300 {
+			list = varied(rng, base, list)
+			stream := uint64(i) * 4
+			if rng.IntN(6) == 0 {
+				stream = uint64(rng.IntN(i+1)) * 4
+			}
+			if links[0].cancelled[stream] {
+				continue
+			}
+			room := math.MaxInt
+			if rng.IntN(5) == 0 {
+				room = rng.IntN(200)
+			}
+			chance := rng.Uint64()
+			for k, l := range links {
+				e := l.e
+				if k == 1 {
+					e.plan = nil
+				}
+				for j := range min(len(e.plan), len(list)) {
+					if l := e.plan[j]; l.kind != lineStatic && e.again(&l, &list[j]) {
+						stood++
+					}
+				}
+				fields := append([]Field(nil), list...)
+				e.Prepare(fields)
+				for _, f := range fields {
+					if want := class.class(f.Name, f.Value); f.Class != want {
+						t.Fatalf("seed %#x: the class of %+v is %d, want %d", seed, f, f.Class, want)
+					}
+				}
+				if k == 1 {
+					e.plan = nil
+				}
+				l.send(stream, list, room)
+				l.shake(rand.New(rand.NewPCG(chance, 6)))
+				l.invariants()
+			}
+			a, b := links[0], links[1]
+			if a.blocks != b.blocks || a.stream != b.stream || !reflect.DeepEqual(a.sections, b.sections) || !bytes.Equal(a.toDecoder, b.toDecoder) {
+				t.Fatalf("seed %#x, list %d: the encoder that remembers has made other bytes", seed, i)
+			}
+		}
+	}
+	if stood < 5000 {
+		t.Errorf("only %d fields were found by what was remembered", stood)
+	}
+}
+
+// varied returns a list that is much like the last one, or another.
+func varied(rng *rand.Rand, base [][]Field, last []Field) []Field {
+	list := append([]Field(nil), last...)
+	switch rng.IntN(8) {
+	case 0:
+		return base[rng.IntN(len(base))]
+	case 1, 2: // one field is another
+		if other := base[rng.IntN(len(base))]; len(list) > 0 && len(other) > 0 {
+			list[rng.IntN(len(list))] = other[rng.IntN(len(other))]
+		}
+	case 3: // one is gone
+		if len(list) > 0 {
+			i := rng.IntN(len(list))
+			list = append(list[:i], list[i+1:]...)
+		}
+	case 4:
+		if len(list) > 0 {
+			list[rng.IntN(len(list))].Sensitive = true
+		}
+	}
+	return list
+}
+
+// A section's first acknowledgement counts for the first one of its stream, in whatever order they come.
+func TestFlightOrder(t *testing.T) {
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 7))
+	var f flight
+	var model []flyingSection
+	for i := range 20_000 {
+		switch rng.IntN(9) {
+		case 0, 1, 2, 3:
+			s := flyingSection{stream: uint64(rng.IntN(10)), oldest: uint64(i)}
+			f.add(s)
+			model = append(model, s)
+		case 4:
+			f.compact()
+		default:
+			stream := uint64(rng.IntN(10))
+			if rng.IntN(2) == 0 && len(model) > 0 {
+				stream = model[0].stream
+			}
+			take := f.acknowledge
+			if rng.IntN(3) == 0 {
+				take = f.cancel
+			}
+			got, ok := take(stream)
+			at := slices.IndexFunc(model, func(s flyingSection) bool { return s.stream == stream })
+			if ok != (at >= 0) || ok && got.oldest != model[at].oldest {
+				t.Fatalf("seed %#x: %+v, %v; it is the section at %d of %+v", seed, got, ok, at, model)
+			}
+			if ok {
+				model = slices.Delete(model, at, at+1)
+			}
+		}
 	}
 }

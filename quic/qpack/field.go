@@ -15,8 +15,8 @@ type Field struct {
 	// so (RFC 9204, section 7.1.3).
 	Sensitive bool
 
-	// Class is what a Classifier says of the field if all of it is of a table, 0 for others. The Decoder sets it; the Encoder does not look
-	// at it.
+	// Class is what a Classifier says of the field. The Decoder sets it if all of the field is of a table, 0 for others, and Encoder.Prepare of
+	// all; what is in it then does not matter to the Encoder.
 	Class uint8
 }
 
@@ -26,4 +26,4 @@ const fieldOverhead = 32
 
 // Size is what the field counts towards a limit on a field section, in bytes: the lengths of name and value, and 32 (RFC 9114, section
 // 4.2.2).
-func (f Field) Size() uint64 { return uint64(len(f.Name)) + uint64(len(f.Value)) + fieldOverhead }
+func (f *Field) Size() uint64 { return uint64(len(f.Name)) + uint64(len(f.Value)) + fieldOverhead }
