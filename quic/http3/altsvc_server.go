@@ -48,7 +48,7 @@ func (h altSvcHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // advertise makes the field anew when the server begins or ends to listen. s.mu is held.
 func (s *Server) advertise() {
 	s.advert.Store(nil)
-	if s.AltSvc.MaxAge < 0 || s.ended || len(s.listening) == 0 {
+	if s.AltSvc.MaxAge < 0 || s.ended {
 		return
 	}
 	age := 24 * time.Hour
@@ -57,6 +57,9 @@ func (s *Server) advertise() {
 	}
 	value, seen := "", make(map[int]bool)
 	for _, l := range s.listening {
+		if l.ep == nil {
+			continue
+		}
 		port := s.AltSvc.Port
 		if port == 0 {
 			port = l.port()
@@ -69,5 +72,7 @@ func (s *Server) advertise() {
 		}
 		value += fmt.Sprintf(`h3=":%d"; ma=%d`, port, int64(age/time.Second))
 	}
-	s.advert.Store(&value)
+	if value != "" {
+		s.advert.Store(&value)
+	}
 }

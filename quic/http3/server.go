@@ -65,6 +65,7 @@ type Server struct {
 	onShutdown []func()
 	hooked     bool // HTTP.Shutdown tells us
 	ended      bool // Shutdown or Close was called
+	closed     bool // Close was
 	listening  []*listener
 	conns      map[*serverConn]struct{}
 	empty      chan struct{} // closed when no connection is left; nil: nobody waits for that
@@ -172,7 +173,9 @@ func (s *Server) Endpoints() (all []*quicnet.Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.listening {
-		all = append(all, l.ep)
+		if l.ep != nil {
+			all = append(all, l.ep)
+		}
 	}
 	return all
 }
@@ -185,12 +188,12 @@ func (s *Server) RegisterOnShutdown(f func()) {
 }
 
 // Shutdown ends the server without breaking anything off: clients are told to open no new requests (GOAWAY), those under way come to
-// their end, and connections are closed as they become idle. It returns when that is done, or with the error of ctx; what still runs then
-// goes on, and Close ends it. The functions that wait in ListenAndServe, Serve and ServeHTTP3 return at once.
+// their end, and connections are closed as they become idle. Clients whose handshakes are under way are served, too. It returns when that is
+// done, or with the error of ctx; what still runs then goes on, and Close ends it. The functions that wait in ListenAndServe, Serve and ServeHTTP3 return at once.
 //
 // A Server that was shut down cannot be used again.
 func (s *Server) Shutdown(ctx context.Context) error {
-	conns, listening, first := s.end()
+	conns, listening, first := s.end(false)
 	if first {
 		s.mu.Lock()
 		for _, f := range s.onShutdown {
@@ -198,44 +201,74 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 		s.mu.Unlock()
 	}
-	for _, l := range listening {
-		l.ep.Refuse()
-	}
 	for _, sc := range conns {
 		sc.conn.Do(func(t *quicnet.Turn) { sc.Drain(t) })
 	}
-	empty := s.whenEmpty()
-	select {
-	case <-empty:
-	case <-ctx.Done():
-		if !isClosed(empty) { // where there is nothing to wait for, ctx does not matter
-			return ctx.Err()
+	eps, err := refuse(ctx, listening)
+	if err != nil {
+		return err
+	}
+	if err := waitFor(ctx, s.whenEmpty()); err != nil {
+		return err
+	}
+	for _, ep := range eps {
+		ep.Close()
+	}
+	return nil
+}
+
+// refuse has no clients come any more, and waits for those whose handshakes are under way: whichever of them will be served is known to the
+// server when it returns. It returns the endpoints.
+func refuse(ctx context.Context, listening []*listener) (eps []*quicnet.Endpoint, err error) {
+	for _, l := range listening {
+		if err := waitFor(ctx, l.opened); err != nil {
+			return nil, err
+		}
+		if l.ep != nil {
+			l.ep.Refuse()
+			eps = append(eps, l.ep)
 		}
 	}
-	for _, l := range listening {
-		l.ep.Close()
+	for _, ep := range eps {
+		if ep.WaitHandshakes(ctx) != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return eps, nil
+}
+
+// waitFor waits until ch is closed, or for the error of ctx. Where there is nothing to wait for, ctx does not matter.
+func waitFor(ctx context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+	case <-ctx.Done():
+		if !isClosed(ch) {
+			return ctx.Err()
+		}
 	}
 	return nil
 }
 
 // Close ends the server and all its connections at once. It is always nil.
 func (s *Server) Close() error {
-	conns, listening, _ := s.end()
+	conns, listening, _ := s.end(true)
 	for _, sc := range conns {
 		sc.conn.Close()
 	}
 	for _, l := range listening {
-		l.ep.Close()
+		if isClosed(l.opened) && l.ep != nil { // else whoever opens it closes it
+			l.ep.Close()
+		}
 	}
 	return nil
 }
 
 // end has the server take no new connections, and returns what there is.
-func (s *Server) end() (conns []*serverConn, listening []*listener, first bool) {
+func (s *Server) end(closed bool) (conns []*serverConn, listening []*listener, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first = !s.ended
-	s.ended = true
+	s.ended, s.closed = true, s.closed || closed
 	s.advertise()
 	for _, l := range s.listening {
 		l.cancel()

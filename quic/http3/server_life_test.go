@@ -18,6 +18,7 @@ import (
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
@@ -479,6 +480,85 @@ func TestShutdownExpires(t *testing.T) {
 		}
 		wantFields("body", "done")(t, q.reply())
 	})
+}
+
+// TestShutdownWhileOpening: a client comes before the server has noted that its endpoint is open, and Shutdown is called then. Its request is served.
+// Close does not wait for that.
+func TestShutdownWhileOpening(t *testing.T) {
+	inOpening := func(end func(t *testing.T, ts *testServer, q *rawRequest, noteOpen func())) {
+		synctest.Test(t, func(t *testing.T) {
+			open, noted := make(chan struct{}), make(chan struct{})
+			n := quicnettest.NewNetwork(1, quicnettest.Link{})
+			var ts *testServer
+			ts = newTestServer(t, n, func(w http.ResponseWriter, r *http.Request) {
+				if n := len(ts.Endpoints()); n != 1 {
+					t.Errorf("a handler finds %d endpoints", n)
+				}
+				select {
+				case <-time.After(10 * time.Second):
+					io.WriteString(w, "done")
+				case <-r.Context().Done():
+				}
+			})
+			pc := ts.listenPacket()
+			cfg, err := certificate(ts.HTTP.TLSConfig, "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				ts.done <- ts.serve(nil, true, cfg, nil, func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
+					ep, err := ts.openSocket(pc)(lc, cfg)
+					close(open)
+					<-noted
+					return ep, err
+				})
+			}()
+			<-open
+			q := ts.dial().get("/")
+			synctest.Wait()
+			end(t, ts, q, func() { close(noted) })
+			if err := <-ts.done; err != http.ErrServerClosed {
+				t.Errorf("Serve returned %v", err)
+			}
+		})
+	}
+	inOpening(func(t *testing.T, ts *testServer, q *rawRequest, noteOpen func()) {
+		over := make(chan error, 1)
+		go func() { over <- ts.Shutdown(context.Background()) }()
+		synctest.Wait()
+		noteOpen()
+		wantFields("body", "done")(t, q.reply())
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	})
+	inOpening(func(t *testing.T, ts *testServer, q *rawRequest, noteOpen func()) {
+		ts.Close()
+		noteOpen()
+		if r := q.reply(); r.err == nil {
+			t.Error("there is a response after Close")
+		}
+	})
+}
+
+// TestShutdownHandshakes: clients whose handshakes are under way when Shutdown is called are served.
+func TestShutdownHandshakes(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	for _, after := range []time.Duration{delay + delay/2, 2*delay + delay/2} { // when the server has answered, and when the client has
+		synctest.Test(t, func(t *testing.T) {
+			ts := serveOver(t, quicnettest.NewNetwork(1, quicnettest.Link{Delay: delay}), func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(10 * time.Second)
+				io.WriteString(w, "done")
+			})
+			synctest.Wait()
+			over := make(chan error, 1)
+			time.AfterFunc(after, func() { over <- ts.Shutdown(context.Background()) })
+			wantFields("body", "done")(t, ts.dial().get("/").reply())
+			if err := <-over; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestHTTPShutdown: http.Server.Shutdown ends HTTP/3 as well.

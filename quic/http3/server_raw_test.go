@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,6 +59,14 @@ func serveTest(t testing.TB, h http.HandlerFunc, options ...func(*Server)) *test
 
 func serveOver(t testing.TB, n *quicnettest.Network, h http.HandlerFunc, options ...func(*Server)) *testServer {
 	t.Helper()
+	ts := newTestServer(t, n, h, options...)
+	pc := ts.listenPacket()
+	go func() { ts.done <- ts.Serve(pc) }()
+	return ts
+}
+
+// newTestServer returns a server that does not serve yet.
+func newTestServer(t testing.TB, n *quicnettest.Network, h http.HandlerFunc, options ...func(*Server)) *testServer {
 	ts := &testServer{t: t, net: n, log: new(logged), done: make(chan error, 1)}
 	hs := &http.Server{ErrorLog: log.New(ts.log, "", 0), TLSConfig: quicnettest.ServerConfig().TLS}
 	if h != nil {
@@ -67,14 +76,19 @@ func serveOver(t testing.TB, n *quicnettest.Network, h http.HandlerFunc, options
 	for _, o := range options {
 		o(ts.Server)
 	}
-	pc, err := n.ListenPacket("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ts.addr = pc.LocalAddr().String()
-	go func() { ts.done <- ts.Serve(pc) }()
 	t.Cleanup(func() { ts.Close() })
 	return ts
+}
+
+// listenPacket opens the server's socket.
+func (ts *testServer) listenPacket() net.PacketConn {
+	ts.t.Helper()
+	pc, err := ts.net.ListenPacket("")
+	if err != nil {
+		ts.t.Fatal(err)
+	}
+	ts.addr = pc.LocalAddr().String()
+	return pc
 }
 
 // rawPeer is a client that makes frames by hand, on top of an ordinary connection, and knows nothing of package h3.

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ type serving struct {
 	base        context.Context // for who has called baseContext
 	h3          *h3.Config
 	idleTimeout time.Duration
-	maxValues   int // of a header's fields; 0: any number
+	maxValues   int       // of a header's fields; 0: any number
+	listener    *listener // nil: connections are those of Server.Protocol
 }
 
 // http returns the http.Server that says how to serve.
@@ -122,10 +124,12 @@ func (srv *serving) quicConfig(tc *tls.Config) *quic.Config {
 	return cfg
 }
 
-// listener is an endpoint that a call of Serve serves.
+// listener is the endpoint of a call of Serve. The server knows of it before it is opened: a client that comes at once, and whose handler runs, is
+// nobody whom Shutdown could overlook.
 type listener struct {
-	ep     *quicnet.Endpoint
 	cancel context.CancelFunc // has the call return
+	opened chan struct{}      // closed when ep is set, or cannot be
+	ep     *quicnet.Endpoint  // guarded by Server.mu until then; nil: there is none
 }
 
 func (l *listener) port() int { return l.ep.Addr().(*net.UDPAddr).Port }
@@ -163,7 +167,10 @@ func (s *Server) serve(ctx context.Context, own bool, tc *tls.Config, h http.Han
 	if err != nil {
 		return err
 	}
-	if s.isEnded() {
+	accepting, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	l := &listener{cancel: cancel, opened: make(chan struct{})}
+	if srv.listener = l; !s.listen(l) {
 		return http.ErrServerClosed
 	}
 	lc := s.ListenConfig
@@ -172,25 +179,25 @@ func (s *Server) serve(ctx context.Context, own bool, tc *tls.Config, h http.Han
 		lc.OnHandshakeError = srv.onHandshakeError
 	}
 	ep, err := open(lc, srv.quicConfig(tc))
+	closed := s.onOpen(l, ep)
 	if err != nil {
+		s.unlisten(l)
 		return fmt.Errorf("http3: %w", err)
 	}
-	srv.baseContext(addrListener{ep.Addr(), ep.Close})
-	accepting, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	if !s.listen(&listener{ep, cancel}) {
+	if closed {
 		ep.Close()
 		return http.ErrServerClosed
 	}
+	srv.baseContext(addrListener{ep.Addr(), ep.Close})
 	_, err = ep.Accept(accepting) // nothing is offered: it waits for the end
 	if s.isEnded() {
 		return http.ErrServerClosed
 	}
-	s.unlisten(ep)
+	s.unlisten(l)
 	return fmt.Errorf("http3: %w", err)
 }
 
-// listen notes an endpoint; false says that the server has come to its end.
+// listen notes an endpoint that is about to be opened; false says that the server has come to its end.
 func (s *Server) listen(l *listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,9 +205,18 @@ func (s *Server) listen(l *listener) bool {
 		return false
 	}
 	s.listening = append(s.listening, l)
-	s.advertise()
 	s.hookLocked()
 	return true
+}
+
+// onOpen notes that an endpoint is open, or with nil that it cannot be. It tells whether Close was called meanwhile, which did not find it.
+func (s *Server) onOpen(l *listener, ep *quicnet.Endpoint) (closed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.ep = ep
+	close(l.opened)
+	s.advertise()
+	return s.closed
 }
 
 // hook has HTTP.Shutdown call ours.
@@ -217,14 +233,11 @@ func (s *Server) hookLocked() {
 	}
 }
 
-func (s *Server) unlisten(ep *quicnet.Endpoint) {
+func (s *Server) unlisten(l *listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, l := range s.listening {
-		if l.ep == ep {
-			s.listening = append(s.listening[:i:i], s.listening[i+1:]...)
-			break
-		}
+	if i := slices.Index(s.listening, l); i >= 0 {
+		s.listening = append(s.listening[:i:i], s.listening[i+1:]...) // Shutdown may have the old ones in its hands
 	}
 	s.advertise()
 }
@@ -270,6 +283,9 @@ func (srv *serving) logf(format string, args ...any) {
 // begin sees to it that ConnContext and ConnState were called before a handler is. It runs without locks.
 func (sc *serverConn) begin(x *exchange) {
 	sc.once.Do(func() {
+		if l := sc.srv.listener; l != nil {
+			<-l.opened // a handler finds its own endpoint among Endpoints
+		}
 		ctx := sc.srv.baseContext(addrListener{sc.localAddr(), sc.conn.Close})
 		if hook := sc.srv.http.ConnContext; hook != nil {
 			var h *handle

@@ -160,6 +160,7 @@ func (c *Conn) onEstablished(now time.Time) (woke bool) {
 	c.countEstablished()
 	c.attachClient(now)
 	offered := c.offer(now)
+	c.shard.ep.countSettled() // whoever waits for that finds what has become of it
 	return c.handshake.wake() || offered
 }
 

@@ -21,6 +21,7 @@ type Endpoint struct {
 	listen   bool
 	dialled  atomic.Uint32 // the shards take turns
 	draining atomic.Bool   // set under mu: Shutdown was called
+	settling atomic.Bool   // set under mu: WaitHandshakes was called
 	counts   endpointCounts
 	reports  reporter
 	open     func(local string) (*udp.Socket, error) // ListenConfig.OpenSocket
@@ -32,6 +33,7 @@ type Endpoint struct {
 	accepted  acceptQueue
 	accepting waiter
 	idle      waiter        // for no connection to be open
+	settled   waiter        // for no handshake to be under way
 	err       error         // why there are no new connections any more
 	gone      chan struct{} // closed when nothing is left
 }

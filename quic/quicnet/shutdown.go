@@ -19,6 +19,22 @@ func (ep *Endpoint) Refuse() {
 	}
 }
 
+// WaitHandshakes waits until no handshake is under way. From Refuse on none begins, so that ListenConfig.Protocol has been asked for every
+// connection that there will be when it returns nil; else the error is that of ctx. Handshakes end after quic.Config.HandshakeTimeout
+// at the latest.
+func (ep *Endpoint) WaitHandshakes(ctx context.Context) error {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	defer ep.settled.wake() // it is so for all
+	ep.settling.Store(true)
+	for ep.counts.handshaking.Load() > 0 {
+		if err := ep.settled.waitContext(ctx, &ep.mu); err != nil {
+			return fmt.Errorf("quicnet: handshakes: %w", err)
+		}
+	}
+	return nil
+}
+
 // Shutdown ends an endpoint without breaking anything off: it takes no new connections and waits until those that there are have been
 // closed, by either side or by their idle timeout. Then it closes the endpoint as Close does. If ctx ends first, the endpoint is closed
 // at once, with all connections, and the error is that of ctx.

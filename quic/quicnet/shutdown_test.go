@@ -331,3 +331,40 @@ func TestReportsWaitingAreBounded(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// After Refuse WaitHandshakes waits for those that have begun, and no longer; or for its context.
+func TestWaitHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 50 * time.Millisecond
+		n := &delayNet{delay: delay}
+		ep, client := over(t, n.open("192.0.2.1:443"), serverConfig()), over(t, n.open("192.0.2.2:50000"), nil)
+		defer ep.Close()
+		defer client.Close()
+		if err := ep.WaitHandshakes(context.Background()); err != nil {
+			t.Error(err)
+		}
+		dialled := make(chan error, 1)
+		go func() {
+			cfg := clientConfig()
+			cfg.TLS.ServerName = "localhost"
+			_, err := client.Dial(context.Background(), "192.0.2.1:443", cfg)
+			dialled <- err
+		}()
+		time.Sleep(delay + delay/2)
+		ep.Refuse()
+		ctx, cancel := context.WithTimeout(context.Background(), delay)
+		defer cancel()
+		if err := ep.WaitHandshakes(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a handshake was under way: %v", err)
+		}
+		if err := ep.WaitHandshakes(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if st := ep.Stats(); st.Established != 1 || st.Handshaking != 0 {
+			t.Errorf("%+v", st)
+		}
+		if err := <-dialled; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -62,7 +62,6 @@ func (ep *Endpoint) Stats() EndpointStats {
 
 func (c *Conn) countEstablished() {
 	n := &c.shard.ep.counts
-	n.handshaking.Add(-1)
 	n.established.Add(1)
 	n.completed.Add(1)
 }
@@ -75,11 +74,20 @@ func (c *Conn) countClosed() {
 		n.established.Add(-1)
 	} else {
 		n.failed.Add(1)
-		n.handshaking.Add(-1)
+		ep.countSettled()
 	}
 	if ep.draining.Load() && n.handshaking.Load()+n.established.Load() == 0 {
 		ep.mu.Lock()
 		ep.idle.wake()
+		ep.mu.Unlock()
+	}
+}
+
+// countSettled counts a handshake that is over, in whichever way.
+func (ep *Endpoint) countSettled() {
+	if ep.counts.handshaking.Add(-1) == 0 && ep.settling.Load() {
+		ep.mu.Lock()
+		ep.settled.wake()
 		ep.mu.Unlock()
 	}
 }
