@@ -52,8 +52,9 @@ func (c *Conn) StreamRoom(id uint64) (n int, err error) {
 	return c.streams.room(id)
 }
 
-// StreamCredit returns how many more bytes of stream id the peer's flow control lets us send now, beyond those that wait: what is written
-// within that waits for nothing but congestion control, if nothing of a higher priority is written meanwhile. It is 0 where nothing can be sent.
+// StreamCredit returns how many bytes StreamSend would take whole that the peer's flow control lets us send now, beyond those that wait: what is
+// written within that waits for nothing but congestion control, if nothing of a higher priority is written meanwhile. It is 0 where nothing can be
+// sent.
 func (c *Conn) StreamCredit(id uint64) int {
 	if c.err != nil {
 		return 0

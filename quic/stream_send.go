@@ -116,7 +116,7 @@ func (st *streams) credit(id uint64) int {
 	p := &s.send
 	free := min(p.window.available(), st.sendWindow.available())
 	waits := uint64(p.buf.end - p.buf.sent)
-	return int(min(max(free, waits)-waits, math.MaxInt32))
+	return int(min(max(free, waits)-waits, uint64(st.admission.most(s)), math.MaxInt32))
 }
 
 // room is Conn.StreamRoom.

@@ -508,4 +508,12 @@ func TestStreamCredit(t *testing.T) {
 	p.client.StreamSend(b, nil, true)
 	want(b, 0, "it has ended")
 	want(400, 0, "no such stream")
+
+	p = newPair(t, func(client, _ *Config) { client.StreamSendBuffer, client.MaxStreamSendBuffer = 100, 100 })
+	a, _ = p.client.OpenStream()
+	want(a, 100, "no more is buffered")
+	p.client.StreamSend(a, make([]byte, 30), false)
+	want(a, 70, "30 bytes wait")
+	p.client.StreamSend(a, make([]byte, 70), false)
+	want(a, 0, "the buffer is full")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -393,26 +394,33 @@ func TestFewStreams(t *testing.T) {
 	c.want(EventResponse)
 }
 
-// Instructions of our encoder wait for no flow control: a section refers to nothing whose instruction the peer gives no credit for (RFC 9204, section
-// 2.1.3).
+// Instructions of our encoder wait for no flow control, and for no room in the send buffer: a section refers to nothing whose instruction the peer
+// gives no credit for (RFC 9204, section 2.1.3), nor to what it would get a little at a time, while others wait for it.
 func TestEncoderCredit(t *testing.T) {
 	for _, window := range []uint64{1, 16, 64, 300} {
-		p := newScriptWith(t, true, nil, false, func(_, server *quic.Config) {
+		testEncoderCredit(t, window, func(_, server *quic.Config) {
 			server.StreamReceiveWindow, server.MaxStreamReceiveWindow = window, window
-		}, SettingQPACKTableCapacity, 4096, SettingQPACKBlockedStreams, 100)
-		for i := range 20 {
-			m := get("/")
-			m.Fields = append([]qpack.Field(nil), requestFields...)
-			p.request(m)
-			enc := p.side.local.ids[localEncoder]
-			if room := p.side.core.StreamCredit(enc); len(p.side.enc.Instructions()) > 0 || room < 0 {
-				t.Fatalf("window %d, request %d: %d bytes of instructions wait, credit %d", window, i, len(p.side.enc.Instructions()), room)
-			}
-			if acked, err := p.side.core.StreamAcked(enc); err != nil || acked > window+1 {
-				t.Fatalf("window %d: %d bytes, %v", window, acked, err)
-			}
-			p.pass(100 * time.Millisecond)
+		})
+		testEncoderCredit(t, math.MaxInt32, func(client, _ *quic.Config) {
+			client.StreamSendBuffer, client.MaxStreamSendBuffer = int(window), int(window)
+		})
+	}
+}
+
+func testEncoderCredit(t *testing.T, window uint64, change func(client, server *quic.Config)) {
+	p := newScriptWith(t, true, nil, false, change, SettingQPACKTableCapacity, 4096, SettingQPACKBlockedStreams, 100)
+	for i := range 20 {
+		m := get("/")
+		m.Fields = append([]qpack.Field(nil), requestFields...)
+		p.request(m)
+		enc := p.side.local.ids[localEncoder]
+		if room := p.side.core.StreamCredit(enc); len(p.side.enc.Instructions()) > 0 || room < 0 {
+			t.Fatalf("window %d, request %d: %d bytes of instructions wait, credit %d", window, i, len(p.side.enc.Instructions()), room)
 		}
+		if acked, err := p.side.core.StreamAcked(enc); err != nil || acked > window+1 {
+			t.Fatalf("window %d: %d bytes, %v", window, acked, err)
+		}
+		p.pass(100 * time.Millisecond)
 	}
 }
 
