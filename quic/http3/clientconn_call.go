@@ -393,6 +393,13 @@ func (cl *call) settle(t *quicnet.Turn) {
 	cl.cc.onFinished()
 }
 
+// isFinished tells whether nothing more is sent or received.
+func (cl *call) isFinished() bool {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	return cl.finished
+}
+
 // watch has the call be cancelled when the context ends, though nobody is in a call. It is for a response that has been returned before it
 // was complete.
 func (cl *call) watch(ctx context.Context) {

@@ -235,12 +235,15 @@ func (cc *ClientConn) letGo(kept bool) {
 	}
 }
 
-// close ends the connection; requests under way fail with cause.
+// close ends the connection; requests under way fail with cause. Of those that are over for us, and of which the server has not acknowledged
+// all, a small body may not be read yet: it is there.
 func (cc *ClientConn) close(cause error) {
 	cc.retire(cause)
 	cc.qc.Do(func(t *quicnet.Turn) {
 		for cl := cc.first; cl != nil; cl = cl.next {
-			cl.abort(t, cause, final)
+			if !cl.isFinished() {
+				cl.abort(t, cause, final)
+			}
 		}
 	})
 	cc.qc.CloseWithError(uint64(h3.ErrCodeNoError), "")
