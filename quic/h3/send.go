@@ -339,8 +339,10 @@ func (c *Conn) sendBody(s *stream, b []byte, fin bool) (n int, err error) {
 		if err := c.sendPending(s); err != nil {
 			return 0, err
 		}
-		if len(p.pending) > 0 {
-			p.wants = len(b) > 0 || fin
+		if len(p.pending) > 0 { // an end alone goes with them: all of b was taken
+			p.wants = len(b) > 0
+			p.fin = fin && len(b) == 0
+			p.end(p.fin)
 			return 0, nil
 		}
 	}

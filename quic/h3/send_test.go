@@ -394,6 +394,60 @@ func TestFewStreams(t *testing.T) {
 	c.want(EventResponse)
 }
 
+// An end that is sent by itself goes out behind what the core had no room for.
+func TestEndAlone(t *testing.T) {
+	for _, buffer := range []int{1, 10, 60} {
+		for _, body := range []string{"", "hello"} {
+			p, c, s := newBoth(t, nil, nil, func(client, server *quic.Config) {
+				client.StreamSendBuffer, client.MaxStreamSendBuffer = buffer, buffer
+				server.StreamSendBuffer, server.MaxStreamSendBuffer = buffer, buffer
+			})
+			end := func(side *side, id uint64, n int, err error) {
+				t.Helper()
+				if err == nil && n == len(body) {
+					n, err = side.StreamSend(id, nil, true)
+					if n == 0 && err == nil {
+						return
+					}
+				}
+				t.Fatalf("buffer %d: %d bytes were taken, %v", buffer, n, err)
+			}
+			arrives := func(side *side, id uint64, begin EventKind) {
+				t.Helper()
+				var got []byte
+				begun, whole := false, false
+				side.handle = func(ev Event) {
+					if ev.Kind == begin {
+						begun, whole = true, ev.Fin
+					}
+				}
+				p.run(func() bool {
+					if !begun || whole {
+						return whole
+					}
+					part, fin, err := side.readAll(id)
+					if got = append(got, part...); err != nil {
+						t.Fatal(err)
+					}
+					return fin
+				})
+				if string(got) != body {
+					t.Fatalf("buffer %d: %q arrived", buffer, got)
+				}
+			}
+			c.handle, s.handle = func(Event) {}, func(Event) {}
+			m := get("/")
+			m.Method, m.Fields = "POST", append([]qpack.Field(nil), requestFields...)
+			id, n, err := c.SendRequest(p.now, m, []byte(body), false)
+			end(c, id, n, err)
+			arrives(s, id, EventRequest)
+			n, err = s.SendResponse(p.now, id, ok200(requestFields...), []byte(body), false)
+			end(s, id, n, err)
+			arrives(c, id, EventResponse)
+		}
+	}
+}
+
 // Instructions of our encoder wait for no flow control, and for no room in the send buffer: a section refers to nothing whose instruction the peer
 // gives no credit for (RFC 9204, section 2.1.3), nor to what it would get a little at a time, while others wait for it.
 func TestEncoderCredit(t *testing.T) {
