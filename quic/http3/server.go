@@ -145,6 +145,9 @@ func (s *Server) openSocket(pc net.PacketConn) func(quicnet.ListenConfig, *quic.
 // Protocol serves a connection of an endpoint that the program has made itself, as quicnet.ListenConfig.Protocol wants it: so HTTP/3 shares a
 // socket with other protocols, and the endpoint is the program's to configure and to close. quic.Config.TLS must have "h3" among NextProtos;
 // connections with another protocol are left to the program (nil). Shutdown and Close end the connections, and leave the endpoint alone.
+//
+// Where several such endpoints, or one that is made anew, accept each other's 0-RTT data (quic.Config.EarlyReplay), quic.Config.EarlyContext must be
+// what EarlyContext returns.
 func (s *Server) Protocol(t *quicnet.Turn) quicnet.Protocol {
 	if t.Core.TLS().NegotiatedProtocol != alpn {
 		return nil
@@ -159,6 +162,17 @@ func (s *Server) Protocol(t *quicnet.Turn) quicnet.Protocol {
 		return nil
 	}
 	return s.shared.srv.newServerConn(t)
+}
+
+// EarlyContext is for quic.Config.EarlyContext of an endpoint that Protocol serves. It stands for the settings that clients remember with their sessions
+// and rely on in 0-RTT data (RFC 9114, section 7.2.4.2), such as http.Server.MaxHeaderBytes: a server with other ones rejects that data, and
+// clients send it again. Serve, ListenAndServe and the like see to it. The error is that of Check.
+func (s *Server) EarlyContext() ([]byte, error) {
+	srv, err := s.newServing(nil, true, nil)
+	if err != nil {
+		return nil, err
+	}
+	return srv.earlyContext(nil), nil
 }
 
 // Check tells what is wrong with the server's fields, in one sentence; nil if nothing is. Those who serve by Protocol call it before.

@@ -121,7 +121,16 @@ func (srv *serving) quicConfig(tc *tls.Config) *quic.Config {
 	if srv.s.Datagrams && cfg.MaxDatagramFrameSize == 0 {
 		cfg.MaxDatagramFrameSize = 65535
 	}
+	if cfg.EarlyData {
+		cfg.EarlyContext = srv.earlyContext(cfg.EarlyContext)
+	}
 	return cfg
+}
+
+// earlyContext returns what tickets are bound to beside a context of the program's own: our settings, which clients rely on in 0-RTT data.
+func (srv *serving) earlyContext(own []byte) []byte {
+	settings, _ := srv.h3.EarlyContext() // the Config was checked when it was prepared
+	return append(own[:len(own):len(own)], settings...)
 }
 
 // listener is the endpoint of a call of Serve. The server knows of it before it is opened: a client that comes at once, and whose handler runs, is

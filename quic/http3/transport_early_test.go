@@ -6,13 +6,16 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
+	"github.com/boringquic/boringquic/quic/udp"
 )
 
 // TestClientEarlyData sends requests as early data on a resumed connection: a GET takes one round trip then, a POST and a request that wants
@@ -108,4 +111,80 @@ func TestClientEarlyDataRejected(t *testing.T) {
 			t.Errorf("%d requests were served", served.Load())
 		}
 	})
+}
+
+// replays is a store against replays that servers share.
+type replays struct{ seen sync.Map }
+
+func (r *replays) Fresh(id [32]byte, _ time.Time) (bool, error) {
+	_, known := r.seen.LoadOrStore(id, true)
+	return !known, nil
+}
+
+// TestEarlyDataOtherSettings: a server that knows the tickets of another one, whose settings were others, rejects early data, rather than break the word
+// that clients rely on in it (RFC 9114, section 7.2.4.2). With the same settings it accepts it.
+func TestEarlyDataOtherSettings(t *testing.T) {
+	before := func(s *Server) { s.HTTP.MaxHeaderBytes, s.ExtendedConnect, s.Datagrams = 1<<20, true, true }
+	for name, tt := range map[string]struct {
+		after func(s *Server)
+		early bool
+	}{
+		"the same":         {before, true},
+		"smaller header":   {func(s *Server) { before(s); s.HTTP.MaxHeaderBytes = 1 << 16 }, false},
+		"no CONNECT":       {func(s *Server) { before(s); s.ExtendedConnect = false }, false},
+		"own context":      {func(s *Server) { before(s); s.QUIC.EarlyContext = []byte("other") }, false},
+		"through Protocol": {func(s *Server) { before(s); s.HTTP.MaxHeaderBytes = 1 << 16 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 20 * time.Millisecond})
+				store, cache := new(replays), tls.NewLRUClientSessionCache(10)
+				var early atomic.Bool
+				for i, options := range []func(*Server){before, tt.after} {
+					ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) { early.Store(EarlyData(r)) }, func(s *Server) {
+						s.QUIC = &quic.Config{EarlyData: true, TicketKeys: [][32]byte{{1}}, EarlyReplay: store}
+						options(s)
+					})
+					tr := ts.transport()
+					if name == "through Protocol" && i == 1 {
+						tr = transportOn(t, n, serveByProtocol(t, n, ts.Server))
+					}
+					tr.TLSClientConfig.ClientSessionCache, tr.EarlyData = cache, true
+					fetch(t, tr, newRequest(t, "GET", "https://localhost/", nil))
+					time.Sleep(time.Second)
+					tr.CloseIdleConnections()
+					time.Sleep(time.Second)
+				}
+				if early.Load() != tt.early {
+					t.Errorf("the second server took the request as early data: %v", early.Load())
+				}
+			})
+		})
+	}
+}
+
+// serveByProtocol serves on an endpoint of the test's own, and returns its address.
+func serveByProtocol(t *testing.T, n *quicnettest.Network, s *Server) string {
+	t.Helper()
+	cfg := *s.QUIC
+	cfg.TLS = s.HTTP.TLSConfig.Clone()
+	cfg.TLS.NextProtos = []string{"h3"}
+	var err error
+	if cfg.EarlyContext, err = s.EarlyContext(); err != nil {
+		t.Fatal(err)
+	}
+	pc, err := n.ListenPacket("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sock, err := udp.New(pc, udp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep, err := quicnet.ListenConfig{Protocol: s.Protocol}.NewEndpoint(sock, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	return ep.Addr().String()
 }
