@@ -322,14 +322,14 @@ func (a *admission) rest() {
 }
 
 // rankStreams has the line be a rankedLine.
-func (a *admission) rankStreams(live map[uint64]*stream) {
+func (a *admission) rankStreams(live *streamTable) {
 	a.line = new(rankedLine)
 	for a.waiting.head != nil {
 		if s := a.waiting.pop(queueWaiting); s.send.seat.state == seatWaiting {
 			a.enqueue(s)
 		}
 	}
-	for _, s := range live {
+	for s := range live.all {
 		a.line.unsent[s.rank.urgency()] += s.send.seat.count
 	}
 }

@@ -346,8 +346,8 @@ func TestEarlyIdleState(t *testing.T) {
 			t.Fatalf("the state of 0-RTT is still there: %+v", p.conn.resume)
 		}
 	}
-	if p.conn.StreamEarly(0) || p.conn.IsClosed() || len(p.conn.streams.live) > 0 {
-		t.Errorf("early %v, closed %v, %d streams", p.conn.StreamEarly(0), p.conn.IsClosed(), len(p.conn.streams.live))
+	if p.conn.StreamEarly(0) || p.conn.IsClosed() || p.conn.streams.live.len() > 0 {
+		t.Errorf("early %v, closed %v, %d streams", p.conn.StreamEarly(0), p.conn.IsClosed(), p.conn.streams.live.len())
 	}
 	p = newScriptedClient(t)
 	p.handshake()

@@ -229,7 +229,7 @@ func TestAttackE2EmptyFrames(t *testing.T) {
 				opened++
 			}
 		}
-		if c.name == "STREAM" && (opened != 1 || len(p.conn.streams.live) != 1) || c.name != "STREAM" && opened != 0 {
+		if c.name == "STREAM" && (opened != 1 || p.conn.streams.live.len() != 1) || c.name != "STREAM" && opened != 0 {
 			t.Errorf("%s: %d streams opened", c.name, opened)
 		}
 	}
@@ -373,7 +373,7 @@ func TestAttackE5StreamJump(t *testing.T) {
 	if err := p.feed(streamFrame(4*(1<<40-1), 0, "x", false)); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(p.conn.streams.live); n != 1 {
+	if n := p.conn.streams.live.len(); n != 1 {
 		t.Errorf("%d streams are held", n)
 	}
 	for want := uint64(0); want < 4000; want += 4 {
@@ -381,7 +381,7 @@ func TestAttackE5StreamJump(t *testing.T) {
 			t.Fatalf("event %+v, want stream %d", ev, want)
 		}
 	}
-	if n := len(p.conn.streams.live); n != 1 {
+	if n := p.conn.streams.live.len(); n != 1 {
 		t.Errorf("%d streams are held when they are told of", n)
 	}
 	if err := p.feed(streamFrame(4*(1<<40), 0, "x", false)); err == nil || err.Code != StreamLimitError {

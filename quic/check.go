@@ -47,7 +47,8 @@ func (c *Conn) checkEarly() error {
 	case c.tls.complete && c.client && (c.resume.fresh != nil || c.resume.offered != nil || c.tls.early == EarlyOffered):
 		return errors.New("quic: 0-RTT is not at its end, and the handshake is complete")
 	}
-	for id, s := range c.streams.live {
+	for s := range c.streams.live.all {
+		id := s.id
 		t := &c.streams.types[id&3]
 		if s.barred && (!c.streams.barred || id>>2 < t.limit) {
 			return fmt.Errorf("quic: stream %d is barred, and %d are allowed", id, t.limit)

@@ -225,8 +225,8 @@ func (c *Conn) forgetEarly() {
 	if c.client || c.resume == nil || !c.tls.complete || c.resume.dropAt != 0 {
 		return
 	}
-	for id := range c.streams.live {
-		if c.StreamEarly(id) {
+	for s := range c.streams.live.all {
+		if c.StreamEarly(s.id) {
 			return
 		}
 	}

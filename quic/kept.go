@@ -39,7 +39,7 @@ func (c *Conn) leftError(id uint64, n int, fin bool, err error) error {
 }
 
 func (st *streams) keepReceived() {
-	for id, s := range st.live {
+	for s := range st.live.all {
 		p := &s.send
 		p.buf.data.clear(nil)
 		p.buf = sendBuffer{data: chunks{base: p.buf.data.base}}
@@ -49,7 +49,7 @@ func (st *streams) keepReceived() {
 			s.queued[queue], s.next[queue] = false, nil
 		}
 		if !s.recv.readable() {
-			delete(st.live, id)
+			st.live.remove(s)
 		}
 	}
 	for i := range st.types {
@@ -61,14 +61,13 @@ func (st *streams) keepReceived() {
 
 // left tells whether there is something to be read of a stream.
 func (st *streams) left(id uint64) bool {
-	s := st.live[id]
+	s := st.live.get(id)
 	return s != nil && s.recv.readable()
 }
 
 // dropKept drops what is left to be read of a stream.
 func (st *streams) dropKept(id uint64) {
-	if s := st.live[id]; s != nil && st.ended {
-		delete(st.live, id)
-		st.last = nil
+	if s := st.live.get(id); s != nil && st.ended {
+		st.live.remove(s)
 	}
 }

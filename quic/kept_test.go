@@ -92,8 +92,8 @@ func (p *scripted) wantNothing() {
 	for _, id := range []uint64{0, 4, 8, 12, 16} {
 		p.wantRead(id, "", false, p.conn.Err())
 	}
-	if n := p.conn.DatagramsReadable(); n > 0 || p.conn.KeepsReceived() || len(p.conn.streams.live) > 0 {
-		p.t.Errorf("%d datagrams and %d streams are left", n, len(p.conn.streams.live))
+	if n := p.conn.DatagramsReadable(); n > 0 || p.conn.KeepsReceived() || p.conn.streams.live.len() > 0 {
+		p.t.Errorf("%d datagrams and %d streams are left", n, p.conn.streams.live.len())
 	}
 }
 
@@ -141,7 +141,7 @@ func TestReadAfterClose(t *testing.T) {
 				if _, ok := p.conn.NextEvent(); ok {
 					t.Error("an event came of what was read")
 				}
-				if n := len(p.conn.streams.live); n > 1 {
+				if n := p.conn.streams.live.len(); n > 1 {
 					t.Errorf("%d streams are kept, want the one with a gap", n)
 				}
 				p.conn.Release()

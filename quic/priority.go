@@ -269,7 +269,7 @@ func (st *streams) rankStreams() {
 	for st.fresh.head != nil {
 		st.queueData(st.fresh.pop(queueFresh))
 	}
-	st.admission.rankStreams(st.live)
+	st.admission.rankStreams(&st.live)
 }
 
 // restOrder lets go of the order if there is nothing in it.
@@ -285,7 +285,7 @@ func (st *streams) check() error {
 	var held int64
 	var unsent [maxUrgency + 1]int64
 	queued := 0
-	for id, s := range st.live {
+	for s := range st.live.all {
 		p := &s.send
 		free, _ := seatCount(p)
 		held += p.buf.held()
@@ -298,7 +298,7 @@ func (st *streams) check() error {
 		lost := len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end
 		fresh := p.buf.sent < p.buf.end && p.window.available() > 0
 		if !p.cut && !s.barred && (lost && !s.queued[queueResend] || fresh && !lost && !s.queued[queueFresh] && !s.queued[queueResend]) {
-			return fmt.Errorf("quic: stream %d has something to send and is not queued", id)
+			return fmt.Errorf("quic: stream %d has something to send and is not queued", s.id)
 		}
 	}
 	sum := int64(0)

@@ -160,7 +160,7 @@ func TestAttackPriorities(t *testing.T) {
 	}
 	places := func() (all [][3]int32) {
 		for _, m := range r.models {
-			all = append(all, r.st.live[m.id].place)
+			all = append(all, r.st.live.get(m.id).place)
 		}
 		return all
 	}

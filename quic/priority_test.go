@@ -243,7 +243,7 @@ func (r *orderRig) settleControl(b []byte) {
 }
 
 func (r *orderRig) forget(m *orderModel) {
-	if r.st.live[m.id] == nil {
+	if r.st.live.get(m.id) == nil {
 		r.alive = slices.DeleteFunc(r.alive, func(o *orderModel) bool { return o == m })
 	}
 }

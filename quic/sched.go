@@ -250,7 +250,7 @@ func (st *streams) onFrameAcked(now int64, f recovery.Frame) {
 		st.types[f.ID].tell.onAcked(f.Off)
 		return
 	}
-	s := st.sentOf(f.ID)
+	s := st.live.get(f.ID) // nil if it is over
 	if s == nil {
 		return
 	}
@@ -282,7 +282,7 @@ func (st *streams) onFrameLost(f recovery.Frame) {
 		st.types[f.ID].tell.onLost(f.Off)
 		return
 	}
-	s := st.sentOf(f.ID)
+	s := st.live.get(f.ID) // nil if it is over
 	if s == nil {
 		return
 	}
@@ -302,12 +302,4 @@ func (st *streams) onFrameLost(f recovery.Frame) {
 	if due {
 		st.control.push(s, queueControl)
 	}
-}
-
-// sentOf returns the stream of a frame that was sent, nil if it is over.
-func (st *streams) sentOf(id uint64) *stream {
-	if st.last != nil && st.last.id == id {
-		return st.last
-	}
-	return st.live[id]
 }

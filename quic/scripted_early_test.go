@@ -257,7 +257,7 @@ func TestEarlyLimits(t *testing.T) {
 	}
 	p.handshake()
 	for _, id := range []uint64{a, b, c} {
-		if s := p.conn.streams.live[id]; s == nil || s.send.buf.data.base != s.send.buf.end {
+		if s := p.conn.streams.live.get(id); s == nil || s.send.buf.data.base != s.send.buf.end {
 			t.Errorf("stream %d is not acknowledged", id)
 		}
 	}

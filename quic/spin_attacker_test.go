@@ -304,7 +304,7 @@ func (x *attacker) check(kind string) {
 	st := &c.streams
 	within("bytes of bookkeeping for gaps", st.gaps*gapBytes, maxGapBytes+gapBytes)
 	held, streams, toSend := 0, 0, int64(0)
-	for _, s := range st.live {
+	for s := range st.live.all {
 		toSend += s.send.buf.held()
 		within(fmt.Sprintf("gaps of stream %d", s.id), len(s.recv.got), maxStreamGaps+1)
 		for _, piece := range s.recv.data.pieces {

@@ -69,7 +69,7 @@ func playMoves(t *testing.T, seed uint64) (fault string) {
 		}
 	}
 	for range 400 {
-		s := m.conn.streams.live[id]
+		s := m.conn.streams.live.get(id)
 		if s == nil || s.send.buf.done() {
 			return ""
 		}

@@ -74,7 +74,7 @@ func playWander(t *testing.T, seed uint64) (fault string) {
 	clear(w.dead)
 	w.narrow = 0
 	for range 600 {
-		s := w.conn.streams.live[id]
+		s := w.conn.streams.live.get(id)
 		if s == nil || s.send.buf.done() {
 			return ""
 		}

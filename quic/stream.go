@@ -29,7 +29,8 @@ func isServer(id uint64) bool { return id&1 != 0 }
 // stream is a stream whose state has to be kept (RFC 9000, section 3). A part that does not exist is over from the start.
 type stream struct {
 	id     uint64
-	user   any // the application's
+	user   any     // the application's
+	beside *stream // the next one in its place of streams.live
 	send   sendPart
 	recv   recvPart
 	events streamEvents // to be told, and not yet read by NextEvent

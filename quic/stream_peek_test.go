@@ -87,7 +87,7 @@ func playRead(t *testing.T, rng *rand.Rand) {
 		}
 	}
 	r.events()
-	if r.st.live[0] != nil && r.st.live[0].recv.over == false {
+	if r.st.live.get(0) != nil && r.st.live.get(0).recv.over == false {
 		t.Error("the stream is not over")
 	}
 }
@@ -278,7 +278,7 @@ func (r *readRig) events() {
 
 func (r *readRig) check() {
 	consumed := r.base
-	if s := r.st.live[0]; s != nil {
+	if s := r.st.live.get(0); s != nil {
 		if (r.reset || r.stopped) && s.recv.highest > 0 {
 			consumed = int(s.recv.highest) // what is dropped counts
 		}

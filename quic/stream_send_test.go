@@ -437,7 +437,7 @@ func TestResetWhileWaiting(t *testing.T) {
 		}
 	}
 	w.onAsked = func(id uint64) {
-		if s := w.server.streams.live[id]; s != nil && !s.send.cut { // else it was told before it was reset
+		if s := w.server.streams.live.get(id); s != nil && !s.send.cut { // else it was told before it was reset
 			w.write(id)
 		}
 	}

@@ -16,13 +16,12 @@ type streams struct {
 	// rejected says that all streams are over which a client has opened, since the server rejects 0-RTT data, and that the application has not
 	// been told.
 	rejected bool
-	barred   bool               // streams may be barred
-	spare    int32              // how many streams are in unused
-	pool     *chunkPool         // nil: there are none
-	live     map[uint64]*stream // those whose state is kept; others are implicit or over
-	unused   streamQueue        // for streams to come, at most maxFreeStreams
-	last     *stream            // the one looked up last
-	types    [4]streamType      // by the two low bits of a stream ID
+	barred   bool          // streams may be barred
+	spare    int32         // how many streams are in unused
+	pool     *chunkPool    // nil: there are none
+	live     streamTable   // those whose state is kept; others are implicit or over
+	unused   streamQueue   // for streams to come, at most maxFreeStreams
+	types    [4]streamType // by the two low bits of a stream ID
 
 	cfg        *Config
 	recvWindow recvWindow // of the connection
@@ -87,9 +86,7 @@ func (st *streams) setPeerParams(p *wire.TransportParameters) {
 	st.sendSizes[StreamTypeBidi|theirs] = p.MaxStreamDataBidiLocal
 	st.sendSizes[StreamTypeUni|ours] = p.MaxStreamDataUni
 	st.sendWindow.raise(p.InitialMaxData)
-	if len(st.live) > 0 {
-		st.each(func(id uint64) bool { st.raiseFirst(st.live[id]); return true }, func(s *stream) bool { return !s.barred })
-	}
+	st.each(func(id uint64) bool { st.raiseFirst(st.live.get(id)); return true }, func(s *stream) bool { return !s.barred })
 	st.raiseStreams(true, p.MaxStreamsBidi)
 	st.raiseStreams(false, p.MaxStreamsUni)
 }
@@ -152,10 +149,10 @@ func (st *streams) create(id uint64) *stream {
 	} else {
 		s.recv.over = true
 	}
-	if st.live == nil {
-		st.live, st.pool = make(map[uint64]*stream), new(chunkPool)
+	if st.pool == nil {
+		st.pool = new(chunkPool)
 	}
-	st.live[id] = s
+	st.live.add(s)
 	return s
 }
 
@@ -195,22 +192,14 @@ func (st *streams) reuse() *stream {
 // find returns a stream's state, which is made if the stream is the peer's and was opened by one above it. nil: the
 // stream is over, or was never opened.
 func (st *streams) find(id uint64) *stream {
-	if st.last != nil && st.last.id == id {
-		return st.last
+	if s := st.live.get(id); s != nil || st.ended {
+		return s
 	}
-	s := st.live[id]
-	if s == nil {
-		if st.ended {
-			return nil
-		}
-		t := &st.types[id&3]
-		if st.isLocal(id) || id>>2 >= t.opened || t.closed.Contains(int64(id>>2)) {
-			return nil
-		}
-		s = st.create(id)
+	t := &st.types[id&3]
+	if st.isLocal(id) || id>>2 >= t.opened || t.closed.Contains(int64(id>>2)) {
+		return nil
 	}
-	st.last = s
-	return s
+	return st.create(id)
 }
 
 // usable finds a stream for the application. goes tells whether it goes in the direction that is asked for.
@@ -310,13 +299,10 @@ func (st *streams) settle(s *stream) {
 			}
 		}
 	}
-	if !s.over() || st.live[s.id] != s {
+	if !s.over() || st.live.get(s.id) != s {
 		return
 	}
-	delete(st.live, s.id)
-	if st.last == s {
-		st.last = nil
-	}
+	st.live.remove(s)
 	if st.ended {
 		return
 	}
@@ -334,7 +320,7 @@ func (st *streams) settle(s *stream) {
 // rest lets go of what is kept for reuse.
 func (st *streams) rest() {
 	st.unused, st.spare = streamQueue{}, 0
-	for _, s := range st.live { // of long-lived ones the last piece is kept, though nothing lies in it
+	for s := range st.live.all { // of long-lived ones the last piece is kept, though nothing lies in it
 		if len(s.recv.got) == 0 {
 			s.recv.data.clear(nil)
 		}
@@ -345,8 +331,8 @@ func (st *streams) rest() {
 	if st.pool != nil {
 		*st.pool = chunkPool{}
 	}
-	if len(st.live) == 0 {
-		st.live, st.pool = nil, nil
+	if st.live.fit(); st.live.len() == 0 {
+		st.pool = nil
 	}
 	st.admission.rest()
 	st.restOrder()
@@ -451,9 +437,9 @@ func (st *streams) writable(yield func(uint64) bool) {
 
 func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {
 	var ids []uint64
-	for id, s := range st.live {
+	for s := range st.live.all {
 		if want(s) {
-			ids = append(ids, id)
+			ids = append(ids, s.id)
 		}
 	}
 	slices.Sort(ids)
@@ -495,8 +481,8 @@ func (st *streams) startOver() {
 		t := st.localType(typ)
 		t.limit, t.tell = 0, sentVal{}
 	}
-	st.each(func(id uint64) bool { st.rollBack(st.live[id]); return true }, func(*stream) bool { return true })
-	st.barred = len(st.live) > 0
+	st.each(func(id uint64) bool { st.rollBack(st.live.get(id)); return true }, func(*stream) bool { return true })
+	st.barred = st.live.len() > 0
 }
 
 // rollBack has a stream be as if nothing was ever sent of it. It is barred until the peer's limit on streams is found to allow it.
@@ -523,7 +509,7 @@ func (st *streams) unbar() {
 	st.barred = false
 	allowed := func(s *stream) bool { return s.barred && s.id>>2 < st.types[s.id&3].limit }
 	st.each(func(id uint64) bool {
-		s := st.live[id]
+		s := st.live.get(id)
 		s.barred = false
 		st.raiseFirst(s)
 		st.queueData(s) // it may have an end to tell, and nothing else
@@ -532,7 +518,7 @@ func (st *streams) unbar() {
 		}
 		return true
 	}, allowed)
-	for _, s := range st.live {
+	for s := range st.live.all {
 		if s.barred {
 			st.barred = true
 			if t := &st.types[s.id&3]; t.tell.state == sentNone {

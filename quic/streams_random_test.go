@@ -79,7 +79,7 @@ func newStreamsRig(t *testing.T, seed uint64) *streamsRig {
 	return r
 }
 
-func (r *streamsRig) live(m *modelStream) bool { return r.st.live[m.id] != nil }
+func (r *streamsRig) live(m *modelStream) bool { return r.st.live.get(m.id) != nil }
 
 // pick returns a stream that is not forgotten, nil if there is none.
 func (r *streamsRig) pick() *modelStream {
@@ -97,7 +97,7 @@ func (r *streamsRig) step() {
 	m := r.pick()
 	switch what := r.rng.IntN(100); {
 	case m == nil || what < 8:
-		if len(r.st.live) < 30 {
+		if r.st.live.len() < 30 {
 			r.open()
 		}
 	case what < 33:
@@ -535,7 +535,7 @@ func (r *streamsRig) events(writable func(m *modelStream)) {
 // The receiving parts: only their sums are compared.
 
 func (r *streamsRig) receive(m *modelStream) {
-	p := &r.st.live[m.id].recv
+	p := &r.st.live.get(m.id).recv
 	if p.over || p.sized {
 		return
 	}
@@ -556,7 +556,7 @@ func (r *streamsRig) receive(m *modelStream) {
 }
 
 func (r *streamsRig) read(m *modelStream) {
-	if s := r.st.live[m.id]; !s.recv.over && !s.recv.stopped {
+	if s := r.st.live.get(m.id); !s.recv.over && !s.recv.stopped {
 		r.st.recv(r.now, m.id, make([]byte, r.rng.IntN(5000)))
 	}
 }
@@ -578,7 +578,7 @@ func (r *streamsRig) check() {
 		}
 	}
 	gaps, used, standing := 0, uint64(0), 0
-	for _, s := range r.st.live {
+	for s := range r.st.live.all {
 		m := r.models[s.id>>2]
 		gaps += len(s.recv.got)
 		used += s.recv.highest
@@ -602,7 +602,7 @@ func (r *streamsRig) check() {
 	}
 	if r.ranked {
 		for _, m := range r.line {
-			if s := r.st.live[m.id]; s == nil || !s.queued[queueWaiting] {
+			if s := r.st.live.get(m.id); s == nil || !s.queued[queueWaiting] {
 				r.t.Errorf("stream %d does not stand in line", m.id)
 			}
 		}
@@ -629,7 +629,7 @@ func (r *streamsRig) finish() {
 	for _, m := range r.models {
 		if r.live(m) {
 			r.raise(m, 1<<40)
-			r.st.handleResetStream(r.now, m.id, 9, r.st.live[m.id].recv.highest)
+			r.st.handleResetStream(r.now, m.id, 9, r.st.live.get(m.id).recv.highest)
 			r.st.shutdown(r.now, m.id, ReadDirection, 1)
 		}
 	}
@@ -644,9 +644,9 @@ func (r *streamsRig) finish() {
 		r.write(m, left[m], true)
 		left[m] -= int(m.written - before)
 	}
-	for i := 0; len(r.st.live) > 0; i++ {
+	for i := 0; r.st.live.len() > 0; i++ {
 		if i == 100_000 {
-			r.t.Fatalf("%d streams never end; %d bytes held, %d unsent, %d offers", len(r.st.live), r.st.admission.held,
+			r.t.Fatalf("%d streams never end; %d bytes held, %d unsent, %d offers", r.st.live.len(), r.st.admission.held,
 				r.st.admission.unsent, len(r.st.admission.offers))
 		}
 		for _, m := range r.models {

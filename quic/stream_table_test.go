@@ -1,0 +1,89 @@
+package quic
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// A table holds what a map would, whether IDs are dense, far between or all of one place.
+func TestStreamTable(t *testing.T) {
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 8))
+	for _, spread := range []uint64{1, 3, 1 << 12, 1 << 40} {
+		var table streamTable
+		model := make(map[uint64]*stream)
+		var next uint64
+		for i := range 20_000 {
+			switch rng.IntN(5) {
+			case 0, 1:
+				if next++; len(model) < 300 {
+					s := &stream{id: next*spread<<2 | rng.Uint64N(4)}
+					if model[s.id] == nil {
+						table.add(s)
+						model[s.id] = s
+					}
+				}
+			case 2, 3:
+				for id, s := range model {
+					table.remove(s)
+					delete(model, id)
+					break
+				}
+			default:
+				if i%50 == 0 {
+					table.fit()
+				}
+			}
+			id := rng.Uint64N(next+1)*spread<<2 | rng.Uint64N(4)
+			if got := table.get(id); got != model[id] {
+				t.Fatalf("seed %#x: stream %d is %v, want %v", seed, id, got, model[id])
+			}
+			if i%100 == 0 {
+				checkTable(t, seed, &table, model)
+			}
+		}
+		table.all(func(s *stream) bool { // each is removed as it comes
+			delete(model, s.id)
+			table.remove(s)
+			return true
+		})
+		if table.fit(); len(model) > 0 || table.len() > 0 || table.places != nil {
+			t.Fatalf("seed %#x: %d streams were not yielded, %d are left in %d places", seed, len(model), table.len(), len(table.places))
+		}
+	}
+}
+
+func checkTable(t *testing.T, seed uint64, table *streamTable, model map[uint64]*stream) {
+	t.Helper()
+	yielded := 0
+	for s := range table.all {
+		yielded++
+		if model[s.id] != s {
+			t.Fatalf("seed %#x: stream %d is yielded, and is not there", seed, s.id)
+		}
+	}
+	for id, s := range model {
+		if table.get(id) != s {
+			t.Fatalf("seed %#x: stream %d is not found", seed, id)
+		}
+	}
+	if yielded != len(model) || table.len() != len(model) || len(table.places) > 2048 {
+		t.Fatalf("seed %#x: %d streams are yielded, %d counted, in %d places; there are %d", seed, yielded, table.len(), len(table.places), len(model))
+	}
+}
+
+// Streams with IDs that follow each other, as many as live at a time, each have a place of their own.
+func TestStreamTableIsDense(t *testing.T) {
+	var table streamTable
+	for i := range uint64(5000) {
+		table.add(&stream{id: i << 2})
+		if i >= 100 {
+			table.remove(table.get((i - 100) << 2))
+		}
+	}
+	for s := range table.all {
+		if s.beside != nil {
+			t.Fatalf("streams %d and %d are in one place of %d", s.id, s.beside.id, len(table.places))
+		}
+	}
+}
