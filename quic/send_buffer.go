@@ -18,6 +18,13 @@ func (s *sendBuffer) write(pool *chunkPool, p []byte) {
 	s.end += int64(len(p))
 }
 
+// reserve has the next n bytes lie in pieces that are not replaced by larger ones, though they come by several writes.
+func (s *sendBuffer) reserve(pool *chunkPool, n int) {
+	if n > 0 {
+		s.data.piece(pool, s.end, n)
+	}
+}
+
 // held returns how many bytes are kept.
 func (s *sendBuffer) held() int64 { return s.end - s.data.base }
 

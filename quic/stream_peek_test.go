@@ -437,6 +437,20 @@ func TestStreamsOpenable(t *testing.T) {
 	wantOpenable(0, 0)
 }
 
+// A message of several parts is written to memory that is large enough from the first part on.
+func TestStreamSendPartsOnce(t *testing.T) {
+	p := newScriptedClient(t)
+	p.handshake()
+	p.sendFrames(protect.OneRTT, streamFrame(0, 0, "GET", true))
+	if _, err := p.conn.StreamSendParts(0, [][]byte{make([]byte, 10), make([]byte, 3), make([]byte, smallChunk)}, true); err != nil {
+		t.Fatal(err)
+	}
+	st := &p.conn.streams
+	if pieces := st.live.get(0).send.buf.data.pieces; len(pieces) != 1 || len(pieces[0]) != 2*smallChunk || len(*st.pool.of(smallChunk)) > 0 {
+		t.Errorf("%d pieces, and %d that were given up", len(pieces), len(*st.pool.of(smallChunk)))
+	}
+}
+
 // A small message of several parts leaves in one STREAM frame with its end.
 func TestStreamSendParts(t *testing.T) {
 	p := newScriptedClient(t)

@@ -78,6 +78,7 @@ func (st *streams) sendParts(now int64, id uint64, parts [][]byte, fin bool) (n 
 	}
 	n = int(min(size, st.admission.room(s, size)))
 	left := n
+	s.send.buf.reserve(st.pool, n)
 	for i := 0; left > 0; i++ {
 		b := parts[i][:min(left, len(parts[i]))]
 		s.send.buf.write(st.pool, b)
