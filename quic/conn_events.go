@@ -2,18 +2,28 @@ package quic
 
 // eventQueue are the events of the connection as a whole; streams and datagrams keep their own.
 type eventQueue struct {
-	queue []Event
+	queue []queuedEvent
 	head  int
 }
 
-func (q *eventQueue) push(ev Event) {
+// queuedEvent is an event with what its Endpoint points to.
+type queuedEvent struct {
+	Event
+	endpoint EndpointEvent
+}
+
+func (q *eventQueue) push(ev Event) { q.add(queuedEvent{Event: ev}) }
+
+func (q *eventQueue) add(ev queuedEvent) {
 	if q.queue == nil {
-		q.queue = make([]Event, 0, 4)
+		q.queue = make([]queuedEvent, 0, 4)
 	}
 	q.queue = append(q.queue, ev)
 }
 
-func (q *eventQueue) pushEndpoint(ev EndpointEvent) { q.push(Event{Kind: EventEndpoint, Endpoint: ev}) }
+func (q *eventQueue) pushEndpoint(ev EndpointEvent) {
+	q.add(queuedEvent{Event{Kind: EventEndpoint}, ev})
+}
 
 // pushSession tells of what a server gives for later connections; the newest are kept.
 func (q *eventQueue) pushSession(s *Session) {
@@ -59,8 +69,12 @@ func (q *eventQueue) pop() (Event, bool) {
 	if q.head == len(q.queue) {
 		return Event{}, false
 	}
-	ev := q.queue[q.head]
-	q.queue[q.head] = Event{}
+	told := &q.queue[q.head] // no other event gets its place
+	ev := told.Event
+	told.Event = Event{}
+	if ev.Kind == EventEndpoint {
+		ev.Endpoint = &told.endpoint
+	}
 	q.head++
 	if q.head == len(q.queue) {
 		*q = eventQueue{} // a connection has few more of these events once it is established

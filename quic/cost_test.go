@@ -103,7 +103,7 @@ func (x *crowd) flight(c *Conn, e *Endpoint) (out [][]byte) {
 				ev.Ask.Run()
 				c.Answer(ev.Ask)
 			case EventEndpoint:
-				c.HandleReply(x.now, e.HandleEvent(c, ev.Endpoint))
+				c.HandleReply(x.now, e.HandleEvent(c, *ev.Endpoint))
 			}
 		}
 		t := c.Send(x.now, x.buf)

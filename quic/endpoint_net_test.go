@@ -157,7 +157,7 @@ func (h *testHost) read(c *Conn) {
 			ev.Ask.Run()
 			c.Answer(ev.Ask)
 		case EventEndpoint:
-			c.HandleReply(h.net.now, h.HandleEvent(c, ev.Endpoint))
+			c.HandleReply(h.net.now, h.HandleEvent(c, *ev.Endpoint))
 		default:
 			h.events = append(h.events, ev)
 		}

@@ -89,7 +89,7 @@ type Event struct {
 	Accepted      bool           // EventEarlyData
 	Resent        bool           // EventEarlyData of a client, not accepted
 	Ask           *handshake.Ask // EventAsk
-	Endpoint      EndpointEvent  // EventEndpoint
+	Endpoint      *EndpointEvent // EventEndpoint: the reader's to keep
 	Path          *PathEvent     // EventPath: the reader's to keep
 	MaxUDPPayload int            // EventMTU: bytes
 }

@@ -55,7 +55,7 @@ func (n *node) service(now time.Time) (out []datagram) {
 				ev.Ask.Run()
 				c.Answer(ev.Ask)
 			case quic.EventEndpoint:
-				c.HandleReply(now, n.endpoint.HandleEvent(c, ev.Endpoint))
+				c.HandleReply(now, n.endpoint.HandleEvent(c, *ev.Endpoint))
 			default:
 				n.handle(c, ev)
 			}

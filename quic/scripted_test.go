@@ -533,7 +533,7 @@ func (p *scripted) answer() {
 			ev.Ask.Run()
 			p.conn.Answer(ev.Ask)
 		case EventEndpoint:
-			p.conn.HandleReply(p.now, p.issue(ev.Endpoint))
+			p.conn.HandleReply(p.now, p.issue(*ev.Endpoint))
 		default:
 			p.events = append(p.events, ev)
 		}

@@ -232,7 +232,7 @@ func (l *coreLoop) events(now time.Time, c *coreConn) bool {
 			ev.Ask.Run()
 			c.Answer(ev.Ask)
 		case quic.EventEndpoint:
-			c.HandleReply(now, l.ep.HandleEvent(c.Conn, ev.Endpoint))
+			c.HandleReply(now, l.ep.HandleEvent(c.Conn, *ev.Endpoint))
 		case quic.EventDrained:
 			c.want = time.Time{}
 			if c.index >= 0 {

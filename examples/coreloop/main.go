@@ -100,7 +100,7 @@ func (l *loop) service(now time.Time, c *quic.Conn) {
 			ev.Ask.Run()
 			c.Answer(ev.Ask)
 		case quic.EventEndpoint:
-			c.HandleReply(now, l.ep.HandleEvent(c, ev.Endpoint))
+			c.HandleReply(now, l.ep.HandleEvent(c, *ev.Endpoint))
 		case quic.EventDrained:
 			delete(l.conns, c)
 			c.Release()

@@ -53,7 +53,7 @@ func (h *host) service(now time.Time) (out []packet) {
 				ev.Ask.Run()
 				c.Answer(ev.Ask)
 			case quic.EventEndpoint:
-				c.HandleReply(now, h.endpoint.HandleEvent(c, ev.Endpoint))
+				c.HandleReply(now, h.endpoint.HandleEvent(c, *ev.Endpoint))
 			default:
 				h.event(now, c, &ev)
 			}

@@ -145,7 +145,7 @@ func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {
 	case quic.EventPath:
 		return c.onPath(ev.Path)
 	case quic.EventEndpoint:
-		c.shard.handleEvent(now, c, ev.Endpoint)
+		c.shard.handleEvent(now, c, *ev.Endpoint)
 	case quic.EventClosed:
 		c.onClosed(now)
 		return true

@@ -223,7 +223,7 @@ func (c *Conn) readEvents() {
 		case quic.EventAsk:
 			c.answer(ev)
 		case quic.EventEndpoint:
-			c.HandleReply(w.Now(), c.host.Endpoint.HandleEvent(c.Conn, ev.Endpoint))
+			c.HandleReply(w.Now(), c.host.Endpoint.HandleEvent(c.Conn, *ev.Endpoint))
 		default:
 			c.Drained = c.Drained || ev.Kind == quic.EventDrained
 			c.host.OnEvent(c, ev)
