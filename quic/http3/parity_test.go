@@ -210,12 +210,26 @@ func (w *world) serve(h http.HandlerFunc, opts ...func(*http.Server)) *server {
 
 func (w *world) serveHandler(h http.Handler, opts ...func(*http.Server)) *server {
 	s := w.newServer()
-	s.http.Handler = h
+	if h != nil {
+		s.http.Handler = afterwards(h)
+	}
 	for _, o := range opts {
 		o(s.http)
 	}
 	s.start()
 	return s
+}
+
+// afterwards is h that returns a little later if its client has gone: as long as the network takes, which has no delay for streams. Else the end of
+// the response would come at the very time when the client gives up, perhaps between two steps of that: an HTTP/1.1 connection over TLS says
+// good-bye before it is closed, and a client that reads meanwhile would find a body that is complete.
+func afterwards(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(rw, r)
+		if r.Context().Err() != nil {
+			time.Sleep(latency)
+		}
+	})
 }
 
 // serveAlias has further names lead to s. It returns the first one, without its port.
