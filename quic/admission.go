@@ -32,7 +32,7 @@ type admission struct {
 // rankedLine is the line of streams with priorities. Where streams of one urgency take turns, a turn is one offer.
 type rankedLine struct {
 	sides
-	unsent [maxUrgency + 1]int64 // what of admission.unsent is of each urgency
+	unsent [levels]int64 // what of admission.unsent is of each level
 }
 
 // offer is room that is kept free for a stream, askedBytes of it.
@@ -69,8 +69,8 @@ const (
 	// maxOffers is how many streams at a time have been told so.
 	maxOffers = maxUnsent / askedBytes
 
-	// maxRankedOffers is that where streams have priorities: as many for each urgency.
-	maxRankedOffers = maxOffers * (maxUrgency + 1)
+	// maxRankedOffers is that where streams have priorities: as many for each level.
+	maxRankedOffers = maxOffers * levels
 
 	// offerLife is how long room is kept free at least for a stream that was told so, in nanoseconds, while others wait for it. A
 	// writer that is woken needs microseconds, one that has to read a file milliseconds.
@@ -113,12 +113,12 @@ func (a *admission) shared(s *stream) int64 {
 		return maxUnsent - a.unsent - askedBytes*int64(len(a.offers))
 	}
 	left := int64(maxUnsent)
-	urgency := s.rank.urgency()
-	for _, n := range a.line.unsent[:urgency+1] {
+	level := s.rank.level()
+	for _, n := range a.line.unsent[:level+1] {
 		left -= n
 	}
 	for i := range a.offers {
-		if a.offers[i].to.rank.urgency() <= urgency {
+		if a.offers[i].to.rank.level() <= level {
 			left -= askedBytes
 		}
 	}
@@ -158,7 +158,7 @@ func (a *admission) isBehind(s *stream) bool {
 	if a.line == nil {
 		return true
 	}
-	if u, v := s.rank.urgency(), first.rank.urgency(); u != v {
+	if u, v := s.rank.level(), first.rank.level(); u != v {
 		return u > v
 	}
 	return !s.rank.whole() || !first.rank.whole() || s.id > first.id
@@ -207,7 +207,7 @@ func (a *admission) count(s *stream, n int64) {
 	a.unsent += n
 	s.send.seat.count += n
 	if a.line != nil {
-		a.line.unsent[s.rank.urgency()] += n
+		a.line.unsent[s.rank.level()] += n
 	}
 }
 
@@ -330,7 +330,7 @@ func (a *admission) rankStreams(live *streamTable) {
 		}
 	}
 	for s := range live.all {
-		a.line.unsent[s.rank.urgency()] += s.send.seat.count
+		a.line.unsent[s.rank.level()] += s.send.seat.count
 	}
 }
 
@@ -338,9 +338,9 @@ func (a *admission) rankStreams(live *streamTable) {
 func (a *admission) setRank(s *stream, r rank) {
 	waits, count := s.queued[queueWaiting], s.send.seat.count
 	a.line.remove(s, queueWaiting)
-	a.line.unsent[s.rank.urgency()] -= count
+	a.line.unsent[s.rank.level()] -= count
 	s.rank = r
-	a.line.unsent[r.urgency()] += count
+	a.line.unsent[r.level()] += count
 	if waits {
 		a.enqueue(s)
 	}

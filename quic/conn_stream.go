@@ -173,8 +173,9 @@ func (c *Conn) StreamData(id uint64) any { return c.streams.user(id) }
 // SetStreamPriority sets in which order what is written on stream id leaves (RFC 9218), at any time while the stream lives: of more urgent
 // streams all is sent before less urgent ones send anything, but for flow control; of those of one urgency that are not incremental, the
 // one with the lowest ID; incremental ones take turns of 16 KiB. Where there are both of one urgency, half is for either, so that neither
-// has the other wait for long (section 10). What was lost is sent again before what is new of the same urgency. Streams are told of
-// room to write in the same order. A stream that no priority was set for takes turns with others, as Priority{3, true}.
+// has the other wait for long (section 10). What was lost is sent again before what is new of the same urgency. Critical streams go before all
+// others. Streams are told of room to write in the same order. A stream that no priority was set for takes turns with others, as
+// Priority{Urgency: 3, Incremental: true}.
 //
 // It costs little, whatever waits to be sent. An urgency above 7 is an error; ErrUnknownStream tells that the stream is over.
 func (c *Conn) SetStreamPriority(id uint64, p Priority) error {

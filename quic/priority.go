@@ -8,30 +8,38 @@ import (
 // Priority is the place of a stream among those of its connection that have something to send (RFC 9218, section 4). See
 // Conn.SetStreamPriority.
 type Priority struct {
-	Urgency     uint8 // 0 to 7: what is of urgency 0 leaves before all else
+	Urgency     uint8 // 0 to 7: what is of urgency 0 leaves before what is of another
 	Incremental bool  // it takes turns with others of its urgency: what came of it is of use before the rest has come
+	Critical    bool  // it leaves before all that is not, of whatever urgency: for the little that other streams wait for
 }
 
 // DefaultPriority is that of a request which tells none (RFC 9218, section 4). It is not what a stream has that no priority was set for:
-// such streams take turns, as Priority{3, true} says.
+// such streams take turns, as Priority{Urgency: 3, Incremental: true} says.
 var DefaultPriority = Priority{Urgency: 3}
 
-const maxUrgency = 7
+const (
+	maxUrgency = 7
+	levels     = maxUrgency + 2 // level 0 is that of critical streams, the others are urgencies
+)
 
 // rank is a Priority such that 0 is that of streams which none was set for. Its lowest bit says that the stream is not incremental.
 type rank uint8
 
-const unsetRank = 3 << 1 // Priority{3, true}, before it is made 0
+const unsetRank = (3 + 1) << 1 // Priority{Urgency: 3, Incremental: true}, before it is made 0
 
 func rankOf(p Priority) rank {
-	r := p.Urgency << 1
+	r := (p.Urgency + 1) << 1
+	if p.Critical {
+		r = 0
+	}
 	if !p.Incremental {
 		r |= 1
 	}
 	return rank(r ^ unsetRank)
 }
 
-func (r rank) urgency() int { return int(r^unsetRank) >> 1 }
+// level is the order of what is sent: all of a level before the next one.
+func (r rank) level() int { return int(r^unsetRank) >> 1 }
 
 // whole tells whether the stream is not incremental: it is sent as a whole, behind those that were opened before it.
 func (r rank) whole() bool { return r&1 != 0 }
@@ -42,19 +50,19 @@ func (r rank) side() int { return int(r & 1) }
 // streamHeap is a queue of streams in the order of keys, as a binary heap. Each stands in it at most once, and can be taken out.
 type streamHeap []ranked
 
-// ranked is a stream with the key that it stands in a heap by: its urgency, and below that what orders streams of one urgency.
+// ranked is a stream with the key that it stands in a heap by: its level, and below that what orders streams of one level.
 type ranked struct {
 	key uint64
 	s   *stream
 }
 
 const (
-	urgencyShift = 61
-	turnsBit     = 1 << 60 // behind all of the same urgency that have it not
-	orderMask    = turnsBit - 1
+	levelShift = 60
+	turnsBit   = 1 << 59 // behind all of the same level that have it not
+	orderMask  = turnsBit - 1
 )
 
-func (e ranked) urgency() int { return int(e.key >> urgencyShift) }
+func (e ranked) level() int { return int(e.key >> levelShift) }
 
 func (h streamHeap) first() *stream {
 	if len(h) == 0 {
@@ -126,7 +134,7 @@ func (h streamHeap) down(i int, e ranked, queue int) {
 // the lowest ID. Where there are both of one urgency they take turns, so that neither has the other wait for long (RFC 9218, section 10).
 type sides struct {
 	at     [2]streamHeap
-	turns  [maxUrgency + 1]sideTurn
+	turns  [levels]sideTurn
 	pushed uint64 // how many incremental streams were, which orders them
 }
 
@@ -147,7 +155,7 @@ func (q *sides) push(s *stream, queue int) {
 		q.pushed++
 		n = q.pushed
 	}
-	q.at[s.rank.side()].push(s, queue, uint64(s.rank.urgency())<<urgencyShift|n)
+	q.at[s.rank.side()].push(s, queue, uint64(s.rank.level())<<levelShift|n)
 }
 
 func (q *sides) remove(s *stream, queue int) {
@@ -164,7 +172,7 @@ func (q *sides) first() *stream {
 	case len(turns) == 0:
 		return whole[0].s
 	}
-	a, b := turns[0].urgency(), whole[0].urgency()
+	a, b := turns[0].level(), whole[0].level()
 	if a < b || a == b && q.turns[a].incremental {
 		return turns[0].s
 	}
@@ -173,7 +181,7 @@ func (q *sides) first() *stream {
 
 // onServed notes that a stream has had n of a turn, which is over with most.
 func (q *sides) onServed(s *stream, n, most int32) {
-	t := &q.turns[s.rank.urgency()]
+	t := &q.turns[s.rank.level()]
 	if incremental := !s.rank.whole(); t.incremental != incremental {
 		*t = sideTurn{incremental: incremental}
 	}
@@ -203,7 +211,7 @@ func (o *sendOrder) push(s *stream, queue int) {
 		o.lost++
 		n = o.lost&orderMask | turnsBit
 	}
-	o.resend.push(s, queue, uint64(s.rank.urgency())<<urgencyShift|n)
+	o.resend.push(s, queue, uint64(s.rank.level())<<levelShift|n)
 }
 
 // remove takes a stream out of one queue, or leaves it where it is not.
@@ -221,7 +229,7 @@ func (o *sendOrder) next(credit bool) (s *stream, resend bool) {
 	if credit {
 		s = o.fresh.first()
 	}
-	if lost := o.resend.first(); lost != nil && (s == nil || lost.rank.urgency() <= s.rank.urgency()) {
+	if lost := o.resend.first(); lost != nil && (s == nil || lost.rank.level() <= s.rank.level()) {
 		return lost, true
 	}
 	return s, false
@@ -283,13 +291,13 @@ func (st *streams) restOrder() {
 func (st *streams) check() error {
 	a := &st.admission
 	var held int64
-	var unsent [maxUrgency + 1]int64
+	var unsent [levels]int64
 	queued := 0
 	for s := range st.live.all {
 		p := &s.send
 		free, _ := seatCount(p)
 		held += p.buf.held()
-		unsent[s.rank.urgency()] += free
+		unsent[s.rank.level()] += free
 		for queue := queueResend; queue <= queueWaiting && st.order != nil; queue++ {
 			if s.queued[queue] {
 				queued++
@@ -304,7 +312,7 @@ func (st *streams) check() error {
 	sum := int64(0)
 	for u, n := range unsent {
 		if sum += n; a.line != nil && a.line.unsent[u] != n {
-			return fmt.Errorf("quic: %d bytes of urgency %d count as unsent, and are %d", a.line.unsent[u], u, n)
+			return fmt.Errorf("quic: %d bytes of level %d count as unsent, and are %d", a.line.unsent[u], u, n)
 		}
 	}
 	if a.held != held || a.unsent != sum {
@@ -326,7 +334,7 @@ func (st *streams) check() error {
 		n += len(q.heap)
 		for i, e := range q.heap {
 			if e.key < q.heap[max(i-1, 0)/2].key || int(e.s.place[q.queue-queueResend]) != i || !e.s.queued[q.queue] ||
-				e.urgency() != e.s.rank.urgency() || q.side >= 0 && e.s.rank.side() != q.side {
+				e.level() != e.s.rank.level() || q.side >= 0 && e.s.rank.side() != q.side {
 				return fmt.Errorf("quic: stream %d is in the wrong place of queue %d", e.s.id, q.queue)
 			}
 		}

@@ -29,12 +29,12 @@ func TestStreamPriority(t *testing.T) {
 			p.must(err)
 			ids[i] = id
 		}
-		send(ids[4], "late", Priority{7, false})
-		send(ids[3], "turns", Priority{3, true})
+		send(ids[4], "late", Priority{Urgency: 7, Incremental: false})
+		send(ids[3], "turns", Priority{Urgency: 3, Incremental: true})
 		send(ids[2], "second", DefaultPriority)
 		send(ids[1], "first", DefaultPriority)
-		send(ids[0], "urgent", Priority{5, false})
-		p.must(p.conn.SetStreamPriority(ids[0], Priority{0, true}))
+		send(ids[0], "urgent", Priority{Urgency: 5, Incremental: false})
+		p.must(p.conn.SetStreamPriority(ids[0], Priority{Urgency: 0, Incremental: true}))
 		p.drain()
 		wantAll := func(what string) {
 			t.Helper()
@@ -58,13 +58,13 @@ func TestUrgentBeforeLost(t *testing.T) {
 	p.ignoreIDs()
 	low, err := p.conn.OpenStream()
 	p.must(err)
-	p.must(p.conn.SetStreamPriority(low, Priority{6, false}))
+	p.must(p.conn.SetStreamPriority(low, Priority{Urgency: 6, Incremental: false}))
 	p.conn.StreamSend(low, []byte("low"), false)
 	p.drain()
 	p.wantStream("the only one", low, 0, "low", false)
 	high, err := p.conn.OpenStream()
 	p.must(err)
-	p.must(p.conn.SetStreamPriority(high, Priority{1, false}))
+	p.must(p.conn.SetStreamPriority(high, Priority{Urgency: 1, Incremental: false}))
 	p.conn.streams.onFrameLost(recovery.Frame{Type: wire.FrameStream, ID: low, Len: 3})
 	p.conn.StreamSend(high, []byte("high"), true)
 	p.drain()
@@ -76,7 +76,7 @@ func TestStreamPriorityErrors(t *testing.T) {
 	p := newScriptedClient(t)
 	p.handshake()
 	p.sendFrames(protect.OneRTT, streamFrame(0, 0, "x", true), streamFrame(2, 0, "x", false))
-	if err := p.conn.SetStreamPriority(0, Priority{8, false}); err == nil || err.Error() != "quic: urgency 8 of stream 0; it may be 0 to 7" {
+	if err := p.conn.SetStreamPriority(0, Priority{Urgency: 8, Incremental: false}); err == nil || err.Error() != "quic: urgency 8 of stream 0; it may be 0 to 7" {
 		t.Errorf("urgency 8: %v", err)
 	}
 	if err := p.conn.SetStreamPriority(2, DefaultPriority); err != ErrStreamDirection {
@@ -102,8 +102,8 @@ func TestUrgentWriterIsNotHeldBack(t *testing.T) {
 	big := bytes.Repeat([]byte("x"), 1<<20)
 	for round := range 2 {
 		low, high := p.openStream(), p.openStream()
-		p.must(p.client.SetStreamPriority(low, Priority{5, false}))
-		p.must(p.client.SetStreamPriority(high, Priority{2, false}))
+		p.must(p.client.SetStreamPriority(low, Priority{Urgency: 5, Incremental: false}))
+		p.must(p.client.SetStreamPriority(high, Priority{Urgency: 2, Incremental: false}))
 		if round > 0 {
 			p.client.streams.rest()
 			if p.client.streams.order != nil {
@@ -145,7 +145,7 @@ func TestAttackPriorities(t *testing.T) {
 	}
 	change := func() {
 		m := r.models[r.rng.IntN(streams)]
-		if err := r.st.setPriority(0, m.id, Priority{uint8(r.rng.IntN(8)), r.rng.IntN(2) == 0}); err != nil {
+		if err := r.st.setPriority(0, m.id, Priority{Urgency: uint8(r.rng.IntN(8)), Incremental: r.rng.IntN(2) == 0}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -42,7 +42,7 @@ type orderRig struct {
 	max    uint64
 	data   []byte
 	round  int           // counts frames
-	run    [8]sideRun    // of each urgency
+	run    [9]sideRun    // of each level
 	live   []*orderModel // with something to send, made by eligible
 }
 
@@ -87,7 +87,7 @@ func (r *orderRig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	m := &orderModel{id: id, limit: 50_000, p: Priority{3, true}}
+	m := &orderModel{id: id, limit: 50_000, p: Priority{Urgency: 3, Incremental: true}}
 	r.models = append(r.models, m)
 	r.alive = append(r.alive, m)
 }
@@ -159,11 +159,28 @@ func (r *orderRig) write(m *orderModel, size int, fin bool) {
 	}
 }
 
-func (r *orderRig) prioritize(m *orderModel) {
-	p := Priority{uint8(r.rng.IntN(8)), r.rng.IntN(2) == 0}
-	if r.rng.IntN(2) == 0 {
+// drawPriority draws a priority: a usual one every other time.
+func drawPriority(rng *rand.Rand) Priority {
+	p := Priority{Urgency: uint8(rng.IntN(8)), Incremental: rng.IntN(2) == 0}
+	switch rng.IntN(8) {
+	case 0, 1, 2, 3:
 		p.Urgency = 3
+	case 4:
+		p.Urgency, p.Critical = 0, true
 	}
+	return p
+}
+
+// levelOf is where a priority stands in the order: critical streams go before those of all urgencies.
+func levelOf(p Priority) int {
+	if p.Critical {
+		return 0
+	}
+	return int(p.Urgency) + 1
+}
+
+func (r *orderRig) prioritize(m *orderModel) {
+	p := drawPriority(r.rng)
 	if err := r.st.setPriority(0, m.id, p); err != nil {
 		r.t.Fatal(err)
 	}
@@ -257,10 +274,10 @@ func (r *orderRig) onFrame(m *orderModel, off int64, n int, fin bool) {
 	}
 	for _, o := range r.live {
 		lost, fresh := o.hasLost(), o.hasFresh() && r.credit > 0
-		same := o.p.Urgency == m.p.Urgency
+		same := levelOf(o.p) == levelOf(m.p)
 		switch {
 		case o == m:
-		case o.p.Urgency < m.p.Urgency && (lost || fresh):
+		case levelOf(o.p) < levelOf(m.p) && (lost || fresh):
 			r.t.Fatalf("stream %d sends with %+v, and %d waits with %+v", m.id, m.p, o.id, o.p)
 		case !resend && same && lost:
 			r.t.Fatalf("stream %d sends new data, and %d has lost some", m.id, o.id)
@@ -285,7 +302,7 @@ func (r *orderRig) onFrame(m *orderModel, off int64, n int, fin bool) {
 
 // onFresh checks who takes turns with whom.
 func (r *orderRig) onFresh(m *orderModel, n int) {
-	u := m.p.Urgency
+	u := levelOf(m.p)
 	if m.p.Incremental && m.turn == 0 {
 		for _, o := range r.live {
 			// o waits since before m had its turn before, and had none since.
@@ -300,13 +317,13 @@ func (r *orderRig) onFresh(m *orderModel, n int) {
 		*run = sideRun{incremental: m.p.Incremental}
 	}
 	if !slices.ContainsFunc(r.live, func(o *orderModel) bool {
-		return o.p.Urgency == u && o.p.Incremental != m.p.Incremental && o.hasFresh() && !o.hasLost()
+		return levelOf(o.p) == u && o.p.Incremental != m.p.Incremental && o.hasFresh() && !o.hasLost()
 	}) {
 		run.n = 0
 		return
 	}
 	if run.n += n; run.n >= sendQuantum+1500 {
-		r.t.Fatalf("%d bytes of incremental=%v were sent, while the other side had some of urgency %d", run.n, m.p.Incremental, u)
+		r.t.Fatalf("%d bytes of incremental=%v were sent, while the other side had some of level %d", run.n, m.p.Incremental, u)
 	}
 }
 

@@ -43,7 +43,7 @@ type streamsRig struct {
 	line    []*modelStream // that stand in line, or did before they ended
 	plays   bool           // with priorities
 	ranked  bool           // a stream has one
-	whole   [8]bool        // of each urgency: the last offer was not to an incremental stream
+	whole   [9]bool        // of each level: the last offer was not to an incremental stream
 	offers  []*modelStream
 	sent    [][]recovery.Frame // packets under way
 	maxData uint64
@@ -147,7 +147,7 @@ func (r *streamsRig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	m := &modelStream{id: id, limit: r.st.sendSizes[id&3], priority: Priority{3, true}}
+	m := &modelStream{id: id, limit: r.st.sendSizes[id&3], priority: Priority{Urgency: 3, Incremental: true}}
 	r.models = append(r.models, m)
 	r.st.setUser(id, m)
 	if got := r.st.user(id); got != m {
@@ -180,7 +180,7 @@ func (r *streamsRig) own(m *modelStream) int64 {
 func (r *streamsRig) shared(m *modelStream) int64 {
 	left := int64(maxUnsent)
 	for _, o := range r.models {
-		if o.priority.Urgency > m.priority.Urgency {
+		if levelOf(o.priority) > levelOf(m.priority) {
 			continue
 		}
 		if !o.cut {
@@ -207,10 +207,10 @@ func (r *streamsRig) front() (front *modelStream) {
 func (r *streamsRig) precedes(m, o *modelStream) bool {
 	a, b := m.priority, o.priority
 	switch {
-	case a.Urgency != b.Urgency:
-		return a.Urgency < b.Urgency
+	case levelOf(a) != levelOf(b):
+		return levelOf(a) < levelOf(b)
 	case a.Incremental != b.Incremental:
-		return slices.Contains(r.line, m) && a.Incremental == r.whole[a.Urgency]
+		return slices.Contains(r.line, m) && a.Incremental == r.whole[levelOf(a)]
 	}
 	return !a.Incremental && m.id < o.id
 }
@@ -253,7 +253,7 @@ func (r *streamsRig) offer() {
 			return
 		}
 		r.leave(m)
-		r.whole[m.priority.Urgency] = !m.priority.Incremental
+		r.whole[levelOf(m.priority)] = !m.priority.Incremental
 		m.state, m.offeredAt = seatOffered, r.now
 		r.offers = append(r.offers, m)
 	}
@@ -373,10 +373,7 @@ func (r *streamsRig) stopSending(m *modelStream) {
 }
 
 func (r *streamsRig) prioritize(m *modelStream) {
-	p := Priority{uint8(r.rng.IntN(8)), r.rng.IntN(2) == 0}
-	if r.rng.IntN(3) == 0 {
-		p.Urgency = 3
-	}
+	p := drawPriority(r.rng)
 	if err := r.st.setPriority(r.now, m.id, p); err != nil {
 		r.t.Fatal(err)
 	}

@@ -32,8 +32,9 @@ func newLocalStreams() localStreams {
 	return localStreams{ids: [numLocal]uint64{noStream, noStream, noStream}}
 }
 
-// criticalPriority is the priority of streams that others wait for.
-var criticalPriority = quic.Priority{Urgency: 0}
+// criticalPriority is the priority of streams that others wait for, also those of urgency 0: instructions must not wait for the end of a long response,
+// nor may that take the credit that they were made under (RFC 9204, section 2.1.3).
+var criticalPriority = quic.Priority{Critical: true}
 
 // openLocal opens our streams, as far as the peer allows now.
 func (c *Conn) openLocal() {

@@ -65,7 +65,8 @@ type play struct {
 	requests []*playRequest
 	client   *playSide
 	server   *playSide
-	shutdown bool // the server shuts down in the middle
+	shutdown bool         // the server shuts down in the middle
+	combined *combination // nil: the transport does nothing beside
 	failed   error
 }
 
@@ -192,6 +193,7 @@ func (s *playSide) begin() {
 		m := get("/" + strconv.Itoa(i))
 		m.Method = r.method
 		m.Fields = []qpack.Field{{Name: "x-request", Value: strconv.Itoa(i)}, {Name: "priority", Value: "u=" + strconv.Itoa(i%8)}}
+		m.Fields = append(m.Fields, playFields(i, false)...)
 		if r.headerBytes > 0 {
 			m.Fields = append(m.Fields, qpack.Field{Name: "x-long", Value: string(make40(r.headerBytes))})
 		}
@@ -332,7 +334,7 @@ func (s *playSide) onClient(ev *Event) {
 			s.p.fail("request %d: two responses", i)
 		}
 		e.seen, e.fin = true, ev.Fin
-		if ev.Message.Fields[0].Value != strconv.Itoa(i) {
+		if ev.Message.Fields[0].Value != strconv.Itoa(i) || !hasFields(ev.Message.Fields, playFields(i, true)) {
 			s.p.fail("request %d: the response to another one: %+v", i, ev.Message)
 		}
 	case EventData:
@@ -347,7 +349,9 @@ func (s *playSide) onClient(ev *Event) {
 	case EventReset:
 		e.err = ev.Err
 	case EventRejected:
-		r.rejected = true
+		if r.rejected = s.conn.EarlyData() != quic.EarlyRejected; !r.rejected { // it is made again
+			r.made, r.client = false, playEnd{}
+		}
 	case EventDone:
 		e.done = true
 		s.begin()
@@ -359,7 +363,7 @@ func (s *playSide) onServer(ev *Event) {
 	case EventRequest:
 		r, i := s.p.byID(ev.Stream)
 		e := &r.server
-		if e.seen || ev.Message.Path != "/"+strconv.Itoa(i) || ev.Message.Method != r.method {
+		if e.seen || ev.Message.Path != "/"+strconv.Itoa(i) || ev.Message.Method != r.method || !hasFields(ev.Message.Fields, playFields(i, false)) {
 			s.p.fail("request %d: %+v, seen %v", i, ev.Message, e.seen)
 		}
 		e.seen, e.fin = true, ev.Fin
@@ -420,6 +424,7 @@ func (s *playSide) answer(r *playRequest, i int) {
 		}
 	}
 	m := ok200(qpack.Field{Name: "x-request", Value: strconv.Itoa(i)})
+	m.Fields = append(m.Fields, playFields(i, true)...)
 	if r.told {
 		m.Fields = append(m.Fields, qpack.Field{Name: "content-length", Value: strconv.Itoa(r.answer)})
 	}
@@ -482,7 +487,7 @@ func (p *play) judge() {
 		case s.fin && (s.got != r.ask || s.trailers != r.askTrailers):
 			p.fail("request %d: the server has %d bytes of %d, trailers %v", i, s.got, r.ask, s.trailers)
 		case clean && !c.fin:
-			p.fail("request %d: the client has no whole response: %+v, server %+v; %+v", i, *c, *s, *r)
+			p.fail("request %d: the client has no whole response: %+v (%v), server %+v; %+v", i, *c, c.err, *s, *r)
 		case clean && !r.early && !s.fin:
 			p.fail("request %d: the server has no whole request: %+v", i, *s)
 		}
@@ -507,7 +512,8 @@ func playConfigs(w *sim.World) (client, server *quic.Config) {
 			NextProtos: []string{"h3"}, Certificates: []tls.Certificate{pairCert()}}}
 }
 
-func runPlay(seed uint64) error {
+// runPlay plays a seed. combined has the transport be busy with more than to carry it.
+func runPlay(seed uint64, combined bool) error {
 	w := sim.NewWorld(seed)
 	p := &play{w: w, rng: rand.New(rand.NewPCG(seed, 1)), shutdown: seed%4 == 3}
 	clientConfig, serverConfig := playConfigs(w)
@@ -537,6 +543,9 @@ func runPlay(seed uint64) error {
 		}
 		h3Configs[i] = h
 	}
+	if combined {
+		p.combined = p.combine(clientConfig, serverConfig, h3Configs)
+	}
 	p.drawRequests(5+p.rng.IntN(40), small)
 	serverEndpoint, err := quic.NewEndpoint(serverConfig)
 	if err != nil {
@@ -549,7 +558,7 @@ func runPlay(seed uint64) error {
 	onEvent := func(c *sim.Conn, ev quic.Event) {
 		s, _ := c.App.(*playSide)
 		if s == nil {
-			if ev.Kind != quic.EventHandshakeComplete {
+			if !beginsHTTP(ev.Kind) {
 				return
 			}
 			if c.IsClient() {
@@ -563,6 +572,9 @@ func runPlay(seed uint64) error {
 		}
 		s.h3.HandleEvent(w.Now(), &ev)
 		s.turn()
+		if ev.Kind == quic.EventHandshakeConfirmed && c.IsClient() && p.combined != nil {
+			p.disturb()
+		}
 	}
 	client := sim.NewHost(w, sim.ClientAddr, clientEndpoint, onEvent)
 	server := sim.NewHost(w, sim.ServerAddr, serverEndpoint, onEvent)
@@ -573,9 +585,18 @@ func runPlay(seed uint64) error {
 		}
 		return out
 	}
-	client.Attach(sim.NewLink(w, nil, "to server", stages(), server.Receive))
-	server.Attach(sim.NewLink(w, nil, "to client", stages(), client.Receive))
-	qc, err := clientEndpoint.Connect(w.Now(), clientConfig, quic.ConnectParams{ServerName: "peer.example", Local: sim.ClientAddr, Remote: sim.ServerAddr})
+	params := quic.ConnectParams{ServerName: "peer.example", Local: sim.ClientAddr, Remote: sim.ServerAddr}
+	out, in := stages(), stages()
+	if c := p.combined; c != nil {
+		if params.Session, err = c.earlierSession(p, client, server, clientConfig, h3Configs); err != nil {
+			return err
+		}
+		params.EarlyData, params.ResendEarly = c.early, c.resend
+		out, in = c.stages(p, out, in)
+	}
+	client.Attach(sim.NewLink(w, nil, "to server", out, server.Receive))
+	server.Attach(sim.NewLink(w, nil, "to client", in, client.Receive))
+	qc, err := clientEndpoint.Connect(w.Now(), clientConfig, params)
 	if err != nil {
 		return err
 	}
@@ -612,13 +633,13 @@ func runPlay(seed uint64) error {
 
 func TestRandomPlays(t *testing.T) {
 	if *playSeed != 0 {
-		if err := runPlay(*playSeed); err != nil {
+		if err := errors.Join(runPlay(*playSeed, false), runPlay(*playSeed, true)); err != nil {
 			t.Fatalf("seed %d: %v", *playSeed, err)
 		}
 		return
 	}
 	for seed := uint64(1); seed <= 60; seed++ {
-		if err := runPlay(seed); err != nil {
+		if err := runPlay(seed, false); err != nil {
 			t.Fatalf("seed %d (-play.seed=%d): %v", seed, seed, err)
 		}
 	}

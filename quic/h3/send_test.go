@@ -448,6 +448,47 @@ func TestEndAlone(t *testing.T) {
 	}
 }
 
+// Instructions of our encoder do not wait for the end of a long response that is as urgent as can be: another one, which takes turns with it, needs them.
+func TestInstructionsGoFirst(t *testing.T) {
+	p, c, s := newBoth(t, nil, nil, nil)
+	c.handle, s.handle = func(Event) {}, func(Event) {}
+	var ids [3]uint64
+	for i, priority := range []string{"u=0", "u=0, i", "u=0, i"} {
+		m := get("/")
+		m.Fields = []qpack.Field{{Name: "priority", Value: priority}}
+		id, _, err := c.SendRequest(p.now, m, nil, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = id
+	}
+	p.settle()
+	const size = 500_000
+	if n, err := s.SendResponse(p.now, ids[0], ok200(), make([]byte, size), true); n < size/2 || err != nil {
+		t.Fatal(n, err)
+	}
+	for _, id := range ids[1:] { // the encoder inserts at second sight
+		if _, err := s.SendResponse(p.now, id, ok200(qpack.Field{Name: "x-long", Value: strings.Repeat("v", 200)}), nil, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answered, got := 0, 0
+	c.handle = func(ev Event) {
+		if ev.Kind == EventResponse && ev.Stream != ids[0] {
+			answered++
+		}
+	}
+	p.run(func() bool {
+		if b, _, err := c.readAll(ids[0]); err == nil {
+			got += len(b)
+		}
+		return answered == 2
+	})
+	if got > size/4 {
+		t.Errorf("the other responses came when %d bytes of %d had", got, size)
+	}
+}
+
 // Instructions of our encoder wait for no flow control, and for no room in the send buffer: a section refers to nothing whose instruction the peer
 // gives no credit for (RFC 9204, section 2.1.3), nor to what it would get a little at a time, while others wait for it.
 func TestEncoderCredit(t *testing.T) {
