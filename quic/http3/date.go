@@ -14,9 +14,8 @@ type dateText struct {
 
 var lastDate atomic.Pointer[dateText]
 
-// currentDate returns the value of a Date field (RFC 9110, section 6.6.1).
-func currentDate() string {
-	now := time.Now()
+// dateOf returns the value of a Date field (RFC 9110, section 6.6.1).
+func dateOf(now time.Time) string {
 	second := now.Unix()
 	d := lastDate.Load()
 	if d == nil || d.second != second {

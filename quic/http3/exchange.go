@@ -18,12 +18,12 @@ import (
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
-// exchange is a request and its response at a server: all that they need in one piece of memory, but for the http.Request and its header.
+// exchange is a request and its response at a server: all that they need in one piece of memory, but for the header.
 // Nothing of it is used again for another request, since a handler may keep any of it.
 type exchange struct {
 	sc     *serverConn
 	id     uint64
-	req    *http.Request
+	req    http.Request
 	ctx    requestContext
 	w      response
 	body   requestBody
@@ -51,9 +51,16 @@ const (
 	markLate      = 1 << iota // the deadline for writing has passed
 	markWaiting               // who has response.mu may wait for the client to take what it writes
 	markReturning             // the handler has returned, and wants response.mu for the last time
+	markExpected              // the client waits for 100 (Continue)
+	markEnded                 // the body was read to its end
+	markClosed                // the body is not to be read any more
 )
 
 func (x *exchange) has(mark uint32) bool { return x.marks.Load()&mark != 0 }
+
+// set sets a mark, and tells whether it was not there. unset is the reverse.
+func (x *exchange) set(mark uint32) bool   { return !x.has(mark) && x.marks.Or(mark)&mark == 0 }
+func (x *exchange) unset(mark uint32) bool { return x.has(mark) && x.marks.And(^mark)&mark != 0 }
 
 // tunnel is what an extended CONNECT has, or a stream that was taken over.
 type tunnel struct {
@@ -83,7 +90,7 @@ func newExchange(sc *serverConn, t *quicnet.Turn, ev *h3.Event) (*exchange, erro
 		r.Body = &x.body
 	}
 	x.readFields(&r, m)
-	x.req = r.WithContext(&x.ctx)
+	x.req = *r.WithContext(&x.ctx) // which is compiled into this function: no other Request is made
 	return x, nil
 }
 
@@ -94,7 +101,9 @@ func (x *exchange) readFields(r *http.Request, m *h3.Message) {
 		case "expect":
 			if httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue") {
 				delete(r.Header, "Expect")
-				x.body.expected.Store(!x.bodiless)
+				if !x.bodiless {
+					x.set(markExpected)
+				}
 			}
 		case "trailer":
 			for name := range strings.SplitSeq(f.Value, ",") {
@@ -172,7 +181,7 @@ func (x *exchange) Serve() {
 		}
 		x.end()
 	}()
-	sc.srv.serveHTTP(&x.w, x.req)
+	sc.srv.serveHTTP(&x.w, &x.req)
 	x.cleanUp()
 	x.w.finish()
 	returned = true
@@ -220,7 +229,7 @@ func (x *exchange) end() {
 	if !x.over { // only this goroutine sets it
 		x.sc.conn.Do(x.sc.onReturn)
 	}
-	x.body.closed.Store(true)
+	x.set(markClosed)
 	x.ctx.cancel(nil)
 }
 
@@ -246,7 +255,7 @@ func (x *exchange) settleNow(t *quicnet.Turn) {
 		x.over = true
 		x.sc.onReturn(t)
 	}
-	x.body.closed.Store(true)
+	x.set(markClosed)
 	x.stopReading(t)
 	if s := x.stream.Load(); s != nil {
 		t.End(s, errHandlerReturned)

@@ -15,9 +15,6 @@ import (
 // requestBody is the Body of a request at a server. It reads from the memory that the transport received into, and has no buffer of its own.
 type requestBody struct {
 	x        *exchange
-	closed   atomic.Bool
-	expected atomic.Bool                 // the client waits for 100 (Continue)
-	ended    atomic.Bool                 // it was read to its end
 	trailers atomic.Pointer[http.Header] // that came behind it
 }
 
@@ -61,10 +58,10 @@ func (n *noted) Write(p []byte) (m int, err error) {
 
 // open returns the stream to read, and asks the client for the body first if it waits for that (RFC 9110, section 10.1.1).
 func (b *requestBody) open() (*quicnet.Stream, error) {
-	if b.closed.Load() {
+	if b.x.has(markClosed) {
 		return nil, http.ErrBodyReadAfterClose
 	}
-	if b.expected.Load() && b.expected.CompareAndSwap(true, false) {
+	if b.x.unset(markExpected) {
 		b.x.w.sendContinue()
 	}
 	return b.x.openStream(), nil
@@ -76,11 +73,11 @@ func (b *requestBody) explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, io.EOF):
-		if b.ended.CompareAndSwap(false, true) {
+		if b.x.set(markEnded) {
 			b.mergeTrailers()
 		}
 		return io.EOF
-	case b.closed.Load():
+	case b.x.has(markClosed):
 		return http.ErrBodyReadAfterClose
 	}
 	return nameError(err)
@@ -92,7 +89,7 @@ func (b *requestBody) mergeTrailers() {
 	if t == nil {
 		return
 	}
-	if r := b.x.req; r.Trailer == nil {
+	if r := &b.x.req; r.Trailer == nil {
 		r.Trailer = *t
 	} else {
 		maps.Copy(r.Trailer, *t)
@@ -101,7 +98,7 @@ func (b *requestBody) mergeTrailers() {
 
 // Close tells that nothing more is read: the client is asked to stop (RFC 9114, section 4.1). The response goes on.
 func (b *requestBody) Close() error {
-	if !b.closed.CompareAndSwap(false, true) || b.ended.Load() {
+	if !b.x.set(markClosed) || b.x.has(markEnded) {
 		return nil
 	}
 	x := b.x
@@ -116,7 +113,7 @@ func (b *requestBody) Close() error {
 
 // stopReading drops what is left of the body, and asks the client to stop. The connection's lock is held.
 func (x *exchange) stopReading(t *quicnet.Turn) {
-	if x.bodiless || x.body.ended.Load() {
+	if x.bodiless || x.has(markEnded) {
 		return
 	}
 	x.sc.h3.StreamShutdown(x.id, quic.ReadDirection, h3.ErrCodeNoError)

@@ -333,11 +333,10 @@ func (w *response) send(p []byte, fin bool) error {
 		fin = fin || w.isHead() || !bodyAllowed(w.state.status)
 		n := 0
 		x := w.x
-		m := w.message(p, false)
+		w.makeHead(p, false)
 		var err error
 		x.sc.conn.Do(func(t *quicnet.Turn) {
-			n, err = x.sc.h3.SendResponse(t.Now, x.id, m, p, fin)
-			x.sc.onHeadSent(t, w)
+			n, err = w.sendHead(t, p, fin)
 			x.sc.drain(t)
 		})
 		if w.state.sent = true; err != nil {
@@ -351,8 +350,8 @@ func (w *response) send(p []byte, fin bool) error {
 	if w.isHead() || !bodyAllowed(w.state.status) {
 		return w.fail(w.x.gone()) // nothing can follow; is there anybody still?
 	}
-	w.x.marks.Or(markWaiting)
-	defer w.x.marks.And(^uint32(markWaiting))
+	w.x.set(markWaiting)
+	defer w.x.unset(markWaiting)
 	if w.x.has(markReturning) { // who has not seen us wait
 		return w.fail(errHandlerReturned)
 	}
@@ -368,7 +367,7 @@ func (w *response) lockLast() {
 	if w.mu.TryLock() {
 		return
 	}
-	if w.x.marks.Or(markReturning); w.x.has(markWaiting) {
+	if w.x.set(markReturning); w.x.has(markWaiting) {
 		w.x.abort(h3.ErrCodeInternal)
 	}
 	w.mu.Lock()
@@ -388,13 +387,14 @@ func (w *response) fail(err error) error {
 // logUnsendable says that a part of a response was not sent for what it is: nobody else tells that to a handler that has returned.
 func (w *response) logUnsendable(err error) {
 	if errors.As(err, new(*h3.MessageError)) || errors.Is(err, h3.ErrFieldSectionTooLarge) {
-		r := w.x.req
+		r := &w.x.req
 		w.x.sc.logf("http3: the response to %s %s of %s could not be sent: %v", r.Method, r.RequestURI, r.RemoteAddr, err)
 	}
 }
 
-// message returns the header section of the final response. p is the beginning of the body; whole says that it is all of it.
-func (w *response) message(p []byte, whole bool) *h3.Message {
+// makeHead makes the header section of the final response, but for the value of Date. p is the beginning of the body; whole says that it
+// is all of it.
+func (w *response) makeHead(p []byte, whole bool) {
 	st := w.state
 	if n, ok := w.contentLength(len(p), whole); ok {
 		st.fields = append(st.fields, qpack.Field{Name: "content-length", Value: strconv.FormatInt(n, 10)})
@@ -406,10 +406,22 @@ func (w *response) message(p []byte, whole bool) *h3.Message {
 		st.fields = append(st.fields, qpack.Field{Name: "content-type", Value: http.DetectContentType(p)})
 	}
 	if !st.dated {
-		st.fields = append(st.fields, qpack.Field{Name: "date", Value: currentDate()})
+		st.fields = append(st.fields, qpack.Field{Name: "date"})
 	}
 	st.msg = h3.Message{Status: st.status, ContentLength: -1, Fields: st.fields}
-	return &st.msg
+}
+
+// sendHead sends what makeHead has made, and as much of p as there is room for.
+func (w *response) sendHead(t *quicnet.Turn, p []byte, fin bool) (n int, err error) {
+	st := w.state
+	if f := st.msg.Fields; !st.dated {
+		f[len(f)-1].Value = dateOf(t.Now)
+	}
+	n, err = w.x.sc.h3.SendResponse(t.Now, w.x.id, &st.msg, p, fin)
+	if st.closing {
+		w.x.sc.shutdown(t)
+	}
+	return n, err
 }
 
 // contentLength returns the length of the body that is told to the client, if any is: what was declared, or how much there is if that is
@@ -458,9 +470,9 @@ func (w *response) finish() {
 func (w *response) conclude(bodiless bool) {
 	x, sc := w.x, w.x.sc
 	p := w.state.buf[:w.state.n]
-	var m *h3.Message
-	if !w.state.sent {
-		m = w.message(p, true)
+	first := !w.state.sent
+	if first {
+		w.makeHead(p, true)
 	} else if bodiless {
 		x.settle()
 		return
@@ -474,9 +486,8 @@ func (w *response) conclude(bodiless bool) {
 	var err error
 	sc.conn.Do(func(t *quicnet.Turn) {
 		n := 0
-		if m != nil {
-			n, err = sc.h3.SendResponse(t.Now, x.id, m, p, fin)
-			sc.onHeadSent(t, w)
+		if first {
+			n, err = w.sendHead(t, p, fin)
 		} else {
 			n, err = sc.h3.StreamSend(x.id, p, fin)
 		}

@@ -32,7 +32,7 @@ var browserFields = http.Header{
 	"User-Agent":                {"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"},
 }
 
-// TestAllocationsOfGet: a GET with 12 fields and a small handler costs the server at most 16 allocations and 2.5 KiB, all that HTTP/3, QPACK
+// TestAllocationsOfGet: a GET with 12 fields and a small handler costs the server at most 11 allocations and 2,200 bytes, all that HTTP/3, QPACK
 // and QUIC do for it included. What the client costs, which runs in the same process, is told apart by where it was allocated.
 func TestAllocationsOfGet(t *testing.T) {
 	if raceEnabled {
@@ -74,10 +74,10 @@ func TestAllocationsOfGet(t *testing.T) {
 		}
 	}, "http3.(*serverConn)", "http3.(*exchange)", "http3.(*response)")
 	t.Logf("%.2f allocations, %.0f bytes a request%s", float64(objects)/rounds, float64(bytes)/rounds, sites)
-	if o := float64(objects) / rounds; o > 16 || o < 5 {
+	if o := float64(objects) / rounds; o > 11 || o < 5 {
 		t.Errorf("%.2f allocations a request", o)
 	}
-	if b := float64(bytes) / rounds; b > 2560 || b < 500 {
+	if b := float64(bytes) / rounds; b > 2200 || b < 500 {
 		t.Errorf("%.0f bytes a request", b)
 	}
 }
@@ -149,7 +149,7 @@ func (ts *testServer) dialPacket(ctx context.Context, addr string) (net.PacketCo
 
 // TestSizes has what a request costs beside its header not grow unnoticed.
 func TestSizes(t *testing.T) {
-	if n := unsafe.Sizeof(exchange{}); n > 352 {
+	if n := unsafe.Sizeof(exchange{}); n > 632 { // with eight bytes of the allocator's the class of 640
 		t.Errorf("an exchange takes %d bytes", n)
 	}
 	if n := unsafe.Sizeof(serverConn{}); n > 352 {

@@ -198,7 +198,7 @@ const tooLargeText = "Request Header Fields Too Large\n"
 // refuse answers a request that no handler sees.
 func (sc *serverConn) refuse(t *quicnet.Turn, id uint64, status int, text string) {
 	fields := make([]qpack.Field, 0, 3)
-	fields = append(fields, qpack.Field{Name: "date", Value: currentDate()}, qpack.Field{Name: "content-length", Value: strconv.Itoa(len(text))})
+	fields = append(fields, qpack.Field{Name: "date", Value: dateOf(t.Now)}, qpack.Field{Name: "content-length", Value: strconv.Itoa(len(text))})
 	if text != "" {
 		fields = append(fields, qpack.Field{Name: "content-type", Value: "text/plain; charset=utf-8"})
 	}
@@ -264,13 +264,6 @@ func (sc *serverConn) shutdown(t *quicnet.Turn) {
 	if !sc.draining {
 		sc.draining = true
 		sc.h3.Shutdown(t.Now)
-	}
-}
-
-// onHeadSent does what a handler has asked for with a header field that is not sent.
-func (sc *serverConn) onHeadSent(t *quicnet.Turn, w *response) {
-	if w.state.closing {
-		sc.shutdown(t)
 	}
 }
 

@@ -79,7 +79,7 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	})
 	r.SetReadDeadline(time.Time{})
 	r.state.tookOver, r.state.err = true, errTakenOver
-	x.body.closed.Store(true)
+	x.set(markClosed)
 	return &Stream{s, x}, nil
 }
 
