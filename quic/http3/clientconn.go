@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -75,10 +77,10 @@ type pooled struct {
 }
 
 // errClientConnClosed is what requests fail with that come after Close.
-var errClientConnClosed = errors.New("http3: the client connection is closed")
+var errClientConnClosed = fmt.Errorf("http3: the client connection is closed: %w", net.ErrClosed)
 
 // errIdleClosed is what a connection ends with that a Transport needs no more.
-var errIdleClosed = errors.New("http3: the connection was idle and was closed")
+var errIdleClosed = fmt.Errorf("http3: the connection was idle and was closed: %w", net.ErrClosed)
 
 // errNoPlace is Reserve's.
 var errNoPlace = errors.New("http3: the client connection takes no further request now")
@@ -124,7 +126,7 @@ func (cc *ClientConn) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// Close ends the connection at once. Requests that are under way fail.
+// Close ends the connection at once. Requests that are under way fail, and so do later ones, with an error that matches net.ErrClosed, as Err does then.
 func (cc *ClientConn) Close() error {
 	cc.close(errClientConnClosed)
 	return nil

@@ -490,7 +490,7 @@ func TestClientConnDirect(t *testing.T) {
 			t.Errorf("the pool has %d connections", n)
 		}
 		cc.Close()
-		if err := cc.Err(); err != errClientConnClosed {
+		if err := cc.Err(); err != errClientConnClosed || !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Err is %v", err)
 		}
 		if _, err := cc.RoundTrip(newRequest(t, "GET", "https://x.test/", nil)); err != errClientConnClosed {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,7 +23,8 @@ import (
 // The error unwraps to that of ctx, to a *quic.TransportError and the *tls.CertificateVerificationError or other error behind
 // it, or to a *quic.IdleTimeoutError if no answer came for quic.Config.HandshakeTimeout. A tls.AlertError in it says which alert
 // of TLS it was, of either side. Where the kernel tells that nobody listens on the port, which Linux does, Dial fails at once, with an
-// error that unwraps to syscall.ECONNREFUSED; one that could not send says why.
+// error that unwraps to syscall.ECONNREFUSED; one that could not send says why. So it does for an address where no one host is, such as a
+// multicast one.
 //
 // As in TLS 1.3 over TCP, Dial may succeed before the server has judged the client's certificate: that it is refused is the
 // error of whatever is called next, such as a Read, or of Conn.Err.
@@ -85,8 +87,8 @@ func resolve(ctx context.Context, addr string) (target, error) {
 	for _, a := range ips {
 		ip, _ := netip.AddrFromSlice(a.IP)
 		ip = ip.Unmap().WithZone(a.Zone)
-		if ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" {
-			err = errNoZone // of what is sent there, the answer would come from an address with a zone
+		if e := unusable(ip); e != nil {
+			err = e
 			continue
 		}
 		if ip.IsUnspecified() { // as package net does: this machine
@@ -102,6 +104,30 @@ func resolve(ctx context.Context, addr string) (target, error) {
 		return fail(err)
 	}
 	return t, nil
+}
+
+// unusable returns why nobody can be reached at an address, whose datagrams the system may send all the same; nil if there is no reason.
+func unusable(ip netip.Addr) error {
+	switch {
+	case ip.IsMulticast():
+		return fmt.Errorf("%s is a multicast address: QUIC is spoken with one host", ip)
+	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return fmt.Errorf("%s is the broadcast address: QUIC is spoken with one host", ip)
+	case ip.Zone() != "" && !isZone(ip.Zone()):
+		return fmt.Errorf("%s: no network interface is called %q", ip, ip.Zone())
+	case ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "":
+		return errNoZone // the answer would come from an address with a zone
+	}
+	return nil
+}
+
+// isZone tells whether a zone is the name or the number of a network interface.
+func isZone(zone string) bool {
+	_, err := net.InterfaceByName(zone)
+	if n, e := strconv.Atoi(zone); err != nil && e == nil {
+		_, err = net.InterfaceByIndex(n)
+	}
+	return err == nil
 }
 
 // errNoZone is why a link-local address cannot be reached.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -254,6 +255,27 @@ func TestResolveZone(t *testing.T) {
 	}
 	if _, err := Dial(t.Context(), "[fe80::1]:443", clientConfig()); !errors.Is(err, errNoZone) {
 		t.Errorf("without a zone: %v", err)
+	}
+}
+
+// Where nobody can be reached, though the system sends, Dial says so at once: with a timeout of the handshake of an hour this would hang.
+func TestDialNobody(t *testing.T) {
+	cfg := clientConfig()
+	cfg.HandshakeTimeout = time.Hour
+	for addr, want := range map[string]string{
+		"255.255.255.255:9":      "255.255.255.255 is the broadcast address",
+		"224.0.0.1:9":            "224.0.0.1 is a multicast address",
+		"[::ffff:224.0.0.1]:9":   "224.0.0.1 is a multicast address",
+		"[ff02::1]:9":            "ff02::1 is a multicast address",
+		"[fe80::1%nosuch]:9":     `no network interface is called "nosuch"`,
+		"[fe80::1%2000000000]:9": `no network interface is called "2000000000"`,
+	} {
+		if _, err := Dial(testContext(t), addr, cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "quicnet: dial "+addr+": ") {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	if i, err := net.InterfaceByName("lo"); err != nil || !isZone("lo") || !isZone(strconv.Itoa(i.Index)) {
+		t.Error("the loopback interface is no zone")
 	}
 }
 
