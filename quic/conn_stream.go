@@ -14,6 +14,19 @@ func (c *Conn) OpenStream() (id uint64, err error) { return c.open(false) }
 // OpenUniStream opens a stream on which only we send.
 func (c *Conn) OpenUniStream() (id uint64, err error) { return c.open(true) }
 
+// OpenStreamID opens stream id, which must be one of ours (RFC 9000, section 2.1), and with it, since a stream that is used out of order
+// opens them, all of its type with lower IDs: those exist from then on, and may be used by both sides. OpenStream goes on above the highest.
+// StreamSend and StreamSendParts do the same by themselves; a program that lets OpenStream choose has no use for either.
+//
+// It does nothing if the stream is open. The error is ErrStreamLimit, as OpenStream's; ErrUnknownStream for a stream that is over, or that is
+// the peer's to open; or ErrStreamsSkipped. Nothing is opened then.
+func (c *Conn) OpenStreamID(id uint64) error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.streams.openID(id)
+}
+
 func (c *Conn) open(uni bool) (uint64, error) {
 	if c.err != nil {
 		return 0, c.err
@@ -25,7 +38,8 @@ func (c *Conn) open(uni bool) (uint64, error) {
 // are copied; n < len(p) without an error says that buffers or flow control are full, in which case fin was not taken
 // either, and EventWritable comes when there is room. That is kept free then until StreamSend is called again, if only with nothing,
 // or the stream is ended or reset; but where other streams wait for room, no longer than 50 ms. Whoever comes later is served with
-// what there is, and waits again if that is nothing. A *StreamError tells that the stream was reset.
+// what there is, and waits again if that is nothing. A *StreamError tells that the stream was reset. A stream of ours that is not open
+// yet is opened, as OpenStreamID does, with its errors.
 func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err

@@ -223,7 +223,7 @@ func TestEarlyDataRejected(t *testing.T) {
 	if ev := find(n.client.events, EventEarlyData); ev == nil || ev.Accepted || ev.Resent {
 		t.Fatalf("the client's events: %v", n.client.events)
 	}
-	if _, err := c.StreamSend(id, nil, false); err != ErrUnknownStream {
+	if _, _, err := c.StreamRecv(id, nil); err != ErrUnknownStream {
 		t.Errorf("afterwards: %v", err)
 	}
 	again, err := c.OpenStream()

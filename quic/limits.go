@@ -106,6 +106,10 @@ const (
 	maxPacketsBehind      = recovery.MaxBehind
 	maxPacketsBehindEarly = recovery.MaxBehindEarly
 
+	// maxSkippedStreams is how many streams of ours of one type may be open that were never used, since the application has used one
+	// above them (OpenStreamID): the peer can have us keep state for each of them.
+	maxSkippedStreams = 4096
+
 	// maxPathResponses bounds PATH_RESPONSE frames queued; older ones are dropped.
 	maxPathResponses = 16
 

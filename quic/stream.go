@@ -15,6 +15,8 @@ const (
 var (
 	// ErrStreamLimit: the peer allows no more streams of this type now (RFC 9000, section 4.6).
 	ErrStreamLimit = errors.New("quic: the peer's limit on streams is reached")
+	// ErrStreamsSkipped: the stream would open others below it of which there are too many already that were never used: 4096 of a type.
+	ErrStreamsSkipped = errors.New("quic: too many streams with lower IDs were opened by that and never used")
 	// ErrUnknownStream: there is no such stream, or it is over and forgotten.
 	ErrUnknownStream = errors.New("quic: no such stream, or it is over")
 	// ErrStreamDirection: the stream is unidirectional, and the call is for the other direction.

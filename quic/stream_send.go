@@ -52,9 +52,20 @@ func (st *streams) writableBy(id uint64) (*stream, error) {
 	return s, nil
 }
 
+// writtenTo is writableBy for what writes, and opens a stream of ours that is not open.
+func (st *streams) writtenTo(id uint64) (*stream, error) {
+	s, err := st.writableBy(id)
+	if err == ErrUnknownStream && st.isLocal(id) && id>>2 >= st.types[id&3].opened {
+		if err = st.openNew(id); err == nil {
+			s, err = st.writableBy(id)
+		}
+	}
+	return s, err
+}
+
 // send is Conn.StreamSend.
 func (st *streams) send(now int64, id uint64, b []byte, fin bool) (n int, err error) {
-	s, err := st.writableBy(id)
+	s, err := st.writtenTo(id)
 	if err != nil {
 		return 0, err
 	}
@@ -68,7 +79,7 @@ func (st *streams) send(now int64, id uint64, b []byte, fin bool) (n int, err er
 
 // sendParts is Conn.StreamSendParts.
 func (st *streams) sendParts(now int64, id uint64, parts [][]byte, fin bool) (n int, err error) {
-	s, err := st.writableBy(id)
+	s, err := st.writtenTo(id)
 	if err != nil {
 		return 0, err
 	}

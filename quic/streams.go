@@ -43,15 +43,17 @@ type streams struct {
 
 // streamType is the state of all streams of one type, of which the i-th has ID 4i + type.
 type streamType struct {
-	limit     uint64     // how many may be opened over the connection's life: of our own by the peer, of the peer's by us
-	opened    uint64     // how many were
-	announced uint64     // the peer's: of how many the application was told
-	closed    ranges.Set // the peer's: those that are over
-	done      uint64     // the peer's: how many that are
-	tell      sentVal    // MAX_STREAMS of the peer's, STREAMS_BLOCKED of ours
-	wanted    bool       // ours: the application waits for a higher limit
-	available bool       // ours: it is to be told of one
-	blocked   uint64     // the peer's: one more than the limit in the last STREAMS_BLOCKED
+	limit     uint64 // how many may be opened over the connection's life: of our own by the peer, of the peer's by us
+	opened    uint64 // how many were
+	announced uint64 // the peer's: of how many the application was told
+	// Of those that were opened and have no state, the peer's exist, and ours are over, but for these: of the peer's they are over, and ours
+	// exist, since one above them was opened (openID), and were never used.
+	except    ranges.Set
+	done      uint64  // the peer's: how many that are over
+	tell      sentVal // MAX_STREAMS of the peer's, STREAMS_BLOCKED of ours
+	wanted    bool    // ours: the application waits for a higher limit
+	available bool    // ours: it is to be told of one
+	blocked   uint64  // the peer's: one more than the limit in the last STREAMS_BLOCKED
 }
 
 // sendQuantum is how many bytes of a stream are sent before it is another one's turn.
@@ -122,18 +124,58 @@ func (st *streams) open(uni bool) (id uint64, err error) {
 	if uni {
 		typ = StreamTypeUni
 	}
-	t := st.localType(typ)
-	if t.opened >= t.limit {
+	id = st.localType(typ).opened<<2 | typ | st.localBit()
+	if err := st.openNew(id); err != nil {
+		return 0, err
+	}
+	return id, nil
+}
+
+// openID is Conn.OpenStreamID.
+func (st *streams) openID(id uint64) error {
+	switch t := &st.types[id&3]; {
+	case st.rejected:
+		return ErrEarlyDataRejected
+	case st.isLocal(id) && id>>2 >= t.opened:
+		return st.openNew(id)
+	case st.isLocal(id) && st.find(id) != nil:
+		return nil
+	}
+	return ErrUnknownStream
+}
+
+// openNew opens a stream of ours that is not open, and with it all lower ones of its type (RFC 9000, section 2.1).
+func (st *streams) openNew(id uint64) error {
+	t, n := &st.types[id&3], id>>2
+	if n >= t.limit {
 		if !t.wanted {
 			t.wanted = true
 			t.tell.set()
 		}
-		return 0, ErrStreamLimit
+		return ErrStreamLimit
 	}
-	id = t.opened<<2 | typ | st.localBit()
-	t.opened++
+	if skipped := n - t.opened; skipped > 0 {
+		if uint64(t.except.Size())+skipped > maxSkippedStreams {
+			return ErrStreamsSkipped
+		}
+		t.except.Add(int64(t.opened), int64(n))
+	}
+	t.opened = n + 1
 	st.create(id)
-	return id, nil
+	return nil
+}
+
+// use notes that a stream of ours is used for the first time that one above it has opened. If it was opened under the limits of 0-RTT data
+// that was rejected, it has to wait like the others until the peer allows as many.
+func (st *streams) use(s *stream) {
+	t, n := &st.types[s.id&3], s.id>>2
+	t.except.Sub(int64(n), int64(n)+1)
+	if n >= t.limit {
+		s.barred, st.barred = true, true
+		if t.tell.state == sentNone {
+			t.tell.set()
+		}
+	}
 }
 
 func (st *streams) create(id uint64) *stream {
@@ -189,17 +231,21 @@ func (st *streams) reuse() *stream {
 	return s
 }
 
-// find returns a stream's state, which is made if the stream is the peer's and was opened by one above it. nil: the
-// stream is over, or was never opened.
+// find returns a stream's state, which is made if the stream was opened by one above it. nil: the stream is over, or was never
+// opened.
 func (st *streams) find(id uint64) *stream {
 	if s := st.live.get(id); s != nil || st.ended {
 		return s
 	}
-	t := &st.types[id&3]
-	if st.isLocal(id) || id>>2 >= t.opened || t.closed.Contains(int64(id>>2)) {
+	t, local := &st.types[id&3], st.isLocal(id)
+	if id>>2 >= t.opened || local != t.except.Contains(int64(id>>2)) {
 		return nil
 	}
-	return st.create(id)
+	s := st.create(id)
+	if local {
+		st.use(s)
+	}
+	return s
 }
 
 // usable finds a stream for the application. goes tells whether it goes in the direction that is asked for.
@@ -311,7 +357,7 @@ func (st *streams) settle(s *stream) {
 	s.send.buf.data.empty(st.pool)
 	st.tell(s, streamFinished)
 	if t := &st.types[s.id&3]; !st.isLocal(s.id) {
-		t.closed.Add(int64(s.id>>2), int64(s.id>>2)+1)
+		t.except.Add(int64(s.id>>2), int64(s.id>>2)+1)
 		t.done++
 		st.grant(s.id&2, max(st.maxOpen(s.id&2)/4, 1))
 	}

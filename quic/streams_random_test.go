@@ -60,6 +60,7 @@ type modelStream struct {
 	resetAcked           bool
 	state                seatState
 	offeredAt            int64
+	unused               bool // it was opened by one above it, and nobody has used it
 	held                 bool // the application must not write before it is told to
 	priority             Priority
 
@@ -97,7 +98,7 @@ func (r *streamsRig) step() {
 	m := r.pick()
 	switch what := r.rng.IntN(100); {
 	case m == nil || what < 8:
-		if r.st.live.len() < 30 {
+		if r.st.live.len() < 30 && !(r.rng.IntN(2) == 0 && r.use()) {
 			r.open()
 		}
 	case what < 33:
@@ -142,15 +143,44 @@ func (r *streamsRig) step() {
 	}
 }
 
+// open opens the next stream, or one a little above it, so that those between are left to be used.
 func (r *streamsRig) open() {
-	id, err := r.st.open(false)
-	if err != nil {
-		r.t.Fatal(err)
+	next := uint64(len(r.models)) << 2
+	id, err := next, error(nil)
+	if r.rng.IntN(3) > 0 {
+		id, err = r.st.open(false)
+	} else {
+		id += uint64(r.rng.IntN(4)) << 2
+		err = r.st.openID(id)
 	}
-	m := &modelStream{id: id, limit: r.st.sendSizes[id&3], priority: Priority{Urgency: 3, Incremental: true}}
-	r.models = append(r.models, m)
-	r.st.setUser(id, m)
-	if got := r.st.user(id); got != m {
+	if err != nil || id < next {
+		r.t.Fatalf("stream %d was opened, and %d is the next: %v", id, next, err)
+	}
+	for ; next <= id; next += 4 {
+		r.models = append(r.models, &modelStream{id: next, limit: r.st.sendSizes[next&3], priority: Priority{Urgency: 3, Incremental: true}, unused: true})
+	}
+	r.begin(r.models[id>>2])
+}
+
+// use begins with the first stream that was left to be used, of which the application or the peer is the first to do so, and tells whether
+// there is one.
+func (r *streamsRig) use() bool {
+	for _, m := range r.models {
+		if m.unused {
+			if r.rng.IntN(2) == 0 {
+				r.st.handleStream(r.now, m.id, 0, nil, false)
+			}
+			r.begin(m)
+			return true
+		}
+	}
+	return false
+}
+
+func (r *streamsRig) begin(m *modelStream) {
+	m.unused = false
+	r.st.setUser(m.id, m)
+	if got := r.st.user(m.id); got != m {
 		r.t.Fatalf("the stream's data is %v, want %v", got, m)
 	}
 }
