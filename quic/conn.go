@@ -107,6 +107,7 @@ type hello struct {
 	heard     bool   // a packet of the peer was processed
 	token     []byte // for the Initial packets of a client
 	early     earlyPackets
+	awaited   *AcceptParams // a server's, until its client's first packet comes; nil: that was at hand
 
 	negotiation negotiation
 }
@@ -145,6 +146,9 @@ type ConnectParams struct {
 	// SrcConnID is our connection ID. If it is empty and Config.ConnIDs makes longer ones, a random one is taken:
 	// Endpoint.Connect chooses and routes one.
 	SrcConnID ConnID
+	// DstConnID is what the first packets are sent to, of 8 bytes at least; empty: a random one. It should be one that nobody can guess
+	// (RFC 9000, section 7.2), and serves for one connection.
+	DstConnID ConnID
 	// Session is what EventSession of an earlier connection to the server told, or nil. The connection resumes it if the server
 	// does: then its certificate is not sent again, but judged again all the same, and the handshake costs both sides less.
 	Session *Session
@@ -161,9 +165,10 @@ type ConnectParams struct {
 }
 
 // AcceptParams is what a server's connection needs beside its Config. An Endpoint fills them in from the first Initial
-// packet, which is then given to Conn.Recv.
+// packet, which is then given to Conn.Recv. A caller without an Endpoint can leave ClientDstConnID empty: then that, PeerConnID, Version and, unless
+// Retried, OrigDstConnID are those of the first Initial packet that Recv gets, if it opens, and of a version of Config.Versions.
 type AcceptParams struct {
-	SrcConnID       ConnID // ours
+	SrcConnID       ConnID // ours, 0 to 20 bytes; with empty ones nothing but its address leads to a connection
 	PeerConnID      ConnID // the Source Connection ID of the client's Initial packet
 	ClientDstConnID ConnID // its Destination Connection ID, which the Initial keys are made from
 	OrigDstConnID   ConnID // the Destination Connection ID of the first Initial packet, before any Retry
@@ -188,6 +193,9 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	if len(p.Token) > maxTokenLen {
 		return nil, fmt.Errorf("quic: ConnectParams.Token has %d bytes; at most %d can be sent", len(p.Token), maxTokenLen)
 	}
+	if n := p.DstConnID.Len(); n > 0 && n < minInitialDCIDLen {
+		return nil, fmt.Errorf("quic: ConnectParams.DstConnID has %d bytes; %d at least are required (RFC 9000, section 7.2)", n, minInitialDCIDLen)
+	}
 	c, err := newConn(now, cfg, true)
 	if err != nil {
 		return nil, err
@@ -210,22 +218,25 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	}
 	n := &c.hello.negotiation
 	n.original, n.begin, n.shared = c.version, &hp, p.TLS
-	if err := c.firstFlight(); err != nil {
+	if err := c.firstFlight(p.DstConnID); err != nil {
 		c.Release()
 		return nil, err
 	}
 	return c, nil
 }
 
-// firstFlight has a client begin: it chooses the server's connection ID, which the Initial keys are made from, and makes a ClientHello.
-func (c *Conn) firstFlight() error {
-	// RFC 9000, section 7.2: unpredictable, and at least 8 bytes long.
-	var dst [minInitialDCIDLen]byte
-	if !c.random(dst[:]) {
-		return errRand
+// firstFlight has a client begin: it chooses the server's connection ID, which the Initial keys are made from, unless that is given, and makes
+// a ClientHello.
+func (c *Conn) firstFlight(dst ConnID) error {
+	if dst.Len() == 0 {
+		// RFC 9000, section 7.2: unpredictable, and at least 8 bytes long.
+		var random [minInitialDCIDLen]byte
+		if !c.random(random[:]) {
+			return errRand
+		}
+		dst, _ = MakeConnID(random[:])
 	}
-	c.hello.origDst, _ = MakeConnID(dst[:])
-	c.hello.clientDst, c.path.dcid = c.hello.origDst, c.hello.origDst
+	c.hello.origDst, c.hello.clientDst, c.path.dcid = dst, dst, dst
 	if err := c.installFirst(); err != nil {
 		return err
 	}
@@ -246,29 +257,12 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Version != 0 {
-		c.version = p.Version
-	}
-	c.hello.origDst, c.hello.clientDst = p.OrigDstConnID, p.ClientDstConnID
-	c.hello.retrySrc, c.retried = p.RetrySrcConnID, p.Retried
-	c.hello.peerSrc, c.hello.peerKnown = p.PeerConnID, true
 	c.keys.Keys = p.initial
-	c.hello.negotiation.original = c.version
+	c.retried = p.Retried
 	c.local.init(p.SrcConnID, p.ResetToken)
-	c.peer.init(p.PeerConnID)
-	c.firstPath(p.Local, p.Remote, p.PeerConnID, p.AddressValidated)
-	params := wire.TransportParameters{
-		OriginalDstConnID:      p.OrigDstConnID.Bytes(),
-		StatelessResetToken:    p.ResetToken,
-		DisableActiveMigration: cfg.DisableActiveMigration,
-	}
-	if pref := &c.cfg.PreferredAddress; pref.isSet() && p.Preferred != nil {
+	c.firstPath(p.Local, p.Remote, ConnID{}, p.AddressValidated)
+	if c.cfg.PreferredAddress.isSet() && p.Preferred != nil {
 		c.local.addPreferred(p.Preferred)
-		params.PreferredAddress = &wire.PreferredAddress{IPv4: pref.IPv4, IPv6: pref.IPv6, ConnID: p.Preferred.ID.Bytes(),
-			StatelessResetToken: p.Preferred.ResetToken}
-	}
-	if p.Retried {
-		params.RetrySrcConnID = p.RetrySrcConnID.Bytes()
 	}
 	if len(p.early) > 0 {
 		c.hello.early = earlyPackets{packets: p.early, expires: c.clock.now + c.earlyLife()}
@@ -276,20 +270,56 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 			c.path.received += uint64(len(p.early[i].b))
 		}
 	}
-	c.fillParams(&params)
-	var value [16]byte
-	c.greaseParams(&params, &value)
-	c.hello.negotiation.params = params.Append(make([]byte, 0, usualParamsLen))
-	if err = c.installFirst(); err == nil {
-		err = c.startTLS(handshake.Params{
-			LateParameters: true, EarlyData: c.cfg.EarlyData, EarlyContext: c.cfg.earlyContext, EarlyReplay: c.cfg.EarlyReplay,
-		}, p.TLS)
+	c.keys.init()
+	err = c.startTLS(handshake.Params{
+		LateParameters: true, EarlyData: c.cfg.EarlyData, EarlyContext: c.cfg.earlyContext, EarlyReplay: c.cfg.EarlyReplay,
+	}, p.TLS)
+	switch {
+	case err != nil:
+	case p.ClientDstConnID.Len() == 0:
+		c.hello.awaited = awaited(p)
+		c.updateLimits()
+	default:
+		err = c.meet(&p)
 	}
 	if err != nil {
 		c.Release()
 		return nil, err
 	}
 	return c, nil
+}
+
+// awaited returns a copy of what is known of a client whose first packet is still to come.
+func awaited(p AcceptParams) *AcceptParams { return &p }
+
+// meet takes note of who a server's client is.
+func (c *Conn) meet(p *AcceptParams) error {
+	if p.Version != 0 {
+		c.version = p.Version
+	}
+	h := c.hello
+	h.origDst, h.clientDst, h.retrySrc = p.OrigDstConnID, p.ClientDstConnID, p.RetrySrcConnID
+	h.peerSrc, h.peerKnown = p.PeerConnID, true
+	h.negotiation.original = c.version
+	c.peer.init(p.PeerConnID)
+	c.path.dcid = p.PeerConnID
+	params := wire.TransportParameters{
+		OriginalDstConnID:      p.OrigDstConnID.Bytes(),
+		StatelessResetToken:    p.ResetToken,
+		DisableActiveMigration: c.cfg.DisableActiveMigration,
+	}
+	if pref := &c.cfg.PreferredAddress; pref.isSet() && p.Preferred != nil {
+		params.PreferredAddress = &wire.PreferredAddress{IPv4: pref.IPv4, IPv6: pref.IPv6, ConnID: p.Preferred.ID.Bytes(),
+			StatelessResetToken: p.Preferred.ResetToken}
+	}
+	if p.Retried {
+		params.RetrySrcConnID = p.RetrySrcConnID.Bytes()
+	}
+	c.fillParams(&params)
+	var value [16]byte
+	c.greaseParams(&params, &value)
+	h.negotiation.params = params.Append(make([]byte, 0, usualParamsLen))
+	return c.installFirst()
 }
 
 func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {

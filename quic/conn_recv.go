@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -57,6 +58,11 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	if p != nil {
 		p.received += uint64(len(t.Buf))
 	}
+	if c.hello != nil && c.hello.awaited != nil && !c.meetFirst(t.Buf[:t.SegSize]) {
+		c.counts.packetsDropped++
+		c.updateLimits()
+		return
+	}
 	if c.state == stateClosing {
 		c.closing.onReceived(t.SegSize, len(t.Buf))
 	}
@@ -69,6 +75,50 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	c.sweepPaths()
 	c.tellSize()
 	c.updateLimits()
+}
+
+// meetFirst has a server's connection, which was accepted before its client's first packet came, be for the client whose datagram d is, and
+// tells whether that is so: its first packet is an Initial packet that may begin a connection (RFC 9000, sections 7.2 and 14.1), and opens.
+func (c *Conn) meetFirst(d []byte) bool {
+	p := c.hello.awaited
+	h, n := wire.ConsumeLongHeader(d)
+	if c.state != stateActive || n < 0 || h.Type != wire.Initial || h.TooShortToOpen() || !c.takesFirst(d[0]) || len(d) < minDatagramSize ||
+		!slices.Contains(c.cfg.Versions, h.Version) {
+		return false
+	}
+	p.ClientDstConnID, _ = MakeConnID(h.DstConnID)
+	p.PeerConnID, _ = MakeConnID(h.SrcConnID)
+	switch {
+	case !p.Retried && len(h.DstConnID) < minInitialDCIDLen, p.Retried && p.ClientDstConnID != p.RetrySrcConnID:
+		return false
+	case !p.Retried:
+		p.OrigDstConnID = p.ClientDstConnID
+	}
+	p.Version = h.Version
+	keys := protect.NewKeys()
+	if !opensInitial(keys, append([]byte(nil), d[:h.Len]...), &h) {
+		keys.Release()
+		return false
+	}
+	c.hello.awaited = nil
+	c.keys.Release()
+	c.keys.Keys = keys
+	if err := c.meet(p); err != nil {
+		c.fail(&TransportError{Code: InternalError, Cause: err})
+	}
+	return true
+}
+
+// opensInitial tells whether an Initial packet of a client opens, which is decrypted in place. keys have the Initial keys of its connection then.
+func opensInitial(keys *protect.Keys, packet []byte, h *wire.LongHeader) bool {
+	if keys.InstallInitial(h.Version, h.DstConnID, false) != nil {
+		return false
+	}
+	open := [1]protect.OpenDesc{{
+		Len: uint32(h.Len), PNOff: uint16(h.PNOffset), Slot: protect.Initial, Largest: -1,
+	}}
+	keys.Open(packet, open[:])
+	return open[0].Status == protect.Opened
 }
 
 // recvTrain opens and handles the packets of a train.
@@ -285,6 +335,7 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 	}
 	if in.ignore {
 		c.counts.packetsDropped++
+		c.updateLimits()
 		return
 	}
 	if c.state == stateClosing {

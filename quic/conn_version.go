@@ -238,7 +238,7 @@ func (c *Conn) beginAnew(version uint32, offered []uint32) *TransportError {
 			return err
 		}
 	}
-	if err := c.firstFlight(); err != nil {
+	if err := c.firstFlight(ConnID{}); err != nil {
 		return &TransportError{Code: InternalError, Cause: err}
 	}
 	return nil

@@ -19,6 +19,10 @@
 // A driver that lets go of a Conn before it is drained tells the Endpoint so, with an EndpointEvent of kind ConnDrained. Addresses
 // must be written the same way each time, an IPv4 address always as one or always mapped into IPv6.
 //
+// An Endpoint can be done without: Connect and Accept make connections by themselves, and whoever finds them for datagrams has ParseHeader to
+// read what datagrams begin with, and AppendVersionNegotiation and AppendRetry for those whose client has to come again. Of the events of kind
+// EventEndpoint there is none that must be answered then.
+//
 // The unit of both directions is the train: datagrams of one size, back to back, of one 4-tuple, as the kernel's generic receive
 // and segmentation offloads handle them. All packets of a train cross into BoringSSL together.
 //

@@ -131,15 +131,8 @@ func (e *Endpoint) authentic(d []byte, h *wire.LongHeader) bool {
 	if e.initial == nil || !e.initial.Live() { // for want of memory the last time
 		e.initial = protect.NewKeys()
 	}
-	if e.initial.InstallInitial(h.Version, h.DstConnID, false) != nil {
-		return false
-	}
 	e.scratch = append(e.scratch[:0], d[:h.Len]...)
-	open := [1]protect.OpenDesc{{
-		Len: uint32(h.Len), PNOff: uint16(h.PNOffset), Slot: protect.Initial, Largest: -1,
-	}}
-	e.initial.Open(e.scratch, open[:])
-	return open[0].Status == protect.Opened
+	return opensInitial(e.initial, e.scratch, h)
 }
 
 // accept makes the connection that a client asks for; nil if that fails.
@@ -205,12 +198,11 @@ func (e *Endpoint) retry(now time.Time, t *Train, h *wire.LongHeader, dst *ConnI
 	if token == nil || !e.random(e.room[:1]) {
 		return 0
 	}
-	b := wire.AppendRetryWithoutTag(reply[:0], h.Version, h.SrcConnID, id.Bytes(), token, e.room[0])
-	tag, err := protect.RetryTag(h.Version, dst.Bytes(), b)
+	b, err := AppendRetry(reply[:0], h.Version, dst.Bytes(), h.SrcConnID, id, token, e.room[0])
 	if err != nil {
 		return 0
 	}
-	return len(append(b, tag[:]...))
+	return len(b)
 }
 
 // retryID makes the connection ID of a Retry packet. It is not empty, since the token is bound to it.
