@@ -48,13 +48,7 @@ func (a *alone) run() {
 			if c == nil {
 				continue
 			}
-			for ev, ok := c.NextEvent(); ok; ev, ok = c.NextEvent() {
-				if ev.Kind == EventAsk {
-					ev.Ask.Run()
-					c.Answer(ev.Ask)
-				}
-				a.events[i] = append(a.events[i], ev)
-			}
+			a.answer(i)
 			moved = a.carry(c, i == 0) || moved
 		}
 		if !moved {
@@ -63,6 +57,18 @@ func (a *alone) run() {
 		a.now = a.now.Add(time.Millisecond)
 	}
 	a.t.Fatal("the connections are never silent")
+}
+
+// answer reads the events of the client, 0, or of the server.
+func (a *alone) answer(i int) {
+	c := [...]*Conn{a.client, a.server}[i]
+	for ev, ok := c.NextEvent(); ok; ev, ok = c.NextEvent() {
+		if ev.Kind == EventAsk {
+			ev.Ask.Run()
+			c.Answer(ev.Ask)
+		}
+		a.events[i] = append(a.events[i], ev)
+	}
 }
 
 // carry takes a train from a connection to the other.

@@ -172,6 +172,10 @@ type Config struct {
 	// tls.Config.SessionTicketKey if that is set, else random keys that are replaced every day.
 	TicketKeys [][32]byte
 
+	// KeepPeerParams has a server keep what its clients have announced for Conn.PeerParams, in about 100 bytes of each connection. A client always
+	// does. Default false.
+	KeepPeerParams bool
+
 	// MaxHandshakes bounds server connections whose handshake is not complete. While more than a fourth of them are there, the
 	// endpoint demands Retry of all clients, so that made-up addresses take no more than that fourth (RFC 9000, section 21.3).
 	// Clients that have proved their address take the rest; attempts of theirs beyond it are answered with CONNECTION_REFUSED.

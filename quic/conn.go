@@ -106,6 +106,7 @@ type hello struct {
 	peerKnown bool
 	heard     bool   // a packet of the peer was processed
 	token     []byte // for the Initial packets of a client
+	ownToken  bool   // that is ConnectParams.Token
 	early     earlyPackets
 	awaited   *AcceptParams // a server's, until its client's first packet comes; nil: that was at hand
 
@@ -205,19 +206,11 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 			return nil, err
 		}
 	}
-	c.hello.token = append([]byte(nil), p.Token...)
-	c.version = c.cfg.Versions[0]
-	hp := c.resumeFrom(&p)
-	hp.CipherSuite = c.cfg.CipherSuite
+	c.hello.token, c.hello.ownToken = append([]byte(nil), p.Token...), len(p.Token) > 0
 	c.local.init(p.SrcConnID, nil)
 	c.firstPath(p.Local, p.Remote, ConnID{}, true)
-	if s := p.Session; s != nil {
-		if rtt := s.initialRTT(p.Local.Addr(), p.Remote.Addr()); rtt > 0 {
-			c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(rtt), int64(rtt)
-		}
-	}
-	n := &c.hello.negotiation
-	n.original, n.begin, n.shared = c.version, &hp, p.TLS
+	c.hello.negotiation.shared = p.TLS
+	c.beginFrom(&p)
 	if err := c.firstFlight(p.DstConnID); err != nil {
 		c.Release()
 		return nil, err

@@ -9,22 +9,23 @@ import (
 
 // path is a 4-tuple with what is known of it (RFC 9000, sections 8 and 9).
 type path struct {
-	local, remote netip.AddrPort
-	state         PathState
-	rec           *recovery.Path // RTT, congestion control, pacing, ECN; shared by paths that differ in their port alone
-	dcid          ConnID         // where we send to
-	dcidSeq       uint64         // the sequence number of dcid
-	usedSeq       uint64         // the sequence number of our connection ID that the peer last sent to
-	received      uint64         // bytes from remote and to it, which bound what may be sent as long as it is not validated
-	sent          uint64
-	left          int64 // when a client moved away from it; 0: it has not
-	lacksID       bool  // there was no connection ID for it yet: nothing is sent
-	validated     bool  // the peer has shown that it receives at remote
-	own           bool  // we began it, as a client: no limit but the probes' own holds for what is sent on it before it is validated
-	wanted        bool  // it is to be moved to once it is validated
-	failed        bool  // it is abandoned since its validation failed
-	challenge     challenge
-	spin          spin
+	local, remote                netip.AddrPort
+	state                        PathState
+	rec                          *recovery.Path // RTT, congestion control, pacing, ECN; shared by paths that differ in their port alone
+	dcid                         ConnID         // where we send to
+	dcidSeq                      uint64         // the sequence number of dcid
+	usedSeq                      uint64         // the sequence number of our connection ID that the peer last sent to
+	received                     uint64         // bytes from remote and to it, which bound what may be sent as long as it is not validated
+	sent                         uint64
+	packetsSent, packetsReceived uint64
+	left                         int64 // when a client moved away from it; 0: it has not
+	lacksID                      bool  // there was no connection ID for it yet: nothing is sent
+	validated                    bool  // the peer has shown that it receives at remote
+	own                          bool  // we began it, as a client: no limit but the probes' own holds for what is sent on it before it is validated
+	wanted                       bool  // it is to be moved to once it is validated
+	failed                       bool  // it is abandoned since its validation failed
+	challenge                    challenge
+	spin                         spin
 }
 
 // The states of a path, as a server goes through them:

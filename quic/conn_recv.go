@@ -346,6 +346,9 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 	switch err := c.handleFrames(&in); err {
 	case nil:
 		c.counts.packetsReceived++
+		if in.path != nil {
+			in.path.packetsReceived++
+		}
 		c.afterPacket(t, &in)
 	case errNotKept:
 		c.counts.packetsDropped++

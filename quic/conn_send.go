@@ -2,6 +2,7 @@ package quic
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -41,6 +42,7 @@ type outTrain struct {
 	now       int64
 	buf       []byte
 	path      *path
+	only      *path // it is for no other path; nil: it is for any
 	ect       bool
 	n         int  // packets
 	bare      bool // it has all control frames that were due: what is left for 1-RTT packets is STREAM and DATAGRAM
@@ -54,16 +56,31 @@ type outTrain struct {
 // that trains get as long as one system call takes. A datagram is never larger than the buf of the last call: if that is shorter than
 // Config.MaxUDPPayload, so are the datagrams, and MaxDatagramSize is less. To be called until N is 0, after each call that could have
 // made the connection want to send.
-func (c *Conn) Send(now time.Time, buf []byte) Transmit {
+func (c *Conn) Send(now time.Time, buf []byte) Transmit { return c.send(now, buf, nil) }
+
+// SendPath is Send for one path of Paths alone, named by its addresses: what a path in probation waits to send, or all that the one in use has.
+// It is for callers with a socket, or a schedule, for each path; to them Send must not be called, or would take what is another's. Of a path
+// that is not known nothing is sent.
+func (c *Conn) SendPath(now time.Time, buf []byte, local, remote netip.AddrPort) Transmit {
+	for _, p := range c.paths.list {
+		if p.local == local && p.remote == remote && p.state != pathAbandoned {
+			return c.send(now, buf, p)
+		}
+	}
+	return Transmit{}
+}
+
+// send is Send, or SendPath if only is not nil.
+func (c *Conn) send(now time.Time, buf []byte, only *path) Transmit {
 	n := c.clock.read(now)
 	if c.state >= stateDraining || len(buf) < minDatagramSize || c.state == stateClosing && !c.closing.due {
 		return Transmit{}
 	}
 	c.limitRoom(len(buf))
-	t := outTrain{now: n, buf: buf[:0:min(len(buf), maxUDPPayloadSize)], path: c.path}
+	t := outTrain{now: n, buf: buf[:0:min(len(buf), maxUDPPayloadSize)], path: c.path, only: only}
 	segSize := c.packTrain(&t)
 	if t.n == 0 {
-		if c.sending.paceAt > n {
+		if c.sending.paceAt > n && (only == nil || only == c.path) {
 			return Transmit{SendAt: c.clock.time(c.sending.paceAt)}
 		}
 		return Transmit{}
@@ -83,6 +100,7 @@ func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 	size := len(t.buf)
 	c.rested = false
 	t.path.sent += uint64(size)
+	t.path.packetsSent += uint64(t.n)
 	if t.path.limited() {
 		c.updateLimits()
 	}
@@ -104,7 +122,11 @@ func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 
 // packTrain fills t and returns the size of its datagrams; only the last one may be shorter.
 func (c *Conn) packTrain(t *outTrain) (segSize int) {
+	elsewhere := t.only != nil && t.only != c.path
 	if c.state == stateClosing {
+		if elsewhere {
+			return 0
+		}
 		return c.packClose(t)
 	}
 	if c.keys.HasWrite(protect.OneRTT) {
@@ -113,7 +135,7 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 			return c.packClose(t)
 		}
 	}
-	if n := c.packProbe(t); n > 0 {
+	if n := c.packProbe(t); n > 0 || elsewhere {
 		return n
 	}
 	if n := c.packSizeProbe(t); n > 0 {
@@ -328,7 +350,7 @@ func (c *Conn) packProbe(t *outTrain) int {
 	if !c.tls.complete {
 		return 0
 	}
-	p := c.paths.nextProbing(c.path)
+	p := c.paths.nextProbing(c.path, t.only)
 	if p == nil {
 		return 0
 	}

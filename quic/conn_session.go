@@ -2,11 +2,13 @@ package quic
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
@@ -41,7 +43,7 @@ func (c *Conn) resumeFrom(p *ConnectParams) handshake.Params {
 		return out
 	}
 	c.version = s.version
-	if len(p.Token) == 0 {
+	if len(c.hello.token) == 0 {
 		c.hello.token = bytes.Clone(s.token)
 	}
 	if len(s.ticket) > 0 && c.cfg.CipherSuite == 0 && c.clock.time(c.clock.now).Before(s.expires) {
@@ -49,6 +51,51 @@ func (c *Conn) resumeFrom(p *ConnectParams) handshake.Params {
 		c.resume.offered = s
 	}
 	return out
+}
+
+// SetSession is ConnectParams.Session for a client that has neither sent nor received anything, and early is ConnectParams.EarlyData: for
+// programs that have a connection before they know what to resume. It replaces a Session that was set before, unless 0-RTT data can be sent
+// with that already; nil stands for none. The other ConnectParams hold. The connection has another ClientHello then, and an EventAsk of the one
+// before is not told any more.
+//
+// The error is that of the connection, or says that it is too late, or that it is a server's.
+func (c *Conn) SetSession(s *Session, early bool) error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case !c.client || c.counts.udpSent+c.counts.udpReceived > 0 || c.tls.early != EarlyNone:
+		return errSessionLate
+	}
+	h := c.hello
+	n := &h.negotiation
+	p := ConnectParams{ServerName: n.begin.ServerName, Session: s, EarlyData: early, ResendEarly: c.resume.resend}
+	c.tls.release()
+	h.spaces[recovery.InitialSpace] = packetSpace{}
+	if !h.ownToken {
+		h.token = nil
+	}
+	c.events = eventQueue{}
+	c.beginFrom(&p)
+	if err := c.firstFlight(h.origDst); err != nil {
+		c.fail(&TransportError{Code: InternalError, Cause: err})
+	}
+	return c.err
+}
+
+var errSessionLate = errors.New("quic: a Session is for a client that has not begun to send")
+
+// beginFrom has a client begin with what p says.
+func (c *Conn) beginFrom(p *ConnectParams) {
+	c.version = c.cfg.Versions[0]
+	hp := c.resumeFrom(p)
+	hp.CipherSuite = c.cfg.CipherSuite
+	if s := p.Session; s != nil {
+		if rtt := s.initialRTT(c.path.local.Addr(), c.path.remote.Addr()); rtt > 0 {
+			c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(rtt), int64(rtt)
+		}
+	}
+	n := &c.hello.negotiation
+	n.original, n.begin = c.version, &hp
 }
 
 // initialRTT returns the round-trip time to begin with on a path, if s knows it, and 0 if not. RFC 9002, section 6.2.2, allows that

@@ -168,6 +168,19 @@ func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
 // Writable yields the streams that StreamSend would take data for.
 func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
 
+// StreamReadable tells whether stream id has data, its end or a reset to be read.
+func (c *Conn) StreamReadable(id uint64) bool {
+	s := c.streams.find(id)
+	return s != nil && s.recv.readable()
+}
+
+// StreamFinished tells whether there is nothing more to come of stream id: its end or a reset has been read, the application has ended its
+// receiving part, or it is over, or there is none.
+func (c *Conn) StreamFinished(id uint64) bool {
+	s := c.streams.find(id)
+	return s == nil || s.recv.over || s.recv.stopped
+}
+
 // StreamsOpenable returns how many more streams may be opened now, of bidirectional or unidirectional ones: the peer's limit less those
 // that were opened. It is 0 where none can be, such as before the peer's limit is known and after the connection's end.
 func (c *Conn) StreamsOpenable(uni bool) int {

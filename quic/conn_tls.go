@@ -208,8 +208,12 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 		return err
 	}
 	c.tls.hasParams = true
-	if c.client {
+	switch {
+	case c.client:
 		c.resume.limits = limitsOf(&p)
+	case c.cfg.KeepPeerParams:
+		limits := limitsOf(&p)
+		c.streams.count().limits = &limits
 	}
 	c.tls.ackDelayExponent = p.AckDelayExponent
 	c.tls.greases = p.GreaseQUICBit && !c.cfg.NoGrease

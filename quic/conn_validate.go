@@ -61,6 +61,7 @@ func (c *Conn) nextChallenge(now int64, p *path) ([8]byte, bool) {
 // handlePathChallenge queues the answer, which goes out on the path that the frame came on.
 func (c *Conn) handlePathChallenge(p *path, data [8]byte) {
 	s := &c.paths
+	c.streams.count().PathChallengesReceived++
 	if p == nil {
 		return // new paths came too fast
 	}
@@ -235,15 +236,16 @@ func (s *pathSet) answering(p *path) bool {
 	return false
 }
 
-// nextProbing returns a path on which a PATH_CHALLENGE or PATH_RESPONSE waits and may be sent, nil if there is none.
-func (s *pathSet) nextProbing(active *path) *path {
+// nextProbing returns a path on which a PATH_CHALLENGE or PATH_RESPONSE waits and may be sent, nil if there is none, or if it is not only,
+// where that is not nil.
+func (s *pathSet) nextProbing(active, only *path) *path {
 	// Answers on the path in use are many if the peer likes, and wait for its congestion window.
 	answers := active.rec.Available() >= int64(active.maxDatagram()) && s.answering(active)
-	if (active.challenge.due || answers) && active.allowance() >= minPathProbe {
+	if (only == nil || only == active) && (active.challenge.due || answers) && active.allowance() >= minPathProbe {
 		return active
 	}
 	for _, p := range s.list {
-		if p != active && (p.challenge.due || s.answering(p)) && !p.lacksID && p.allowance() >= minPathProbe {
+		if p != active && (only == nil || only == p) && (p.challenge.due || s.answering(p)) && !p.lacksID && p.allowance() >= minPathProbe {
 			return p
 		}
 	}

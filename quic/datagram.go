@@ -107,6 +107,25 @@ func (d *datagrams) append(pkt *packet) {
 	}
 }
 
+// purge is Conn.DatagramPurge.
+func (d *datagrams) purge(drop func([]byte) bool) (n int) {
+	for range d.out.len {
+		b := d.out.front()
+		d.out.pop()
+		if drop(b) {
+			n++
+		} else {
+			d.out.push(b)
+		}
+	}
+	if n > 0 {
+		d.counts.unsent += uint64(n)
+		d.writable = d.writable || d.wanted
+		d.wanted = false
+	}
+	return n
+}
+
 // dropQueued drops all that wait to be sent, and says so to whom they left no room.
 func (d *datagrams) dropQueued() {
 	d.counts.unsent += uint64(d.out.len)
@@ -148,6 +167,29 @@ func (c *Conn) MaxDatagramSize() int {
 // TakesDatagrams tells whether the peer may send us datagrams, which Config.MaxDatagramFrameSize says.
 func (c *Conn) TakesDatagrams() bool { return c.cfg.MaxDatagramFrameSize > 0 }
 
+// MaxQueuedDatagrams is how many datagrams wait at most to be sent, and how many to be read.
+const MaxQueuedDatagrams = maxDatagramQueue
+
+// DatagramPeek returns the datagram that DatagramRecv would copy, without a copy and without forgetting it; ok is false if there is none. It is
+// only to be read, and valid until the next call on the Conn.
+func (c *Conn) DatagramPeek() (b []byte, ok bool) {
+	if c.datagrams.in.len == 0 {
+		return nil, false
+	}
+	b = c.datagrams.in.front()
+	return b[:len(b):len(b)], true
+}
+
+// DatagramBytesReadable returns how many bytes the datagrams have that wait for DatagramRecv.
+func (c *Conn) DatagramBytesReadable() int { return c.datagrams.in.bytes() }
+
+// DatagramsQueued returns how many datagrams of DatagramSend wait to be sent, and how many bytes they have.
+func (c *Conn) DatagramsQueued() (n, bytes int) { return c.datagrams.out.len, c.datagrams.out.bytes() }
+
+// DatagramPurge drops those datagrams that wait to be sent and that drop says are of no use any more, and returns how many. drop must neither
+// keep nor change what it is given, nor call the Conn. Stats counts them as unsent.
+func (c *Conn) DatagramPurge(drop func(datagram []byte) bool) (n int) { return c.datagrams.purge(drop) }
+
 // datagramQueue is a ring of datagrams whose memory is used again. One that is idle takes little.
 type datagramQueue struct {
 	len  int
@@ -184,6 +226,14 @@ func (q *datagramQueue) front() []byte { return q.ring.slots[q.ring.head] }
 func (q *datagramQueue) pop() {
 	q.ring.head = (q.ring.head + 1) % len(q.ring.slots)
 	q.len--
+}
+
+// bytes returns the sum of the datagrams' sizes.
+func (q *datagramQueue) bytes() (n int) {
+	for i := range q.len {
+		n += len(q.ring.slots[(q.ring.head+i)%len(q.ring.slots)])
+	}
+	return n
 }
 
 // rest lets memory go that an empty queue keeps.

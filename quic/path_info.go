@@ -63,14 +63,18 @@ type PathInfo struct {
 	PathStats
 }
 
-// PathStats are figures of one path. Paths that differ in a port alone share all of them but the byte counts (RFC 9000, section 9.4).
+// PathStats are figures of one path. Paths that differ in a port alone share all of them but the packets and bytes that were sent and received
+// (RFC 9000, section 9.4).
 type PathStats struct {
-	MinRTT, SmoothedRTT, LatestRTT time.Duration // as in Stats
-	CongestionWindow               uint64        // bytes
-	BytesInFlight                  uint64
-	BytesSent, BytesReceived       uint64 // of UDP payload, since the path is known
-	MaxUDPPayload                  int    // bytes that one UDP datagram carries at most
-	ECNCapable                     bool
+	MinRTT, SmoothedRTT, LatestRTT, RTTVar time.Duration // as in Stats
+	CongestionWindow                       uint64        // bytes
+	BytesInFlight                          uint64
+	PacketsLost                            uint64
+	BytesAcked, BytesLost                  uint64 // as in Stats
+	PacketsSent, PacketsReceived           uint64 // since the path is known; of those received, that were authentic and new
+	BytesSent, BytesReceived               uint64 // of UDP payload, since the path is known
+	MaxUDPPayload                          int    // bytes that one UDP datagram carries at most
+	ECNCapable                             bool
 }
 
 // PathEventKind says what has happened to a path.
@@ -123,8 +127,9 @@ func (p *path) info() PathInfo {
 	return PathInfo{
 		Local: p.local, Remote: p.remote, State: p.state, Validated: p.validated,
 		PathStats: PathStats{
-			MinRTT: rec.RTT.Min, SmoothedRTT: rec.RTT.Smoothed, LatestRTT: rec.RTT.Latest,
+			MinRTT: rec.RTT.Min, SmoothedRTT: rec.RTT.Smoothed, LatestRTT: rec.RTT.Latest, RTTVar: rec.RTT.Var,
 			CongestionWindow: uint64(rec.CC.Window()), BytesInFlight: uint64(max(rec.InFlight, 0)),
+			PacketsLost: uint64(rec.Lost), BytesAcked: uint64(rec.BytesAcked), BytesLost: uint64(rec.BytesLost), PacketsSent: p.packetsSent, PacketsReceived: p.packetsReceived,
 			BytesSent: p.sent, BytesReceived: p.received,
 			MaxUDPPayload: p.maxDatagram(), ECNCapable: rec.ECN.State == recovery.ECNCapable,
 		},

@@ -85,6 +85,7 @@ func (st *streams) appendControl(pkt *packet) {
 	if w := &st.sendWindow; w.blocked.due() && pkt.room() >= maxControlFrame &&
 		pkt.note(recovery.Frame{Type: wire.FrameDataBlocked, Off: w.limit}) {
 		pkt.b = wire.AppendDataBlocked(pkt.b, w.limit)
+		st.count().DataBlockedSent++
 		w.blocked.onSent(w.limit)
 		pkt.ackEliciting = true
 	}
@@ -165,6 +166,7 @@ func (st *streams) appendStreamControl(pkt *packet, s *stream) bool {
 			return false
 		}
 		pkt.b = wire.AppendStreamDataBlocked(pkt.b, s.id, p.window.limit)
+		st.count().StreamDataBlockedSent++
 		p.window.blocked.onSent(p.window.limit)
 		pkt.ackEliciting = true
 	}

@@ -27,14 +27,46 @@ type Stats struct {
 	Resumed   bool           // the TLS session of an earlier connection was
 	EarlyData EarlyDataState // what became of 0-RTT data
 
+	Incidents
+
 	Timeouts   uint64 // probe timeouts (RFC 9002, section 6.2)
 	Migrations uint64 // how often another path came into use, since the peer moved or we did
 
 	MinRTT, SmoothedRTT, LatestRTT time.Duration // SmoothedRTT is Config.InitialRTT and the others 0 before the first sample
+	RTTVar                         time.Duration // by how much round-trip times differ (RFC 9002, section 5.3)
 	CongestionWindow               uint64        // bytes
 	BytesInFlight                  uint64
-	MaxUDPPayload                  int  // bytes that one UDP datagram carries at most; Conn.MaxDatagramSize is for DATAGRAM frames
-	ECNCapable                     bool // the path carries ECN marks (RFC 9000, section 13.4.2)
+	BytesAcked, BytesLost          uint64 // of what counts for congestion control
+	MaxUDPPayload                  int    // bytes that one UDP datagram carries at most; Conn.MaxDatagramSize is for DATAGRAM frames
+	ECNCapable                     bool   // the path carries ECN marks (RFC 9000, section 13.4.2)
+}
+
+// Incidents counts what happens on few connections, or seldom, from the begin of a connection.
+type Incidents struct {
+	StreamsResetLocal, StreamsResetRemote     uint64 // streams whose sending part we, or the peer, ended by RESET_STREAM
+	StreamsStoppedLocal, StreamsStoppedRemote uint64 // streams that we, or the peer, wanted no more of, by STOP_SENDING
+	StreamBytesResent                         uint64 // of stream data that was sent again
+
+	// Frames that say that the sender was held back by a limit of the receiver's (RFC 9000, section 4.1).
+	DataBlockedSent, DataBlockedReceived                  uint64
+	StreamDataBlockedSent, StreamDataBlockedReceived      uint64
+	StreamsBlockedBidiReceived, StreamsBlockedUniReceived uint64
+
+	PathChallengesReceived uint64 // PATH_CHALLENGE frames
+}
+
+// seldom is what few connections need, so that the others have no room for it.
+type seldom struct {
+	Incidents
+	limits *sessionLimits // what a server's client has announced, with Config.KeepPeerParams
+}
+
+// count returns what is seldom needed, to be changed.
+func (st *streams) count() *seldom {
+	if st.seldom == nil {
+		st.seldom = new(seldom)
+	}
+	return st.seldom
 }
 
 // counts is what a connection itself counts of its Stats.
@@ -48,7 +80,7 @@ type counts struct {
 // Stats returns the figures of now.
 func (c *Conn) Stats() Stats {
 	n, rec, loss := &c.counts, c.path.rec, &c.loss.Stats
-	return Stats{
+	out := Stats{
 		PacketsSent:      n.packetsSent,
 		PacketsReceived:  n.packetsReceived,
 		PacketsDropped:   n.packetsDropped,
@@ -56,6 +88,8 @@ func (c *Conn) Stats() Stats {
 		PacketsSpurious:  loss.Spurious,
 		BytesSent:        n.bytesSent,
 		BytesReceived:    n.bytesReceived,
+		BytesAcked:       uint64(rec.BytesAcked),
+		BytesLost:        uint64(rec.BytesLost),
 		Version:          c.version,
 		Resumed:          c.tls.resumed,
 		EarlyData:        c.tls.early,
@@ -64,6 +98,7 @@ func (c *Conn) Stats() Stats {
 		MinRTT:           rec.RTT.Min,
 		SmoothedRTT:      rec.RTT.Smoothed,
 		LatestRTT:        rec.RTT.Latest,
+		RTTVar:           rec.RTT.Var,
 		CongestionWindow: uint64(rec.CC.Window()),
 		BytesInFlight:    uint64(max(rec.InFlight, 0)),
 		MaxUDPPayload:    c.path.maxDatagram(),
@@ -76,4 +111,8 @@ func (c *Conn) Stats() Stats {
 		DatagramFramesDropped:  c.datagrams.counts.dropped,
 		DatagramFramesUnsent:   c.datagrams.counts.unsent,
 	}
+	if c.streams.seldom != nil {
+		out.Incidents = c.streams.seldom.Incidents
+	}
+	return out
 }

@@ -137,6 +137,7 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 		return nil
 	}
 	p.reset, p.code = true, code
+	st.count().StreamsResetRemote++
 	if !p.stopped {
 		st.tell(s, streamReset)
 	}
@@ -277,6 +278,7 @@ func (st *streams) stopRecv(now int64, s *stream, code uint64) {
 	p.stopped, p.stopErr, p.told = true, code, false
 	s.events &^= streamReadable | streamReset
 	if !p.sized {
+		st.count().StreamsStoppedLocal++
 		p.stop.set()
 		st.control.push(s, queueControl)
 	}

@@ -163,6 +163,7 @@ func (st *streams) resetSend(now int64, s *stream, code uint64, remote bool) {
 		return
 	}
 	p.cut, p.code, p.remote, p.size = true, code, remote, uint64(p.buf.sent)
+	st.count().StreamsResetLocal++
 	st.admission.drop(s)
 	p.buf.data.clear(st.pool)
 	base := p.buf.data.base
@@ -188,6 +189,7 @@ func (st *streams) handleStopSending(now int64, id, code uint64) *TransportError
 	if !s.send.cut {
 		return nil
 	}
+	st.count().StreamsStoppedRemote++
 	st.tell(s, streamStopped)
 	if !s.send.told {
 		st.tell(s, streamWritable)
@@ -238,6 +240,9 @@ func (st *streams) appendStream(pkt *packet, s *stream, credit int64) (int, bool
 		pkt.b = p.buf.data.append(pkt.b, off, n)
 	}
 	pkt.ackEliciting = true
+	if off < p.buf.sent {
+		st.count().StreamBytesResent += uint64(n)
+	}
 	p.buf.onSent(off, n)
 	if fin {
 		p.end.onSent(0)

@@ -39,6 +39,7 @@ type streams struct {
 	glitches int32      // frames without effect, since the bucket was last charged
 	news     int32      // frames that brought stream data beyond all before them, since then
 	blocked  uint64
+	seldom   *seldom // nil: nothing of it is needed
 }
 
 // streamType is the state of all streams of one type, of which the i-th has ID 4i + type.
@@ -386,7 +387,7 @@ func (st *streams) rest() {
 
 // end lets go of everything, when the connection is closed.
 func (st *streams) end() {
-	*st = streams{client: st.client, cfg: st.cfg}
+	*st = streams{client: st.client, cfg: st.cfg, seldom: st.seldom}
 }
 
 // maxOpen is how many streams of a type, StreamTypeBidi or StreamTypeUni, the peer may have open at a time.
@@ -518,7 +519,7 @@ func (st *streams) raiseStreams(bidi bool, limit uint64) bool {
 // them are forgotten, or else begin anew, with what was written on them, under limits that are still to be told.
 func (st *streams) startOver() {
 	if st.rejected {
-		*st = streams{client: st.client, cfg: st.cfg, rejected: true, rtt: st.rtt}
+		*st = streams{client: st.client, cfg: st.cfg, rejected: true, rtt: st.rtt, seldom: st.seldom}
 		st.init(st.client, st.cfg)
 		return
 	}
@@ -603,6 +604,7 @@ func (st *streams) handleMaxData(limit uint64) *TransportError {
 // handleDataBlocked, handleStreamDataBlocked and handleStreamsBlocked act on frames that tell of a peer held back. Limits
 // rise as data is read, so that there is nothing to do; a frame that says nothing new is counted.
 func (st *streams) handleDataBlocked(limit uint64) *TransportError {
+	st.count().DataBlockedReceived++
 	st.noteBlocked(&st.blocked, limit)
 	return nil
 }
@@ -610,6 +612,7 @@ func (st *streams) handleDataBlocked(limit uint64) *TransportError {
 func (st *streams) handleStreamDataBlocked(id, limit uint64) *TransportError {
 	s, err := st.receiving(id, st.receives(id))
 	if s != nil {
+		st.count().StreamDataBlockedReceived++
 		st.noteBlocked(&s.recv.blocked, limit)
 	}
 	return err
@@ -620,6 +623,11 @@ func (st *streams) handleStreamsBlocked(bidi bool, limit uint64) *TransportError
 		return transportError(FrameEncodingError, "STREAMS_BLOCKED above 2^60")
 	}
 	t := st.peerType(typeOf(bidi))
+	if bidi {
+		st.count().StreamsBlockedBidiReceived++
+	} else {
+		st.count().StreamsBlockedUniReceived++
+	}
 	st.noteBlocked(&t.blocked, limit)
 	st.grant(typeOf(bidi), 1)
 	return nil

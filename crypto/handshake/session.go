@@ -68,6 +68,24 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 	return out
 }
 
+// Protocol returns the application protocol that was negotiated, as ConnectionState does.
+func (c *Conn) Protocol() string { return c.state.protocol }
+
+// ServerName returns the name of the server, as ConnectionState does.
+func (c *Conn) ServerName() string { return c.state.serverName }
+
+// PeerCertificates returns the peer's certificates in DER form, its own first. They must not be changed.
+func (c *Conn) PeerCertificates() [][]byte {
+	if c.state.certificates == nil {
+		return nil
+	}
+	var chain [][]byte
+	for _, cert := range c.state.certificates.certs {
+		chain = append(chain, cert.Raw)
+	}
+	return chain
+}
+
 // DidResume tells whether the session of an earlier connection was resumed, as ConnectionState does.
 func (c *Conn) DidResume() bool { return c.state.resumed }
 

@@ -256,6 +256,7 @@ func (l *Loss) OnAck(now int64, sp Space, acks []ranges.Range, ackDelay time.Dur
 func (p *Path) onAck(now, largestPN int64, a *pathAck) {
 	a.AppLimited = p.underused(a.prior)
 	p.used = !a.AppLimited
+	p.BytesAcked += a.Bytes
 	a.LargestPN, a.InFlight = largestPN, p.InFlight
 	a.MinRTT, a.SRTT = p.RTT.Min, p.RTT.Smoothed
 	p.CC.OnAck(now, a.Ack)
@@ -444,6 +445,10 @@ func (l *Loss) lose(now int64, sp Space, pn int64, r *record, h Handler) int {
 	switch {
 	case r.flags&probe == 0:
 		l.Stats.Lost++
+		if i >= 0 {
+			l.paths[i].Lost++
+			l.paths[i].BytesLost += int64(r.size)
+		}
 	case i >= 0:
 		l.paths[i].onProbeLost(now, pn, r.size)
 	}

@@ -13,6 +13,9 @@ type Path struct {
 	CC       congestion.Controller
 	ECN      ECN
 	InFlight int64 // bytes of packets that count for congestion control, neither acknowledged nor lost
+	Lost     int64 // packets, as Stats.Lost
+
+	BytesAcked, BytesLost int64 // of packets that counted for congestion control
 
 	id          uint16 // packets remember the path that they were sent on; 0: it belongs to no Loss
 	pacer       congestion.Pacer
@@ -91,10 +94,11 @@ func (p *Path) PaceAt(now int64) int64 {
 	return p.pacer.Next(now, rate, p.maxDatagram, congestion.Train(rate, p.CC.Window(), p.maxDatagram))
 }
 
+// Train returns how many bytes leave in one burst.
+func (p *Path) Train() int64 { return congestion.Train(p.rate(), p.CC.Window(), p.maxDatagram) }
+
 // TrainRoom tells whether the congestion window has room for a whole train. If there is none, acknowledgements are about to make it.
-func (p *Path) TrainRoom() bool {
-	return p.Available() >= congestion.Train(p.rate(), p.CC.Window(), p.maxDatagram)
-}
+func (p *Path) TrainRoom() bool { return p.Available() >= p.Train() }
 
 // Accelerates tells whether the congestion window doubles from round trip to round trip: whether it is in slow start, and used.
 func (p *Path) Accelerates() bool { return p.used && p.CC.SlowStart() }
