@@ -108,6 +108,8 @@ func run(t *testing.T, exe string, args ...string) string {
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	// What Go holds of C's memory the leak sanitizer does not see.
+	cmd.Env = append(os.Environ(), "LSAN_OPTIONS=print_suppressions=0:suppressions=testdata/lsan.supp")
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(exe), strings.Join(args, " "), err, out.String(), errs.String())
 	}

@@ -22,7 +22,9 @@ func (e *panicError) Error() string { return fmt.Sprintf("a fault in boringquic:
 func call(f func() error) (s status) {
 	defer func() {
 		if v := recover(); v != nil {
-			s = fail(&panicError{v, debug.Stack()})
+			err := &panicError{v, debug.Stack()}
+			report(err)
+			s = fail(err)
 		}
 	}()
 	if err := f(); err != nil {
@@ -48,6 +50,7 @@ func on[T any](h handle, k kind, f func(*T) error) (s status) {
 	defer func() {
 		if v := recover(); v != nil {
 			err := &panicError{v, debug.Stack()}
+			report(err)
 			s = fail(err)
 			surrender(o, err)
 		}

@@ -35,6 +35,51 @@ void bq_set_error(const char *text, size_t n);
 // bq_sized looks at a struct that begins with its size: BQUIC_ERR_ARGUMENT if it is NULL, or smaller than least. what is its type.
 int32_t bq_sized(const void *given, uint32_t least, const char *what);
 
+// What a function of the header returns from if an argument is no good: a pointer that may not be NULL, a struct that begins with its size, memory
+// of so many bytes, an array of so many elements.
+#define BQ_WANT(pointer)                                                  \
+  do {                                                                    \
+    if ((pointer) == NULL) {                                              \
+      return bq_fail(BQUIC_ERR_ARGUMENT, "%s is NULL", #pointer);         \
+    }                                                                     \
+  } while (0)
+#define BQ_SIZED(pointer, type)                                           \
+  do {                                                                    \
+    int32_t sized_ = bq_sized((pointer), sizeof(type), #type);            \
+    if (sized_) {                                                         \
+      return sized_;                                                      \
+    }                                                                     \
+  } while (0)
+#define BQ_BYTES(pointer, length)                                         \
+  do {                                                                    \
+    if (bq_memory((pointer), (length), #pointer, #length)) {              \
+      return BQUIC_ERR_ARGUMENT;                                          \
+    }                                                                     \
+  } while (0)
+#define BQ_LIST(pointer, count) BQ_BYTES(pointer, count)
+
+// BQ_COUNT returns what the Go function call returns if that is an error, and else the value.
+#define BQ_COUNT(call, value)                          \
+  do {                                                 \
+    int32_t status_ = bq_enter();                      \
+    if (status_ == BQUIC_OK) {                         \
+      status_ = (call);                                \
+    }                                                  \
+    return status_ ? status_ : (value);                \
+  } while (0)
+
+// bq_memory looks at memory and its length, which is at most 2^31-1: BQUIC_ERR_ARGUMENT if they are no good.
+int32_t bq_memory(const void *pointer, size_t length, const char *pointer_name, const char *length_name);
+
+// The calls of bq_go_conn_path.
+enum { BQ_PATH_PROBE, BQ_PATH_MIGRATE, BQ_PATH_ABANDON, BQ_PATH_TOO_LARGE };
+
+// bq_call_verify calls the program's callback.
+int32_t bq_call_verify(bquic_verify callback, uintptr_t context, const bquic_peer *peer);
+
+// bq_log has the program's callback be told a text that is ended by a zero.
+void bq_log(char *text);
+
 // bq_same_boringssl tells whether an SSL was made by the BoringSSL that the library calls: BQUIC_OK, or BQUIC_ERR_BORINGSSL with a sentence.
 int32_t bq_same_boringssl(const void *ssl);
 

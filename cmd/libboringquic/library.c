@@ -45,6 +45,13 @@ int32_t bq_sized(const void *given, uint32_t least, const char *what) {
   return size >= least ? BQUIC_OK : bq_fail(BQUIC_ERR_ARGUMENT, "size of the %s is %u, and must be at least %u: set it to sizeof(%s)", what, size, least, what);
 }
 
+int32_t bq_memory(const void *pointer, size_t length, const char *pointer_name, const char *length_name) {
+  if (length > INT32_MAX) {
+    return bq_fail(BQUIC_ERR_ARGUMENT, "%s is %zu, and can be at most 2^31-1", length_name, length);
+  }
+  return pointer == NULL && length > 0 ? bq_fail(BQUIC_ERR_ARGUMENT, "%s is NULL, and %s is %zu", pointer_name, length_name, length) : BQUIC_OK;
+}
+
 // Fork. The child has one thread, and none of Go's: the first call that needs another would wait for ever.
 
 static void in_child(void) { atomic_store(&bq_gate, BQUIC_ERR_FORKED); }
@@ -167,6 +174,28 @@ int32_t bquic_init(const bquic_options *options) {
     return status;
   }
   return bq_go_init(options->gc_percent, options->memory_limit);
+}
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static bquic_log log_callback;
+static void *log_context;
+
+int32_t bquic_set_log(bquic_log callback, void *context) {
+  pthread_mutex_lock(&log_lock);
+  log_callback = callback;
+  log_context = context;
+  pthread_mutex_unlock(&log_lock);
+  return BQUIC_OK;
+}
+
+void bq_log(char *text) {
+  pthread_mutex_lock(&log_lock);
+  bquic_log callback = log_callback;
+  void *context = log_context;
+  pthread_mutex_unlock(&log_lock);
+  if (callback != NULL) {
+    callback(context, text);
+  }
 }
 
 uint64_t bquic_now(void) {

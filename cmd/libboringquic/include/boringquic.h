@@ -17,8 +17,10 @@
 #ifndef BORINGQUIC_H
 #define BORINGQUIC_H
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -109,6 +111,576 @@ typedef struct bquic_memory {
 
 // bquic_memory_stats fills in *memory. It takes some microseconds.
 BQUIC_API int32_t bquic_memory_stats(bquic_memory *memory);
+
+// bquic_set_log has callback called with each sentence that the library has to say of itself, which are faults of its own, with the place in
+// its code: what a report of such a fault should hold. It is called on the thread that is within the library. NULL, which is how it begins: nobody is
+// told. text lasts until the callback returns.
+typedef void (*bquic_log)(void *context, const char *text);
+BQUIC_API int32_t bquic_set_log(bquic_log callback, void *context);
+
+// What others are made of.
+
+typedef struct bquic_config bquic_config;      // settings
+typedef struct bquic_endpoint bquic_endpoint;  // what belongs to a socket: it knows which connection a datagram is for
+typedef struct bquic_conn bquic_conn;          // a connection
+
+// bquic_addr is an address of IPv4 or IPv6; sa.sa_family says which. AF_UNSPEC (0) stands for none, or for any.
+typedef union bquic_addr {
+  struct sockaddr sa;
+  struct sockaddr_in in4;
+  struct sockaddr_in6 in6;
+} bquic_addr;
+
+// bquic_bytes is memory of somebody's.
+typedef struct bquic_bytes {
+  const void *data;
+  size_t len;
+} bquic_bytes;
+
+// Settings.
+
+// Keys of bquic_config_set_u64. 0 stands for the default unless something else is said. Switches are 0 or 1, off by default.
+enum {
+  BQUIC_MAX_IDLE_TIMEOUT = 1,         // ns without anything received after which a connection ends. 0: 30 s; UINT64_MAX: never
+  BQUIC_HANDSHAKE_TIMEOUT = 2,        // ns. 0: 10 s
+  BQUIC_KEEP_ALIVE = 3,               // ns after which a PING is sent if nothing else was. 0: never
+  BQUIC_STREAM_WINDOW = 4,            // bytes that may arrive on a stream ahead of what is read, at first. 0: 512 KiB
+  BQUIC_MAX_STREAM_WINDOW = 5,        // and what that may grow to. 0: 6 MiB
+  BQUIC_WINDOW = 6,                   // the same of all streams of a connection together. 0: 768 KiB
+  BQUIC_MAX_WINDOW = 7,               // 0: 15 MiB
+  BQUIC_MAX_STREAMS_BIDI = 8,         // streams that the peer may have open. 0: 100; UINT64_MAX: none
+  BQUIC_MAX_STREAMS_UNI = 9,          // 0: 100; UINT64_MAX: none
+  BQUIC_STREAM_SEND_BUFFER = 10,      // bytes of a stream that are taken ahead of their acknowledgement. 0: 1 MiB
+  BQUIC_MAX_STREAM_SEND_BUFFER = 11,  // 0: 16 MiB
+  BQUIC_MAX_DATAGRAM_FRAME = 12,      // bytes of the largest DATAGRAM frame that is accepted (RFC 9221). 0: none is; 65535: any
+  BQUIC_MAX_UDP_PAYLOAD = 13,         // bytes of the largest UDP payload that is sent, 1200 to 65527. 0: what the path carries
+  BQUIC_DISABLE_PMTUD = 14,           // switch: datagrams have BQUIC_MAX_UDP_PAYLOAD bytes (0: 1200), and nothing is tried out
+  BQUIC_CONGESTION = 15,              // 0: CUBIC; 1: NewReno
+  BQUIC_INITIAL_RTT = 16,             // ns. 0: 333 ms
+  BQUIC_MAX_ACK_DELAY = 17,           // ns, below 2^14 ms. 0: 25 ms
+  BQUIC_VERSIONS = 18,                // 0: QUIC 1, then 2; 1: 1 alone; 2: 2 alone; 3: 2, then 1
+  BQUIC_NO_GREASE = 19,               // switch
+  BQUIC_SPIN_BIT = 20,                // switch
+  BQUIC_CONN_ID_LENGTH = 21,          // bytes of our connection IDs, 1 to 20. 0: 8
+  BQUIC_RETRY = 22,                   // switch: clients must prove their address. Else they must only while there are very many
+  BQUIC_DISABLE_MIGRATION = 23,       // switch: clients are told to stay at their address
+  BQUIC_IGNORE_PREFERRED = 24,        // switch: a client does not go to its server's preferred address
+  BQUIC_EARLY_DATA = 25,              // switch: a server accepts 0-RTT data
+  BQUIC_MAX_HANDSHAKES = 26,          // of a server, at a time. 0: 4096
+  BQUIC_NO_TICKETS = 27,              // switch: a server gives no session tickets, so that nothing is resumed
+  BQUIC_VERIFY = 28,                  // of the peer's certificate: see BQUIC_VERIFY_*
+  BQUIC_H3 = 64,                      // switch: connections speak HTTP/3; the protocol is "h3" if none is set
+  BQUIC_H3_MAX_FIELD_SECTION = 65,    // bytes of the largest header section that is accepted. 0: 64 KiB
+  BQUIC_H3_TABLE_CAPACITY = 66,       // bytes of QPACK's dynamic table for what is received. 0: 4096; UINT64_MAX: none
+  BQUIC_H3_BLOCKED_STREAMS = 67,      // that may wait for it. 0: 100; UINT64_MAX: none
+  BQUIC_H3_ENABLE_CONNECT = 68,       // switch: a server takes extended CONNECT (RFC 9220)
+  BQUIC_H3_ENABLE_DATAGRAMS = 69,     // switch: HTTP datagrams (RFC 9297); BQUIC_MAX_DATAGRAM_FRAME must be set, too
+  BQUIC_H3_HEADER_TIMEOUT = 70        // ns in which the header section of a request must come. 0: any
+};
+
+// Values of BQUIC_VERIFY.
+enum {
+  BQUIC_VERIFY_DEFAULT = 0,   // a client verifies its server, a server asks for no certificate
+  BQUIC_VERIFY_NONE = 1,      // a client accepts any certificate that bquic_verify does
+  BQUIC_VERIFY_REQUEST = 2,   // a server asks for a certificate, and verifies it if there is one
+  BQUIC_VERIFY_REQUIRE = 3    // a server takes no client without a certificate
+};
+
+// Keys of bquic_config_set_bytes.
+enum {
+  BQUIC_TOKEN_KEY = 1,      // 32 bytes: encrypts the tokens that prove addresses; servers that share it accept each other's. Default: random
+  BQUIC_RESET_KEY = 2,      // 32 bytes: makes stateless reset tokens; a server that keeps it can end connections from before its start
+  BQUIC_TICKET_KEYS = 3,    // n times 32 bytes, at most 64 times: the keys of session tickets, the newest first. Default: random ones
+  BQUIC_EARLY_CONTEXT = 4,  // settings of the application that 0-RTT data depends on, at most 16 KiB: with another value it is rejected
+  BQUIC_ALPN = 5            // application protocols, each after a byte with its length, the preferred one first
+};
+
+// bquic_config_new returns new settings, all of them the default; NULL if that is not possible (bquic_error). Settings can be used
+// for any number of endpoints and connections, of clients and servers; each reads them when it is made, and what is changed later does
+// not concern it.
+BQUIC_API bquic_config *bquic_config_new(void);
+
+// bquic_config_free frees settings. What was made of them stays.
+BQUIC_API int32_t bquic_config_free(bquic_config *config);
+
+// bquic_config_set_u64 sets one number. BQUIC_ERR_ARGUMENT: there is no such key, or the value is out of its range.
+BQUIC_API int32_t bquic_config_set_u64(bquic_config *config, uint32_t key, uint64_t value);
+
+// bquic_config_get_u64 returns what was set, 0 where nothing was.
+BQUIC_API int32_t bquic_config_get_u64(bquic_config *config, uint32_t key, uint64_t *value);
+
+// bquic_config_set_bytes sets one value of len bytes, which are copied.
+BQUIC_API int32_t bquic_config_set_bytes(bquic_config *config, uint32_t key, const void *data, size_t len);
+
+// bquic_config_add_cert_files adds a certificate chain, the leaf first, and its key, from two files in PEM form. A server with several takes
+// the first that its client can use. The files are read within the call. BQUIC_ERR_FILE, BQUIC_ERR_PEM.
+BQUIC_API int32_t bquic_config_add_cert_files(bquic_config *config, const char *chain_file, const char *key_file);
+
+// bquic_config_add_cert_pem is the same from memory.
+BQUIC_API int32_t bquic_config_add_cert_pem(bquic_config *config, const void *chain, size_t chain_len, const void *key, size_t key_len);
+
+// bquic_config_add_roots_file adds those who may have signed the peer's certificate, from a file in PEM form. Without any, they are the system's.
+BQUIC_API int32_t bquic_config_add_roots_file(bquic_config *config, const char *file);
+
+// bquic_config_add_roots_pem is the same from memory.
+BQUIC_API int32_t bquic_config_add_roots_pem(bquic_config *config, const void *pem, size_t len);
+
+// bquic_peer is what bquic_verify judges.
+typedef struct bquic_peer {
+  uint32_t size;             // sizeof(bquic_peer)
+  uint32_t resumed;          // 1: the session of an earlier connection is resumed, whose certificate this is
+  const char *server_name;   // that the client asks for; empty if it asks for none
+  const bquic_bytes *chain;  // certificates in DER form, the leaf first
+  size_t chain_len;          // 0: a client that has sent none
+} bquic_peer;
+
+// bquic_verify judges a peer whose certificate BQUIC_VERIFY has found good, and returns 0 to accept it. All that it is given lasts until it
+// returns. It is called within bquic_endpoint_step, on its thread. The functions that it may call are those that take no object; of objects,
+// those that belong to another endpoint. It must return: neither longjmp nor an exception may leave it.
+typedef int32_t (*bquic_verify)(void *context, const bquic_peer *peer);
+
+// bquic_config_set_verify sets the callback; NULL: there is none.
+BQUIC_API int32_t bquic_config_set_verify(bquic_config *config, bquic_verify callback, void *context);
+
+// bquic_config_set_keylog_fd has the secrets of connections be written to a file descriptor, a line each, as Wireshark reads them. The descriptor
+// stays the caller's, and must be open as long as there are connections. Below 0: none are written.
+BQUIC_API int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd);
+
+// Endpoints. Whoever has the socket calls bquic_endpoint_step with what has arrived, sends what it gives out, acts on the events, and calls it
+// again when its deadline has passed or something arrives.
+
+// bquic_endpoint_new returns an endpoint whose server has the settings config; with NULL it is for clients alone. NULL: bquic_error says what
+// is wrong, and the status, which is one of BQUIC_ERR_*, is stored in *status if that is not NULL.
+BQUIC_API bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status);
+
+// bquic_endpoint_free frees an endpoint and all its connections at once. Nothing is sent: who wants the peers to know closes the connections
+// (bquic_conn_close), and calls bquic_endpoint_step, before.
+BQUIC_API int32_t bquic_endpoint_free(bquic_endpoint *endpoint);
+
+// bquic_train is datagrams of one size, back to back, of one pair of addresses: what recvmsg with UDP_GRO yields, and sendmsg with UDP_SEGMENT
+// takes. One datagram is a train, too.
+typedef struct bquic_train {
+  uint8_t *data;      // in: decrypted where it lies, and not kept. Out: within bquic_step.buf
+  uint32_t len;       // at most 65535
+  uint32_t seg_size;  // of each datagram but the last, which may be shorter. 0: it is one datagram
+  bquic_addr local;   // ours; AF_UNSPEC if it is not known, or does not matter
+  bquic_addr remote;  // the peer's
+  uint32_t ecn;       // the two bits of the IP header (RFC 3168)
+  uint32_t reserved;  // 0
+} bquic_train;
+
+// Kinds of events.
+enum {
+  BQUIC_EVENT_ACCEPTED = 1,            // conn is new: a client has begun it
+  BQUIC_EVENT_HANDSHAKE_COMPLETE = 2,  // the peer is who it should be, and data may flow
+  BQUIC_EVENT_CONFIRMED = 3,           // the peer knows that, too (RFC 9001, section 4.1.2)
+  BQUIC_EVENT_STREAM_OPENED = 4,       // the peer has opened stream. Of HTTP/3 EVENT_REQUEST tells
+  BQUIC_EVENT_READABLE = 5,            // stream has data, or its end, where there was nothing
+  BQUIC_EVENT_WRITABLE = 6,            // stream, of which a send took less than all, has room
+  BQUIC_EVENT_STREAMS = 7,             // more streams can be opened; value: 0 bidirectional ones, or requests, 2 unidirectional ones
+  BQUIC_EVENT_STREAM_RESET = 8,        // the peer has reset its part; value: its code
+  BQUIC_EVENT_STREAM_STOPPED = 9,      // the peer does not want what we send; value: its code
+  BQUIC_EVENT_STREAM_ACKED = 10,       // all that was sent on stream, its end included, has arrived. Not with HTTP/3
+  BQUIC_EVENT_STREAM_FINISHED = 11,    // both parts of stream are over, and it is forgotten. stream_data comes for the last time
+  BQUIC_EVENT_DATAGRAM = 12,           // there are datagrams where there were none; with HTTP/3: of stream
+  BQUIC_EVENT_DATAGRAM_WRITABLE = 13,  // their queue, which was full, has room
+  BQUIC_EVENT_SESSION = 14,            // data: what a later connection can begin with, to be given to bquic_connect once. It holds secrets
+  BQUIC_EVENT_EARLY_READY = 15,        // a client may open streams and send before the handshake is complete
+  BQUIC_EVENT_EARLY_DATA = 16,         // what became of 0-RTT data; value: 0 rejected, 1 accepted, 2 rejected and sent again
+  BQUIC_EVENT_PATH = 17,               // data: a bquic_path; value: BQUIC_PATH_*
+  BQUIC_EVENT_MTU = 18,                // UDP datagrams carry value bytes now
+  BQUIC_EVENT_CLOSED = 19,             // the connection is over: see bquic_conn_error. What had arrived can still be read if the peer ended it
+  BQUIC_EVENT_DRAINED = 20,            // the last event. conn is freed by the next step
+  BQUIC_EVENT_REQUEST = 32,            // a server of HTTP/3: data: a bquic_h3_message. BQUIC_FIN: nothing follows
+  BQUIC_EVENT_TOO_LARGE = 33,          // the header section of a request was too large; it can be answered (431)
+  BQUIC_EVENT_INTERIM = 34,            // a client: an interim response (1xx); data: a bquic_h3_message
+  BQUIC_EVENT_RESPONSE = 35,           // data: a bquic_h3_message. BQUIC_FIN: nothing follows
+  BQUIC_EVENT_TRAILERS = 36,           // data: a bquic_h3_message, of which fields alone count. The body has been read
+  BQUIC_EVENT_REJECTED = 37,           // the server has not looked at the request, which can be made again
+  BQUIC_EVENT_PRIORITY = 38,           // a client has changed the priority of its request; value: urgency + 256 if incremental
+  BQUIC_EVENT_SETTINGS = 39,           // the peer's SETTINGS have come: see bquic_h3_settings
+  BQUIC_EVENT_GOAWAY = 40,             // the peer shuts the connection down; value: its ID (RFC 9114, section 5.2)
+  BQUIC_EVENT_SHUTDOWN = 41            // after bquic_h3_shutdown: no request is left, and the connection can be closed
+};
+
+// Flags of events, of sends and of what was received.
+enum {
+  BQUIC_FIN = 1  // the stream's end
+};
+
+// bquic_event is something that has happened, told once. The events of a step have all happened when the first of them is acted on: what that does
+// may have ended a stream that a later one is about, which is BQUIC_ERR_STREAM then.
+typedef struct bquic_event {
+  uint32_t kind;
+  uint32_t flags;        // BQUIC_FIN
+  bquic_conn *conn;
+  uint64_t user_data;    // what bquic_conn_set_user_data stored for conn, 0 if nothing was
+  uint64_t stream;       // its ID, where the kind is about one
+  uint64_t stream_data;  // what bquic_stream_set_user_data stored for it
+  uint64_t value;
+  const void *data;      // lent until the next step of the endpoint, or its end
+  size_t data_len;
+} bquic_event;
+
+// Flags of bquic_step.more.
+enum {
+  BQUIC_MORE_EVENTS = 1,  // there are more: call it again at once
+  BQUIC_MORE_TRAINS = 2   // there was no room for all that can be sent
+};
+
+// bquic_step is what goes in and comes out of one call. What is 0 or NULL is left out: who only wants to send gives neither in nor events.
+typedef struct bquic_step {
+  uint32_t size;        // sizeof(bquic_step)
+  uint32_t more;        // out: BQUIC_MORE_*
+  uint64_t now;         // 0: the library reads the clock
+  uint64_t deadline;    // out: when to call it again, if nothing arrives before; UINT64_MAX: never. It may have passed
+  bquic_train *in;      // what has arrived
+  bquic_event *events;  // out
+  bquic_train *out;     // out: what is to be sent, in this order
+  uint8_t *buf;         // memory for what is to be sent
+  size_t buf_len;       // at least 1200. Datagrams are never larger than that, and trains up to 64 KiB: 256 KiB serve well
+  uint32_t in_len;      // trains
+  uint32_t events_max;
+  uint32_t events_len;  // out
+  uint32_t out_max;
+  uint32_t out_len;     // out
+  uint32_t reserved;    // 0
+} bquic_step;
+
+// bquic_endpoint_step does all there is to do: takes in what has arrived, runs timers, tells events and gives out what is to be sent. Who acts on
+// events calls it once with in and events, and then, after having acted, with out: so answers leave in the trains that acknowledge.
+// Events must be read: a connection that has one waits for it with all else but sending. If out is NULL, nothing is sent meanwhile.
+BQUIC_API int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step);
+
+// bquic_connect is what a client's connection begins with.
+typedef struct bquic_connect {
+  uint32_t size;              // sizeof(bquic_connect)
+  uint32_t flags;             // BQUIC_CONNECT_*
+  const char *server_name;    // for SNI and the certificate: a name or an IP address
+  bquic_addr remote;          // the server's address
+  bquic_addr local;           // ours; AF_UNSPEC: any
+  bquic_bytes session;        // of BQUIC_EVENT_SESSION of an earlier connection to that server; NULL: none
+  uint64_t user_data;         // as bquic_conn_set_user_data
+} bquic_connect;
+
+enum {
+  BQUIC_CONNECT_EARLY = 1,  // data may be sent in 0-RTT, if the session allows it: whoever records them can play them to the server again
+  BQUIC_CONNECT_RESEND = 2  // if the server rejects them, they are sent again by themselves
+};
+
+// bquic_endpoint_connect begins a client's connection with the settings config; the first datagram comes with the next step. NULL:
+// bquic_error says what is wrong, and the status is stored in *status if that is not NULL.
+BQUIC_API bquic_conn *bquic_endpoint_connect(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, int32_t *status);
+
+// bquic_endpoint_refuse has new clients be refused from now on, or, with on 0, be accepted again: for a server that is about to end.
+BQUIC_API int32_t bquic_endpoint_refuse(bquic_endpoint *endpoint, int on);
+
+// bquic_endpoint_set_ticket_keys replaces the keys of a server's session tickets: n of 32 bytes each, the newest first; 0: random ones.
+BQUIC_API int32_t bquic_endpoint_set_ticket_keys(bquic_endpoint *endpoint, const void *keys, size_t n);
+
+// bquic_endpoint_info are figures of an endpoint, counted from its begin.
+typedef struct bquic_endpoint_info {
+  uint32_t size;         // sizeof(bquic_endpoint_info)
+  uint32_t conns;        // that there are now, those that are over and not drained included
+  uint64_t accepted;     // connections that clients began
+  uint64_t refused;      // attempts that were refused
+  uint64_t retries, version_negotiations, stateless_resets, invalid_tokens;  // that were sent
+  uint64_t replies_lost;  // answers to strangers for which there was no room, since nobody sent those before them
+} bquic_endpoint_info;
+
+BQUIC_API int32_t bquic_endpoint_stats(bquic_endpoint *endpoint, bquic_endpoint_info *info);
+
+// Connections. They belong to their endpoint: what is said of threads holds for all of them together.
+
+// bquic_conn_close closes a connection with an error code, below 2^62, of the application's, or, with transport not 0, of the transport's (0: no
+// error). reason is a text for people of len bytes, of which 256 travel. What was not delivered is lost. The peer is told with the next step;
+// BQUIC_EVENT_DRAINED tells when it can be forgotten. A connection that is over stays as it is.
+BQUIC_API int32_t bquic_conn_close(bquic_conn *conn, int transport, uint64_t code, const char *reason, size_t len);
+
+// bquic_conn_free forgets a connection at once; the peer is told nothing but what bquic_conn_close and a step have sent. Who reads events to the
+// end need not call it.
+BQUIC_API int32_t bquic_conn_free(bquic_conn *conn);
+
+// bquic_conn_set_user_data stores a number, such as a pointer of the caller's, that comes with each event of the connection.
+BQUIC_API int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value);
+
+// Bits of bquic_conn_state.flags.
+enum {
+  BQUIC_CONN_CLIENT = 1,
+  BQUIC_CONN_HANDSHAKE_COMPLETE = 2,  // and not over
+  BQUIC_CONN_CONFIRMED = 4,
+  BQUIC_CONN_RESUMED = 8,
+  BQUIC_CONN_ADDRESS_VALIDATED = 16,  // the peer has shown that it receives at its address
+  BQUIC_CONN_CLOSED = 32,             // over: see bquic_conn_error
+  BQUIC_CONN_KEEPS_RECEIVED = 64      // over, and what had arrived can still be read
+};
+
+// bquic_conn_state is what is known of a connection.
+typedef struct bquic_conn_state {
+  uint32_t size;  // sizeof(bquic_conn_state)
+  uint32_t flags;
+  uint32_t version;             // of QUIC: 1 or 0x6b3343cf
+  uint32_t early_data;          // 0: none; 1: offered; 2: accepted; 3: rejected
+  uint32_t streams_bidi;        // that can be opened now; of HTTP/3: requests
+  uint32_t streams_uni;
+  uint32_t max_datagram;        // bytes of the largest datagram that can be sent now; 0: none
+  uint32_t max_udp_payload;     // bytes
+  uint16_t cipher_suite;        // of TLS; 0 before it is known
+  uint16_t alpn_len;
+  uint8_t alpn[256];            // the protocol, ended by a zero
+  char server_name[256];        // ended by a zero
+  bquic_addr local, remote;
+  uint64_t user_data;
+} bquic_conn_state;
+
+BQUIC_API int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state);
+
+// Kinds of bquic_conn_end.
+enum {
+  BQUIC_END_NONE = 0,
+  BQUIC_END_APPLICATION = 1,          // CONNECTION_CLOSE of the application, with its code
+  BQUIC_END_TRANSPORT = 2,            // CONNECTION_CLOSE of the transport, with a code of RFC 9000, section 20.1; 256 and above: a TLS alert
+  BQUIC_END_IDLE = 3,                 // nothing was received for the idle timeout
+  BQUIC_END_HANDSHAKE_TIMEOUT = 4,
+  BQUIC_END_VERSION = 5,              // the server speaks none of our versions
+  BQUIC_END_RESET = 6                 // the peer no longer knows the connection
+};
+
+// bquic_conn_end is why a connection is over.
+typedef struct bquic_conn_end {
+  uint32_t size;       // sizeof(bquic_conn_end)
+  uint32_t kind;       // BQUIC_END_*
+  uint64_t code;
+  uint32_t remote;     // 1: the peer ended it
+  uint32_t reason_len;
+  char reason[512];    // a text for people, of the peer's if it ended it; ended by a zero
+} bquic_conn_end;
+
+BQUIC_API int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end);
+
+// bquic_conn_figures are counts of a connection from its begin, and the state of the path in use.
+typedef struct bquic_conn_figures {
+  uint32_t size;  // sizeof(bquic_conn_figures)
+  uint32_t ecn;   // 1: the path carries ECN marks
+  uint64_t packets_sent, packets_received, packets_dropped, packets_lost, packets_spurious;
+  uint64_t udp_sent, udp_received;      // datagrams
+  uint64_t bytes_sent, bytes_received;  // of UDP payload
+  uint64_t datagrams_sent, datagrams_received, datagrams_dropped, datagrams_unsent;  // DATAGRAM frames
+  uint64_t timeouts, migrations;
+  uint64_t min_rtt, rtt, latest_rtt;    // ns; 0 before the first sample
+  uint64_t congestion_window, in_flight;  // bytes
+} bquic_conn_figures;
+
+BQUIC_API int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures);
+
+// bquic_conn_set_keep_alive changes BQUIC_KEEP_ALIVE of one connection: ns, 0: never, UINT64_MAX: as its settings say.
+BQUIC_API int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns);
+
+// bquic_conn_ping has the next step send something that the peer must acknowledge.
+BQUIC_API int32_t bquic_conn_ping(bquic_conn *conn);
+
+// bquic_conn_key_update replaces the keys, which the library does by itself in good time. BQUIC_ERR_STATE: too soon.
+BQUIC_API int32_t bquic_conn_key_update(bquic_conn *conn);
+
+// bquic_conn_export derives len bytes from the connection's secrets (RFC 8446, section 7.5), at most 8160, with a label that is ended by a
+// zero and a context of context_len bytes. BQUIC_ERR_STATE before the handshake is complete.
+BQUIC_API int32_t bquic_conn_export(bquic_conn *conn, const char *label, const void *context, size_t context_len, void *out, size_t len);
+
+// bquic_conn_peer_cert copies certificate number index of the peer's chain, in DER form, the leaf being 0, into buf of len bytes, and returns
+// how long it is: above len, nothing was copied. 0: there is no such certificate.
+BQUIC_API int64_t bquic_conn_peer_cert(bquic_conn *conn, uint32_t index, void *buf, size_t len);
+
+// bquic_conn_id is a connection ID.
+typedef struct bquic_conn_id {
+  uint8_t len;  // 0 to 20
+  uint8_t id[20];
+} bquic_conn_id;
+
+// bquic_conn_source_ids writes the connection IDs under which the peer may send, at most max, and returns how many there are.
+BQUIC_API int32_t bquic_conn_source_ids(bquic_conn *conn, bquic_conn_id *ids, uint32_t max);
+
+// bquic_conn_renew_ids has the peer be given others for all connection IDs that it has.
+BQUIC_API int32_t bquic_conn_renew_ids(bquic_conn *conn);
+
+// Paths (RFC 9000, section 9).
+
+// What a path is, and what BQUIC_EVENT_PATH tells of one.
+enum {
+  BQUIC_PATH_PROBING = 0,  // states
+  BQUIC_PATH_ACTIVE = 1,
+  BQUIC_PATH_STANDBY = 2,
+  BQUIC_PATH_NEW = 1,  // events
+  BQUIC_PATH_VALIDATED = 2,
+  BQUIC_PATH_FAILED = 3,
+  BQUIC_PATH_CLOSED = 4,
+  BQUIC_PATH_ACTIVATED = 5
+};
+
+// bquic_path is a path. Of an event only the addresses are set.
+typedef struct bquic_path {
+  bquic_addr local, remote;
+  uint32_t state;
+  uint32_t validated;
+  uint32_t max_udp_payload;  // bytes
+  uint32_t ecn;
+  uint64_t min_rtt, rtt, latest_rtt;  // ns
+  uint64_t congestion_window, in_flight, bytes_sent, bytes_received;
+} bquic_path;
+
+// bquic_conn_paths writes the paths of the connection, at most max, the one in use first, and returns how many there are, at most four.
+BQUIC_API int32_t bquic_conn_paths(bquic_conn *conn, bquic_path *paths, uint32_t max);
+
+// bquic_conn_probe_path has a client validate a path, to move to it later. NULL, or AF_UNSPEC, stands for the address in use.
+// BQUIC_EVENT_PATH tells what becomes of it. BQUIC_ERR_PATH, BQUIC_ERR_ARGUMENT.
+BQUIC_API int32_t bquic_conn_probe_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote);
+
+// bquic_conn_migrate has a client move to a path, which is validated first if it was not. Arguments and errors are the same.
+BQUIC_API int32_t bquic_conn_migrate(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote);
+
+// bquic_conn_abandon_path has a client forget a path, such as one whose socket is gone. If it is the one in use, there must be another.
+BQUIC_API int32_t bquic_conn_abandon_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote);
+
+// bquic_conn_too_large tells that the system has refused to send datagrams of len bytes on a path (EMSGSIZE): smaller ones are sent then.
+BQUIC_API int32_t bquic_conn_too_large(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote, uint32_t len);
+
+// Streams. With BQUIC_H3 they are those of requests, and what is sent and received is the body of a message.
+
+// bquic_stream_open opens a stream, unidirectional if uni is not 0, and returns its ID. BQUIC_ERR_LIMIT: BQUIC_EVENT_STREAMS tells when
+// there can be more. BQUIC_ERR_STATE with BQUIC_H3.
+BQUIC_API int64_t bquic_stream_open(bquic_conn *conn, int uni);
+
+// bquic_stream_send takes as much of len bytes as there is room for, which is copied, and returns how much that was. With BQUIC_FIN among
+// flags the stream ends behind them, if all of them were taken. If less was taken, BQUIC_EVENT_WRITABLE tells when there is room.
+// BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_CLOSED.
+BQUIC_API int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags);
+
+// bquic_stream_recv copies what was received into buf, and returns how many bytes that was; 0: there is nothing now, or, with BQUIC_FIN in
+// *flags, all has been read. flags may not be NULL. The errors are those of bquic_stream_send; with BQUIC_ERR_RESET *code, if code is not
+// NULL, is the peer's error code.
+BQUIC_API int64_t bquic_stream_recv(bquic_conn *conn, uint64_t stream, void *buf, size_t len, uint32_t *flags, uint64_t *code);
+
+// bquic_op is one call of many.
+typedef struct bquic_op {
+  bquic_conn *conn;
+  uint64_t stream;
+  uint32_t kind;    // BQUIC_OP_*
+  uint32_t flags;   // in and out: BQUIC_FIN
+  void *data;       // sent from, or received into
+  size_t len;
+  uint64_t code;    // BQUIC_OP_STOP and BQUIC_OP_RESET: the code; out: that of BQUIC_ERR_RESET
+  int64_t result;   // out: what the function returns
+} bquic_op;
+
+enum {
+  BQUIC_OP_SEND = 1,   // bquic_stream_send
+  BQUIC_OP_RECV = 2,   // bquic_stream_recv
+  BQUIC_OP_STOP = 3,   // bquic_stream_shutdown of BQUIC_READ
+  BQUIC_OP_RESET = 4   // bquic_stream_shutdown of BQUIC_WRITE
+};
+
+// bquic_endpoint_ops does n calls on streams of connections of one endpoint, in order, in one crossing. It fails only if the endpoint or ops is no
+// good; what became of each is its result.
+BQUIC_API int32_t bquic_endpoint_ops(bquic_endpoint *endpoint, bquic_op *ops, size_t n);
+
+// The parts of a stream.
+enum {
+  BQUIC_READ = 1,  // what the peer sends
+  BQUIC_WRITE = 2  // what we send
+};
+
+// bquic_stream_shutdown ends a part of a stream before its time, or both (BQUIC_READ | BQUIC_WRITE): the peer is asked to stop sending, what we
+// send is reset, with a code below 2^62. A part that is over stays as it is.
+BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint32_t parts, uint64_t code);
+
+// bquic_stream_set_priority sets in which order streams send: urgency 0 to 7, 0 first; incremental ones of one urgency take turns
+// (RFC 9218).
+BQUIC_API int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
+
+// bquic_stream_set_user_data stores a number that comes with each event of the stream (stream_data).
+BQUIC_API int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value);
+
+// bquic_stream_room returns how many bytes bquic_stream_send would take now. With BQUIC_H3 they include what frames them.
+BQUIC_API int64_t bquic_stream_room(bquic_conn *conn, uint64_t stream);
+
+// bquic_streams_readable writes the IDs of streams that have something to be read, at most max, and returns how many it has written. Events tell
+// the same as it happens. With BQUIC_H3 there may be streams among them that are the library's own.
+BQUIC_API int32_t bquic_streams_readable(bquic_conn *conn, uint64_t *ids, uint32_t max);
+
+// bquic_streams_writable is the same of streams that take data.
+BQUIC_API int32_t bquic_streams_writable(bquic_conn *conn, uint64_t *ids, uint32_t max);
+
+// Datagrams (RFC 9221). BQUIC_MAX_DATAGRAM_FRAME has the peer be allowed to send them.
+
+// bquic_datagram_send queues a datagram, which is copied. BQUIC_ERR_UNSUPPORTED, BQUIC_ERR_TOO_LARGE (see bquic_conn_state.max_datagram),
+// BQUIC_ERR_FULL: BQUIC_EVENT_DATAGRAM_WRITABLE tells when there is room.
+BQUIC_API int32_t bquic_datagram_send(bquic_conn *conn, const void *data, size_t len);
+
+// bquic_datagram_send_many queues n datagrams, or as many as there is room for, and returns how many; an error if the first one fails.
+BQUIC_API int32_t bquic_datagram_send_many(bquic_conn *conn, const bquic_bytes *datagrams, uint32_t n);
+
+// bquic_datagram_recv_many copies received datagrams, at most max, one behind the other into buf of len bytes, and writes where each lies into
+// datagrams. It returns how many: as many as surely fit, so that len must be at least BQUIC_MAX_DATAGRAM_FRAME.
+BQUIC_API int32_t bquic_datagram_recv_many(bquic_conn *conn, bquic_bytes *datagrams, uint32_t max, void *buf, size_t len);
+
+// HTTP/3: connections whose settings have BQUIC_H3.
+
+// bquic_h3_field is a field of a header section. Names are lower case; those that begin with a colon come first.
+typedef struct bquic_h3_field {
+  const char *name;
+  const char *value;
+  uint32_t name_len;
+  uint32_t value_len;
+} bquic_h3_field;
+
+// bquic_h3_message is a header section that has come, valid as RFC 9114 demands. It is lent as the event is.
+typedef struct bquic_h3_message {
+  const bquic_h3_field *fields;  // with the pseudo-header fields, which come first
+  uint32_t fields_len;
+  int32_t status;                // of a response
+  int64_t content_length;        // -1: none is told
+  uint32_t early;                // 1: the request came in 0-RTT data, and may be a recording
+  uint32_t priority;             // of a request: urgency + 256 if incremental
+} bquic_h3_message;
+
+// bquic_h3_request makes a request of n fields, and sends as much of a body as there is room for: *taken bytes of it, if taken is not NULL. With
+// BQUIC_FIN among flags the request ends behind it, if all of it was taken. It returns the stream's ID. BQUIC_ERR_LIMIT: BQUIC_EVENT_STREAMS
+// tells when there can be more; BQUIC_ERR_STATE: the connection is shutting down, or is not ready; BQUIC_ERR_MESSAGE, BQUIC_ERR_TOO_LARGE.
+BQUIC_API int64_t bquic_h3_request(bquic_conn *conn, const bquic_h3_field *fields, uint32_t n, const void *body, size_t len, uint32_t flags,
+                                   size_t *taken);
+
+// bquic_h3_respond answers a request, with ":status" among the fields, and returns how much of the body it has taken. A status of 1xx is an interim
+// response, of which there may be several.
+BQUIC_API int64_t bquic_h3_respond(bquic_conn *conn, uint64_t stream, const bquic_h3_field *fields, uint32_t n, const void *body, size_t len,
+                                   uint32_t flags);
+
+// bquic_h3_trailers ends a message with a trailer section.
+BQUIC_API int32_t bquic_h3_trailers(bquic_conn *conn, uint64_t stream, const bquic_h3_field *fields, uint32_t n);
+
+// bquic_h3_priority has a client ask for another priority of a response, and a server set one (RFC 9218).
+BQUIC_API int32_t bquic_h3_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
+
+// bquic_h3_shutdown begins the end of a connection (GOAWAY): what is under way goes on, and BQUIC_EVENT_SHUTDOWN tells when nothing is left.
+BQUIC_API int32_t bquic_h3_shutdown(bquic_conn *conn);
+
+// bquic_h3_datagram_send sends an HTTP datagram of a request (RFC 9297), which is copied.
+BQUIC_API int32_t bquic_h3_datagram_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len);
+
+// bquic_h3_datagram_recv copies the oldest HTTP datagram of a request into buf of cap bytes, and its length into *len; what does not fit is
+// lost. It returns 1 if there was one, else 0.
+BQUIC_API int32_t bquic_h3_datagram_recv(bquic_conn *conn, uint64_t stream, void *buf, size_t cap, size_t *len);
+
+// bquic_h3_peer is what the peer's SETTINGS say.
+typedef struct bquic_h3_peer {
+  uint32_t size;                   // sizeof(bquic_h3_peer)
+  uint32_t known;                  // 1: they have come. Before, the defaults are told
+  uint64_t max_field_section;      // bytes; UINT64_MAX: any
+  uint64_t table_capacity;         // bytes
+  uint64_t blocked_streams;
+  uint32_t enable_connect;
+  uint32_t datagrams;
+} bquic_h3_peer;
+
+BQUIC_API int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings);
 
 #ifdef __cplusplus
 }

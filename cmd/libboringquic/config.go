@@ -1,0 +1,415 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+)
+
+// config is a bquic_config.
+type config struct {
+	object
+	numbers map[uint32]uint64
+	bytes   map[uint32][]byte
+	certs   []tls.Certificate
+	roots   *x509.CertPool
+	verify  verifier
+	keylog  int // file descriptor; below 0: none
+
+	made *settings // of what is set; nil: to be made
+}
+
+// settings are what a config comes to. They do not change: endpoints and connections share them.
+type settings struct {
+	client, server *quic.Config
+	http           *h3.Config // nil: not HTTP/3
+}
+
+// ranges are the largest values of the keys of bquic_config_set_u64.
+var ranges = map[uint32]uint64{
+	C.BQUIC_MAX_IDLE_TIMEOUT: unbounded, C.BQUIC_HANDSHAKE_TIMEOUT: maxDuration, C.BQUIC_KEEP_ALIVE: maxDuration,
+	C.BQUIC_STREAM_WINDOW: maxCount, C.BQUIC_MAX_STREAM_WINDOW: maxCount, C.BQUIC_WINDOW: maxCount, C.BQUIC_MAX_WINDOW: maxCount,
+	C.BQUIC_MAX_STREAMS_BIDI: unbounded, C.BQUIC_MAX_STREAMS_UNI: unbounded,
+	C.BQUIC_STREAM_SEND_BUFFER: maxSize, C.BQUIC_MAX_STREAM_SEND_BUFFER: maxSize,
+	C.BQUIC_MAX_DATAGRAM_FRAME: 65535, C.BQUIC_MAX_UDP_PAYLOAD: 65527, C.BQUIC_DISABLE_PMTUD: 1, C.BQUIC_CONGESTION: 1,
+	C.BQUIC_INITIAL_RTT: maxDuration, C.BQUIC_MAX_ACK_DELAY: uint64(1<<14*time.Millisecond) - 1, C.BQUIC_VERSIONS: 3,
+	C.BQUIC_NO_GREASE: 1, C.BQUIC_SPIN_BIT: 1, C.BQUIC_CONN_ID_LENGTH: 20, C.BQUIC_RETRY: 1, C.BQUIC_DISABLE_MIGRATION: 1,
+	C.BQUIC_IGNORE_PREFERRED: 1, C.BQUIC_EARLY_DATA: 1, C.BQUIC_MAX_HANDSHAKES: maxSize, C.BQUIC_NO_TICKETS: 1, C.BQUIC_VERIFY: C.BQUIC_VERIFY_REQUIRE,
+	C.BQUIC_H3: 1, C.BQUIC_H3_MAX_FIELD_SECTION: maxSize, C.BQUIC_H3_TABLE_CAPACITY: unbounded, C.BQUIC_H3_BLOCKED_STREAMS: unbounded,
+	C.BQUIC_H3_ENABLE_CONNECT: 1, C.BQUIC_H3_ENABLE_DATAGRAMS: 1, C.BQUIC_H3_HEADER_TIMEOUT: maxDuration,
+}
+
+const (
+	unbounded   = 1<<64 - 1 // or "none", for which the core has negative numbers
+	maxDuration = 1<<63 - 1
+	maxCount    = 1<<62 - 1
+	maxSize     = 1<<31 - 1
+)
+
+//export bq_go_config_new
+func bq_go_config_new() (h C.uint64_t) {
+	call(func() error {
+		c := &config{numbers: make(map[uint32]uint64), bytes: make(map[uint32][]byte), keylog: -1}
+		c.object = object{gate: new(gate), self: c}
+		register(&c.object, kindConfig)
+		h = C.uint64_t(c.handle)
+		return nil
+	})
+	return h
+}
+
+//export bq_go_config_free
+func bq_go_config_free(h C.uint64_t) C.int32_t {
+	return C.int32_t(on(handle(h), kindConfig, func(c *config) error {
+		unregister(&c.object)
+		return nil
+	}))
+}
+
+// change is on for a config that f changes.
+func change(h C.uint64_t, f func(c *config) error) C.int32_t {
+	return C.int32_t(on(handle(h), kindConfig, func(c *config) error {
+		c.made = nil
+		return f(c)
+	}))
+}
+
+//export bq_go_config_set_u64
+func bq_go_config_set_u64(h C.uint64_t, key C.uint32_t, value C.uint64_t) C.int32_t {
+	return change(h, func(c *config) error {
+		most, known := ranges[uint32(key)]
+		if !known {
+			return faultf(errArgument, "there is no number with key %d", key)
+		}
+		if uint64(value) > most && (most != maxCount || value != unbounded) {
+			return faultf(errArgument, "the number with key %d is %d, and can be at most %d", key, uint64(value), most)
+		}
+		if key == C.BQUIC_MAX_UDP_PAYLOAD && value != 0 && value < 1200 {
+			return faultf(errArgument, "BQUIC_MAX_UDP_PAYLOAD is %d, and must be at least 1200", uint64(value))
+		}
+		c.numbers[uint32(key)] = uint64(value)
+		return nil
+	})
+}
+
+//export bq_go_config_get_u64
+func bq_go_config_get_u64(h C.uint64_t, key C.uint32_t, value *C.uint64_t) C.int32_t {
+	return C.int32_t(on(handle(h), kindConfig, func(c *config) error {
+		if _, known := ranges[uint32(key)]; !known {
+			return faultf(errArgument, "there is no number with key %d", key)
+		}
+		*value = C.uint64_t(c.numbers[uint32(key)])
+		return nil
+	}))
+}
+
+//export bq_go_config_set_bytes
+func bq_go_config_set_bytes(h C.uint64_t, key C.uint32_t, data *C.uint8_t, n C.size_t) C.int32_t {
+	return change(h, func(c *config) error {
+		b := slices.Clone(memory(data, n))
+		switch key {
+		case C.BQUIC_TOKEN_KEY, C.BQUIC_RESET_KEY:
+			if len(b) != 32 && len(b) != 0 {
+				return faultf(errArgument, "the key has %d bytes, and must have 32", len(b))
+			}
+		case C.BQUIC_TICKET_KEYS:
+			if _, err := ticketKeys(b); err != nil {
+				return err
+			}
+		case C.BQUIC_EARLY_CONTEXT:
+			if len(b) > 16<<10 {
+				return faultf(errArgument, "the context of 0-RTT data has %d bytes, and can have 16384", len(b))
+			}
+		case C.BQUIC_ALPN:
+			if _, err := protocols(b); err != nil {
+				return err
+			}
+		default:
+			return faultf(errArgument, "there are no bytes with key %d", key)
+		}
+		c.bytes[uint32(key)] = b
+		return nil
+	})
+}
+
+func ticketKeys(b []byte) (keys [][32]byte, err error) {
+	if len(b)%32 != 0 || len(b) > 64*32 {
+		return nil, faultf(errArgument, "the ticket keys have %d bytes, and must have a multiple of 32, 2048 at most", len(b))
+	}
+	for k := range slices.Chunk(b, 32) {
+		keys = append(keys, [32]byte(k))
+	}
+	return keys, nil
+}
+
+// protocols takes a list of protocols apart, each of which comes after its length.
+func protocols(b []byte) (list []string, err error) {
+	for len(b) > 0 {
+		n := int(b[0])
+		if n == 0 || n > len(b)-1 {
+			return nil, faultf(errArgument, "BQUIC_ALPN is no list of protocols, each of them after a byte with its length")
+		}
+		list = append(list, string(b[1:1+n]))
+		b = b[1+n:]
+	}
+	return list, nil
+}
+
+//export bq_go_config_add_cert
+func bq_go_config_add_cert(h C.uint64_t, chain *C.uint8_t, chainLen C.size_t, key *C.uint8_t, keyLen C.size_t) C.int32_t {
+	return change(h, func(c *config) error { return c.addCert(memory(chain, chainLen), memory(key, keyLen)) })
+}
+
+//export bq_go_config_add_cert_files
+func bq_go_config_add_cert_files(h C.uint64_t, chain, key *C.char) C.int32_t {
+	return change(h, func(c *config) error {
+		certPEM, err := os.ReadFile(C.GoString(chain))
+		if err != nil {
+			return err
+		}
+		keyPEM, err := os.ReadFile(C.GoString(key))
+		if err != nil {
+			return err
+		}
+		return c.addCert(certPEM, keyPEM)
+	})
+}
+
+func (c *config) addCert(chain, key []byte) error {
+	cert, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return faultf(errPEM, "no certificate with its key: %v", err)
+	}
+	c.certs = append(slices.Clone(c.certs), cert)
+	return nil
+}
+
+//export bq_go_config_add_roots
+func bq_go_config_add_roots(h C.uint64_t, data *C.uint8_t, n C.size_t) C.int32_t {
+	return change(h, func(c *config) error { return c.addRoots(memory(data, n), "the memory") })
+}
+
+//export bq_go_config_add_roots_file
+func bq_go_config_add_roots_file(h C.uint64_t, file *C.char) C.int32_t {
+	return change(h, func(c *config) error {
+		name := C.GoString(file)
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return c.addRoots(b, name)
+	})
+}
+
+func (c *config) addRoots(b []byte, from string) error {
+	pool := x509.NewCertPool()
+	if c.roots != nil {
+		pool = c.roots.Clone()
+	}
+	found := false
+	for {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return faultf(errPEM, "%s: %v", from, err)
+		}
+		pool.AddCert(cert)
+		found = true
+	}
+	if !found {
+		return faultf(errPEM, "%s holds no certificate in PEM form", from)
+	}
+	c.roots = pool
+	return nil
+}
+
+//export bq_go_config_set_verify
+func bq_go_config_set_verify(h C.uint64_t, callback C.bquic_verify, context C.uintptr_t) C.int32_t {
+	return change(h, func(c *config) error {
+		c.verify = verifier{callback, context}
+		return nil
+	})
+}
+
+//export bq_go_config_set_keylog_fd
+func bq_go_config_set_keylog_fd(h C.uint64_t, fd C.int) C.int32_t {
+	return change(h, func(c *config) error {
+		c.keylog = int(fd)
+		return nil
+	})
+}
+
+// descriptor is a file of the caller's. The key log is best effort, as crypto/tls has it: what cannot be written is lost.
+type descriptor int
+
+func (d descriptor) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		m, err := syscall.Write(int(d), b[n:])
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// verifier is a bquic_verify and what it is called with, which need not be a pointer.
+type verifier struct {
+	callback C.bquic_verify
+	context  C.uintptr_t
+}
+
+// judge asks the callback about a peer. Whatever it is given is C's memory, freed when it returns.
+func (v verifier) judge(cs tls.ConnectionState) error {
+	var lent arena
+	defer lent.free()
+	n := len(cs.PeerCertificates)
+	chain := unsafe.Slice((*C.bquic_bytes)(lent.take(max(n, 1)*C.sizeof_bquic_bytes)), n)
+	for i, cert := range cs.PeerCertificates {
+		chain[i] = C.bquic_bytes{data: lent.copy(cert.Raw), len: C.size_t(len(cert.Raw))}
+	}
+	peer := (*C.bquic_peer)(lent.take(C.sizeof_bquic_peer))
+	*peer = C.bquic_peer{
+		size: C.sizeof_bquic_peer, server_name: (*C.char)(lent.copy(append([]byte(cs.ServerName), 0))), chain: unsafe.SliceData(chain), chain_len: C.size_t(n),
+	}
+	if cs.DidResume {
+		peer.resumed = 1
+	}
+	if C.bq_call_verify(v.callback, v.context, peer) != 0 {
+		return errors.New("the program's callback has refused the peer's certificate")
+	}
+	return nil
+}
+
+// settings returns what the config comes to.
+func (c *config) settings() (*settings, error) {
+	if c.made != nil {
+		return c.made, nil
+	}
+	n := c.numbers
+	isSet := func(key uint32) bool { return n[key] != 0 }
+	protos, _ := protocols(c.bytes[C.BQUIC_ALPN])
+	if len(protos) == 0 {
+		if !isSet(C.BQUIC_H3) {
+			return nil, faultf(errConfig, "no application protocol is set: BQUIC_ALPN must name one, or BQUIC_H3 be 1")
+		}
+		protos = []string{"h3"}
+	}
+	t := &tls.Config{
+		Certificates: c.certs, RootCAs: c.roots, ClientCAs: c.roots, NextProtos: protos, MinVersion: tls.VersionTLS13,
+		InsecureSkipVerify: n[C.BQUIC_VERIFY] == C.BQUIC_VERIFY_NONE, SessionTicketsDisabled: isSet(C.BQUIC_NO_TICKETS),
+	}
+	switch n[C.BQUIC_VERIFY] {
+	case C.BQUIC_VERIFY_REQUEST:
+		t.ClientAuth = tls.VerifyClientCertIfGiven
+	case C.BQUIC_VERIFY_REQUIRE:
+		t.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	if c.keylog >= 0 {
+		t.KeyLogWriter = descriptor(c.keylog)
+	}
+	q := &quic.Config{
+		TLS: t, MaxIdleTimeout: duration(n[C.BQUIC_MAX_IDLE_TIMEOUT]), HandshakeTimeout: duration(n[C.BQUIC_HANDSHAKE_TIMEOUT]),
+		KeepAlive:           duration(n[C.BQUIC_KEEP_ALIVE]),
+		StreamReceiveWindow: n[C.BQUIC_STREAM_WINDOW], MaxStreamReceiveWindow: n[C.BQUIC_MAX_STREAM_WINDOW],
+		ReceiveWindow: n[C.BQUIC_WINDOW], MaxReceiveWindow: n[C.BQUIC_MAX_WINDOW],
+		MaxStreamsBidi: count(n[C.BQUIC_MAX_STREAMS_BIDI]), MaxStreamsUni: count(n[C.BQUIC_MAX_STREAMS_UNI]),
+		StreamSendBuffer: int(n[C.BQUIC_STREAM_SEND_BUFFER]), MaxStreamSendBuffer: int(n[C.BQUIC_MAX_STREAM_SEND_BUFFER]),
+		MaxDatagramFrameSize: int(n[C.BQUIC_MAX_DATAGRAM_FRAME]), MaxUDPPayload: int(n[C.BQUIC_MAX_UDP_PAYLOAD]), DisablePMTUD: isSet(C.BQUIC_DISABLE_PMTUD),
+		Congestion: quic.CongestionAlgorithm(n[C.BQUIC_CONGESTION]), InitialRTT: duration(n[C.BQUIC_INITIAL_RTT]), MaxAckDelay: duration(n[C.BQUIC_MAX_ACK_DELAY]),
+		NoGrease: isSet(C.BQUIC_NO_GREASE), SpinBit: isSet(C.BQUIC_SPIN_BIT), IgnorePreferredAddress: isSet(C.BQUIC_IGNORE_PREFERRED),
+		DisableActiveMigration: isSet(C.BQUIC_DISABLE_MIGRATION), EarlyData: isSet(C.BQUIC_EARLY_DATA), MaxHandshakes: int(n[C.BQUIC_MAX_HANDSHAKES]),
+		EarlyContext: c.bytes[C.BQUIC_EARLY_CONTEXT],
+	}
+	// Verified before: the bytes have the right lengths.
+	q.TicketKeys, _ = ticketKeys(c.bytes[C.BQUIC_TICKET_KEYS])
+	q.TokenKey, q.StatelessResetKey = key32(c.bytes[C.BQUIC_TOKEN_KEY]), key32(c.bytes[C.BQUIC_RESET_KEY])
+	q.Versions = [][]uint32{nil, {quic.Version1}, {quic.Version2}, {quic.Version2, quic.Version1}}[n[C.BQUIC_VERSIONS]]
+	if l := n[C.BQUIC_CONN_ID_LENGTH]; l != 0 {
+		q.ConnIDs = quic.RandomConnIDs(l)
+	}
+	if isSet(C.BQUIC_RETRY) {
+		q.Retry = always
+	}
+	of := t.Clone() // the server's, which asks its clients for certificates or has nothing to verify
+	if c.verify.callback != nil {
+		t.VerifyConnection = c.verify.judge
+		if t.ClientAuth != tls.NoClientCert {
+			of.VerifyConnection = c.verify.judge
+		}
+	}
+	made := &settings{client: q, server: new(quic.Config)}
+	if isSet(C.BQUIC_H3) {
+		if err := made.addHTTP(n); err != nil {
+			return nil, err
+		}
+	}
+	*made.server = *q
+	made.server.TLS = of
+	c.made = made
+	return made, nil
+}
+
+// addHTTP adds HTTP/3's part.
+func (s *settings) addHTTP(n map[uint32]uint64) (err error) {
+	s.http, err = (&h3.Config{
+		MaxFieldSectionSize: n[C.BQUIC_H3_MAX_FIELD_SECTION], QPACKTableCapacity: int(count(n[C.BQUIC_H3_TABLE_CAPACITY])),
+		QPACKBlockedStreams: int(count(n[C.BQUIC_H3_BLOCKED_STREAMS])), EnableConnect: n[C.BQUIC_H3_ENABLE_CONNECT] != 0,
+		EnableDatagrams: n[C.BQUIC_H3_ENABLE_DATAGRAMS] != 0, HeaderTimeout: duration(n[C.BQUIC_H3_HEADER_TIMEOUT]), NoGrease: n[C.BQUIC_NO_GREASE] != 0,
+	}).Prepare()
+	if err != nil {
+		return &fault{errConfig, err.Error()}
+	}
+	own, err := s.http.EarlyContext()
+	if err != nil {
+		return &fault{errConfig, err.Error()}
+	}
+	s.client.EarlyContext = append(own, s.client.EarlyContext...)
+	return nil
+}
+
+func always(addr) bool { return true }
+
+func key32(b []byte) *[32]byte {
+	if len(b) != 32 {
+		return nil
+	}
+	return (*[32]byte)(b)
+}
+
+// duration is a length of time of C's, of which "never" is a negative one in Go.
+func duration(n uint64) time.Duration {
+	if n > maxDuration {
+		return -1
+	}
+	return time.Duration(n)
+}
+
+// count is a number of C's, of which "none" is a negative one in Go.
+func count(n uint64) int64 {
+	if n == unbounded {
+		return -1
+	}
+	return int64(min(n, maxCount))
+}

@@ -1,0 +1,255 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/qpack"
+)
+
+// found is an event for the program.
+type found struct {
+	kind told
+	core quic.Event
+	http h3.Event
+}
+
+// told says what an event is of.
+type told uint8
+
+const (
+	toldNothing told = iota
+	toldAccepted
+	toldCore
+	toldHTTP
+)
+
+// next finds the connection's next event for the program, which is then in endpoint.found, and does on the way what is not for the program. It
+// tells whether there is one.
+func (c *conn) next() bool {
+	e := c.endpoint
+	ev := &e.found
+	switch {
+	case c.held != nil:
+		*ev, c.held = *c.held, nil
+		return true
+	case c.accepted:
+		c.accepted = false
+		ev.kind = toldAccepted
+		return true
+	}
+	for {
+		if c.http != nil {
+			for {
+				var more bool
+				if ev.http, more = c.http.NextEvent(); !more {
+					break
+				}
+				if httpKinds[ev.http.Kind] != 0 {
+					ev.kind = toldHTTP
+					return true
+				}
+			}
+		}
+		if c.pending != nil {
+			ev.kind, ev.core, c.pending = toldCore, *c.pending, nil
+			return true
+		}
+		var more bool
+		if ev.core, more = c.core.NextEvent(); !more {
+			if c.core.WantsSend() { // HTTP/3 writes what it has gathered when it has nothing more to tell
+				c.sent = false
+			}
+			return false
+		}
+		c.sent = false // whatever comes of it is to be sent
+		switch ev.core.Kind {
+		case quic.EventAsk:
+			ev.core.Ask.Run()
+			c.core.Answer(ev.core.Ask)
+		case quic.EventEndpoint:
+			c.core.HandleReply(e.now, e.core.HandleEvent(c.core, ev.core.Endpoint))
+		default:
+			if c.settings.http == nil {
+				ev.kind = toldCore
+				return true
+			}
+			c.handleHTTP(&ev.core)
+		}
+	}
+}
+
+// hold keeps the event that next has found until there is room for it.
+func (c *conn) hold() {
+	c.held = new(found)
+	*c.held = c.endpoint.found
+}
+
+// handleHTTP gives HTTP/3 an event of the core, and begins it with the first that it can begin with. What concerns the program, too, is told
+// afterwards.
+func (c *conn) handleHTTP(ev *quic.Event) {
+	e := c.endpoint
+	switch ev.Kind {
+	case quic.EventHandshakeComplete, quic.EventEarlyReady, quic.EventStreamOpened, quic.EventReadable:
+		if c.http == nil {
+			conn, err := h3.New(e.now, c.core, c.settings.http)
+			if err != nil { // the Config was prepared
+				c.core.Fail(e.now, err)
+				return
+			}
+			c.http = conn
+		}
+	}
+	if c.http != nil {
+		c.http.HandleEvent(e.now, ev)
+	}
+	switch ev.Kind {
+	case quic.EventHandshakeComplete, quic.EventHandshakeConfirmed, quic.EventEarlyReady, quic.EventEarlyData, quic.EventPath, quic.EventMTU,
+		quic.EventClosed, quic.EventDrained:
+		c.pending = new(quic.Event)
+		*c.pending = *ev
+	}
+}
+
+// coreKinds are what C calls the events of the core.
+var coreKinds = [...]C.uint32_t{
+	quic.EventHandshakeComplete: C.BQUIC_EVENT_HANDSHAKE_COMPLETE, quic.EventHandshakeConfirmed: C.BQUIC_EVENT_CONFIRMED,
+	quic.EventStreamOpened: C.BQUIC_EVENT_STREAM_OPENED, quic.EventReadable: C.BQUIC_EVENT_READABLE, quic.EventWritable: C.BQUIC_EVENT_WRITABLE,
+	quic.EventStreamsAvailable: C.BQUIC_EVENT_STREAMS, quic.EventStreamReset: C.BQUIC_EVENT_STREAM_RESET, quic.EventStreamStopped: C.BQUIC_EVENT_STREAM_STOPPED,
+	quic.EventStreamAcked: C.BQUIC_EVENT_STREAM_ACKED, quic.EventStreamFinished: C.BQUIC_EVENT_STREAM_FINISHED, quic.EventDatagram: C.BQUIC_EVENT_DATAGRAM,
+	quic.EventDatagramWritable: C.BQUIC_EVENT_DATAGRAM_WRITABLE, quic.EventSession: C.BQUIC_EVENT_SESSION, quic.EventEarlyReady: C.BQUIC_EVENT_EARLY_READY,
+	quic.EventEarlyData: C.BQUIC_EVENT_EARLY_DATA, quic.EventPath: C.BQUIC_EVENT_PATH, quic.EventMTU: C.BQUIC_EVENT_MTU,
+	quic.EventClosed: C.BQUIC_EVENT_CLOSED, quic.EventDrained: C.BQUIC_EVENT_DRAINED,
+}
+
+// httpKinds are what C calls the events of HTTP/3; 0: it is not told of them.
+var httpKinds = [...]C.uint32_t{
+	h3.EventRequest: C.BQUIC_EVENT_REQUEST, h3.EventTooLarge: C.BQUIC_EVENT_TOO_LARGE, h3.EventInterim: C.BQUIC_EVENT_INTERIM,
+	h3.EventResponse: C.BQUIC_EVENT_RESPONSE, h3.EventData: C.BQUIC_EVENT_READABLE, h3.EventTrailers: C.BQUIC_EVENT_TRAILERS,
+	h3.EventWritable: C.BQUIC_EVENT_WRITABLE, h3.EventReset: C.BQUIC_EVENT_STREAM_RESET, h3.EventStopped: C.BQUIC_EVENT_STREAM_STOPPED,
+	h3.EventRejected: C.BQUIC_EVENT_REJECTED, h3.EventPriority: C.BQUIC_EVENT_PRIORITY, h3.EventDatagram: C.BQUIC_EVENT_DATAGRAM,
+	h3.EventDone: C.BQUIC_EVENT_STREAM_FINISHED, h3.EventRawStream: 0, h3.EventSettings: C.BQUIC_EVENT_SETTINGS, h3.EventGoAway: C.BQUIC_EVENT_GOAWAY,
+	h3.EventCapacity: C.BQUIC_EVENT_STREAMS, h3.EventOrigin: 0, h3.EventSession: C.BQUIC_EVENT_SESSION, h3.EventShutdown: C.BQUIC_EVENT_SHUTDOWN,
+}
+
+// tell writes the event that next has found. What it refers to lies in the endpoint's arena.
+func (c *conn) tell(out *C.bquic_event) {
+	ev := &c.endpoint.found
+	*out = C.bquic_event{user_data: C.uint64_t(c.userData)}
+	*(*handle)(unsafe.Pointer(&out.conn)) = c.handle
+	switch ev.kind {
+	case toldAccepted:
+		out.kind = C.BQUIC_EVENT_ACCEPTED
+	case toldCore:
+		c.tellCore(out, &ev.core)
+	case toldHTTP:
+		c.tellHTTP(out, &ev.http)
+	}
+}
+
+func (c *conn) tellCore(out *C.bquic_event, ev *quic.Event) {
+	e := c.endpoint
+	out.kind, out.stream, out.value = coreKinds[ev.Kind], C.uint64_t(ev.Stream), C.uint64_t(ev.Code)
+	out.stream_data = streamData(ev.Data)
+	switch ev.Kind {
+	case quic.EventStreamsAvailable:
+		out.stream, out.value = 0, C.uint64_t(ev.Stream)
+	case quic.EventSession:
+		e.lendSession(out, ev.Session)
+	case quic.EventEarlyData:
+		switch {
+		case ev.Accepted:
+			out.value = 1
+		case ev.Resent:
+			out.value = 2
+		}
+	case quic.EventPath:
+		p := (*C.bquic_path)(e.lent.take(C.sizeof_bquic_path))
+		*p = C.bquic_path{}
+		setAddr(&p.local, ev.Path.Local)
+		setAddr(&p.remote, ev.Path.Remote)
+		out.value = pathKinds[ev.Path.Kind]
+		out.data, out.data_len = unsafe.Pointer(p), C.sizeof_bquic_path
+	case quic.EventMTU:
+		out.value = C.uint64_t(ev.MaxUDPPayload)
+	case quic.EventDrained:
+		e.over = append(e.over, c)
+	}
+}
+
+var pathKinds = [...]C.uint64_t{
+	quic.PathNew: C.BQUIC_PATH_NEW, quic.PathValidated: C.BQUIC_PATH_VALIDATED, quic.PathFailed: C.BQUIC_PATH_FAILED, quic.PathClosed: C.BQUIC_PATH_CLOSED,
+	quic.PathActivated: C.BQUIC_PATH_ACTIVATED,
+}
+
+func (e *endpoint) lendSession(out *C.bquic_event, s *quic.Session) {
+	if b, err := s.MarshalBinary(); err == nil { // the error says that its AppData is too long, which nobody here sets but HTTP/3
+		out.data, out.data_len = e.lent.copy(b), C.size_t(len(b))
+	}
+}
+
+// streamData is the number that was stored for a stream.
+func streamData(v any) C.uint64_t {
+	n, _ := v.(uint64)
+	return C.uint64_t(n)
+}
+
+func (c *conn) tellHTTP(out *C.bquic_event, ev *h3.Event) {
+	e := c.endpoint
+	out.kind, out.stream, out.value = httpKinds[ev.Kind], C.uint64_t(ev.Stream), C.uint64_t(ev.Code)
+	out.stream_data = streamData(ev.Data)
+	if ev.Fin {
+		out.flags = C.BQUIC_FIN
+	}
+	switch ev.Kind {
+	case h3.EventRequest, h3.EventInterim, h3.EventResponse:
+		e.lendMessage(out, ev.Message, ev.Message.Fields)
+	case h3.EventTrailers:
+		e.lendMessage(out, nil, ev.Fields)
+	case h3.EventPriority:
+		out.value = C.uint64_t(packPriority(ev.Priority))
+	case h3.EventGoAway:
+		out.stream, out.value = 0, C.uint64_t(ev.ID)
+	case h3.EventCapacity:
+		out.value = quic.StreamTypeBidi
+	case h3.EventSession:
+		e.lendSession(out, ev.Session)
+	}
+}
+
+func packPriority(p quic.Priority) uint32 {
+	n := uint32(p.Urgency)
+	if p.Incremental {
+		n += 256
+	}
+	return n
+}
+
+// lendMessage lends a header section; m is nil for trailers.
+func (e *endpoint) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack.Field) {
+	var pseudo [5]qpack.Field
+	head := pseudo[:0]
+	msg := (*C.bquic_h3_message)(e.lent.take(C.sizeof_bquic_h3_message))
+	*msg = C.bquic_h3_message{content_length: -1}
+	if m != nil {
+		*msg = C.bquic_h3_message{
+			status: C.int32_t(m.Status), content_length: C.int64_t(m.ContentLength), early: boolean(m.Early), priority: C.uint32_t(packPriority(m.Priority)),
+		}
+		head = pseudoFields(head, m)
+	}
+	n := len(head) + len(fields)
+	list := unsafe.Slice((*C.bquic_h3_field)(e.lent.take(max(n, 1)*C.sizeof_bquic_h3_field)), n)
+	for i, part := range [][]qpack.Field{head, fields} {
+		for j, f := range part {
+			list[i*len(head)+j] = C.bquic_h3_field{
+				name: e.lent.text(f.Name), value: e.lent.text(f.Value), name_len: C.uint32_t(len(f.Name)), value_len: C.uint32_t(len(f.Value)),
+			}
+		}
+	}
+	msg.fields, msg.fields_len = unsafe.SliceData(list), C.uint32_t(n)
+	out.data, out.data_len = unsafe.Pointer(msg), C.sizeof_bquic_h3_message
+}

@@ -1,0 +1,190 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"strconv"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/qpack"
+)
+
+// http is use for a connection that speaks HTTP/3.
+func http(h C.uint64_t, f func(c *conn) error) C.int32_t {
+	return use(h, func(c *conn) error {
+		if c.settings.http == nil {
+			return faultf(errState, "the connection does not speak HTTP/3: its settings have no BQUIC_H3")
+		}
+		if err := c.ready(); err != nil {
+			return err
+		}
+		return f(c)
+	})
+}
+
+// maxFields is how many fields a header section of C's may have.
+const maxFields = 10000
+
+// message makes a message of C's fields. What is wrong with their names and values the h3 package says.
+func message(list *C.bquic_h3_field, n C.uint32_t) (*h3.Message, error) {
+	fields, err := goFields(list, n)
+	if err != nil {
+		return nil, err
+	}
+	m := &h3.Message{}
+	seen := map[string]bool{}
+	for i, f := range fields {
+		if f.Name == "" || f.Name[0] != ':' {
+			m.Fields = fields[i:]
+			break
+		}
+		if seen[f.Name] {
+			return nil, faultf(errMessage, "the field %s is there twice", f.Name)
+		}
+		seen[f.Name] = true
+		switch f.Name {
+		case ":method":
+			m.Method = f.Value
+		case ":scheme":
+			m.Scheme = f.Value
+		case ":authority":
+			m.Authority = f.Value
+		case ":path":
+			m.Path = f.Value
+		case ":protocol":
+			m.Protocol = f.Value
+		case ":status":
+			status, err := strconv.ParseUint(f.Value, 10, 10)
+			if err != nil || len(f.Value) != 3 {
+				return nil, faultf(errMessage, "the field :status is %q, and must have three digits", f.Value)
+			}
+			m.Status = int(status)
+		default:
+			return nil, faultf(errMessage, "there is no field %q", f.Name)
+		}
+	}
+	return m, nil
+}
+
+func goFields(list *C.bquic_h3_field, n C.uint32_t) ([]qpack.Field, error) {
+	if n > maxFields {
+		return nil, faultf(errArgument, "there are %d fields, and can be %d", n, maxFields)
+	}
+	fields := make([]qpack.Field, n)
+	for i, f := range unsafe.Slice(list, n) {
+		if f.name == nil || f.value == nil && f.value_len > 0 {
+			return nil, faultf(errArgument, "name or value of field %d is NULL", i)
+		}
+		if f.name_len > maxSize || f.value_len > maxSize {
+			return nil, faultf(errArgument, "a length of field %d is above 2^31-1", i)
+		}
+		fields[i].Name = C.GoStringN(f.name, C.int(f.name_len))
+		if f.value_len > 0 {
+			fields[i].Value = C.GoStringN(f.value, C.int(f.value_len))
+		}
+	}
+	return fields, nil
+}
+
+// pseudoFields appends the pseudo-header fields of a message that has come.
+func pseudoFields(to []qpack.Field, m *h3.Message) []qpack.Field {
+	if m.Status != 0 {
+		return append(to, qpack.Field{Name: ":status", Value: strconv.Itoa(m.Status)})
+	}
+	for _, f := range [...]qpack.Field{
+		{Name: ":method", Value: m.Method}, {Name: ":scheme", Value: m.Scheme}, {Name: ":authority", Value: m.Authority}, {Name: ":path", Value: m.Path},
+		{Name: ":protocol", Value: m.Protocol},
+	} {
+		if f.Value != "" {
+			to = append(to, f)
+		}
+	}
+	return to
+}
+
+//export bq_go_h3_request
+func bq_go_h3_request(h C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *C.uint8_t, size C.size_t, flags C.uint32_t, id *C.uint64_t, taken *C.size_t) C.int32_t {
+	return http(h, func(c *conn) error {
+		m, err := message(list, n)
+		if err != nil {
+			return err
+		}
+		stream, took, err := c.http.SendRequest(moment(0), m, memory(body, size), flags&C.BQUIC_FIN != 0)
+		*id, *taken = C.uint64_t(stream), C.size_t(took)
+		return err
+	})
+}
+
+//export bq_go_h3_respond
+func bq_go_h3_respond(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *C.uint8_t, size C.size_t, flags C.uint32_t, taken *C.int64_t) C.int32_t {
+	return http(h, func(c *conn) error {
+		m, err := message(list, n)
+		if err != nil {
+			return err
+		}
+		took, err := c.http.SendResponse(moment(0), uint64(id), m, memory(body, size), flags&C.BQUIC_FIN != 0)
+		*taken = C.int64_t(took)
+		return err
+	})
+}
+
+//export bq_go_h3_trailers
+func bq_go_h3_trailers(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t) C.int32_t {
+	return http(h, func(c *conn) error {
+		fields, err := goFields(list, n)
+		if err != nil {
+			return err
+		}
+		return c.http.SendTrailers(moment(0), uint64(id), fields)
+	})
+}
+
+//export bq_go_h3_priority
+func bq_go_h3_priority(h, id C.uint64_t, urgency C.uint32_t, incremental C.int) C.int32_t {
+	return http(h, func(c *conn) error {
+		p, err := priority(urgency, incremental)
+		if err != nil {
+			return err
+		}
+		if c.core.IsClient() {
+			return c.http.UpdatePriority(uint64(id), p)
+		}
+		return c.http.SetPriority(uint64(id), p)
+	})
+}
+
+//export bq_go_h3_shutdown
+func bq_go_h3_shutdown(h C.uint64_t) C.int32_t {
+	return http(h, func(c *conn) error {
+		c.http.Shutdown(moment(0))
+		return nil
+	})
+}
+
+//export bq_go_h3_datagram_send
+func bq_go_h3_datagram_send(h, id C.uint64_t, data *C.uint8_t, n C.size_t) C.int32_t {
+	return http(h, func(c *conn) error { return c.http.SendDatagram(uint64(id), memory(data, n)) })
+}
+
+//export bq_go_h3_datagram_recv
+func bq_go_h3_datagram_recv(h, id C.uint64_t, buf *C.uint8_t, size C.size_t, n *C.size_t, got *C.int32_t) C.int32_t {
+	return http(h, func(c *conn) error {
+		length, there := c.http.RecvDatagram(uint64(id), memory(buf, size))
+		*n, *got = C.size_t(length), C.int32_t(boolean(there))
+		return nil
+	})
+}
+
+//export bq_go_h3_settings
+func bq_go_h3_settings(h C.uint64_t, s *C.bquic_h3_peer) C.int32_t {
+	return http(h, func(c *conn) error {
+		peer, known := c.http.PeerSettings()
+		*s = C.bquic_h3_peer{
+			size: s.size, known: boolean(known), max_field_section: C.uint64_t(peer.MaxFieldSectionSize), table_capacity: C.uint64_t(peer.QPACKTableCapacity),
+			blocked_streams: C.uint64_t(peer.QPACKBlockedStreams), enable_connect: boolean(peer.EnableConnect), datagrams: boolean(peer.H3Datagram),
+		}
+		return nil
+	})
+}

@@ -1,0 +1,194 @@
+// Settings, endpoints and connections: each function looks at its pointers, and calls Go. BoringSSL is not known here.
+#include "_cgo_export.h"
+#include "internal.h"
+
+// H is a handle as a number.
+#define H(object) ((uint64_t)(uintptr_t)(object))
+
+// MADE turns the status of a function that makes an object into that object.
+#define MADE(type, call, status)                \
+  do {                                          \
+    uint64_t made_ = 0;                         \
+    int32_t got_ = bq_enter();                  \
+    if (got_ == BQUIC_OK) {                     \
+      got_ = (call);                            \
+    }                                           \
+    if ((status) != NULL) {                     \
+      *(status) = got_;              \
+    }                                           \
+    return got_ ? NULL : (type *)(uintptr_t)made_; \
+  } while (0)
+
+_Static_assert(sizeof(void *) == 8, "handles have 64 bits");
+
+// Settings.
+
+bquic_config *bquic_config_new(void) { return bq_enter() ? NULL : (bquic_config *)(uintptr_t)bq_go_config_new(); }
+
+int32_t bquic_config_free(bquic_config *config) { BQ_GO(bq_go_config_free(H(config))); }
+
+int32_t bquic_config_set_u64(bquic_config *config, uint32_t key, uint64_t value) { BQ_GO(bq_go_config_set_u64(H(config), key, value)); }
+
+int32_t bquic_config_get_u64(bquic_config *config, uint32_t key, uint64_t *value) {
+  BQ_WANT(value);
+  BQ_GO(bq_go_config_get_u64(H(config), key, value));
+}
+
+int32_t bquic_config_set_bytes(bquic_config *config, uint32_t key, const void *data, size_t len) {
+  BQ_BYTES(data, len);
+  BQ_GO(bq_go_config_set_bytes(H(config), key, (uint8_t *)data, len));
+}
+
+int32_t bquic_config_add_cert_files(bquic_config *config, const char *chain_file, const char *key_file) {
+  BQ_WANT(chain_file);
+  BQ_WANT(key_file);
+  BQ_GO(bq_go_config_add_cert_files(H(config), (char *)chain_file, (char *)key_file));
+}
+
+int32_t bquic_config_add_cert_pem(bquic_config *config, const void *chain, size_t chain_len, const void *key, size_t key_len) {
+  BQ_BYTES(chain, chain_len);
+  BQ_BYTES(key, key_len);
+  BQ_GO(bq_go_config_add_cert(H(config), (uint8_t *)chain, chain_len, (uint8_t *)key, key_len));
+}
+
+int32_t bquic_config_add_roots_file(bquic_config *config, const char *file) {
+  BQ_WANT(file);
+  BQ_GO(bq_go_config_add_roots_file(H(config), (char *)file));
+}
+
+int32_t bquic_config_add_roots_pem(bquic_config *config, const void *pem, size_t len) {
+  BQ_BYTES(pem, len);
+  BQ_GO(bq_go_config_add_roots(H(config), (uint8_t *)pem, len));
+}
+
+int32_t bquic_config_set_verify(bquic_config *config, bquic_verify callback, void *context) {
+  BQ_GO(bq_go_config_set_verify(H(config), callback, (uintptr_t)context));
+}
+
+int32_t bq_call_verify(bquic_verify callback, uintptr_t context, const bquic_peer *peer) { return callback((void *)context, peer); }
+
+int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd) { BQ_GO(bq_go_config_set_keylog_fd(H(config), fd)); }
+
+// Endpoints.
+
+bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status) { MADE(bquic_endpoint, bq_go_endpoint_new(H(config), &made_), status); }
+
+int32_t bquic_endpoint_free(bquic_endpoint *endpoint) { BQ_GO(bq_go_endpoint_free(H(endpoint))); }
+
+int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
+  BQ_SIZED(step, bquic_step);
+  BQ_LIST(step->in, step->in_len);
+  BQ_LIST(step->events, step->events_max);
+  BQ_LIST(step->out, step->out_max);
+  BQ_BYTES(step->buf, step->buf_len);
+  if (step->out_max > 0 && step->buf_len < 1200) {
+    return bq_fail(BQUIC_ERR_ARGUMENT, "step->buf_len is %zu, and must be at least 1200 for what is to be sent", step->buf_len);
+  }
+  for (uint32_t i = 0; i < step->in_len; i++) {
+    bquic_train *train = &step->in[i];
+    if (train->data == NULL && train->len > 0) {
+      return bq_fail(BQUIC_ERR_ARGUMENT, "data of step->in[%u] is NULL, and its len is %u", i, train->len);
+    }
+    if (train->len > 65535) {
+      return bq_fail(BQUIC_ERR_ARGUMENT, "len of step->in[%u] is %u, and can be at most 65535", i, train->len);
+    }
+  }
+  BQ_GO(bq_go_endpoint_step(H(endpoint), step));
+}
+
+static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, uint64_t *made) {
+  BQ_SIZED(params, bquic_connect);
+  BQ_BYTES(params->session.data, params->session.len);
+  return bq_go_endpoint_connect(H(endpoint), H(config), (bquic_connect *)params, made);
+}
+
+bquic_conn *bquic_endpoint_connect(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, int32_t *status) {
+  MADE(bquic_conn, connect_with(endpoint, config, params, &made_), status);
+}
+
+int32_t bquic_endpoint_refuse(bquic_endpoint *endpoint, int on) { BQ_GO(bq_go_endpoint_refuse(H(endpoint), on)); }
+
+int32_t bquic_endpoint_set_ticket_keys(bquic_endpoint *endpoint, const void *keys, size_t n) {
+  BQ_LIST(keys, n);
+  BQ_GO(bq_go_endpoint_set_ticket_keys(H(endpoint), (uint8_t *)keys, n));
+}
+
+int32_t bquic_endpoint_stats(bquic_endpoint *endpoint, bquic_endpoint_info *info) {
+  BQ_SIZED(info, bquic_endpoint_info);
+  BQ_GO(bq_go_endpoint_stats(H(endpoint), info));
+}
+
+// Connections.
+
+int32_t bquic_conn_close(bquic_conn *conn, int transport, uint64_t code, const char *reason, size_t len) {
+  BQ_BYTES(reason, len);
+  BQ_GO(bq_go_conn_close(H(conn), transport, code, (uint8_t *)reason, len));
+}
+
+int32_t bquic_conn_free(bquic_conn *conn) { BQ_GO(bq_go_conn_free(H(conn))); }
+
+int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value) { BQ_GO(bq_go_conn_set_user_data(H(conn), value)); }
+
+int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state) {
+  BQ_SIZED(state, bquic_conn_state);
+  BQ_GO(bq_go_conn_info(H(conn), state));
+}
+
+int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end) {
+  BQ_SIZED(end, bquic_conn_end);
+  BQ_GO(bq_go_conn_error(H(conn), end));
+}
+
+int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures) {
+  BQ_SIZED(figures, bquic_conn_figures);
+  BQ_GO(bq_go_conn_stats(H(conn), figures));
+}
+
+int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns) { BQ_GO(bq_go_conn_set_keep_alive(H(conn), ns)); }
+
+int32_t bquic_conn_ping(bquic_conn *conn) { BQ_GO(bq_go_conn_ping(H(conn))); }
+
+int32_t bquic_conn_key_update(bquic_conn *conn) { BQ_GO(bq_go_conn_key_update(H(conn))); }
+
+int32_t bquic_conn_export(bquic_conn *conn, const char *label, const void *context, size_t context_len, void *out, size_t len) {
+  BQ_WANT(label);
+  BQ_BYTES(context, context_len);
+  BQ_BYTES(out, len);
+  BQ_GO(bq_go_conn_export(H(conn), (char *)label, (uint8_t *)context, context_len, out, len));
+}
+
+int64_t bquic_conn_peer_cert(bquic_conn *conn, uint32_t index, void *buf, size_t len) {
+  int64_t length = 0;
+  BQ_BYTES(buf, len);
+  BQ_COUNT(bq_go_conn_peer_cert(H(conn), index, buf, len, &length), length);
+}
+
+int32_t bquic_conn_source_ids(bquic_conn *conn, bquic_conn_id *ids, uint32_t max) {
+  int32_t count = 0;
+  BQ_LIST(ids, max);
+  BQ_COUNT(bq_go_conn_source_ids(H(conn), ids, max, &count), count);
+}
+
+int32_t bquic_conn_renew_ids(bquic_conn *conn) { BQ_GO(bq_go_conn_renew_ids(H(conn))); }
+
+int32_t bquic_conn_paths(bquic_conn *conn, bquic_path *paths, uint32_t max) {
+  int32_t count = 0;
+  BQ_LIST(paths, max);
+  BQ_COUNT(bq_go_conn_paths(H(conn), paths, max, &count), count);
+}
+
+int32_t bquic_conn_probe_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote) {
+  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_PROBE, (bquic_addr *)local, (bquic_addr *)remote, 0));
+}
+
+int32_t bquic_conn_migrate(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote) {
+  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_MIGRATE, (bquic_addr *)local, (bquic_addr *)remote, 0));
+}
+
+int32_t bquic_conn_abandon_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote) {
+  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_ABANDON, (bquic_addr *)local, (bquic_addr *)remote, 0));
+}
+
+int32_t bquic_conn_too_large(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote, uint32_t len) {
+  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_TOO_LARGE, (bquic_addr *)local, (bquic_addr *)remote, len));
+}

@@ -1,0 +1,280 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"errors"
+	"iter"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+)
+
+//export bq_go_stream_open
+func bq_go_stream_open(h C.uint64_t, uni C.int, id *C.uint64_t) C.int32_t {
+	return use(h, func(c *conn) error {
+		if c.settings.http != nil {
+			return faultf(errState, "the connection speaks HTTP/3: bquic_h3_request opens its streams")
+		}
+		open := c.core.OpenStream
+		if uni != 0 {
+			open = c.core.OpenUniStream
+		}
+		n, err := open()
+		*id = C.uint64_t(n)
+		return err
+	})
+}
+
+//export bq_go_stream_op
+func bq_go_stream_op(h C.uint64_t, op *C.bquic_op) C.int32_t {
+	return use(h, func(c *conn) error { return c.do(op) })
+}
+
+//export bq_go_endpoint_ops
+func bq_go_endpoint_ops(h C.uint64_t, ops *C.bquic_op, n C.size_t) C.int32_t {
+	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error {
+		all := unsafe.Slice(ops, n)
+		for i := range all {
+			e.op(&all[i])
+		}
+		return nil
+	}))
+}
+
+// op does one of many calls. What fails is told in its result.
+func (e *endpoint) op(op *C.bquic_op) {
+	h := *(*handle)(unsafe.Pointer(&op.conn))
+	o := lookup(h)
+	c, _ := any(nil).(*conn)
+	if o != nil {
+		c, _ = o.self.(*conn)
+	}
+	var err error
+	switch {
+	case c == nil:
+		err = handleError(h, kindConn)
+	case c.endpoint != e:
+		err = faultf(errArgument, "the connection belongs to another endpoint")
+	default:
+		err = &fault{errInternal, "a fault in boringquic has closed the connection"} // unless guard comes to the end of it
+		c.touch()
+		e.guard(c, func() { err = c.do(op) })
+	}
+	if err != nil {
+		op.result = C.int64_t(fail(err))
+	}
+}
+
+// do does what op says, and puts what came of it into op.result, unless it fails.
+func (c *conn) do(op *C.bquic_op) (err error) {
+	id, n := uint64(op.stream), 0
+	if op.len > maxSize {
+		return faultf(errArgument, "len is %d, and can be at most 2^31-1", op.len)
+	}
+	if op.data == nil && op.len > 0 && (op.kind == C.BQUIC_OP_SEND || op.kind == C.BQUIC_OP_RECV) {
+		return faultf(errArgument, "data is NULL, and len is %d", op.len)
+	}
+	if err := c.ready(); err != nil {
+		return err
+	}
+	data := memory((*C.uint8_t)(op.data), op.len)
+	op.result = 0
+	switch op.kind {
+	case C.BQUIC_OP_SEND:
+		fin := op.flags&C.BQUIC_FIN != 0
+		if c.http != nil {
+			n, err = c.http.StreamSend(id, data, fin)
+		} else {
+			n, err = c.core.StreamSend(id, data, fin)
+		}
+	case C.BQUIC_OP_RECV:
+		var fin bool
+		if c.http != nil {
+			n, fin, err = c.http.StreamRecv(id, data)
+		} else {
+			n, fin, err = c.core.StreamRecv(id, data)
+		}
+		op.flags = 0
+		if fin && err == nil {
+			op.flags = C.BQUIC_FIN
+		}
+	case C.BQUIC_OP_STOP:
+		err = c.shutdown(id, quic.ReadDirection, uint64(op.code))
+	case C.BQUIC_OP_RESET:
+		err = c.shutdown(id, quic.WriteDirection, uint64(op.code))
+	default:
+		return faultf(errArgument, "there is no operation of kind %d", op.kind)
+	}
+	op.result = C.int64_t(n)
+	if err != nil {
+		op.code = resetCode(err)
+	}
+	return err
+}
+
+// ready tells whether streams can be used: those of HTTP/3 only when it has begun.
+func (c *conn) ready() error {
+	if c.settings.http == nil || c.http != nil {
+		return nil
+	}
+	if err := c.core.Err(); err != nil {
+		return err
+	}
+	return faultf(errState, "HTTP/3 begins with BQUIC_EVENT_HANDSHAKE_COMPLETE or BQUIC_EVENT_EARLY_READY")
+}
+
+// resetCode is the code with which a stream was reset.
+func resetCode(err error) C.uint64_t {
+	var core *quic.StreamError
+	if errors.As(err, &core) {
+		return C.uint64_t(core.Code)
+	}
+	var http *h3.StreamError
+	if errors.As(err, &http) {
+		return C.uint64_t(http.Code)
+	}
+	return 0
+}
+
+func (c *conn) shutdown(id uint64, dir quic.Direction, code uint64) error {
+	if code > quic.MaxErrorCode {
+		return faultf(errArgument, "the error code is %d, and must be below 2^62", code)
+	}
+	if err := c.ready(); err != nil {
+		return err
+	}
+	if c.http != nil {
+		return c.http.StreamShutdown(id, dir, h3.ErrorCode(code))
+	}
+	return c.core.StreamShutdown(id, dir, code)
+}
+
+//export bq_go_stream_shutdown
+func bq_go_stream_shutdown(h, id C.uint64_t, parts C.uint32_t, code C.uint64_t) C.int32_t {
+	return use(h, func(c *conn) error {
+		if parts&^(C.BQUIC_READ|C.BQUIC_WRITE) != 0 || parts == 0 {
+			return faultf(errArgument, "parts is %d, and must be BQUIC_READ, BQUIC_WRITE or both", parts)
+		}
+		return c.shutdown(uint64(id), quic.Direction(parts), uint64(code))
+	})
+}
+
+//export bq_go_stream_set_priority
+func bq_go_stream_set_priority(h, id C.uint64_t, urgency C.uint32_t, incremental C.int) C.int32_t {
+	return use(h, func(c *conn) error {
+		p, err := priority(urgency, incremental)
+		if err != nil {
+			return err
+		}
+		if err := c.ready(); err != nil {
+			return err
+		}
+		if c.http != nil {
+			return c.http.SetPriority(uint64(id), p)
+		}
+		return c.core.SetStreamPriority(uint64(id), p)
+	})
+}
+
+func priority(urgency C.uint32_t, incremental C.int) (quic.Priority, error) {
+	if urgency > 7 {
+		return quic.Priority{}, faultf(errArgument, "urgency is %d, and can be at most 7", urgency)
+	}
+	return quic.Priority{Urgency: uint8(urgency), Incremental: incremental != 0}, nil
+}
+
+//export bq_go_stream_set_user_data
+func bq_go_stream_set_user_data(h, id, value C.uint64_t) C.int32_t {
+	return look(h, func(c *conn) error {
+		if c.http != nil {
+			c.http.SetStreamData(uint64(id), uint64(value))
+			return nil
+		}
+		c.core.SetStreamData(uint64(id), uint64(value))
+		return nil
+	})
+}
+
+//export bq_go_stream_room
+func bq_go_stream_room(h, id C.uint64_t, room *C.int64_t) C.int32_t {
+	return look(h, func(c *conn) error {
+		n, err := c.core.StreamRoom(uint64(id))
+		*room = C.int64_t(n)
+		return err
+	})
+}
+
+//export bq_go_streams
+func bq_go_streams(h C.uint64_t, writable C.int, ids *C.uint64_t, most C.uint32_t, count *C.int32_t) C.int32_t {
+	return look(h, func(c *conn) error {
+		var all iter.Seq[uint64] = c.core.Readable()
+		if writable != 0 {
+			all = c.core.Writable()
+		}
+		to := unsafe.Slice(ids, most)
+		n := 0
+		for id := range all {
+			if n == len(to) {
+				break
+			}
+			to[n] = C.uint64_t(id)
+			n++
+		}
+		*count = C.int32_t(n)
+		return nil
+	})
+}
+
+//export bq_go_datagrams_send
+func bq_go_datagrams_send(h C.uint64_t, list *C.bquic_bytes, n C.uint32_t, count *C.int32_t) C.int32_t {
+	return use(h, func(c *conn) error {
+		if c.settings.http != nil {
+			return faultf(errState, "the connection speaks HTTP/3: its datagrams are those of requests (bquic_h3_datagram_send)")
+		}
+		*count = 0
+		for _, d := range unsafe.Slice(list, n) {
+			if d.data == nil && d.len > 0 {
+				return faultf(errArgument, "data of a datagram is NULL, and its len is %d", d.len)
+			}
+			if d.len > maxSize {
+				return faultf(errArgument, "len of a datagram is %d, and can be at most 2^31-1", d.len)
+			}
+			if err := c.core.DatagramSend(memory((*C.uint8_t)(d.data), d.len)); err != nil {
+				if *count > 0 {
+					return nil
+				}
+				return err
+			}
+			*count++
+		}
+		return nil
+	})
+}
+
+//export bq_go_datagrams_recv
+func bq_go_datagrams_recv(h C.uint64_t, list *C.bquic_bytes, most C.uint32_t, buf *C.uint8_t, n C.size_t, count *C.int32_t) C.int32_t {
+	return use(h, func(c *conn) error {
+		if c.settings.http != nil {
+			return faultf(errState, "the connection speaks HTTP/3: its datagrams are those of requests (bquic_h3_datagram_recv)")
+		}
+		*count = 0
+		longest := c.settings.client.MaxDatagramFrameSize
+		if uint64(n) < uint64(longest) {
+			return faultf(errArgument, "len is %d, and a datagram can have %d bytes (BQUIC_MAX_DATAGRAM_FRAME)", n, longest)
+		}
+		to, room := unsafe.Slice(list, most), memory(buf, n)
+		for i := range to {
+			if c.core.DatagramsReadable() == 0 || len(room) < longest {
+				break
+			}
+			got, _ := c.core.DatagramRecv(room)
+			to[i] = C.bquic_bytes{data: unsafe.Pointer(unsafe.SliceData(room)), len: C.size_t(got)}
+			room = room[got:]
+			*count++
+		}
+		return nil
+	})
+}

@@ -1,0 +1,132 @@
+// What no program should do: each function has an error and a sentence for it.
+#include "pair.h"
+
+int main(int argc, char **argv) {
+  CHECK(argc == 3);
+  int32_t status;
+  uint64_t value;
+  uint32_t flags;
+  size_t n;
+  char buf[10];
+
+  // Settings.
+  bquic_config *config = bquic_config_new();
+  CHECK(config != NULL && bquic_live_objects() == 1);
+  FAILS(bquic_config_set_u64(NULL, BQUIC_H3, 1), BQUIC_ERR_ARGUMENT, "the config is NULL");
+  FAILS(bquic_config_set_u64(config, 0, 1), BQUIC_ERR_ARGUMENT, "no number with key 0");
+  FAILS(bquic_config_set_u64(config, BQUIC_H3, 2), BQUIC_ERR_ARGUMENT, "at most 1");
+  FAILS(bquic_config_set_u64(config, BQUIC_MAX_UDP_PAYLOAD, 1199), BQUIC_ERR_ARGUMENT, "at least 1200");
+  FAILS(bquic_config_get_u64(config, BQUIC_H3, NULL), BQUIC_ERR_ARGUMENT, "value is NULL");
+  FAILS(bquic_config_get_u64(config, 1000, &value), BQUIC_ERR_ARGUMENT, "no number with key 1000");
+  GOOD(bquic_config_set_u64(config, BQUIC_KEEP_ALIVE, 5));
+  GOOD(bquic_config_get_u64(config, BQUIC_KEEP_ALIVE, &value));
+  CHECK(value == 5);
+  FAILS(bquic_config_set_bytes(config, BQUIC_ALPN, "\5h3", 3), BQUIC_ERR_ARGUMENT, "no list of protocols");
+  FAILS(bquic_config_set_bytes(config, BQUIC_ALPN, "\0", 1), BQUIC_ERR_ARGUMENT, "no list of protocols");
+  FAILS(bquic_config_set_bytes(config, BQUIC_ALPN, NULL, 1), BQUIC_ERR_ARGUMENT, "data is NULL, and len is 1");
+  FAILS(bquic_config_set_bytes(config, BQUIC_ALPN, "x", SIZE_MAX), BQUIC_ERR_ARGUMENT, "at most 2^31-1");
+  FAILS(bquic_config_set_bytes(config, BQUIC_TOKEN_KEY, "short", 5), BQUIC_ERR_ARGUMENT, "must have 32");
+  FAILS(bquic_config_set_bytes(config, BQUIC_TICKET_KEYS, "short", 5), BQUIC_ERR_ARGUMENT, "multiple of 32");
+  FAILS(bquic_config_set_bytes(config, 77, "short", 5), BQUIC_ERR_ARGUMENT, "no bytes with key 77");
+  FAILS(bquic_config_add_cert_files(config, NULL, argv[2]), BQUIC_ERR_ARGUMENT, "chain_file is NULL");
+  FAILS(bquic_config_add_cert_files(config, "/no/such", argv[2]), BQUIC_ERR_FILE, "/no/such");
+  FAILS(bquic_config_add_cert_files(config, argv[2], argv[2]), BQUIC_ERR_PEM, "no certificate with its key");
+  FAILS(bquic_config_add_cert_files(config, argv[0], argv[2]), BQUIC_ERR_PEM, "no certificate with its key");
+  FAILS(bquic_config_add_cert_pem(config, "no", 2, "key", 3), BQUIC_ERR_PEM, "no certificate with its key");
+  FAILS(bquic_config_add_roots_file(config, "/no/such"), BQUIC_ERR_FILE, "/no/such");
+  FAILS(bquic_config_add_roots_file(config, argv[2]), BQUIC_ERR_PEM, "holds no certificate");
+  FAILS(bquic_config_add_roots_pem(config, "x", 1), BQUIC_ERR_PEM, "holds no certificate");
+
+  // Endpoints.
+  status = 5;
+  CHECK(bquic_endpoint_new(config, &status) == NULL && status == BQUIC_ERR_CONFIG && strstr(bquic_error(), "BQUIC_ALPN must name one") != NULL);
+  GOOD(bquic_config_set_bytes(config, BQUIC_ALPN, "\2h3", 3));
+  CHECK(bquic_endpoint_new(config, &status) == NULL && status == BQUIC_ERR_CONFIG && strstr(bquic_error(), "a server needs a certificate") != NULL);
+  CHECK(bquic_endpoint_new((bquic_config *)"no config at all", &status) == NULL && status == BQUIC_ERR_HANDLE);
+  bquic_endpoint *endpoint = bquic_endpoint_new(NULL, &status);
+  GOOD(status);
+  bquic_step one = {.size = sizeof one};
+  FAILS(bquic_endpoint_step(endpoint, NULL), BQUIC_ERR_ARGUMENT, "the bquic_step is NULL");
+  FAILS(bquic_endpoint_step(NULL, &one), BQUIC_ERR_ARGUMENT, "the endpoint is NULL");
+  FAILS(bquic_endpoint_step((bquic_endpoint *)config, &one), BQUIC_ERR_HANDLE, "another object: a config");
+  one.in_len = 1;
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "step->in is NULL");
+  bquic_train train = {.data = NULL, .len = 1};
+  one.in = &train;
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "data of step->in[0] is NULL");
+  train = (bquic_train){.data = (uint8_t *)buf, .len = 65536};
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "at most 65535");
+  memset(buf, 0x40, sizeof buf);
+  train = (bquic_train){.data = (uint8_t *)buf, .len = sizeof buf, .remote.sa.sa_family = AF_UNIX};
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "must have AF_INET, AF_INET6");
+  train.remote.sa.sa_family = AF_INET6;
+  GOOD(bquic_endpoint_step(endpoint, &one)); // bytes of nobody
+  CHECK(one.deadline == UINT64_MAX && one.more == 0);
+  one.in_len = 0;
+  one.out_max = 1;
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "step->out is NULL");
+  one.out = &train;
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "must be at least 1200");
+  FAILS(bquic_endpoint_set_ticket_keys(endpoint, NULL, 0), BQUIC_ERR_STATE, "for clients alone");
+  FAILS(bquic_endpoint_stats(endpoint, NULL), BQUIC_ERR_ARGUMENT, "is NULL");
+
+  // Connections.
+  bquic_connect connect = {.size = sizeof connect};
+  CHECK(bquic_endpoint_connect(endpoint, config, NULL, &status) == NULL && status == BQUIC_ERR_ARGUMENT);
+  CHECK(bquic_endpoint_connect(endpoint, config, &connect, &status) == NULL && status == BQUIC_ERR_ARGUMENT && strstr(bquic_error(), "remote") != NULL);
+  connect.remote = address("1", 443);
+  CHECK(bquic_endpoint_connect(endpoint, NULL, &connect, &status) == NULL && status == BQUIC_ERR_ARGUMENT && strstr(bquic_error(), "config is NULL") != NULL);
+  connect.session = (bquic_bytes){"no session", 10};
+  CHECK(bquic_endpoint_connect(endpoint, config, &connect, &status) == NULL && status == BQUIC_ERR_ARGUMENT);
+  connect.session = (bquic_bytes){NULL, 0};
+  bquic_conn *conn = bquic_endpoint_connect(endpoint, config, &connect, NULL);
+  CHECK(conn != NULL);
+  bquic_conn_state state = {.size = sizeof state};
+  GOOD(bquic_conn_info(conn, &state));
+  CHECK(state.flags == (BQUIC_CONN_CLIENT | BQUIC_CONN_ADDRESS_VALIDATED) && state.alpn_len == 0 && state.cipher_suite == 0);
+  state.size = 4;
+  FAILS(bquic_conn_info(conn, &state), BQUIC_ERR_ARGUMENT, "size of the bquic_conn_state is 4");
+  FAILS(bquic_conn_export(conn, "label", NULL, 0, buf, 10), BQUIC_ERR_STATE, "");
+  FAILS(bquic_conn_export(conn, NULL, NULL, 0, buf, 10), BQUIC_ERR_ARGUMENT, "label is NULL");
+  FAILS(bquic_conn_export(conn, "label", NULL, 0, NULL, 10), BQUIC_ERR_ARGUMENT, "out is NULL");
+  FAILS(bquic_conn_key_update(conn), BQUIC_ERR_STATE, "too soon");
+  FAILS(bquic_conn_migrate(conn, NULL, NULL), BQUIC_ERR_PATH, "not confirmed");
+  FAILS(bquic_stream_open(conn, 0), BQUIC_ERR_LIMIT, "limit on streams");
+  FAILS(bquic_stream_recv(conn, 0, buf, sizeof buf, NULL, NULL), BQUIC_ERR_ARGUMENT, "flags is NULL");
+  FAILS(bquic_stream_recv(conn, 0, NULL, 1, &flags, NULL), BQUIC_ERR_ARGUMENT, "data is NULL");
+  FAILS(bquic_stream_send(conn, 0, NULL, 1, 0), BQUIC_ERR_ARGUMENT, "data is NULL");
+  FAILS(bquic_stream_send(conn, 0, buf, SIZE_MAX, 0), BQUIC_ERR_ARGUMENT, "at most 2^31-1");
+  FAILS(bquic_stream_send(conn, UINT64_MAX - 2, buf, 1, 0), BQUIC_ERR_STREAM, "no such stream");
+  FAILS(bquic_stream_shutdown(conn, 0, 4, 0), BQUIC_ERR_ARGUMENT, "parts is 4");
+  FAILS(bquic_stream_shutdown(conn, 0, BQUIC_READ, UINT64_MAX), BQUIC_ERR_ARGUMENT, "below 2^62");
+  FAILS(bquic_stream_set_priority(conn, 0, 8, 0), BQUIC_ERR_ARGUMENT, "at most 7");
+  FAILS(bquic_datagram_send(conn, "x", 1), BQUIC_ERR_UNSUPPORTED, "takes no datagrams");
+  FAILS(bquic_datagram_send(conn, NULL, 1), BQUIC_ERR_ARGUMENT, "data is NULL");
+  FAILS(bquic_h3_datagram_recv(conn, 0, buf, sizeof buf, NULL), BQUIC_ERR_ARGUMENT, "len is NULL");
+  FAILS(bquic_h3_datagram_recv(conn, 0, buf, sizeof buf, &n), BQUIC_ERR_STATE, "does not speak HTTP/3");
+  bquic_op ops[] = {
+      {.conn = conn, .kind = 9},
+      {.conn = NULL, .kind = BQUIC_OP_SEND},
+      {.conn = (bquic_conn *)config, .kind = BQUIC_OP_SEND},
+      {.conn = conn, .kind = BQUIC_OP_SEND, .stream = 1},
+  };
+  GOOD(bquic_endpoint_ops(endpoint, ops, 4));
+  CHECK(ops[0].result == BQUIC_ERR_ARGUMENT && ops[1].result == BQUIC_ERR_ARGUMENT && ops[2].result == BQUIC_ERR_HANDLE && ops[3].result == BQUIC_ERR_STREAM);
+  FAILS(bquic_endpoint_ops(endpoint, NULL, 4), BQUIC_ERR_ARGUMENT, "ops is NULL");
+
+  // What is freed is an error, also if another object has its place, and is freed once.
+  GOOD(bquic_conn_free(conn));
+  FAILS(bquic_conn_free(conn), BQUIC_ERR_HANDLE, "no such connection");
+  bquic_conn *second = bquic_endpoint_connect(endpoint, config, &connect, NULL);
+  CHECK(second != NULL && second != conn);
+  FAILS(bquic_conn_ping(conn), BQUIC_ERR_HANDLE, "it was freed");
+  GOOD(bquic_config_free(config));
+  FAILS(bquic_config_free(config), BQUIC_ERR_HANDLE, "it was freed");
+  one = (bquic_step){.size = sizeof one};
+  GOOD(bquic_endpoint_step(endpoint, &one)); // its connection lives on without the config
+  GOOD(bquic_endpoint_free(endpoint));
+  FAILS(bquic_conn_ping(second), BQUIC_ERR_HANDLE, "it was freed");
+  FAILS(bquic_endpoint_free(endpoint), BQUIC_ERR_HANDLE, "it was freed");
+  CHECK(bquic_live_objects() == 0);
+  return 0;
+}
