@@ -256,6 +256,9 @@ recipe() { cat "$root/CMakeLists.txt"; echo "$symbol_prefix ${CFLAGS:-} ${CXXFLA
 # tree lists a folder's files with their check sums.
 tree() { (cd "$1" && find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 cksum); }
 
+# What is taken from BORINGQUIC_BSSL_PATH: archives (a), or shared libraries (so), as "lib" does where there are any.
+bssl_form=a
+
 # find_custom finds the archives and headers of BORINGQUIC_BSSL_PATH.
 find_custom() {
   local given="BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH"
@@ -268,12 +271,12 @@ find_custom() {
 custom_archive() {
   local dir
   for dir in "$custom/build" "$custom/lib" "$custom/build/$1" "$custom"; do
-    if [ -f "$dir/lib$1.a" ]; then
-      echo "$dir/lib$1.a"
+    if [ -f "$dir/lib$1.$bssl_form" ]; then
+      echo "$dir/lib$1.$bssl_form"
       return
     fi
   done
-  die "BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH: no lib$1.a in $custom/build, $custom/lib, $custom/build/$1 or $custom"
+  die "BORINGQUIC_BSSL_PATH=$BORINGQUIC_BSSL_PATH: no lib$1.$bssl_form in $custom/build, $custom/lib, $custom/build/$1 or $custom"
 }
 
 # boringssl has the BoringSSL that the variables name be built.
@@ -293,9 +296,15 @@ make_prefix() {
   if [ -n "${BORINGQUIC_BSSL_PATH:-}" ]; then
     say "taking BoringSSL from $custom"
     cp -R "$custom/include/openssl" "$part/include/"
-    cp "$custom_ssl" "$part/lib/libboringquic_ssl.a"
-    cp "$custom_crypto" "$part/lib/libboringquic_crypto.a"
-    chmod u+w "$part"/lib/*.a
+    if [ "$bssl_form" = so ]; then
+      # libboringquic_crypto.a will hold the key alone.
+      cp "$custom_ssl" "$custom_crypto" "$part/lib/"
+      echo "INPUT(libssl.so libcrypto.so)" >"$part/lib/libboringquic_ssl.so"
+    else
+      cp "$custom_ssl" "$part/lib/libboringquic_ssl.a"
+      cp "$custom_crypto" "$part/lib/libboringquic_crypto.a"
+      chmod u+w "$part"/lib/*.a
+    fi
     write_key "$part" "${BORINGQUIC_BSSL_PREFIX:-}"
     try_link "$part"
   else
@@ -471,6 +480,7 @@ lib() {
   [ "$(uname -s)" = Linux ] || die "libboringquic is built on Linux only"
   # BoringSSL hides its symbols in archives, and then no shared library could export them.
   local flags="-DBORINGSSL_SHARED_LIBRARY -DBORINGSSL_IMPLEMENTATION"
+  if [ -n "${BORINGQUIC_BSSL_PATH:-}" ] && has_shared; then bssl_form=so; fi
   export CFLAGS="${CFLAGS:+$CFLAGS }$flags" CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }$flags" ASMFLAGS="${ASMFLAGS:+$ASMFLAGS }$flags"
   boringssl
   dir=$(mktemp -d)
@@ -487,15 +497,30 @@ lib() {
 lib_version=0.1.0
 lib_soname=libboringquic.so.0
 
-# link_lib makes the shared library of the archives.
+# has_shared tells whether BORINGQUIC_BSSL_PATH has shared libraries.
+has_shared() {
+  local dir=$BORINGQUIC_BSSL_PATH
+  compgen -G "$dir/build/libssl.so" >/dev/null || compgen -G "$dir/lib/libssl.so" >/dev/null ||
+    compgen -G "$dir/build/ssl/libssl.so" >/dev/null || compgen -G "$dir/libssl.so" >/dev/null
+}
+
+# link_lib makes the shared library of the archive: with BoringSSL in it, of which it exports the C functions, or against BoringSSL's own.
 link_lib() {
-  local symbols="bquic_*;" archives=("$dir/libboringquic.a")
-  symbols="$symbols $(bssl_prefix)_*;"
-  archives+=("$prefix/lib/libboringquic_ssl.a" "$prefix/lib/libboringquic_crypto.a")
-  printf 'BORINGQUIC_0 { global: %s local: *; };\n' "$symbols" >"$dir/exports"
+  local archives=("$dir/libboringquic.a" "$prefix/lib/libboringquic_crypto.a") needs=()
+  {
+    echo "BORINGQUIC_0 { global: bquic_*;"
+    if [ "$bssl_form" = so ]; then
+      # The run path keeps OpenSSL's libraries, which have the same names, from being found in their place.
+      needs=("-L$prefix/lib" -lboringquic_ssl "-Wl,-rpath,$(dirname "$custom_ssl"):$(dirname "$custom_crypto")")
+    else
+      archives+=("$prefix/lib/libboringquic_ssl.a")
+      nm -g --defined-only --format=posix "$prefix"/lib/*.a 2>/dev/null | sed -n 's/^\([A-Za-z][A-Za-z0-9_]*\) [A-TV-Z] .*/\1;/p' | sort -u
+    fi
+    echo "local: *; };"
+  } >"$dir/exports"
   # nodelete: a runtime of Go's cannot be unloaded. Bsymbolic: its calls never leave it.
   "${cc[@]}" -shared -static-libgcc -o "$dir/$lib_soname" -Wl,-soname,"$lib_soname" -Wl,--version-script="$dir/exports" -Wl,-z,nodelete -Wl,-Bsymbolic \
-    -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic -lpthread -ldl -lm ||
+    -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive ${needs[@]+"${needs[@]}"} -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic -lpthread -ldl -lm ||
     die "$lib_soname did not link; see above"
 }
 
@@ -511,11 +536,18 @@ put_lib() {
   cp "$dir/$lib_soname" "$to/lib/libboringquic.so.$lib_version"
   ln -sf "libboringquic.so.$lib_version" "$to/lib/$lib_soname"
   ln -sf "$lib_soname" "$to/lib/libboringquic.so"
-  local name private="-L\${libdir}/boringquic -lboringquic_ssl -lboringquic_crypto -lstdc++ -lpthread -ldl -lm" define
+  local name define crypto="\${_prefix}/lib/boringquic/libboringquic_crypto.a" libs="-lboringquic_ssl -lboringquic_crypto -lstdc++" cmake_libs
+  cmake_libs="\${_prefix}/lib/boringquic/libboringquic_ssl.a;$crypto;stdc++;pthread;dl;m"
+  if [ "$bssl_form" = so ]; then
+    rm -f "$to"/lib/boringquic/*.so # they stay where they are
+    libs="-lboringquic_crypto -lssl -lcrypto"
+    cmake_libs="$crypto;ssl;crypto;pthread;dl;m"
+  fi
+  libs="-L\${libdir}/boringquic $libs -lpthread -ldl -lm"
   define=$(bssl_prefix)
   define=${define:+-DBORINGSSL_PREFIX=$define}
   for name in pkgconfig/boringquic.pc cmake/boringquic/boringquic-config.cmake cmake/boringquic/boringquic-config-version.cmake; do
-    sed -e "s|@VERSION@|$lib_version|; s|@BSSL_PREFIX@|$(bssl_prefix)|; s|@BSSL_DEFINE@|$define|; s|@LIBS_PRIVATE@|$private|" \
+    sed -e "s|@VERSION@|$lib_version|; s|@BSSL_PREFIX@|$(bssl_prefix)|; s|@BSSL_DEFINE@|$define|; s|@LIBS_PRIVATE@|$libs|; s|@LIBS_CMAKE@|$cmake_libs|" \
       "$root/cmd/libboringquic/${name##*/}.in" >"$to/lib/$name"
   done
 }

@@ -70,7 +70,13 @@ func packaged(t *testing.T, dir string, args ...string) []string {
 
 // flags returns what a C compiler is given behind the sources of a program that uses the library.
 func (v variant) flags(t *testing.T) []string {
-	dir := prefix(t)
+	t.Helper()
+	return v.flagsIn(t, prefix(t))
+}
+
+// flagsIn is flags for a library that was installed in dir.
+func (v variant) flagsIn(t *testing.T, dir string) []string {
+	t.Helper()
 	args := append(packaged(t, dir, "--cflags"), packaged(t, dir, "--variable=bssl_cflags")...)
 	if v == static {
 		for _, lib := range packaged(t, dir, "--static", "--libs") {

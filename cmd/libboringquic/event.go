@@ -72,7 +72,7 @@ func (c *conn) next() bool {
 			ev.core.Ask.Run()
 			c.core.Answer(ev.core.Ask)
 		case quic.EventEndpoint:
-			c.core.HandleReply(e.now, e.core.HandleEvent(c.core, ev.core.Endpoint))
+			c.core.HandleReply(e.now, e.core.HandleEvent(c.core, *ev.core.Endpoint))
 		default:
 			if c.settings.http == nil {
 				ev.kind = toldCore

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -21,6 +24,47 @@ func TestOneBoringSSL(t *testing.T) {
 	lib := filepath.Join(prefix(t), "lib/boringquic")
 	own := []string{filepath.Join(lib, "libboringquic_ssl.a"), filepath.Join(lib, "libboringquic_crypto.a"), "-lstdc++"}
 	run(t, shared.compile(t, "boringssl", own...), "two")
+}
+
+// With BoringSSL as shared libraries ours needs them, exports nothing of them, and shares them with the program; OpenSSL's,
+// which have the same names, are not taken for them.
+func TestSharedBoringSSL(t *testing.T) {
+	from := prefix(t)
+	own := t.TempDir()
+	if err := os.CopyFS(filepath.Join(own, "include"), os.DirFS(filepath.Join(from, "include/boringquic"))); err != nil {
+		t.Fatal(err)
+	}
+	archive := func(name string) []string {
+		return []string{"-Wl,--whole-archive", filepath.Join(from, "lib/boringquic/libboringquic_"+name+".a"), "-Wl,--no-whole-archive"}
+	}
+	lib := filepath.Join(own, "lib")
+	if err := os.Mkdir(lib, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cc(t, append([]string{"-shared", "-Wl,--build-id=none", "-Wl,-soname,libcrypto.so", "-o", lib + "/libcrypto.so"}, append(archive("crypto"), "-lstdc++")...)...)
+	cc(t, append([]string{"-shared", "-Wl,--build-id=none", "-Wl,-soname,libssl.so", "-Wl,-rpath,$ORIGIN", "-o", lib + "/libssl.so"}, append(archive("ssl"), "-L"+lib, "-lcrypto", "-lstdc++")...)...)
+	dir := t.TempDir()
+	cmd := exec.Command("bash", "../../build.sh", "lib", "--prefix", dir)
+	cmd.Env = append(os.Environ(), "BORINGQUIC_BSSL_PATH="+own, "BORINGQUIC_BSSL_PREFIX=boringquic")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build.sh lib: %v\n%s", err, out)
+	}
+	out, err := exec.Command("nm", "-D", "--defined-only", filepath.Join(dir, "lib/libboringquic.so")).Output()
+	if err != nil || strings.Contains(string(out), " T boringquic_") {
+		t.Errorf("it exports BoringSSL: %v", err)
+	}
+	out, err = exec.Command("readelf", "-d", filepath.Join(dir, "lib/libboringquic.so")).Output()
+	if err != nil || !strings.Contains(string(out), "[libssl.so]") || !strings.Contains(string(out), "[libcrypto.so]") {
+		t.Errorf("it does not need libssl.so and libcrypto.so: %v\n%s", err, out)
+	}
+	for _, v := range []variant{shared, static} {
+		for _, name := range []string{"boringssl", "process"} {
+			exe := filepath.Join(t.TempDir(), name)
+			args := append([]string{"-std=gnu11", "-pthread", "-o", exe, "testdata/" + name + ".c"}, v.flagsIn(t, dir)...)
+			cc(t, append(args, "-L"+lib, "-lssl", "-lcrypto", "-Wl,-rpath,"+lib)...)
+			run(t, exe)
+		}
+	}
 }
 
 // The shared library exports what the golden file lists, and BoringSSL under its prefix; the archive's program exports nothing by itself.
@@ -104,6 +148,55 @@ func TestCMake(t *testing.T) {
 	}
 	run(t, filepath.Join(build, "shared"))
 	run(t, filepath.Join(build, "static"))
+}
+
+// The examples are built as their Makefile and their CMakeLists.txt say, and the one fetches from the other.
+func TestExamples(t *testing.T) {
+	source, err := filepath.Abs("../../examples/c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, cmade := t.TempDir(), t.TempDir()
+	if err := os.CopyFS(made, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PKG_CONFIG_PATH", filepath.Join(prefix(t), "lib/pkgconfig"))
+	for _, args := range [][]string{
+		{"make", "-C", made, "CFLAGS=-Werror"},
+		{"cmake", "-S", source, "-B", cmade, "-DCMAKE_PREFIX_PATH=" + prefix(t)},
+		{"cmake", "--build", cmade},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	files := certificate(t)
+	server := exec.Command(filepath.Join(made, "serve"), "127.0.0.1", "0", files[0], files[1])
+	server.Stderr = os.Stderr
+	stdout, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 1, 70000, 20 << 20} {
+		for _, dir := range []string{made, cmade} {
+			if got := run(t, filepath.Join(dir, "get"), "127.0.0.1", strings.TrimSpace(line), fmt.Sprintf("/%d", n), files[0]); len(got) != n {
+				t.Errorf("of %d bytes %d came", n, len(got))
+			}
+		}
+	}
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Errorf("serve: %v", err)
+	}
 }
 
 // A panic is an error with its text, whether it strikes an object or not, and the object is given up, even if that panics too.
