@@ -7,10 +7,13 @@ const (
 	// full is closed with CONNECTION_REFUSED, unless one that waits is closed already: that one makes way. Handshakes under way are bounded by quic.Config.MaxHandshakes.
 	maxAcceptQueue = 1024
 
-	// recvBatch and recvBatchDial are how many trains one system call receives, on a socket that listens and on one that
+	// recvBatch and recvBatchDial are how many trains one system call receives at most, on a socket that listens and on one that
 	// was made by Dial.
 	recvBatch     = 8
 	recvBatchDial = 4
+
+	// recvBatchFirst is how many trains are received at first, each into 64 KiB: twice as many each time that as many have come.
+	recvBatchFirst = 2
 
 	// trainRoom is the buffer that a train is packed into, in bytes.
 	trainRoom = 64 << 10

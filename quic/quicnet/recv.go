@@ -17,7 +17,8 @@ import (
 type inbox struct {
 	sock    *udp.Socket
 	shard   *shard
-	trains  []udp.Train
+	batch   int         // the most that trains grows to
+	trains  []udp.Train // to be received into
 	parts   []part
 	touched []*Conn // connections with parts
 	claimed []*Conn // those of them that we have the right to send for
@@ -39,15 +40,20 @@ type part struct {
 	next  int // index into inbox.parts; -1: none
 }
 
+// newInbox makes an inbox that receives up to batch trains at once, when it has seen that so many come, and has a buffer of room bytes to
+// send from.
 func newInbox(s *socket, batch, room int) *inbox {
-	in := &inbox{sock: s.sock, shard: s.shard, trains: make([]udp.Train, batch)}
-	buf := make([]byte, batch*udp.RecvBufSize)
-	for i := range in.trains {
-		in.trains[i].Buf = buf[:0:udp.RecvBufSize]
-		buf = buf[udp.RecvBufSize:]
-	}
+	in := &inbox{sock: s.sock, shard: s.shard, batch: batch}
 	in.out = outbox{main: sendBatch{sock: s.shard.sock}, buf: make([]byte, room)}
+	in.growTo(min(recvBatchFirst, batch))
 	return in
+}
+
+// growTo has n trains be received at once.
+func (in *inbox) growTo(n int) {
+	for len(in.trains) < n {
+		in.trains = append(in.trains, udp.Train{Buf: make([]byte, udp.RecvBufSize)})
+	}
 }
 
 // read reads the socket until it is closed, and returns why it ended.
@@ -73,6 +79,9 @@ func (in *inbox) read() error {
 			left[i] = nil
 		}
 		in.claimed = in.claimed[:0]
+		if n == len(in.trains) {
+			in.growTo(min(2*n, in.batch))
+		}
 	}
 }
 
