@@ -43,6 +43,7 @@ var rooms = []room{
 	{dir: "crypto/internal/boring", std: and(anyStd, "C")},
 	{dir: "crypto/internal/boring/alloctest", std: only("C")},
 	{dir: "crypto/internal/boring/suitetest", std: only("C", "unsafe"), imports: []string{"crypto/internal/boring"}},
+	{dir: "internal/ssltest", std: only("C", "errors", "runtime", "unsafe"), imports: []string{"crypto/handshake"}},
 	{dir: "crypto/handshake", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/protect", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/wire", std: anyStd, core: true, imports: []string{"quic/internal/ranges"}},
@@ -113,7 +114,7 @@ func TestArchitecture(t *testing.T) {
 					t.Errorf("%s imports %s: commands and examples use public packages", name, p)
 				}
 				if dir != "quic/http3/h3test" && slices.Contains([]string{"quic/internal/sim", "quic/quicnettest", "quic/http3/h3test", "crypto/internal/boring/alloctest",
-					"crypto/internal/boring/suitetest"}, p) {
+					"crypto/internal/boring/suitetest", "internal/ssltest"}, p) {
 					t.Errorf("%s imports %s, which is for tests", name, p)
 				}
 			}

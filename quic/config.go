@@ -15,7 +15,8 @@ import (
 // Config is what an endpoint and its connections are made of. The zero value of every field but TLS stands for its
 // default. A Config must not be changed once it is in use; many connections share one.
 type Config struct {
-	// TLS is the TLS configuration: required, and for a server it must yield a certificate. NextProtos is required
+	// TLS is the TLS configuration: required, but where the program makes TLS objects itself (AcceptSSL, ConnectParams.SSL); and for a server it
+	// must yield a certificate. NextProtos is required
 	// (RFC 9001, section 8.1). Its fields mean what package crypto/tls documents; which are not honoured, and refused for that, is in
 	// the documentation of package github.com/boringquic/boringquic/crypto/handshake.
 	TLS *tls.Config
@@ -176,6 +177,11 @@ type Config struct {
 	// does. Default false.
 	KeepPeerParams bool
 
+	// AcceptSSL makes an SSL of BoringSSL's, and returns its address, for each connection that an Endpoint accepts, in place of TLS, which may be
+	// nil then: AcceptParams.SSL says what becomes of it. It is called by Route, with the addresses that the client's first packet came to and
+	// from. With 0 the client is refused.
+	AcceptSSL func(local, remote netip.AddrPort) (ssl uintptr)
+
 	// MaxHandshakes bounds server connections whose handshake is not complete. While more than a fourth of them are there, the
 	// endpoint demands Retry of all clients, so that made-up addresses take no more than that fourth (RFC 9000, section 21.3).
 	// Clients that have proved their address take the rest; attempts of theirs beyond it are answered with CONNECTION_REFUSED.
@@ -189,14 +195,22 @@ type Config struct {
 
 // resolve returns a copy of c in which every field that stood for its default has it; or c, if it is such a copy, which the
 // connections of an Endpoint share. The error names the field that is out of range.
-func (c *Config) resolve() (*Config, error) {
-	if c == nil || c.TLS == nil {
+func (c *Config) resolve() (*Config, error) { return c.resolveFor(false) }
+
+// resolveFor is resolve; foreign says that TLS is an SSL of the program's, so that nothing of Config.TLS is required.
+func (c *Config) resolveFor(foreign bool) (*Config, error) {
+	if c == nil || c.TLS == nil && !foreign {
 		return nil, errors.New("quic: Config.TLS is required")
 	}
 	if c.resolved {
 		return c, nil
 	}
-	if len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil {
+	if c.TLS == nil {
+		with := *c
+		with.TLS = new(tls.Config)
+		c = &with
+	}
+	if !foreign && len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil {
 		return nil, errors.New("quic: Config.TLS.NextProtos is required")
 	}
 	r := *c

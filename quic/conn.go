@@ -163,6 +163,20 @@ type ConnectParams struct {
 	ResendEarly bool
 	Token       []byte             // a token of the server's, at most 900 bytes; nil: that of Session, if it has one
 	TLS         *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
+
+	// SSL is an SSL of BoringSSL's, as its address, that the program has made and not used: TLS is what it, its context, its callbacks and
+	// certificates have it be, and Config.TLS has no part in it. Only what QUIC prescribes is set: TLS 1.3, the role, transport parameters, BoringSSL's
+	// interface for QUIC, quiet shutdown. It belongs to the connection from this call on, also if that fails: then it was freed, but after
+	// ErrSSLAdopted. Release frees it, and nothing else before: until then the program may look at it. 0: there is none.
+	//
+	// The handshake begins with the first Send or Recv: a session, trusted certificates and the like may be set until then. Callbacks run in those
+	// calls, on their thread. Where one has no answer yet, each later Send and Recv asks again (TLSPending); there is no EventAsk. When TLS fails, Err
+	// is a *TransportError of CryptoErrorBase and the alert, and what BoringSSL has put into the thread's error queue is left there.
+	// Sessions are the program's: of Session only the token and the round-trip time are used, and EventSession tells of tokens alone. See
+	// SetEarlyParams for 0-RTT.
+	SSL uintptr
+
+	adopted *handshake.Conn // over SSL
 }
 
 // AcceptParams is what a server's connection needs beside its Config. An Endpoint fills them in from the first Initial
@@ -185,19 +199,34 @@ type AcceptParams struct {
 	Preferred *IssuedConnID
 	TLS       *handshake.Context // shared by an Endpoint's connections; nil: one of the connection's own
 
+	// SSL is as in ConnectParams. The server stays with the version that its client begins with. With Config.EarlyData its 0-RTT is bound to what
+	// Config says, if the program's context allows any; whether it is a replay nobody but the program looks at.
+	SSL uintptr
+
 	early   []earlyPacket // 0-RTT datagrams that came before the Initial packet, which the connection takes over
 	initial *protect.Keys // with Initial keys, which the connection takes over; nil: it makes its own
 }
 
 // Connect begins a client's connection. The first datagram is Send's to make. The error tells what is wrong with cfg or p.
-func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
+func Connect(now time.Time, cfg *Config, p ConnectParams) (c *Conn, err error) {
+	if p.adopted == nil {
+		if p.adopted, err = adopt(p.SSL, true); err != nil {
+			return nil, err
+		}
+	}
+	c, err = connect(now, cfg, &p)
+	letGo(p.adopted, err)
+	return c, err
+}
+
+func connect(now time.Time, cfg *Config, p *ConnectParams) (*Conn, error) {
 	if len(p.Token) > maxTokenLen {
 		return nil, fmt.Errorf("quic: ConnectParams.Token has %d bytes; at most %d can be sent", len(p.Token), maxTokenLen)
 	}
 	if n := p.DstConnID.Len(); n > 0 && n < minInitialDCIDLen {
 		return nil, fmt.Errorf("quic: ConnectParams.DstConnID has %d bytes; %d at least are required (RFC 9000, section 7.2)", n, minInitialDCIDLen)
 	}
-	c, err := newConn(now, cfg, true)
+	c, err := newConn(now, cfg, true, p.adopted)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +239,7 @@ func Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
 	c.local.init(p.SrcConnID, nil)
 	c.firstPath(p.Local, p.Remote, ConnID{}, true)
 	c.hello.negotiation.shared = p.TLS
-	c.beginFrom(&p)
+	c.beginFrom(p)
 	if err := c.firstFlight(p.DstConnID); err != nil {
 		c.Release()
 		return nil, err
@@ -246,7 +275,17 @@ func (c *Conn) firstFlight(dst ConnID) error {
 // Accept begins a server's connection for a client whose first Initial packet is at hand; it is to be given to Recv next.
 // The error tells what is wrong with cfg or p.
 func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
-	c, err := newConn(now, cfg, false)
+	adopted, err := adopt(p.SSL, false)
+	if err != nil {
+		return nil, err
+	}
+	c, err := accept(now, cfg, &p, adopted)
+	letGo(adopted, err)
+	return c, err
+}
+
+func accept(now time.Time, cfg *Config, p *AcceptParams, adopted *handshake.Conn) (*Conn, error) {
+	c, err := newConn(now, cfg, false, adopted)
 	if err != nil {
 		return nil, err
 	}
@@ -270,10 +309,10 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 	switch {
 	case err != nil:
 	case p.ClientDstConnID.Len() == 0:
-		c.hello.awaited = awaited(p)
+		c.hello.awaited = awaited(*p)
 		c.updateLimits()
 	default:
-		err = c.meet(&p)
+		err = c.meet(p)
 	}
 	if err != nil {
 		c.Release()
@@ -312,15 +351,20 @@ func (c *Conn) meet(p *AcceptParams) error {
 	var value [16]byte
 	c.greaseParams(&params, &value)
 	h.negotiation.params = params.Append(make([]byte, 0, usualParamsLen))
+	if c.tls.foreign {
+		c.offerOwnParams()
+	}
 	return c.installFirst()
 }
 
-func newConn(now time.Time, cfg *Config, client bool) (*Conn, error) {
-	cfg, err := cfg.resolve()
+// newConn begins a connection, over an SSL of the program's if that was adopted.
+func newConn(now time.Time, cfg *Config, client bool, adopted *handshake.Conn) (*Conn, error) {
+	cfg, err := cfg.resolveFor(adopted != nil)
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{cfg: cfg, client: client, version: Version1, hello: new(hello)}
+	c.tls.conn, c.tls.foreign = adopted, adopted != nil
 	if !c.random(c.sending.random[:]) {
 		return nil, errRand
 	}
@@ -380,7 +424,9 @@ func generateConnID(cfg *Config) (ConnID, error) {
 // collected. It is safe at any time and more than once; the connection is dead then.
 func (c *Conn) Release() {
 	c.releaseKeys()
-	c.tls.release()
+	if c.tls.conn != nil {
+		c.tls.conn.Release()
+	}
 	c.dropReceived()
 	if c.state != stateDrained {
 		c.state = stateDrained

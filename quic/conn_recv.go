@@ -41,6 +41,9 @@ func (t *inTrain) datagram(off int) (start, end int) {
 // Recv takes a train of datagrams for this connection. It decrypts t.Buf in place and does not keep it.
 func (c *Conn) Recv(now time.Time, t Train) {
 	n := c.clock.read(now)
+	if c.tls.foreign {
+		c.continueTLS(n)
+	}
 	if c.state >= stateDraining || len(t.Buf) == 0 {
 		return
 	}

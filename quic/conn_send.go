@@ -73,6 +73,9 @@ func (c *Conn) SendPath(now time.Time, buf []byte, local, remote netip.AddrPort)
 // send is Send, or SendPath if only is not nil.
 func (c *Conn) send(now time.Time, buf []byte, only *path) Transmit {
 	n := c.clock.read(now)
+	if c.tls.foreign {
+		c.continueTLS(n)
+	}
 	if c.state >= stateDraining || len(buf) < minDatagramSize || c.state == stateClosing && !c.closing.due {
 		return Transmit{}
 	}

@@ -46,7 +46,7 @@ func (c *Conn) resumeFrom(p *ConnectParams) handshake.Params {
 	if len(c.hello.token) == 0 {
 		c.hello.token = bytes.Clone(s.token)
 	}
-	if len(s.ticket) > 0 && c.cfg.CipherSuite == 0 && c.clock.time(c.clock.now).Before(s.expires) {
+	if len(s.ticket) > 0 && !c.tls.foreign && c.cfg.CipherSuite == 0 && c.clock.time(c.clock.now).Before(s.expires) {
 		out.Session, out.EarlyData = s.ticket, p.EarlyData && s.EarlyData()
 		c.resume.offered = s
 	}
@@ -58,12 +58,12 @@ func (c *Conn) resumeFrom(p *ConnectParams) handshake.Params {
 // with that already; nil stands for none. The other ConnectParams hold. The connection has another ClientHello then, and an EventAsk of the one
 // before is not told any more.
 //
-// The error is that of the connection, or says that it is too late, or that it is a server's.
+// The error is that of the connection, or says that it is too late, or that it is a server's, or one over an SSL of the program's.
 func (c *Conn) SetSession(s *Session, early bool) error {
 	switch {
 	case c.err != nil:
 		return c.err
-	case !c.client || c.counts.udpSent+c.counts.udpReceived > 0 || c.tls.early != EarlyNone:
+	case !c.client || c.tls.foreign || c.counts.udpSent+c.counts.udpReceived > 0 || c.tls.early != EarlyNone:
 		return errSessionLate
 	}
 	h := c.hello
@@ -82,7 +82,7 @@ func (c *Conn) SetSession(s *Session, early bool) error {
 	return c.err
 }
 
-var errSessionLate = errors.New("quic: a Session is for a client that has not begun to send")
+var errSessionLate = errors.New("quic: a Session is for a client that has not begun to send, and has no SSL of the program's")
 
 // beginFrom has a client begin with what p says.
 func (c *Conn) beginFrom(p *ConnectParams) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // What can be asked of a connection: how far it has come, who is at its ends, and what the peer has announced.
@@ -84,7 +85,7 @@ type PeerParams struct {
 }
 
 // PeerParams returns the transport parameters of the peer as it has announced them; ok is false as long as they are not known, and at a server
-// without Config.KeepPeerParams. Until the handshake is complete they are not authenticated.
+// without Config.KeepPeerParams whose TLS is not an SSL of the program's. Until the handshake is complete they are not authenticated.
 func (c *Conn) PeerParams() (p PeerParams, ok bool) {
 	var l *sessionLimits
 	switch {
@@ -92,6 +93,12 @@ func (c *Conn) PeerParams() (p PeerParams, ok bool) {
 		l = &c.resume.limits
 	case c.streams.seldom != nil:
 		l = c.streams.seldom.limits
+	}
+	if l == nil {
+		if tp, err := wire.ParseTransportParameters(c.PeerParamsRaw(), true); err == nil {
+			limits := limitsOf(&tp)
+			l = &limits
+		}
 	}
 	if !c.tls.hasParams || l == nil {
 		return p, false

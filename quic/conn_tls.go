@@ -13,6 +13,7 @@ import (
 // tlsState is the TLS handshake and how far it has come.
 type tlsState struct {
 	conn      *handshake.Conn
+	foreign   bool // it is over an SSL of the program's
 	complete  bool // RFC 9001, section 4.1.1
 	confirmed bool // section 4.1.2
 	hasParams bool // the peer's transport parameters are in force
@@ -27,8 +28,9 @@ type tlsState struct {
 	greases          bool // the peer takes packets whose QUIC bit is 0, and we send such
 }
 
+// release lets go of what is of no more use to anybody: the program may still look at an SSL of its own.
 func (s *tlsState) release() {
-	if s.conn != nil {
+	if s.conn != nil && !s.foreign {
 		s.conn.Release()
 	}
 }
@@ -63,6 +65,12 @@ func (cfg *Config) fillLimits(p *wire.TransportParameters) {
 
 // startTLS makes the TLS connection; a client's ClientHello is ready to be sent then.
 func (c *Conn) startTLS(p handshake.Params, shared *handshake.Context) error {
+	if c.tls.foreign { // a client's begins with the first Send
+		if c.client {
+			c.tls.conn.SetTransportParameters(p.TransportParameters)
+		}
+		return nil
+	}
 	if shared == nil {
 		var err error
 		if shared, err = handshake.NewContext(c.client); err != nil {

@@ -167,11 +167,14 @@ func (c *Conn) negotiateVersion(v wire.VersionInformation) *TransportError {
 			return versionError(fmt.Sprintf("the client says that it chose version 0x%x, and its packets are of version 0x%x", v.Chosen,
 				n.original))
 		}
-		if best := firstOf(c.cfg.Versions, v.Available); best != 0 && best != c.version && !c.cfg.anyVersion {
+		if best := firstOf(c.cfg.Versions, v.Available); best != 0 && best != c.version && !c.cfg.anyVersion && !c.tls.foreign {
 			if err := c.changeVersion(best); err != nil {
 				return err
 			}
 		}
+	}
+	if c.tls.foreign {
+		return nil // our parameters were told
 	}
 	var room [maxVersions]uint32
 	chosen := wire.VersionInformation{Chosen: c.version, Available: c.availableVersions(room[:])}
@@ -226,6 +229,11 @@ func (c *Conn) beginAnew(version uint32, offered []uint32) *TransportError {
 	n.refused, n.original, n.settled = offered, version, false
 	c.version = version
 	c.tls.release()
+	if c.tls.foreign {
+		if err := c.tls.conn.Restart(); err != nil {
+			return &TransportError{Code: InternalError, Cause: err}
+		}
+	}
 	c.loss.Restart(recovery.InitialSpace)
 	c.sending.probes[recovery.InitialSpace] = 0
 	h.spaces[recovery.InitialSpace] = packetSpace{}

@@ -26,6 +26,9 @@
 // The unit of both directions is the train: datagrams of one size, back to back, of one 4-tuple, as the kernel's generic receive
 // and segmentation offloads handle them. All packets of a train cross into BoringSSL together.
 //
+// TLS is what Config.TLS says, or an SSL of BoringSSL's that the program has made (ConnectParams.SSL, AcceptParams.SSL, Config.AcceptSSL), with a
+// context and callbacks of its own, as programs in C have them. MIGRATION.md, beside this file, is for those who come from quiche.
+//
 // # What comes before a connection
 //
 // A client is told what it can begin the next connection with: a Session, by EventSession, to be given to Connect once. The server's
@@ -102,6 +105,8 @@
 //
 // # Limitations
 //
+//   - Over an SSL of the program's a server does not move its client to another version (RFC 9368), and 0-RTT data is not guarded against
+//     replays: that is the program's to do.
 //   - The congestion window of a Session is not made use of: a resumed connection begins with the window of any other.
 //   - What a client sends counts wherever it comes from, but if it is heard from more than 32 new addresses a second,
 //     nothing is sent to some of them, the answers to its challenges included.

@@ -113,6 +113,9 @@ func (c *Conn) maySend(sp recovery.Space) bool {
 // onEarlyKeys begins 0-RTT at a client.
 func (c *Conn) onEarlyKeys() {
 	c.tls.early = EarlyOffered
+	if c.tls.foreign {
+		c.noteEarlySession()
+	}
 	p := c.resume.offered.limits.params()
 	c.limitPeer(p.MaxUDPPayloadSize)
 	c.streams.setPeerParams(&p)

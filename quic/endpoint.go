@@ -81,9 +81,13 @@ func NewEndpoint(cfg *Config) (*Endpoint, error) {
 	if cfg == nil {
 		return e, nil
 	}
-	cfg, err := cfg.resolve()
+	cfg, err := cfg.resolveFor(cfg.AcceptSSL != nil)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.AcceptSSL != nil {
+		e.cfg = cfg
+		return e, e.setUp(cfg)
 	}
 	if t := cfg.TLS; len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil {
 		return nil, errors.New("quic: a server needs a certificate: Config.TLS has none of Certificates, GetCertificate and " +
@@ -289,8 +293,17 @@ func (e *Endpoint) Has(t Train) bool {
 // Connect begins a client's connection over this endpoint. The endpoint chooses its connection ID, unless p names one, and
 // shares what TLS can share among its connections, unless p names that. The error tells what is wrong with cfg or p. All
 // connections of an endpoint have connection IDs of the same length.
-func (e *Endpoint) Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
-	cfg, err := cfg.resolve()
+func (e *Endpoint) Connect(now time.Time, cfg *Config, p ConnectParams) (c *Conn, err error) {
+	if p.adopted, err = adopt(p.SSL, true); err != nil {
+		return nil, err
+	}
+	c, err = e.connect(now, cfg, p)
+	letGo(p.adopted, err)
+	return c, err
+}
+
+func (e *Endpoint) connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, error) {
+	cfg, err := cfg.resolveFor(p.adopted != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +318,7 @@ func (e *Endpoint) Connect(now time.Time, cfg *Config, p ConnectParams) (*Conn, 
 	if err := e.chooseID(cfg, &p); err != nil {
 		return nil, err
 	}
-	if p.TLS == nil {
+	if p.TLS == nil && p.adopted == nil {
 		if e.clientTLS == nil {
 			if e.clientTLS, err = handshake.NewContext(true); err != nil {
 				return nil, fmt.Errorf("quic: %w", err)

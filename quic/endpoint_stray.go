@@ -158,6 +158,11 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 			return nil
 		}
 	}
+	if e.cfg.AcceptSSL != nil {
+		if p.SSL = e.cfg.AcceptSSL(t.Local, t.Remote); p.SSL == 0 {
+			return nil
+		}
+	}
 	first := e.resets.firstFlight(&dst, t.Remote)
 	p.early = e.takeEarly(now, first)
 	p.initial, e.initial = e.initial, nil

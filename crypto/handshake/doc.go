@@ -24,6 +24,9 @@
 // A panic in the program's code, whichever goroutine runs it, ends its connection with a *PanicError, and not the process.
 // crypto/tls lets it end the process.
 //
+// Adopt makes a Conn over an SSL of BoringSSL's that the program has made, whose context, certificates and callbacks are the program's: there is
+// no tls.Config then, no Context and no Ask.
+//
 // Limitations:
 //   - SetSessionTicketKeys is noticed if it was called before a Context saw the tls.Config, and else ignored.
 //   - The age that a client tells of its ticket may differ by 60 seconds from what the server finds, for 0-RTT.

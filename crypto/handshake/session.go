@@ -57,9 +57,14 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 	out.NegotiatedProtocolIsMutual = true
 	suite, secret := s.suite, s.exporter
 	n := s.exporterLen
-	boring.SetExporter(&out, func(label string, context []byte, length int) ([]byte, error) {
-		return export(suite, secret[:n], label, context, length)
-	})
+	if c.foreign {
+		boring.SetExporter(&out, c.exportForeign)
+		out.PeerCertificates = c.parseForeignChain()
+	} else {
+		boring.SetExporter(&out, func(label string, context []byte, length int) ([]byte, error) {
+			return export(suite, secret[:n], label, context, length)
+		})
+	}
 	setHelloRetryRequest(&out, s.helloRetry)
 	if p := s.certificates; p != nil {
 		out.PeerCertificates, out.VerifiedChains = p.certs, p.chains
@@ -76,6 +81,9 @@ func (c *Conn) ServerName() string { return c.state.serverName }
 
 // PeerCertificates returns the peer's certificates in DER form, its own first. They must not be changed.
 func (c *Conn) PeerCertificates() [][]byte {
+	if c.foreign {
+		return c.foreignChain()
+	}
 	if c.state.certificates == nil {
 		return nil
 	}
@@ -108,6 +116,13 @@ func (s *state) noteInfo(b []byte, cfg *tls.Config, client bool, stored string) 
 	name := b[1+len(proto):]
 	if flags&boring.InfoEarly != 0 {
 		proto = []byte(stored)
+	}
+	if len(cfg.NextProtos) == 0 { // an SSL of the program's
+		s.protocol = string(proto)
+		if s.serverName != string(name[1:]) {
+			s.serverName = string(name[1:])
+		}
+		return
 	}
 	s.protocol = ""
 	for _, ours := range cfg.NextProtos {
@@ -152,6 +167,9 @@ func (p *peerCertificates) noteSCTs(b []byte) {
 // ExportKeyingMaterial returns n bytes that both ends can derive from the connection's secrets, label and context (RFC 8446,
 // section 7.5). It fails before EventHandshakeComplete, and if n is more than 255 hashes.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
+	if c.foreign {
+		return c.exportForeign(label, context, n)
+	}
 	if !c.state.complete {
 		return nil, errNoExporter
 	}

@@ -19,7 +19,19 @@ int64_t bq_tls_live(void) { return __atomic_load_n(&live, __ATOMIC_RELAXED); }
 
 void bq_count(int64_t n) { __atomic_add_fetch(&live, n, __ATOMIC_RELAXED); }
 
-bq_tls *bq_of_ssl(const SSL *ssl) { return SSL_get_ex_data(ssl, 0); }
+// The slot of ex_data that leads from an SSL to its connection. Slot 0 is the program's, whose SSL it may be.
+static pthread_mutex_t ssl_index_mutex = PTHREAD_MUTEX_INITIALIZER;
+static int ssl_index = -1;  // once it is there it does not change
+
+int bq_bind(SSL *ssl, bq_tls *t) {
+  pthread_mutex_lock(&ssl_index_mutex);
+  if (ssl_index < 0) ssl_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+  int index = ssl_index;
+  pthread_mutex_unlock(&ssl_index_mutex);
+  return index >= 0 && SSL_set_ex_data(ssl, index, t);
+}
+
+bq_tls *bq_of_ssl(const SSL *ssl) { return ssl_index < 0 ? NULL : SSL_get_ex_data(ssl, ssl_index); }
 
 // Events.
 
@@ -61,9 +73,9 @@ int bq_put_cbb(bq_tls *t, int kind, CBB *cbb, int ok) {
   return ok;
 }
 
-// put_params tells the peer's transport parameters, once it has them: a server from the first ClientHello on, a client when it has
+// bq_put_params tells the peer's transport parameters, once it has them: a server from the first ClientHello on, a client when it has
 // left the Initial level.
-static int put_params(bq_tls *t) {
+int bq_put_params(bq_tls *t) {
   if (t->told_params || (t->client && t->read_level == ssl_encryption_initial)) return 1;
   const uint8_t *p;
   size_t len;
@@ -77,7 +89,7 @@ static int put_info(bq_tls *t) {
   unsigned alpn_len;
   uint16_t suite = t->suite, flags = 0;
   SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
-  const char *name = t->client ? NULL : SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+  const char *name = t->client && !t->foreign ? NULL : SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
   size_t name_len = name == NULL ? 0 : strlen(name);
   if (name_len > 255) name_len = 255;
   if (SSL_session_reused(t->ssl)) flags |= BQ_INFO_RESUMED;
@@ -151,7 +163,11 @@ static int on_secret(SSL *ssl, int kind, int level, const SSL_CIPHER *cipher, co
   bq_tls *t = bq_of_ssl(ssl);
   t->suite = SSL_CIPHER_get_protocol_id(cipher);
   if (level == ssl_encryption_early_data && t->client) t->early_offered = 1;
-  if (level == ssl_encryption_application && (!bq_put_early(t) || !put_params(t) || !put_info(t))) return 0;
+  if (t->foreign && !t->client) {
+    if (SSL_early_data_accepted(ssl)) t->early_offered = 1;
+    if (!bq_put_params(t)) return 0;
+  }
+  if (level == ssl_encryption_application && (!bq_put_early(t) || !bq_put_params(t) || !put_info(t))) return 0;
   return bq_put(t, kind, level, t->suite, secret, len);
 }
 
@@ -201,7 +217,7 @@ static int on_alert(SSL *ssl, enum ssl_encryption_level_t level, uint8_t alert) 
   return 1;
 }
 
-static const SSL_QUIC_METHOD quic_method = {on_read_secret, on_write_secret, on_handshake_data, on_flush, on_alert};
+const SSL_QUIC_METHOD bq_quic_method = {on_read_secret, on_write_secret, on_handshake_data, on_flush, on_alert};
 
 // on_message sees each handshake message before it is acted on, and one of ours when it was copied to where it is sent from, and before it
 // enters the transcript; the buffer is BoringSSL's own and no constant.
@@ -247,7 +263,7 @@ static int on_cert(SSL *ssl, void *arg) {
     return 1;
   }
   if (t->client && !t->ask_cert) return 1;
-  if ((!t->client && !put_params(t)) || !put_info(t) || !put_cert_request(t)) return 0;
+  if ((!t->client && !bq_put_params(t)) || !put_info(t) || !put_cert_request(t)) return 0;
   t->waiting = 1;
   return -1;
 }
@@ -258,7 +274,7 @@ static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *out_alert) {
     t->verify_ok = 0;  // it was said of this chain, and holds for no other
     return ssl_verify_ok;
   }
-  if (!put_params(t) || !put_info(t) || !bq_put_peer_certs(t) || !bq_put(t, BQ_EV_ASK_VERIFY, t->read_level, 0, NULL, 0)) {
+  if (!bq_put_params(t) || !put_info(t) || !bq_put_peer_certs(t) || !bq_put(t, BQ_EV_ASK_VERIFY, t->read_level, 0, NULL, 0)) {
     *out_alert = SSL_AD_INTERNAL_ERROR;
     return ssl_verify_invalid;
   }
@@ -385,7 +401,7 @@ bq_ctx *bq_ctx_new(int client) {
   ERR_clear_error();
   SSL_CTX *ctx = SSL_CTX_new(TLS_with_buffers_method());
   if (ctx == NULL || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
-      !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) || !SSL_CTX_set_quic_method(ctx, &quic_method) ||
+      !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) || !SSL_CTX_set_quic_method(ctx, &bq_quic_method) ||
       !SSL_CTX_set_verify_algorithm_prefs(ctx, verify_sigalgs, sizeof verify_sigalgs / sizeof verify_sigalgs[0])) {
     SSL_CTX_free(ctx);
     ERR_clear_error();
@@ -500,7 +516,7 @@ bq_tls *bq_tls_new(bq_ctx *ctx, int client) {
   if (t == NULL) return NULL;
   t->client = client != 0;
   t->ssl = SSL_new((SSL_CTX *)ctx);
-  if (t->ssl == NULL || !SSL_set_ex_data(t->ssl, 0, t)) {
+  if (t->ssl == NULL || !bq_bind(t->ssl, t)) {
     SSL_free(t->ssl);
     OPENSSL_free(t);
     ERR_clear_error();
@@ -638,6 +654,7 @@ static int apply(bq_tls *t, int op, const uint8_t *in, size_t len, int level) {
 
 // advance runs TLS until it wants something.
 static int advance(bq_tls *t) {
+  t->stalled = 0;
   if (t->complete) return SSL_process_quic_post_handshake(t->ssl);
   for (;;) {
     int ret = SSL_do_handshake(t->ssl);
@@ -652,9 +669,11 @@ static int advance(bq_tls *t) {
       case SSL_ERROR_WANT_X509_LOOKUP:
       case SSL_ERROR_WANT_CERTIFICATE_VERIFY:
       case SSL_ERROR_PENDING_TICKET:
-        return t->waiting;
+      case SSL_ERROR_PENDING_SESSION:
+      case SSL_ERROR_PENDING_CERTIFICATE:
       case SSL_ERROR_WANT_PRIVATE_KEY_OPERATION:
-        return t->waiting || t->sign_due;
+        t->stalled = t->foreign;
+        return t->foreign || t->waiting || t->sign_due;
       case SSL_ERROR_EARLY_DATA_REJECTED:
         // The handshake goes on as one without 0-RTT, and all is judged anew.
         if (!bq_put_early(t)) return 0;
@@ -684,10 +703,10 @@ static int why(const bq_tls *t, uint32_t err) {
   return BQ_WHY_OTHER;
 }
 
-void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int64_t now, bq_result *r) {
+// run is what bq_tls_run does, but for time and the state of the error queue.
+static void run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_result *r) {
   memset(r, 0, sizeof *r);
   ERR_clear_error();
-  thread_now = now;
   if (op == BQ_OP_FEED && level != t->read_level) {
     r->status = BQ_RUN_WRONG_LEVEL;
   } else if (!apply(t, op, in, len, level) || (!t->waiting && !advance(t)) || t->lost) {
@@ -702,9 +721,19 @@ void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int
   r->level = t->read_level;
   r->last_message = t->last_message;
   r->complete = t->complete;
+  r->stalled = t->stalled;
   r->pending = (uint32_t)t->events_len;
+}
+
+void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int64_t now, bq_result *r) {
+  thread_now = now;
+  run(t, op, level, in, len, r);
   thread_now = 0;
   ERR_clear_error();
+}
+
+void bq_tls_run_foreign(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_result *r) {
+  run(t, op, level, in, len, r);
 }
 
 void bq_tls_drain(bq_tls *t, uint8_t *out, size_t out_len) {

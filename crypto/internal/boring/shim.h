@@ -53,6 +53,7 @@ enum { BQ_RUN_OK, BQ_RUN_FAILED, BQ_RUN_WRONG_LEVEL, BQ_RUN_MORE };
 enum { BQ_WHY_OTHER, BQ_WHY_EXCESS_DATA, BQ_WHY_SESSION_ID, BQ_WHY_EARLY_DATA_SIZE, BQ_WHY_TOO_LONG };
 
 typedef struct {
+  uint8_t stalled;      // a callback of the program's that made the SSL has to be called again, by BQ_OP_MORE some time later
   uint32_t pending;     // bytes of events to be drained
   uint8_t status;       // BQ_RUN_
   uint8_t why;          // BQ_WHY_, if it failed
@@ -120,6 +121,29 @@ void bq_tls_set_flags(bq_tls *t, int ask_cert, int log_keys, int tickets);
 void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int64_t now, bq_result *r);
 // bq_tls_drain copies the events, out_len bytes of them, to out and forgets them.
 void bq_tls_drain(bq_tls *t, uint8_t *out, size_t out_len);
+
+// SSL objects of the program's own.
+
+// What became of bq_tls_adopt.
+enum { BQ_ADOPTED, BQ_ADOPT_FAILED, BQ_ADOPT_TAKEN };
+
+// bq_tls_adopt makes a connection over an SSL object that the program has made, from a context of its own, and has not begun to use. It is the
+// connection's then, and freed with it; or, if that fails, at once, unless it belongs to another one already (BQ_ADOPT_TAKEN). Of its settings
+// those that QUIC prescribes are made, and no others touched. ERR's queue tells what has failed.
+bq_tls *bq_tls_adopt(uintptr_t ssl, int client, int *out_verdict);
+// bq_tls_run_foreign is bq_tls_run for such a connection. The program's callbacks run in it. What a failure has left in ERR's queue stays there.
+void bq_tls_run_foreign(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_result *r);
+// bq_tls_restart has a client begin anew, without a session.
+int bq_tls_restart(bq_tls *t);
+// bq_tls_set_early_context is what a server's 0-RTT is bound to.
+int bq_tls_set_early_context(bq_tls *t, const uint8_t *context, size_t len);
+// bq_tls_put_certs tells the peer's certificates, and returns how many bytes of events there are.
+uint32_t bq_tls_put_certs(bq_tls *t);
+// bq_tls_alpn and bq_tls_peer_params return the protocol that was negotiated, and the peer's transport parameters, which live as long as t does
+// not change.
+const uint8_t *bq_tls_alpn(const bq_tls *t, size_t *out_len);
+const uint8_t *bq_tls_peer_params(const bq_tls *t, size_t *out_len);
+int bq_tls_export(const bq_tls *t, uint8_t *out, size_t len, const char *label, size_t label_len, const uint8_t *context, size_t context_len);
 
 // bq_tls_live counts the contexts, connections, credentials and ticket keys in C memory, for tests.
 int64_t bq_tls_live(void);

@@ -28,6 +28,8 @@ struct bq_tls {
   uint8_t sessions;        // serialised so far
   uint32_t session_bytes;  // of those that were told
   uint8_t client;
+  uint8_t foreign;  // the SSL was made by the program, with callbacks of its own: nothing is asked here
+  uint8_t stalled;  // one of those callbacks has to be called again
   uint8_t ask_cert, log_keys;
   uint8_t waiting;   // an answer is wanted
   uint8_t sign_due;  // the next crossing makes a signature
@@ -45,8 +47,14 @@ struct bq_tls {
   uint8_t last_message;
 };
 
-// bq_of_ssl returns the connection of an SSL object.
+// bq_of_ssl returns the connection of an SSL object, NULL if it has none.
 bq_tls *bq_of_ssl(const SSL *ssl);
+// bq_bind has an SSL object lead to a connection; 0 is a failure.
+int bq_bind(SSL *ssl, bq_tls *t);
+// bq_put_params tells the peer's transport parameters, once it has them.
+int bq_put_params(bq_tls *t);
+
+extern const SSL_QUIC_METHOD bq_quic_method;
 
 // bq_count counts an object in C memory, and -1 takes it off.
 void bq_count(int64_t n);

@@ -101,6 +101,7 @@ const (
 	OpCert   = TLSOp(C.BQ_OP_CERT)   // certificates have been chosen and added
 	OpVerify = TLSOp(C.BQ_OP_VERIFY) // the peer's chain is good
 	OpSign   = TLSOp(C.BQ_OP_SIGN)   // here is the signature
+	OpMore   = TLSOp(C.BQ_OP_MORE)   // nothing: of an adopted SSL, the begin of a client, and another try
 	OpTicket = TLSOp(C.BQ_OP_TICKET) // what becomes of a ticket, one byte of TicketResume and TicketEarlyData
 )
 
@@ -113,6 +114,7 @@ const (
 // TLSResult is what became of Run.
 type TLSResult struct {
 	Failed, WrongLevel, Complete bool
+	Stalled                      bool // of an adopted SSL: a callback of the program's wants to be called again, some time later
 
 	Alert       uint8 // if it failed
 	Level       uint8 // where handshake bytes are read now
@@ -215,6 +217,7 @@ func NewTicketKeys(secrets [][32]byte) (*TicketKeys, error) {
 // TLS is a connection's TLS state in C memory. It is not for concurrent use. After Free, nothing but Free may be called.
 type TLS struct {
 	c       *C.bq_tls
+	foreign bool
 	pending int
 	cleanup runtime.Cleanup
 }
@@ -342,9 +345,13 @@ func (t *TLS) SetFlags(askCert, logKeys, tickets bool) {
 // tickets in seconds since 1970, 0 for the system's clock.
 func (t *TLS) Run(op TLSOp, level uint8, in []byte, now int64) TLSResult {
 	var r C.bq_result
-	C.bq_tls_run(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), C.int64_t(now), &r)
-	for r.status == C.BQ_RUN_MORE {
-		C.bq_tls_run(t.c, C.BQ_OP_MORE, C.int(level), nil, 0, C.int64_t(now), &r)
+	if t.foreign {
+		r = t.runForeign(op, level, in)
+	} else {
+		C.bq_tls_run(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), C.int64_t(now), &r)
+		for r.status == C.BQ_RUN_MORE {
+			C.bq_tls_run(t.c, C.BQ_OP_MORE, C.int(level), nil, 0, C.int64_t(now), &r)
+		}
 	}
 	runtime.KeepAlive(t)
 	t.pending = int(r.pending)
@@ -352,6 +359,7 @@ func (t *TLS) Run(op TLSOp, level uint8, in []byte, now int64) TLSResult {
 		Failed:      r.status == C.BQ_RUN_FAILED,
 		WrongLevel:  r.status == C.BQ_RUN_WRONG_LEVEL,
 		Complete:    r.complete != 0,
+		Stalled:     r.stalled != 0,
 		Alert:       uint8(r.alert),
 		Level:       uint8(r.level),
 		LastMessage: uint8(r.last_message),
