@@ -127,6 +127,13 @@ func TestHeader(t *testing.T) {
 	cc(t, "-x", "c", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "include/boringquic.h")
 }
 
+// A program can load the library, which stays then.
+func TestLoad(t *testing.T) {
+	exe := filepath.Join(t.TempDir(), "load")
+	cc(t, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"+filepath.Join(prefix(t), "include"), "-o", exe, "testdata/load.c", "-ldl")
+	run(t, exe, filepath.Join(prefix(t), "lib/libboringquic.so"))
+}
+
 // CMake's package finds the library, in either variant, wherever its folder is.
 func TestCMake(t *testing.T) {
 	moved := filepath.Join(t.TempDir(), "moved to")
@@ -152,18 +159,18 @@ func TestCMake(t *testing.T) {
 
 // The examples are built as their Makefile and their CMakeLists.txt say, and the one fetches from the other.
 func TestExamples(t *testing.T) {
-	source, err := filepath.Abs("../../examples/c")
+	examples, err := filepath.Abs("../../examples/c")
 	if err != nil {
 		t.Fatal(err)
 	}
 	made, cmade := t.TempDir(), t.TempDir()
-	if err := os.CopyFS(made, os.DirFS(source)); err != nil {
+	if err := os.CopyFS(made, os.DirFS(examples)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PKG_CONFIG_PATH", filepath.Join(prefix(t), "lib/pkgconfig"))
 	for _, args := range [][]string{
 		{"make", "-C", made, "CFLAGS=-Werror"},
-		{"cmake", "-S", source, "-B", cmade, "-DCMAKE_PREFIX_PATH=" + prefix(t)},
+		{"cmake", "-S", examples, "-B", cmade, "-DCMAKE_PREFIX_PATH=" + prefix(t)},
 		{"cmake", "--build", cmade},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -183,6 +190,24 @@ func TestExamples(t *testing.T) {
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
+	}
+	// The program of the README is complete, and does what it says.
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```c\n")
+	program, _, found := strings.Cut(rest, "```\n")
+	if !found {
+		t.Fatal("README.md has no program in C")
+	}
+	source, exe := filepath.Join(made, "readme.c"), filepath.Join(made, "readme")
+	if err := os.WriteFile(source, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cc(t, append([]string{"-Wall", "-Wextra", "-Werror", "-o", exe, source}, shared.flags(t)...)...)
+	if got := run(t, exe, "127.0.0.1", strings.TrimSpace(line), files[0]); len(got) != 1000 {
+		t.Errorf("to the README's program %d bytes came", len(got))
 	}
 	for _, n := range []int{0, 1, 70000, 20 << 20} {
 		for _, dir := range []string{made, cmade} {

@@ -15,17 +15,20 @@ import (
 //export bq_go_stream_open
 func bq_go_stream_open(h C.uint64_t, uni C.int, id *C.uint64_t) C.int32_t {
 	return use(h, func(c *conn) error {
-		if c.settings.http != nil {
-			return faultf(errState, "the connection speaks HTTP/3: bquic_h3_request opens its streams")
-		}
-		open := c.core.OpenStream
-		if uni != 0 {
-			open = c.core.OpenUniStream
-		}
-		n, err := open()
+		n, err := c.open(uni != 0)
 		*id = C.uint64_t(n)
 		return err
 	})
+}
+
+func (c *conn) open(uni bool) (uint64, error) {
+	switch {
+	case c.settings.http != nil:
+		return 0, faultf(errState, "the connection speaks HTTP/3: bquic_h3_request opens its streams")
+	case uni:
+		return c.core.OpenUniStream()
+	}
+	return c.core.OpenStream()
 }
 
 //export bq_go_stream_op
@@ -74,7 +77,7 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 	if op.len > maxSize {
 		return faultf(errArgument, "len is %d, and can be at most 2^31-1", op.len)
 	}
-	if op.data == nil && op.len > 0 && (op.kind == C.BQUIC_OP_SEND || op.kind == C.BQUIC_OP_RECV) {
+	if op.data == nil && op.len > 0 && (op.kind == C.BQUIC_OP_SEND || op.kind == C.BQUIC_OP_RECV || op.kind == C.BQUIC_OP_OPEN) {
 		return faultf(errArgument, "data is NULL, and len is %d", op.len)
 	}
 	if err := c.ready(); err != nil {
@@ -83,6 +86,12 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 	data := memory((*C.uint8_t)(op.data), op.len)
 	op.result = 0
 	switch op.kind {
+	case C.BQUIC_OP_OPEN:
+		if id, err = c.open(op.code != 0); err != nil {
+			return err
+		}
+		op.stream = C.uint64_t(id)
+		n, err = c.core.StreamSend(id, data, op.flags&C.BQUIC_FIN != 0)
 	case C.BQUIC_OP_SEND:
 		fin := op.flags&C.BQUIC_FIN != 0
 		if c.http != nil {

@@ -1,4 +1,4 @@
-// Streams, datagrams and HTTP/3: each function looks at its pointers, and calls Go.
+// Streams, datagrams, HTTP/3 and packets: each function looks at its pointers, and calls Go.
 #include "_cgo_export.h"
 #include "internal.h"
 
@@ -128,4 +128,29 @@ int32_t bquic_h3_datagram_recv(bquic_conn *conn, uint64_t stream, void *buf, siz
 int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings) {
   BQ_SIZED(settings, bquic_h3_peer);
   BQ_GO(bq_go_h3_settings(H(conn), settings));
+}
+
+int32_t bquic_header_parse(const void *packet, size_t len, uint32_t short_len, bquic_header *header) {
+  BQ_BYTES(packet, len);
+  BQ_SIZED(header, bquic_header);
+  BQ_GO(bq_go_header_parse((uint8_t *)packet, len, short_len, header));
+}
+
+int64_t bquic_write_version_negotiation(void *out, size_t cap, bquic_bytes destination, bquic_bytes source, const uint32_t *versions, uint32_t n) {
+  int64_t length = 0;
+  BQ_BYTES(out, cap);
+  BQ_BYTES(destination.data, destination.len);
+  BQ_BYTES(source.data, source.len);
+  BQ_LIST(versions, n);
+  BQ_COUNT(bq_go_write_version_negotiation(out, cap, &destination, &source, (uint32_t *)versions, n, &length), length);
+}
+
+int64_t bquic_write_retry(void *out, size_t cap, uint32_t version, bquic_bytes destination, bquic_bytes source, bquic_bytes id, bquic_bytes token) {
+  int64_t length = 0;
+  BQ_BYTES(out, cap);
+  BQ_BYTES(destination.data, destination.len);
+  BQ_BYTES(source.data, source.len);
+  BQ_BYTES(id.data, id.len);
+  BQ_BYTES(token.data, token.len);
+  BQ_COUNT(bq_go_write_retry(out, cap, version, &destination, &source, &id, &token, &length), length);
 }

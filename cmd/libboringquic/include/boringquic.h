@@ -262,7 +262,7 @@ BQUIC_API int32_t bquic_endpoint_free(bquic_endpoint *endpoint);
 typedef struct bquic_train {
   uint8_t *data;      // in: decrypted where it lies, and not kept. Out: within bquic_step.buf
   uint32_t len;       // at most 65535
-  uint32_t seg_size;  // of each datagram but the last, which may be shorter. 0: it is one datagram
+  uint32_t seg_size;  // of each datagram but the last, which may be shorter. In: 0: it is one datagram
   bquic_addr local;   // ours; AF_UNSPEC if it is not known, or does not matter
   bquic_addr remote;  // the peer's
   uint32_t ecn;       // the two bits of the IP header (RFC 3168)
@@ -551,7 +551,8 @@ BQUIC_API int64_t bquic_stream_open(bquic_conn *conn, int uni);
 
 // bquic_stream_send takes as much of len bytes as there is room for, which is copied, and returns how much that was. With BQUIC_FIN among
 // flags the stream ends behind them, if all of them were taken. If less was taken, BQUIC_EVENT_WRITABLE tells when there is room.
-// BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_CLOSED.
+// A stream of ours that is not open yet is opened by it, and with it those of its type with lower IDs: so a program may choose IDs itself.
+// BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_LIMIT, BQUIC_ERR_CLOSED.
 BQUIC_API int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags);
 
 // bquic_stream_recv copies what was received into buf, and returns how many bytes that was; 0: there is nothing now, or, with BQUIC_FIN in
@@ -567,7 +568,7 @@ typedef struct bquic_op {
   uint32_t flags;   // in and out: BQUIC_FIN
   void *data;       // sent from, or received into
   size_t len;
-  uint64_t code;    // BQUIC_OP_STOP and BQUIC_OP_RESET: the code; out: that of BQUIC_ERR_RESET
+  uint64_t code;    // BQUIC_OP_STOP and BQUIC_OP_RESET: the code. BQUIC_OP_OPEN: 1: unidirectional. Out: that of BQUIC_ERR_RESET
   int64_t result;   // out: what the function returns
 } bquic_op;
 
@@ -575,7 +576,8 @@ enum {
   BQUIC_OP_SEND = 1,   // bquic_stream_send
   BQUIC_OP_RECV = 2,   // bquic_stream_recv
   BQUIC_OP_STOP = 3,   // bquic_stream_shutdown of BQUIC_READ
-  BQUIC_OP_RESET = 4   // bquic_stream_shutdown of BQUIC_WRITE
+  BQUIC_OP_RESET = 4,  // bquic_stream_shutdown of BQUIC_WRITE
+  BQUIC_OP_OPEN = 5    // bquic_stream_open, which sets stream, and bquic_stream_send on it
 };
 
 // bquic_endpoint_ops does n calls on streams of connections of one endpoint, in order, in one crossing. It fails only if the endpoint or ops is no
@@ -681,6 +683,47 @@ typedef struct bquic_h3_peer {
 } bquic_h3_peer;
 
 BQUIC_API int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings);
+
+// Without a connection: for programs that look at datagrams before an endpoint does, such as balancers. Nothing is kept, and any thread may call
+// these at any time.
+
+// Types of packets (RFC 9000, section 17).
+enum {
+  BQUIC_PACKET_INITIAL = 1,
+  BQUIC_PACKET_ZERO_RTT = 2,
+  BQUIC_PACKET_HANDSHAKE = 3,
+  BQUIC_PACKET_RETRY = 4,
+  BQUIC_PACKET_ONE_RTT = 5,  // it has a short header
+  BQUIC_PACKET_VERSION_NEGOTIATION = 6,
+  BQUIC_PACKET_OTHER = 7     // it has a long header of a version that is not known here
+};
+
+// bquic_header is what anybody can read of a packet. The memory is the packet's.
+typedef struct bquic_header {
+  uint32_t size;            // sizeof(bquic_header)
+  uint32_t type;            // BQUIC_PACKET_*
+  uint32_t version;         // 0: a short header, or Version Negotiation
+  uint32_t len;             // bytes of the packet: where the next one of the datagram begins
+  bquic_bytes destination;  // connection ID that its receiver has chosen
+  bquic_bytes source;       // connection ID that its sender has chosen; none with a short header
+  bquic_bytes token;        // of an Initial packet, or of Retry
+} bquic_header;
+
+// bquic_header_parse reads the header of the packet that a datagram, or what is left of it, begins with. short_len is how many bytes
+// our own connection IDs have, 0 to 20, which a short header does not tell. BQUIC_ERR_MESSAGE: it is no packet of QUIC's.
+BQUIC_API int32_t bquic_header_parse(const void *packet, size_t len, uint32_t short_len, bquic_header *header);
+
+// bquic_write_version_negotiation writes an answer to a packet of a version that is not spoken, into out of cap bytes, and returns its length.
+// destination and source are those of the packet that is answered. versions are n; 0: those that the library speaks. BQUIC_ERR_FULL: cap is too
+// small, and nothing was written; 600 bytes suffice for 20 versions.
+BQUIC_API int64_t bquic_write_version_negotiation(void *out, size_t cap, bquic_bytes destination, bquic_bytes source, const uint32_t *versions,
+                                                  uint32_t n);
+
+// bquic_write_retry writes a Retry packet, which has a client prove its address, into out of cap bytes, and returns its length. destination and source
+// are those of the Initial packet that is answered, and version is its version; id is what the client will send to, and token, 1 to 900 bytes,
+// what it will bring: nobody but the caller knows whether it is good. BQUIC_ERR_FULL: cap is too small; 1100 bytes suffice.
+BQUIC_API int64_t bquic_write_retry(void *out, size_t cap, uint32_t version, bquic_bytes destination, bquic_bytes source, bquic_bytes id,
+                                    bquic_bytes token);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,37 @@
 // What no program should do: each function has an error and a sentence for it.
 #include "pair.h"
 
+// Packets without a connection.
+static void packets(void) {
+  uint8_t out[1200];
+  bquic_bytes dst = {"destination", 11}, src = {"source", 6}, none = {NULL, 0}, token = {"token", 5}, id = {"new", 3}, null = {NULL, 3};
+  bquic_header header = {.size = sizeof header};
+  static const uint8_t nonsense[] = {0xc0, 0, 0, 0, 1, 21};
+  uint32_t versions[] = {1, 0x6b3343cf};
+  int64_t n = GOOD(bquic_write_retry(out, sizeof out, 1, dst, src, id, token));
+  GOOD(bquic_header_parse(out, (size_t)n, 8, &header));
+  CHECK(header.type == BQUIC_PACKET_RETRY && header.version == 1 && header.len == n);
+  CHECK(header.destination.len == 6 && memcmp(header.destination.data, "source", 6) == 0 && header.source.len == 3 && memcmp(header.source.data, "new", 3) == 0);
+  CHECK(header.token.len == 5 && header.token.data > (void *)out && memcmp(header.token.data, "token", 5) == 0);
+  FAILS(bquic_write_retry(out, (size_t)n - 1, 1, dst, src, id, token), BQUIC_ERR_FULL, "cap is");
+  FAILS(bquic_write_retry(out, sizeof out, 7, dst, src, id, token), BQUIC_ERR_ARGUMENT, "not supported");
+  FAILS(bquic_write_retry(out, sizeof out, 1, dst, src, dst, token), BQUIC_ERR_ARGUMENT, "another connection ID");
+  FAILS(bquic_write_retry(out, sizeof out, 1, dst, src, id, none), BQUIC_ERR_ARGUMENT, "token");
+  FAILS(bquic_write_retry(out, sizeof out, 1, dst, null, id, token), BQUIC_ERR_ARGUMENT, "source.data is NULL");
+  n = GOOD(bquic_write_version_negotiation(out, sizeof out, dst, src, versions, 2));
+  GOOD(bquic_header_parse(out, (size_t)n, 8, &header));
+  CHECK(header.type == BQUIC_PACKET_VERSION_NEGOTIATION && header.version == 0 && header.source.len == 11 && n == 7 + 6 + 11 + 8);
+  CHECK(GOOD(bquic_write_version_negotiation(out, sizeof out, dst, src, NULL, 0)) == n + 4);
+  FAILS(bquic_write_version_negotiation(out, 10, dst, src, versions, 2), BQUIC_ERR_FULL, "cap is 10");
+  out[0] = 0x40;
+  GOOD(bquic_header_parse(out, 20, 8, &header));
+  CHECK(header.type == BQUIC_PACKET_ONE_RTT && header.destination.len == 8 && header.source.len == 0 && header.token.data == NULL && header.len == 20);
+  FAILS(bquic_header_parse(out, 8, 8, &header), BQUIC_ERR_MESSAGE, "no packet");
+  FAILS(bquic_header_parse(out, 20, 21, &header), BQUIC_ERR_ARGUMENT, "at most 20");
+  FAILS(bquic_header_parse(nonsense, sizeof nonsense, 8, &header), BQUIC_ERR_MESSAGE, "no packet");
+  FAILS(bquic_header_parse(NULL, 0, 8, &header), BQUIC_ERR_MESSAGE, "no packet");
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   int32_t status;
@@ -8,6 +39,8 @@ int main(int argc, char **argv) {
   uint32_t flags;
   size_t n;
   char buf[10];
+
+  packets();
 
   // Settings.
   bquic_config *config = bquic_config_new();

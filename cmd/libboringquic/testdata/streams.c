@@ -252,9 +252,17 @@ int main(int argc, char **argv) {
   CHECK(uni == 2 && bquic_stream_room(conn, 2) > 0);
   FAILS(bquic_stream_recv(conn, 2, cert, 1, &flags, NULL), BQUIC_ERR_DIRECTION, "does not go in this direction");
   GOOD(bquic_stream_send(conn, 2, "x", 1, BQUIC_FIN));
+  CHECK(GOOD(bquic_stream_send(conn, 14, "x", 1, 0)) == 1 && GOOD(bquic_stream_open(conn, 1)) == 18); // with an ID of our own choosing
+  bquic_op open = {.conn = conn, .kind = BQUIC_OP_OPEN, .data = "xy", .len = 2, .code = 1, .flags = BQUIC_FIN};
+  GOOD(bquic_endpoint_ops(client.endpoint, &open, 1));
+  CHECK(open.result == 2 && open.stream == 22);
   FAILS(bquic_stream_send(conn, 2, "x", 1, 0), BQUIC_ERR_ENDED, "has ended");
-  uint64_t writable[4];
-  CHECK(GOOD(bquic_streams_writable(conn, writable, 4)) == 0 && GOOD(bquic_streams_readable(conn, writable, 4)) == 0);
+  uint64_t writable[8];
+  int64_t count = GOOD(bquic_streams_writable(conn, writable, 8)), those = 0;
+  for (int64_t i = 0; i < count; i++) {
+    those += writable[i] == 14 || writable[i] == 18;
+  }
+  CHECK(those == 2 && GOOD(bquic_streams_writable(conn, writable, 1)) == 1 && GOOD(bquic_streams_readable(conn, writable, 8)) == 0);
   bquic_addr other = address("9", 1);
   FAILS(bquic_conn_probe_path(conn, NULL, &other), BQUIC_ERR_ARGUMENT, "");
   bquic_addr local = address("3", 50001);

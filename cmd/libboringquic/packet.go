@@ -1,0 +1,81 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"math/rand/v2"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+//export bq_go_header_parse
+func bq_go_header_parse(packet *C.uint8_t, n C.size_t, shortLen C.uint32_t, out *C.bquic_header) C.int32_t {
+	return C.int32_t(call(func() error {
+		if shortLen > 20 {
+			return faultf(errArgument, "short_len is %d, and can be at most 20", shortLen)
+		}
+		h, ok := quic.ParseHeader(memory(packet, n), int(shortLen))
+		if !ok {
+			return faultf(errMessage, "this is no packet of QUIC's")
+		}
+		*out = C.bquic_header{size: out.size, _type: C.uint32_t(h.Type), version: C.uint32_t(h.Version), len: C.uint32_t(h.Len)}
+		lend(&out.destination, h.DstConnID)
+		lend(&out.source, h.SrcConnID)
+		lend(&out.token, h.Token)
+		return nil
+	}))
+}
+
+// lend has to name b, which is the caller's memory.
+func lend(to *C.bquic_bytes, b []byte) {
+	if len(b) > 0 {
+		*to = C.bquic_bytes{data: unsafe.Pointer(unsafe.SliceData(b)), len: C.size_t(len(b))}
+	}
+}
+
+// given is the memory that b names.
+func given(b *C.bquic_bytes) []byte { return memory((*C.uint8_t)(b.data), b.len) }
+
+// write copies a packet to out, if it fits.
+func write(out *C.uint8_t, room C.size_t, b []byte, n *C.int64_t) error {
+	if uint64(len(b)) > uint64(room) {
+		return faultf(errFull, "the packet has %d bytes, and cap is %d", len(b), room)
+	}
+	*n = C.int64_t(copy(memory(out, room), b))
+	return nil
+}
+
+//export bq_go_write_version_negotiation
+func bq_go_write_version_negotiation(out *C.uint8_t, room C.size_t, destination, source *C.bquic_bytes, list *C.uint32_t, count C.uint32_t, n *C.int64_t) C.int32_t {
+	return C.int32_t(call(func() error {
+		dst, src := given(destination), given(source)
+		if len(dst) > 255 || len(src) > 255 {
+			return faultf(errArgument, "connection IDs of %d and %d bytes; they have 255 at most", len(dst), len(src))
+		}
+		if count > 64 {
+			return faultf(errArgument, "there are %d versions, and can be 64", count)
+		}
+		var versions []uint32
+		for _, v := range unsafe.Slice(list, count) {
+			versions = append(versions, uint32(v))
+		}
+		return write(out, room, quic.AppendVersionNegotiation(nil, dst, src, versions, rand.Uint64()), n)
+	}))
+}
+
+//export bq_go_write_retry
+func bq_go_write_retry(out *C.uint8_t, room C.size_t, version C.uint32_t, destination, source, id, token *C.bquic_bytes, n *C.int64_t) C.int32_t {
+	return C.int32_t(call(func() error {
+		newID, ok := quic.MakeConnID(given(id))
+		if !ok {
+			return faultf(errArgument, "id has %d bytes, and can have 20", id.len)
+		}
+		b, err := quic.AppendRetry(nil, uint32(version), given(destination), given(source), newID, given(token), byte(rand.Uint32()))
+		if err != nil {
+			return &fault{errArgument, err.Error()}
+		}
+		return write(out, room, b, n)
+	}))
+}
