@@ -47,7 +47,8 @@ func (r rank) whole() bool { return r&1 != 0 }
 // side is where the stream stands in arrays of two: 0 for an incremental one.
 func (r rank) side() int { return int(r & 1) }
 
-// streamHeap is a queue of streams in the order of keys, as a binary heap. Each stands in it at most once, and can be taken out.
+// streamHeap is a queue of streams in the order of keys, as a heap of heapArity children each: few streams are moved, which all lie elsewhere. Each
+// stands in it at most once, and can be taken out.
 type streamHeap []ranked
 
 // ranked is a stream with the key that it stands in a heap by: its level, and below that what orders streams of one level.
@@ -57,6 +58,8 @@ type ranked struct {
 }
 
 const (
+	heapArity = 4
+
 	levelShift = 60
 	turnsBit   = 1 << 59 // behind all of the same level that have it not
 	orderMask  = turnsBit - 1
@@ -86,7 +89,7 @@ func (h *streamHeap) remove(s *stream, queue int) {
 	*h = (*h)[:last]
 	switch {
 	case i == last:
-	case i > 0 && e.key < (*h)[(i-1)/2].key:
+	case i > 0 && e.key < (*h)[(i-1)/heapArity].key:
 		h.up(i, e, queue)
 	default:
 		h.down(i, e, queue)
@@ -101,7 +104,7 @@ func (h streamHeap) set(i int, e ranked, queue int) {
 // up puts e at i, which is free, or above.
 func (h streamHeap) up(i int, e ranked, queue int) {
 	for i > 0 {
-		parent := (i - 1) / 2
+		parent := (i - 1) / heapArity
 		if h[parent].key <= e.key {
 			break
 		}
@@ -114,12 +117,15 @@ func (h streamHeap) up(i int, e ranked, queue int) {
 // down puts e at i, which is free, or below.
 func (h streamHeap) down(i int, e ranked, queue int) {
 	for {
-		child := 2*i + 1
-		if child >= len(h) {
+		first := heapArity*i + 1
+		if first >= len(h) {
 			break
 		}
-		if child+1 < len(h) && h[child+1].key < h[child].key {
-			child++
+		child := first
+		for k := first + 1; k < min(first+heapArity, len(h)); k++ {
+			if h[k].key < h[child].key {
+				child = k
+			}
 		}
 		if e.key <= h[child].key {
 			break
@@ -333,7 +339,7 @@ func (st *streams) check() error {
 	}{{o.resend, queueResend, -1}, {o.fresh.at[0], queueFresh, 0}, {o.fresh.at[1], queueFresh, 1}, {a.line.at[0], queueWaiting, 0}, {a.line.at[1], queueWaiting, 1}} {
 		n += len(q.heap)
 		for i, e := range q.heap {
-			if e.key < q.heap[max(i-1, 0)/2].key || int(e.s.place[q.queue-queueResend]) != i || !e.s.queued[q.queue] ||
+			if e.key < q.heap[max(i-1, 0)/heapArity].key || int(e.s.place[q.queue-queueResend]) != i || !e.s.queued[q.queue] ||
 				e.level() != e.s.rank.level() || q.side >= 0 && e.s.rank.side() != q.side {
 				return fmt.Errorf("quic: stream %d is in the wrong place of queue %d", e.s.id, q.queue)
 			}
