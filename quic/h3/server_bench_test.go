@@ -35,6 +35,8 @@ var (
 // all trains that the other has sent in its turn.
 type serverTurns struct {
 	*pair
+	h3         *Conn          // of the server
+	onRequest  func(*Message) // is shown each request, if it is not nil
 	begin      func()
 	clientTurn func()
 	serverTurn func()
@@ -134,6 +136,7 @@ func newH3Turns(b testing.TB, cfg *Config) *serverTurns {
 		s.timers = append(s.timers, func() (time.Time, func(time.Time)) { return h.Timeout(), h.OnTimeout })
 	}
 	client, server := sides[0], sides[1]
+	s.h3 = server
 	body := make([]byte, benchBody)
 	request := get("/1024")
 	request.Fields = perfFields
@@ -152,6 +155,9 @@ func newH3Turns(b testing.TB, cfg *Config) *serverTurns {
 		s.events(s.server, func(ev *quic.Event) { server.HandleEvent(s.now, ev) })
 		for ev, ok := server.NextEvent(); ok; ev, ok = server.NextEvent() {
 			if ev.Kind == EventRequest {
+				if s.onRequest != nil {
+					s.onRequest(ev.Message)
+				}
 				if _, err := server.SendResponse(s.now, ev.Stream, response, body, true); err != nil {
 					b.Fatal(err)
 				}
@@ -164,6 +170,32 @@ func newH3Turns(b testing.TB, cfg *Config) *serverTurns {
 		}
 	}
 	return s
+}
+
+// Fields that come again, or are sent again, are looked at once.
+func TestRepeatedFieldsAreKnown(t *testing.T) {
+	s := newH3Turns(t, nil)
+	looked, unknown := 0, 0
+	counting := qpack.NewClassifier(func(name, value string) uint8 {
+		looked++
+		return uint8(classOf(&qpack.Field{Name: name, Value: value}))
+	})
+	s.h3.dec.SetClassifier(counting)
+	s.h3.enc.SetClassifier(counting)
+	s.do(3000, 100)
+	looked = 0
+	s.onRequest = func(m *Message) {
+		for _, f := range m.Fields {
+			if f.Class == uint8(classUnknown) {
+				unknown++
+			}
+		}
+	}
+	const n = 1000
+	s.do(n, 100)
+	if looked > n/100 || unknown > n/100 {
+		t.Errorf("of %d requests and responses %d fields were classified, and %d were not known", n, looked, unknown)
+	}
 }
 
 // BenchmarkServer measures what a server alone takes for a GET of 1 KiB, over HTTP/3 and as the same bytes over bare streams.
