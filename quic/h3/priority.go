@@ -7,7 +7,6 @@ import (
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/internal/wire"
-	"github.com/boringquic/boringquic/quic/qpack"
 )
 
 // Priorities of requests (RFC 9218): what a client asks for goes to the core's scheduler.
@@ -86,19 +85,11 @@ func (c *Conn) setRequestPriority(s *stream, m *Message, value string) {
 	c.core.SetStreamPriority(s.id, s.priority)
 }
 
-// fieldPriority returns what the Priority field among fields says.
-func (c *Conn) fieldPriority(fields []qpack.Field) quic.Priority {
-	for i := range fields {
-		if f := &fields[i]; len(f.Name) == 8 && f.Name == "priority" {
-			return c.priorities.parse(f.Value)
-		}
+// setOwnPriority gives a client's stream the priority of its own request: uploads leave in the order in which responses are wanted.
+func (c *Conn) setOwnPriority(s *stream, value string) {
+	if value != "" {
+		s.priority = c.priorities.parse(value)
 	}
-	return quic.DefaultPriority
-}
-
-// ownPriority gives a client's stream the priority of its own request: uploads leave in the order in which responses are wanted.
-func (c *Conn) ownPriority(s *stream, fields []qpack.Field) {
-	s.priority = c.fieldPriority(fields)
 	c.core.SetStreamPriority(s.id, s.priority)
 }
 

@@ -44,7 +44,7 @@ func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id
 	if m.Protocol != "" {
 		c.addPseudo(":protocol", m.Protocol)
 	}
-	length, err := c.addFields(m, false)
+	notes, err := c.addFields(m, false)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -58,8 +58,8 @@ func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id
 	s := c.newStream(id)
 	c.requests++
 	s.known, s.connect, s.noContent = true, m.Method == "CONNECT", m.Method == "HEAD"
-	s.send.length = length
-	c.ownPriority(s, m.Fields)
+	s.send.length = notes.length
+	c.setOwnPriority(s, notes.priorityValue())
 	n, err = c.sendHead(s, body, fin)
 	return id, n, err
 }
@@ -90,14 +90,14 @@ func (c *Conn) SendResponse(now time.Time, id uint64, m *Message, body []byte, f
 	}
 	c.list = c.list[:0]
 	c.addPseudo(":status", statusText(m.Status))
-	length, err := c.addFields(m, true)
+	notes, err := c.addFields(m, true)
 	if err != nil {
 		return 0, err
 	}
 	if interim {
 		return 0, c.sendInterim(s)
 	}
-	if s.send.length = length; bare {
+	if s.send.length = notes.length; bare {
 		s.send.length = 0
 	}
 	n, err = c.sendHead(s, body, fin)
@@ -124,20 +124,19 @@ func (c *Conn) addPseudo(name, value string) {
 	c.list = append(c.list, qpack.Field{Name: name, Value: value})
 }
 
-// addFields adds the regular fields of a message, and checks all of it; length is what its content-length says.
-func (c *Conn) addFields(m *Message, response bool) (length int64, err error) {
+// addFields adds the regular fields of a message, and checks all of it.
+func (c *Conn) addFields(m *Message, response bool) (notes fieldNotes, err error) {
 	pseudo := len(c.list)
 	c.list = append(c.list, m.Fields...)
 	c.enc.Prepare(c.list)
-	var notes fieldNotes
 	fault := notes.read(c.list[pseudo:])
 	if fault == "" && !response {
 		fault = c.requestFault(c.list[:pseudo], m, notes.host)
 	}
 	if fault != "" {
-		return 0, &MessageError{fault}
+		return notes, &MessageError{fault}
 	}
-	return notes.length, c.fits()
+	return notes, c.fits()
 }
 
 // requestFault checks what a request of ours says of its target.

@@ -267,6 +267,14 @@ func (notes *fieldNotes) read(fields []qpack.Field) string {
 	return ""
 }
 
+// priorityValue returns the value of the Priority field, empty if there is none.
+func (notes *fieldNotes) priorityValue() string {
+	if notes.priority == nil {
+		return ""
+	}
+	return notes.priority.Value
+}
+
 // pseudoSet is a set of pseudo-header fields.
 type pseudoSet uint8
 
@@ -367,9 +375,7 @@ func (m *Message) parseRequest(fields []qpack.Field, connect bool) (priority, fa
 	if fault := m.requestFault(pseudo, connect); fault != "" {
 		return "", fault
 	}
-	if notes.priority != nil {
-		priority = notes.priority.Value
-	}
+	priority = notes.priorityValue()
 	m.tidy(&notes)
 	return priority, ""
 }

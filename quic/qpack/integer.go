@@ -10,10 +10,15 @@ const maxIntLen = 1 + 9
 // appendInt appends v, at most maxInt, as an integer with a prefix of bits bits; the bits above the prefix are those of first (RFC 7541,
 // section 5.1).
 func appendInt(b []byte, first byte, bits uint, v uint64) []byte {
-	limit := uint64(1)<<bits - 1
-	if v < limit {
+	if v < 1<<bits-1 {
 		return append(b, first|byte(v))
 	}
+	return appendLongInt(b, first, bits, v)
+}
+
+// appendLongInt is appendInt of an integer that takes more than the prefix.
+func appendLongInt(b []byte, first byte, bits uint, v uint64) []byte {
+	limit := uint64(1)<<bits - 1
 	b = append(b, first|byte(limit))
 	for v -= limit; v >= 0x80; v >>= 7 {
 		b = append(b, byte(v)|0x80)
