@@ -556,7 +556,7 @@ func TestDecodeIsThatOfLines(t *testing.T) {
 		if before > 0 {
 			section = appendInt(section, 0x80, 7, uint64(before)-1)
 		} else {
-			section = append(section, 0)
+			section = append(section, byte(rng.IntN(12)/11*rng.IntN(4))) // a Base above the Required Insert Count
 		}
 		for range rng.IntN(60) {
 			switch rng.IntN(30) {

@@ -47,13 +47,13 @@ func (e *Encoder) count(streamID uint64) {
 func (e *Encoder) look() {
 	before := e.plan // of this section or the one before: many a field stands where it stood there
 	e.plan, e.oldest = e.plan[:0], nothing
+	wary := e.isWary()
 	for i := range e.fields {
 		f := &e.fields[i]
-		never := f.Sensitive || e.secret(f)
-		if !never && i < len(before) && e.again(&before[i], f) {
+		if i < len(before) && !f.Sensitive && !(wary && shortCookie(f)) && e.again(&before[i], f) {
 			e.plan = before[:i+1]
 		} else {
-			e.plan = append(e.plan, line{never: never})
+			e.plan = append(e.plan, line{never: f.Sensitive || e.secret(f)})
 			e.lookUp(&e.plan[i], f)
 		}
 		if l := &e.plan[i]; l.kind == lineEntry {
@@ -63,7 +63,7 @@ func (e *Encoder) look() {
 }
 
 // again tells whether a table holds the field that was in the place of the line, if f is that one, and makes the line refer to it. It finds what lookUp
-// would find, but need not hash anything.
+// would find, but need not hash anything. Credentials are in no table.
 func (e *Encoder) again(l *line, f *Field) bool {
 	if l.kind == lineStatic {
 		s := &staticTable[l.index]
@@ -113,7 +113,12 @@ func (e *Encoder) secret(f *Field) bool {
 	case "authorization", "proxy-authorization":
 		return true
 	}
-	return shortCookie(f) && e.policy != nil && e.policy.guesses >= maxGuesses
+	return e.isWary() && shortCookie(f)
+}
+
+// isWary tells whether too many short cookies were tried.
+func (e *Encoder) isWary() bool {
+	return !e.indexSecrets && e.policy != nil && e.policy.guesses >= maxGuesses
 }
 
 // shortCookie tells whether a field is a cookie whose value is so short that it could be guessed.

@@ -346,8 +346,9 @@ func TestEncoderRemembersRightly(t *testing.T) {
 		capacity, blocked := uint64(rng.IntN(5000)), uint64(rng.IntN(20))
 		class := NewClassifier(func(name, value string) uint8 { return uint8(hashPair(hashString(name), hashString(value))) })
 		var links [2]*link
+		secrets := rng.IntN(3) == 0
 		for i := range links {
-			links[i] = newLink(t, EncoderConfig{TableCapacity: int(capacity)}, capacity, blocked)
+			links[i] = newLink(t, EncoderConfig{TableCapacity: int(capacity), IndexSecrets: secrets}, capacity, blocked)
 			links[i].e.SetClassifier(class)
 		}
 		list := base[0]
@@ -403,7 +404,7 @@ func TestEncoderRemembersRightly(t *testing.T) {
 // varied returns a list that is much like the last one, or another.
 func varied(rng *rand.Rand, base [][]Field, last []Field) []Field {
 	list := append([]Field(nil), last...)
-	switch rng.IntN(8) {
+	switch rng.IntN(10) {
 	case 0:
 		return base[rng.IntN(len(base))]
 	case 1, 2: // one field is another
@@ -419,8 +420,12 @@ func varied(rng *rand.Rand, base [][]Field, last []Field) []Field {
 		if len(list) > 0 {
 			list[rng.IntN(len(list))].Sensitive = true
 		}
+	case 5: // so short that they are taken for guesses
+		list = append(list, Field{Name: "cookie", Value: fmt.Sprint(rng.IntN(30))})
+	case 6:
+		list = append(list, Field{Name: "authorization", Value: "Basic " + fmt.Sprint(rng.IntN(3))})
 	}
-	return list
+	return list[max(0, len(list)-16):]
 }
 
 // A section's first acknowledgement counts for the first one of its stream, in whatever order they come.
