@@ -56,7 +56,7 @@ func (st *streams) keepReceived() {
 		st.types[i].available = false
 	}
 	// Memory of what is read goes to the garbage collector, not to a pool.
-	*st = streams{client: st.client, cfg: st.cfg, ended: true, live: st.live, types: st.types, ready: st.ready, recvWindow: st.recvWindow, gaps: st.gaps,
+	*st = streams{client: st.client, cfg: st.cfg, ended: true, untold: true, live: st.live, types: st.types, ready: st.ready, recvWindow: st.recvWindow, gaps: st.gaps,
 		seldom: st.seldom}
 }
 

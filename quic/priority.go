@@ -321,6 +321,11 @@ func (st *streams) check() error {
 			return fmt.Errorf("quic: %d bytes of level %d count as unsent, and are %d", a.line.unsent[u], u, n)
 		}
 	}
+	for typ := range uint64(4) {
+		if t := &st.types[typ]; !st.untold && (t.available || !st.isLocal(typ) && t.announced < t.opened) {
+			return fmt.Errorf("quic: streams of type %d are to be told of, and will not be", typ)
+		}
+	}
 	if a.held != held || a.unsent != sum {
 		return fmt.Errorf("quic: %d bytes count as held and %d as unsent; they are %d and %d", a.held, a.unsent, held, sum)
 	}

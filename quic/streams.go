@@ -17,6 +17,7 @@ type streams struct {
 	// been told.
 	rejected bool
 	barred   bool          // streams may be barred
+	untold   bool          // the types may have something to tell: streams that were opened, or a limit that was raised
 	spare    int32         // how many streams are in unused
 	pool     *chunkPool    // nil: there are none
 	live     streamTable   // those whose state is kept; others are implicit or over
@@ -277,7 +278,7 @@ func (st *streams) receiving(id uint64, goes bool) (*stream, *TransportError) {
 	case n >= t.limit:
 		return nil, transportError(StreamLimitError, "more streams than were allowed")
 	default:
-		t.opened = n + 1
+		t.opened, st.untold = n+1, true
 	}
 	return st.find(id), nil
 }
@@ -419,18 +420,11 @@ func (st *streams) tell(s *stream, what streamEvents) {
 // nextEvent fills in an Event with what there is to tell; its Kind is left 0 if there is nothing. Streams are announced before anything
 // else is told of them.
 func (st *streams) nextEvent(ev *Event) {
-	for typ := range uint64(4) {
-		t := &st.types[typ]
-		if !st.isLocal(typ) && t.announced < t.opened {
-			t.announced++
-			ev.Kind, ev.Stream = EventStreamOpened, (t.announced-1)<<2|typ
+	if st.untold {
+		if st.nextOfTypes(ev); ev.Kind != 0 {
 			return
 		}
-		if t.available {
-			t.available = false
-			ev.Kind, ev.Stream = EventStreamsAvailable, typ&^1
-			return
-		}
+		st.untold = false
 	}
 	for st.ready.head != nil {
 		s := st.ready.head
@@ -469,6 +463,23 @@ func (st *streams) nextEvent(ev *Event) {
 		}
 		ev.Stream, ev.Data = s.id, s.user
 		return
+	}
+}
+
+// nextOfTypes is nextEvent for what is told of types of streams.
+func (st *streams) nextOfTypes(ev *Event) {
+	for typ := range uint64(4) {
+		t := &st.types[typ]
+		switch {
+		case !st.isLocal(typ) && t.announced < t.opened:
+			t.announced++
+			ev.Kind, ev.Stream = EventStreamOpened, (t.announced-1)<<2|typ
+			return
+		case t.available:
+			t.available = false
+			ev.Kind, ev.Stream = EventStreamsAvailable, typ&^1
+			return
+		}
 	}
 }
 
@@ -512,6 +523,7 @@ func (st *streams) raiseStreams(bidi bool, limit uint64) bool {
 		return true // none more may be opened: 0-RTT data, which was rejected, has opened more than are allowed now
 	}
 	t.available, t.wanted = t.available || t.wanted, false
+	st.untold = true
 	return true
 }
 
