@@ -31,8 +31,7 @@ func isServer(id uint64) bool { return id&1 != 0 }
 // stream is a stream whose state has to be kept (RFC 9000, section 3). A part that does not exist is over from the start.
 type stream struct {
 	id     uint64
-	user   any     // the application's
-	beside *stream // the next one in its place of streams.live
+	user   any // the application's
 	send   sendPart
 	recv   recvPart
 	events streamEvents // to be told, and not yet read by NextEvent

@@ -1,17 +1,21 @@
 package quic
 
-// streamTable holds streams by their IDs. Those that live at a time mostly have IDs close to each other, so that the low bits of the ID tell a place in
-// which a stream stands alone. Streams that share a place are a list: a peer that leaves such streams open has a look-up walk over them, of
-// which there are as many at the most as it may open.
+// streamTable holds streams by their IDs. Those of a type that live at a time mostly have IDs close to each other, so that the low bits tell a place in
+// which a stream stands alone. One that found its place taken is in a map: a peer that leaves open whatever it likes can put all there, and no more.
 type streamTable struct {
-	places []*stream // a power of two; the first of each list
-	count  int
+	places  []*stream // a power of two
+	crowded map[uint64]*stream
+	count   int
 }
 
 // leastPlaces is how many places a table has that holds something.
-const leastPlaces = 8
+const leastPlaces = 16
 
-func (t *streamTable) place(id uint64) **stream { return &t.places[id>>2&uint64(len(t.places)-1)] }
+// place is the place of an ID. Those of the four types begin a quarter apart, so that few streams that live long want the same.
+func (t *streamTable) place(id uint64) **stream {
+	n := uint64(len(t.places))
+	return &t.places[(id>>2+id&3*(n/4))&(n-1)]
+}
 
 func (t *streamTable) len() int { return t.count }
 
@@ -20,11 +24,10 @@ func (t *streamTable) get(id uint64) *stream {
 	if t.count == 0 {
 		return nil
 	}
-	s := *t.place(id)
-	for s != nil && s.id != id {
-		s = s.beside
+	if s := *t.place(id); s != nil && s.id == id {
+		return s
 	}
-	return s
+	return t.crowded[id]
 }
 
 // add adds a stream that is not there.
@@ -37,29 +40,36 @@ func (t *streamTable) add(s *stream) {
 }
 
 func (t *streamTable) put(s *stream) {
-	at := t.place(s.id)
-	s.beside, *at = *at, s
+	if at := t.place(s.id); *at == nil {
+		*at = s
+		return
+	}
+	if t.crowded == nil {
+		t.crowded = make(map[uint64]*stream)
+	}
+	t.crowded[s.id] = s
 }
 
 // remove takes out a stream that is there.
 func (t *streamTable) remove(s *stream) {
-	at := t.place(s.id)
-	for *at != s {
-		at = &(*at).beside
+	if at := t.place(s.id); *at == s {
+		*at = nil
+	} else {
+		delete(t.crowded, s.id)
 	}
-	*at, s.beside = s.beside, nil
 	t.count--
 }
 
-// all yields each stream, in no order that means something. The one that is yielded may be removed, but no other, and none may be added.
+// all yields each stream, in no order that means something. Streams may be removed meanwhile, but none may be added.
 func (t *streamTable) all(yield func(*stream) bool) {
-	for _, s := range t.places {
-		for s != nil {
-			next := s.beside
-			if !yield(s) {
-				return
-			}
-			s = next
+	for i := range t.places {
+		if s := t.places[i]; s != nil && !yield(s) {
+			return
+		}
+	}
+	for _, s := range t.crowded {
+		if !yield(s) {
+			return
 		}
 	}
 }
@@ -72,14 +82,15 @@ func (t *streamTable) fit() {
 	}
 	switch {
 	case t.count == 0:
-		t.places = nil
+		t.places, t.crowded = nil, nil
 	case n < len(t.places):
 		t.resize(n)
 	}
 }
 
+// resize moves the streams to so many places.
 func (t *streamTable) resize(n int) {
 	old := *t
-	t.places = make([]*stream, n)
+	t.places, t.crowded = make([]*stream, n), nil
 	old.all(func(s *stream) bool { t.put(s); return true })
 }

@@ -47,7 +47,7 @@ func TestStreamTable(t *testing.T) {
 			table.remove(s)
 			return true
 		})
-		if table.fit(); len(model) > 0 || table.len() > 0 || table.places != nil {
+		if table.fit(); len(model) > 0 || table.len() > 0 || table.places != nil || table.crowded != nil {
 			t.Fatalf("seed %#x: %d streams were not yielded, %d are left in %d places", seed, len(model), table.len(), len(table.places))
 		}
 	}
@@ -72,18 +72,27 @@ func checkTable(t *testing.T, seed uint64, table *streamTable, model map[uint64]
 	}
 }
 
-// Streams with IDs that follow each other, as many as live at a time, each have a place of their own.
+// Streams with IDs that follow each other stand alone, but for those few that come by the place of one that lives long; nor do the first ones of each type
+// share a place.
 func TestStreamTableIsDense(t *testing.T) {
 	var table streamTable
+	for i := range uint64(4) {
+		for typ := range uint64(3) {
+			table.add(&stream{id: i<<2 | typ + 1})
+		}
+	}
+	if len(table.crowded) > 0 {
+		t.Errorf("%d of the first streams share a place", len(table.crowded))
+	}
+	crowded := 0
 	for i := range uint64(5000) {
 		table.add(&stream{id: i << 2})
+		crowded += len(table.crowded)
 		if i >= 100 {
 			table.remove(table.get((i - 100) << 2))
 		}
 	}
-	for s := range table.all {
-		if s.beside != nil {
-			t.Fatalf("streams %d and %d are in one place of %d", s.id, s.beside.id, len(table.places))
-		}
+	if mean := float64(crowded) / 5000; mean > 7 || len(table.places) != 256 {
+		t.Errorf("%.1f of 112 streams share a place of %d", mean, len(table.places))
 	}
 }
