@@ -18,6 +18,7 @@ type Conn struct {
 	ended  bool // the connection is over
 	now    time.Time
 	base   time.Time // of times in nanoseconds
+	nanos  int64     // now, since base: never 0
 
 	enc   *qpack.Encoder
 	dec   *qpack.Decoder
@@ -68,9 +69,10 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), now: now, base: now.Add(-time.Second), settings: defaultSettings()}
+	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), base: now.Add(-time.Second), settings: defaultSettings()}
+	c.setNow(now)
 	c.goaway.init()
-	c.load.init(c.nanos())
+	c.load.init(c.nanos)
 	if s := core.OfferedSession(); s != nil && core.EarlyData() == quic.EarlyOffered {
 		if settings, ok := recall(s.AppData()); ok {
 			c.settings, c.remembered = settings, &settings
@@ -98,8 +100,12 @@ func (c *Config) encoder() qpack.EncoderConfig {
 	return e
 }
 
-// nanos is now as a number that is never 0.
-func (c *Conn) nanos() int64 { return int64(c.now.Sub(c.base)) }
+// setNow takes the time that a call was given. All of a turn mostly are given the same.
+func (c *Conn) setNow(now time.Time) {
+	if now != c.now {
+		c.now, c.nanos = now, int64(now.Sub(c.base))
+	}
+}
 
 // Core returns the connection that this is built on.
 func (c *Conn) Core() *quic.Conn { return c.core }
@@ -107,11 +113,11 @@ func (c *Conn) Core() *quic.Conn { return c.core }
 // HandleEvent is given each event of the core that is the application's, in order: those of streams, datagrams, the handshake, sessions and
 // early data, EventClosed and EventDrained. Others it does not look at.
 func (c *Conn) HandleEvent(now time.Time, ev *quic.Event) {
-	c.now = now
+	c.setNow(now)
 	if c.ended && ev.Kind != quic.EventReadable && ev.Kind != quic.EventStreamReset {
 		return
 	}
-	c.active, c.rested = c.nanos(), false
+	c.active, c.rested = c.nanos, false
 	switch ev.Kind {
 	case quic.EventReadable, quic.EventWritable, quic.EventStreamReset, quic.EventStreamStopped, quic.EventStreamFinished:
 		s, ok := ev.Data.(*stream)
@@ -161,7 +167,7 @@ func (c *Conn) onOpened(id uint64) {
 	c.requests++
 	c.goaway.onOpened(id)
 	if c.cfg.HeaderTimeout > 0 {
-		c.heads.push(s, linkHead, c.nanos())
+		c.heads.push(s, linkHead, c.nanos)
 	}
 	if !c.client {
 		c.takeEarly(s)
@@ -265,7 +271,7 @@ func (c *Conn) fail(e *connError) { c.Close(c.now, e.code, e.reason) }
 
 // Close closes the connection at once, with an error code of HTTP/3's.
 func (c *Conn) Close(now time.Time, code ErrorCode, reason string) {
-	c.now = now
+	c.setNow(now)
 	c.core.Close(now, true, uint64(code), reason)
 }
 

@@ -41,7 +41,7 @@ func (g *goaway) finished(requests int) bool {
 // were under way then have come, after a round trip, a second one that says which of them it has taken; later ones are
 // rejected. A client sends GOAWAY and makes no more requests. Those that are open go on. EventShutdown tells when there is none.
 func (c *Conn) Shutdown(now time.Time) {
-	c.now = now
+	c.setNow(now)
 	g := &c.goaway
 	if g.asked || c.ended {
 		return
@@ -54,7 +54,7 @@ func (c *Conn) Shutdown(now time.Time) {
 	}
 	c.sendGoAway(maxRequestID)
 	rtt := c.core.Stats().SmoothedRTT
-	g.timer = c.nanos() + int64(max(rtt+rtt/2, minGoAwayWait))
+	g.timer = c.nanos + int64(max(rtt+rtt/2, minGoAwayWait))
 }
 
 // minGoAwayWait is the least time between the two GOAWAY frames of a server.
@@ -121,11 +121,11 @@ func (c *Conn) Timeout() time.Time {
 
 // OnTimeout does what is due at now.
 func (c *Conn) OnTimeout(now time.Time) {
-	c.now = now
+	c.setNow(now)
 	if c.ended {
 		return
 	}
-	t := c.nanos()
+	t := c.nanos
 	if at := c.goaway.timer; at != 0 && at <= t {
 		c.finishGoAway()
 	}

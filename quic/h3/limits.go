@@ -117,14 +117,14 @@ func (l *load) onDone() {
 func (l *load) spend(c *Conn, cost int64) (ok bool) {
 	if l.tokens < loadBurst {
 		const unit = int64(1e9) / loadRate
-		now := c.nanos()
+		now := c.nanos
 		if n := (now - l.at) / unit; n > 0 {
 			l.tokens = min(l.tokens+n, loadBurst)
 			l.at += n * unit
 		}
 	}
 	if l.tokens == loadBurst {
-		l.at = c.nanos()
+		l.at = c.nanos
 	}
 	if l.tokens < cost {
 		c.fail(connErr(ErrCodeExcessiveLoad, "too many resets, empty or unknown frames, or priority updates"))

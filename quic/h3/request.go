@@ -308,7 +308,7 @@ func (c *Conn) decode(s *stream, section []byte, gathered bool) (message bool) {
 	case errors.Is(err, qpack.ErrBlocked):
 		c.keep(s, section, gathered)
 		r.blocked = true
-		c.blocked.push(s, linkBlocked, c.nanos())
+		c.blocked.push(s, linkBlocked, c.nanos)
 		return false
 	case errors.Is(err, qpack.ErrBacklog):
 		c.keep(s, section, gathered)

@@ -18,7 +18,7 @@ import (
 // else there is an error, and nothing was sent: ErrStreamLimit, ErrGoingAway, ErrFieldSectionTooLarge, ErrConnectNotEnabled, a
 // *MessageError, or that of the connection. Nothing of m or body is kept.
 func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id uint64, n int, err error) {
-	c.now = now
+	c.setNow(now)
 	switch {
 	case !c.client:
 		return 0, 0, ErrRole
@@ -67,7 +67,7 @@ func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id
 // SendResponse sends a response, or an interim one (m.Status 1xx, without body and fin), at a server. Else it is as SendRequest. To a
 // request of method HEAD, and with status 204 or 304, body must be empty and fin set; the content-length of m is sent.
 func (c *Conn) SendResponse(now time.Time, id uint64, m *Message, body []byte, fin bool) (n int, err error) {
-	c.now = now
+	c.setNow(now)
 	if c.client {
 		return 0, ErrRole
 	}
@@ -413,7 +413,7 @@ func (c *Conn) onWritable(s *stream) {
 // SendTrailers sends a trailer section, and the end: of a request or a response whose body was written with StreamSend and without fin.
 // It is to be called when all of the body was taken.
 func (c *Conn) SendTrailers(now time.Time, id uint64, fields []qpack.Field) error {
-	c.now = now
+	c.setNow(now)
 	s := c.find(id)
 	switch {
 	case s == nil:
