@@ -92,12 +92,12 @@ func (q *eventQueue) next() EventKind {
 
 // NextEvent returns what has happened, in order; ok is false if there is nothing to tell.
 func (c *Conn) NextEvent() (ev Event, ok bool) {
-	ending := c.streams.ended && c.events.next() == EventClosed // what had arrived is told before
-	if !ending {
-		if ev, ok = c.events.pop(); ok || c.state != stateActive {
-			c.onTold(&ev)
-			return ev, ok
-		}
+	own := c.events.next()
+	ending := c.streams.ended && own == EventClosed // what had arrived is told before
+	if !ending && (own != 0 || c.state != stateActive) {
+		ev, ok = c.events.pop()
+		c.onTold(&ev)
+		return ev, ok
 	}
 	if c.streams.nextEvent(&ev); ev.Kind == 0 {
 		ev.Kind = c.datagrams.nextEvent()
