@@ -41,6 +41,7 @@ type Encoder struct {
 	// The section at work.
 	fields   []Field
 	plan     []line
+	before   []line // those of the section before
 	dynamic  bool   // it may use the dynamic table
 	risk     bool   // it may refer to entries that are not acknowledged
 	room     int    // how long out may become
@@ -125,7 +126,7 @@ func (e *Encoder) Sent(n int) { e.out = slices.Delete(e.out, 0, n) }
 // Rest lets go of memory that only makes the next sections faster. It is for connections that have had nothing to do for a while. The
 // dynamic table, and what was learned of the fields, stays.
 func (e *Encoder) Rest() {
-	e.plan, e.table.spare = nil, nil
+	e.plan, e.before, e.table.spare = nil, nil, nil
 	if len(e.out) == 0 {
 		e.out = nil
 	}

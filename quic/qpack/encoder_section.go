@@ -7,6 +7,7 @@ type line struct {
 	kind               lineKind
 	never              bool   // a never-indexed literal
 	class              uint8  // the field's
+	size               int32  // of its name and value, in bytes
 	index              uint64 // of the entry that it refers to, in its table
 	nameHash, pairHash uint64
 }
@@ -45,25 +46,55 @@ func (e *Encoder) count(streamID uint64) {
 
 // look plans each field's line.
 func (e *Encoder) look() {
-	before := e.plan // of this section or the one before: many a field stands where it stood there
-	e.plan, e.oldest = e.plan[:0], nothing
-	wary := e.isWary()
+	e.before, e.plan = e.plan, e.before[:0]
+	e.oldest = nothing
+	wary, next := e.isWary(), 0
 	for i := range e.fields {
 		f := &e.fields[i]
-		if i < len(before) && !f.Sensitive && !(wary && shortCookie(f)) && e.again(&before[i], f) {
-			e.plan = before[:i+1]
-		} else {
-			e.plan = append(e.plan, line{never: f.Sensitive || e.secret(f)})
-			e.lookUp(&e.plan[i], f)
+		l, at := line{}, -1
+		if !f.Sensitive && !(wary && shortCookie(f)) {
+			l, at = e.recall(f, next)
 		}
-		if l := &e.plan[i]; l.kind == lineEntry {
+		if at >= 0 {
+			next = at + 1
+		} else {
+			l = line{size: int32(len(f.Name) + len(f.Value)), never: f.Sensitive || e.secret(f)}
+			e.lookUp(&l, f)
+		}
+		if l.kind == lineEntry {
 			e.oldest = min(e.oldest, l.index)
 		}
+		e.plan = append(e.plan, l)
 	}
 }
 
-// again tells whether a table holds the field that was in the place of the line, if f is that one, and makes the line refer to it. It finds what lookUp
-// would find, but need not hash anything. Credentials are in no table.
+// recall finds a field among the lines before, those of the last section: at next, where it stands if its neighbour stood before it there, or else
+// anywhere. It returns its line and place, -1 if it is not there, or in no table any more.
+func (e *Encoder) recall(f *Field, next int) (l line, at int) {
+	size := int32(len(f.Name) + len(f.Value))
+	if next < len(e.before) && e.before[next].size == size {
+		if l = e.before[next]; e.again(&l, f) {
+			return l, next
+		}
+	}
+	if !e.dynamic {
+		return l, -1
+	}
+	for at := range min(len(e.before), maxRecall) {
+		if e.before[at].size == size && at != next {
+			if l = e.before[at]; e.again(&l, f) {
+				return l, at
+			}
+		}
+	}
+	return l, -1
+}
+
+// maxRecall is among how many lines a field is looked for.
+const maxRecall = 32
+
+// again tells whether a table holds the field of a line before, if f is that one, and makes the line refer to it. It finds what lookUp would find, but
+// need not hash anything. Credentials are in no table.
 func (e *Encoder) again(l *line, f *Field) bool {
 	if l.kind == lineStatic {
 		s := &staticTable[l.index]
