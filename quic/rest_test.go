@@ -37,7 +37,7 @@ func TestRest(t *testing.T) {
 		t.Errorf("it rests after %v, want %v", d, time.Duration(restAfter))
 	}
 	for _, c := range []*Conn{p.client, p.server} {
-		if s := &c.streams; !reflect.DeepEqual(*s.pool, chunkPool{}) || s.unused.head != nil {
+		if s := &c.streams; !reflect.DeepEqual(*s.pool, chunkPool{}) || s.unused != nil {
 			t.Errorf("client=%v: chunks or %d streams are kept", c.client, s.spare)
 		}
 	}

@@ -18,10 +18,10 @@ type streams struct {
 	rejected bool
 	barred   bool          // streams may be barred
 	untold   bool          // the types may have something to tell: streams that were opened, or a limit that was raised
-	spare    int32         // how many streams are in unused
+	spare    int16         // how many streams are in unused
 	pool     *chunkPool    // nil: there are none
 	live     streamTable   // those whose state is kept; others are implicit or over
-	unused   streamQueue   // for streams to come, at most maxFreeStreams
+	unused   *stream       // for streams to come, at most maxFreeStreams, the last first; linked as queueEvents
 	types    [4]streamType // by the two low bits of a stream ID
 
 	cfg        *Config
@@ -206,18 +206,20 @@ const maxFreeStreams = 128
 // retire keeps a stream for reuse if it is over and nothing refers to it.
 func (st *streams) retire(s *stream) {
 	if s.over() && s.queued == [numQueues]bool{} && st.spare < maxFreeStreams {
-		st.unused.push(s, queueEvents)
+		s.queued[queueEvents] = true
+		s.next[queueEvents], st.unused = st.unused, s
 		st.spare++
 	}
 }
 
 // reuse returns a stream in which nothing is set, but whose slices may have room.
 func (st *streams) reuse() *stream {
-	if st.unused.head == nil {
+	if st.unused == nil {
 		return new(stream)
 	}
 	st.spare--
-	s := st.unused.pop(queueEvents)
+	s := st.unused
+	st.unused = s.next[queueEvents]
 	got, in, out := s.recv.got, s.recv.data.pieces, s.send.buf.data.pieces
 	*s = stream{}
 	const most = 8 // what streams need that hold little; others let it go
@@ -367,7 +369,7 @@ func (st *streams) settle(s *stream) {
 
 // rest lets go of what is kept for reuse.
 func (st *streams) rest() {
-	st.unused, st.spare = streamQueue{}, 0
+	st.unused, st.spare = nil, 0
 	for s := range st.live.all { // of long-lived ones the last piece is kept, though nothing lies in it
 		if len(s.recv.got) == 0 {
 			s.recv.data.clear(nil)

@@ -697,7 +697,7 @@ func (r *streamsRig) finish() {
 		}
 		r.pass(1e6)
 	}
-	for s := r.st.unused.head; s != nil; s = s.next[queueEvents] {
+	for s := r.st.unused; s != nil; s = s.next[queueEvents] {
 		if s.user != nil {
 			r.t.Errorf("stream %d is over, and its data is kept", s.id)
 		}
