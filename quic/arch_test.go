@@ -43,7 +43,7 @@ var rooms = []room{
 	{dir: "crypto/internal/boring", std: and(anyStd, "C")},
 	{dir: "crypto/internal/boring/alloctest", std: only("C")},
 	{dir: "crypto/internal/boring/suitetest", std: only("C", "unsafe"), imports: []string{"crypto/internal/boring"}},
-	{dir: "internal/ssltest", std: only("C", "errors", "runtime", "unsafe"), imports: []string{"crypto/handshake"}},
+	{dir: "internal/ssltest", std: only("C", "errors", "runtime", "runtime/cgo", "unsafe"), imports: []string{"crypto/handshake"}},
 	{dir: "crypto/handshake", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/protect", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/wire", std: anyStd, core: true, imports: []string{"quic/internal/ranges"}},

@@ -230,6 +230,68 @@ func (p *sslPair) wantFreed(n int) {
 	}
 }
 
+// A callback of the program's may call Go, with a stack that has to grow for it.
+func TestSSLCallsGo(t *testing.T) {
+	p := newSSLPair(t, &ssltest.Options{Verify: ssltest.VerifyCustom}, &ssltest.Options{})
+	calls := 0
+	p.clientProgram.OnVerify(func() {
+		calls++
+		deep(1000)
+		if !p.client.TLSPending() && p.client.HandshakeComplete() {
+			t.Error("the handshake is complete before the certificate was judged")
+		}
+		runtime.GC()
+	})
+	p.clientProgram.Pend(ssltest.Verify, 3)
+	p.connect()
+	for range 5 {
+		p.run()
+	}
+	p.wantWorking("with callbacks that call Go")
+	if calls != 4 {
+		t.Errorf("%d calls, want 4", calls)
+	}
+}
+
+// deep needs a stack of about 100 bytes for each level.
+//
+//go:noinline
+func deep(n int) (sum int) {
+	var room [64]byte
+	room[n%64] = byte(n)
+	if n > 0 {
+		sum = deep(n - 1)
+	}
+	return sum + int(room[n%64])
+}
+
+// A client whose server demands Retry first.
+func TestSSLRetry(t *testing.T) {
+	p := newSSLPair(t, &ssltest.Options{Verify: ssltest.VerifyCustom}, &ssltest.Options{})
+	e, err := NewEndpoint(&Config{Retry: func(netip.AddrPort) bool { return true }, AcceptSSL: func(_, _ netip.AddrPort) uintptr { return p.serverProgram.SSL("", "") }})
+	p.must(err)
+	p.client, err = Connect(p.now, &Config{}, ConnectParams{Local: aloneClient, Remote: aloneServer, SSL: p.clientProgram.SSL(scriptedName, sslProtocols)})
+	p.must(err)
+	p.onDatagram = func(toServer bool, d []byte) bool {
+		if toServer {
+			reply := make([]byte, 1500)
+			r := e.Route(p.now, Train{Buf: d, Local: aloneServer, Remote: aloneClient}, reply)
+			if r.New {
+				p.server = r.Conn
+			}
+			if r.Reply > 0 {
+				p.client.Recv(p.now, Train{Buf: reply[:r.Reply], Local: aloneClient, Remote: aloneServer})
+			}
+		}
+		return true
+	}
+	p.run()
+	p.wantWorking("after Retry")
+	if !p.client.retried || !p.server.retried {
+		t.Error("there was no Retry")
+	}
+}
+
 // A callback that has no answer yet is asked again by each later Send and Recv, and until then nothing moves.
 func TestSSLPending(t *testing.T) {
 	const rounds = 5

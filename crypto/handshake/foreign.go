@@ -37,8 +37,11 @@ func Adopt(ssl uintptr, client bool) (*Conn, error) {
 	case err != nil:
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	return &Conn{tls: t, cfg: noConfig, setup: new(setup), client: client, foreign: true, stalled: client, readLevel: Initial}, nil
+	return &Conn{tls: t, cfg: noConfig, setup: new(setup), client: client, stalled: client, readLevel: Initial}, nil
 }
+
+// foreign tells whether the SSL is the program's.
+func (c *Conn) foreign() bool { return c.cfg == noConfig }
 
 // Stalled tells whether Continue is to be called: a callback of the program's has said that it will know later, or a client has not begun.
 func (c *Conn) Stalled() bool { return c.stalled && c.err == nil && !c.released }
@@ -54,7 +57,7 @@ func (c *Conn) Continue() error {
 
 // Restart has a client over an SSL of the program's begin its handshake anew, without a session.
 func (c *Conn) Restart() error {
-	if !c.foreign || !c.client || c.released || c.err != nil {
+	if !c.foreign() || !c.client || c.released || c.err != nil {
 		return errReleased
 	}
 	c.dropQueue()
@@ -75,7 +78,7 @@ func (c *Conn) SetEarlyContext(b []byte) {
 
 // PeerTransportParameters returns the peer's quic_transport_parameters as they came, over an SSL of the program's; nil before, and after Release.
 func (c *Conn) PeerTransportParameters() []byte {
-	if !c.foreign || c.tls == nil {
+	if !c.foreign() || c.tls == nil {
 		return nil
 	}
 	return c.tls.PeerParams()

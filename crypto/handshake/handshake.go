@@ -90,8 +90,7 @@ type Conn struct {
 	hasAlert bool // EventAlert is due
 
 	client    bool
-	foreign   bool // the SSL is the program's
-	stalled   bool // one of its callbacks is to be asked again, or it has not begun
+	stalled   bool // a callback of a program that has made the SSL is to be asked again, or the client has not begun
 	released  bool
 	judged    bool  // a server's VerifyPeerCertificate and VerifyConnection have run
 	finished  bool  // BoringSSL's part of the handshake is over
@@ -307,7 +306,7 @@ func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 	r := c.tls.Run(op, uint8(level), in, now)
 	c.drain()
 	c.readLevel, c.stalled = Level(r.Level), r.Stalled
-	if c.foreign {
+	if c.foreign() {
 		c.noteALPN()
 	}
 	switch {
@@ -321,7 +320,7 @@ func (c *Conn) run(op boring.TLSOp, level Level, in []byte) {
 		c.end(r.Alert, c.translate(&r))
 	case r.Complete:
 		c.finished = true
-		if !c.client && !c.foreign {
+		if !c.client && !c.foreign() {
 			// All that is left to do for a server's SSL object is to refuse messages.
 			c.tls.Free()
 			c.tls = nil
@@ -348,7 +347,7 @@ func (c *Conn) fail(alert uint8, err error) {
 // end ends the connection when all that is in the queue has been told.
 func (c *Conn) end(alert uint8, err error) {
 	c.alert, c.err, c.hasAlert = alert, err, true
-	if c.tls != nil && !c.foreign {
+	if c.tls != nil && !c.foreign() {
 		c.tls.Free()
 		c.tls = nil
 	}

@@ -57,7 +57,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 	out.NegotiatedProtocolIsMutual = true
 	suite, secret := s.suite, s.exporter
 	n := s.exporterLen
-	if c.foreign {
+	if c.foreign() {
 		boring.SetExporter(&out, c.exportForeign)
 		out.PeerCertificates = c.parseForeignChain()
 	} else {
@@ -81,7 +81,7 @@ func (c *Conn) ServerName() string { return c.state.serverName }
 
 // PeerCertificates returns the peer's certificates in DER form, its own first. They must not be changed.
 func (c *Conn) PeerCertificates() [][]byte {
-	if c.foreign {
+	if c.foreign() {
 		return c.foreignChain()
 	}
 	if c.state.certificates == nil {
@@ -167,7 +167,7 @@ func (p *peerCertificates) noteSCTs(b []byte) {
 // ExportKeyingMaterial returns n bytes that both ends can derive from the connection's secrets, label and context (RFC 8446,
 // section 7.5). It fails before EventHandshakeComplete, and if n is more than 255 hashes.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
-	if c.foreign {
+	if c.foreign() {
 		return c.exportForeign(label, context, n)
 	}
 	if !c.state.complete {

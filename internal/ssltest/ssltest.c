@@ -19,6 +19,7 @@ struct st_program {
   EVP_PKEY *key;
   int pending[ST_NUM], calls[ST_NUM];
   int key_log_lines, freed;
+  uintptr_t to_call;
   SSL_SESSION *session;
   uint8_t to_sign[4096];
   size_t to_sign_len;
@@ -47,8 +48,11 @@ static enum ssl_select_cert_result_t on_select(const SSL_CLIENT_HELLO *hello) {
   return later(of(hello->ssl), ST_SELECT) ? ssl_select_cert_retry : ssl_select_cert_success;
 }
 
+extern void ssltestCall(uintptr_t handle);
+
 static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *out_alert) {
   st_program *p = of(ssl);
+  if (p->to_call != 0) ssltestCall(p->to_call);
   if (later(p, ST_VERIFY)) return ssl_verify_retry;
   if (!p->o.verify_fails) return ssl_verify_ok;
   *out_alert = SSL_AD_CERTIFICATE_EXPIRED;
@@ -207,6 +211,7 @@ uintptr_t st_ssl(st_program *p, const char *name, const uint8_t *alpn, size_t al
 }
 
 void st_pend(st_program *p, int what, int rounds) { p->pending[what] = rounds; }
+void st_call(st_program *p, uintptr_t handle) { p->to_call = handle; }
 int st_calls(const st_program *p, int what) { return p->calls[what]; }
 int st_key_log_lines(const st_program *p) { return p->key_log_lines; }
 int st_freed(const st_program *p) { return p->freed; }

@@ -10,6 +10,7 @@ import "C"
 import (
 	"errors"
 	"runtime"
+	"runtime/cgo"
 	"unsafe"
 
 	_ "github.com/boringquic/boringquic/crypto/handshake" // links BoringSSL
@@ -100,6 +101,12 @@ func (p *Program) SSL(name, protocols string) uintptr {
 
 // Pend has a callback say "later" so many times.
 func (p *Program) Pend(c Callback, rounds int) { C.st_pend(p.p, C.int(c), C.int(rounds)) }
+
+// OnVerify has f called by VerifyCustom: a program in C may be one that calls Go in its callbacks. It is never forgotten.
+func (p *Program) OnVerify(f func()) { C.st_call(p.p, C.uintptr_t(cgo.NewHandle(f))) }
+
+//export ssltestCall
+func ssltestCall(handle C.uintptr_t) { cgo.Handle(handle).Value().(func())() }
 
 // Calls returns how often a callback was called.
 func (p *Program) Calls(c Callback) int { return int(C.st_calls(p.p, C.int(c))) }

@@ -24,6 +24,7 @@ void st_free(st_program *p);
 // st_ssl makes an SSL, with a server name and protocols in the wire's form, if they are not empty.
 uintptr_t st_ssl(st_program *p, const char *name, const uint8_t *alpn, size_t alpn_len);
 void st_pend(st_program *p, int what, int rounds);
+void st_call(st_program *p, uintptr_t handle);  // has ssltestCall called by ST_VERIFY
 int st_calls(const st_program *p, int what);  // how often it was asked
 int st_key_log_lines(const st_program *p);
 int st_resume(st_program *p, uintptr_t ssl);  // sets the last session that was told; 0: there is none

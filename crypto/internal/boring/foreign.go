@@ -61,7 +61,7 @@ func (t *TLS) SetEarlyContext(context []byte) bool {
 
 // PutPeerCertificates has Drain bring EvPeerCerts, and what was stapled. It must have brought all that was there before.
 func (t *TLS) PutPeerCertificates() {
-	t.pending = int(C.bq_tls_put_certs(t.c))
+	t.pending = uint32(C.bq_tls_put_certs(t.c))
 	runtime.KeepAlive(t)
 }
 

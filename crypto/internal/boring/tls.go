@@ -217,8 +217,8 @@ func NewTicketKeys(secrets [][32]byte) (*TicketKeys, error) {
 // TLS is a connection's TLS state in C memory. It is not for concurrent use. After Free, nothing but Free may be called.
 type TLS struct {
 	c       *C.bq_tls
-	foreign bool
-	pending int
+	pending uint32 // bytes of events
+	foreign bool   // the SSL is the program's
 	cleanup runtime.Cleanup
 }
 
@@ -310,7 +310,7 @@ func (t *TLS) SetSession(session []byte) bool {
 	var pending C.uint32_t
 	ok := C.bq_tls_set_session(t.c, bytesPtr(session), C.size_t(len(session)), &pending) == 1
 	runtime.KeepAlive(t)
-	t.pending = int(pending)
+	t.pending = uint32(pending)
 	return ok
 }
 
@@ -354,7 +354,7 @@ func (t *TLS) Run(op TLSOp, level uint8, in []byte, now int64) TLSResult {
 		}
 	}
 	runtime.KeepAlive(t)
-	t.pending = int(r.pending)
+	t.pending = uint32(r.pending)
 	out := TLSResult{
 		Failed:      r.status == C.BQ_RUN_FAILED,
 		WrongLevel:  r.status == C.BQ_RUN_WRONG_LEVEL,
