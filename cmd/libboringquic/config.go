@@ -27,6 +27,7 @@ type config struct {
 	roots   *x509.CertPool
 	verify  verifier
 	keylog  int // file descriptor; below 0: none
+	makeSSL sslMaker
 
 	made *settings // of what is set; nil: to be made
 }
@@ -302,6 +303,34 @@ func (v verifier) judge(cs tls.ConnectionState) error {
 	return nil
 }
 
+// sslMaker is a bquic_make_ssl and what it is called with.
+type sslMaker struct {
+	callback C.bquic_make_ssl
+	context  C.uintptr_t
+}
+
+func (m sslMaker) make(_, remote addr) uintptr {
+	var at C.bquic_addr
+	setAddr(&at, remote)
+	return uintptr(C.bq_call_make_ssl(m.callback, m.context, &at))
+}
+
+//export bq_go_config_set_make_ssl
+func bq_go_config_set_make_ssl(h C.uint64_t, callback C.bquic_make_ssl, context C.uintptr_t) C.int32_t {
+	return change(h, func(c *config) error {
+		c.makeSSL = sslMaker{callback, context}
+		return nil
+	})
+}
+
+// hasProtocol looks whether an application protocol is set, which all TLS but that of the program's SSLs needs.
+func hasProtocol(q *quic.Config) error {
+	if len(q.TLS.NextProtos) > 0 {
+		return nil
+	}
+	return faultf(errConfig, "no application protocol is set: BQUIC_ALPN must name one, or BQUIC_H3 be 1")
+}
+
 // settings returns what the config comes to.
 func (c *config) settings() (*settings, error) {
 	if c.made != nil {
@@ -310,10 +339,7 @@ func (c *config) settings() (*settings, error) {
 	n := c.numbers
 	isSet := func(key uint32) bool { return n[key] != 0 }
 	protos, _ := protocols(c.bytes[C.BQUIC_ALPN])
-	if len(protos) == 0 {
-		if !isSet(C.BQUIC_H3) {
-			return nil, faultf(errConfig, "no application protocol is set: BQUIC_ALPN must name one, or BQUIC_H3 be 1")
-		}
+	if len(protos) == 0 && isSet(C.BQUIC_H3) {
 		protos = []string{"h3"}
 	}
 	t := &tls.Config{
@@ -367,6 +393,9 @@ func (c *config) settings() (*settings, error) {
 	}
 	*made.server = *q
 	made.server.TLS = of
+	if c.makeSSL.callback != nil {
+		made.server.TLS, made.server.AcceptSSL = nil, c.makeSSL.make
+	}
 	c.made = made
 	return made, nil
 }

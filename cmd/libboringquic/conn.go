@@ -20,6 +20,7 @@ type conn struct {
 	settings *settings
 	http     *h3.Conn // nil: it does not speak HTTP/3, or not yet
 	userData uint64
+	ssl      uintptr // of the program's; 0: there is none
 
 	working  bool // it is in endpoint.work
 	sent     bool // since it came there, Send had nothing more
@@ -151,6 +152,14 @@ func bq_go_conn_info(h C.uint64_t, s *C.bquic_conn_state) C.int32_t {
 
 // clamp is n as C's number.
 func clamp(n int) C.uint32_t { return C.uint32_t(min(n, 1<<31-1)) }
+
+//export bq_go_conn_ssl
+func bq_go_conn_ssl(h C.uint64_t, ssl *C.uintptr_t) C.int32_t {
+	return look(h, func(c *conn) error {
+		*ssl = C.uintptr_t(c.ssl)
+		return nil
+	})
+}
 
 //export bq_go_conn_error
 func bq_go_conn_error(h C.uint64_t, end *C.bquic_conn_end) C.int32_t {

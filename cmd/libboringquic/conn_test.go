@@ -24,6 +24,16 @@ func TestHTTP(t *testing.T)    { each(t, "http", certificate(t)...) }
 func TestThreads(t *testing.T) { each(t, "threads", certificate(t)...) }
 func TestBad(t *testing.T)     { each(t, "bad", certificate(t)...) }
 
+// Programs with SSLs of their own, in both roles, of the library's BoringSSL; one of another's is refused.
+func TestSSL(t *testing.T) {
+	from := prefix(t)
+	plugin := filepath.Join(t.TempDir(), "plugin.so")
+	archives := []string{filepath.Join(from, "lib/boringquic/libboringquic_ssl.a"), filepath.Join(from, "lib/boringquic/libboringquic_crypto.a"), "-lstdc++"}
+	cc(t, append(append([]string{"-shared", "-fPIC", "-fvisibility=hidden", "-Wl,--exclude-libs,ALL", "-Wl,-Bsymbolic", "-o", plugin, "testdata/plugin.c"},
+		packaged(t, from, "--variable=bssl_cflags")...), archives...)...)
+	each(t, "ssl", append(certificate(t), plugin)...)
+}
+
 // A panic in a connection closes it with INTERNAL_ERROR, and leaves the others alone; a second one has it be forgotten.
 func TestPanicInConnection(t *testing.T) {
 	core, err := quic.NewEndpoint(nil)

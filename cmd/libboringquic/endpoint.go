@@ -26,6 +26,9 @@ type endpoint struct {
 	timers timers  // the others
 	over   []*conn // that EVENT_DRAINED was told of: to be forgotten by the next step
 
+	waits   []*conn // those whose SSL waits for an answer of the program's callbacks
+	madeSSL uintptr // by the program, within Route
+
 	replies     []reply // answers to strangers that wait to be sent
 	repliesLost uint64
 	answer      [1500]byte
@@ -52,7 +55,17 @@ func bq_go_endpoint_new(config_ C.uint64_t, h *C.uint64_t) C.int32_t {
 		e := &endpoint{settings: s, conns: map[*conn]struct{}{}}
 		var cfg *quic.Config
 		if s != nil {
-			if len(s.server.TLS.Certificates) == 0 {
+			if s.server.TLS == nil {
+				ours, made := *s.server, s.server.AcceptSSL
+				ours.AcceptSSL = func(local, remote netip.AddrPort) uintptr {
+					e.madeSSL = made(local, remote) // for add
+					return e.madeSSL
+				}
+				s = &settings{client: s.client, server: &ours, http: s.http}
+				e.settings = s
+			} else if err := hasProtocol(s.server); err != nil {
+				return err
+			} else if len(s.server.TLS.Certificates) == 0 {
 				return faultf(errConfig, "a server needs a certificate: bquic_config_add_cert_files or bquic_config_add_cert_pem adds one")
 			}
 			cfg = s.server
@@ -92,7 +105,7 @@ func bq_go_endpoint_free(h C.uint64_t) C.int32_t {
 }
 
 //export bq_go_endpoint_connect
-func bq_go_endpoint_connect(h, config_ C.uint64_t, p *C.bquic_connect, out *C.uint64_t) C.int32_t {
+func bq_go_endpoint_connect(h, config_ C.uint64_t, p *C.bquic_connect, out *C.uint64_t, taken *C.int32_t) C.int32_t {
 	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error {
 		var s *settings
 		if st := on(handle(config_), kindConfig, func(c *config) (err error) {
@@ -101,7 +114,7 @@ func bq_go_endpoint_connect(h, config_ C.uint64_t, p *C.bquic_connect, out *C.ui
 		}); st != ok {
 			return &fault{st, C.GoString(C.bquic_error())}
 		}
-		c, err := e.connect(s, p)
+		c, err := e.connect(s, p, taken)
 		if err == nil {
 			*out = C.uint64_t(c.handle)
 		}
@@ -109,7 +122,8 @@ func bq_go_endpoint_connect(h, config_ C.uint64_t, p *C.bquic_connect, out *C.ui
 	}))
 }
 
-func (e *endpoint) connect(s *settings, p *C.bquic_connect) (*conn, error) {
+// connect begins a connection. *taken says whether the core has got the SSL of p, and frees it.
+func (e *endpoint) connect(s *settings, p *C.bquic_connect, taken *C.int32_t) (*conn, error) {
 	remote, err := goAddr(&p.remote)
 	if err != nil {
 		return nil, err
@@ -136,11 +150,18 @@ func (e *endpoint) connect(s *settings, p *C.bquic_connect) (*conn, error) {
 			return nil, &fault{errArgument, err.Error()}
 		}
 	}
+	if params.SSL = uintptr(unsafe.Pointer(p.ssl)); params.SSL == 0 {
+		if err := hasProtocol(s.client); err != nil {
+			return nil, err
+		}
+	}
+	*taken = 1
 	core, err := e.core.Connect(moment(0), s.client, params)
 	if err != nil {
 		return nil, &fault{errConfig, err.Error()}
 	}
 	c := e.add(core, s)
+	c.ssl = params.SSL
 	c.userData = uint64(p.user_data)
 	return c, nil
 }
@@ -180,6 +201,11 @@ func (e *endpoint) step(s *C.bquic_step) error {
 		e.forget(c)
 	}
 	e.over = e.over[:0]
+	for _, c := range e.waits {
+		c.touch()
+	}
+	clear(e.waits)
+	e.waits = e.waits[:0]
 	e.lent.reset()
 	s.more, s.events_len, s.out_len = 0, 0, 0
 
@@ -226,7 +252,8 @@ func (e *endpoint) receive(t *C.bquic_train) error {
 		}
 		if r.Conn != nil {
 			if r.New {
-				e.add(r.Conn, e.settings).accepted = true
+				c := e.add(r.Conn, e.settings)
+				c.accepted, c.ssl, e.madeSSL = true, e.madeSSL, 0
 			}
 			c := r.Conn.UserData().(*conn)
 			c.touch()
@@ -338,6 +365,9 @@ func (e *endpoint) rest(s *C.bquic_step) {
 		case c.gone:
 		case !c.working && c.sent:
 			e.timers.set(c, c.deadline())
+			if c.ssl != 0 && c.core.TLSPending() {
+				e.waits = append(e.waits, c)
+			}
 		default:
 			if c.held != nil {
 				s.more |= C.BQUIC_MORE_EVENTS

@@ -77,6 +77,12 @@ enum { BQ_PATH_PROBE, BQ_PATH_MIGRATE, BQ_PATH_ABANDON, BQ_PATH_TOO_LARGE };
 // bq_call_verify calls the program's callback.
 int32_t bq_call_verify(bquic_verify callback, uintptr_t context, const bquic_peer *peer);
 
+// bq_call_make_ssl calls the program's callback; 0: there is no SSL, or one of another BoringSSL.
+uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bquic_addr *remote);
+
+// bq_free_ssl frees an SSL that no connection has taken.
+void bq_free_ssl(struct ssl_st *ssl);
+
 // bq_log has the program's callback be told a text that is ended by a zero.
 void bq_log(char *text);
 

@@ -145,6 +145,8 @@ int32_t bq_same_boringssl(const void *given) {
   return BQUIC_OK;
 }
 
+void bq_free_ssl(struct ssl_st *ssl) { SSL_free(ssl); }
+
 // The functions of the header.
 
 const char *bquic_version(void) { return "0.1.0"; }

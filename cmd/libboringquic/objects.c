@@ -69,6 +69,15 @@ int32_t bq_call_verify(bquic_verify callback, uintptr_t context, const bquic_pee
 
 int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd) { BQ_GO(bq_go_config_set_keylog_fd(H(config), fd)); }
 
+int32_t bquic_config_set_make_ssl(bquic_config *config, bquic_make_ssl callback, void *context) {
+  BQ_GO(bq_go_config_set_make_ssl(H(config), callback, (uintptr_t)context));
+}
+
+uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bquic_addr *remote) {
+  struct ssl_st *ssl = callback((void *)context, remote);
+  return ssl == NULL || bq_same_boringssl(ssl) ? 0 : (uintptr_t)ssl;
+}
+
 // Endpoints.
 
 bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status) { MADE(bquic_endpoint, bq_go_endpoint_new(H(config), &made_), status); }
@@ -98,8 +107,17 @@ int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
 
 static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, uint64_t *made) {
   BQ_SIZED(params, bquic_connect);
-  BQ_BYTES(params->session.data, params->session.len);
-  return bq_go_endpoint_connect(H(endpoint), H(config), (bquic_connect *)params, made);
+  if (params->ssl != NULL && bq_same_boringssl(params->ssl)) {
+    return BQUIC_ERR_BORINGSSL;
+  }
+  int32_t taken = 0, status = bq_memory(params->session.data, params->session.len, "params->session.data", "params->session.len");
+  if (status == BQUIC_OK) {
+    status = bq_go_endpoint_connect(H(endpoint), H(config), (bquic_connect *)params, made, &taken);
+  }
+  if (params->ssl != NULL && !taken) {
+    bq_free_ssl(params->ssl);
+  }
+  return status;
 }
 
 bquic_conn *bquic_endpoint_connect(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, int32_t *status) {
@@ -132,6 +150,11 @@ int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value) { BQ_GO(bq_go
 int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state) {
   BQ_SIZED(state, bquic_conn_state);
   BQ_GO(bq_go_conn_info(H(conn), state));
+}
+
+struct ssl_st *bquic_conn_ssl(bquic_conn *conn) {
+  uintptr_t ssl = 0;
+  return bq_enter() || bq_go_conn_ssl(H(conn), &ssl) ? NULL : (struct ssl_st *)ssl;
 }
 
 int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end) {

@@ -246,6 +246,19 @@ BQUIC_API int32_t bquic_config_set_verify(bquic_config *config, bquic_verify cal
 // stays the caller's, and must be open as long as there are connections. Below 0: none are written.
 BQUIC_API int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd);
 
+// TLS by an SSL of the program's. Where the settings of certificates do not do, a program makes SSL objects of the BoringSSL that the library calls
+// (pkg-config's bssl_cflags; the library's shared form exports it), with contexts, certificates and callbacks as it likes. The library sets TLS 1.3, the
+// role, QUIC's interface and transport parameters, and quiet shutdown, and touches nothing else: neither ALPN, nor SNI, nor what is verified. The
+// SSL belongs to the connection then, which frees it; it can be looked at as long as the connection is there (bquic_conn_ssl). Its callbacks are
+// called within bquic_endpoint_step, and what is said at bquic_verify holds for them. One that has no answer yet is asked again by each step.
+// Sessions are the program's, by BoringSSL's own functions.
+
+// bquic_make_ssl makes the SSL for a client that has just come, from address remote. NULL: the client is dropped.
+typedef struct ssl_st *(*bquic_make_ssl)(void *context, const bquic_addr *remote);
+
+// bquic_config_set_make_ssl has a server have its SSLs from the callback, and need no certificate; NULL: it has none.
+BQUIC_API int32_t bquic_config_set_make_ssl(bquic_config *config, bquic_make_ssl callback, void *context);
+
 // Endpoints. Whoever has the socket calls bquic_endpoint_step with what has arrived, sends what it gives out, acts on the events, and calls it
 // again when its deadline has passed or something arrives.
 
@@ -361,6 +374,8 @@ typedef struct bquic_connect {
   bquic_addr local;           // ours; AF_UNSPEC: any
   bquic_bytes session;        // of BQUIC_EVENT_SESSION of an earlier connection to that server; NULL: none
   uint64_t user_data;         // as bquic_conn_set_user_data
+  struct ssl_st *ssl;         // an SSL that was not used before; NULL: TLS is what the settings say. It is freed, also if NULL is returned, but
+                              // with BQUIC_ERR_BORINGSSL: it is another BoringSSL's then, and stays the caller's
 } bquic_connect;
 
 enum {
@@ -434,6 +449,9 @@ typedef struct bquic_conn_state {
 } bquic_conn_state;
 
 BQUIC_API int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state);
+
+// bquic_conn_ssl returns the SSL of a connection that was made with one, NULL if there is none. It is lent until the connection is freed.
+BQUIC_API struct ssl_st *bquic_conn_ssl(bquic_conn *conn);
 
 // Kinds of bquic_conn_end.
 enum {
