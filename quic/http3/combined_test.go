@@ -289,6 +289,9 @@ func (c *combined) request(id int) func() {
 		}
 		path := fmt.Sprintf("/%d/%d/%d/%d", kind, id, up, down)
 		req := newRequest(c.t, method, "https://localhost"+path, body)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		req = req.WithContext(ctx)
 		req.Header = combinedFields(id)
 		if up > 0 && withTrailers(id) {
 			req.Trailer = http.Header{"X-After": {strconv.Itoa(id)}}
