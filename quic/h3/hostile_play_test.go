@@ -273,13 +273,13 @@ func (h *hostile) act() {
 		}
 		h.open = append(h.open, id)
 		h.tail[id] = h.message()
-	case n < 65: // a piece of one
+	case n < 65 && len(h.open) > 0: // a piece of one: a stream that nobody knows would be opened by it
 		id := pick()
 		b := h.tail[id]
 		k := min(len(b), []int{1, 2, 10, 100, 10000}[rng.IntN(5)])
 		sent, _ := h.peer.StreamSend(id, b[:k], k == len(b) && rng.IntN(3) > 0)
 		h.tail[id] = b[sent:]
-	case n < 70: // the end, anywhere that is no error of the connection
+	case n < 70 && len(h.open) > 0: // the end, anywhere that is no error of the connection
 		if id := pick(); len(h.tail[id]) == 0 {
 			h.peer.StreamSend(id, nil, true)
 		}
