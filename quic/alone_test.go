@@ -285,6 +285,36 @@ func TestAcceptAwaitsRetried(t *testing.T) {
 	}
 }
 
+// Connections share a Config that is resolved.
+func TestResolve(t *testing.T) {
+	cfg, err := aloneConfig(1).Resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := cfg.Resolve(); again != cfg || err != nil {
+		t.Errorf("a Config that is resolved is copied: %v", err)
+	}
+	c, err := Accept(scriptedEpoch, cfg, AcceptParams{SrcConnID: connIDOf(8, 3), Local: aloneServer, Remote: aloneClient})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	if c.cfg != cfg || cfg.MaxIdleTimeout != 30*time.Second {
+		t.Errorf("the connection has another Config; its idle timeout is %v", cfg.MaxIdleTimeout)
+	}
+	if _, err := (&Config{MaxUDPPayload: 5}).Resolve(); err == nil {
+		t.Error("5 bytes of UDP payload: no error")
+	}
+	if _, err := (*Config)(nil).Resolve(); err == nil {
+		t.Error("no Config: no error")
+	}
+	if noTLS, err := new(Config).Resolve(); err != nil {
+		t.Errorf("for SSLs of the program's: %v", err)
+	} else if _, err := Accept(scriptedEpoch, noTLS, AcceptParams{SrcConnID: connIDOf(8, 3)}); err == nil {
+		t.Error("without TLS of either kind: no error")
+	}
+}
+
 func TestConnectDstConnIDTooShort(t *testing.T) {
 	_, err := Connect(scriptedEpoch, aloneConfig(1), ConnectParams{Remote: aloneServer, DstConnID: connIDOf(7, 1)})
 	if err == nil || err.Error() != "quic: ConnectParams.DstConnID has 7 bytes; 8 at least are required (RFC 9000, section 7.2)" {

@@ -193,6 +193,11 @@ type Config struct {
 	resolved     bool   // every field has its value
 }
 
+// Resolve returns a copy of c in which every field that stood for its default has it, or says which field is out of range. Connect and Accept
+// make such a copy for each connection, as the methods of an Endpoint do not: callers who have none, and make many connections, give them one
+// that is resolved, which they share. TLS may be nil if all of them have an SSL of the program's.
+func (c *Config) Resolve() (*Config, error) { return c.resolveFor(c != nil && c.TLS == nil) }
+
 // resolve returns a copy of c in which every field that stood for its default has it; or c, if it is such a copy, which the
 // connections of an Endpoint share. The error names the field that is out of range.
 func (c *Config) resolve() (*Config, error) { return c.resolveFor(false) }
