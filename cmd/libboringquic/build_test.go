@@ -115,7 +115,9 @@ func run(t *testing.T, exe string, args ...string) string {
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	// What Go holds of C's memory the leak sanitizer does not see.
-	cmd.Env = append(os.Environ(), "LSAN_OPTIONS=print_suppressions=0:suppressions=testdata/lsan.supp")
+	// Nor does the thread sanitizer see how Go's threads hand memory on.
+	cmd.Env = append(os.Environ(), "LSAN_OPTIONS=print_suppressions=0:suppressions=testdata/lsan.supp",
+		"TSAN_OPTIONS=print_suppressions=0:suppressions=testdata/tsan.supp")
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(exe), strings.Join(args, " "), err, out.String(), errs.String())
 	}

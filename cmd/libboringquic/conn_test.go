@@ -21,8 +21,14 @@ import (
 
 func TestStreams(t *testing.T) { each(t, "streams", certificate(t)...) }
 func TestHTTP(t *testing.T)    { each(t, "http", certificate(t)...) }
-func TestThreads(t *testing.T) { each(t, "threads", certificate(t)...) }
-func TestBad(t *testing.T)     { each(t, "bad", certificate(t)...) }
+
+func TestThreads(t *testing.T) {
+	files := certificate(t)
+	each(t, "threads", files...)
+	run(t, shared.compile(t, "threads", "-fsanitize=thread"), files...)
+}
+
+func TestBad(t *testing.T) { each(t, "bad", certificate(t)...) }
 
 // Programs with SSLs of their own, in both roles, of the library's BoringSSL; one of another's is refused.
 func TestSSL(t *testing.T) {

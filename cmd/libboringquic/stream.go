@@ -6,6 +6,7 @@ import "C"
 import (
 	"errors"
 	"iter"
+	"runtime/debug"
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic"
@@ -39,36 +40,51 @@ func bq_go_stream_op(h C.uint64_t, op *C.bquic_op) C.int32_t {
 //export bq_go_endpoint_ops
 func bq_go_endpoint_ops(h C.uint64_t, ops *C.bquic_op, n C.size_t) C.int32_t {
 	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error {
-		all := unsafe.Slice(ops, n)
-		for i := range all {
-			e.op(&all[i])
+		for all := unsafe.Slice(ops, n); len(all) > 0; {
+			all = all[e.ops(all):]
 		}
 		return nil
 	}))
 }
 
-// op does one of many calls. What fails is told in its result.
-func (e *endpoint) op(op *C.bquic_op) {
+// ops does calls up to the first one in which there is a panic, that one included, and returns how many. What fails is told in a result.
+func (e *endpoint) ops(all []C.bquic_op) (n int) {
+	var c *conn
+	defer func() {
+		if v := recover(); v != nil {
+			err := &panicError{v, debug.Stack()}
+			report(err)
+			all[n-1].result = C.int64_t(fail(err))
+			surrender(&c.object, err)
+		}
+	}()
+	for i := range all {
+		op := &all[i]
+		n++
+		var err error
+		if c, err = e.connOf(op); err == nil {
+			c.touch()
+			err = c.do(op)
+		}
+		if err != nil {
+			op.result = C.int64_t(fail(err))
+		}
+	}
+	return n
+}
+
+// connOf returns the connection that a call is for.
+func (e *endpoint) connOf(op *C.bquic_op) (*conn, error) {
 	h := *(*handle)(unsafe.Pointer(&op.conn))
 	o := lookup(h)
-	c, _ := any(nil).(*conn)
-	if o != nil {
-		c, _ = o.self.(*conn)
+	if o == nil || h.kind() != kindConn {
+		return nil, handleError(h, kindConn)
 	}
-	var err error
-	switch {
-	case c == nil:
-		err = handleError(h, kindConn)
-	case c.endpoint != e:
-		err = faultf(errArgument, "the connection belongs to another endpoint")
-	default:
-		err = &fault{errInternal, "a fault in boringquic has closed the connection"} // unless guard comes to the end of it
-		c.touch()
-		e.guard(c, func() { err = c.do(op) })
+	c := o.self.(*conn)
+	if c.endpoint != e {
+		return nil, faultf(errArgument, "the connection belongs to another endpoint")
 	}
-	if err != nil {
-		op.result = C.int64_t(fail(err))
-	}
+	return c, nil
 }
 
 // do does what op says, and puts what came of it into op.result, unless it fails.
