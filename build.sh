@@ -508,7 +508,7 @@ has_shared() {
 link_lib() {
   local archives=("$dir/libboringquic.a" "$prefix/lib/libboringquic_crypto.a") needs=()
   {
-    echo "BORINGQUIC_0 { global: bquic_*;"
+    echo "BORINGQUIC_0 { global: bquic_*; quiche_*;"
     if [ "$bssl_form" = so ]; then
       # The run path keeps OpenSSL's libraries, which have the same names, from being found in their place.
       needs=("-L$prefix/lib" -lboringquic_ssl "-Wl,-rpath,$(dirname "$custom_ssl"):$(dirname "$custom_crypto")")
@@ -536,6 +536,12 @@ put_lib() {
   cp "$dir/$lib_soname" "$to/lib/libboringquic.so.$lib_version"
   ln -sf "libboringquic.so.$lib_version" "$to/lib/$lib_soname"
   ln -sf "$lib_soname" "$to/lib/libboringquic.so"
+  local quiche=$to/lib/boringquic-quiche
+  mkdir -p "$quiche/include"
+  cp "$root/cmd/libboringquic/include/quiche.h" "$quiche/include/"
+  ln -sf ../libboringquic.so "$quiche/libquiche.so"
+  ln -sf "../$lib_soname" "$quiche/libquiche.so.0"
+  ln -sf ../libboringquic.a "$quiche/libquiche.a"
   local name define crypto="\${_prefix}/lib/boringquic/libboringquic_crypto.a" libs="-lboringquic_ssl -lboringquic_crypto -lstdc++" cmake_libs
   cmake_libs="\${_prefix}/lib/boringquic/libboringquic_ssl.a;$crypto;stdc++;pthread;dl;m"
   if [ "$bssl_form" = so ]; then
@@ -543,10 +549,11 @@ put_lib() {
     libs="-lboringquic_crypto -lssl -lcrypto"
     cmake_libs="$crypto;ssl;crypto;pthread;dl;m"
   fi
-  libs="-L\${libdir}/boringquic $libs -lpthread -ldl -lm"
+  libs="-L\${prefix}/lib/boringquic $libs -lpthread -ldl -lm"
   define=$(bssl_prefix)
   define=${define:+-DBORINGSSL_PREFIX=$define}
-  for name in pkgconfig/boringquic.pc cmake/boringquic/boringquic-config.cmake cmake/boringquic/boringquic-config-version.cmake; do
+  for name in pkgconfig/boringquic.pc cmake/boringquic/boringquic-config.cmake cmake/boringquic/boringquic-config-version.cmake \
+    boringquic-quiche/quiche.pc; do
     sed -e "s|@VERSION@|$lib_version|; s|@BSSL_PREFIX@|$(bssl_prefix)|; s|@BSSL_DEFINE@|$define|; s|@LIBS_PRIVATE@|$libs|; s|@LIBS_CMAKE@|$cmake_libs|" \
       "$root/cmd/libboringquic/${name##*/}.in" >"$to/lib/$name"
   done
@@ -581,6 +588,7 @@ test_all() {
   need shellcheck shellcheck
   if debian; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
+    { [ -f /usr/include/ev.h ] && [ -f /usr/include/uthash.h ] && have pkg-config; } || install_packages libev-dev uthash-dev pkg-config # for quiche's examples
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
     { have chromium && have firefox-esr && have certutil; } || install_packages chromium firefox-esr libnss3-tools
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || install_packages libclang-dev # for quiche's bindings

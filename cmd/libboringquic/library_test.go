@@ -80,7 +80,7 @@ func TestExports(t *testing.T) {
 		switch {
 		case strings.HasPrefix(name, "boringquic_"):
 			bssl++
-		case name != "BORINGQUIC_0": // the version itself
+		case name != "BORINGQUIC_0" && !strings.HasPrefix(name, "quiche_"): // the version itself, and what TestQuicheHeader looks at
 			got = append(got, name)
 		}
 	}

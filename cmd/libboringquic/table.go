@@ -27,9 +27,12 @@ const (
 	kindEndpoint
 	kindConn
 	kindSession
+	kindQuicheConfig
+	kindQuicheH3Config
+	kindQuicheConn
 )
 
-var kindNames = [...]string{"nothing", "config", "endpoint", "connection", "session"}
+var kindNames = [...]string{"nothing", "config", "endpoint", "connection", "session", "quiche_config", "quiche_h3_config", "quiche_conn"}
 
 // object is what each object that C holds begins with.
 type object struct {

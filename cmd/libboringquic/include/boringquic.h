@@ -743,6 +743,12 @@ BQUIC_API int64_t bquic_write_version_negotiation(void *out, size_t cap, bquic_b
 BQUIC_API int64_t bquic_write_retry(void *out, size_t cap, uint32_t version, bquic_bytes destination, bquic_bytes source, bquic_bytes id,
                                     bquic_bytes token);
 
+// quiche.h.
+
+// bquic_compat_supported tells whether a function of quiche.h does here what it does there, by its name: 1; 0 if it has no effect or always answers the same;
+// BQUIC_ERR_ARGUMENT if there is none of that name.
+BQUIC_API int32_t bquic_compat_supported(const char *name);
+
 #ifdef __cplusplus
 }
 #endif

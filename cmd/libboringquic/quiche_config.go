@@ -1,0 +1,423 @@
+package main
+
+// #include "quiche_internal.h"
+import "C"
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/crypto/handshake"
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
+)
+
+// quicheConfig is a quiche_config: what was set, and what connections are made with, which is made when the first one is.
+type quicheConfig struct {
+	object
+	values     [C.BQ_QUICHE_KEYS]uint64
+	chain, key []byte         // in PEM form
+	roots      *x509.CertPool // nil: the system's
+	curves     []tls.CurveID
+	protos     []string
+	resetToken *[16]byte
+	ticketKey  *[32]byte
+	version    uint32
+
+	mu   sync.Mutex
+	made atomic.Pointer[quicheMade] // nil: something was set since
+}
+
+// quicheMade is what a config comes to: many connections of many threads share it.
+type quicheMade struct {
+	core           quic.Config
+	server, client *handshake.Context
+	resetToken     *[16]byte
+	logKeys        bool
+	recvQueue      int
+	sendQueue      int
+	version        uint32
+	cap            int // bytes of a datagram that is sent
+}
+
+//export bq_go_quiche_config_new
+func bq_go_quiche_config_new(version C.uint32_t) C.uint64_t {
+	var h handle
+	call(func() error {
+		v := uint32(version)
+		if !quic.VersionSupported(v) && v&0x0f0f0f0f != 0x0a0a0a0a {
+			return &quicheFault{quicheVersion, fmt.Errorf("QUIC version %#x is not known", v)}
+		}
+		c := &quicheConfig{version: v}
+		c.values[C.BQ_GREASE] = 1
+		c.values[C.BQ_MAX_SEND] = 1200
+		c.values[C.BQ_MAX_ACK_DELAY] = 25
+		c.values[C.BQ_CC] = C.QUICHE_CC_CUBIC
+		c.values[C.BQ_MAX_CONNECTION_WINDOW] = 24 << 20
+		c.values[C.BQ_MAX_STREAM_WINDOW] = 16 << 20
+		c.self, c.gate = c, new(gate)
+		register(&c.object, kindQuicheConfig)
+		h = c.handle
+		return nil
+	})
+	return C.uint64_t(h)
+}
+
+// onConfig is on for what changes a config; it returns a QUICHE_ERR_*.
+func onConfig(h C.uint64_t, f func(*quicheConfig) error) C.int64_t {
+	result := quicheState
+	s := on(handle(h), kindQuicheConfig, func(c *quicheConfig) error {
+		c.made.Store(nil)
+		err := f(c)
+		if err != nil {
+			result = quicheCode(err)
+		}
+		return err
+	})
+	if s == ok {
+		return 0
+	}
+	return C.int64_t(result)
+}
+
+//export bq_go_quiche_config_free
+func bq_go_quiche_config_free(h C.uint64_t) {
+	on(handle(h), kindQuicheConfig, func(c *quicheConfig) error { unregister(&c.object); return nil })
+}
+
+//export bq_go_quiche_config_set
+func bq_go_quiche_config_set(h C.uint64_t, key C.int, v C.uint64_t) {
+	onConfig(h, func(c *quicheConfig) error { c.values[key] = uint64(v); return nil })
+}
+
+//export bq_go_quiche_config_text
+func bq_go_quiche_config_text(h C.uint64_t, key C.int, p *C.uint8_t, n C.size_t) C.int64_t {
+	b := string(unsafe.Slice((*byte)(p), n))
+	return onConfig(h, func(c *quicheConfig) error { return c.setText(key, b) })
+}
+
+func (c *quicheConfig) setText(key C.int, text string) error {
+	bad := func(err error) error {
+		if err == nil {
+			return nil
+		}
+		return &quicheFault{quicheTLS, err}
+	}
+	switch key {
+	case C.BQ_CERT_FILE:
+		return bad(c.loadChain(text))
+	case C.BQ_KEY_FILE:
+		return bad(c.loadKey(text))
+	case C.BQ_ROOTS_FILE:
+		return bad(c.loadRoots(text))
+	case C.BQ_ROOTS_FOLDER:
+		return bad(c.loadRootsFolder(text))
+	case C.BQ_CURVES:
+		return bad(c.setCurves(text))
+	case C.BQ_PROTOS:
+		return bad(c.setProtos(text))
+	case C.BQ_CC_NAME:
+		return c.setCongestion(text)
+	case C.BQ_RESET_TOKEN:
+		c.resetToken = (*[16]byte)([]byte(text))
+	case C.BQ_TICKET_KEY:
+		if len(text) != 48 {
+			return bad(fmt.Errorf("a ticket key of %d bytes; 48 are wanted", len(text)))
+		}
+		key := sha256.Sum256([]byte("quiche ticket key\x00" + text))
+		c.ticketKey = &key
+	}
+	return nil
+}
+
+// Certificate and key come by two calls, in any order, and are looked at together when both are there.
+func (c *quicheConfig) loadChain(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(b) {
+		return fmt.Errorf("%s: no certificate in PEM form", path)
+	}
+	c.chain = b
+	return nil
+}
+
+func (c *quicheConfig) loadKey(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := checkKey(b); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	c.key = b
+	return nil
+}
+
+func (c *quicheConfig) loadRoots(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if c.roots == nil {
+		c.roots = x509.NewCertPool()
+	}
+	if !c.roots.AppendCertsFromPEM(b) {
+		return fmt.Errorf("%s: no certificate in PEM form", path)
+	}
+	return nil
+}
+
+// loadRootsFolder takes all files of a folder that have certificates; there must be one.
+func (c *quicheConfig) loadRootsFolder(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, e := range entries {
+		if c.loadRoots(filepath.Join(path, e.Name())) == nil {
+			found = true
+		}
+	}
+	if !found {
+		return fmt.Errorf("%s: no file with a certificate in PEM form", path)
+	}
+	return nil
+}
+
+var quicheCurves = map[string]tls.CurveID{
+	"X25519MLKEM768": tls.X25519MLKEM768, "X25519": tls.X25519, "P-256": tls.CurveP256, "P-384": tls.CurveP384, "P-521": tls.CurveP521,
+	"prime256v1": tls.CurveP256, "secp384r1": tls.CurveP384, "secp521r1": tls.CurveP521,
+}
+
+func (c *quicheConfig) setCurves(list string) error {
+	var curves []tls.CurveID
+	for name := range strings.SplitSeq(list, ":") {
+		id, found := quicheCurves[name]
+		if !found {
+			return fmt.Errorf("no key exchange is called %q", name)
+		}
+		curves = append(curves, id)
+	}
+	c.curves = curves
+	return nil
+}
+
+func (c *quicheConfig) setProtos(list string) error {
+	var protos []string
+	for len(list) > 0 {
+		n := int(list[0])
+		if n == 0 || n >= len(list) {
+			return errors.New("the list of protocols is malformed: each is behind its length in one byte")
+		}
+		protos = append(protos, list[1:1+n])
+		list = list[1+n:]
+	}
+	c.protos = protos
+	return nil
+}
+
+func (c *quicheConfig) setCongestion(name string) error {
+	switch name {
+	case "reno":
+		c.values[C.BQ_CC] = C.QUICHE_CC_RENO
+	case "cubic", "bbr", "bbr2", "bbr2_gcongestion":
+		c.values[C.BQ_CC] = C.QUICHE_CC_CUBIC
+	default:
+		return &quicheFault{quicheCongestion, fmt.Errorf("no congestion controller is called %q", name)}
+	}
+	return nil
+}
+
+// useConfig returns what a config comes to. Any number of threads may be in it.
+func useConfig(h C.uint64_t) (*quicheMade, error) {
+	o := lookup(handle(h))
+	if o == nil || handle(h).kind() != kindQuicheConfig {
+		return nil, handleError(handle(h), kindQuicheConfig)
+	}
+	c := o.self.(*quicheConfig)
+	if m := c.made.Load(); m != nil {
+		return m, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.made.Load(); m != nil {
+		return m, nil
+	}
+	m, err := c.make()
+	if err == nil {
+		c.made.Store(m)
+	}
+	return m, err
+}
+
+func (c *quicheConfig) make() (*quicheMade, error) {
+	v := &c.values
+	t, err := c.tls()
+	if err != nil {
+		return nil, err
+	}
+	window := func(v uint64) uint64 { return min(max(v, 1), 1<<62-1) }
+	streams := func(v uint64) int64 {
+		if v == 0 {
+			return -1
+		}
+		return int64(min(v, 1<<60))
+	}
+	stream := window(max(v[C.BQ_MAX_STREAM_DATA_BIDI_LOCAL], v[C.BQ_MAX_STREAM_DATA_BIDI_REMOTE], v[C.BQ_MAX_STREAM_DATA_UNI]))
+	conn := window(v[C.BQ_MAX_DATA])
+	m := &quicheMade{
+		resetToken: c.resetToken, logKeys: v[C.BQ_LOG_KEYS] != 0, version: c.version,
+		cap:       int(min(max(v[C.BQ_MAX_SEND], 1200), 65527)),
+		recvQueue: int(min(v[C.BQ_DGRAM_RECV_QUEUE], quic.MaxQueuedDatagrams)), sendQueue: int(min(v[C.BQ_DGRAM_SEND_QUEUE], quic.MaxQueuedDatagrams)),
+	}
+	m.core = quic.Config{
+		TLS: t, MaxIdleTimeout: -1, StreamReceiveWindow: stream, MaxStreamReceiveWindow: max(stream, window(v[C.BQ_MAX_STREAM_WINDOW])),
+		ReceiveWindow: conn, MaxReceiveWindow: max(conn, window(v[C.BQ_MAX_CONNECTION_WINDOW])),
+		MaxStreamsBidi: streams(v[C.BQ_MAX_STREAMS_BIDI]), MaxStreamsUni: streams(v[C.BQ_MAX_STREAMS_UNI]),
+		MaxUDPPayload: m.cap, DisablePMTUD: v[C.BQ_DISCOVER_PMTU] == 0, NoGrease: v[C.BQ_GREASE] == 0,
+		MaxAckDelay: time.Duration(min(max(v[C.BQ_MAX_ACK_DELAY], 1), 1<<14-1)) * time.Millisecond, DisableActiveMigration: v[C.BQ_NO_MIGRATION] != 0,
+		EarlyData: v[C.BQ_EARLY_DATA] != 0, KeepPeerParams: true,
+	}
+	if c.version == quic.Version2 {
+		m.core.Versions = []uint32{quic.Version2, quic.Version1}
+	}
+	if ms := v[C.BQ_MAX_IDLE_TIMEOUT]; ms > 0 {
+		m.core.MaxIdleTimeout = time.Duration(min(ms, 24*3600*1000)) * time.Millisecond
+	}
+	if v[C.BQ_CC] == C.QUICHE_CC_RENO {
+		m.core.Congestion = quic.NewReno
+	}
+	if v[C.BQ_DGRAM] != 0 {
+		m.core.MaxDatagramFrameSize = 65535
+	}
+	if c.ticketKey != nil {
+		m.core.TicketKeys = [][32]byte{*c.ticketKey}
+	}
+	if m.server, err = handshake.NewContext(false); err != nil {
+		return nil, err
+	}
+	if m.client, err = handshake.NewContext(true); err != nil {
+		return nil, err
+	}
+	if len(m.core.TicketKeys) > 0 {
+		if err := m.server.SetTicketKeys(m.core.TicketKeys); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// checkKey looks whether there is a private key in PEM form.
+func checkKey(b []byte) error {
+	for {
+		block, rest := pem.Decode(b)
+		if block == nil {
+			return errors.New("no private key in PEM form")
+		}
+		if b = rest; !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			continue
+		}
+		if _, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+			return nil
+		}
+		if _, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
+			return nil
+		}
+		_, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+		return err
+	}
+}
+
+func (c *quicheConfig) tls() (*tls.Config, error) {
+	verify := c.values[C.BQ_VERIFY_PEER] != 0
+	t := &tls.Config{
+		NextProtos: c.protos, CurvePreferences: c.curves, RootCAs: c.roots, ClientCAs: c.roots, InsecureSkipVerify: !verify, MinVersion: tls.VersionTLS13,
+	}
+	if verify {
+		t.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	if c.chain != nil && c.key != nil {
+		pair, err := tls.X509KeyPair(c.chain, c.key)
+		if err != nil {
+			return nil, &quicheFault{quicheTLS, err}
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
+
+// unnamed returns a config for clients that verify the server's chain and have no name for it.
+func unnamed(t *tls.Config) *tls.Config {
+	t = t.Clone()
+	t.InsecureSkipVerify = true
+	t.VerifyConnection = func(s tls.ConnectionState) error {
+		opts := x509.VerifyOptions{Roots: t.RootCAs, Intermediates: x509.NewCertPool()}
+		for _, cert := range s.PeerCertificates[1:] {
+			opts.Intermediates.AddCert(cert)
+		}
+		_, err := s.PeerCertificates[0].Verify(opts)
+		return err
+	}
+	return t
+}
+
+// quicheH3Config is a quiche_h3_config.
+type quicheH3Config struct {
+	object
+	cfg h3.Config
+}
+
+//export bq_go_quiche_h3_config_new
+func bq_go_quiche_h3_config_new() C.uint64_t {
+	var h handle
+	call(func() error {
+		c := &quicheH3Config{cfg: h3.Config{MaxFieldSectionSize: 32 << 10, QPACKTableCapacity: -1, QPACKBlockedStreams: -1}}
+		c.self, c.gate = c, new(gate)
+		register(&c.object, kindQuicheH3Config)
+		h = c.handle
+		return nil
+	})
+	return C.uint64_t(h)
+}
+
+//export bq_go_quiche_h3_config_free
+func bq_go_quiche_h3_config_free(h C.uint64_t) {
+	on(handle(h), kindQuicheH3Config, func(c *quicheH3Config) error { unregister(&c.object); return nil })
+}
+
+//export bq_go_quiche_h3_config_set
+func bq_go_quiche_h3_config_set(h C.uint64_t, key C.int, v C.uint64_t) {
+	on(handle(h), kindQuicheH3Config, func(c *quicheH3Config) error {
+		some := func(most uint64) int {
+			if v == 0 {
+				return -1
+			}
+			return int(min(uint64(v), most))
+		}
+		switch key {
+		case C.BQ_H3_FIELD_SECTION:
+			c.cfg.MaxFieldSectionSize = max(uint64(v), 1)
+		case C.BQ_H3_TABLE:
+			c.cfg.QPACKTableCapacity = some(1 << 20)
+		case C.BQ_H3_BLOCKED:
+			c.cfg.QPACKBlockedStreams = some(1 << 16)
+		case C.BQ_H3_CONNECT:
+			c.cfg.EnableConnect = v != 0
+		}
+		return nil
+	})
+}

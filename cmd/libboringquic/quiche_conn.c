@@ -1,0 +1,412 @@
+// quiche.h: connections. Getters read what Go has left in the struct; what does something is a call of Go.
+#include <string.h>
+#include <unistd.h>
+
+#include "_cgo_export.h"
+#include "quiche_internal.h"
+
+// null notes that a pointer is NULL.
+static int null(const char *what) {
+  bq_fail(BQUIC_ERR_ARGUMENT, "the %s is NULL", what);
+  return QUICHE_ERR_INVALID_STATE;
+}
+
+// CALL returns what a call of Go returns, or INVALID_STATE where there must be none.
+#define CALL(conn, call)                                                   \
+  do {                                                                     \
+    if ((conn) == NULL) {                                                  \
+      return null("quiche_conn");                                          \
+    }                                                                      \
+    return bq_enter() ? QUICHE_ERR_INVALID_STATE : (call);                 \
+  } while (0)
+
+// Making and freeing.
+
+static void free_conn(quiche_conn *conn) {
+  free(conn->train);
+  free(conn->alpn.data);
+  free(conn->name.data);
+  free(conn->cert.data);
+  free(conn->session.data);
+  free(conn->reason.data);
+  free(conn);
+}
+
+static quiche_conn *begin(bool server, const char *name, const uint8_t *scid, size_t scid_len, const uint8_t *other, size_t other_len,
+                          const struct sockaddr *local, socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len, const quiche_config *config,
+                          void *ssl) {
+  bool taken = false;
+  quiche_conn *conn = NULL;
+  if ((scid == NULL && scid_len) || peer == NULL || config == NULL) {
+    null(config == NULL ? "quiche_config" : peer == NULL ? "peer's address" : "scid");
+  } else {
+    conn = bq_enter() ? NULL : calloc(1, sizeof *conn);
+  }
+  if (conn == NULL || bq_go_quiche_begin(conn, &taken, server, (char *)name, (uint8_t *)scid, scid_len, (uint8_t *)other, other ? other_len : 0, (struct sockaddr *)local, local_len,
+                         (struct sockaddr *)peer, peer_len, (uint64_t)(uintptr_t)config, (uintptr_t)ssl)) {
+    free(conn);
+    if (ssl != NULL && !taken) {
+      bq_quiche_free_ssl(ssl);
+    }
+    return NULL;
+  }
+  conn->ssl = ssl;
+  return conn;
+}
+
+quiche_conn *quiche_accept(const uint8_t *scid, size_t scid_len, const uint8_t *odcid, size_t odcid_len, const struct sockaddr *local, socklen_t local_len,
+                           const struct sockaddr *peer, socklen_t peer_len, quiche_config *config) {
+  return begin(true, NULL, scid, scid_len, odcid, odcid_len, local, local_len, peer, peer_len, config, NULL);
+}
+
+quiche_conn *quiche_connect(const char *server_name, const uint8_t *scid, size_t scid_len, const struct sockaddr *local, socklen_t local_len,
+                            const struct sockaddr *peer, socklen_t peer_len, quiche_config *config) {
+  return begin(false, server_name, scid, scid_len, NULL, 0, local, local_len, peer, peer_len, config, NULL);
+}
+
+// with_tls is begin for an SSL of the program's, which must be of the BoringSSL that the library calls: another one's it could not even free.
+static quiche_conn *with_tls(bool server, const uint8_t *scid, size_t scid_len, const uint8_t *other, size_t other_len, const struct sockaddr *local,
+                             socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len, const quiche_config *config, void *ssl) {
+  if (ssl == NULL) {
+    null("SSL");
+    return NULL;
+  }
+  if (bq_enter() || bq_same_boringssl(ssl)) {
+    return NULL;
+  }
+  return begin(server, NULL, scid, scid_len, other, other_len, local, local_len, peer, peer_len, config, ssl);
+}
+
+quiche_conn *quiche_conn_new_with_tls(const uint8_t *scid, size_t scid_len, const uint8_t *odcid, size_t odcid_len, const struct sockaddr *local,
+                                      socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len, const quiche_config *config, void *ssl,
+                                      bool is_server) {
+  return with_tls(is_server, scid, scid_len, is_server ? odcid : NULL, odcid_len, local, local_len, peer, peer_len, config, ssl);
+}
+
+quiche_conn *quiche_conn_new_with_tls_and_client_dcid(const uint8_t *scid, size_t scid_len, const uint8_t *dcid, size_t dcid_len,
+                                                      const struct sockaddr *local, socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len,
+                                                      const quiche_config *config, void *ssl) {
+  return with_tls(false, scid, scid_len, dcid, dcid_len, local, local_len, peer, peer_len, config, ssl);
+}
+
+void quiche_conn_free(quiche_conn *conn) {
+  if (conn != NULL && !bq_enter() && bq_go_quiche_free(conn->handle) == BQUIC_OK) {
+    free_conn(conn);
+  }
+}
+
+// Datagrams in and out.
+
+ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const quiche_recv_info *info) {
+  if (conn == NULL || buf == NULL || info == NULL) {
+    return null(conn == NULL ? "quiche_conn" : buf == NULL ? "buffer" : "quiche_recv_info");
+  }
+  if (buf_len == 0) {
+    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  }
+  conn->begun = true;
+  return bq_enter() ? QUICHE_ERR_INVALID_STATE : bq_go_quiche_recv(conn->handle, buf, buf_len, (quiche_recv_info *)info);
+}
+
+// next_of_train hands out a datagram that waits.
+static ssize_t next_of_train(quiche_conn *conn, uint8_t *out, size_t out_len, quiche_send_info *info) {
+  size_t n = conn->train_end - conn->train_at;
+  if (n > conn->train_seg) {
+    n = conn->train_seg;
+  }
+  if (out_len < n) {
+    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  }
+  memcpy(out, conn->train + conn->train_at, n);
+  *info = conn->train_info;
+  conn->train_at += (uint32_t)n;
+  if (conn->train_at == conn->train_end) {
+    free(conn->train);
+    conn->train = NULL;
+  }
+  return (ssize_t)n;
+}
+
+static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const struct sockaddr *from, socklen_t from_len, const struct sockaddr *to,
+                       socklen_t to_len, quiche_send_info *out_info) {
+  if (conn == NULL || out == NULL || out_info == NULL) {
+    return null(conn == NULL ? "quiche_conn" : out == NULL ? "buffer" : "quiche_send_info");
+  }
+  if (out_len == 0) {
+    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  }
+  if (conn->train != NULL) {
+    return next_of_train(conn, out, out_len, out_info);
+  }
+  if (conn->closed || out_len < QUICHE_MIN_CLIENT_INITIAL_LEN) {
+    return QUICHE_ERR_DONE;
+  }
+  conn->begun = true;
+  return bq_enter() ? QUICHE_ERR_INVALID_STATE
+                    : bq_go_quiche_send(conn->handle, out, out_len, out_info, (struct sockaddr *)from, from_len, (struct sockaddr *)to, to_len);
+}
+
+ssize_t quiche_conn_send(quiche_conn *conn, uint8_t *out, size_t out_len, quiche_send_info *out_info) {
+  return send_on(conn, out, out_len, NULL, 0, NULL, 0, out_info);
+}
+
+ssize_t quiche_conn_send_on_path(quiche_conn *conn, uint8_t *out, size_t out_len, const struct sockaddr *from, socklen_t from_len, const struct sockaddr *to,
+                                 socklen_t to_len, quiche_send_info *out_info) {
+  return send_on(conn, out, out_len, from, from_len, to, to_len, out_info);
+}
+
+ssize_t quiche_conn_send_ack_eliciting(quiche_conn *conn) { CALL(conn, bq_go_quiche_ping(conn->handle, NULL, 0, NULL, 0)); }
+
+ssize_t quiche_conn_send_ack_eliciting_on_path(quiche_conn *conn, const struct sockaddr *local, socklen_t local_len, const struct sockaddr *peer,
+                                               socklen_t peer_len) {
+  CALL(conn, bq_go_quiche_ping(conn->handle, (struct sockaddr *)local, local_len, (struct sockaddr *)peer, peer_len));
+}
+
+uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn) {
+  if (conn == NULL || conn->timeout == UINT64_MAX || conn->closed) {
+    return UINT64_MAX;
+  }
+  uint64_t now = bquic_now();
+  return conn->timeout > now ? conn->timeout - now : 0;
+}
+
+// Rounded up, so that who waits as long does not come too early, again and again.
+uint64_t quiche_conn_timeout_as_millis(const quiche_conn *conn) {
+  uint64_t left = quiche_conn_timeout_as_nanos(conn);
+  return left == UINT64_MAX ? left : (left + 999999) / 1000000;
+}
+
+void quiche_conn_on_timeout(quiche_conn *conn) {
+  if (conn != NULL && !bq_enter()) {
+    bq_go_quiche_timeout(conn->handle);
+  }
+}
+
+int quiche_conn_close(quiche_conn *conn, bool app, uint64_t err, const uint8_t *reason, size_t reason_len) {
+  CALL(conn, (int)bq_go_quiche_close(conn->handle, app, err, (uint8_t *)reason, reason ? reason_len : 0));
+}
+
+int quiche_conn_set_session(quiche_conn *conn, const uint8_t *buf, size_t buf_len) {
+  CALL(conn, buf == NULL ? null("session") : conn->ssl ? bq_quiche_set_session(conn, buf, buf_len) : (int)bq_go_quiche_set_session(conn->handle, (uint8_t *)buf, buf_len));
+}
+
+int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v) {
+  (void)conn, (void)v;
+  bq_fail(BQUIC_ERR_UNSUPPORTED, "the idle timeout is the config's to say");
+  return QUICHE_ERR_INVALID_STATE;
+}
+
+bool quiche_conn_set_keylog_path(quiche_conn *conn, const char *path) {
+  return conn != NULL && path != NULL && !bq_enter() && bq_go_quiche_keylog(conn->handle, (char *)path, -1) > 0;
+}
+
+void quiche_conn_set_keylog_fd(quiche_conn *conn, int fd) {
+  if (conn != NULL && !bq_enter()) {
+    bq_go_quiche_keylog(conn->handle, NULL, fd);
+  }
+}
+
+bool quiche_conn_set_qlog_path(quiche_conn *conn, const char *path, const char *log_title, const char *log_desc) {
+  (void)conn, (void)path, (void)log_title, (void)log_desc;
+  return false;
+}
+
+void quiche_conn_set_qlog_fd(quiche_conn *conn, int fd, const char *log_title, const char *log_desc) {
+  (void)conn, (void)log_title, (void)log_desc;
+  close(fd);
+}
+
+// Streams.
+
+ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *out, size_t buf_len, bool *fin, uint64_t *out_error_code) {
+  if ((out == NULL && buf_len) || fin == NULL || out_error_code == NULL) {
+    return null("argument of quiche_conn_stream_recv");
+  }
+  CALL(conn, bq_go_quiche_stream_recv(conn->handle, stream_id, out, buf_len, fin, out_error_code));
+}
+
+ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uint8_t *buf, size_t buf_len, bool fin, uint64_t *out_error_code) {
+  if ((buf == NULL && buf_len) || out_error_code == NULL) {
+    return null("argument of quiche_conn_stream_send");
+  }
+  CALL(conn, bq_go_quiche_stream_send(conn->handle, stream_id, (uint8_t *)buf, buf_len, fin, out_error_code));
+}
+
+int quiche_conn_stream_priority(quiche_conn *conn, uint64_t stream_id, uint8_t urgency, bool incremental) {
+  CALL(conn, (int)bq_go_quiche_stream_priority(conn->handle, stream_id, urgency, incremental));
+}
+
+int quiche_conn_stream_shutdown(quiche_conn *conn, uint64_t stream_id, enum quiche_shutdown direction, uint64_t err) {
+  CALL(conn, (int)bq_go_quiche_stream_shutdown(conn->handle, stream_id, (int)direction, err));
+}
+
+ssize_t quiche_conn_stream_capacity(quiche_conn *conn, uint64_t stream_id) { CALL(conn, bq_go_quiche_stream_capacity(conn->handle, stream_id)); }
+
+int quiche_conn_stream_writable(quiche_conn *conn, uint64_t stream_id, size_t len) {
+  CALL(conn, (int)bq_go_quiche_stream_writable(conn->handle, stream_id, len));
+}
+
+int64_t quiche_conn_stream_readable_next(quiche_conn *conn) {
+  if (conn == NULL || bq_enter()) {
+    return -1;
+  }
+  int64_t id = bq_go_quiche_next(conn->handle, false);
+  return id < 0 ? -1 : id;
+}
+
+int64_t quiche_conn_stream_writable_next(quiche_conn *conn) {
+  if (conn == NULL || bq_enter()) {
+    return -1;
+  }
+  int64_t id = bq_go_quiche_next(conn->handle, true);
+  return id < 0 ? -1 : id;
+}
+
+bool quiche_conn_stream_readable(const quiche_conn *conn, uint64_t stream_id) {
+  return conn != NULL && !bq_enter() && bq_go_quiche_stream_state(conn->handle, stream_id, false) > 0;
+}
+
+bool quiche_conn_stream_finished(const quiche_conn *conn, uint64_t stream_id) {
+  return conn == NULL || bq_enter() || bq_go_quiche_stream_state(conn->handle, stream_id, true) > 0;
+}
+
+bool quiche_conn_is_readable(const quiche_conn *conn) { return conn != NULL && !bq_enter() && bq_go_quiche_is_readable(conn->handle) > 0; }
+
+quiche_stream_iter *quiche_conn_readable(const quiche_conn *conn) {
+  return conn == NULL || bq_enter() ? NULL : bq_go_quiche_streams(conn->handle, false);
+}
+
+quiche_stream_iter *quiche_conn_writable(const quiche_conn *conn) {
+  return conn == NULL || bq_enter() ? NULL : bq_go_quiche_streams(conn->handle, true);
+}
+
+bool quiche_stream_iter_next(quiche_stream_iter *iter, uint64_t *stream_id) {
+  if (iter == NULL || stream_id == NULL || iter->at == iter->count) {
+    return false;
+  }
+  *stream_id = iter->ids[iter->at++];
+  return true;
+}
+
+void quiche_stream_iter_free(quiche_stream_iter *iter) { free(iter); }
+
+// Datagrams of RFC 9221.
+
+#define DATAGRAMS(name, type, what) \
+  type quiche_conn_##name(const quiche_conn *conn) { CALL(conn, (type)bq_go_quiche_dgram(conn->handle, what)); }
+
+DATAGRAMS(dgram_max_writable_len, ssize_t, BQ_DGRAM_WRITABLE_LEN)
+DATAGRAMS(dgram_recv_front_len, ssize_t, BQ_DGRAM_FRONT_LEN)
+DATAGRAMS(dgram_recv_queue_len, ssize_t, BQ_DGRAM_RECV_LEN)
+DATAGRAMS(dgram_recv_queue_byte_size, ssize_t, BQ_DGRAM_RECV_BYTES)
+DATAGRAMS(dgram_send_queue_len, ssize_t, BQ_DGRAM_SEND_LEN)
+DATAGRAMS(dgram_send_queue_byte_size, ssize_t, BQ_DGRAM_SEND_BYTES)
+
+bool quiche_conn_is_dgram_send_queue_full(const quiche_conn *conn) {
+  return conn != NULL && !bq_enter() && bq_go_quiche_dgram(conn->handle, BQ_DGRAM_SEND_FULL) > 0;
+}
+
+bool quiche_conn_is_dgram_recv_queue_full(const quiche_conn *conn) {
+  return conn != NULL && !bq_enter() && bq_go_quiche_dgram(conn->handle, BQ_DGRAM_RECV_FULL) > 0;
+}
+
+ssize_t quiche_conn_dgram_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len) {
+  CALL(conn, buf == NULL && buf_len ? null("buffer") : bq_go_quiche_dgram_recv(conn->handle, buf, buf_len));
+}
+
+ssize_t quiche_conn_dgram_send(quiche_conn *conn, const uint8_t *buf, size_t buf_len) {
+  CALL(conn, buf == NULL && buf_len ? null("buffer") : bq_go_quiche_dgram_send(conn->handle, (uint8_t *)buf, buf_len));
+}
+
+void quiche_conn_dgram_purge_outgoing(quiche_conn *conn, bool (*f)(uint8_t *, size_t)) {
+  if (conn != NULL && f != NULL && !bq_enter()) {
+    bq_go_quiche_dgram_purge(conn->handle, (uintptr_t)f);
+  }
+}
+
+// What is known of a connection.
+
+#define FIELD(name, type, field, missing) \
+  type quiche_conn_##name(const quiche_conn *conn) { return conn == NULL ? (missing) : conn->field; }
+
+FIELD(send_quantum, size_t, quantum, 0)
+FIELD(max_send_udp_payload_size, size_t, max_payload, 0)
+FIELD(is_established, bool, established, false)
+FIELD(is_resumed, bool, resumed, false)
+FIELD(is_in_early_data, bool, early, false)
+FIELD(is_closed, bool, closed, true)
+FIELD(is_timed_out, bool, timed_out, false)
+FIELD(is_server, bool, server, false)
+FIELD(peer_streams_left_bidi, uint64_t, streams_left[0], 0)
+FIELD(peer_streams_left_uni, uint64_t, streams_left[1], 0)
+
+bool quiche_conn_is_draining(const quiche_conn *conn) { return conn != NULL && conn->draining && conn->train == NULL; }
+
+size_t quiche_conn_send_quantum_on_path(const quiche_conn *conn, const struct sockaddr *local_addr, socklen_t local_len, const struct sockaddr *peer_addr,
+                                        socklen_t peer_len) {
+  if (conn == NULL || bq_enter() ||
+      bq_go_quiche_path_validated(conn->handle, (struct sockaddr *)local_addr, local_len, (struct sockaddr *)peer_addr, peer_len) < 0) {
+    return 0;
+  }
+  return conn->quantum;
+}
+
+// lent stores bytes of the connection.
+static void lent(const void *data, size_t len, const uint8_t **out, size_t *out_len) {
+  if (out != NULL && out_len != NULL) {
+    *out = data ? data : (const uint8_t *)"";
+    *out_len = data ? len : 0;
+  }
+}
+
+#define LENT(name, data, len) \
+  void quiche_conn_##name(const quiche_conn *conn, const uint8_t **out, size_t *out_len) { lent(conn ? (data) : NULL, conn ? (len) : 0, out, out_len); }
+
+LENT(trace_id, conn->trace, conn->trace_len)
+LENT(source_id, conn->source, conn->source_len)
+LENT(destination_id, conn->destination, conn->destination_len)
+LENT(application_proto, conn->alpn.data, conn->alpn.len)
+LENT(session, conn->session.data, conn->session.len)
+LENT(server_name, conn->name.data, conn->name.len)
+
+void quiche_conn_peer_cert(const quiche_conn *conn, const uint8_t **out, size_t *out_len) {
+  if (conn != NULL && !bq_enter()) {
+    bq_go_quiche_cert(conn->handle);
+  }
+  lent(conn ? conn->cert.data : NULL, conn ? conn->cert.len : 0, out, out_len);
+}
+
+static bool error_by(const quiche_conn *conn, int by, bool *is_app, uint64_t *error_code, const uint8_t **reason, size_t *reason_len) {
+  if (conn == NULL || conn->error_by != by) {
+    return false;
+  }
+  if (is_app != NULL) {
+    *is_app = conn->error_app;
+  }
+  if (error_code != NULL) {
+    *error_code = conn->error_code;
+  }
+  lent(conn->reason.data, conn->reason.len, reason, reason_len);
+  return true;
+}
+
+bool quiche_conn_peer_error(const quiche_conn *conn, bool *is_app, uint64_t *error_code, const uint8_t **reason, size_t *reason_len) {
+  return error_by(conn, 1, is_app, error_code, reason, reason_len);
+}
+
+bool quiche_conn_local_error(const quiche_conn *conn, bool *is_app, uint64_t *error_code, const uint8_t **reason, size_t *reason_len) {
+  return error_by(conn, 2, is_app, error_code, reason, reason_len);
+}
+
+void quiche_conn_stats(const quiche_conn *conn, quiche_stats *out) {
+  if (out != NULL) {
+    memset(out, 0, sizeof *out);
+    if (conn != NULL && !bq_enter()) {
+      bq_go_quiche_stats(conn->handle, out);
+    }
+  }
+}
+
+bool quiche_conn_peer_transport_params(const quiche_conn *conn, quiche_transport_params *out) {
+  return conn != NULL && out != NULL && !bq_enter() && bq_go_quiche_params(conn->handle, out) > 0;
+}

@@ -1,0 +1,522 @@
+package main
+
+// #include "quiche_internal.h"
+import "C"
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// quicheConn is a quiche_conn: a connection of the core, whatever of HTTP/3 is on it, and what quiche.h keeps beside them.
+type quicheConn struct {
+	object
+	core *quic.Conn
+	c    *C.quiche_conn // in C's memory, which quiche_conn_free gives back
+	made *quicheMade
+	h3   *quicheH3 // nil: there is none
+
+	source, destination quic.ConnID
+	cert                []byte
+	told                bool // of the end, by bq_quiche_log
+	keyLog              *keyLog
+
+	opened  [2]uint64           // streams that the peer has opened, bidirectional and unidirectional
+	stopped map[uint64]struct{} // streams that the peer has stopped and that quiche_conn_stream_send has not told
+	marks   map[uint64]uint64   // how much room quiche_conn_stream_writable wants
+	edges   [2]quicheEdges      // of readable_next, writable_next
+	paths   quichePaths
+}
+
+func (q *quicheConn) giveUp(err error) {
+	q.core.Fail(time.Now(), err)
+	q.settle(time.Now())
+}
+
+// onQuiche is on for connections: f returns what is returned to C if its error is nil, else it is that error's QUICHE_ERR_*. Then the connection is settled.
+func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error)) C.int64_t {
+	result := int64(quicheState)
+	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
+		now := moment(0)
+		n, err := f(q, now)
+		q.settle(now)
+		if err == nil {
+			result = n
+			return nil
+		}
+		result = int64(quicheCode(err))
+		return whatFailed(err)
+	})
+	return C.int64_t(result)
+}
+
+// lookQuiche is onQuiche for what changes nothing.
+func lookQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
+	result := int64(quicheState)
+	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
+		n, err := f(q)
+		if err == nil {
+			result = n
+			return nil
+		}
+		result = int64(quicheCode(err))
+		return whatFailed(err)
+	})
+	return C.int64_t(result)
+}
+
+// whatFailed is what bquic_error is to tell of: not that there is nothing now.
+func whatFailed(err error) error {
+	if err == error(quicheDone) {
+		return nil
+	}
+	return err
+}
+
+// quicheBegin is what quiche_accept, quiche_connect and quiche_conn_new_with_tls have in common.
+type quicheBegin struct {
+	config           C.uint64_t
+	source, other    quic.ConnID // other: odcid, or a client's dcid
+	hasOther, server bool
+	local, peer      netip.AddrPort
+	name             string
+	ssl              uintptr
+}
+
+//export bq_go_quiche_begin
+func bq_go_quiche_begin(c *C.quiche_conn, taken *C.bool, server C.bool, name *C.char, scid *C.uint8_t, scidLen C.size_t, other *C.uint8_t, otherLen C.size_t,
+	local *C.struct_sockaddr, localLen C.socklen_t, peer *C.struct_sockaddr, peerLen C.socklen_t, config C.uint64_t, ssl C.uintptr_t) C.int32_t {
+	return C.int32_t(call(func() error {
+		b := quicheBegin{config: config, server: bool(server), hasOther: other != nil, ssl: uintptr(ssl)}
+		if name != nil {
+			b.name = C.GoString(name)
+		}
+		var ok1, ok2, ok3, ok4 bool
+		b.source, ok1 = quic.MakeConnID(unsafe.Slice((*byte)(scid), scidLen))
+		b.other, ok2 = quic.MakeConnID(unsafe.Slice((*byte)(other), otherLen))
+		b.local, ok3 = address(local, localLen)
+		b.peer, ok4 = address(peer, peerLen)
+		switch {
+		case !ok1 || !ok2:
+			return faultf(errArgument, "a connection ID has more than 20 bytes")
+		case !ok3 || !ok4:
+			return faultf(errArgument, "an address is neither a sockaddr_in nor a sockaddr_in6")
+		}
+		q, err := b.begin(c, taken)
+		if err != nil {
+			return err
+		}
+		q.self, q.gate = q, new(gate)
+		register(&q.object, kindQuicheConn)
+		c.handle = C.uint64_t(q.handle)
+		q.settle(moment(0))
+		return nil
+	}))
+}
+
+// begin makes the connection. It notes in taken that an SSL of the program's is not to be freed any more, whatever comes.
+func (b *quicheBegin) begin(c *C.quiche_conn, taken *C.bool) (*quicheConn, error) {
+	made, err := useConfig(b.config)
+	if err != nil {
+		return nil, err
+	}
+	q := &quicheConn{c: c, made: made}
+	cfg := &made.core
+	own := func() *quic.Config { // a config of the connection's own
+		if cfg == &made.core {
+			copied := made.core
+			cfg = &copied
+		}
+		return cfg
+	}
+	if b.source.Len() == 0 {
+		own().ConnIDs = quic.RandomConnIDs(0)
+	}
+	if made.logKeys && b.ssl == 0 {
+		q.keyLog = new(keyLog)
+		t := cfg.TLS.Clone()
+		t.KeyLogWriter = q.keyLog
+		own().TLS = t
+	}
+	now := moment(0)
+	*taken = true
+	if b.server {
+		p := quic.AcceptParams{SrcConnID: b.source, Local: b.local, Remote: b.peer, ResetToken: made.resetToken, TLS: made.server, SSL: b.ssl}
+		if b.hasOther {
+			p.Retried, p.AddressValidated, p.OrigDstConnID, p.RetrySrcConnID = true, true, b.other, b.source
+		}
+		q.core, err = quic.Accept(now, cfg, p)
+	} else {
+		if b.ssl == 0 && b.name == "" && !cfg.TLS.InsecureSkipVerify {
+			own().TLS = unnamed(cfg.TLS)
+		}
+		q.core, err = quic.Connect(now, cfg, quic.ConnectParams{ServerName: b.name, SrcConnID: b.source, DstConnID: b.other, Local: b.local, Remote: b.peer,
+			TLS: made.client, SSL: b.ssl})
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.server = b.server == true
+	for i, x := range []byte(q.core.TraceID()) {
+		c.trace[i] = C.char(x)
+	}
+	c.trace_len = C.uint8_t(2 * b.source.Len())
+	return q, nil
+}
+
+//export bq_go_quiche_free
+func bq_go_quiche_free(h C.uint64_t) C.int32_t {
+	return C.int32_t(on(handle(h), kindQuicheConn, func(q *quicheConn) error {
+		unregister(&q.object)
+		q.core.Release()
+		q.keyLog.close()
+		return nil
+	}))
+}
+
+// settle reads what the core has to tell, and brings what C sees of the connection up to date.
+func (q *quicheConn) settle(now time.Time) {
+	q.readEvents(now)
+	core, c := q.core, q.c
+	c.established = C.bool(core.HandshakeComplete())
+	c.closed = C.bool(core.IsDrained())
+	c.draining = C.bool(core.IsDraining() && !core.WantsSend())
+	c.timeout = 1<<64 - 1
+	if at, ok := core.Timeout(); ok {
+		c.timeout = ns(at)
+	}
+	if q.h3 != nil {
+		if at := q.h3.conn.Timeout(); !at.IsZero() {
+			c.timeout = min(c.timeout, ns(at))
+		}
+	}
+	c.max_payload = C.uint32_t(core.MaxUDPPayload())
+	c.quantum = C.uint32_t(core.SendQuantum())
+	c.streams_left[0], c.streams_left[1] = C.uint64_t(core.StreamsOpenable(false)), C.uint64_t(core.StreamsOpenable(true))
+	c.early = C.bool(core.InEarlyData())
+	if id := core.SourceID(); id != q.source {
+		q.source = id
+		c.source_len = putID(&c.source, id)
+	}
+	if id := core.DestinationID(); id != q.destination {
+		q.destination = id
+		c.destination_len = putID(&c.destination, id)
+	}
+	if c.alpn.len == 0 {
+		lendText(&c.alpn, core.ALPN())
+	}
+	if c.name.len == 0 {
+		lendText(&c.name, core.ServerName())
+	}
+	if bool(c.established) && !bool(c.resumed) {
+		c.resumed = C.bool(core.Resumed())
+	}
+	if c.error_by == 0 {
+		q.tellEnd()
+	}
+}
+
+func putID(to *[C.QUICHE_MAX_CONN_ID_LEN]C.uint8_t, id quic.ConnID) C.uint8_t {
+	n := copy(unsafe.Slice((*byte)(&to[0]), len(to)), id.Bytes())
+	return C.uint8_t(n)
+}
+
+// lendText puts a text where C reads it.
+func lendText(to *C.bq_bytes, text string) {
+	if text == "" {
+		return
+	}
+	C.free(unsafe.Pointer(to.data))
+	to.data, to.len = (*C.uint8_t)(C.CBytes([]byte(text))), C.size_t(len(text))
+}
+
+// tellEnd notes why the connection is over, once it is.
+func (q *quicheConn) tellEnd() {
+	c := q.c
+	err := q.core.Err()
+	if err == nil || q.told {
+		return
+	}
+	q.told = true
+	var transport *quic.TransportError
+	var app *quic.ApplicationError
+	var idle *quic.IdleTimeoutError
+	remote, reason := false, ""
+	switch {
+	case errors.As(err, &idle):
+		c.timed_out = true
+	case errors.As(err, &transport):
+		c.error_by, c.error_code, remote, reason = 2, C.uint64_t(transport.Code), transport.Remote, transport.Reason
+	case errors.As(err, &app):
+		c.error_by, c.error_app, c.error_code, remote, reason = 2, true, C.uint64_t(app.Code), app.Remote, app.Reason
+	}
+	if remote {
+		c.error_by = 1
+	}
+	lendText(&c.reason, reason)
+	q.log("closed: %v", err)
+}
+
+// log has the callback of quiche_enable_debug_logging called.
+func (q *quicheConn) log(format string, args ...any) {
+	if !bool(C.bq_is_logging()) {
+		return
+	}
+	line := append(fmt.Appendf(nil, "%s "+format, append([]any{q.core.TraceID()}, args...)...), 0)
+	C.bq_quiche_log((*C.char)(unsafe.Pointer(&line[0])))
+}
+
+// readEvents does what the core asks for, gives HTTP/3 what is its own, and keeps the rest as far as quiche.h tells of it.
+func (q *quicheConn) readEvents(now time.Time) {
+	for {
+		ev, ok := q.core.NextEvent()
+		if !ok {
+			return
+		}
+		switch ev.Kind {
+		case quic.EventAsk:
+			ev.Ask.Run()
+			q.core.Answer(ev.Ask)
+			continue
+		case quic.EventHandshakeComplete:
+			q.log("handshake complete, protocol %s", q.core.ALPN())
+		case quic.EventEndpoint:
+			q.onEndpoint(ev.Endpoint)
+			continue
+		case quic.EventPath:
+			q.onPath(ev.Path)
+			continue
+		case quic.EventMTU:
+			q.onMTU(ev.MaxUDPPayload)
+			continue
+		case quic.EventDatagram:
+			q.boundDatagrams()
+			continue
+		case quic.EventSession:
+			if q.h3 == nil {
+				q.keepSession(ev.Session)
+			}
+		default:
+			q.onStreamEvent(&ev)
+		}
+		if q.h3 != nil {
+			q.h3.conn.HandleEvent(now, &ev)
+			q.c.h3_news = true
+		}
+	}
+}
+
+// keepSession has quiche_conn_session return a session.
+func (q *quicheConn) keepSession(s *quic.Session) {
+	if b, err := s.MarshalBinary(); err == nil {
+		lendText(&q.c.session, string(b))
+	}
+}
+
+//export bq_go_quiche_recv
+func bq_go_quiche_recv(h C.uint64_t, buf *C.uint8_t, n C.size_t, info *C.quiche_recv_info) C.int64_t {
+	return recvFailed(h, func(q *quicheConn, now time.Time) (int64, error) {
+		from, ok1 := address(info.from, info.from_len)
+		to, ok2 := address(info.to, info.to_len)
+		if !ok1 || !ok2 {
+			return 0, faultf(errArgument, "an address is neither a sockaddr_in nor a sockaddr_in6")
+		}
+		q.core.Recv(now, quic.Train{Buf: unsafe.Slice((*byte)(buf), n), Local: to, Remote: from})
+		return int64(n), nil
+	})
+}
+
+// recvFailed is onQuiche for what may end the connection, which is an error of the call then.
+func recvFailed(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error)) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, now time.Time) (int64, error) {
+		before := q.core.Err()
+		n, err := f(q, now)
+		if err != nil || before != nil {
+			return n, err
+		}
+		q.readEvents(now) // what is asked there may end it, too
+		return n, ended(q.core.Err())
+	})
+}
+
+// ended returns why a connection was closed, if that is a fault that was found here.
+func ended(err error) error {
+	var transport *quic.TransportError
+	var version *quic.VersionNegotiationError
+	if errors.As(err, &transport) && !transport.Remote && transport.Code != quic.NoError || errors.As(err, &version) {
+		return err
+	}
+	return nil
+}
+
+// trains are buffers to write trains of datagrams into.
+var trains = sync.Pool{New: func() any { return new([1 << 16]byte) }}
+
+//export bq_go_quiche_send
+func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_send_info, from *C.struct_sockaddr, fromLen C.socklen_t,
+	to *C.struct_sockaddr, toLen C.socklen_t) C.int64_t {
+	return recvFailed(h, func(q *quicheConn, now time.Time) (int64, error) {
+		dst := unsafe.Slice((*byte)(out), n)
+		buf := dst
+		if len(dst) >= q.made.cap { // else the core has to know how much room there is
+			train := trains.Get().(*[1 << 16]byte)
+			defer trains.Put(train)
+			buf = train[:]
+		}
+		var t quic.Transmit
+		if from == nil && to == nil {
+			t = q.core.Send(now, buf)
+		} else {
+			local, remote, err := q.onWhich(from, fromLen, to, toLen)
+			if err != nil {
+				return 0, err
+			}
+			t = q.core.SendPath(now, buf, local, remote)
+		}
+		if t.N == 0 {
+			return 0, quicheDone
+		}
+		first := min(t.SegSize, t.N)
+		if len(dst) >= q.made.cap {
+			copy(dst, buf[:first])
+		}
+		putAddress(&info.from, &info.from_len, t.Local)
+		putAddress(&info.to, &info.to_len, t.Remote)
+		at := ns(now)
+		info.at.tv_sec, info.at.tv_nsec = C.time_t(at/1e9), C.long(at%1e9)
+		if rest := buf[first:t.N]; len(rest) > 0 {
+			c := q.c
+			c.train, c.train_at, c.train_end, c.train_seg = (*C.uint8_t)(C.CBytes(rest)), 0, C.uint32_t(len(rest)), C.uint32_t(t.SegSize)
+			c.train_info = *info
+		}
+		return int64(first), nil
+	})
+}
+
+//export bq_go_quiche_timeout
+func bq_go_quiche_timeout(h C.uint64_t) {
+	onQuiche(h, func(q *quicheConn, now time.Time) (int64, error) {
+		q.core.OnTimeout(now)
+		q.readEvents(now)
+		if q.h3 != nil {
+			q.h3.conn.OnTimeout(now)
+			q.c.h3_news = true
+		}
+		return 0, nil
+	})
+}
+
+//export bq_go_quiche_close
+func bq_go_quiche_close(h C.uint64_t, app C.bool, code C.uint64_t, reason *C.uint8_t, n C.size_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, now time.Time) (int64, error) {
+		if q.core.IsClosed() {
+			return 0, quicheDone
+		}
+		q.core.Close(now, bool(app), uint64(code), string(unsafe.Slice((*byte)(reason), n)))
+		return 0, nil
+	})
+}
+
+//export bq_go_quiche_ping
+func bq_go_quiche_ping(h C.uint64_t, local *C.struct_sockaddr, localLen C.socklen_t, peer *C.struct_sockaddr, peerLen C.socklen_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		if q.core.IsClosed() {
+			return 0, quicheState
+		}
+		if local != nil || peer != nil {
+			l, r, err := q.onWhich(local, localLen, peer, peerLen)
+			if err != nil {
+				return 0, err
+			}
+			if l != q.core.LocalAddr() || r != q.core.RemoteAddr() {
+				return 0, faultf(errPath, "packets that have to be acknowledged are sent on the path in use alone")
+			}
+		}
+		q.core.Ping()
+		return 0, nil
+	})
+}
+
+//export bq_go_quiche_set_session
+func bq_go_quiche_set_session(h C.uint64_t, p *C.uint8_t, n C.size_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		s := new(quic.Session)
+		if err := s.UnmarshalBinary(bytes.Clone(unsafe.Slice((*byte)(p), n))); err != nil {
+			return 0, &quicheFault{quicheCrypto, err}
+		}
+		return 0, q.core.SetSession(s, q.made.core.EarlyData)
+	})
+}
+
+//export bq_go_quiche_early_params
+func bq_go_quiche_early_params(h C.uint64_t, p *C.uint8_t, n C.size_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		if err := q.core.SetEarlyParams(unsafe.Slice((*byte)(p), n)); err != nil {
+			return 0, &quicheFault{quicheCrypto, err}
+		}
+		return 0, nil
+	})
+}
+
+//export bq_go_quiche_cert
+func bq_go_quiche_cert(h C.uint64_t) {
+	lookQuiche(h, func(q *quicheConn) (int64, error) {
+		if chain := q.core.PeerCertificates(); len(chain) > 0 && !bytes.Equal(chain[0], q.cert) {
+			q.cert = chain[0]
+			lendText(&q.c.cert, string(q.cert))
+		}
+		return 0, nil
+	})
+}
+
+//export bq_go_quiche_stats
+func bq_go_quiche_stats(h C.uint64_t, out *C.quiche_stats) {
+	lookQuiche(h, func(q *quicheConn) (int64, error) {
+		s := q.core.Stats()
+		*out = C.quiche_stats{
+			recv: C.size_t(s.PacketsReceived), sent: C.size_t(s.PacketsSent), lost: C.size_t(s.PacketsLost), spurious_lost: C.size_t(s.PacketsSpurious),
+			sent_bytes: C.uint64_t(s.BytesSent), recv_bytes: C.uint64_t(s.BytesReceived), acked_bytes: C.uint64_t(s.BytesAcked), lost_bytes: C.uint64_t(s.BytesLost),
+			stream_retrans_bytes: C.uint64_t(s.StreamBytesResent),
+			dgram_recv:           C.size_t(s.DatagramFramesReceived), dgram_sent: C.size_t(s.DatagramFramesSent), paths_count: C.size_t(len(q.core.Paths())),
+			reset_stream_count_local: C.uint64_t(s.StreamsResetLocal), stopped_stream_count_local: C.uint64_t(s.StreamsStoppedLocal),
+			reset_stream_count_remote: C.uint64_t(s.StreamsResetRemote), stopped_stream_count_remote: C.uint64_t(s.StreamsStoppedRemote),
+			data_blocked_sent_count: C.uint64_t(s.DataBlockedSent), stream_data_blocked_sent_count: C.uint64_t(s.StreamDataBlockedSent),
+			data_blocked_recv_count: C.uint64_t(s.DataBlockedReceived), stream_data_blocked_recv_count: C.uint64_t(s.StreamDataBlockedReceived),
+			streams_blocked_bidi_recv_count: C.uint64_t(s.StreamsBlockedBidiReceived), streams_blocked_uni_recv_count: C.uint64_t(s.StreamsBlockedUniReceived),
+			path_challenge_rx_count: C.uint64_t(s.PathChallengesReceived),
+		}
+		return 0, nil
+	})
+}
+
+//export bq_go_quiche_params
+func bq_go_quiche_params(h C.uint64_t, out *C.quiche_transport_params) C.int64_t {
+	return lookQuiche(h, func(q *quicheConn) (int64, error) {
+		p, ok := q.core.PeerParams()
+		if !ok {
+			return 0, nil
+		}
+		*out = C.quiche_transport_params{
+			peer_max_idle_timeout: C.uint64_t(p.MaxIdleTimeout / time.Millisecond), peer_max_udp_payload_size: C.uint64_t(p.MaxUDPPayloadSize),
+			peer_initial_max_data:                    C.uint64_t(p.InitialMaxData),
+			peer_initial_max_stream_data_bidi_local:  C.uint64_t(p.InitialMaxStreamDataBidiLocal),
+			peer_initial_max_stream_data_bidi_remote: C.uint64_t(p.InitialMaxStreamDataBidiRemote),
+			peer_initial_max_stream_data_uni:         C.uint64_t(p.InitialMaxStreamDataUni),
+			peer_initial_max_streams_bidi:            C.uint64_t(p.InitialMaxStreamsBidi), peer_initial_max_streams_uni: C.uint64_t(p.InitialMaxStreamsUni),
+			peer_ack_delay_exponent: C.uint64_t(p.AckDelayExponent), peer_max_ack_delay: C.uint64_t(p.MaxAckDelay / time.Millisecond),
+			peer_disable_active_migration: C.bool(p.DisableActiveMigration), peer_active_conn_id_limit: C.uint64_t(p.ActiveConnIDLimit),
+			peer_max_datagram_frame_size: C.ssize_t(p.MaxDatagramFrameSize),
+		}
+		if p.MaxDatagramFrameSize == 0 {
+			out.peer_max_datagram_frame_size = -1
+		}
+		return 1, nil
+	})
+}

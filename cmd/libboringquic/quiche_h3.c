@@ -1,0 +1,162 @@
+// quiche.h: HTTP/3.
+#include <string.h>
+
+#include "_cgo_export.h"
+#include "quiche_internal.h"
+
+enum { FORBIDDEN = QUICHE_H3_TRANSPORT_ERR_INVALID_STATE };
+
+// CALL returns what a call of Go returns, or FORBIDDEN where there must be none.
+#define CALL(good, call)                                                  \
+  do {                                                                    \
+    if (!(good)) {                                                        \
+      bq_fail(BQUIC_ERR_ARGUMENT, "an argument of %s is NULL", __func__); \
+      return FORBIDDEN;                                                   \
+    }                                                                     \
+    return bq_enter() ? FORBIDDEN : (call);                               \
+  } while (0)
+
+quiche_h3_conn *quiche_h3_conn_new_with_transport(quiche_conn *quiche_conn, quiche_h3_config *config) {
+  if (quiche_conn == NULL || config == NULL) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "an argument of %s is NULL", __func__);
+    return NULL;
+  }
+  quiche_h3_conn *conn = bq_enter() ? NULL : malloc(sizeof *conn);
+  if (conn == NULL || bq_go_quiche_h3_new(quiche_conn->handle, (uint64_t)(uintptr_t)config) < 0) {
+    free(conn);
+    return NULL;
+  }
+  conn->handle = quiche_conn->handle;
+  return conn;
+}
+
+void quiche_h3_conn_free(quiche_h3_conn *conn) { free(conn); }
+
+int64_t quiche_h3_conn_poll(quiche_h3_conn *conn, quiche_conn *quic_conn, quiche_h3_event **ev) {
+  if (conn != NULL && quic_conn != NULL && !quic_conn->h3_news) {
+    return QUICHE_H3_ERR_DONE;
+  }
+  CALL(conn && quic_conn && ev, bq_go_quiche_h3_poll(conn->handle, ev));
+}
+
+// Events.
+
+enum quiche_h3_event_type quiche_h3_event_type(quiche_h3_event *ev) { return ev == NULL ? QUICHE_H3_EVENT_RESET : ev->type; }
+
+bool quiche_h3_event_headers_has_more_frames(quiche_h3_event *ev) { return ev != NULL && ev->more; }
+
+bool quiche_h3_event_headers_has_body(quiche_h3_event *ev) { return quiche_h3_event_headers_has_more_frames(ev); }
+
+int quiche_h3_event_for_each_header(quiche_h3_event *ev, int (*cb)(uint8_t *name, size_t name_len, uint8_t *value, size_t value_len, void *argp),
+                                    void *argp) {
+  for (size_t i = 0; ev != NULL && cb != NULL && i < ev->count; i++) {
+    const quiche_h3_header *f = &ev->fields[i];
+    int result = cb((uint8_t *)f->name, f->name_len, (uint8_t *)f->value, f->value_len, argp);
+    if (result != 0) {
+      return result;
+    }
+  }
+  return 0;
+}
+
+void quiche_h3_event_free(quiche_h3_event *ev) { free(ev); }
+
+// Messages.
+
+// sound tells whether the pointers of fields are there.
+static bool sound(const quiche_h3_header *headers, size_t n) {
+  if (headers == NULL && n > 0) {
+    return false;
+  }
+  for (size_t i = 0; i < n; i++) {
+    if ((headers[i].name == NULL && headers[i].name_len) || (headers[i].value == NULL && headers[i].value_len)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+int64_t quiche_h3_send_request(quiche_h3_conn *conn, quiche_conn *quic_conn, const quiche_h3_header *headers, size_t headers_len, bool fin) {
+  CALL(conn && quic_conn && sound(headers, headers_len), bq_go_quiche_h3_request(conn->handle, (quiche_h3_header *)headers, headers_len, fin));
+}
+
+int quiche_h3_send_response(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, const quiche_h3_header *headers, size_t headers_len, bool fin) {
+  return quiche_h3_send_response_with_priority(conn, quic_conn, stream_id, headers, headers_len, NULL, fin);
+}
+
+int quiche_h3_send_response_with_priority(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, const quiche_h3_header *headers,
+                                          size_t headers_len, quiche_h3_priority *priority, bool fin) {
+  CALL(conn && quic_conn && sound(headers, headers_len),
+       (int)bq_go_quiche_h3_response(conn->handle, stream_id, (quiche_h3_header *)headers, headers_len, priority, fin));
+}
+
+int quiche_h3_send_additional_headers(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, quiche_h3_header *headers, size_t headers_len,
+                                      bool is_trailer_section, bool fin) {
+  if (!is_trailer_section) {
+    return quiche_h3_send_response(conn, quic_conn, stream_id, headers, headers_len, fin);
+  }
+  CALL(conn && quic_conn && sound(headers, headers_len), (int)bq_go_quiche_h3_trailers(conn->handle, stream_id, headers, headers_len));
+}
+
+ssize_t quiche_h3_send_body(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, const uint8_t *body, size_t body_len, bool fin) {
+  CALL(conn && quic_conn && (body || !body_len), bq_go_quiche_h3_send_body(conn->handle, stream_id, (uint8_t *)body, body_len, fin));
+}
+
+ssize_t quiche_h3_recv_body(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, uint8_t *out, size_t out_len) {
+  CALL(conn && quic_conn && (out || !out_len), bq_go_quiche_h3_recv_body(conn->handle, stream_id, out, out_len));
+}
+
+int quiche_h3_send_goaway(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t id) {
+  (void)id;
+  CALL(conn && quic_conn, (int)bq_go_quiche_h3_goaway(conn->handle));
+}
+
+// Settings.
+
+int quiche_h3_for_each_setting(quiche_h3_conn *conn, int (*cb)(uint64_t identifier, uint64_t value, void *argp), void *argp) {
+  if (conn == NULL || cb == NULL || bq_enter()) {
+    return FORBIDDEN;
+  }
+  uint64_t *pairs = NULL;
+  int64_t n = bq_go_quiche_h3_settings(conn->handle, &pairs);
+  int result = n < 0 ? (int)n : 0;
+  for (int64_t i = 0; i < n && result == 0; i++) {
+    result = cb(pairs[2 * i], pairs[2 * i + 1], argp);
+  }
+  free(pairs);
+  return result;
+}
+
+bool quiche_h3_extended_connect_enabled_by_peer(quiche_h3_conn *conn) { return conn != NULL && !bq_enter() && bq_go_quiche_h3_peer(conn->handle, false) > 0; }
+
+bool quiche_h3_dgram_enabled_by_peer(quiche_h3_conn *conn, quiche_conn *quic_conn) {
+  (void)quic_conn;
+  return conn != NULL && !bq_enter() && bq_go_quiche_h3_peer(conn->handle, true) > 0;
+}
+
+// Priorities.
+
+int quiche_h3_parse_extensible_priority(uint8_t *priority, size_t priority_len, quiche_h3_priority *parsed) {
+  CALL((priority || !priority_len) && parsed, bq_go_quiche_h3_parse_priority(priority, priority_len, parsed));
+}
+
+int quiche_h3_send_priority_update_for_request(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, quiche_h3_priority *priority) {
+  CALL(conn && quic_conn && priority, (int)bq_go_quiche_h3_update_priority(conn->handle, stream_id, priority));
+}
+
+int quiche_h3_take_last_priority_update(quiche_h3_conn *conn, uint64_t prioritized_element_id,
+                                        int (*cb)(uint8_t *priority_field_value, uint64_t priority_field_value_len, void *argp), void *argp) {
+  if (conn == NULL || cb == NULL || bq_enter()) {
+    return FORBIDDEN;
+  }
+  uint8_t text[32];
+  int64_t n = bq_go_quiche_h3_take_priority(conn->handle, prioritized_element_id, text, sizeof text);
+  return n < 0 ? (int)n : cb(text, (uint64_t)n, argp);
+}
+
+void quiche_h3_conn_stats(const quiche_h3_conn *conn, quiche_h3_stats *out) {
+  (void)conn;
+  if (out != NULL) {
+    memset(out, 0, sizeof *out);
+  }
+}

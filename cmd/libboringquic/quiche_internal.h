@@ -1,0 +1,128 @@
+// What the files of quiche.h share, C and Go.
+#ifndef BORINGQUIC_CAPI_QUICHE_INTERNAL_H
+#define BORINGQUIC_CAPI_QUICHE_INTERNAL_H
+
+#include <stdlib.h>
+
+#include "internal.h"
+#include "quiche.h"
+
+_Static_assert(sizeof(quiche_stats) == 208, "as quiche 0.30.0 has it");
+_Static_assert(sizeof(quiche_path_stats) == 448, "as quiche 0.30.0 has it");
+_Static_assert(sizeof(quiche_send_info) == 288, "as quiche 0.30.0 has it");
+_Static_assert(sizeof(quiche_recv_info) == 32, "as quiche 0.30.0 has it");
+_Static_assert(sizeof(quiche_transport_params) == 104, "as quiche 0.30.0 has it");
+_Static_assert(sizeof(quiche_h3_header) == 32, "as quiche 0.30.0 has it");
+_Static_assert(sizeof(quiche_h3_priority) == 2, "as quiche 0.30.0 has it");
+_Static_assert(sizeof(quiche_h3_stats) == 16, "as quiche 0.30.0 has it");
+
+// A quiche_config and a quiche_h3_config are handles in the guise of pointers.
+
+// bq_bytes are bytes that a connection has lent, or nothing.
+typedef struct bq_bytes {
+  uint8_t *data;
+  size_t len;
+} bq_bytes;
+
+// A connection is a handle, and what its getters answer, which Go writes at the end of each call.
+struct quiche_conn {
+  uint64_t handle;
+  void *ssl;                 // the program's, or NULL; it lives as long as the connection
+  uint64_t timeout;          // in ns of CLOCK_MONOTONIC; UINT64_MAX: never
+  uint64_t streams_left[2];  // bidirectional, unidirectional
+  uint32_t max_payload, quantum;
+  bool server, established, resumed, early, draining, closed, timed_out;
+  bool begun;                // a datagram went in or out
+  bool h3_news;              // quiche_h3_conn_poll may have something to tell
+
+  // A train of datagrams that Go has written, of which those from train_at on were not handed out. train is malloc's, or NULL.
+  uint8_t *train;
+  uint32_t train_at, train_end, train_seg;
+  quiche_send_info train_info;
+
+  char trace[2 * QUICHE_MAX_CONN_ID_LEN];
+  uint8_t source[QUICHE_MAX_CONN_ID_LEN], destination[QUICHE_MAX_CONN_ID_LEN];
+  uint8_t trace_len, source_len, destination_len;
+  bq_bytes alpn, name, cert, session, reason;
+
+  uint8_t error_by;          // 0: no error to tell; 1: the peer's, 2: ours
+  bool error_app;
+  uint64_t error_code;
+  uint8_t retired[QUICHE_MAX_CONN_ID_LEN];  // quiche_conn_retired_scid_next has lent it
+};
+
+struct quiche_h3_conn {
+  uint64_t handle;  // of its connection
+};
+
+// Iterators are one allocation each.
+struct quiche_stream_iter {
+  size_t at, count;
+  uint64_t ids[];
+};
+
+struct quiche_connection_id_iter {
+  size_t at, count;
+  struct {
+    uint8_t len, id[QUICHE_MAX_CONN_ID_LEN];
+  } ids[];
+};
+
+struct quiche_socket_addr_iter {
+  size_t at, count;
+  struct {
+    struct sockaddr_storage addr;
+    socklen_t len;
+  } addrs[];
+};
+
+struct quiche_path_event {
+  enum quiche_path_event_type type;
+  struct sockaddr_storage local, peer;
+  socklen_t local_len, peer_len;
+  size_t pmtu;
+};
+
+// The fields' names and values lie behind them, in the same allocation.
+struct quiche_h3_event {
+  enum quiche_h3_event_type type;
+  bool more;
+  size_t count;
+  quiche_h3_header fields[];
+};
+
+// The numbers of what a quiche_config is told: of quiche_config_set_*, and enable_*.
+enum bq_quiche_key {
+  BQ_VERIFY_PEER, BQ_GREASE, BQ_DISCOVER_PMTU, BQ_LOG_KEYS, BQ_EARLY_DATA, BQ_MAX_IDLE_TIMEOUT, BQ_MAX_SEND, BQ_MAX_DATA,
+  BQ_MAX_STREAM_DATA_BIDI_LOCAL, BQ_MAX_STREAM_DATA_BIDI_REMOTE, BQ_MAX_STREAM_DATA_UNI, BQ_MAX_STREAMS_BIDI, BQ_MAX_STREAMS_UNI,
+  BQ_MAX_ACK_DELAY, BQ_NO_MIGRATION, BQ_CC, BQ_MAX_CONNECTION_WINDOW, BQ_MAX_STREAM_WINDOW, BQ_DGRAM, BQ_DGRAM_RECV_QUEUE, BQ_DGRAM_SEND_QUEUE,
+  BQ_QUICHE_KEYS
+};
+
+// And of those that are bytes or text.
+enum bq_quiche_text {
+  BQ_CERT_FILE, BQ_KEY_FILE, BQ_ROOTS_FILE, BQ_ROOTS_FOLDER, BQ_CURVES, BQ_PROTOS, BQ_CC_NAME, BQ_RESET_TOKEN, BQ_TICKET_KEY
+};
+
+enum bq_quiche_h3_key { BQ_H3_FIELD_SECTION, BQ_H3_TABLE, BQ_H3_BLOCKED, BQ_H3_CONNECT };
+
+// What is asked of datagrams, and of connection IDs.
+enum bq_quiche_dgram {
+  BQ_DGRAM_WRITABLE_LEN, BQ_DGRAM_FRONT_LEN, BQ_DGRAM_RECV_LEN, BQ_DGRAM_RECV_BYTES, BQ_DGRAM_SEND_LEN, BQ_DGRAM_SEND_BYTES, BQ_DGRAM_RECV_FULL,
+  BQ_DGRAM_SEND_FULL
+};
+enum bq_quiche_ids { BQ_IDS_RETIRED, BQ_IDS_SPARE, BQ_IDS_LEFT, BQ_IDS_ACTIVE };
+
+// bq_quiche_log calls the callback of quiche_enable_debug_logging, if there is one.
+extern atomic_bool bq_logging;
+void bq_quiche_log(const char *line);
+static inline bool bq_is_logging(void) { return atomic_load_explicit(&bq_logging, memory_order_acquire); }
+
+// Of SSLs of the program's: to free one, and quiche_conn_set_session for one.
+void bq_quiche_free_ssl(void *ssl);
+int bq_quiche_set_session(quiche_conn *conn, const uint8_t *buf, size_t n);
+
+// bq_call_purge calls the function of quiche_conn_dgram_purge_outgoing, given as a number since a Go function cannot take it otherwise.
+bool bq_call_purge(uintptr_t f, uint8_t *data, size_t n);
+
+#endif

@@ -1,0 +1,86 @@
+// quiche.h: what needs no connection, and the log.
+#include <string.h>
+
+#include "_cgo_export.h"
+#include "quiche_internal.h"
+
+int quiche_header_info(const uint8_t *buf, size_t buf_len, size_t dcil, uint32_t *version, uint8_t *type, uint8_t *scid, size_t *scid_len, uint8_t *dcid,
+                       size_t *dcid_len, uint8_t *token, size_t *token_len) {
+  if (!buf || !version || !type || !scid || !scid_len || !dcid || !dcid_len || !token || !token_len) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "an argument of quiche_header_info is NULL");
+    return QUICHE_ERR_INVALID_STATE;
+  }
+  return bq_enter() ? QUICHE_ERR_INVALID_STATE
+                    : (int)bq_go_quiche_header((uint8_t *)buf, buf_len, dcil, version, type, scid, scid_len, dcid, dcid_len, token, token_len);
+}
+
+ssize_t quiche_negotiate_version(const uint8_t *scid, size_t scid_len, const uint8_t *dcid, size_t dcid_len, uint8_t *out, size_t out_len) {
+  if ((!scid && scid_len) || (!dcid && dcid_len) || !out) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "an argument of quiche_negotiate_version is NULL");
+    return QUICHE_ERR_INVALID_STATE;
+  }
+  return bq_enter() ? QUICHE_ERR_INVALID_STATE : bq_go_quiche_negotiate((uint8_t *)scid, scid_len, (uint8_t *)dcid, dcid_len, out, out_len);
+}
+
+ssize_t quiche_retry(const uint8_t *scid, size_t scid_len, const uint8_t *dcid, size_t dcid_len, const uint8_t *new_scid, size_t new_scid_len,
+                     const uint8_t *token, size_t token_len, uint32_t version, uint8_t *out, size_t out_len) {
+  if ((!scid && scid_len) || (!dcid && dcid_len) || (!new_scid && new_scid_len) || (!token && token_len) || !out) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "an argument of quiche_retry is NULL");
+    return QUICHE_ERR_INVALID_STATE;
+  }
+  return bq_enter() ? QUICHE_ERR_INVALID_STATE
+                    : bq_go_quiche_retry((uint8_t *)scid, scid_len, (uint8_t *)dcid, dcid_len, (uint8_t *)new_scid, new_scid_len, (uint8_t *)token, token_len,
+                                         version, out, out_len);
+}
+
+bool quiche_version_is_supported(uint32_t version) { return version == 1 || version == 0x6b3343cf; }
+
+int quiche_put_varint(uint8_t *buf, size_t buf_len, uint64_t val) {
+  int log = val < 1 << 6 ? 0 : val < 1 << 14 ? 1 : val < 1 << 30 ? 2 : 3;
+  size_t n = (size_t)1 << log;
+  if (val >> 62 || !buf) {
+    return QUICHE_ERR_INVALID_STATE;
+  }
+  if (buf_len < n) {
+    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  }
+  for (size_t i = n; i-- > 0; val >>= 8) {
+    buf[i] = (uint8_t)val;
+  }
+  buf[0] |= (uint8_t)(log << 6);
+  return 0;
+}
+
+ssize_t quiche_get_varint(const uint8_t *buf, size_t buf_len, uint64_t *val) {
+  if (!buf || !val) {
+    return QUICHE_ERR_INVALID_STATE;
+  }
+  size_t n = buf_len ? (size_t)1 << (buf[0] >> 6) : 1;
+  if (buf_len < n) {
+    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  }
+  uint64_t v = buf[0] & 0x3f;
+  for (size_t i = 1; i < n; i++) {
+    v = v << 8 | buf[i];
+  }
+  *val = v;
+  return (ssize_t)n;
+}
+
+atomic_bool bq_logging;
+static void (*log_callback)(const char *, void *);
+static void *log_argument;
+
+int quiche_enable_debug_logging(void (*cb)(const char *line, void *argp), void *argp) {
+  if (cb == NULL) {
+    return QUICHE_ERR_INVALID_STATE;
+  }
+  log_callback = cb;
+  log_argument = argp;
+  atomic_store_explicit(&bq_logging, true, memory_order_release);
+  return 0;
+}
+
+void bq_quiche_log(const char *line) { log_callback(line, log_argument); }
+
+bool bq_call_purge(uintptr_t f, uint8_t *data, size_t n) { return ((bool (*)(uint8_t *, size_t))f)(data, n); }

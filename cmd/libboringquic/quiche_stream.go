@@ -1,0 +1,346 @@
+package main
+
+// #include "quiche_internal.h"
+import "C"
+
+import (
+	"errors"
+	"iter"
+	"time"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// streamFailed stores the code of a stream that was reset or stopped, and tells which of the two it was.
+func streamFailed(err error, code *C.uint64_t, what quicheError) error {
+	var e *quic.StreamError
+	if !errors.As(err, &e) {
+		return err
+	}
+	if !e.Remote {
+		return quicheStreamState // the program itself has ended it
+	}
+	*code = C.uint64_t(e.Code)
+	return &quicheFault{what, err}
+}
+
+// over returns what a stream call fails with where the connection has failed: nothing comes any more, and nothing can be sent.
+func (q *quicheConn) over(err error, what quicheError) error {
+	if end := q.core.Err(); end != nil && errors.Is(err, end) {
+		return what
+	}
+	return err
+}
+
+//export bq_go_quiche_stream_recv
+func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin *C.bool, code *C.uint64_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		got, end, err := q.core.StreamRecv(uint64(id), unsafe.Slice((*byte)(out), n))
+		switch {
+		case err != nil:
+			return 0, q.over(streamFailed(err, code, quicheReset), quicheDone)
+		case got == 0 && !end:
+			return 0, quicheDone
+		}
+		*fin = C.bool(end)
+		return int64(got), nil
+	})
+}
+
+//export bq_go_quiche_stream_send
+func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin C.bool, code *C.uint64_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		delete(q.stopped, uint64(id))
+		took, err := q.core.StreamSend(uint64(id), unsafe.Slice((*byte)(buf), n), bool(fin))
+		switch {
+		case err != nil:
+			return 0, q.over(streamFailed(err, code, quicheStopped), quicheState)
+		case took < int(n):
+			q.edges[1].again(uint64(id))
+		}
+		if took == 0 && n > 0 {
+			return 0, quicheDone
+		}
+		return int64(took), nil
+	})
+}
+
+//export bq_go_quiche_stream_priority
+func bq_go_quiche_stream_priority(h, id C.uint64_t, urgency C.uint8_t, incremental C.bool) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		p := quic.Priority{Urgency: uint8(min(max(urgency, 124), 131) - 124), Incremental: bool(incremental)}
+		err := q.core.SetStreamPriority(uint64(id), p)
+		if errors.Is(err, quic.ErrUnknownStream) && q.core.OpenStreamID(uint64(id)) == nil {
+			err = q.core.SetStreamPriority(uint64(id), p)
+		}
+		return 0, q.over(err, quicheState)
+	})
+}
+
+//export bq_go_quiche_stream_shutdown
+func bq_go_quiche_stream_shutdown(h, id C.uint64_t, direction C.int, code C.uint64_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		if direction != C.QUICHE_SHUTDOWN_READ && direction != C.QUICHE_SHUTDOWN_WRITE {
+			return 0, quicheState
+		}
+		part := quic.ReadDirection
+		if direction == C.QUICHE_SHUTDOWN_WRITE {
+			part = quic.WriteDirection
+		}
+		before := q.shut(uint64(id), part)
+		if err := q.core.StreamShutdown(uint64(id), part, uint64(code)); err != nil {
+			return 0, q.over(err, quicheStreamState)
+		}
+		if before {
+			return 0, quicheDone
+		}
+		return 0, nil
+	})
+}
+
+// shut tells whether a part of a stream was ended before its time.
+func (q *quicheConn) shut(id uint64, part quic.Direction) bool {
+	if part == quic.ReadDirection {
+		return q.core.StreamFinished(id)
+	}
+	var e *quic.StreamError
+	_, err := q.core.StreamRoom(id)
+	return errors.As(err, &e)
+}
+
+// room returns how much a stream takes.
+func (q *quicheConn) room(id uint64) (int, error) {
+	if _, found := q.stopped[id]; found { // the core tells once, which is for quiche_conn_stream_send
+		return 0, quicheStopped
+	}
+	n, err := q.core.StreamRoom(id)
+	if errors.Is(err, quic.ErrUnknownStream) {
+		return 0, quicheStreamState
+	}
+	var code C.uint64_t
+	return n, q.over(streamFailed(err, &code, quicheStopped), quicheState)
+}
+
+//export bq_go_quiche_stream_capacity
+func bq_go_quiche_stream_capacity(h, id C.uint64_t) C.int64_t {
+	return lookQuiche(h, func(q *quicheConn) (int64, error) {
+		n, err := q.room(uint64(id))
+		return int64(n), err
+	})
+}
+
+//export bq_go_quiche_stream_writable
+func bq_go_quiche_stream_writable(h, id C.uint64_t, n C.size_t) C.int64_t {
+	return lookQuiche(h, func(q *quicheConn) (int64, error) {
+		room, err := q.room(uint64(id))
+		if err != nil {
+			return 0, err
+		}
+		if uint64(room) >= uint64(n) {
+			delete(q.marks, uint64(id))
+			return 1, nil
+		}
+		if q.marks == nil {
+			q.marks = map[uint64]uint64{}
+		}
+		q.marks[uint64(id)] = uint64(n)
+		q.edges[1].again(uint64(id))
+		return 0, nil
+	})
+}
+
+//export bq_go_quiche_stream_state
+func bq_go_quiche_stream_state(h, id C.uint64_t, finished C.bool) C.int64_t {
+	return lookQuiche(h, func(q *quicheConn) (int64, error) {
+		is := q.core.StreamReadable(uint64(id))
+		if finished {
+			is = q.core.StreamFinished(uint64(id))
+		}
+		return yes(is), nil
+	})
+}
+
+func yes(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+//export bq_go_quiche_is_readable
+func bq_go_quiche_is_readable(h C.uint64_t) C.int64_t {
+	return lookQuiche(h, func(q *quicheConn) (int64, error) {
+		for range q.core.Readable() {
+			return 1, nil
+		}
+		return yes(q.core.DatagramsReadable() > 0), nil
+	})
+}
+
+// streams yields the streams that are readable, or writable.
+func (q *quicheConn) streams(writable bool) iter.Seq[uint64] {
+	if !writable {
+		return q.core.Readable()
+	}
+	return func(yield func(uint64) bool) {
+		for id := range q.stopped {
+			if !yield(id) {
+				return
+			}
+		}
+		for id := range q.core.Writable() {
+			if want := q.marks[id]; want > 0 {
+				if n, err := q.core.StreamRoom(id); err == nil && uint64(n) < want {
+					continue
+				}
+			}
+			if !yield(id) {
+				return
+			}
+		}
+	}
+}
+
+//export bq_go_quiche_streams
+func bq_go_quiche_streams(h C.uint64_t, writable C.bool) (it *C.quiche_stream_iter) {
+	lookQuiche(h, func(q *quicheConn) (int64, error) {
+		var ids []uint64
+		for id := range q.streams(bool(writable)) {
+			ids = append(ids, id)
+		}
+		it = (*C.quiche_stream_iter)(C.malloc(C.size_t(unsafe.Sizeof(C.quiche_stream_iter{})) + C.size_t(8*len(ids))))
+		it.at, it.count = 0, C.size_t(len(ids))
+		copy(unsafe.Slice((*uint64)(unsafe.Add(unsafe.Pointer(it), unsafe.Sizeof(*it))), len(ids)), ids)
+		return 0, nil
+	})
+	return it
+}
+
+//export bq_go_quiche_next
+func bq_go_quiche_next(h C.uint64_t, writable C.bool) C.int64_t {
+	return lookQuiche(h, func(q *quicheConn) (int64, error) {
+		told := &q.edges[yes(bool(writable))]
+		for id := range q.streams(bool(writable)) {
+			if told.tell(id) {
+				return int64(id), nil
+			}
+		}
+		return 0, quicheDone
+	})
+}
+
+// quicheEdges are the streams that readable_next, or writable_next, has told of, and that had no reason to be told again since.
+type quicheEdges struct{ told map[uint64]struct{} }
+
+func (e *quicheEdges) tell(id uint64) bool {
+	if _, found := e.told[id]; found {
+		return false
+	}
+	if e.told == nil {
+		e.told = map[uint64]struct{}{}
+	}
+	e.told[id] = struct{}{}
+	return true
+}
+
+func (e *quicheEdges) again(id uint64) { delete(e.told, id) }
+
+// onStreamEvent keeps what functions of quiche.h tell of streams.
+func (q *quicheConn) onStreamEvent(ev *quic.Event) {
+	switch ev.Kind {
+	case quic.EventStreamOpened:
+		q.opened[ev.Stream>>1&1] = ev.Stream>>2 + 1
+	case quic.EventReadable:
+		q.edges[0].again(ev.Stream)
+	case quic.EventWritable:
+		q.edges[1].again(ev.Stream)
+	case quic.EventStreamStopped:
+		if q.stopped == nil {
+			q.stopped = map[uint64]struct{}{}
+		}
+		q.stopped[ev.Stream] = struct{}{}
+		q.edges[1].again(ev.Stream)
+	case quic.EventStreamFinished:
+		delete(q.stopped, ev.Stream)
+		delete(q.marks, ev.Stream)
+		q.edges[0].again(ev.Stream)
+		q.edges[1].again(ev.Stream)
+	}
+}
+
+// boundDatagrams drops the oldest of the datagrams that came, beyond what the config's queue holds.
+func (q *quicheConn) boundDatagrams() {
+	for q.core.DatagramsReadable() > q.made.recvQueue {
+		q.core.DatagramRecv(nil)
+	}
+}
+
+//export bq_go_quiche_dgram
+func bq_go_quiche_dgram(h C.uint64_t, what C.int) C.int64_t {
+	return lookQuiche(h, func(q *quicheConn) (int64, error) {
+		q.boundDatagrams()
+		queued, bytes := q.core.DatagramsQueued()
+		switch what {
+		case C.BQ_DGRAM_WRITABLE_LEN:
+			if n := q.core.MaxDatagramSize(); n > 0 {
+				return int64(n), nil
+			}
+			return 0, quicheDone
+		case C.BQ_DGRAM_FRONT_LEN:
+			if b, ok := q.core.DatagramPeek(); ok {
+				return int64(len(b)), nil
+			}
+			return 0, quicheDone
+		case C.BQ_DGRAM_RECV_LEN:
+			return int64(q.core.DatagramsReadable()), nil
+		case C.BQ_DGRAM_RECV_BYTES:
+			return int64(q.core.DatagramBytesReadable()), nil
+		case C.BQ_DGRAM_SEND_LEN:
+			return int64(queued), nil
+		case C.BQ_DGRAM_SEND_BYTES:
+			return int64(bytes), nil
+		case C.BQ_DGRAM_RECV_FULL:
+			return yes(q.core.DatagramsReadable() >= q.made.recvQueue), nil
+		}
+		return yes(queued >= q.made.sendQueue), nil
+	})
+}
+
+//export bq_go_quiche_dgram_recv
+func bq_go_quiche_dgram_recv(h C.uint64_t, buf *C.uint8_t, n C.size_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		q.boundDatagrams()
+		front, found := q.core.DatagramPeek()
+		switch {
+		case !found:
+			return 0, quicheDone
+		case len(front) > int(n):
+			return 0, quicheShort
+		}
+		got, _ := q.core.DatagramRecv(unsafe.Slice((*byte)(buf), n))
+		return int64(got), nil
+	})
+}
+
+//export bq_go_quiche_dgram_send
+func bq_go_quiche_dgram_send(h C.uint64_t, buf *C.uint8_t, n C.size_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		if queued, _ := q.core.DatagramsQueued(); q.core.MaxDatagramSize() > 0 && queued >= q.made.sendQueue {
+			return 0, quicheDone
+		}
+		return int64(n), q.over(q.core.DatagramSend(unsafe.Slice((*byte)(buf), n)), quicheState)
+	})
+}
+
+//export bq_go_quiche_dgram_purge
+func bq_go_quiche_dgram_purge(h C.uint64_t, f C.uintptr_t) {
+	onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		q.core.DatagramPurge(func(b []byte) bool {
+			p := (*C.uint8_t)(C.CBytes(b)) // so that it can be changed
+			defer C.free(unsafe.Pointer(p))
+			return bool(C.bq_call_purge(f, p, C.size_t(len(b))))
+		})
+		return 0, nil
+	})
+}
