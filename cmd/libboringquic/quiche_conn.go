@@ -158,7 +158,7 @@ func (b *quicheBegin) begin(c *C.quiche_conn, taken *C.bool) (*quicheConn, error
 			own().TLS = unnamed(cfg.TLS)
 		}
 		q.core, err = quic.Connect(now, cfg, quic.ConnectParams{ServerName: b.name, SrcConnID: b.source, DstConnID: b.other, Local: b.local, Remote: b.peer,
-			TLS: made.client, SSL: b.ssl})
+			TLS: made.client, SSL: b.ssl, ResendEarly: true}) // as quiche does
 	}
 	if err != nil {
 		return nil, err

@@ -464,7 +464,10 @@ static void sessions(void) {
   size_t len;
   quiche_conn_session(p.client, &session, &len);
   CHECK(len > 100 && len < sizeof buf);
+  uint8_t buf2[10000];
+  CHECK(len <= sizeof buf2);
   memcpy(buf, session, len);
+  memcpy(buf2, session, len);
   free_pair(&p);
 
   p = pair_of(client, server, "localhost");
@@ -479,6 +482,20 @@ static void sessions(void) {
   establish(&p);
   CHECK(quiche_conn_is_resumed(p.client) && quiche_conn_is_resumed(p.server) && !quiche_conn_is_in_early_data(p.client));
   free_pair(&p);
+
+  // A server that rejects early data gets it after the handshake.
+  quiche_config *other = config_with("\4test");
+  p = pair_of(client, other, "localhost");
+  IS(quiche_conn_set_session(p.client, buf2, len), 0);
+  IS(send_text(p.client, 0, "early", true), 5);
+  IS(carry(&p, p.client, p.server), 0);
+  IS(recv_text(p.server, 0), QUICHE_ERR_INVALID_STREAM_STATE);
+  establish(&p);
+  CHECK(!quiche_conn_is_resumed(p.client));
+  IS(recv_text(p.server, 0), 5);
+  CHECK(fin);
+  free_pair(&p);
+  quiche_config_free(other);
   quiche_config_free(server);
   quiche_config_free(client);
 }
