@@ -5,7 +5,7 @@ import "slices"
 // EncoderConfig is what an Encoder is made from. The zero value takes the defaults.
 type EncoderConfig struct {
 	// TableCapacity is the most that we use of the table that the peer allows, in bytes, which is also about the memory that it takes
-	// here. 0 means DefaultTableCapacity; negative means none: sections then refer to the static table only.
+	// here. 0 means DefaultTableCapacity; negative means none: sections then refer to the static table only; 1 GiB is the most.
 	TableCapacity int
 
 	// BlockedStreams is the most streams that we let run the risk of waiting for the encoder stream, of those that the peer allows.
@@ -23,6 +23,9 @@ const (
 	DefaultTableCapacity  = 4096
 	DefaultBlockedStreams = 100
 )
+
+// maxEncoderCapacity bounds EncoderConfig.TableCapacity, in bytes.
+const maxEncoderCapacity = 1 << 30
 
 // Encoder encodes the field sections that we send on one connection (RFC 9204). It has no lock: one goroutine at a time may use it.
 type Encoder struct {
@@ -54,7 +57,7 @@ type Encoder struct {
 func NewEncoder(config EncoderConfig) *Encoder {
 	e := &Encoder{capacityLimit: DefaultTableCapacity, blockedLimit: DefaultBlockedStreams, classifier: unclassified, indexSecrets: config.IndexSecrets}
 	if config.TableCapacity != 0 {
-		e.capacityLimit = uint64(max(config.TableCapacity, 0))
+		e.capacityLimit = uint64(min(max(config.TableCapacity, 0), maxEncoderCapacity))
 	}
 	if config.BlockedStreams != 0 {
 		e.blockedLimit = uint64(max(config.BlockedStreams, 0))

@@ -25,7 +25,7 @@ func (e *Encoder) admit() {
 func (e *Encoder) used(l *line, i uint64) {
 	w := &e.table.at(i).worth
 	w.use(e.policy.section)
-	e.policy.balance += w.saves
+	e.policy.balance += int(w.saves)
 	if w.times == 2 {
 		e.policy.name(e.table.name(i), l.nameHash).second()
 	}
@@ -78,7 +78,7 @@ func (e *Encoder) admitField(f *Field, l *line) {
 	if worth > 0 && p.solvent(before) && float64(size) <= float64(e.capacity())*part && e.makeRoom(size, e.reserve(), saves+len(f.Name)+maxIntLen, worth) {
 		i := e.insert(f.Name, f.Value, l.kind == lineStaticName, l)
 		w := &e.table.at(i).worth
-		w.uses, w.saves = uses{max(before+1, expected), p.section}, saves
+		w.uses, w.saves = uses{max(before+1, expected), p.section}, int32(saves)
 		w.times = 1
 		if before >= 0.05 {
 			w.times = 2
@@ -122,7 +122,7 @@ func (e *Encoder) takeName(f *Field, l *line) {
 		w := &e.table.at(i).worth
 		if e.table.at(i).valueLen == 0 {
 			w.use(e.policy.section)
-			e.policy.balance += w.saves
+			e.policy.balance += int(w.saves)
 		} else { // a part of what the entry saves
 			w.uses = uses{w.now(e.policy.section) + float32(len(f.Name))/float32(w.saves), e.policy.section}
 		}
@@ -146,7 +146,7 @@ func (e *Encoder) admitName(f *Field, l *line) {
 	literal := line{nameHash: l.nameHash, pairHash: hash, class: e.classifier.class(f.Name, "")}
 	i := e.insert(f.Name, "", false, &literal)
 	w := &e.table.at(i).worth
-	w.uses, w.saves, w.times = uses{before + 1, e.policy.section}, saves, 2
+	w.uses, w.saves, w.times = uses{before + 1, e.policy.section}, int32(saves), 2
 	e.policy.balance -= saves + 2
 	if e.risk {
 		e.refer(l, lineName, i)

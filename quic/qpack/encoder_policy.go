@@ -62,10 +62,41 @@ type policy struct {
 	section uint32 // number of the section at work
 	saving  float32
 	balance int
-	refused uint32 // number of the last section that could not evict what it wanted to
-	guesses int    // short cookies that were not known when they came
-	past    [128]pastField
-	names   [64]nameHistory
+	refused uint32              // number of the last section that could not evict what it wanted to
+	guesses int                 // short cookies that were not known when they came
+	past    sparse[pastField]   // pastFields of them, in sets of pastSet by their hash
+	names   sparse[nameHistory] // nameHistories of them, by the hash of the name
+}
+
+const (
+	pastFields    = 128
+	pastSet       = 4
+	nameHistories = 64
+)
+
+// sparse is an array whose elements take memory when they are first used: most connections send few fields.
+type sparse[T any] struct {
+	places [128]uint8 // index in used plus one; 0: it was never used
+	used   []T
+}
+
+// at returns element i, nil if it was never used. The pointer is valid until the next call of use.
+func (a *sparse[T]) at(i int) *T {
+	if place := a.places[i]; place > 0 {
+		return &a.used[place-1]
+	}
+	return nil
+}
+
+// use returns element i, which at did not find.
+func (a *sparse[T]) use(i int) *T {
+	if a.used == nil {
+		a.used = make([]T, 0, 8)
+	}
+	var unused T
+	a.used = append(a.used, unused)
+	a.places[i] = uint8(len(a.used))
+	return &a.used[len(a.used)-1]
 }
 
 // decay is what is left of a count after so many sections.
@@ -92,7 +123,7 @@ func (u uses) now(at uint32) float32 { return u.count * decay[min(at-u.at, 255)]
 // worth is what the table's entry is good for.
 type worth struct {
 	uses
-	saves int   // bytes saved by each use
+	saves int32 // bytes saved by each use
 	times uint8 // uses since the field was first seen, up to 255
 }
 
@@ -112,20 +143,26 @@ type pastField struct {
 // see counts a use of the field with the hash and returns the count of those before; 0 if none is remembered.
 func (p *policy) see(hash uint64) (before float32) {
 	tag := uint32(hash>>32) | 1
-	set := p.past[int(hash)&(len(p.past)-1)&^3:][:4]
-	least := 0
-	for i := range set {
-		s := &set[i]
-		if s.tag == tag {
-			before = s.now(p.section)
-			s.uses = uses{before + 1, p.section}
+	set := int(hash) & (pastFields - 1) &^ (pastSet - 1)
+	var least *pastField // that is to be forgotten
+	for i := set; i < set+pastSet; i++ {
+		f := p.past.at(i)
+		if f == nil { // and none behind it was used
+			if least == nil || least.now(p.section) > 0 {
+				least = p.past.use(i)
+			}
+			break
+		}
+		if f.tag == tag {
+			before = f.now(p.section)
+			f.uses = uses{before + 1, p.section}
 			return before
 		}
-		if s.now(p.section) < set[least].now(p.section) {
-			least = i
+		if least == nil || f.now(p.section) < least.now(p.section) {
+			least = f
 		}
 	}
-	set[least] = pastField{tag, uses{1, p.section}}
+	*least = pastField{tag, uses{1, p.section}}
 	return 0
 }
 
@@ -141,12 +178,13 @@ func (p *policy) name(name string, hash uint64) *nameHistory {
 	const probes = 4
 	var h *nameHistory
 	for i := range uint64(probes) {
-		h = &p.names[(hash+i)%uint64(len(p.names))]
+		place := int((hash + i) % nameHistories)
+		if h = p.names.at(place); h == nil {
+			h = p.names.use(place)
+			break
+		}
 		if h.tag == tag {
 			return h
-		}
-		if h.tag == 0 {
-			break
 		}
 	}
 	*h = nameHistory{tag: tag, fresh: priorNew, recurred: priorAgain}

@@ -199,7 +199,7 @@ func (l *link) invariants() {
 	}
 	for i := t.oldest(); i < t.inserted; i++ {
 		e := t.at(i)
-		text := string(t.text[e.start : e.start+e.nameLen+e.valueLen])
+		text := string(e.text(t))
 		if want := l.c.entries[i]; text[:e.nameLen] != want.name || text[e.nameLen:] != want.value {
 			l.t.Fatalf("entry %d is %q, want %v", i, text, want)
 		}
