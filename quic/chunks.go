@@ -6,13 +6,13 @@ const (
 	// chunkSize is the size of the pieces in which stream data is kept, in bytes.
 	chunkSize = 16 << 10 // at most 64 KiB: protect.SealDesc.PieceOff
 
-	// smallChunk is the size that the first piece of a buffer starts with; it doubles up to chunkSize. Without a pool, where
-	// little is expected, it starts with leastChunk.
-	smallChunk = 1 << 10
+	// smallChunk is the least size of the first piece of a buffer, which doubles up to chunkSize: what long-lived streams of HTTP/3 carry
+	// are some bytes now and then. Without a pool the least is leastChunk, so that what comes in parts is not moved often.
+	smallChunk = 1 << 6
 	leastChunk = 1 << 8
 
 	// chunkSizes is how many sizes there are from smallChunk to chunkSize.
-	chunkSizes = 5
+	chunkSizes = 9
 
 	// maxFreeChunks bounds the pieces of each size that a connection keeps for reuse until it rests.
 	maxFreeChunks = 256

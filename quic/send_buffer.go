@@ -48,7 +48,8 @@ func (s *sendBuffer) onSent(off int64, n int) {
 	s.sent = off + int64(n)
 }
 
-// onAcked notes an acknowledgement and returns how many bytes at the front could be forgotten for it.
+// onAcked notes an acknowledgement and returns how many bytes at the front could be forgotten for it. A buffer without bytes holds no
+// memory.
 func (s *sendBuffer) onAcked(pool *chunkPool, off, n int64) (freed int64) {
 	end := off + n
 	if end <= s.data.base {
@@ -67,7 +68,9 @@ func (s *sendBuffer) onAcked(pool *chunkPool, off, n int64) (freed int64) {
 		s.acked.RemoveBelow(end)
 	}
 	freed = end - s.data.base
-	s.data.drop(pool, end)
+	if s.data.drop(pool, end); s.done() {
+		s.data.empty(pool)
+	}
 	return freed
 }
 

@@ -185,7 +185,7 @@ func (r *readRig) peek() {
 	if len(p) == 0 != (ready == 0) || len(p) > ready || !bytes.Equal(p, r.data[r.base:r.base+len(p)]) {
 		r.t.Errorf("a look at %d bytes, which are not those at %d, of %d that are there", len(p), r.base, ready)
 	}
-	if len(p) < ready && (r.base+len(p))%smallChunk != 0 {
+	if len(p) < ready && (r.base+len(p))%chunkSize != 0 {
 		r.t.Errorf("a look at %d bytes from %d on, where %d are there", len(p), r.base, ready)
 	}
 	if want := r.endsReady() && len(p) == ready; fin != want {

@@ -252,7 +252,9 @@ func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
 	p := &s.recv
 	if n > 0 {
 		gaps := len(p.got)
-		p.got.RemoveBelow(p.data.base)
+		if p.got.RemoveBelow(p.data.base); len(p.got) == 0 {
+			p.data.empty(st.pool) // a stream of which nothing waits holds no memory
+		}
 		st.gaps += len(p.got) - gaps
 		st.consumed(now, uint64(n))
 		if !p.sized && p.window.consume(now, st.rtt, uint64(n)) {
