@@ -404,7 +404,7 @@ func TestAttackF15SessionsLeaveNothing(t *testing.T) {
 	before := heap()
 	play(500)
 	wantHeap(t, before, 128<<10, "500 sessions")
-	if s.streams.len != 0 || len(s.datagrams.list) != 0 || s.OpenRequests() != 0 {
-		t.Errorf("%d streams and %d datagrams are left, %d requests are open", s.streams.len, len(s.datagrams.list), s.OpenRequests())
+	if s.streams.len != 0 || s.datagrams.waiting() != 0 || s.OpenRequests() != 0 {
+		t.Errorf("%d streams and %d datagrams are left, %d requests are open", s.streams.len, s.datagrams.waiting(), s.OpenRequests())
 	}
 }

@@ -49,7 +49,7 @@ type Conn struct {
 	goaway     goaway
 	pushes     pushIDs
 	priorities priorities
-	datagrams  earlyDatagrams
+	datagrams  *earlyDatagrams // nil: none have come or gone of late
 	load       load
 
 	message Message       // what an Event points to
@@ -492,4 +492,8 @@ func (c *Conn) rest() {
 	c.free, c.spare = nil, 0
 	c.fields, c.list, c.out, c.events, c.told = nil, nil, nil, nil, 0
 	c.message = Message{}
+	c.priorities.cache = nil
+	if c.datagrams.waiting() == 0 {
+		c.datagrams = nil
+	}
 }

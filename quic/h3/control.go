@@ -11,22 +11,26 @@ import (
 
 // peerStream is a critical stream of the peer's: the core keeps it with its own.
 type peerStream struct {
-	name string
 	id   uint64
+	typ  uint8 // streamControl, streamQPACKEncoder or streamQPACKDecoder
 	here bool
+}
 
-	// Of the control stream:
+func (s *peerStream) name() string {
+	return [...]string{streamControl: "the peer's control stream", streamQPACKEncoder: "the peer's encoder stream",
+		streamQPACKDecoder: "the peer's decoder stream"}[s.typ]
+}
+
+// peerStreams are they, and where in a frame the control stream stands.
+type peerStreams struct {
+	control, encoder, decoder peerStream
+
 	header  frameHeader
 	frame   bool // a frame has begun, of which left bytes are to come
 	skipped bool // nobody wants it
 	typ     uint64
 	left    uint64
 	payload []byte
-}
-
-// peerStreams are they.
-type peerStreams struct {
-	control, encoder, decoder peerStream
 }
 
 // onUniEvent acts on an event of a unidirectional stream.
@@ -49,7 +53,7 @@ func (c *Conn) onUniEvent(ev *quic.Event) {
 		}
 	case quic.EventStreamReset:
 		if critical != nil {
-			c.failCritical(critical.name)
+			c.failCritical(critical.name())
 			return
 		}
 		c.core.StreamPeek(id) // takes the error
@@ -98,13 +102,13 @@ func (c *Conn) readType(id uint64) {
 	}
 	if critical := c.peer.of(typ); critical != nil {
 		if critical.here {
-			c.fail(connErr(ErrCodeStreamCreation, "a second "+critical.name[len("the peer's "):])) // RFC 9114, 6.2.1; RFC 9204, 4.2
+			c.fail(connErr(ErrCodeStreamCreation, "a second "+critical.name()[len("the peer's "):])) // RFC 9114, 6.2.1; RFC 9204, 4.2
 			return
 		}
 		critical.here, critical.id = true, id
 		c.core.SetStreamData(id, critical)
 		if end, err := c.core.StreamDiscard(id, n); end && err == nil {
-			c.failCritical(critical.name)
+			c.failCritical(critical.name())
 			return
 		}
 		c.readCritical(critical)
@@ -121,19 +125,19 @@ func (c *Conn) readType(id uint64) {
 	c.core.StreamShutdown(id, quic.ReadDirection, uint64(ErrCodeStreamCreation))
 }
 
-func (p *peerStreams) of(typ uint64) *peerStream {
-	var s *peerStream
+// of returns the critical stream of a type, nil if it is of another one.
+func (p *peerStreams) of(typ uint64) (s *peerStream) {
 	switch typ {
 	case streamControl:
 		s = &p.control
-		s.name = "the peer's control stream"
 	case streamQPACKEncoder:
 		s = &p.encoder
-		s.name = "the peer's encoder stream"
 	case streamQPACKDecoder:
 		s = &p.decoder
-		s.name = "the peer's decoder stream"
+	default:
+		return nil
 	}
+	s.typ = uint8(typ)
 	return s
 }
 
@@ -144,7 +148,7 @@ func (c *Conn) readCritical(s *peerStream) {
 		if err != nil {
 			var reset *quic.StreamError
 			if errors.As(err, &reset) {
-				c.failCritical(s.name)
+				c.failCritical(s.name())
 			}
 			return
 		}
@@ -155,7 +159,7 @@ func (c *Conn) readCritical(s *peerStream) {
 			}
 		}
 		if fin {
-			c.failCritical(s.name)
+			c.failCritical(s.name())
 			return
 		}
 		if len(p) == 0 {
@@ -188,11 +192,12 @@ func (c *Conn) handleCritical(s *peerStream, p []byte) *connError {
 		}
 		return nil
 	}
-	return c.handleControl(s, p)
+	return c.handleControl(p)
 }
 
 // handleControl reads frames of the control stream.
-func (c *Conn) handleControl(s *peerStream, p []byte) *connError {
+func (c *Conn) handleControl(p []byte) *connError {
+	s := &c.peer
 	for len(p) > 0 {
 		if !s.frame {
 			typ, length, used, ok := s.header.consume(p)
@@ -200,7 +205,7 @@ func (c *Conn) handleControl(s *peerStream, p []byte) *connError {
 			if !ok {
 				return nil
 			}
-			if e := c.beginControl(s, typ, length); e != nil {
+			if e := c.beginControl(typ, length); e != nil {
 				return e
 			}
 		}
@@ -234,7 +239,8 @@ func (c *Conn) handleControl(s *peerStream, p []byte) *connError {
 }
 
 // beginControl acts on the header of a frame: its length is judged before any of it is kept.
-func (c *Conn) beginControl(s *peerStream, typ, length uint64) *connError {
+func (c *Conn) beginControl(typ, length uint64) *connError {
+	s := &c.peer
 	s.frame, s.skipped, s.typ, s.left = true, false, typ, length
 	if !c.settled && typ != frameSettings {
 		return connErr(ErrCodeMissingSettings, "the control stream does not begin with SETTINGS") // RFC 9114, section 6.2.1

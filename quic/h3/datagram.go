@@ -53,7 +53,7 @@ func (q *datagramQueue) pop() []byte {
 
 func (q *datagramQueue) clear() { *q = datagramQueue{} }
 
-// earlyDatagrams holds datagrams that came before the stream of their request (RFC 9297, section 2.1).
+// earlyDatagrams holds datagrams that came before the stream of their request (RFC 9297, section 2.1). A nil one holds none.
 type earlyDatagrams struct {
 	list  []earlyDatagram
 	bytes int
@@ -63,6 +63,22 @@ type earlyDatagrams struct {
 type earlyDatagram struct {
 	id      uint64
 	payload []byte
+}
+
+// waiting returns how many there are.
+func (e *earlyDatagrams) waiting() int {
+	if e == nil {
+		return 0
+	}
+	return len(e.list)
+}
+
+// someDatagrams returns the connection's earlyDatagrams, which are made if need be.
+func (c *Conn) someDatagrams() *earlyDatagrams {
+	if c.datagrams == nil {
+		c.datagrams = new(earlyDatagrams)
+	}
+	return c.datagrams
 }
 
 func (e *earlyDatagrams) push(id uint64, b []byte) {
@@ -76,7 +92,7 @@ func (e *earlyDatagrams) push(id uint64, b []byte) {
 
 // takeFor gives a stream that was opened its datagrams.
 func (e *earlyDatagrams) takeFor(c *Conn, s *stream) {
-	if len(e.list) == 0 {
+	if e.waiting() == 0 {
 		return
 	}
 	kept := e.list[:0]
@@ -103,7 +119,7 @@ const maxDatagramFrame = 1 << 16
 
 // readDatagrams takes the DATAGRAM frames that have come.
 func (c *Conn) readDatagrams() {
-	e := &c.datagrams
+	e := c.someDatagrams()
 	if cap(e.buf) < maxDatagramFrame {
 		e.buf = make([]byte, maxDatagramFrame)
 	}
@@ -140,7 +156,7 @@ func (c *Conn) onDatagram(b []byte) *connError {
 	case quarter >= c.core.PeerStreamLimit(false):
 		return connErr(ErrCodeID, "an HTTP datagram of a stream beyond the limit")
 	case id >= c.goaway.next:
-		c.datagrams.push(id, payload)
+		c.someDatagrams().push(id, payload)
 	}
 	return nil
 }
@@ -159,8 +175,9 @@ func (c *Conn) SendDatagram(id uint64, p []byte) error {
 	if c.find(id) == nil || id&3 != quic.StreamTypeBidi {
 		return c.unknown()
 	}
-	c.datagrams.buf = append(wire.AppendVarint(c.datagrams.buf[:0], id>>2), p...)
-	return c.core.DatagramSend(c.datagrams.buf)
+	e := c.someDatagrams()
+	e.buf = append(wire.AppendVarint(e.buf[:0], id>>2), p...)
+	return c.core.DatagramSend(e.buf)
 }
 
 // RecvDatagram copies the oldest HTTP datagram of a stream into p and forgets it; ok is false if there is none. What does not fit into p is

@@ -118,7 +118,7 @@ func TestBadDatagrams(t *testing.T) {
 		}
 		p.settle()
 	}
-	if n := len(p.side.datagrams.list); n != maxEarlyDatagrams {
+	if n := p.side.datagrams.waiting(); n != maxEarlyDatagrams {
 		t.Fatalf("%d early datagrams", n)
 	}
 	for range 5 {
@@ -135,7 +135,7 @@ func TestBadDatagrams(t *testing.T) {
 			t.Fatalf("%d early datagrams of stream %d", n, id)
 		}
 	}
-	if len(p.side.datagrams.list) != 0 || p.side.datagrams.bytes != 0 {
+	if p.side.datagrams.waiting() != 0 || p.side.datagrams.bytes != 0 {
 		t.Fatal("datagrams are left")
 	}
 	// Where they were not enabled they are dropped.

@@ -14,9 +14,11 @@ import (
 // priorities is what a server knows of the priorities of requests.
 type priorities struct {
 	early map[uint64]quic.Priority // of PRIORITY_UPDATE frames for streams that have not been opened, at most as many as may be
-	cache [8]parsedPriority        // of field values: browsers send the same few again and again
+	cache []parsedPriority         // of field values, at most maxParsedPriorities: browsers send the same few again and again
 	next  uint8                    // of cache, to be replaced
 }
+
+const maxParsedPriorities = 8
 
 type parsedPriority struct {
 	value    string
@@ -71,8 +73,13 @@ func (p *priorities) parse(value string) quic.Priority {
 		return quic.DefaultPriority
 	}
 	out := ParsePriority(value)
-	p.cache[p.next%uint8(len(p.cache))] = parsedPriority{strings.Clone(value), out} // it may lie in a string of the whole section's
-	p.next++
+	parsed := parsedPriority{strings.Clone(value), out} // it may lie in a string of the whole section's
+	if len(p.cache) < maxParsedPriorities {
+		p.cache = append(p.cache, parsed)
+	} else {
+		p.cache[p.next%maxParsedPriorities] = parsed
+		p.next++
+	}
 	return out
 }
 
