@@ -124,7 +124,7 @@ func apart(v, w int64) bool { return v != w && (v >= 2*w || w >= 2*v) }
 // round trip, when the end of that must not be missed.
 func (a *ackFrequency) next(now int64, rec *recovery.Path, maxDatagram int, reordering int64) (p ackPolicy, ok bool) {
 	w := a.wished
-	if w != nil && w.tell.state == sentSent {
+	if w != nil && w.tell.state() == sentSent {
 		return p, false
 	}
 	p = a.wish(rec, maxDatagram, reordering)
@@ -141,7 +141,7 @@ func (a *ackFrequency) append(now int64, pkt *packet, p ackPolicy) bool {
 		a.wished = &ackWish{maxDelay: a.peerMax}
 	}
 	w := a.wished
-	seq := w.tell.last + 1
+	seq := w.tell.last() + 1
 	if pkt.room() < maxAckFrequency || !pkt.note(recovery.Frame{Type: wire.FrameAckFrequency, ID: seq}) {
 		return false
 	}
@@ -160,8 +160,8 @@ const maxAckFrequency = 2 + 4*8
 
 // onAcked notes that the peer has the ACK_FREQUENCY frame with that number. Only of the newest is it known that it is in force.
 func (w *ackWish) onAcked(seq uint64) {
-	if w.tell.last == seq {
-		w.tell.done()
+	if w.tell.last() == seq {
+		w.tell.become(sentAcked)
 		w.maxDelay = w.policy.maxDelay
 	}
 }

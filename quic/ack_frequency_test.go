@@ -100,7 +100,7 @@ func TestAckFrequencyRate(t *testing.T) {
 	asks(2000*ms, 110*ms, false, "nothing much has changed")
 	a.wished.tell.set()
 	asks(2000*ms, 110*ms, true, "the last one was lost")
-	if pkt := newPacket(20); a.append(1, pkt, ackPolicy{}) || len(pkt.b) > 0 || a.wished.tell.last != 5 {
+	if pkt := newPacket(20); a.append(1, pkt, ackPolicy{}) || len(pkt.b) > 0 || a.wished.tell.last() != 5 {
 		t.Errorf("a frame of at most %d bytes was written where there is room for 20", maxAckFrequency)
 	}
 }

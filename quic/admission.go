@@ -128,7 +128,7 @@ func (a *admission) shared(s *stream) int64 {
 // room returns how many bytes the part takes of a write of n. Of what waits to be sent each has to wait for those before it, unless it
 // is little.
 func (a *admission) room(s *stream, n int64) int64 {
-	p := &s.send
+	p := s.send
 	own, shared := a.ownRoom(p), a.shared(s)
 	switch {
 	case n+p.buf.end-p.buf.sent <= littleUnsent:
@@ -191,7 +191,7 @@ func (a *admission) onlyOne() bool {
 
 // most returns how many bytes a write may have that the part takes whole.
 func (a *admission) most(s *stream) int64 {
-	p := &s.send
+	p := s.send
 	little := min(a.ownRoom(p), littleUnsent-(p.buf.end-p.buf.sent))
 	return max(a.room(s, maxUnsent), little)
 }
@@ -216,7 +216,7 @@ func (a *admission) onSent(s *stream, n int) { a.count(s, -int64(n)) }
 
 // recount brings the count of a part up to date, after something was written to it or the peer's limit on it was raised.
 func (a *admission) recount(s *stream) {
-	free, _ := seatCount(&s.send)
+	free, _ := seatCount(s.send)
 	a.count(s, free-s.send.seat.count)
 }
 
@@ -255,7 +255,7 @@ func (a *admission) leave(s *stream) {
 
 // drop is the end of a stream that is reset, and is called before its buffer is emptied.
 func (a *admission) drop(s *stream) {
-	p := &s.send
+	p := s.send
 	a.leave(s)
 	a.held -= p.buf.held()
 	a.count(s, -p.seat.count)
@@ -266,7 +266,7 @@ func (a *admission) drop(s *stream) {
 // it leaves, and each is woken seldom. It is to be called until it returns nil, after all that could have made room.
 func (a *admission) next(now int64) *stream {
 	for s := a.first(); s != nil; s = a.first() {
-		p := &s.send
+		p := s.send
 		if p.seat.state != seatWaiting || a.ownRoom(p) < a.worth() {
 			a.dequeue(s) // with the next acknowledgement it is back
 			continue

@@ -77,7 +77,7 @@ func (s *cryptoStream) write(data []byte) { s.out.write(nil, data) }
 func (s *cryptoStream) wantsSend() bool { return s.out.pending() }
 
 // resends tells whether something is to be sent again.
-func (s *cryptoStream) resends() bool { return len(s.out.lost) > 0 }
+func (s *cryptoStream) resends() bool { return s.out.resends() }
 
 // append appends CRYPTO frames to p as long as there are bytes and room.
 func (s *cryptoStream) append(p *packet) {
@@ -98,6 +98,7 @@ func (s *cryptoStream) onAcked(f recovery.Frame) {
 	s.out.onAcked(nil, int64(f.Off), int64(f.Len))
 	if s.out.done() {
 		s.out.data.clear(nil)
+		s.out.gaps = nil
 	}
 }
 

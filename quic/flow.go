@@ -57,13 +57,13 @@ func (w *sendWindow) raise(limit uint64) bool {
 		return false
 	}
 	w.limit = limit
-	w.blocked.state = sentNone
+	w.blocked.become(sentNone)
 	return true
 }
 
 // noteBlocked records that there was data which the limit held back.
 func (w *sendWindow) noteBlocked() bool {
-	if w.blocked.state != sentNone {
+	if w.blocked.state() != sentNone {
 		return false
 	}
 	w.blocked.set()

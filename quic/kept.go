@@ -40,10 +40,10 @@ func (c *Conn) leftError(id uint64, n int, fin bool, err error) error {
 
 func (st *streams) keepReceived() {
 	for s := range st.live.all {
-		p := &s.send
-		p.buf.data.clear(nil)
-		p.buf = sendBuffer{data: chunks{base: p.buf.data.base}}
-		p.over, p.told = true, true
+		if p := s.send; !p.over {
+			p.buf = sendBuffer{data: chunks{base: p.buf.data.base}}
+			p.over, p.told = true, true
+		}
 		s.events &^= streamWritable
 		for queue := range queueEvents {
 			s.queued[queue], s.next[queue] = false, nil

@@ -300,7 +300,7 @@ func (st *streams) check() error {
 	var unsent [levels]int64
 	queued := 0
 	for s := range st.live.all {
-		p := &s.send
+		p := s.send
 		free, _ := seatCount(p)
 		held += p.buf.held()
 		unsent[s.rank.level()] += free
@@ -309,7 +309,7 @@ func (st *streams) check() error {
 				queued++
 			}
 		}
-		lost := len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end
+		lost := p.buf.resends() || p.end.due() && p.buf.sent == p.buf.end
 		fresh := p.buf.sent < p.buf.end && p.window.available() > 0
 		if !p.cut && !s.barred && (lost && !s.queued[queueResend] || fresh && !lost && !s.queued[queueFresh] && !s.queued[queueResend]) {
 			return fmt.Errorf("quic: stream %d has something to send and is not queued", s.id)

@@ -37,7 +37,7 @@ func TestRest(t *testing.T) {
 		t.Errorf("it rests after %v, want %v", d, time.Duration(restAfter))
 	}
 	for _, c := range []*Conn{p.client, p.server} {
-		if s := &c.streams; !reflect.DeepEqual(*s.pool, chunkPool{}) || s.unused != nil {
+		if s := &c.streams; !reflect.DeepEqual(*s.pool, chunkPool{}) || s.unused != [3]*stream{} {
 			t.Errorf("client=%v: chunks or %d streams are kept", c.client, s.spare)
 		}
 	}
@@ -77,5 +77,39 @@ func TestChunkPool(t *testing.T) {
 	}
 	if sizes != chunkSizes {
 		t.Errorf("there are %d sizes, and room for %d", sizes, chunkSizes)
+	}
+}
+
+// The parts that a unidirectional stream does not have are one value for all streams of all connections: nothing that happens to a
+// stream may change it.
+func TestMissingParts(t *testing.T) {
+	p := newPair(t, fullFrames)
+	for _, c := range []*Conn{p.client, p.server} {
+		for range 3 {
+			id, err := c.OpenUniStream()
+			p.must(err)
+			_, err = c.StreamSend(id, []byte("some"), id>>2 == 0)
+			p.must(err)
+			p.must(c.SetStreamPriority(id, Priority{Urgency: uint8(id >> 2)}))
+		}
+	}
+	p.run(func() bool { return !p.step() })
+	p.must(p.client.StreamShutdown(StreamTypeUni|4, WriteDirection, 1))
+	p.must(p.server.StreamShutdown(StreamTypeUni|8, ReadDirection, 1))
+	p.must(p.server.StreamShutdown(StreamTypeUni|5, WriteDirection, 1))
+	buf := make([]byte, 10)
+	for _, c := range []*Conn{p.client, p.server} {
+		for s := range c.Readable() {
+			c.StreamRecv(s, buf)
+		}
+	}
+	p.run(func() bool { return !p.step() })
+	for _, c := range []*Conn{p.client, p.server} {
+		c.rest()
+	}
+	p.client.Close(p.now, true, 0, "")
+	p.run(func() bool { return !p.step() })
+	if !reflect.DeepEqual(noSend, sendPart{over: true}) || !reflect.DeepEqual(noRecv, recvPart{over: true}) {
+		t.Errorf("the missing parts are %+v and %+v", noSend, noRecv)
 	}
 }

@@ -135,23 +135,23 @@ func (st *streams) appendStreamControl(pkt *packet, s *stream) bool {
 	if s.barred {
 		return true
 	}
-	if p := &s.send; p.reset.due() {
+	if p := s.send; p.reset.due() {
 		if pkt.room() < maxControlFrame || !pkt.note(recovery.Frame{Type: wire.FrameResetStream, ID: s.id}) {
 			return false
 		}
 		pkt.b = wire.AppendResetStream(pkt.b, s.id, p.code, p.size)
-		p.reset.onSent(0)
+		p.reset.onSent()
 		pkt.ackEliciting = true
 	}
-	if p := &s.recv; p.stop.due() {
+	if p := s.recv; p.stop.due() {
 		if pkt.room() < maxControlFrame || !pkt.note(recovery.Frame{Type: wire.FrameStopSending, ID: s.id}) {
 			return false
 		}
 		pkt.b = wire.AppendStopSending(pkt.b, s.id, p.stopErr)
-		p.stop.onSent(0)
+		p.stop.onSent()
 		pkt.ackEliciting = true
 	}
-	if p := &s.recv; p.window.update.due() && !p.sized && !p.stopped {
+	if p := s.recv; p.window.update.due() && !p.sized && !p.stopped {
 		f := recovery.Frame{Type: wire.FrameMaxStreamData, ID: s.id, Off: p.window.limit}
 		if pkt.room() < maxControlFrame || !pkt.note(f) {
 			return false
@@ -160,7 +160,7 @@ func (st *streams) appendStreamControl(pkt *packet, s *stream) bool {
 		p.window.update.onSent(p.window.limit)
 		pkt.ackEliciting = true
 	}
-	if p := &s.send; p.window.blocked.due() && !p.cut {
+	if p := s.send; p.window.blocked.due() && !p.cut {
 		f := recovery.Frame{Type: wire.FrameStreamDataBlocked, ID: s.id, Off: p.window.limit}
 		if pkt.room() < maxControlFrame || !pkt.note(f) {
 			return false
@@ -198,7 +198,7 @@ func (st *streams) appendData(pkt *packet) {
 
 // appendFresh appends new data of a stream; false if it does not fit.
 func (st *streams) appendFresh(pkt *packet, s *stream) bool {
-	p := &s.send
+	p := s.send
 	credit := int64(min(p.window.available(), st.sendWindow.available(), 1<<62))
 	if p.cut || p.window.available() == 0 || p.buf.sent == p.buf.end {
 		st.nextTurn(s)
@@ -230,8 +230,8 @@ func (st *streams) nextTurn(s *stream) {
 // appendResend appends what of a stream was lost, and its bare end; false if not all fits. Of a stream that was barred since it was
 // queued it appends nothing.
 func (st *streams) appendResend(pkt *packet, s *stream) bool {
-	p := &s.send
-	for !p.cut && !s.barred && (len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end) {
+	p := s.send
+	for !p.cut && !s.barred && (p.buf.resends() || p.end.due() && p.buf.sent == p.buf.end) {
 		if _, ok := st.appendStream(pkt, s, 1<<62); !ok {
 			return false
 		}
@@ -293,9 +293,9 @@ func (st *streams) onFrameLost(f recovery.Frame) {
 	case wire.FrameStream:
 		st.onStreamLost(s, f)
 	case wire.FrameResetStream:
-		due = s.send.reset.onLost(0)
+		due = s.send.reset.onLost()
 	case wire.FrameStopSending:
-		due = !s.recv.sized && s.recv.stop.onLost(0)
+		due = !s.recv.sized && s.recv.stop.onLost()
 	case wire.FrameMaxStreamData:
 		due = !s.recv.sized && s.recv.window.update.onLost(f.Off)
 	case wire.FrameStreamDataBlocked:

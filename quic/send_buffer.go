@@ -5,9 +5,14 @@ import "github.com/boringquic/boringquic/quic/internal/ranges"
 // sendBuffer keeps the bytes that were written to a stream, or to a CRYPTO stream, until they are acknowledged, and knows
 // which to send next: what was lost first, in order, and then what is new.
 type sendBuffer struct {
-	data  chunks     // from the first byte that is not acknowledged
-	end   int64      // offset after the last byte written
-	sent  int64      // offset after the last byte sent for the first time
+	data chunks    // from the first byte that is not acknowledged
+	end  int64     // offset after the last byte written
+	sent int64     // offset after the last byte sent for the first time
+	gaps *sendGaps // nil: nothing was lost of late
+}
+
+// sendGaps are the bytes of a sendBuffer that are out of order.
+type sendGaps struct {
 	acked ranges.Set // beyond data.base
 	lost  ranges.Set // to be sent again
 }
@@ -29,12 +34,23 @@ func (s *sendBuffer) reserve(pool *chunkPool, n int) {
 func (s *sendBuffer) held() int64 { return s.end - s.data.base }
 
 // pending tells whether there is anything to send.
-func (s *sendBuffer) pending() bool { return len(s.lost) > 0 || s.sent < s.end }
+func (s *sendBuffer) pending() bool { return s.sent < s.end || s.resends() }
+
+// resends tells whether anything is to be sent again.
+func (s *sendBuffer) resends() bool { return s.gaps != nil && len(s.gaps.lost) > 0 }
+
+func (s *sendBuffer) someGaps() *sendGaps {
+	if s.gaps == nil {
+		s.gaps = new(sendGaps)
+	}
+	return s.gaps
+}
 
 // next returns what to send next.
 func (s *sendBuffer) next() (off int64, n int) {
-	if len(s.lost) > 0 {
-		return s.lost[0].Start, int(s.lost[0].Len())
+	if s.resends() {
+		first := s.gaps.lost[0]
+		return first.Start, int(first.Len())
 	}
 	return s.sent, int(s.end - s.sent)
 }
@@ -42,7 +58,9 @@ func (s *sendBuffer) next() (off int64, n int) {
 // onSent notes that n bytes from off on, as next said, were sent.
 func (s *sendBuffer) onSent(off int64, n int) {
 	if off < s.sent {
-		s.lost.Sub(off, off+int64(n))
+		if s.gaps != nil {
+			s.gaps.lost.Sub(off, off+int64(n))
+		}
 		return
 	}
 	s.sent = off + int64(n)
@@ -55,17 +73,17 @@ func (s *sendBuffer) onAcked(pool *chunkPool, off, n int64) (freed int64) {
 	if end <= s.data.base {
 		return 0
 	}
-	if len(s.lost) > 0 {
-		s.lost.Sub(off, end)
+	if s.resends() {
+		s.gaps.lost.Sub(off, end)
 	}
 	if off > s.data.base {
-		s.acked.Add(off, end)
+		s.someGaps().acked.Add(off, end)
 		return 0
 	}
-	if len(s.acked) > 0 && s.acked[0].Start <= end {
-		s.acked.Add(s.data.base, end)
-		end = s.acked[0].End
-		s.acked.RemoveBelow(end)
+	if g := s.gaps; g != nil && len(g.acked) > 0 && g.acked[0].Start <= end {
+		g.acked.Add(s.data.base, end)
+		end = g.acked[0].End
+		g.acked.RemoveBelow(end)
 	}
 	freed = end - s.data.base
 	if s.data.drop(pool, end); s.done() {
@@ -80,12 +98,13 @@ func (s *sendBuffer) onLost(off, n int64) {
 	if start >= end {
 		return
 	}
-	s.lost.Add(start, end)
-	for _, r := range s.acked.From(start) {
+	g := s.someGaps()
+	g.lost.Add(start, end)
+	for _, r := range g.acked.From(start) {
 		if r.Start >= end {
 			break
 		}
-		s.lost.Sub(r.Start, r.End)
+		g.lost.Sub(r.Start, r.End)
 	}
 }
 

@@ -1,11 +1,9 @@
 package quic
 
 // sentVal is where the sending of one small thing stands that is sent until it is acknowledged: a limit, a reset, a
-// request. What is sent is the value at the time of sending; only the loss of the newest one matters.
-type sentVal struct {
-	state sentState
-	last  uint64 // the value sent last
-}
+// request. What is sent is the value at the time of sending, below 2^62; only the loss of the newest one matters. It is a sentState in the two
+// low bits, and above them the value sent last.
+type sentVal uint64
 
 // sentState is all that is needed of a sentVal for a thing that is told once and never changes.
 type sentState uint8
@@ -31,25 +29,27 @@ func (s *sentState) onLost() bool {
 	return true
 }
 
-func (v *sentVal) set()      { v.state = sentDue }
-func (v *sentVal) due() bool { return v.state == sentDue }
+func (v sentVal) state() sentState { return sentState(v & 3) }
+func (v sentVal) last() uint64     { return uint64(v >> 2) }
 
-func (v *sentVal) onSent(value uint64) { v.state, v.last = sentSent, value }
+func (v *sentVal) become(s sentState) { *v = *v&^3 | sentVal(s) }
+
+func (v *sentVal) set()     { v.become(sentDue) }
+func (v sentVal) due() bool { return v.state() == sentDue }
+
+func (v *sentVal) onSent(value uint64) { *v = sentVal(value<<2) | sentVal(sentSent) }
 
 func (v *sentVal) onAcked(value uint64) {
-	if v.state == sentSent && v.last == value {
-		v.state = sentAcked
+	if v.state() == sentSent && v.last() == value {
+		v.become(sentAcked)
 	}
 }
 
-// done says that the peer knows, for a thing that is told once and never changes: even if it was taken for lost.
-func (v *sentVal) done() { v.state = sentAcked }
-
 // onLost tells whether the value has to be sent again.
 func (v *sentVal) onLost(value uint64) bool {
-	if v.state != sentSent || v.last != value {
+	if v.state() != sentSent || v.last() != value {
 		return false
 	}
-	v.state = sentDue
+	v.become(sentDue)
 	return true
 }

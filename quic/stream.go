@@ -28,12 +28,12 @@ var (
 func isUni(id uint64) bool    { return id&2 != 0 }
 func isServer(id uint64) bool { return id&1 != 0 }
 
-// stream is a stream whose state has to be kept (RFC 9000, section 3). A part that does not exist is over from the start.
+// stream is a stream whose state has to be kept (RFC 9000, section 3). The parts are never nil: see noSend and noRecv.
 type stream struct {
 	id     uint64
 	user   any // the application's
-	send   sendPart
-	recv   recvPart
+	send   *sendPart
+	recv   *recvPart
 	events streamEvents // to be told, and not yet read by NextEvent
 	barred bool         // nothing of it is sent: the peer does not allow as many streams now as it did for 0-RTT data
 	rank   rank         // its priority
@@ -41,6 +41,75 @@ type stream struct {
 	turn   int32    // bytes sent since its turn began
 	place  [3]int32 // where it stands in heaps, from queueResend on
 	next   [numQueues]*stream
+}
+
+// noSend and noRecv are the parts that unidirectional streams do not have: over from the start. All streams share them, and nothing is
+// written to them.
+var (
+	noSend = sendPart{over: true}
+	noRecv = recvPart{over: true}
+)
+
+// A stream lies in one piece with the parts that it has.
+type (
+	bidiStream struct {
+		stream
+		sendPart
+		recvPart
+	}
+	sendStream struct {
+		stream
+		sendPart
+	}
+	recvStream struct {
+		stream
+		recvPart
+	}
+)
+
+// newStream returns a stream with a part for each direction that it goes in.
+func newStream(sends, receives bool) *stream {
+	switch {
+	case !receives:
+		s := new(sendStream)
+		s.send, s.recv = &s.sendPart, &noRecv
+		return &s.stream
+	case !sends:
+		s := new(recvStream)
+		s.send, s.recv = &noSend, &s.recvPart
+		return &s.stream
+	}
+	s := new(bidiStream)
+	s.send, s.recv = &s.sendPart, &s.recvPart
+	return &s.stream
+}
+
+// renew makes a stream as new, but for room that its slices have.
+func (s *stream) renew() {
+	const most = 8 // what streams need that hold little; others let it go
+	send, recv := s.send, s.recv
+	if send != &noSend {
+		pieces, gaps := send.buf.data.pieces, send.buf.gaps
+		*send = sendPart{}
+		if cap(pieces) <= most {
+			send.buf.data.pieces = pieces[:0]
+		}
+		if gaps != nil && cap(gaps.acked)+cap(gaps.lost) <= most {
+			gaps.acked, gaps.lost = gaps.acked[:0], gaps.lost[:0]
+			send.buf.gaps = gaps
+		}
+	}
+	if recv != &noRecv {
+		got, pieces := recv.got, recv.data.pieces
+		*recv = recvPart{}
+		if cap(got) <= most {
+			recv.got = got[:0]
+		}
+		if cap(pieces) <= most {
+			recv.data.pieces = pieces[:0]
+		}
+	}
+	*s = stream{send: send, recv: recv}
 }
 
 // streamEvents is a set of things that happened on a stream.

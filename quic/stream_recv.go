@@ -11,17 +11,17 @@ type recvPart struct {
 	data    chunks
 	got     ranges.Set // what was received from data.base on
 	window  recvWindow
-	highest uint64 // the largest offset received
-	sized   bool   // highest is the final size
-	reset   bool   // the peer has reset its part
-	code    uint64 // of the reset
-	stop    sentVal
-	stopped bool   // the application reads no more: what comes is dropped
-	stopErr uint64 // the code that it gave
-	blocked uint64 // one more than the limit in the peer's last STREAM_DATA_BLOCKED frame
-	told    bool   // EventReadable stands: the application knows that there is something to read
-	looked  bool   // the application has looked at it, and left it: what comes behind it is told of again
-	over    bool   // nothing is left to be read: Data Read or Reset Read
+	highest uint64    // the largest offset received
+	code    uint64    // of the reset
+	stopErr uint64    // the code that the application gave when it stopped reading
+	blocked uint64    // one more than the limit in the peer's last STREAM_DATA_BLOCKED frame
+	sized   bool      // highest is the final size
+	reset   bool      // the peer has reset its part
+	stop    sentState // of STOP_SENDING
+	stopped bool      // the application reads no more: what comes is dropped
+	told    bool      // EventReadable stands: the application knows that there is something to read
+	looked  bool      // the application has looked at it, and left it: what comes behind it is told of again
+	over    bool      // nothing is left to be read: Data Read or Reset Read
 }
 
 // ready returns how many bytes are there to be read in order.
@@ -50,7 +50,7 @@ func (st *streams) handleStream(now int64, id, off uint64, data []byte, fin bool
 		return err
 	}
 	end := off + uint64(len(data))
-	p := &s.recv
+	p := s.recv
 	ready, ends := p.ready(), p.endsReady()
 	if err := st.reach(p, end, fin); err != nil {
 		return err
@@ -127,7 +127,7 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 	if s == nil {
 		return err
 	}
-	p := &s.recv
+	p := s.recv
 	ended := p.reset || p.over || p.atEnd()
 	if err := st.reach(p, size, true); err != nil {
 		return err
@@ -151,7 +151,7 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 
 // discard drops what is there, and gives the peer's credit for it back.
 func (st *streams) discard(now int64, s *stream) {
-	p := &s.recv
+	p := s.recv
 	st.recvWindow.drop(now, st.rtt, p.highest-uint64(p.data.base))
 	st.gaps -= len(p.got)
 	p.got = nil
@@ -159,7 +159,7 @@ func (st *streams) discard(now int64, s *stream) {
 	p.data.base = int64(p.highest)
 	if p.stopped && p.sized {
 		p.over = true
-		p.stop = sentVal{}
+		p.stop = sentNone
 		st.settle(s)
 	}
 }
@@ -170,7 +170,7 @@ func (st *streams) readableBy(id uint64) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &s.recv
+	p := s.recv
 	switch {
 	case p.over:
 		return nil, ErrUnknownStream
@@ -190,7 +190,7 @@ func (st *streams) recv(now int64, id uint64, b []byte) (n int, fin bool, err er
 	if err != nil {
 		return 0, false, err
 	}
-	p := &s.recv
+	p := s.recv
 	if n = int(min(int64(len(b)), p.ready())); n > 0 {
 		p.data.read(st.pool, b[:n])
 	}
@@ -203,7 +203,7 @@ func (st *streams) take(now int64, id uint64, into []Piece) (n int, fin bool, er
 	if err != nil {
 		return 0, false, err
 	}
-	p := &s.recv
+	p := s.recv
 	taken, ready := 0, p.ready()
 	for ; n < len(into); n++ {
 		piece := p.data.take(ready - int64(taken))
@@ -222,7 +222,7 @@ func (st *streams) peek(id uint64) (b []byte, fin bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	p := &s.recv
+	p := s.recv
 	ready := p.ready()
 	if ready > 0 {
 		piece, at := p.data.at(p.data.base)
@@ -239,7 +239,7 @@ func (st *streams) skip(now int64, id uint64, n int) (fin bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p := &s.recv
+	p := s.recv
 	if ready := p.ready(); n < 0 || int64(n) > ready {
 		return false, fmt.Errorf("quic: StreamDiscard of %d bytes on stream %d, where %d are there to be read", n, id, ready)
 	}
@@ -249,7 +249,7 @@ func (st *streams) skip(now int64, id uint64, n int) (fin bool, err error) {
 
 // onRead notes that the application has taken n bytes of a stream, and tells whether those were the last ones.
 func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
-	p := &s.recv
+	p := s.recv
 	if n > 0 {
 		gaps := len(p.got)
 		if p.got.RemoveBelow(p.data.base); len(p.got) == 0 {
@@ -273,7 +273,7 @@ func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
 // stopRecv ends the receiving part at the application's wish: STOP_SENDING, if the peer has not ended it (RFC 9000, section
 // 3.5).
 func (st *streams) stopRecv(now int64, s *stream, code uint64) {
-	p := &s.recv
+	p := s.recv
 	if p.over || p.stopped {
 		return
 	}

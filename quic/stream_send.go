@@ -11,16 +11,16 @@ import (
 type sendPart struct {
 	buf    sendBuffer
 	window sendWindow
-	fin    bool    // the application has ended it: buf.end is the final size
-	end    sentVal // the FIN bit
-	reset  sentVal // RESET_STREAM
-	code   uint64  // of the reset
-	size   uint64  // the final size that the reset tells
-	cut    bool    // it is reset, by us or at the peer's wish
-	remote bool    // it was the peer's wish
 	seat   seat
-	told   bool // the application knows that it is over: it said so, or was given the error
-	over   bool // nothing is left to be done: Data Recvd or Reset Recvd, and told
+	code   uint64    // of the reset
+	size   uint64    // the final size that the reset tells
+	fin    bool      // the application has ended it: buf.end is the final size
+	end    sentState // of the FIN bit
+	reset  sentState // of RESET_STREAM
+	cut    bool      // it is reset, by us or at the peer's wish
+	remote bool      // it was the peer's wish
+	told   bool      // the application knows that it is over: it said so, or was given the error
+	over   bool      // nothing is left to be done: Data Recvd or Reset Recvd, and told
 }
 
 // err is what the application is told of a part that was reset.
@@ -34,7 +34,7 @@ func (st *streams) writableBy(id uint64) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &s.send
+	p := s.send
 	switch {
 	case p.cut:
 		err = p.err(id)
@@ -101,7 +101,7 @@ func (st *streams) sendParts(now int64, id uint64, parts [][]byte, fin bool) (n 
 
 // onWritten notes that the application has written n bytes on a stream, and has more if partly; else fin tells whether that was the end.
 func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
-	p, a := &s.send, &st.admission
+	p, a := s.send, &st.admission
 	if n > 0 {
 		a.onWrite(s, n)
 		st.queueData(s)
@@ -125,7 +125,7 @@ func (st *streams) credit(id uint64) int {
 	if err != nil || s.send.cut || s.send.fin {
 		return 0
 	}
-	p := &s.send
+	p := s.send
 	free := min(p.window.available(), st.sendWindow.available())
 	waits := uint64(p.buf.end - p.buf.sent)
 	return int(min(max(free, waits)-waits, uint64(st.admission.most(s)), math.MaxInt32))
@@ -142,10 +142,10 @@ func (st *streams) room(id uint64) (int, error) {
 
 // queueData puts a stream where its data will be sent from.
 func (st *streams) queueData(s *stream) {
-	p := &s.send
+	p := s.send
 	switch {
 	case p.cut || s.barred:
-	case len(p.buf.lost) > 0 || p.end.due() && p.buf.sent == p.buf.end:
+	case p.buf.resends() || p.end.due() && p.buf.sent == p.buf.end:
 		st.pushData(s, queueResend)
 	case p.buf.sent < p.buf.end:
 		if p.window.available() > 0 {
@@ -158,8 +158,8 @@ func (st *streams) queueData(s *stream) {
 
 // resetSend ends the sending part before its time.
 func (st *streams) resetSend(now int64, s *stream, code uint64, remote bool) {
-	p := &s.send
-	if p.over || p.cut || p.end.state == sentAcked && p.buf.done() {
+	p := s.send
+	if p.over || p.cut || p.end == sentAcked && p.buf.done() {
 		return
 	}
 	p.cut, p.code, p.remote, p.size = true, code, remote, uint64(p.buf.sent)
@@ -168,7 +168,7 @@ func (st *streams) resetSend(now int64, s *stream, code uint64, remote bool) {
 	p.buf.data.clear(st.pool)
 	base := p.buf.data.base
 	p.buf = sendBuffer{data: chunks{base: base}, sent: base, end: base}
-	p.end, p.window.blocked = sentVal{}, sentVal{}
+	p.end, p.window.blocked = sentNone, 0
 	st.unqueueData(s)
 	p.reset.set()
 	st.control.push(s, queueControl)
@@ -215,7 +215,7 @@ func (st *streams) handleMaxStreamData(id, limit uint64) *TransportError {
 // appendStream appends one STREAM frame of s with what buf.next says, at most credit bytes of it. It returns how many bytes
 // of data, and false if the packet has no room.
 func (st *streams) appendStream(pkt *packet, s *stream, credit int64) (int, bool) {
-	p := &s.send
+	p := s.send
 	off, n := p.buf.next()
 	n = int(min(int64(n), credit))
 	room := pkt.room() - wire.StreamHeaderLen(s.id, uint64(off), 0, false)
@@ -245,7 +245,7 @@ func (st *streams) appendStream(pkt *packet, s *stream, credit int64) (int, bool
 	}
 	p.buf.onSent(off, n)
 	if fin {
-		p.end.onSent(0)
+		p.end.onSent()
 	}
 	return n, true
 }
@@ -262,7 +262,7 @@ func finFlag(fin bool) uint8 {
 
 // onStreamAcked acts on the acknowledgement of a STREAM frame.
 func (st *streams) onStreamAcked(now int64, s *stream, f recovery.Frame) {
-	p := &s.send
+	p := s.send
 	if p.cut || p.over {
 		return
 	}
@@ -278,13 +278,13 @@ func (st *streams) onStreamAcked(now int64, s *stream, f recovery.Frame) {
 
 // onStreamLost acts on the loss of a STREAM frame.
 func (st *streams) onStreamLost(s *stream, f recovery.Frame) {
-	p := &s.send
+	p := s.send
 	if p.cut || p.over {
 		return
 	}
 	p.buf.onLost(int64(f.Off), int64(f.Len))
 	if f.Flags&recovery.FlagFin != 0 {
-		p.end.onLost(0)
+		p.end.onLost()
 	}
 	st.queueData(s)
 }

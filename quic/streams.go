@@ -21,7 +21,7 @@ type streams struct {
 	spare    int16         // how many streams are in unused
 	pool     *chunkPool    // nil: there are none
 	live     streamTable   // those whose state is kept; others are implicit or over
-	unused   *stream       // for streams to come, at most maxFreeStreams, the last first; linked as queueEvents
+	unused   [3]*stream    // for streams to come, at most maxFreeStreams, the last first, linked as queueEvents: bidirectional, of the client's, of the server's
 	types    [4]streamType // by the two low bits of a stream ID
 
 	cfg        *Config
@@ -174,24 +174,20 @@ func (st *streams) use(s *stream) {
 	t.except.Sub(int64(n), int64(n)+1)
 	if n >= t.limit {
 		s.barred, st.barred = true, true
-		if t.tell.state == sentNone {
+		if t.tell.state() == sentNone {
 			t.tell.set()
 		}
 	}
 }
 
 func (st *streams) create(id uint64) *stream {
-	s := st.reuse()
+	s := st.reuse(id)
 	s.id = id
 	if st.sends(id) {
 		s.send.window.limit = st.sendSizes[id&3]
-	} else {
-		s.send.over = true
 	}
 	if st.receives(id) {
 		s.recv.window = newRecvWindow(st.cfg.StreamReceiveWindow, st.cfg.MaxStreamReceiveWindow)
-	} else {
-		s.recv.over = true
 	}
 	if st.pool == nil {
 		st.pool = new(chunkPool)
@@ -206,33 +202,32 @@ const maxFreeStreams = 128
 // retire keeps a stream for reuse if it is over and nothing refers to it.
 func (st *streams) retire(s *stream) {
 	if s.over() && s.queued == [numQueues]bool{} && st.spare < maxFreeStreams {
+		unused := st.unusedLike(s.id)
 		s.queued[queueEvents] = true
-		s.next[queueEvents], st.unused = st.unused, s
+		s.next[queueEvents], *unused = *unused, s
 		st.spare++
 	}
 }
 
-// reuse returns a stream in which nothing is set, but whose slices may have room.
-func (st *streams) reuse() *stream {
-	if st.unused == nil {
-		return new(stream)
+// reuse returns a stream for an ID, in which nothing is set, but whose slices may have room.
+func (st *streams) reuse(id uint64) *stream {
+	unused := st.unusedLike(id)
+	s := *unused
+	if s == nil {
+		return newStream(st.sends(id), st.receives(id))
 	}
 	st.spare--
-	s := st.unused
-	st.unused = s.next[queueEvents]
-	got, in, out := s.recv.got, s.recv.data.pieces, s.send.buf.data.pieces
-	*s = stream{}
-	const most = 8 // what streams need that hold little; others let it go
-	if cap(got) <= most {
-		s.recv.got = got[:0]
-	}
-	if cap(in) <= most {
-		s.recv.data.pieces = in[:0]
-	}
-	if cap(out) <= most {
-		s.send.buf.data.pieces = out[:0]
-	}
+	*unused = s.next[queueEvents]
+	s.renew()
 	return s
+}
+
+// unusedLike returns where streams for use again are that have the same parts.
+func (st *streams) unusedLike(id uint64) **stream {
+	if !isUni(id) {
+		return &st.unused[0]
+	}
+	return &st.unused[1+id&1]
 }
 
 // find returns a stream's state, which is made if the stream was opened by one above it. nil: the stream is over, or was never
@@ -338,12 +333,12 @@ func (st *streams) acked(id uint64) (uint64, error) {
 
 // settle forgets a stream that is over.
 func (st *streams) settle(s *stream) {
-	p := &s.send
+	p := s.send
 	if !p.over {
 		if p.cut {
-			p.over = p.told && p.reset.state == sentAcked
+			p.over = p.told && p.reset == sentAcked
 		} else {
-			p.over = p.end.state == sentAcked && p.buf.done()
+			p.over = p.end == sentAcked && p.buf.done()
 			if p.over {
 				st.tell(s, streamAcked)
 			}
@@ -357,8 +352,12 @@ func (st *streams) settle(s *stream) {
 		return
 	}
 	st.unqueueData(s)
-	s.recv.data.empty(st.pool)
-	s.send.buf.data.empty(st.pool)
+	if st.receives(s.id) {
+		s.recv.data.empty(st.pool)
+	}
+	if st.sends(s.id) {
+		s.send.buf.data.empty(st.pool)
+	}
 	st.tell(s, streamFinished)
 	if t := &st.types[s.id&3]; !st.isLocal(s.id) {
 		t.except.Add(int64(s.id>>2), int64(s.id>>2)+1)
@@ -369,13 +368,15 @@ func (st *streams) settle(s *stream) {
 
 // rest lets go of what is kept for reuse.
 func (st *streams) rest() {
-	st.unused, st.spare = nil, 0
-	for s := range st.live.all { // of long-lived ones the last piece is kept, though nothing lies in it
-		if len(s.recv.got) == 0 {
+	st.unused, st.spare = [3]*stream{}, 0
+	for s := range st.live.all { // of long-lived ones nothing but the room for pieces is kept
+		if !s.recv.over && len(s.recv.got) == 0 {
+			s.recv.got = nil
 			s.recv.data.clear(nil)
 		}
-		if s.send.buf.held() == 0 {
-			s.send.buf.data.clear(nil)
+		if p := s.send; !p.over && p.buf.done() {
+			p.buf.data.clear(nil)
+			p.buf.gaps = nil
 		}
 	}
 	if st.pool != nil {
@@ -492,7 +493,7 @@ func (st *streams) readable(yield func(uint64) bool) {
 
 // writable is Conn.Writable.
 func (st *streams) writable(yield func(uint64) bool) {
-	st.each(yield, func(s *stream) bool { p := &s.send; return !p.over && !p.cut && !p.fin && st.admission.room(s, 1) > 0 })
+	st.each(yield, func(s *stream) bool { p := s.send; return !p.over && !p.cut && !p.fin && st.admission.room(s, 1) > 0 })
 }
 
 func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {
@@ -517,7 +518,7 @@ func (st *streams) raiseStreams(bidi bool, limit uint64) bool {
 		return false
 	}
 	t.limit = limit
-	t.tell = sentVal{}
+	t.tell = 0
 	if st.barred {
 		st.unbar()
 	}
@@ -540,7 +541,7 @@ func (st *streams) startOver() {
 	st.sendSizes, st.sendWindow = [4]uint64{}, sendWindow{}
 	for _, typ := range []uint64{StreamTypeBidi, StreamTypeUni} {
 		t := st.localType(typ)
-		t.limit, t.tell = 0, sentVal{}
+		t.limit, t.tell = 0, 0
 	}
 	st.each(func(id uint64) bool { st.rollBack(st.live.get(id)); return true }, func(*stream) bool { return true })
 	st.barred = st.live.len() > 0
@@ -548,10 +549,10 @@ func (st *streams) startOver() {
 
 // rollBack has a stream be as if nothing was ever sent of it. It is barred until the peer's limit on streams is found to allow it.
 func (st *streams) rollBack(s *stream) {
-	p := &s.send
+	p := s.send
 	s.barred = true
 	p.window = sendWindow{}
-	p.buf.sent, p.buf.lost, p.buf.acked = 0, nil, nil
+	p.buf.sent, p.buf.gaps = 0, nil
 	switch {
 	case p.cut:
 		p.buf.end, p.size = 0, 0
@@ -560,7 +561,7 @@ func (st *streams) rollBack(s *stream) {
 		p.end.set()
 	}
 	st.admission.recount(s)
-	if s.recv.stop.state != sentNone {
+	if s.recv.stop != sentNone {
 		s.recv.stop.set()
 	}
 }
@@ -582,7 +583,7 @@ func (st *streams) unbar() {
 	for s := range st.live.all {
 		if s.barred {
 			st.barred = true
-			if t := &st.types[s.id&3]; t.tell.state == sentNone {
+			if t := &st.types[s.id&3]; t.tell.state() == sentNone {
 				t.tell.set()
 			}
 		}

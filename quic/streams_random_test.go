@@ -562,7 +562,7 @@ func (r *streamsRig) events(writable func(m *modelStream)) {
 // The receiving parts: only their sums are compared.
 
 func (r *streamsRig) receive(m *modelStream) {
-	p := &r.st.live.get(m.id).recv
+	p := r.st.live.get(m.id).recv
 	if p.over || p.sized {
 		return
 	}
@@ -697,9 +697,11 @@ func (r *streamsRig) finish() {
 		}
 		r.pass(1e6)
 	}
-	for s := r.st.unused; s != nil; s = s.next[queueEvents] {
-		if s.user != nil {
-			r.t.Errorf("stream %d is over, and its data is kept", s.id)
+	for i := range r.st.unused {
+		for s := r.st.unused[i]; s != nil; s = s.next[queueEvents] {
+			if s.user != nil {
+				r.t.Errorf("stream %d is over, and its data is kept", s.id)
+			}
 		}
 	}
 	r.st.rest()
