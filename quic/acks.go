@@ -42,13 +42,13 @@ type acks struct {
 	largestAt int64      // when the largest packet number was received
 	newest    int64      // the largest packet number of an ack-eliciting packet
 	told      int64      // the largest packet number in an acknowledgement that was sent
-	eliciting int        // ack-eliciting packets since the last acknowledgement was sent
-	begun     int        // ranges begun since then
 	at        int64      // when an acknowledgement is due, 0: none is
-	now       bool       // it is due at once
-	late      uint16     // how much reordering was seen lately
+	eliciting int32      // ack-eliciting packets since the last acknowledgement was sent
+	begun     int32      // ranges begun since then
+	silent    int32      // acknowledgements sent since the peer last acknowledged one
+	now       bool       // an acknowledgement is due at once
 	marked    bool       // the last ack-eliciting packet was marked CE
-	silent    int        // acknowledgements sent since the peer last acknowledged one
+	late      uint16     // how much reordering was seen lately
 	ecn       wire.ECNCounts
 }
 
@@ -101,7 +101,7 @@ func (a *acks) received(now, pn int64, eliciting bool, ecn ECN, p *ackPolicy) {
 	if late {
 		most, delay = lateElicitEvery-1, min(delay, p.rtt/lateDelayPart)
 	}
-	a.now = a.now || a.eliciting > most || !late && a.reordered(pn, int64(p.reordering)) ||
+	a.now = a.now || int(a.eliciting) > most || !late && a.reordered(pn, int64(p.reordering)) ||
 		ecn == CE && (p.threshold <= 1 || !a.marked) || a.begun >= maxAckRanges/2
 	a.marked = ecn == CE
 	if at := now + int64(delay); a.at == 0 || at < a.at {

@@ -24,9 +24,9 @@ type Conn struct {
 	client  bool
 	retried bool // the client has proved its address by a Retry
 	rested  bool // nothing was sent or received since memory was let go
+	state   connState
 	version uint32
 	clock   clock
-	state   connState
 	err     error // why the connection is closed
 
 	keys   keyring
@@ -374,6 +374,7 @@ func newConn(now time.Time, cfg *Config, client bool, adopted *handshake.Conn) (
 		c.spaces[sp] = &c.hello.spaces[sp]
 	}
 	c.spaces[recovery.AppSpace] = &c.app
+	c.events.init()
 	c.loss.Init(client)
 	c.idle.init(c.clock.now, cfg)
 	c.streams.init(client, cfg)

@@ -2,27 +2,17 @@ package quic
 
 // eventQueue are the events of the connection as a whole; streams and datagrams keep their own.
 type eventQueue struct {
-	queue []queuedEvent
+	queue []Event
 	head  int
 }
 
-// queuedEvent is an event with what its Endpoint points to.
-type queuedEvent struct {
-	Event
-	endpoint EndpointEvent
-}
+// init makes room for the events of a handshake.
+func (q *eventQueue) init() { q.queue = make([]Event, 0, 8) }
 
-func (q *eventQueue) push(ev Event) { q.add(queuedEvent{Event: ev}) }
-
-func (q *eventQueue) add(ev queuedEvent) {
-	if q.queue == nil {
-		q.queue = make([]queuedEvent, 0, 4)
-	}
-	q.queue = append(q.queue, ev)
-}
+func (q *eventQueue) push(ev Event) { q.queue = append(q.queue, ev) }
 
 func (q *eventQueue) pushEndpoint(ev EndpointEvent) {
-	q.add(queuedEvent{Event{Kind: EventEndpoint}, ev})
+	q.push(Event{Kind: EventEndpoint, Endpoint: &ev})
 }
 
 // pushSession tells of what a server gives for later connections; the newest are kept.
@@ -69,17 +59,20 @@ func (q *eventQueue) pop() (Event, bool) {
 	if q.head == len(q.queue) {
 		return Event{}, false
 	}
-	told := &q.queue[q.head] // no other event gets its place
-	ev := told.Event
-	told.Event = Event{}
-	if ev.Kind == EventEndpoint {
-		ev.Endpoint = &told.endpoint
-	}
+	ev := q.queue[q.head]
+	q.queue[q.head] = Event{}
 	q.head++
 	if q.head == len(q.queue) {
-		*q = eventQueue{} // a connection has few more of these events once it is established
+		q.queue, q.head = q.queue[:0], 0
 	}
 	return ev, true
+}
+
+// rest lets go of room for more: a connection has few of these events once its handshake is confirmed.
+func (q *eventQueue) rest() {
+	if len(q.queue) == 0 {
+		q.queue = nil
+	}
 }
 
 // next returns the kind of the event that pop would return, 0 if there is none.
@@ -107,6 +100,9 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 	}
 	if ending {
 		return c.events.pop()
+	}
+	if c.tls.confirmed {
+		c.events.rest()
 	}
 	return ev, false
 }

@@ -12,15 +12,17 @@ import (
 // localIDs are the connection IDs that we have given to the peer (RFC 9000, section 5.1.1).
 type localIDs struct {
 	first ConnID    // the Source Connection ID of our long headers
-	ids   []localID // those in force, in the order of their sequence numbers
-	len   int       // bytes of each of them
-	next  uint64    // the sequence number after the last one issued
-	limit uint64    // how many the peer takes
 	asked bool      // the Endpoint is asked for more, and has not answered
 	stale bool      // the peer is to be given others for all of them, as soon as it knows all
+	ids   []localID // those in force, in the order of their sequence numbers
+	next  uint64    // the sequence number after the last one issued
+	limit uint64    // how many the peer takes
 
 	retirePriorTo uint64 // those with lower numbers are to be retired by the peer
 }
+
+// len returns how many bytes each of them has.
+func (l *localIDs) len() int { return l.first.Len() }
 
 type localID struct {
 	seq   uint64
@@ -31,7 +33,7 @@ type localID struct {
 }
 
 func (l *localIDs) init(id ConnID, token *[statelessResetTokenLen]byte) {
-	l.first, l.len, l.next = id, id.Len(), 1
+	l.first, l.next = id, 1
 	l.ids = append(make([]localID, 0, maxIssuedConnIDs), localID{id: id, used: true})
 	if token != nil {
 		l.ids[0].token = *token
@@ -74,7 +76,7 @@ func (l *localIDs) useAll() {
 // renew has the peer be given others for all that there are, if it uses every one and may not be reached to be told of it where it uses them:
 // without one that it has not used it cannot send to where we go (RFC 9000, section 9.5). It tells whether that is so.
 func (l *localIDs) renew() bool {
-	if l.len == 0 || l.asked || len(l.ids) > 0 && l.ids[0].seq < l.retirePriorTo {
+	if l.len() == 0 || l.asked || len(l.ids) > 0 && l.ids[0].seq < l.retirePriorTo {
 		return false
 	}
 	for i := range l.ids {
@@ -91,7 +93,7 @@ func (l *localIDs) renew() bool {
 // to others (package quiclb). During the handshake it happens at its end; and while the peer has not answered the time before, thereafter.
 // With empty connection IDs nothing happens.
 func (c *Conn) RenewConnIDs() {
-	if c.state != stateActive || c.local.len == 0 {
+	if c.state != stateActive || c.local.len() == 0 {
 		return
 	}
 	c.local.stale = true
@@ -140,7 +142,7 @@ func (l *localIDs) index(seq uint64) int {
 func (c *Conn) requestConnIDs() {
 	l := &c.local
 	n := l.count()
-	if l.len == 0 || l.asked || uint64(n) >= l.limit {
+	if l.len() == 0 || l.asked || uint64(n) >= l.limit {
 		return
 	}
 	l.asked = true
@@ -154,7 +156,7 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 	}
 	before := c.local.next
 	for _, id := range r.IDs {
-		if uint64(c.local.count()) >= c.local.limit || id.Seq != c.local.next || id.ID.Len() != c.local.len {
+		if uint64(c.local.count()) >= c.local.limit || id.Seq != c.local.next || id.ID.Len() != c.local.len() {
 			continue // not what was asked for
 		}
 		c.local.next++
@@ -178,7 +180,7 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 // connection ID that its packet was sent to.
 func (c *Conn) handleRetireConnectionID(seq, usedSeq uint64) *TransportError {
 	switch {
-	case c.local.len == 0:
+	case c.local.len() == 0:
 		return transportError(ProtocolViolation, "RETIRE_CONNECTION_ID of a zero-length connection ID")
 	case seq >= c.local.next:
 		return transportError(ProtocolViolation, "RETIRE_CONNECTION_ID of a connection ID never issued")

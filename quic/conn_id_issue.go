@@ -29,7 +29,7 @@ func (c *Conn) IssueConnID(id ConnID, token [statelessResetTokenLen]byte, retire
 	switch _, known := l.find(id.Bytes()); {
 	case c.err != nil:
 		return 0, c.err
-	case l.len == 0 || id.Len() != l.len:
+	case l.len() == 0 || id.Len() != l.len():
 		return 0, errConnIDLen
 	case known:
 		return 0, errConnIDKnown
@@ -54,7 +54,7 @@ func (c *Conn) IssueConnID(id ConnID, token [statelessResetTokenLen]byte, retire
 // ConnIDsLeft returns how many more connection IDs IssueConnID gives the peer without having it retire any.
 func (c *Conn) ConnIDsLeft() int {
 	l := &c.local
-	if n := uint64(l.count()); c.err == nil && c.tls.complete && l.len > 0 && n < l.limit {
+	if n := uint64(l.count()); c.err == nil && c.tls.complete && l.len() > 0 && n < l.limit {
 		return int(l.limit - n)
 	}
 	return 0

@@ -147,7 +147,7 @@ func (c *Conn) preferFrom(now int64, local netip.AddrPort) {
 
 // expectFrom has what comes from another address of the server lead here, where addresses are all that the Endpoint goes by.
 func (c *Conn) expectFrom(remote netip.AddrPort) {
-	if c.local.len == 0 {
+	if c.local.len() == 0 {
 		c.events.pushEndpoint(EndpointEvent{Kind: AddRemoteAddress, Remote: remote})
 	}
 }

@@ -209,7 +209,7 @@ func (c *Conn) parsePacket(b []byte, first bool, datagram []byte, d *protect.Ope
 	if wire.IsLongHeader(b[0]) {
 		return c.parseLong(b, first, datagram, d)
 	}
-	idLen := c.local.len
+	idLen := c.local.len()
 	if !c.takesFirst(b[0]) || len(b) < 1+idLen {
 		return 0, verdictRest
 	}
@@ -371,7 +371,7 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 	}
 	if d.Slot == protect.OneRTT {
 		var ok bool
-		if in.usedSeq, ok = c.local.find(packet[1 : 1+c.local.len]); !ok {
+		if in.usedSeq, ok = c.local.find(packet[1 : 1+c.local.len()]); !ok {
 			in.ignore = true // retired by a packet before it in the train
 			return nil
 		}

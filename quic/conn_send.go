@@ -32,9 +32,9 @@ const minCoalesced = 128
 
 // sendState is what holds sending back, or forces it.
 type sendState struct {
-	probes [numSpaces]int // packets that must elicit an acknowledgement, whatever the congestion window says
-	paceAt int64          // when pacing lets more leave; 0: it does not hold anything back
-	random [8]byte        // from Config.Rand, for chance; what it fills would be allocated if it lay on the stack
+	paceAt int64            // when pacing lets more leave; 0: it does not hold anything back
+	random [8]byte          // from Config.Rand, for chance; what it fills would be allocated if it lay on the stack
+	probes [numSpaces]uint8 // packets that must elicit an acknowledgement, whatever the congestion window says
 }
 
 // outTrain is a train that is being built.

@@ -179,7 +179,7 @@ func TestIssueConnIDBound(t *testing.T) {
 	p.handshake()
 	issued := len(p.conn.local.ids)
 	for i := range 20 {
-		if _, err := p.conn.IssueConnID(connIDOf(p.conn.local.len, byte(i)), [16]byte{byte(i)}, true); err == ErrConnIDLimit {
+		if _, err := p.conn.IssueConnID(connIDOf(p.conn.local.len(), byte(i)), [16]byte{byte(i)}, true); err == ErrConnIDLimit {
 			break
 		} else if err != nil {
 			t.Fatal(err)

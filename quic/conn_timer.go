@@ -171,7 +171,7 @@ func (c *Conn) onLossTimer(now int64) {
 			c.sending.probes[other] = 1
 		}
 	}
-	c.sending.probes[sp] = probes
+	c.sending.probes[sp] = uint8(probes)
 }
 
 // updateLimits brings up to date, after each train in, what follows from it.

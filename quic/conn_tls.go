@@ -19,13 +19,13 @@ type tlsState struct {
 	hasParams bool // the peer's transport parameters are in force
 	dropDue   bool // Handshake keys are to be dropped when the packet at hand is done with
 
-	postCrypto int   // bytes of CRYPTO data after the handshake
-	postSince  int64 // when they were begun to be counted
-
 	ackDelayExponent uint8 // the peer's
 	resumed          bool
 	early            EarlyDataState
 	greases          bool // the peer takes packets whose QUIC bit is 0, and we send such
+
+	postCrypto int   // bytes of CRYPTO data after the handshake
+	postSince  int64 // when they were begun to be counted
 }
 
 // release lets go of what is of no more use to anybody: the program may still look at an SSL of its own.
@@ -227,7 +227,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	c.tls.greases = p.GreaseQUICBit && !c.cfg.NoGrease
 	c.loss.SetMaxAckDelay(p.MaxAckDelay)
 	c.ackFrequency.setPeerParams(&p, c.cfg.MinAckDelay >= 0)
-	c.idle.negotiate(p.MaxIdleTimeout)
+	c.idle.negotiate(c.cfg, p.MaxIdleTimeout)
 	c.setRoamingParams(&p)
 	c.peer.setParams(&p)
 	c.tellToken(&c.peer.ids[0])

@@ -91,7 +91,7 @@ func (c *Conn) sizeProbe() int {
 	p, s := c.path, &c.paths.sizes
 	size := p.rec.ProbeSize(c.clock.now)
 	switch {
-	case size == 0 || !c.tls.confirmed || !p.validated || p.challenge.at != 0 || c.sending.probes != [numSpaces]int{}:
+	case size == 0 || !c.tls.confirmed || !p.validated || p.challenge.at != 0 || c.sending.probes != [numSpaces]uint8{}:
 		return 0
 	case !s.wanted && !c.streams.wantsData() && c.datagrams.out.len == 0:
 		return 0

@@ -8,29 +8,25 @@ type idle struct {
 	keepAlive    int64 // as configured; 0: never
 	since        int64 // when the timer was last restarted
 	active       int64 // when anything was last sent or received that counts
-	eliciting    bool  // an ack-eliciting packet was sent since the last one was received
 	handshake    int64 // when the handshake must be complete; 0: it is
-	keptAlive    bool  // a PING for this silence is on its way
+	refusedSince int64 // when the first of refused was
 	refused      uint8 // packets that ICMP says were refused since anything was received (see onRefused)
-	refusedSince int64 // when the first of them was
+	eliciting    bool  // an ack-eliciting packet was sent since the last one was received
+	keptAlive    bool  // a PING for this silence is on its way
 	provisional  bool  // timeout is there until the handshake is confirmed
-	configured   int64
 }
 
 func (i *idle) init(now int64, cfg *Config) {
 	i.since, i.active = now, now
 	i.handshake = now + int64(cfg.HandshakeTimeout)
 	i.keepAlive = int64(cfg.KeepAlive)
-	if cfg.MaxIdleTimeout > 0 {
-		i.configured = int64(cfg.MaxIdleTimeout)
-	}
-	i.timeout = i.configured
+	i.timeout = max(int64(cfg.MaxIdleTimeout), 0)
 }
 
 // negotiate takes the peer's max_idle_timeout, 0 for none: the smaller one rules.
-func (i *idle) negotiate(peer time.Duration) {
+func (i *idle) negotiate(cfg *Config, peer time.Duration) {
 	p := int64(min(peer, maxIdleTimeoutCap))
-	if p > 0 && (i.configured == 0 || p < i.configured) {
+	if p > 0 && (cfg.MaxIdleTimeout <= 0 || p < int64(cfg.MaxIdleTimeout)) {
 		i.timeout = p
 	}
 }

@@ -30,7 +30,7 @@ type streams struct {
 	gaps       int        // pieces of received data, over all streams
 	rtt        int64      // for the tuning of windows
 
-	sendSizes  [4]uint64 // the peer's initial limits, by the type of the stream
+	sendSizes  [3]uint64 // the peer's initial limits: see sendSize
 	sendWindow sendWindow
 	admission  admission
 
@@ -86,18 +86,27 @@ func (st *streams) tune(rec *recovery.Path) {
 // setPeerParams takes the peer's limits.
 func (st *streams) setPeerParams(p *wire.TransportParameters) {
 	ours, theirs := st.localBit(), 1-st.localBit()
-	st.sendSizes[StreamTypeBidi|ours] = p.MaxStreamDataBidiRemote
-	st.sendSizes[StreamTypeBidi|theirs] = p.MaxStreamDataBidiLocal
-	st.sendSizes[StreamTypeUni|ours] = p.MaxStreamDataUni
+	st.sendSizes[ours] = p.MaxStreamDataBidiRemote
+	st.sendSizes[theirs] = p.MaxStreamDataBidiLocal
+	st.sendSizes[StreamTypeUni] = p.MaxStreamDataUni
 	st.sendWindow.raise(p.InitialMaxData)
 	st.each(func(id uint64) bool { st.raiseFirst(st.live.get(id)); return true }, func(s *stream) bool { return !s.barred })
 	st.raiseStreams(true, p.MaxStreamsBidi)
 	st.raiseStreams(false, p.MaxStreamsUni)
 }
 
+// sendSize returns the peer's initial limit on a stream that we send on: bidirectional ones of the client's and the server's have one each, our
+// unidirectional ones a third.
+func (st *streams) sendSize(id uint64) uint64 {
+	if isUni(id) {
+		return st.sendSizes[StreamTypeUni]
+	}
+	return st.sendSizes[id&1]
+}
+
 // raiseFirst gives a stream that was opened before the peer's limits were known, or under older ones, what they allow it.
 func (st *streams) raiseFirst(s *stream) {
-	if !s.send.over && s.send.window.raise(st.sendSizes[s.id&3]) {
+	if !s.send.over && s.send.window.raise(st.sendSize(s.id)) {
 		st.admission.recount(s)
 		st.queueData(s)
 	}
@@ -184,7 +193,7 @@ func (st *streams) create(id uint64) *stream {
 	s := st.reuse(id)
 	s.id = id
 	if st.sends(id) {
-		s.send.window.limit = st.sendSizes[id&3]
+		s.send.window.limit = st.sendSize(id)
 	}
 	if st.receives(id) {
 		s.recv.window = newRecvWindow(st.cfg.StreamReceiveWindow, st.cfg.MaxStreamReceiveWindow)
@@ -538,7 +547,7 @@ func (st *streams) startOver() {
 		st.init(st.client, st.cfg)
 		return
 	}
-	st.sendSizes, st.sendWindow = [4]uint64{}, sendWindow{}
+	st.sendSizes, st.sendWindow = [3]uint64{}, sendWindow{}
 	for _, typ := range []uint64{StreamTypeBidi, StreamTypeUni} {
 		t := st.localType(typ)
 		t.limit, t.tell = 0, 0

@@ -157,7 +157,7 @@ func (r *streamsRig) open() {
 		r.t.Fatalf("stream %d was opened, and %d is the next: %v", id, next, err)
 	}
 	for ; next <= id; next += 4 {
-		r.models = append(r.models, &modelStream{id: next, limit: r.st.sendSizes[next&3], priority: Priority{Urgency: 3, Incremental: true}, unused: true})
+		r.models = append(r.models, &modelStream{id: next, limit: r.st.sendSize(next), priority: Priority{Urgency: 3, Incremental: true}, unused: true})
 	}
 	r.begin(r.models[id>>2])
 }
