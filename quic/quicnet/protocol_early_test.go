@@ -124,6 +124,10 @@ func TestProtocolEarlyRejected(t *testing.T) {
 		if _, err := old.Write([]byte("early")); err != nil {
 			t.Error(err)
 		}
+		gone, err := ask(c, "echo")
+		if err != nil {
+			t.Fatal(err)
+		}
 		if _, err := old.Read(make([]byte, 1)); !errors.Is(err, quic.ErrEarlyDataRejected) {
 			t.Errorf("a read that waited: %v", err)
 		}
@@ -136,6 +140,10 @@ func TestProtocolEarlyRejected(t *testing.T) {
 		}
 		old.Abort(1)
 		old.Finish()
+		c.Do(func(t *Turn) { t.WakeWrite(gone) })
+		if next, err := ask(c, "echo"); err != nil || next.ID() != fresh.ID()+4 {
+			t.Errorf("%v, stream %d after stream %d: an old Stream has opened one", err, next.ID(), fresh.ID())
+		}
 		if _, err := fresh.WriteFinal([]byte("late")); err != nil {
 			t.Error(err)
 		}

@@ -234,6 +234,9 @@ func (s *Stream) offer() (woke bool) {
 // decline lets other streams have the room that was kept free for this one. What the core has to say against a write it says once, and
 // the next one is to be told.
 func (s *Stream) decline() {
+	if s.rejected {
+		return // a stream with its ID is another, and would be opened if there is none
+	}
 	if _, err := s.c.core.StreamSend(s.id, nil, false); err != nil && s.send.err == nil {
 		s.send.err = err
 		s.settle()
