@@ -168,14 +168,21 @@ func (u *upload) stop() {
 	}
 }
 
-// sendTrailers ends the request with its trailers.
+// sendTrailers ends the request with its trailers, unless the upload was stopped meanwhile: where early data was rejected, the stream with its ID is
+// another request's then.
 func (cl *call) sendTrailers(trailer http.Header) (err error) {
 	fields := trailerFields(trailer)
 	cc := cl.cc
 	cc.qc.Do(func(t *quicnet.Turn) {
-		if len(fields) == 0 {
+		cl.mu.Lock()
+		stopped := cl.sent
+		cl.mu.Unlock()
+		switch {
+		case stopped:
+			err = errUploadStopped
+		case len(fields) == 0:
 			_, err = cc.h3.StreamSend(cl.id, nil, true)
-		} else {
+		default:
 			err = cc.h3.SendTrailers(t.Now, cl.id, fields)
 		}
 		cc.handleEvents(t)

@@ -188,3 +188,49 @@ func serveByProtocol(t *testing.T, n *quicnettest.Network, s *Server) string {
 	t.Cleanup(func() { ep.Close() })
 	return ep.Addr().String()
 }
+
+// An upload that was stopped sends nothing more, at whatever point its goroutine is: after early data was rejected the stream with its ID is another
+// request's.
+func TestStoppedUploadSendsNoTrailers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 20 * time.Millisecond})
+		read := make(chan error, 1)
+		ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.ReadAll(r.Body)
+			read <- err
+		})
+		tr := ts.transport()
+		body, w := io.Pipe()
+		req := newRequest(t, "POST", "https://localhost/", body)
+		req.Trailer = http.Header{"X-Sum": {"1"}}
+		done := make(chan error, 1)
+		go func() {
+			_, err := tr.RoundTrip(req)
+			done <- err
+		}()
+		w.Write([]byte("some of it"))
+		time.Sleep(time.Second)
+		var cc *ClientConn
+		tr.mu.Lock()
+		for _, h := range tr.hosts {
+			cc = h.conns[0]
+		}
+		tr.mu.Unlock()
+		var cl *call
+		cc.qc.Do(func(t *quicnet.Turn) {
+			cl = cc.first
+			cl.stopUpload(t, false)
+		})
+		if err := cl.sendTrailers(req.Trailer); err != errUploadStopped {
+			t.Errorf("trailers after the end: %v", err)
+		}
+		cl.cancel(context.Canceled)
+		if err := <-done; err == nil {
+			t.Error("the request was answered")
+		}
+		if err := <-read; err == nil {
+			t.Error("the handler has read a body that looks whole")
+		}
+		w.Close()
+	})
+}
