@@ -124,7 +124,8 @@ func newCombined(t *testing.T, seed uint64) *combined {
 	c.tr = ts.transport()
 	c.tr.QUIC = c.config()
 	c.tr.QUIC.MaxStreamsBidi = 0
-	c.tr.MaxConnsPerHost = 1 // no other one is made when a move takes its time
+	c.tr.QUIC.KeepAlive = time.Second // else who waits for a response does not learn that the NAT has forgotten it, and the server not where it is
+	c.tr.MaxConnsPerHost = 1          // no other one is made when a move takes its time
 	c.tr.EarlyData, c.tr.TLSClientConfig.ClientSessionCache = true, tls.NewLRUClientSessionCache(1)
 	c.tr.Dial = func(context.Context, string) (net.PacketConn, net.Addr, error) {
 		pc, err := c.n.ListenPacket("")
