@@ -163,6 +163,7 @@ func (w *response) sendInterim(status int) {
 func (w *response) snapshot() {
 	st := w.state
 	st.declared = -1
+	length := "" // the spelling of Content-Length that counts
 	for key, values := range w.header {
 		name, ok := wireName(key)
 		if !ok {
@@ -170,26 +171,30 @@ func (w *response) snapshot() {
 		}
 		switch name {
 		case "content-length":
-			w.declare(values)
+			if length == "" || key == "Content-Length" || length != "Content-Length" && key < length {
+				length = key
+			}
 			continue // it is made of the number
 		case "content-type":
 			st.typed = true
 		case "content-encoding":
-			st.encoded = len(values) > 0 && values[0] != ""
+			st.encoded = st.encoded || len(values) > 0 && values[0] != ""
 		case "date":
 			st.dated = true
 		case "trailer":
 			w.declareTrailers(values)
 		case "connection":
-			st.closing = httpguts.HeaderValuesContainsToken(values, "close")
+			st.closing = st.closing || httpguts.HeaderValuesContainsToken(values, "close")
 		}
 		if !connectionSpecific(name) {
 			st.fields = appendField(st.fields, name, values)
 		}
 	}
+	w.declare(w.header[length])
 }
 
-// declare takes the length of the body from a Content-Length field; what is no number is dropped, as over HTTP/2.
+// declare takes the length of the body from a Content-Length field. Of several that are spelt differently net/http's spelling counts, or else the
+// one that sorts first: the order of a map is nobody's wish. What is no number is dropped, as over HTTP/2.
 func (w *response) declare(values []string) {
 	if len(values) == 0 || w.state.status == http.StatusNoContent || w.isTunnel() { // RFC 9110, section 8.6
 		return

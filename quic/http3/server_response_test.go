@@ -422,6 +422,32 @@ func TestPanicIsLogged(t *testing.T) {
 	}
 }
 
+// TestSpellings: where a header map has a field in several spellings, what comes of it is the same each time.
+func TestSpellings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h["content-length"], h["CONTENT-LENGTH"] = []string{"7"}, []string{"5"}
+			h["content-encoding"], h["Content-Encoding"] = []string{""}, []string{"own"}
+			if r.URL.Path == "/own" {
+				h["Content-Length"] = []string{"3"}
+			}
+			if r.URL.Path == "/close" {
+				h["connection"], h["Connection"] = []string{"keep-alive"}, []string{"close"}
+			}
+			io.WriteString(w, r.URL.Query().Get("body"))
+		})
+		p := ts.dial()
+		for range 50 { // the order of a map is another each time
+			wantFields("body", "abcde", "content-length", "5", "content-type", "")(t, p.get("/?body=abcde").reply())
+			wantFields("body", "abc", "content-length", "3")(t, p.get("/own?body=abc").reply())
+			q := ts.dial()
+			wantFields("body", "abcde")(t, q.get("/close?body=abcde").reply())
+			<-q.conn.Context().Done()
+		}
+	})
+}
+
 // TestFlush: S17, what was written is there while the handler runs; and FlushError tells of a client that is gone.
 func TestFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
