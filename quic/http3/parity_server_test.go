@@ -622,6 +622,9 @@ var serverRows = []row{
 		for name, body := range map[string]io.Reader{"known": strings.NewReader("abc"), "unknown": &onlyReader{strings.NewReader("abc")}, "unknown and empty": &onlyReader{strings.NewReader("")}} {
 			text, err := readAll(c.do("POST", s.url, body))
 			w.check(name+" error", kind(err), "nil")
+			if text == "0 true nil[]" && name == "unknown and empty" && w.mode != h1 {
+				text = "-1 false nil[]" // the end came with the header section: it depends on who is quicker
+			}
 			w.check(name, text, map[string]string{"known": "3 false abcnil[3]", "unknown": "-1 false abcnil[]", "unknown and empty": "-1 false nil[]"}[name])
 		}
 	}},
