@@ -243,8 +243,9 @@ func (cl *call) prepare(r *attempt) (body []byte, fin bool, err error) {
 		return nil, false, nil
 	case r.length == 0 && (len(req.Trailer) == 0 || cl.connect):
 		return nil, true, nil
-	case r.length == 0:
-		r.body = &trackedBody{ReadCloser: http.NoBody}
+	case r.length == 0: // which is no body that would have to be there again for another try
+		cl.upload = &upload{call: cl, body: &trackedBody{ReadCloser: http.NoBody}, trailer: req.Trailer}
+		return nil, false, nil
 	case r.eager != nil:
 		return r.eager, true, nil
 	}
