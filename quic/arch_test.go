@@ -43,7 +43,7 @@ var rooms = []room{
 	{dir: "crypto/internal/boring", std: and(anyStd, "C")},
 	{dir: "crypto/internal/boring/alloctest", std: only("C")},
 	{dir: "crypto/internal/boring/suitetest", std: only("C", "unsafe"), imports: []string{"crypto/internal/boring"}},
-	{dir: "internal/ssltest", std: only("C", "errors", "runtime", "runtime/cgo", "unsafe"), imports: []string{"crypto/handshake"}},
+	{dir: "quic/internal/ssltest", std: only("C", "errors", "runtime", "runtime/cgo", "unsafe"), imports: []string{"crypto/handshake"}},
 	{dir: "crypto/handshake", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/protect", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/wire", std: anyStd, core: true, imports: []string{"quic/internal/ranges"}},
@@ -97,6 +97,9 @@ func TestArchitecture(t *testing.T) {
 		if !known && !program {
 			t.Errorf("%s is not on the map: add it to rooms, and to the map", dir)
 		}
+		if top, _, _ := strings.Cut(dir, "/"); !slices.Contains([]string{"cmd", "crypto", "examples", "quic"}, top) {
+			t.Errorf("%s is a folder of its own at the top, where packages lie in cmd, crypto, examples and quic", dir)
+		}
 		for name, f := range fs {
 			if program && dir != "cmd/libboringquic" && slices.Contains(imports(f), "C") {
 				t.Errorf("%s imports C: of commands and examples only cmd/libboringquic does", name)
@@ -114,7 +117,7 @@ func TestArchitecture(t *testing.T) {
 					t.Errorf("%s imports %s: commands and examples use public packages", name, p)
 				}
 				if dir != "quic/http3/h3test" && slices.Contains([]string{"quic/internal/sim", "quic/quicnettest", "quic/http3/h3test", "crypto/internal/boring/alloctest",
-					"crypto/internal/boring/suitetest", "internal/ssltest"}, p) {
+					"crypto/internal/boring/suitetest", "quic/internal/ssltest"}, p) {
 					t.Errorf("%s imports %s, which is for tests", name, p)
 				}
 			}

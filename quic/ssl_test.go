@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/boringquic/boringquic/internal/ssltest"
+	"github.com/boringquic/boringquic/quic/internal/ssltest"
 )
 
 // sslCert is a certificate for scriptedName that BoringSSL's own verification takes at any time.

@@ -1,4 +1,4 @@
-#include "../../crypto/internal/boring/compat.h"
+#include "../../../crypto/internal/boring/compat.h"
 
 #include "ssltest.h"
 

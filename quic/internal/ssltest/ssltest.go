@@ -2,7 +2,7 @@
 // may say that they will know later. Nothing but tests may import it.
 package ssltest
 
-// #cgo CFLAGS: -I${SRCDIR}/../../third_party/boringssl/prefix/include -I/usr/local/include/boringquic
+// #cgo CFLAGS: -I${SRCDIR}/../../../third_party/boringssl/prefix/include -I/usr/local/include/boringquic
 // #include <stdlib.h>
 // #include "ssltest.h"
 import "C"
