@@ -162,7 +162,7 @@ ssize_t quiche_conn_send_ack_eliciting_on_path(quiche_conn *conn, const struct s
   CALL(conn, bq_go_quiche_ping(conn->handle, (struct sockaddr *)local, local_len, (struct sockaddr *)peer, peer_len));
 }
 
-uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn) {
+static uint64_t time_left(const quiche_conn *conn) {
   if (conn == NULL || conn->timeout == UINT64_MAX || conn->closed) {
     return UINT64_MAX;
   }
@@ -170,9 +170,15 @@ uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn) {
   return conn->timeout > now ? conn->timeout - now : 0;
 }
 
+// Never 0: libev's timers, which go off too early by how long their loop took, and which quiche's examples set to it, would be stopped for good.
+uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn) {
+  uint64_t left = time_left(conn);
+  return left == 0 ? 1 : left;
+}
+
 // Rounded up, so that who waits as long does not come too early, again and again.
 uint64_t quiche_conn_timeout_as_millis(const quiche_conn *conn) {
-  uint64_t left = quiche_conn_timeout_as_nanos(conn);
+  uint64_t left = time_left(conn);
   return left == UINT64_MAX ? left : (left + 999999) / 1000000;
 }
 

@@ -291,7 +291,7 @@ void quiche_stream_iter_free(quiche_stream_iter *iter);
 
 size_t quiche_conn_max_send_udp_payload_size(const quiche_conn *conn);  // of a datagram now; it may change
 
-// How long until quiche_conn_on_timeout is wanted: 0 is now, UINT64_MAX never.
+// How long until quiche_conn_on_timeout is wanted: 1 nanosecond, or 0 milliseconds, is now, and UINT64_MAX never.
 uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn);
 uint64_t quiche_conn_timeout_as_millis(const quiche_conn *conn);
 void quiche_conn_on_timeout(quiche_conn *conn);  // may be called at any time

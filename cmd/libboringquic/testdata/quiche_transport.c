@@ -269,6 +269,9 @@ static void closing(void) {
   establish(&p);
   uint64_t left = quiche_conn_timeout_as_nanos(p.client), millis = quiche_conn_timeout_as_millis(p.client);
   CHECK(millis >= left / 1000000 && millis <= left / 1000000 + 1);
+  nanosleep(&(struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)}, NULL);
+  IS(quiche_conn_timeout_as_nanos(p.client), 1); // with 0 libev would stop a timer
+  IS(quiche_conn_timeout_as_millis(p.client), 0);
   for (int i = 0; i < 100 && !quiche_conn_is_closed(p.client); i++) {
     let_pass(p.client);
     carry(&p, p.client, p.server); // never answered
