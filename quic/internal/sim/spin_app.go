@@ -24,6 +24,7 @@ type spinApp struct {
 	order   []*spinStream          // of streams, as they came
 	wanted  [2][]*StreamPlan       // still to be opened: bidirectional, unidirectional
 	refused [2]bool                // ErrStreamLimit was told, and EventStreamsAvailable not since
+	far     bool                   // ErrStreamLimit was told of a bidirectional stream far above the others: EventStreamsAvailable may come
 	sent    uint64                 // datagrams that were taken
 	full    bool                   // ErrDatagramQueueFull was told, and EventDatagramWritable not since
 	unread  bool                   // EventDatagram was told, and the queue not emptied since

@@ -71,7 +71,12 @@ var misuses = []func(a *spinApp, act Act){
 	func(a *spinApp, act Act) { // a stream that was never opened
 		id := uint64(1<<20|act.N<<2) &^ 2
 		_, err := a.conn.StreamSend(id, []byte("x"), true)
-		a.wantErr("StreamSend of an unknown stream", err, quic.ErrUnknownStream)
+		if a.side == clientSide { // its own to open, but too many
+			a.wantErr("StreamSend of a stream far above the others", err, quic.ErrStreamLimit, quic.ErrStreamsSkipped)
+			a.far = a.far || errors.Is(err, quic.ErrStreamLimit)
+		} else {
+			a.wantErr("StreamSend of an unknown stream", err, quic.ErrUnknownStream)
+		}
 		_, _, err = a.conn.StreamRecv(id, make([]byte, 1))
 		a.wantErr("StreamRecv of an unknown stream", err, quic.ErrUnknownStream)
 		a.wantErr("StreamShutdown of an unknown stream", a.conn.StreamShutdown(id, quic.ReadDirection|quic.WriteDirection, 1),
