@@ -44,7 +44,7 @@ func (r *spinRun) onEvent(c *Conn, ev quic.Event) {
 		a.conn = c
 	}
 	if a.conn == c && ev.Kind == quic.EventClosed && a.monitor.early && !a.monitor.complete && side == serverSide &&
-		!r.apps[clientSide].monitor.complete {
+		!r.apps[clientSide].monitor.complete && r.closing[serverSide] == nil {
 		r.orphan(a)
 	}
 	if a.conn != c {
