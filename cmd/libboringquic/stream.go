@@ -93,13 +93,17 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 	if op.len > maxSize {
 		return faultf(errArgument, "len is %d, and can be at most 2^31-1", op.len)
 	}
-	if op.data == nil && op.len > 0 && (op.kind == C.BQUIC_OP_SEND || op.kind == C.BQUIC_OP_RECV || op.kind == C.BQUIC_OP_OPEN) {
+	carries := op.kind == C.BQUIC_OP_SEND || op.kind == C.BQUIC_OP_RECV || op.kind == C.BQUIC_OP_OPEN
+	if carries && op.data == nil && op.len > 0 {
 		return faultf(errArgument, "data is NULL, and len is %d", op.len)
 	}
 	if err := c.ready(); err != nil {
 		return err
 	}
-	data := memory((*C.uint8_t)(op.data), op.len)
+	var data []byte
+	if carries { // of others, data and len may be left from an operation before
+		data = memory((*C.uint8_t)(op.data), op.len)
+	}
 	op.result = 0
 	switch op.kind {
 	case C.BQUIC_OP_OPEN:

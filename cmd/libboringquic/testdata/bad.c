@@ -142,8 +142,13 @@ int main(int argc, char **argv) {
       {.conn = NULL, .kind = BQUIC_OP_SEND},
       {.conn = (bquic_conn *)config, .kind = BQUIC_OP_SEND},
       {.conn = conn, .kind = BQUIC_OP_SEND, .stream = 1},
+      {.conn = conn, .kind = BQUIC_OP_RESET, .stream = 1, .len = 5}, // left from a send
+      {.conn = conn, .kind = BQUIC_OP_STOP, .stream = 1, .len = 5},
+      {.conn = conn, .kind = 9, .len = 5},
   };
-  GOOD(bquic_endpoint_ops(endpoint, ops, 4));
+  GOOD(bquic_endpoint_ops(endpoint, ops, 7));
+  CHECK(ops[4].result == BQUIC_ERR_STREAM && ops[5].result == BQUIC_ERR_STREAM && ops[6].result == BQUIC_ERR_ARGUMENT);
+  GOOD(bquic_conn_ping(conn)); // it lives on
   CHECK(ops[0].result == BQUIC_ERR_ARGUMENT && ops[1].result == BQUIC_ERR_ARGUMENT && ops[2].result == BQUIC_ERR_HANDLE && ops[3].result == BQUIC_ERR_STREAM);
   FAILS(bquic_endpoint_ops(endpoint, NULL, 4), BQUIC_ERR_ARGUMENT, "ops is NULL");
 
