@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
 )
 
 // streamFailed stores the code of a stream that was reset or stopped, and tells which of the two it was.
@@ -89,7 +90,7 @@ func bq_go_quiche_stream_shutdown(h, id C.uint64_t, direction C.int, code C.uint
 			part = quic.WriteDirection
 		}
 		before := q.shut(uint64(id), part)
-		if err := q.core.StreamShutdown(uint64(id), part, uint64(code)); err != nil {
+		if err := q.endPart(uint64(id), part, uint64(code)); err != nil {
 			return 0, q.over(err, quicheStreamState)
 		}
 		if before {
@@ -97,6 +98,17 @@ func bq_go_quiche_stream_shutdown(h, id C.uint64_t, direction C.int, code C.uint
 		}
 		return 0, nil
 	})
+}
+
+// endPart ends a part of a stream before its time, by HTTP/3 if that knows the stream: it has nothing to tell of that part any more.
+func (q *quicheConn) endPart(id uint64, part quic.Direction, code uint64) error {
+	if q.h3 != nil {
+		q.c.h3_news = true
+		if err := q.h3.conn.StreamShutdown(id, part, h3.ErrorCode(code)); !errors.Is(err, h3.ErrUnknownStream) {
+			return err
+		}
+	}
+	return q.core.StreamShutdown(id, part, code)
 }
 
 // shut tells whether a part of a stream was ended before its time.

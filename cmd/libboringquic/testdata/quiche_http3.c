@@ -263,6 +263,53 @@ static void fault(void) {
   CHECK(quiche_conn_local_error(p.server, &app, &code, &reason, &len) && app && code == 0x103);
 }
 
+// Requests that are cancelled by quiche_conn_stream_shutdown, as curl and servers do it, are over for HTTP/3, too: it tells no more of them, and keeps
+// nothing of them.
+static void cancelled(void) {
+  begin();
+  for (int64_t id = 0; id <= 8; id += 4) {
+    IS(quiche_h3_send_request(client, p.client, request, COUNT(request), false), id);
+    exchange(&p);
+    WANTS(server, HEADERS, id);
+    quiche_h3_priority urgent = {1, false};
+    IS(quiche_h3_send_priority_update_for_request(client, p.client, (uint64_t)id, &urgent), 0);
+    NOTHING(client);
+    exchange(&p);
+    WANTS(server, PRIORITY_UPDATE, id);
+    NOTHING(server);
+  }
+  for (uint64_t id = 0; id <= 8; id += 4) {
+    IS(quiche_h3_send_response(server, p.server, id, response, COUNT(response), false), 0);
+    IS(quiche_h3_send_body(server, p.server, id, (const uint8_t *)"hello", 5, false), 5);
+  }
+  exchange(&p);
+  wants_fields(client, 0, true, ":status=200\nserver=test\n");
+  for (uint64_t id = 0; id <= 8; id += 4) {
+    quiche_conn *by = id == 8 ? p.server : p.client;
+    IS(quiche_conn_stream_shutdown(by, id, QUICHE_SHUTDOWN_READ, 0x10c), 0);
+    IS(quiche_conn_stream_shutdown(by, id, QUICHE_SHUTDOWN_WRITE, 0x10c), 0);
+  }
+  WANTS(client, HEADERS, 8);
+  WANTS(client, DATA, 8);
+  NOTHING(client);
+  exchange(&p);
+  WANTS(client, RESET, 8);
+  NOTHING(client);
+  WANTS(server, RESET, 0);
+  WANTS(server, RESET, 4);
+  NOTHING(server);
+  exchange(&p);
+  NOTHING(server);
+  char text[32] = "";
+  IS(quiche_h3_take_last_priority_update(server, 8, value, text), QUICHE_H3_ERR_DONE);
+  IS(quiche_h3_send_request(client, p.client, request, COUNT(request), true), 12);
+  exchange(&p);
+  WANTS(server, HEADERS, 12);
+  quiche_h3_conn_free(client);
+  quiche_h3_conn_free(server);
+  free_pair(&p);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   begin();
@@ -276,6 +323,7 @@ int main(int argc, char *argv[]) {
   quiche_h3_conn_free(client);
   free_pair(&p);
   quiche_h3_conn_free(server); // in either order
+  cancelled();
   IS(bquic_live_objects(), 0);
   return 0;
 }
