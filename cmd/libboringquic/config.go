@@ -214,11 +214,16 @@ func bq_go_config_add_roots_file(h C.uint64_t, file *C.char) C.int32_t {
 	})
 }
 
-func (c *config) addRoots(b []byte, from string) error {
-	pool := x509.NewCertPool()
-	if c.roots != nil {
-		pool = c.roots.Clone()
+// grown returns a pool with what p has, to which more can be added: connections on other threads may look at p, which may be nil.
+func grown(p *x509.CertPool) *x509.CertPool {
+	if p == nil {
+		return x509.NewCertPool()
 	}
+	return p.Clone()
+}
+
+func (c *config) addRoots(b []byte, from string) error {
+	pool := grown(c.roots)
 	found := false
 	for {
 		var block *pem.Block

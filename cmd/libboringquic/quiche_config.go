@@ -171,12 +171,11 @@ func (c *quicheConfig) loadRoots(path string) error {
 	if err != nil {
 		return err
 	}
-	if c.roots == nil {
-		c.roots = x509.NewCertPool()
-	}
-	if !c.roots.AppendCertsFromPEM(b) {
+	pool := grown(c.roots)
+	if !pool.AppendCertsFromPEM(b) {
 		return fmt.Errorf("%s: no certificate in PEM form", path)
 	}
+	c.roots = pool
 	return nil
 }
 

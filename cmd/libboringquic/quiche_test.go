@@ -73,8 +73,8 @@ var fetchCrate = sync.OnceValues(func() (string, error) {
 
 // The programs of testdata say what the functions do.
 func TestQuiche(t *testing.T) {
-	certs := certificate(t)
-	for _, name := range []string{"quiche_transport", "quiche_http3", "quiche_tls"} {
+	certs := append(certificate(t), certificate(t)[0])
+	for _, name := range []string{"quiche_transport", "quiche_http3", "quiche_tls", "quiche_bad"} {
 		for _, c := range []struct {
 			name  string
 			of    variant

@@ -20,6 +20,7 @@
   } while (0)
 
 static const char *cert_file, *key_file, *ca_file;
+static const char *other_file; // a certificate of somebody else
 
 static struct sockaddr_in address_of(uint16_t port) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -145,6 +146,7 @@ static void arguments(int argc, char *argv[]) {
   cert_file = argv[1];
   key_file = argv[2];
   ca_file = cert_file;
+  other_file = argc > 3 ? argv[3] : NULL;
   client_address = address_of(5000);
   server_address = address_of(443);
 }

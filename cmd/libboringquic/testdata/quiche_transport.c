@@ -309,6 +309,23 @@ static void trust(void) {
   quiche_config_free(client);
 }
 
+// What is set in a config later is not for the connections that were made with it.
+static void later_roots(void) {
+  quiche_config *server = config_with("\4test"), *client = config_with("\4test");
+  quiche_config_verify_peer(client, true);
+  IS(quiche_config_load_verify_locations_from_file(client, other_file), 0);
+  pair p = pair_of(client, server, "localhost");
+  IS(quiche_config_load_verify_locations_from_file(client, ca_file), 0);
+  IS(carry(&p, p.client, p.server), 0);
+  IS(carry(&p, p.server, p.client), QUICHE_ERR_TLS_FAIL);
+  free_pair(&p);
+  p = pair_of(client, server, "localhost");
+  establish(&p);
+  free_pair(&p);
+  quiche_config_free(server);
+  quiche_config_free(client);
+}
+
 static void datagrams(void) {
   quiche_config *none = config_with("\4test"), *config = config_with("\4test");
   quiche_config_enable_dgram(config, true, 2, 3);
@@ -562,6 +579,7 @@ int main(int argc, char *argv[]) {
   streams();
   closing();
   trust();
+  later_roots();
   datagrams();
   purge();
   connection_ids();
