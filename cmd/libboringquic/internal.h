@@ -77,7 +77,7 @@ enum { BQ_PATH_PROBE, BQ_PATH_MIGRATE, BQ_PATH_ABANDON, BQ_PATH_TOO_LARGE };
 // bq_call_verify calls the program's callback.
 int32_t bq_call_verify(bquic_verify callback, uintptr_t context, const bquic_peer *peer);
 
-// bq_call_make_ssl calls the program's callback; 0: there is no SSL, or one of another BoringSSL.
+// bq_call_make_ssl calls the program's callback; 0: there is no SSL, or none that can be taken.
 uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bquic_addr *remote);
 
 // bq_free_ssl frees an SSL that no connection has taken.
@@ -86,7 +86,8 @@ void bq_free_ssl(struct ssl_st *ssl);
 // bq_log has the program's callback be told a text that is ended by a zero.
 void bq_log(char *text);
 
-// bq_same_boringssl tells whether an SSL was made by the BoringSSL that the library calls: BQUIC_OK, or BQUIC_ERR_BORINGSSL with a sentence.
-int32_t bq_same_boringssl(const void *ssl);
+// bq_takes_ssl tells whether a connection can be made over an SSL, and the library may free it if that fails: BQUIC_OK; or, with a sentence,
+// BQUIC_ERR_BORINGSSL if it was made by another BoringSSL than the library calls, BQUIC_ERR_STATE if it belongs to a connection.
+int32_t bq_takes_ssl(const void *ssl);
 
 #endif

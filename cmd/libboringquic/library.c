@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "../../crypto/internal/boring/compat.h"
+#include "../../crypto/internal/boring/shim_tls.h"
 #include <openssl/ssl.h>
 
 #include "_cgo_export.h"
@@ -133,7 +134,7 @@ int32_t bq_enter_first(void) {
 
 // The ciphers of an SSL point into a table of the BoringSSL that made it, and so does what is found by a number in ours: the same address only
 // if the two are one.
-int32_t bq_same_boringssl(const void *given) {
+static int32_t same_boringssl(const void *given) {
   const STACK_OF(SSL_CIPHER) *ciphers = SSL_get_ciphers((const SSL *)given);
   if (ciphers == NULL || sk_SSL_CIPHER_num(ciphers) == 0) {
     return BQUIC_OK; // nothing tells
@@ -143,6 +144,11 @@ int32_t bq_same_boringssl(const void *given) {
     return bq_fail(BQUIC_ERR_BORINGSSL, "this SSL was made by another BoringSSL than the one that the library calls: link the program with one of them");
   }
   return BQUIC_OK;
+}
+
+int32_t bq_takes_ssl(const void *ssl) {
+  int32_t status = same_boringssl(ssl);
+  return status || bq_of_ssl(ssl) == NULL ? status : bq_fail(BQUIC_ERR_STATE, "this SSL belongs to another connection");
 }
 
 void bq_free_ssl(struct ssl_st *ssl) { SSL_free(ssl); }

@@ -75,7 +75,7 @@ int32_t bquic_config_set_make_ssl(bquic_config *config, bquic_make_ssl callback,
 
 uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bquic_addr *remote) {
   struct ssl_st *ssl = callback((void *)context, remote);
-  return ssl == NULL || bq_same_boringssl(ssl) ? 0 : (uintptr_t)ssl;
+  return ssl == NULL || bq_takes_ssl(ssl) ? 0 : (uintptr_t)ssl;
 }
 
 // Endpoints.
@@ -107,10 +107,11 @@ int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
 
 static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, uint64_t *made) {
   BQ_SIZED(params, bquic_connect);
-  if (params->ssl != NULL && bq_same_boringssl(params->ssl)) {
-    return BQUIC_ERR_BORINGSSL;
+  int32_t taken = 0, status = params->ssl == NULL ? BQUIC_OK : bq_takes_ssl(params->ssl);
+  if (status) {
+    return status;
   }
-  int32_t taken = 0, status = bq_memory(params->session.data, params->session.len, "params->session.data", "params->session.len");
+  status = bq_memory(params->session.data, params->session.len, "params->session.data", "params->session.len");
   if (status == BQUIC_OK) {
     status = bq_go_endpoint_connect(H(endpoint), H(config), (bquic_connect *)params, made, &taken);
   }

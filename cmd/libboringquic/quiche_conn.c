@@ -64,14 +64,14 @@ quiche_conn *quiche_connect(const char *server_name, const uint8_t *scid, size_t
   return begin(false, server_name, scid, scid_len, NULL, 0, local, local_len, peer, peer_len, config, NULL);
 }
 
-// with_tls is begin for an SSL of the program's, which must be of the BoringSSL that the library calls: another one's it could not even free.
+// with_tls is begin for an SSL of the program's, which stays the program's if it cannot be taken.
 static quiche_conn *with_tls(bool server, const uint8_t *scid, size_t scid_len, const uint8_t *other, size_t other_len, const struct sockaddr *local,
                              socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len, const quiche_config *config, void *ssl) {
   if (ssl == NULL) {
     null("SSL");
     return NULL;
   }
-  if (bq_enter() || bq_same_boringssl(ssl)) {
+  if (bq_enter() || bq_takes_ssl(ssl)) {
     return NULL;
   }
   return begin(server, NULL, scid, scid_len, other, other_len, local, local_len, peer, peer_len, config, ssl);

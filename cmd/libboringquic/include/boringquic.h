@@ -375,7 +375,8 @@ typedef struct bquic_connect {
   bquic_bytes session;        // of BQUIC_EVENT_SESSION of an earlier connection to that server; NULL: none
   uint64_t user_data;         // as bquic_conn_set_user_data
   struct ssl_st *ssl;         // an SSL that was not used before; NULL: TLS is what the settings say. It is freed, also if NULL is returned, but
-                              // with BQUIC_ERR_BORINGSSL: it is another BoringSSL's then, and stays the caller's
+                              // with BQUIC_ERR_BORINGSSL, when it is another BoringSSL's and stays the caller's, and with BQUIC_ERR_STATE, when it
+                              // belongs to another connection, which goes on
 } bquic_connect;
 
 enum {

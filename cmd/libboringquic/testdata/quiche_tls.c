@@ -8,7 +8,7 @@
 static SSL_CTX *client_ctx, *server_ctx;
 static quiche_config *config;
 static pthread_t caller;
-static int key_lines, selected, verified, slot;
+static int key_lines, selected, verified, slot, made, freed;
 static SSL_SESSION *ticket;
 static int pending; // how often the certificate callback says "later"
 
@@ -45,6 +45,11 @@ static int keep_session(SSL *ssl, SSL_SESSION *session) {
   return 1;
 }
 
+static void on_free(void *parent, void *value, CRYPTO_EX_DATA *data, int index, long argument, void *pointer) {
+  (void)parent, (void)data, (void)index, (void)argument, (void)pointer;
+  freed += value != NULL;
+}
+
 static void contexts(void) {
   client_ctx = SSL_CTX_new(TLS_method());
   server_ctx = SSL_CTX_new(TLS_method());
@@ -56,7 +61,7 @@ static void contexts(void) {
   SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, verify);
   SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
   SSL_CTX_sess_set_new_cb(client_ctx, keep_session);
-  slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+  slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_free);
   CHECK(slot > 0);
 }
 
@@ -65,6 +70,7 @@ static SSL *client_ssl(void) {
   CHECK(ssl != NULL);
   SSL_set_app_data(ssl, &caller);
   SSL_set_ex_data(ssl, slot, &slot);
+  made++;
   SSL_set_connect_state(ssl);
   CHECK(SSL_set_alpn_protos(ssl, (const uint8_t *)"\2h3", 3) == 0 && SSL_set_tlsext_host_name(ssl, "localhost"));
   return ssl;
@@ -129,7 +135,14 @@ static void trusted(void) {
   CHECK(len > 100);
   CHECK(!quiche_conn_set_keylog_path(p.client, "/dev/null")); // that is the program's here
   CHECK(ticket != NULL);
-  CHECK(over(ssl, false) == NULL); // it has a connection; that lives on
+  // It has a connection; that lives on, whatever is wrong with what else is given.
+  int before = freed;
+  uint8_t id[21] = {0};
+  CHECK(over(ssl, false) == NULL && strstr(bquic_error(), "belongs to another connection") != NULL);
+  CHECK(quiche_conn_new_with_tls(id, 21, NULL, 0, SOCKADDR(client_address), SOCKADDR(server_address), config, ssl, false) == NULL);
+  CHECK(quiche_conn_new_with_tls(id, 8, NULL, 0, SOCKADDR(client_address), NULL, 0, config, ssl, false) == NULL);
+  CHECK(quiche_conn_new_with_tls(id, 8, NULL, 0, SOCKADDR(client_address), SOCKADDR(server_address), NULL, ssl, false) == NULL);
+  IS(freed, before);
   IS(quiche_conn_send_ack_eliciting(p.client), 0);
   exchange(&p);
   quiche_transport_params params;
@@ -161,7 +174,7 @@ static void resumed(void) {
   ticket = NULL;
 }
 
-// Whatever fails, the SSL is freed once: the sanitizer sees to that.
+// Whatever fails, the SSL is freed once.
 static void failures(void) {
   uint8_t id[21] = {0};
   CHECK(quiche_conn_new_with_tls(id, 21, NULL, 0, SOCKADDR(client_address), SOCKADDR(server_address), config, client_ssl(), false) == NULL);
@@ -175,7 +188,9 @@ static void failures(void) {
   size_t len;
   quiche_conn_destination_id(conn, &out, &len);
   CHECK(conn != NULL && len == 12 && memcmp(out, id, 12) == 0);
+  IS(freed, made - 1);
   quiche_conn_free(conn);
+  IS(freed, made);
 }
 
 int main(int argc, char *argv[]) {

@@ -77,6 +77,12 @@ int main(int argc, char **argv) {
   // An SSL belongs to one connection, and is freed with it, or at once if there is none.
   int32_t status;
   CHECK(bquic_endpoint_connect(client.endpoint, config, &connect, &status) == NULL && status != BQUIC_OK && freed == 0);
+  bquic_connect again = connect;
+  again.remote = (bquic_addr){0};
+  CHECK(bquic_endpoint_connect(client.endpoint, config, &again, &status) == NULL && status == BQUIC_ERR_STATE && freed == 0);
+  CHECK(strstr(bquic_error(), "belongs to another connection") != NULL);
+  CHECK(bquic_endpoint_connect(NULL, config, &connect, &status) == NULL && freed == 0);
+  CHECK(bquic_endpoint_connect(client.endpoint, NULL, &connect, &status) == NULL && freed == 0);
   bquic_connect nowhere = {.size = sizeof nowhere, .ssl = SSL_new(client_context)};
   CHECK(SSL_set_ex_data(nowhere.ssl, slot, &freed) == 1);
   CHECK(bquic_endpoint_connect(client.endpoint, config, &nowhere, &status) == NULL && status == BQUIC_ERR_ARGUMENT && freed == 1);
