@@ -191,11 +191,11 @@ func (e *endpoint) forget(c *conn) {
 
 //export bq_go_endpoint_step
 func bq_go_endpoint_step(h C.uint64_t, s *C.bquic_step) C.int32_t {
-	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error { return e.step(s) }))
+	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error { e.step(s); return nil }))
 }
 
 // step is bquic_endpoint_step: in, timers, events, out.
-func (e *endpoint) step(s *C.bquic_step) error {
+func (e *endpoint) step(s *C.bquic_step) {
 	e.now = moment(s.now)
 	for _, c := range e.over {
 		e.forget(c)
@@ -209,10 +209,9 @@ func (e *endpoint) step(s *C.bquic_step) error {
 	e.lent.reset()
 	s.more, s.events_len, s.out_len = 0, 0, 0
 
-	for i := range s.in_len {
-		if err := e.receive(&unsafe.Slice(s.in, s.in_len)[i]); err != nil {
-			return err
-		}
+	trains := unsafe.Slice(s.in, s.in_len)
+	for i := range trains {
+		e.receive(&trains[i])
 	}
 	for c := e.timers.due(e.now); c != nil; c = e.timers.due(e.now) {
 		c.touch()
@@ -223,19 +222,12 @@ func (e *endpoint) step(s *C.bquic_step) error {
 		e.sendAll(s)
 	}
 	e.rest(s)
-	return nil
 }
 
-// receive gives a train to whom it is for.
-func (e *endpoint) receive(t *C.bquic_train) error {
-	local, err := goAddr(&t.local)
-	if err != nil {
-		return err
-	}
-	remote, err := goAddr(&t.remote)
-	if err != nil {
-		return err
-	}
+// receive gives a train to whom it is for. bquic_endpoint_step has looked at its addresses.
+func (e *endpoint) receive(t *C.bquic_train) {
+	local, _ := goAddr(&t.local)
+	remote, _ := goAddr(&t.remote)
 	train := quic.Train{
 		Buf: memory((*C.uint8_t)(t.data), C.size_t(t.len)), SegSize: int(t.seg_size), Local: local, Remote: remote, ECN: quic.ECN(t.ecn & 3),
 	}
@@ -265,7 +257,6 @@ func (e *endpoint) receive(t *C.bquic_train) error {
 		}
 		train.Buf = train.Buf[r.N:]
 	}
-	return nil
 }
 
 func (e *endpoint) reply(b []byte, local, remote netip.AddrPort) {

@@ -84,6 +84,15 @@ bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status) { MADE
 
 int32_t bquic_endpoint_free(bquic_endpoint *endpoint) { BQ_GO(bq_go_endpoint_free(H(endpoint))); }
 
+// no_family says that an address of a train has a family that it cannot have.
+static int32_t no_family(const char *which, uint32_t i, int family) {
+  return bq_fail(BQUIC_ERR_ARGUMENT, "%s of step->in[%u] has family %d, and must have AF_INET or AF_INET6%s", which, i, family, which[0] == 'l' ? ", or AF_UNSPEC" : "");
+}
+
+// ip tells whether an address has a family of IP.
+static bool ip(const bquic_addr *a) { return a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6; }
+
+// bquic_endpoint_step looks at all trains first: an error means that nothing was done.
 int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
   BQ_SIZED(step, bquic_step);
   BQ_LIST(step->in, step->in_len);
@@ -100,6 +109,12 @@ int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
     }
     if (train->len > 65535) {
       return bq_fail(BQUIC_ERR_ARGUMENT, "len of step->in[%u] is %u, and can be at most 65535", i, train->len);
+    }
+    if (!ip(&train->remote)) {
+      return no_family("remote", i, train->remote.sa.sa_family);
+    }
+    if (!ip(&train->local) && train->local.sa.sa_family != AF_UNSPEC) {
+      return no_family("local", i, train->local.sa.sa_family);
     }
   }
   BQ_GO(bq_go_endpoint_step(H(endpoint), step));

@@ -363,6 +363,7 @@ typedef struct bquic_step {
 // bquic_endpoint_step does all there is to do: takes in what has arrived, runs timers, tells events and gives out what is to be sent. Who acts on
 // events calls it once with in and events, and then, after having acted, with out: so answers leave in the trains that acknowledge.
 // Events must be read: a connection that has one waits for it with all else but sending. If out is NULL, nothing is sent meanwhile.
+// BQUIC_ERR_ARGUMENT, for a train without data or with an address that is not of IP, as for the rest: nothing was done, not for the other trains either.
 BQUIC_API int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step);
 
 // bquic_connect is what a client's connection begins with.

@@ -32,6 +32,36 @@ static void packets(void) {
   FAILS(bquic_header_parse(NULL, 0, 8, &header), BQUIC_ERR_MESSAGE, "no packet");
 }
 
+// A step with a train that is no good takes none of them.
+static void all_or_nothing(char **files) {
+  static uint8_t buf[64 << 10];
+  bquic_config *config = bquic_config_new();
+  GOOD(bquic_config_set_bytes(config, BQUIC_ALPN, "\4test", 5));
+  GOOD(bquic_config_add_cert_files(config, files[0], files[1]));
+  bquic_endpoint *server = bquic_endpoint_new(config, NULL), *client = bquic_endpoint_new(NULL, NULL);
+  bquic_connect connect = {.size = sizeof connect, .remote = address("1", 443)};
+  CHECK(bquic_endpoint_connect(client, config, &connect, NULL) != NULL);
+  bquic_train trains[2];
+  bquic_step out = {.size = sizeof out, .out = trains, .out_max = 1, .buf = buf, .buf_len = sizeof buf};
+  GOOD(bquic_endpoint_step(client, &out));
+  CHECK(out.out_len == 1);
+  trains[0].remote = address("2", 50000);
+  trains[1] = trains[0];
+  trains[1].remote.sa.sa_family = AF_UNIX;
+  bquic_step in = {.size = sizeof in, .in = trains, .in_len = 2};
+  bquic_endpoint_info info = {.size = sizeof info};
+  FAILS(bquic_endpoint_step(server, &in), BQUIC_ERR_ARGUMENT, "remote of step->in[1] has family 1");
+  GOOD(bquic_endpoint_stats(server, &info));
+  CHECK(info.accepted == 0);
+  in.in_len = 1;
+  GOOD(bquic_endpoint_step(server, &in));
+  GOOD(bquic_endpoint_stats(server, &info));
+  CHECK(info.accepted == 1);
+  GOOD(bquic_endpoint_free(client));
+  GOOD(bquic_endpoint_free(server));
+  GOOD(bquic_config_free(config));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   int32_t status;
@@ -41,6 +71,7 @@ int main(int argc, char **argv) {
   char buf[10];
 
   packets();
+  all_or_nothing(argv + 1);
 
   // Settings.
   bquic_config *config = bquic_config_new();
@@ -91,9 +122,16 @@ int main(int argc, char **argv) {
   FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "at most 65535");
   memset(buf, 0x40, sizeof buf);
   train = (bquic_train){.data = (uint8_t *)buf, .len = sizeof buf, .remote.sa.sa_family = AF_UNIX};
-  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "must have AF_INET, AF_INET6");
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "remote of step->in[0] has family 1");
   train.remote.sa.sa_family = AF_INET6;
+  train.local.sa.sa_family = AF_UNIX;
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "local of step->in[0] has family 1");
+  train.local.sa.sa_family = AF_UNSPEC;
   GOOD(bquic_endpoint_step(endpoint, &one)); // bytes of nobody
+  train.remote.sa.sa_family = AF_UNSPEC;
+  FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "remote of step->in[0] has family 0");
+  train.remote.sa.sa_family = AF_INET6;
+  GOOD(bquic_endpoint_step(endpoint, &one));
   CHECK(one.deadline == UINT64_MAX && one.more == 0);
   one.in_len = 0;
   one.out_max = 1;
