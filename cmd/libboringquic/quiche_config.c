@@ -25,7 +25,13 @@ static void set(quiche_config *config, int key, uint64_t v) {
   }
 }
 
+enum { MAX_TEXT = 65535 }; // bytes: TLS takes no longer list of protocols, and Linux no longer path
+
 static int set_text(quiche_config *config, int key, const void *p, size_t n) {
+  if (n > MAX_TEXT) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "a text has %zu bytes, and can have at most %d", n, MAX_TEXT);
+    return QUICHE_ERR_INVALID_STATE;
+  }
   if (p == NULL && n > 0) {
     bq_fail(BQUIC_ERR_ARGUMENT, "a text is NULL");
     return QUICHE_ERR_INVALID_STATE;

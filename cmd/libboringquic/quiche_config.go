@@ -16,7 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/quic"
@@ -103,8 +102,7 @@ func bq_go_quiche_config_set(h C.uint64_t, key C.int, v C.uint64_t) {
 
 //export bq_go_quiche_config_text
 func bq_go_quiche_config_text(h C.uint64_t, key C.int, p *C.uint8_t, n C.size_t) C.int64_t {
-	b := string(unsafe.Slice((*byte)(p), n))
-	return onConfig(h, func(c *quicheConfig) error { return c.setText(key, b) })
+	return onConfig(h, func(c *quicheConfig) error { return c.setText(key, string(memory(p, n))) })
 }
 
 func (c *quicheConfig) setText(key C.int, text string) error {
