@@ -37,12 +37,15 @@ static quiche_conn *begin(bool server, const char *name, const uint8_t *scid, si
                           void *ssl) {
   bool taken = false;
   quiche_conn *conn = NULL;
-  if ((scid == NULL && scid_len) || peer == NULL || config == NULL) {
-    null(config == NULL ? "quiche_config" : peer == NULL ? "peer's address" : "scid");
-  } else {
-    conn = bq_enter() ? NULL : calloc(1, sizeof *conn);
+  if (other == NULL) {
+    other_len = 0;
   }
-  if (conn == NULL || bq_go_quiche_begin(conn, &taken, server, (char *)name, (uint8_t *)scid, scid_len, (uint8_t *)other, other ? other_len : 0, (struct sockaddr *)local, local_len,
+  if (peer == NULL || config == NULL) {
+    null(config == NULL ? "quiche_config" : "peer's address");
+  } else if (!bq_memory(scid, scid_len, "scid", "scid_len") && !bq_memory(other, other_len, "the other ID", "its length") && !bq_enter()) {
+    conn = calloc(1, sizeof *conn);
+  }
+  if (conn == NULL || bq_go_quiche_begin(conn, &taken, server, (char *)name, (uint8_t *)scid, scid_len, (uint8_t *)other, other_len, (struct sockaddr *)local, local_len,
                          (struct sockaddr *)peer, peer_len, (uint64_t)(uintptr_t)config, (uintptr_t)ssl)) {
     free(conn);
     if (ssl != NULL && !taken) {
@@ -104,6 +107,7 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
   if (buf_len == 0) {
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   conn->begun = true;
   return bq_enter() ? QUICHE_ERR_INVALID_STATE : bq_go_quiche_recv(conn->handle, buf, buf_len, (quiche_recv_info *)info);
 }
@@ -135,6 +139,7 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
   if (out_len == 0) {
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, out, out_len);
   if (conn->train != NULL) {
     return next_of_train(conn, out, out_len, out_info);
   }
@@ -188,11 +193,18 @@ void quiche_conn_on_timeout(quiche_conn *conn) {
   }
 }
 
+enum { MAX_REASON = 256 }; // bytes: the core sends no more of a reason
+
 int quiche_conn_close(quiche_conn *conn, bool app, uint64_t err, const uint8_t *reason, size_t reason_len) {
-  CALL(conn, (int)bq_go_quiche_close(conn->handle, app, err, (uint8_t *)reason, reason ? reason_len : 0));
+  if (reason == NULL) {
+    reason_len = 0;
+  }
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, reason, reason_len);
+  CALL(conn, (int)bq_go_quiche_close(conn->handle, app, err, (uint8_t *)reason, reason_len < MAX_REASON ? reason_len : MAX_REASON));
 }
 
 int quiche_conn_set_session(quiche_conn *conn, const uint8_t *buf, size_t buf_len) {
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   CALL(conn, buf == NULL ? null("session") : conn->ssl ? bq_quiche_set_session(conn, buf, buf_len) : (int)bq_go_quiche_set_session(conn->handle, (uint8_t *)buf, buf_len));
 }
 
@@ -225,14 +237,16 @@ void quiche_conn_set_qlog_fd(quiche_conn *conn, int fd, const char *log_title, c
 // Streams.
 
 ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *out, size_t buf_len, bool *fin, uint64_t *out_error_code) {
-  if ((out == NULL && buf_len) || fin == NULL || out_error_code == NULL) {
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, out, buf_len);
+  if (fin == NULL || out_error_code == NULL) {
     return null("argument of quiche_conn_stream_recv");
   }
   CALL(conn, bq_go_quiche_stream_recv(conn->handle, stream_id, out, buf_len, fin, out_error_code));
 }
 
 ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uint8_t *buf, size_t buf_len, bool fin, uint64_t *out_error_code) {
-  if ((buf == NULL && buf_len) || out_error_code == NULL) {
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
+  if (out_error_code == NULL) {
     return null("argument of quiche_conn_stream_send");
   }
   CALL(conn, bq_go_quiche_stream_send(conn->handle, stream_id, (uint8_t *)buf, buf_len, fin, out_error_code));
@@ -317,11 +331,13 @@ bool quiche_conn_is_dgram_recv_queue_full(const quiche_conn *conn) {
 }
 
 ssize_t quiche_conn_dgram_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len) {
-  CALL(conn, buf == NULL && buf_len ? null("buffer") : bq_go_quiche_dgram_recv(conn->handle, buf, buf_len));
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
+  CALL(conn, bq_go_quiche_dgram_recv(conn->handle, buf, buf_len));
 }
 
 ssize_t quiche_conn_dgram_send(quiche_conn *conn, const uint8_t *buf, size_t buf_len) {
-  CALL(conn, buf == NULL && buf_len ? null("buffer") : bq_go_quiche_dgram_send(conn->handle, (uint8_t *)buf, buf_len));
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
+  CALL(conn, bq_go_quiche_dgram_send(conn->handle, (uint8_t *)buf, buf_len));
 }
 
 void quiche_conn_dgram_purge_outgoing(quiche_conn *conn, bool (*f)(uint8_t *, size_t)) {

@@ -63,21 +63,27 @@ void quiche_h3_event_free(quiche_h3_event *ev) { free(ev); }
 
 // Messages.
 
-// sound tells whether the pointers of fields are there.
-static bool sound(const quiche_h3_header *headers, size_t n) {
-  if (headers == NULL && n > 0) {
-    return false;
+// held is BQ_HELD for fields.
+static int held(const quiche_h3_header *headers, size_t headers_len) {
+  BQ_HELD(FORBIDDEN, headers, headers_len);
+  for (const quiche_h3_header *field = headers; field < headers + headers_len; field++) {
+    BQ_HELD(FORBIDDEN, field->name, field->name_len);
+    BQ_HELD(FORBIDDEN, field->value, field->value_len);
   }
-  for (size_t i = 0; i < n; i++) {
-    if ((headers[i].name == NULL && headers[i].name_len) || (headers[i].value == NULL && headers[i].value_len)) {
-      return false;
-    }
-  }
-  return true;
+  return 0;
 }
 
+// CALL_WITH is CALL for what takes fields.
+#define CALL_WITH(headers, headers_len, good, call) \
+  do {                                              \
+    if (held((headers), (headers_len))) {           \
+      return FORBIDDEN;                             \
+    }                                               \
+    CALL(good, call);                               \
+  } while (0)
+
 int64_t quiche_h3_send_request(quiche_h3_conn *conn, quiche_conn *quic_conn, const quiche_h3_header *headers, size_t headers_len, bool fin) {
-  CALL(conn && quic_conn && sound(headers, headers_len), bq_go_quiche_h3_request(conn->handle, (quiche_h3_header *)headers, headers_len, fin));
+  CALL_WITH(headers, headers_len, conn && quic_conn, bq_go_quiche_h3_request(conn->handle, (quiche_h3_header *)headers, headers_len, fin));
 }
 
 int quiche_h3_send_response(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, const quiche_h3_header *headers, size_t headers_len, bool fin) {
@@ -86,8 +92,8 @@ int quiche_h3_send_response(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64
 
 int quiche_h3_send_response_with_priority(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, const quiche_h3_header *headers,
                                           size_t headers_len, quiche_h3_priority *priority, bool fin) {
-  CALL(conn && quic_conn && sound(headers, headers_len),
-       (int)bq_go_quiche_h3_response(conn->handle, stream_id, (quiche_h3_header *)headers, headers_len, priority, fin));
+  CALL_WITH(headers, headers_len, conn && quic_conn,
+            (int)bq_go_quiche_h3_response(conn->handle, stream_id, (quiche_h3_header *)headers, headers_len, priority, fin));
 }
 
 int quiche_h3_send_additional_headers(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, quiche_h3_header *headers, size_t headers_len,
@@ -95,15 +101,17 @@ int quiche_h3_send_additional_headers(quiche_h3_conn *conn, quiche_conn *quic_co
   if (!is_trailer_section) {
     return quiche_h3_send_response(conn, quic_conn, stream_id, headers, headers_len, fin);
   }
-  CALL(conn && quic_conn && sound(headers, headers_len), (int)bq_go_quiche_h3_trailers(conn->handle, stream_id, headers, headers_len));
+  CALL_WITH(headers, headers_len, conn && quic_conn, (int)bq_go_quiche_h3_trailers(conn->handle, stream_id, headers, headers_len));
 }
 
 ssize_t quiche_h3_send_body(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, const uint8_t *body, size_t body_len, bool fin) {
-  CALL(conn && quic_conn && (body || !body_len), bq_go_quiche_h3_send_body(conn->handle, stream_id, (uint8_t *)body, body_len, fin));
+  BQ_HELD(FORBIDDEN, body, body_len);
+  CALL(conn && quic_conn, bq_go_quiche_h3_send_body(conn->handle, stream_id, (uint8_t *)body, body_len, fin));
 }
 
 ssize_t quiche_h3_recv_body(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, uint8_t *out, size_t out_len) {
-  CALL(conn && quic_conn && (out || !out_len), bq_go_quiche_h3_recv_body(conn->handle, stream_id, out, out_len));
+  BQ_HELD(FORBIDDEN, out, out_len);
+  CALL(conn && quic_conn, bq_go_quiche_h3_recv_body(conn->handle, stream_id, out, out_len));
 }
 
 int quiche_h3_send_goaway(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t id) {
@@ -137,7 +145,8 @@ bool quiche_h3_dgram_enabled_by_peer(quiche_h3_conn *conn, quiche_conn *quic_con
 // Priorities.
 
 int quiche_h3_parse_extensible_priority(uint8_t *priority, size_t priority_len, quiche_h3_priority *parsed) {
-  CALL((priority || !priority_len) && parsed, bq_go_quiche_h3_parse_priority(priority, priority_len, parsed));
+  BQ_HELD(FORBIDDEN, priority, priority_len);
+  CALL(parsed, bq_go_quiche_h3_parse_priority(priority, priority_len, parsed));
 }
 
 int quiche_h3_send_priority_update_for_request(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, quiche_h3_priority *priority) {

@@ -16,6 +16,14 @@ _Static_assert(sizeof(quiche_h3_header) == 32, "as quiche 0.30.0 has it");
 _Static_assert(sizeof(quiche_h3_priority) == 2, "as quiche 0.30.0 has it");
 _Static_assert(sizeof(quiche_h3_stats) == 16, "as quiche 0.30.0 has it");
 
+// BQ_HELD has a function of quiche.h return status, with a sentence, unless memory of the caller's is there and has at most 2^31-1 bytes, or elements.
+#define BQ_HELD(status, pointer, length)                                  \
+  do {                                                                    \
+    if (bq_memory((pointer), (length), #pointer, #length)) {              \
+      return (status);                                                    \
+    }                                                                     \
+  } while (0)
+
 // A quiche_config and a quiche_h3_config are handles in the guise of pointers.
 
 // bq_bytes are bytes that a connection has lent, or nothing.

@@ -10,24 +10,28 @@ int quiche_header_info(const uint8_t *buf, size_t buf_len, size_t dcil, uint32_t
     bq_fail(BQUIC_ERR_ARGUMENT, "an argument of quiche_header_info is NULL");
     return QUICHE_ERR_INVALID_STATE;
   }
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, scid, *scid_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, dcid, *dcid_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, token, *token_len);
   return bq_enter() ? QUICHE_ERR_INVALID_STATE
                     : (int)bq_go_quiche_header((uint8_t *)buf, buf_len, dcil, version, type, scid, scid_len, dcid, dcid_len, token, token_len);
 }
 
 ssize_t quiche_negotiate_version(const uint8_t *scid, size_t scid_len, const uint8_t *dcid, size_t dcid_len, uint8_t *out, size_t out_len) {
-  if ((!scid && scid_len) || (!dcid && dcid_len) || !out) {
-    bq_fail(BQUIC_ERR_ARGUMENT, "an argument of quiche_negotiate_version is NULL");
-    return QUICHE_ERR_INVALID_STATE;
-  }
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, scid, scid_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, dcid, dcid_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, out, out_len);
   return bq_enter() ? QUICHE_ERR_INVALID_STATE : bq_go_quiche_negotiate((uint8_t *)scid, scid_len, (uint8_t *)dcid, dcid_len, out, out_len);
 }
 
 ssize_t quiche_retry(const uint8_t *scid, size_t scid_len, const uint8_t *dcid, size_t dcid_len, const uint8_t *new_scid, size_t new_scid_len,
                      const uint8_t *token, size_t token_len, uint32_t version, uint8_t *out, size_t out_len) {
-  if ((!scid && scid_len) || (!dcid && dcid_len) || (!new_scid && new_scid_len) || (!token && token_len) || !out) {
-    bq_fail(BQUIC_ERR_ARGUMENT, "an argument of quiche_retry is NULL");
-    return QUICHE_ERR_INVALID_STATE;
-  }
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, scid, scid_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, dcid, dcid_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, new_scid, new_scid_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, token, token_len);
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, out, out_len);
   return bq_enter() ? QUICHE_ERR_INVALID_STATE
                     : bq_go_quiche_retry((uint8_t *)scid, scid_len, (uint8_t *)dcid, dcid_len, (uint8_t *)new_scid, new_scid_len, (uint8_t *)token, token_len,
                                          version, out, out_len);

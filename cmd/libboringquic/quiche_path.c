@@ -63,6 +63,7 @@ size_t quiche_conn_scids_left(quiche_conn *conn) { return count(conn, BQ_IDS_LEF
 size_t quiche_conn_active_scids(quiche_conn *conn) { return count(conn, BQ_IDS_ACTIVE); }
 
 int quiche_conn_new_scid(quiche_conn *conn, const uint8_t *scid, size_t scid_len, const uint8_t *reset_token, bool retire_if_needed, uint64_t *scid_seq) {
+  BQ_HELD(QUICHE_ERR_INVALID_STATE, scid, scid_len);
   CALL(conn && scid && reset_token && scid_seq,
        (int)bq_go_quiche_new_scid(conn->handle, (uint8_t *)scid, scid_len, (uint8_t *)reset_token, retire_if_needed, scid_seq));
 }

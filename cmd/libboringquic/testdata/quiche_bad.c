@@ -12,6 +12,8 @@ static uint8_t buf[2000];
       exit(1);                                                                                                                     \
     }                                                                                                                              \
   } while (0)
+#define NO_LENGTH(call) SAYS(call, QUICHE_ERR_INVALID_STATE, "at most 2^31-1")
+#define NO_H3_LENGTH(call) SAYS(call, QUICHE_H3_TRANSPORT_ERR_INVALID_STATE, "at most 2^31-1")
 
 static void configs(void) {
   quiche_config *config = config_with("\4test");
@@ -25,9 +27,129 @@ static void configs(void) {
   quiche_config_free(config);
 }
 
+// works sees that a stream carries bytes both ways.
+static void works(pair *p, uint64_t id) {
+  uint64_t code;
+  bool fin;
+  IS(quiche_conn_stream_send(p->client, id, (const uint8_t *)"ping", 4, true, &code), 4);
+  exchange(p);
+  IS(quiche_conn_stream_recv(p->server, id, buf, sizeof buf, &fin, &code), 4);
+  IS(quiche_conn_stream_send(p->server, id, (const uint8_t *)"pong!", 5, true, &code), 5);
+  exchange(p);
+  IS(quiche_conn_stream_recv(p->client, id, buf, sizeof buf, &fin, &code), 5);
+  CHECK(fin && !quiche_conn_is_draining(p->client) && !quiche_conn_is_draining(p->server));
+}
+
+static void transport(void) {
+  quiche_config *config = config_with("\4test");
+  quiche_config_enable_dgram(config, true, 10, 10);
+  const size_t lengths[] = {SIZE_MAX, (size_t)1 << 63, (size_t)1 << 40, (size_t)1 << 31};
+  quiche_send_info info;
+  quiche_recv_info in = {SOCKADDR(server_address), SOCKADDR(client_address)};
+  uint64_t code, seq;
+  bool fin;
+  pair p = pair_of(config, config, "localhost");
+  SAYS(quiche_conn_set_session(p.client, buf, SIZE_MAX), QUICHE_ERR_INVALID_STATE, "at most 2^31-1");
+  establish(&p);
+  works(&p, 0);
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    size_t n = lengths[i];
+    NO_LENGTH(quiche_conn_stream_send(p.client, 4, buf, n, false, &code));
+    NO_LENGTH(quiche_conn_stream_recv(p.client, 0, buf, n, &fin, &code));
+    NO_LENGTH(quiche_conn_send(p.client, buf, n, &info));
+    NO_LENGTH(quiche_conn_send_on_path(p.client, buf, n, NULL, 0, NULL, 0, &info));
+    NO_LENGTH(quiche_conn_recv(p.client, buf, n, &in));
+    NO_LENGTH(quiche_conn_dgram_send(p.client, buf, n));
+    NO_LENGTH(quiche_conn_dgram_recv(p.client, buf, n));
+    NO_LENGTH(quiche_conn_set_session(p.client, buf, n));
+    NO_LENGTH(quiche_conn_close(p.client, true, 0, buf, n));
+    NO_LENGTH(quiche_conn_new_scid(p.client, buf, n, buf, false, &seq));
+    SAYS((intptr_t)quiche_connect("localhost", buf, n, SOCKADDR(client_address), SOCKADDR(server_address), config), 0, "at most 2^31-1");
+    SAYS((intptr_t)quiche_accept(buf, 8, buf, n, SOCKADDR(server_address), SOCKADDR(client_address), config), 0, "at most 2^31-1");
+  }
+  works(&p, 4);
+
+  // A reason is cut, whatever its length.
+  uint8_t reason[1000];
+  memset(reason, 'x', sizeof reason);
+  IS(quiche_conn_close(p.client, true, 7, reason, sizeof reason), 0);
+  exchange(&p);
+  const uint8_t *told;
+  size_t told_len;
+  bool app;
+  CHECK(quiche_conn_peer_error(p.server, &app, &code, &told, &told_len) && app && code == 7 && told_len == 256);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
+static void packets(void) {
+  uint32_t version;
+  uint8_t type, scid[20], dcid[20], token[10];
+  size_t scid_len, dcid_len, token_len, none = 0;
+  memset(buf, 0x40, sizeof buf);
+#define HEADER(len, a, b, c) \
+  (scid_len = (a), dcid_len = (b), token_len = (c), quiche_header_info(buf, (len), 8, &version, &type, scid, &scid_len, dcid, &dcid_len, token, &token_len))
+  IS(HEADER(20, 20, 20, 10), 0);
+  NO_LENGTH(HEADER(SIZE_MAX, 20, 20, 10));
+  NO_LENGTH(HEADER(20, SIZE_MAX, 20, 10));
+  NO_LENGTH(HEADER(20, 20, SIZE_MAX, 10));
+  NO_LENGTH(HEADER(20, 20, 20, SIZE_MAX));
+  NO_LENGTH(quiche_negotiate_version(buf, SIZE_MAX, buf, 8, buf, sizeof buf));
+  NO_LENGTH(quiche_negotiate_version(buf, 8, buf, SIZE_MAX, buf, sizeof buf));
+  NO_LENGTH(quiche_negotiate_version(buf, 8, buf, 8, buf, SIZE_MAX));
+  for (int i = 0; i < 5; i++) {
+    size_t n[] = {8, 8, 8, 8, sizeof buf};
+    n[i] = SIZE_MAX;
+    NO_LENGTH(quiche_retry(scid, n[0], dcid, n[1], token, n[2], scid, n[3], 1, buf, n[4]));
+  }
+  SAYS(quiche_retry(NULL, 8, dcid, 8, token, 8, scid, 8, 1, buf, sizeof buf), QUICHE_ERR_INVALID_STATE, "scid is NULL");
+  SAYS(quiche_header_info(buf, 20, 8, &version, &type, scid, &none, dcid, NULL, token, &none), QUICHE_ERR_INVALID_STATE, "NULL");
+}
+
+static void http3(void) {
+  quiche_config *config = config_with(QUICHE_H3_APPLICATION_PROTOCOL);
+  quiche_h3_config *h3 = quiche_h3_config_new();
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  quiche_h3_conn *client = quiche_h3_conn_new_with_transport(p.client, h3), *server = quiche_h3_conn_new_with_transport(p.server, h3);
+  CHECK(client != NULL && server != NULL);
+  exchange(&p);
+#define TEXT(s) (const uint8_t *)(s), sizeof(s) - 1
+  quiche_h3_header request[] = {{TEXT(":method"), TEXT("GET")}, {TEXT(":scheme"), TEXT("https")}, {TEXT(":authority"), TEXT("localhost")}, {TEXT(":path"), TEXT("/")}};
+  quiche_h3_header bad[] = {{TEXT(":method"), TEXT("GET")}, {TEXT("name"), TEXT("value")}};
+  quiche_h3_priority priority;
+  bad[1].name_len = SIZE_MAX;
+  NO_H3_LENGTH(quiche_h3_send_request(client, p.client, bad, 2, true));
+  bad[1].name_len = 4;
+  bad[1].value_len = (size_t)1 << 47;
+  NO_H3_LENGTH(quiche_h3_send_request(client, p.client, bad, 2, true));
+  NO_H3_LENGTH(quiche_h3_send_response(server, p.server, 0, bad, 2, true));
+  NO_H3_LENGTH(quiche_h3_send_additional_headers(server, p.server, 0, bad, 2, true, true));
+  NO_H3_LENGTH(quiche_h3_send_request(client, p.client, request, SIZE_MAX, true));
+  NO_H3_LENGTH(quiche_h3_send_body(client, p.client, 0, buf, SIZE_MAX, true));
+  NO_H3_LENGTH(quiche_h3_recv_body(client, p.client, 0, buf, SIZE_MAX));
+  NO_H3_LENGTH(quiche_h3_parse_extensible_priority(buf, SIZE_MAX, &priority));
+  bad[1].value_len = 5;
+  bad[1].value = NULL;
+  SAYS(quiche_h3_send_request(client, p.client, bad, 2, true), QUICHE_H3_TRANSPORT_ERR_INVALID_STATE, "is NULL");
+  IS(quiche_h3_send_request(client, p.client, request, 4, true), 0);
+  exchange(&p);
+  quiche_h3_event *ev;
+  IS(quiche_h3_conn_poll(server, p.server, &ev), 0);
+  quiche_h3_event_free(ev);
+  quiche_h3_conn_free(client);
+  quiche_h3_conn_free(server);
+  free_pair(&p);
+  quiche_h3_config_free(h3);
+  quiche_config_free(config);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   configs();
+  transport();
+  packets();
+  http3();
   IS(bquic_live_objects(), 0);
   return 0;
 }
