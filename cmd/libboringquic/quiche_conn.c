@@ -107,6 +107,9 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
   if (buf_len == 0) {
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
+  if (info->from == NULL) {
+    return null("address that the datagram came from");
+  }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   conn->begun = true;
   return bq_enter() ? QUICHE_ERR_INVALID_STATE : bq_go_quiche_recv(conn->handle, buf, buf_len, (quiche_recv_info *)info);

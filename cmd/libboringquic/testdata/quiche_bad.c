@@ -144,12 +144,33 @@ static void http3(void) {
   quiche_config_free(config);
 }
 
+// A datagram comes from somewhere; where it arrived may be left out.
+static void addresses(void) {
+  quiche_config *config = config_with("\4test");
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  works(&p, 0);
+  quiche_send_info info;
+  IS(quiche_conn_send_ack_eliciting(p.client), 0);
+  ssize_t n = quiche_conn_send(p.client, buf, sizeof buf, &info);
+  CHECK(n > 0);
+  quiche_recv_info in = {NULL, 0, (struct sockaddr *)&info.to, info.to_len};
+  SAYS(quiche_conn_recv(p.server, buf, (size_t)n, &in), QUICHE_ERR_INVALID_STATE, "NULL");
+  quiche_stats stats;
+  quiche_conn_stats(p.server, &stats);
+  IS(stats.paths_count, 1);
+  works(&p, 4);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   configs();
   transport();
   packets();
   http3();
+  addresses();
   IS(bquic_live_objects(), 0);
   return 0;
 }
