@@ -156,6 +156,7 @@ func (c *Conn) onPathTimer(now int64) {
 	if failed {
 		c.onValidationFailed()
 	}
+	c.loss.SetAmplificationLimited(c.silenced()) // what is kept for challenges may have changed
 }
 
 // challengeAgainAfter is how far apart challenges are that follow the first maxPathChallenges on a path that is the last hope, in ns.

@@ -25,6 +25,17 @@ func TestSpinMoves(t *testing.T) {
 	})
 }
 
+// TestMovesFound plays again what random seeds have found.
+func TestMovesFound(t *testing.T) {
+	for _, seed := range []uint64{
+		147386094333654, // a challenge was given up, and recovery went on to take the address for limited
+	} {
+		if fault := playMoves(t, seed); fault != "" {
+			t.Errorf("seed %d: %s", seed, fault)
+		}
+	}
+}
+
 // mover is the client.
 type mover struct {
 	*scripted
