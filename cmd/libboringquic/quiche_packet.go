@@ -4,6 +4,7 @@ package main
 import "C"
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"unsafe"
@@ -49,7 +50,7 @@ func bq_go_quiche_header(b *C.uint8_t, n, dcil C.size_t, version *C.uint32_t, ki
 			room *C.size_t
 		}{{h.SrcConnID, scid, scidLen}, {h.DstConnID, dcid, dcidLen}, {h.Token, token, tokenLen}} {
 			if len(part.from) > int(*part.room) {
-				return 0, quicheShort
+				return 0, &quicheFault{quicheDone, fmt.Errorf("there is no room for %d bytes of the header, but for %d", len(part.from), *part.room)}
 			}
 			copy(unsafe.Slice((*byte)(part.to), *part.room), part.from)
 			*part.room = C.size_t(len(part.from))

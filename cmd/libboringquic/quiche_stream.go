@@ -89,8 +89,14 @@ func bq_go_quiche_stream_shutdown(h, id C.uint64_t, direction C.int, code C.uint
 		if direction == C.QUICHE_SHUTDOWN_WRITE {
 			part = quic.WriteDirection
 		}
+		if own := id&1 == 0 == q.core.IsClient(); id&2 != 0 && own == (part == quic.ReadDirection) {
+			return 0, &quicheFault{quicheStreamState, quic.ErrStreamDirection}
+		}
 		before := q.shut(uint64(id), part)
-		if err := q.endPart(uint64(id), part, uint64(code)); err != nil {
+		switch err := q.endPart(uint64(id), part, uint64(code)); {
+		case errors.Is(err, quic.ErrUnknownStream): // which is no error in quiche, for it may have been a stream
+			return 0, quicheDone
+		case err != nil:
 			return 0, q.over(err, quicheStreamState)
 		}
 		if before {

@@ -164,7 +164,7 @@ void quiche_config_free(quiche_config *config);
 
 // quiche_header_info reads the begin of a packet. dcil is the length of the connection IDs in packets with a short header. *type becomes 1
 // Initial, 2 Retry, 3 Handshake, 4 0-RTT, 5 short, 6 Version Negotiation; *version 0 for a short header. The *_len say how much there is room for, and then how
-// much there is. 0; QUICHE_ERR_BUFFER_TOO_SHORT if something has no room; QUICHE_ERR_INVALID_PACKET. A packet of a version that is not
+// much there is. 0; QUICHE_ERR_DONE if something has no room; QUICHE_ERR_INVALID_PACKET. A packet of a version that is not
 // spoken is read as far as all versions are alike (RFC 8999), as an Initial packet without a token.
 int quiche_header_info(const uint8_t *buf, size_t buf_len, size_t dcil, uint32_t *version, uint8_t *type, uint8_t *scid, size_t *scid_len, uint8_t *dcid,
                        size_t *dcid_len, uint8_t *token, size_t *token_len);
@@ -264,7 +264,7 @@ enum quiche_shutdown {
 // Urgencies 0 to 123 are as 0, 124 to 131 as the eight of RFC 9218, those above as 7. 0 or QUICHE_ERR_INVALID_STREAM_STATE.
 int quiche_conn_stream_priority(quiche_conn *conn, uint64_t stream_id, uint8_t urgency, bool incremental);
 
-// 0; QUICHE_ERR_DONE if that part was shut down before; QUICHE_ERR_INVALID_STREAM_STATE.
+// 0; QUICHE_ERR_DONE if that part was shut down before, or there is no such stream; QUICHE_ERR_INVALID_STREAM_STATE if it has no such part.
 int quiche_conn_stream_shutdown(quiche_conn *conn, uint64_t stream_id, enum quiche_shutdown direction, uint64_t err);
 
 // How much quiche_conn_stream_send would take now, or its error.
