@@ -25,7 +25,8 @@ type quicheConn struct {
 
 	source, destination quic.ConnID
 	cert                []byte
-	told                bool // of the end, by bq_quiche_log
+	told                bool  // of the end, by bq_quiche_log
+	failed              error // that a send has met which has a datagram to give out: it is told by the next one, or by quiche_conn_recv
 	keyLog              *keyLog
 
 	opened  [2]uint64           // streams that the peer has opened, bidirectional and unidirectional
@@ -322,7 +323,7 @@ func (q *quicheConn) keepSession(s *quic.Session) {
 
 //export bq_go_quiche_recv
 func bq_go_quiche_recv(h C.uint64_t, buf *C.uint8_t, n C.size_t, info *C.quiche_recv_info) C.int64_t {
-	return recvFailed(h, func(q *quicheConn, now time.Time) (int64, error) {
+	return exchange(h, false, func(q *quicheConn, now time.Time) (int64, error) {
 		from, ok1 := address(info.from, info.from_len)
 		to, ok2 := address(info.to, info.to_len)
 		if !ok1 || !ok2 {
@@ -333,16 +334,28 @@ func bq_go_quiche_recv(h C.uint64_t, buf *C.uint8_t, n C.size_t, info *C.quiche_
 	})
 }
 
-// recvFailed is onQuiche for what may end the connection, which is an error of the call then.
-func recvFailed(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error)) C.int64_t {
+// exchange is onQuiche for quiche_conn_recv and quiche_conn_send. They may end the connection, which is an error of the call then; or, if it sends, and
+// so has CONNECTION_CLOSE for the peer, of the next one.
+func exchange(h C.uint64_t, sends bool, f func(q *quicheConn, now time.Time) (int64, error)) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, now time.Time) (int64, error) {
-		before := q.core.Err()
-		n, err := f(q, now)
-		if err != nil || before != nil {
-			return n, err
+		before, failed := q.core.Err(), q.failed
+		q.failed = nil
+		if failed != nil && sends {
+			return 0, failed
 		}
+		n, err := f(q, now)
 		q.readEvents(now) // what is asked there may end it, too
-		return n, ended(q.core.Err())
+		if before == nil {
+			failed = ended(q.core.Err())
+		}
+		switch {
+		case failed == nil:
+			return n, err
+		case sends && err == nil:
+			q.failed = failed
+			return n, nil
+		}
+		return 0, failed
 	})
 }
 
@@ -362,7 +375,7 @@ var trains = sync.Pool{New: func() any { return new([1 << 16]byte) }}
 //export bq_go_quiche_send
 func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_send_info, from *C.struct_sockaddr, fromLen C.socklen_t,
 	to *C.struct_sockaddr, toLen C.socklen_t) C.int64_t {
-	return recvFailed(h, func(q *quicheConn, now time.Time) (int64, error) {
+	return exchange(h, true, func(q *quicheConn, now time.Time) (int64, error) {
 		dst := unsafe.Slice((*byte)(out), n)
 		buf := dst
 		if len(dst) >= q.made.cap { // else the core has to know how much room there is

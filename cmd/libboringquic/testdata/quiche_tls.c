@@ -153,6 +153,39 @@ static void trusted(void) {
   free_pair(&p);
 }
 
+static bool judged;
+static enum ssl_verify_result_t doubt(SSL *ssl, uint8_t *alert) {
+  (void)ssl;
+  *alert = SSL_AD_BAD_CERTIFICATE;
+  return judged ? ssl_verify_invalid : ssl_verify_retry;
+}
+
+// The answer that ends the handshake is found in a send, as where another thread gives it: the peer is told why, and the next call fails.
+static void refused_later(void) {
+  SSL *ssl = client_ssl();
+  SSL_set_custom_verify(ssl, SSL_VERIFY_PEER, doubt);
+  pair p = pair_over(ssl);
+  IS(carry(&p, p.client, p.server), 0);
+  IS(carry(&p, p.server, p.client), 0);
+  IS(carry(&p, p.client, p.server), 0);
+  judged = true;
+  uint8_t out[1500];
+  quiche_send_info info;
+  ssize_t n = quiche_conn_send(p.client, out, sizeof out, &info);
+  CHECK(n > 0);
+  quiche_recv_info in = {(struct sockaddr *)&info.from, info.from_len, (struct sockaddr *)&info.to, info.to_len};
+  IS(quiche_conn_recv(p.server, out, (size_t)n, &in), n);
+  bool app;
+  uint64_t code;
+  const uint8_t *reason;
+  size_t len;
+  CHECK(quiche_conn_peer_error(p.server, &app, &code, &reason, &len) && !app && code >= 0x100 && code < 0x200);
+  IS(quiche_conn_send(p.client, out, sizeof out, &info), QUICHE_ERR_TLS_FAIL);
+  IS(quiche_conn_send(p.client, out, sizeof out, &info), QUICHE_ERR_DONE);
+  ERR_clear_error();
+  free_pair(&p);
+}
+
 static void resumed(void) {
   uint8_t *der, blob[8000] = {0};
   size_t der_len;
@@ -203,6 +236,7 @@ int main(int argc, char *argv[]) {
   unknown_root();
   trusted();
   resumed();
+  refused_later();
   failures();
   quiche_config_free(config);
   SSL_CTX_free(client_ctx);
