@@ -134,6 +134,22 @@ static ssize_t next_of_train(quiche_conn *conn, uint8_t *out, size_t out_len, qu
   return (ssize_t)n;
 }
 
+// names tells whether an address, which may be left out, is that of a train.
+static bool names(const struct sockaddr *asked, const struct sockaddr_storage *of) {
+  if (asked == NULL) {
+    return true;
+  }
+  if (asked->sa_family != of->ss_family) {
+    return false;
+  }
+  if (asked->sa_family == AF_INET) {
+    const struct sockaddr_in *a = (const void *)asked, *b = (const void *)of;
+    return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
+  }
+  const struct sockaddr_in6 *a = (const void *)asked, *b = (const void *)of;
+  return a->sin6_port == b->sin6_port && a->sin6_scope_id == b->sin6_scope_id && memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0;
+}
+
 static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const struct sockaddr *from, socklen_t from_len, const struct sockaddr *to,
                        socklen_t to_len, quiche_send_info *out_info) {
   if (conn == NULL || out == NULL || out_info == NULL) {
@@ -144,6 +160,9 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, out, out_len);
   if (conn->train != NULL) {
+    if (!names(from, &conn->train_info.from) || !names(to, &conn->train_info.to)) {
+      return QUICHE_ERR_DONE; // what waits has to leave first
+    }
     return next_of_train(conn, out, out_len, out_info);
   }
   if (conn->closed || out_len < QUICHE_MIN_CLIENT_INITIAL_LEN) {

@@ -345,6 +345,9 @@ func exchange(h C.uint64_t, sends bool, f func(q *quicheConn, now time.Time) (in
 		}
 		n, err := f(q, now)
 		q.readEvents(now) // what is asked there may end it, too
+		if !sends {
+			q.dropTrain()
+		}
 		if before == nil {
 			failed = ended(q.core.Err())
 		}
@@ -357,6 +360,14 @@ func exchange(h C.uint64_t, sends bool, f func(q *quicheConn, now time.Time) (in
 		}
 		return 0, failed
 	})
+}
+
+// dropTrain drops what waits to be handed out if the connection is over: no more than CONNECTION_CLOSE may leave then (RFC 9000, section 10.2).
+func (q *quicheConn) dropTrain() {
+	if q.core.IsClosed() {
+		C.free(unsafe.Pointer(q.c.train))
+		q.c.train = nil
+	}
 }
 
 // ended returns why a connection was closed, if that is a fault that was found here.
@@ -422,6 +433,7 @@ func bq_go_quiche_timeout(h C.uint64_t) {
 			q.h3.conn.OnTimeout(now)
 			q.c.h3_news = true
 		}
+		q.dropTrain()
 		return 0, nil
 	})
 }

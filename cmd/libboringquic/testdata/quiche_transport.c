@@ -367,6 +367,33 @@ static void datagrams(void) {
   quiche_config_free(config);
 }
 
+// What waits to be handed out is for its path alone, and for nobody once the connection is over.
+static void trains(void) {
+  quiche_config *config = config_with("\4test");
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  uint8_t out[1500];
+  quiche_send_info info;
+  struct sockaddr_in other = address_of(5001);
+  for (int i = 0; i < 2; i++) {
+    IS(quiche_conn_stream_send(p.client, 0, buf, 5000, false, &code), 5000);
+    CHECK(quiche_conn_send(p.client, out, sizeof out, &info) > 0);
+    if (i == 0) {
+      IS(quiche_conn_send_on_path(p.client, out, sizeof out, SOCKADDR(other), SOCKADDR(server_address), &info), QUICHE_ERR_DONE);
+      IS(quiche_conn_send_on_path(p.client, out, sizeof out, SOCKADDR(client_address), SOCKADDR(other), &info), QUICHE_ERR_DONE);
+      CHECK(quiche_conn_send_on_path(p.client, out, sizeof out, SOCKADDR(client_address), NULL, 0, &info) > 0);
+      CHECK(quiche_conn_send_on_path(p.client, out, sizeof out, SOCKADDR(client_address), SOCKADDR(server_address), &info) > 0);
+      exchange(&p);
+    }
+  }
+  IS(quiche_conn_close(p.server, true, 0, NULL, 0), 0);
+  IS(carry(&p, p.server, p.client), 0);
+  CHECK(quiche_conn_is_draining(p.client));
+  IS(quiche_conn_send(p.client, out, sizeof out, &info), QUICHE_ERR_DONE);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
 static bool is_short(uint8_t *data, size_t len) {
   memset(data, 0, len);
   return len < 15;
@@ -585,6 +612,7 @@ int main(int argc, char *argv[]) {
   trust();
   later_roots();
   datagrams();
+  trains();
   purge();
   connection_ids();
   sessions();
