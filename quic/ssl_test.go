@@ -265,14 +265,9 @@ func deep(n int) (sum int) {
 	return sum + int(room[n%64])
 }
 
-// A client whose server demands Retry first.
-func TestSSLRetry(t *testing.T) {
-	p := newSSLPair(t, &ssltest.Options{Verify: ssltest.VerifyCustom}, &ssltest.Options{})
-	e, err := NewEndpoint(&Config{Retry: func(netip.AddrPort) bool { return true }, AcceptSSL: func(_, _ netip.AddrPort) uintptr { return p.serverProgram.SSL("", "") }})
-	p.must(err)
-	p.client, err = Connect(p.now, &Config{}, ConnectParams{Local: aloneClient, Remote: aloneServer, SSL: p.clientProgram.SSL(scriptedName, sslProtocols)})
-	p.must(err)
-	p.onDatagram = func(toServer bool, d []byte) bool {
+// through has an Endpoint at the server's address route what the client sends, and answer it where that takes no connection.
+func (p *sslPair) through(e *Endpoint) func(toServer bool, d []byte) bool {
+	return func(toServer bool, d []byte) bool {
 		if toServer {
 			reply := make([]byte, 1500)
 			r := e.Route(p.now, Train{Buf: d, Local: aloneServer, Remote: aloneClient}, reply)
@@ -285,6 +280,16 @@ func TestSSLRetry(t *testing.T) {
 		}
 		return true
 	}
+}
+
+// A client whose server demands Retry first.
+func TestSSLRetry(t *testing.T) {
+	p := newSSLPair(t, &ssltest.Options{Verify: ssltest.VerifyCustom}, &ssltest.Options{})
+	e, err := NewEndpoint(&Config{Retry: func(netip.AddrPort) bool { return true }, AcceptSSL: func(_, _ netip.AddrPort) uintptr { return p.serverProgram.SSL("", "") }})
+	p.must(err)
+	p.client, err = Connect(p.now, &Config{}, ConnectParams{Local: aloneClient, Remote: aloneServer, SSL: p.clientProgram.SSL(scriptedName, sslProtocols)})
+	p.must(err)
+	p.onDatagram = p.through(e)
 	p.run()
 	p.wantWorking("after Retry")
 	if !p.client.retried || !p.server.retried {
@@ -648,19 +653,7 @@ func TestAcceptSSL(t *testing.T) {
 		p.client, err = Connect(p.now, &Config{}, ConnectParams{Local: aloneClient, Remote: aloneServer, SSL: p.clientProgram.SSL(scriptedName, sslProtocols)})
 		p.must(err)
 		p.server = nil
-		p.onDatagram = func(toServer bool, d []byte) bool {
-			if toServer {
-				reply := make([]byte, 1500)
-				r := e.Route(p.now, Train{Buf: d, Local: aloneServer, Remote: aloneClient}, reply)
-				if r.New {
-					p.server = r.Conn
-				}
-				if r.Reply > 0 {
-					p.client.Recv(p.now, Train{Buf: reply[:r.Reply], Local: aloneClient, Remote: aloneServer})
-				}
-			}
-			return true
-		}
+		p.onDatagram = p.through(e)
 		p.run()
 		if refuse {
 			if want := (&TransportError{Code: ConnectionRefused, Remote: true}); p.client.Err() == nil || !want.Is(p.client.Err()) {

@@ -58,6 +58,9 @@ int32_t bq_sized(const void *given, uint32_t least, const char *what);
   } while (0)
 #define BQ_LIST(pointer, count) BQ_BYTES(pointer, count)
 
+// BQ_HANDLE is the number that a handle is (see table.go).
+#define BQ_HANDLE(object) ((uint64_t)(uintptr_t)(object))
+
 // BQ_COUNT returns what the Go function call returns if that is an error, and else the value.
 #define BQ_COUNT(call, value)                          \
   do {                                                 \

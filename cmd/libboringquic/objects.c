@@ -2,9 +2,6 @@
 #include "_cgo_export.h"
 #include "internal.h"
 
-// H is a handle as a number.
-#define H(object) ((uint64_t)(uintptr_t)(object))
-
 // MADE turns the status of a function that makes an object into that object.
 #define MADE(type, call, status)                \
   do {                                          \
@@ -25,52 +22,52 @@ _Static_assert(sizeof(void *) == 8, "handles have 64 bits");
 
 bquic_config *bquic_config_new(void) { return bq_enter() ? NULL : (bquic_config *)(uintptr_t)bq_go_config_new(); }
 
-int32_t bquic_config_free(bquic_config *config) { BQ_GO(bq_go_config_free(H(config))); }
+int32_t bquic_config_free(bquic_config *config) { BQ_GO(bq_go_config_free(BQ_HANDLE(config))); }
 
-int32_t bquic_config_set_u64(bquic_config *config, uint32_t key, uint64_t value) { BQ_GO(bq_go_config_set_u64(H(config), key, value)); }
+int32_t bquic_config_set_u64(bquic_config *config, uint32_t key, uint64_t value) { BQ_GO(bq_go_config_set_u64(BQ_HANDLE(config), key, value)); }
 
 int32_t bquic_config_get_u64(bquic_config *config, uint32_t key, uint64_t *value) {
   BQ_WANT(value);
-  BQ_GO(bq_go_config_get_u64(H(config), key, value));
+  BQ_GO(bq_go_config_get_u64(BQ_HANDLE(config), key, value));
 }
 
 int32_t bquic_config_set_bytes(bquic_config *config, uint32_t key, const void *data, size_t len) {
   BQ_BYTES(data, len);
-  BQ_GO(bq_go_config_set_bytes(H(config), key, (uint8_t *)data, len));
+  BQ_GO(bq_go_config_set_bytes(BQ_HANDLE(config), key, (uint8_t *)data, len));
 }
 
 int32_t bquic_config_add_cert_files(bquic_config *config, const char *chain_file, const char *key_file) {
   BQ_WANT(chain_file);
   BQ_WANT(key_file);
-  BQ_GO(bq_go_config_add_cert_files(H(config), (char *)chain_file, (char *)key_file));
+  BQ_GO(bq_go_config_add_cert_files(BQ_HANDLE(config), (char *)chain_file, (char *)key_file));
 }
 
 int32_t bquic_config_add_cert_pem(bquic_config *config, const void *chain, size_t chain_len, const void *key, size_t key_len) {
   BQ_BYTES(chain, chain_len);
   BQ_BYTES(key, key_len);
-  BQ_GO(bq_go_config_add_cert(H(config), (uint8_t *)chain, chain_len, (uint8_t *)key, key_len));
+  BQ_GO(bq_go_config_add_cert(BQ_HANDLE(config), (uint8_t *)chain, chain_len, (uint8_t *)key, key_len));
 }
 
 int32_t bquic_config_add_roots_file(bquic_config *config, const char *file) {
   BQ_WANT(file);
-  BQ_GO(bq_go_config_add_roots_file(H(config), (char *)file));
+  BQ_GO(bq_go_config_add_roots_file(BQ_HANDLE(config), (char *)file));
 }
 
 int32_t bquic_config_add_roots_pem(bquic_config *config, const void *pem, size_t len) {
   BQ_BYTES(pem, len);
-  BQ_GO(bq_go_config_add_roots(H(config), (uint8_t *)pem, len));
+  BQ_GO(bq_go_config_add_roots(BQ_HANDLE(config), (uint8_t *)pem, len));
 }
 
 int32_t bquic_config_set_verify(bquic_config *config, bquic_verify callback, void *context) {
-  BQ_GO(bq_go_config_set_verify(H(config), callback, (uintptr_t)context));
+  BQ_GO(bq_go_config_set_verify(BQ_HANDLE(config), callback, (uintptr_t)context));
 }
 
 int32_t bq_call_verify(bquic_verify callback, uintptr_t context, const bquic_peer *peer) { return callback((void *)context, peer); }
 
-int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd) { BQ_GO(bq_go_config_set_keylog_fd(H(config), fd)); }
+int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd) { BQ_GO(bq_go_config_set_keylog_fd(BQ_HANDLE(config), fd)); }
 
 int32_t bquic_config_set_make_ssl(bquic_config *config, bquic_make_ssl callback, void *context) {
-  BQ_GO(bq_go_config_set_make_ssl(H(config), callback, (uintptr_t)context));
+  BQ_GO(bq_go_config_set_make_ssl(BQ_HANDLE(config), callback, (uintptr_t)context));
 }
 
 uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bquic_addr *remote) {
@@ -80,9 +77,9 @@ uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bqu
 
 // Endpoints.
 
-bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status) { MADE(bquic_endpoint, bq_go_endpoint_new(H(config), &made_), status); }
+bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status) { MADE(bquic_endpoint, bq_go_endpoint_new(BQ_HANDLE(config), &made_), status); }
 
-int32_t bquic_endpoint_free(bquic_endpoint *endpoint) { BQ_GO(bq_go_endpoint_free(H(endpoint))); }
+int32_t bquic_endpoint_free(bquic_endpoint *endpoint) { BQ_GO(bq_go_endpoint_free(BQ_HANDLE(endpoint))); }
 
 // no_family says that an address of a train has a family that it cannot have.
 static int32_t no_family(const char *which, uint32_t i, int family) {
@@ -117,7 +114,7 @@ int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
       return no_family("local", i, train->local.sa.sa_family);
     }
   }
-  BQ_GO(bq_go_endpoint_step(H(endpoint), step));
+  BQ_GO(bq_go_endpoint_step(BQ_HANDLE(endpoint), step));
 }
 
 static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, uint64_t *made) {
@@ -128,7 +125,7 @@ static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, cons
   }
   status = bq_memory(params->session.data, params->session.len, "params->session.data", "params->session.len");
   if (status == BQUIC_OK) {
-    status = bq_go_endpoint_connect(H(endpoint), H(config), (bquic_connect *)params, made, &taken);
+    status = bq_go_endpoint_connect(BQ_HANDLE(endpoint), BQ_HANDLE(config), (bquic_connect *)params, made, &taken);
   }
   if (params->ssl != NULL && !taken) {
     bq_free_ssl(params->ssl);
@@ -140,94 +137,94 @@ bquic_conn *bquic_endpoint_connect(bquic_endpoint *endpoint, bquic_config *confi
   MADE(bquic_conn, connect_with(endpoint, config, params, &made_), status);
 }
 
-int32_t bquic_endpoint_refuse(bquic_endpoint *endpoint, int on) { BQ_GO(bq_go_endpoint_refuse(H(endpoint), on)); }
+int32_t bquic_endpoint_refuse(bquic_endpoint *endpoint, int on) { BQ_GO(bq_go_endpoint_refuse(BQ_HANDLE(endpoint), on)); }
 
 int32_t bquic_endpoint_set_ticket_keys(bquic_endpoint *endpoint, const void *keys, size_t n) {
   BQ_LIST(keys, n);
-  BQ_GO(bq_go_endpoint_set_ticket_keys(H(endpoint), (uint8_t *)keys, n));
+  BQ_GO(bq_go_endpoint_set_ticket_keys(BQ_HANDLE(endpoint), (uint8_t *)keys, n));
 }
 
 int32_t bquic_endpoint_stats(bquic_endpoint *endpoint, bquic_endpoint_info *info) {
   BQ_SIZED(info, bquic_endpoint_info);
-  BQ_GO(bq_go_endpoint_stats(H(endpoint), info));
+  BQ_GO(bq_go_endpoint_stats(BQ_HANDLE(endpoint), info));
 }
 
 // Connections.
 
 int32_t bquic_conn_close(bquic_conn *conn, int transport, uint64_t code, const char *reason, size_t len) {
   BQ_BYTES(reason, len);
-  BQ_GO(bq_go_conn_close(H(conn), transport, code, (uint8_t *)reason, len));
+  BQ_GO(bq_go_conn_close(BQ_HANDLE(conn), transport, code, (uint8_t *)reason, len));
 }
 
-int32_t bquic_conn_free(bquic_conn *conn) { BQ_GO(bq_go_conn_free(H(conn))); }
+int32_t bquic_conn_free(bquic_conn *conn) { BQ_GO(bq_go_conn_free(BQ_HANDLE(conn))); }
 
-int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value) { BQ_GO(bq_go_conn_set_user_data(H(conn), value)); }
+int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value) { BQ_GO(bq_go_conn_set_user_data(BQ_HANDLE(conn), value)); }
 
 int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state) {
   BQ_SIZED(state, bquic_conn_state);
-  BQ_GO(bq_go_conn_info(H(conn), state));
+  BQ_GO(bq_go_conn_info(BQ_HANDLE(conn), state));
 }
 
 struct ssl_st *bquic_conn_ssl(bquic_conn *conn) {
   uintptr_t ssl = 0;
-  return bq_enter() || bq_go_conn_ssl(H(conn), &ssl) ? NULL : (struct ssl_st *)ssl;
+  return bq_enter() || bq_go_conn_ssl(BQ_HANDLE(conn), &ssl) ? NULL : (struct ssl_st *)ssl;
 }
 
 int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end) {
   BQ_SIZED(end, bquic_conn_end);
-  BQ_GO(bq_go_conn_error(H(conn), end));
+  BQ_GO(bq_go_conn_error(BQ_HANDLE(conn), end));
 }
 
 int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures) {
   BQ_SIZED(figures, bquic_conn_figures);
-  BQ_GO(bq_go_conn_stats(H(conn), figures));
+  BQ_GO(bq_go_conn_stats(BQ_HANDLE(conn), figures));
 }
 
-int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns) { BQ_GO(bq_go_conn_set_keep_alive(H(conn), ns)); }
+int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns) { BQ_GO(bq_go_conn_set_keep_alive(BQ_HANDLE(conn), ns)); }
 
-int32_t bquic_conn_ping(bquic_conn *conn) { BQ_GO(bq_go_conn_ping(H(conn))); }
+int32_t bquic_conn_ping(bquic_conn *conn) { BQ_GO(bq_go_conn_ping(BQ_HANDLE(conn))); }
 
-int32_t bquic_conn_key_update(bquic_conn *conn) { BQ_GO(bq_go_conn_key_update(H(conn))); }
+int32_t bquic_conn_key_update(bquic_conn *conn) { BQ_GO(bq_go_conn_key_update(BQ_HANDLE(conn))); }
 
 int32_t bquic_conn_export(bquic_conn *conn, const char *label, const void *context, size_t context_len, void *out, size_t len) {
   BQ_WANT(label);
   BQ_BYTES(context, context_len);
   BQ_BYTES(out, len);
-  BQ_GO(bq_go_conn_export(H(conn), (char *)label, (uint8_t *)context, context_len, out, len));
+  BQ_GO(bq_go_conn_export(BQ_HANDLE(conn), (char *)label, (uint8_t *)context, context_len, out, len));
 }
 
 int64_t bquic_conn_peer_cert(bquic_conn *conn, uint32_t index, void *buf, size_t len) {
   int64_t length = 0;
   BQ_BYTES(buf, len);
-  BQ_COUNT(bq_go_conn_peer_cert(H(conn), index, buf, len, &length), length);
+  BQ_COUNT(bq_go_conn_peer_cert(BQ_HANDLE(conn), index, buf, len, &length), length);
 }
 
 int32_t bquic_conn_source_ids(bquic_conn *conn, bquic_conn_id *ids, uint32_t max) {
   int32_t count = 0;
   BQ_LIST(ids, max);
-  BQ_COUNT(bq_go_conn_source_ids(H(conn), ids, max, &count), count);
+  BQ_COUNT(bq_go_conn_source_ids(BQ_HANDLE(conn), ids, max, &count), count);
 }
 
-int32_t bquic_conn_renew_ids(bquic_conn *conn) { BQ_GO(bq_go_conn_renew_ids(H(conn))); }
+int32_t bquic_conn_renew_ids(bquic_conn *conn) { BQ_GO(bq_go_conn_renew_ids(BQ_HANDLE(conn))); }
 
 int32_t bquic_conn_paths(bquic_conn *conn, bquic_path *paths, uint32_t max) {
   int32_t count = 0;
   BQ_LIST(paths, max);
-  BQ_COUNT(bq_go_conn_paths(H(conn), paths, max, &count), count);
+  BQ_COUNT(bq_go_conn_paths(BQ_HANDLE(conn), paths, max, &count), count);
 }
 
 int32_t bquic_conn_probe_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote) {
-  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_PROBE, (bquic_addr *)local, (bquic_addr *)remote, 0));
+  BQ_GO(bq_go_conn_path(BQ_HANDLE(conn), BQ_PATH_PROBE, (bquic_addr *)local, (bquic_addr *)remote, 0));
 }
 
 int32_t bquic_conn_migrate(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote) {
-  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_MIGRATE, (bquic_addr *)local, (bquic_addr *)remote, 0));
+  BQ_GO(bq_go_conn_path(BQ_HANDLE(conn), BQ_PATH_MIGRATE, (bquic_addr *)local, (bquic_addr *)remote, 0));
 }
 
 int32_t bquic_conn_abandon_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote) {
-  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_ABANDON, (bquic_addr *)local, (bquic_addr *)remote, 0));
+  BQ_GO(bq_go_conn_path(BQ_HANDLE(conn), BQ_PATH_ABANDON, (bquic_addr *)local, (bquic_addr *)remote, 0));
 }
 
 int32_t bquic_conn_too_large(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote, uint32_t len) {
-  BQ_GO(bq_go_conn_path(H(conn), BQ_PATH_TOO_LARGE, (bquic_addr *)local, (bquic_addr *)remote, len));
+  BQ_GO(bq_go_conn_path(BQ_HANDLE(conn), BQ_PATH_TOO_LARGE, (bquic_addr *)local, (bquic_addr *)remote, len));
 }

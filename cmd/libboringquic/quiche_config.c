@@ -5,8 +5,6 @@
 #include "quiche_internal.h"
 
 // A config is its handle.
-static uint64_t handle_of(const void *p) { return (uint64_t)(uintptr_t)p; }
-
 const char *quiche_version(void) { return "0.30.0"; }
 
 quiche_config *quiche_config_new(uint32_t version) {
@@ -15,13 +13,13 @@ quiche_config *quiche_config_new(uint32_t version) {
 
 void quiche_config_free(quiche_config *config) {
   if (config != NULL && !bq_enter()) {
-    bq_go_quiche_config_free(handle_of(config));
+    bq_go_quiche_config_free(BQ_HANDLE(config));
   }
 }
 
 static void set(quiche_config *config, int key, uint64_t v) {
   if (!bq_enter()) {
-    bq_go_quiche_config_set(handle_of(config), key, v);
+    bq_go_quiche_config_set(BQ_HANDLE(config), key, v);
   }
 }
 
@@ -36,7 +34,7 @@ static int set_text(quiche_config *config, int key, const void *p, size_t n) {
     bq_fail(BQUIC_ERR_ARGUMENT, "a text is NULL");
     return QUICHE_ERR_INVALID_STATE;
   }
-  return bq_enter() ? QUICHE_ERR_INVALID_STATE : (int)bq_go_quiche_config_text(handle_of(config), key, (uint8_t *)p, n);
+  return bq_enter() ? QUICHE_ERR_INVALID_STATE : (int)bq_go_quiche_config_text(BQ_HANDLE(config), key, (uint8_t *)p, n);
 }
 
 static int set_string(quiche_config *config, int key, const char *s) { return set_text(config, key, s, s ? strlen(s) : 1); }
@@ -109,14 +107,14 @@ quiche_h3_config *quiche_h3_config_new(void) { return bq_enter() ? NULL : (quich
 
 void quiche_h3_config_free(quiche_h3_config *config) {
   if (config != NULL && !bq_enter()) {
-    bq_go_quiche_h3_config_free(handle_of(config));
+    bq_go_quiche_h3_config_free(BQ_HANDLE(config));
   }
 }
 
 #define H3_VALUE(name, type, key)                                     \
   void quiche_h3_config_##name(quiche_h3_config *config, type v) {    \
     if (!bq_enter()) {                                                \
-      bq_go_quiche_h3_config_set(handle_of(config), key, (uint64_t)v); \
+      bq_go_quiche_h3_config_set(BQ_HANDLE(config), key, (uint64_t)v); \
     }                                                                 \
   }
 

@@ -7,14 +7,7 @@
 enum { FORBIDDEN = QUICHE_H3_TRANSPORT_ERR_INVALID_STATE };
 
 // CALL returns what a call of Go returns, or FORBIDDEN where there must be none.
-#define CALL(good, call)                                                  \
-  do {                                                                    \
-    if (!(good)) {                                                        \
-      bq_fail(BQUIC_ERR_ARGUMENT, "an argument of %s is NULL", __func__); \
-      return FORBIDDEN;                                                   \
-    }                                                                     \
-    return bq_enter() ? FORBIDDEN : (call);                               \
-  } while (0)
+#define CALL(good, call) BQ_QUICHE(good, FORBIDDEN, call)
 
 quiche_h3_conn *quiche_h3_conn_new_with_transport(quiche_conn *quiche_conn, quiche_h3_config *config) {
   if (quiche_conn == NULL || config == NULL) {

@@ -7,6 +7,16 @@
 #include "internal.h"
 #include "quiche.h"
 
+// BQ_QUICHE returns what a call of Go returns, or refused where an argument is NULL, which good tells, or no call may be made.
+#define BQ_QUICHE(good, refused, call)                                    \
+  do {                                                                    \
+    if (!(good)) {                                                        \
+      bq_fail(BQUIC_ERR_ARGUMENT, "an argument of %s is NULL", __func__); \
+      return refused;                                                     \
+    }                                                                     \
+    return bq_enter() ? refused : (call);                                 \
+  } while (0)
+
 _Static_assert(sizeof(quiche_stats) == 208, "as quiche 0.30.0 has it");
 _Static_assert(sizeof(quiche_path_stats) == 448, "as quiche 0.30.0 has it");
 _Static_assert(sizeof(quiche_send_info) == 288, "as quiche 0.30.0 has it");

@@ -5,14 +5,7 @@
 #include "quiche_internal.h"
 
 // CALL returns what a call of Go returns, or INVALID_STATE where there must be none.
-#define CALL(good, call)                                                     \
-  do {                                                                       \
-    if (!(good)) {                                                           \
-      bq_fail(BQUIC_ERR_ARGUMENT, "an argument of %s is NULL", __func__);    \
-      return QUICHE_ERR_INVALID_STATE;                                       \
-    }                                                                        \
-    return bq_enter() ? QUICHE_ERR_INVALID_STATE : (call);                   \
-  } while (0)
+#define CALL(good, call) BQ_QUICHE(good, QUICHE_ERR_INVALID_STATE, call)
 
 int quiche_conn_path_stats(const quiche_conn *conn, size_t idx, quiche_path_stats *out) {
   CALL(conn && out, (int)bq_go_quiche_path_stats(conn->handle, idx, out));
