@@ -635,6 +635,47 @@ func TestSSLOwnership(t *testing.T) {
 	}
 }
 
+// Who has a ConnectionState may export keying material at any time, while the connection goes on, and while it is released.
+func TestSSLExportAnywhere(t *testing.T) {
+	p := newSSLPair(t, &ssltest.Options{}, &ssltest.Options{})
+	for range 10 {
+		p.connect()
+		early := p.client.TLS()
+		p.run()
+		var want [2][]byte
+		states := [2]tls.ConnectionState{p.client.TLS(), p.server.TLS()}
+		begun, ended := make(chan struct{}), make(chan error)
+		for i, state := range states {
+			go func() {
+				key, err := state.ExportKeyingMaterial("label", nil, 20)
+				want[i] = key
+				begun <- struct{}{}
+				for err == nil { // until Release
+					if key, err = state.ExportKeyingMaterial("label", nil, 20); err == nil && !slices.Equal(key, want[i]) {
+						err = fmt.Errorf("%x, and then %x", want[i], key)
+					}
+				}
+				ended <- err
+			}()
+		}
+		<-begun
+		<-begun
+		if len(want[0]) != 20 || !slices.Equal(want[0], want[1]) {
+			t.Fatalf("keying material: %x and %x", want[0], want[1])
+		}
+		p.run()
+		p.release()
+		for range states {
+			if err := <-ended; err.Error() != "handshake: no keying material can be exported: the SSL was freed, or the label is too long" {
+				t.Fatal(err)
+			}
+		}
+		if _, err := early.ExportKeyingMaterial("label", nil, 20); err == nil {
+			t.Fatal("a state from before the handshake has keying material")
+		}
+	}
+}
+
 // An Endpoint accepts over SSLs that the program makes.
 func TestAcceptSSL(t *testing.T) {
 	p := newSSLPair(t, &ssltest.Options{Verify: ssltest.VerifyCustom}, &ssltest.Options{})

@@ -117,17 +117,22 @@ func (c *Conn) parseForeignChain() []*x509.Certificate {
 	return certs
 }
 
-// exportForeign is what ExportKeyingMaterial does over an adopted SSL.
-func (c *Conn) exportForeign(label string, context []byte, n int) ([]byte, error) {
-	const most = 255 * 32
-	out := make([]byte, max(min(n, most), 0))
-	switch {
-	case c.tls == nil || !c.state.complete:
-		return nil, errNoExporter
-	case n < 0 || n > most:
-		return nil, errors.New("handshake: so much keying material cannot be exported")
-	case !c.tls.Export(out, label, context):
-		return nil, errors.New("handshake: no keying material can be exported")
+// exporter returns what ExportKeyingMaterial does over an adopted SSL. It does not look at the connection: whoever has a ConnectionState may call it
+// while the connection goes on, and ends.
+func (c *Conn) exporter() boring.Exporter {
+	t := c.tls
+	if t == nil || !c.state.complete {
+		return func(string, []byte, int) ([]byte, error) { return nil, errNoExporter }
 	}
-	return out, nil
+	return func(label string, context []byte, n int) ([]byte, error) {
+		const most = 255 * 32
+		if n < 0 || n > most {
+			return nil, errors.New("handshake: so much keying material cannot be exported")
+		}
+		out := make([]byte, n)
+		if !t.Export(out, label, context) {
+			return nil, errors.New("handshake: no keying material can be exported: the SSL was freed, or the label is too long")
+		}
+		return out, nil
+	}
 }

@@ -43,7 +43,8 @@ func (s *state) peer() *peerCertificates {
 
 // ConnectionState returns what is known of the TLS connection, most of it when the handshake is complete. Its
 // ExportKeyingMaterial works as crypto/tls's does: at a server from its own Finished on, at a client from the server's on; on a value
-// from before that it returns an error.
+// from before that it returns an error. Any goroutine may call it at any time; over an SSL of the program's it works until Release, and must not
+// be called by a callback of that SSL.
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	s := &c.state
 	out := blankState()
@@ -58,7 +59,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 	suite, secret := s.suite, s.exporter
 	n := s.exporterLen
 	if c.foreign() {
-		boring.SetExporter(&out, c.exportForeign)
+		boring.SetExporter(&out, c.exporter())
 		out.PeerCertificates = c.parseForeignChain()
 	} else {
 		boring.SetExporter(&out, func(label string, context []byte, length int) ([]byte, error) {
@@ -168,7 +169,7 @@ func (p *peerCertificates) noteSCTs(b []byte) {
 // section 7.5). It fails before EventHandshakeComplete, and if n is more than 255 hashes.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
 	if c.foreign() {
-		return c.exportForeign(label, context, n)
+		return c.exporter()(label, context, n)
 	}
 	if !c.state.complete {
 		return nil, errNoExporter

@@ -13,6 +13,7 @@ import "C"
 import (
 	"errors"
 	"runtime"
+	"sync"
 	"unsafe"
 )
 
@@ -26,7 +27,7 @@ var (
 // ErrAdopted it was not, and nothing done to it.
 func Adopt(ssl uintptr, client bool) (*TLS, error) {
 	var verdict C.int
-	t := &TLS{c: C.bq_tls_adopt(C.uintptr_t(ssl), cBool(client), &verdict), foreign: true}
+	t := &TLS{c: C.bq_tls_adopt(C.uintptr_t(ssl), cBool(client), &verdict), foreign: new(sync.Mutex)}
 	switch {
 	case verdict == C.BQ_ADOPT_TAKEN:
 		return nil, ErrAdopted
@@ -39,6 +40,8 @@ func Adopt(ssl uintptr, client bool) (*TLS, error) {
 
 // runForeign is Run of an adopted SSL.
 func (t *TLS) runForeign(op TLSOp, level uint8, in []byte) (r C.bq_result) {
+	t.foreign.Lock()
+	defer t.foreign.Unlock()
 	C.bq_tls_run_foreign(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), &r)
 	runtime.KeepAlive(t)
 	return r
@@ -46,6 +49,8 @@ func (t *TLS) runForeign(op TLSOp, level uint8, in []byte) (r C.bq_result) {
 
 // Restart has a client over an adopted SSL begin anew, without a session.
 func (t *TLS) Restart() bool {
+	t.foreign.Lock()
+	defer t.foreign.Unlock()
 	ok := C.bq_tls_restart(t.c) == 1
 	runtime.KeepAlive(t)
 	t.pending = 0
@@ -83,8 +88,14 @@ func (t *TLS) PeerParams() []byte {
 	return b
 }
 
-// Export fills out with keying material (RFC 8446, section 7.5), and tells whether there is any yet.
+// Export fills out with keying material of an adopted SSL (RFC 8446, section 7.5), and tells whether there is any: not before the handshake is
+// complete, nor after Free. Any goroutine may call it at any time. It waits for what runs in the SSL, so that no callback may call it.
 func (t *TLS) Export(out []byte, label string, context []byte) bool {
+	t.foreign.Lock()
+	defer t.foreign.Unlock()
+	if t.c == nil {
+		return false
+	}
 	l := []byte(label)
 	ok := C.bq_tls_export(t.c, bytesPtr(out), C.size_t(len(out)), (*C.char)(unsafe.Pointer(unsafe.SliceData(l))), C.size_t(len(l)),
 		bytesPtr(context), C.size_t(len(context))) == 1

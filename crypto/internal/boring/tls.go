@@ -37,6 +37,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"sync"
 	"unsafe"
 )
 
@@ -217,8 +218,8 @@ func NewTicketKeys(secrets [][32]byte) (*TicketKeys, error) {
 // TLS is a connection's TLS state in C memory. It is not for concurrent use. After Free, nothing but Free may be called.
 type TLS struct {
 	c       *C.bq_tls
-	pending uint32 // bytes of events
-	foreign bool   // the SSL is the program's
+	pending uint32      // bytes of events
+	foreign *sync.Mutex // of an SSL of the program's: what excludes Export, which any goroutine may call; nil: the SSL is ours
 	cleanup runtime.Cleanup
 }
 
@@ -237,6 +238,10 @@ func (x *TLSContext) New() (*TLS, error) {
 func (t *TLS) Free() {
 	if t.c == nil {
 		return
+	}
+	if t.foreign != nil {
+		t.foreign.Lock()
+		defer t.foreign.Unlock()
 	}
 	t.cleanup.Stop()
 	C.bq_tls_free(t.c)
@@ -345,7 +350,7 @@ func (t *TLS) SetFlags(askCert, logKeys, tickets bool) {
 // tickets in seconds since 1970, 0 for the system's clock.
 func (t *TLS) Run(op TLSOp, level uint8, in []byte, now int64) TLSResult {
 	var r C.bq_result
-	if t.foreign {
+	if t.foreign != nil {
 		r = t.runForeign(op, level, in)
 	} else {
 		C.bq_tls_run(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), C.int64_t(now), &r)
