@@ -164,7 +164,8 @@ type Config struct {
 	// EarlyReplay decides for a server which 0-RTT data is fresh, so that none is taken twice (RFC 8446, section 8). Default nil: a
 	// filter in memory that the endpoint and its siblings share; then 0-RTT data is accepted only with tickets that the same endpoint gave
 	// since it was made, since nobody knows what came before, or to others. A store that outlives the endpoint, and is shared by all servers
-	// of the same TicketKeys, has them all accept each other's.
+	// of the same TicketKeys, has them all accept each other's. It is an error of servers over SSLs of the program's, which look at replays
+	// themselves.
 	EarlyReplay ReplayStore
 
 	// TicketKeys encrypt a server's session tickets: the first one new tickets, each of them those that clients bring. Servers that

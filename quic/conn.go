@@ -363,6 +363,9 @@ func newConn(now time.Time, cfg *Config, client bool, adopted *handshake.Conn) (
 	if err != nil {
 		return nil, err
 	}
+	if adopted != nil && !client && cfg.EarlyReplay != nil {
+		return nil, errReplayStore
+	}
 	c := &Conn{cfg: cfg, client: client, version: Version1, hello: new(hello)}
 	c.tls.conn, c.tls.foreign = adopted, adopted != nil
 	if !c.random(c.sending.random[:]) {

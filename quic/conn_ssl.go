@@ -14,6 +14,8 @@ import (
 // ErrSSLAdopted: the SSL belongs to another connection, and goes on to: it was not freed.
 var ErrSSLAdopted = handshake.ErrSSLAdopted
 
+var errReplayStore = errors.New("quic: Config.EarlyReplay has no effect where TLS is an SSL of the program's, which has to look at replays itself")
+
 // adopt takes the SSL that the caller has given, which is freed from now on by whoever ends what is made of it.
 func adopt(ssl uintptr, client bool) (*handshake.Conn, error) {
 	if ssl == 0 {
@@ -58,9 +60,7 @@ func (c *Conn) offerOwnParams() {
 	var room [maxVersions]uint32
 	chosen := wire.VersionInformation{Chosen: c.version, Available: c.availableVersions(room[:])}
 	c.tls.conn.SetTransportParameters(chosen.Append(n.params))
-	if c.cfg.EarlyData {
-		c.tls.conn.SetEarlyContext(c.cfg.earlyContext)
-	}
+	c.tls.conn.SetEarlyContext(c.cfg.earlyContext) // nil unless Config.EarlyData: then there is no 0-RTT, whatever the program has set before
 	n.params = nil
 }
 

@@ -86,6 +86,9 @@ func NewEndpoint(cfg *Config) (*Endpoint, error) {
 		return nil, err
 	}
 	if cfg.AcceptSSL != nil {
+		if cfg.EarlyReplay != nil {
+			return nil, errReplayStore
+		}
 		e.cfg = cfg
 		return e, e.setUp(cfg)
 	}

@@ -420,6 +420,35 @@ func TestSSLResumption(t *testing.T) {
 	}
 }
 
+// A server that takes no 0-RTT data says so to BoringSSL, whatever the program has set: it gives no tickets for it, and rejects it with those of before.
+func TestSSLNoEarlyData(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		p := newSSLPair(t, &ssltest.Options{EarlyData: true}, &ssltest.Options{EarlyData: true})
+		p.change = func(client, server *Config) { server.EarlyData = before }
+		p.connect()
+		p.run()
+		p.wantWorking("the first connection")
+		raw := p.client.PeerParamsRaw()
+		p.change = nil
+		p.connect()
+		if !p.clientProgram.Resume(p.clientSSL) {
+			t.Fatal("the program was told of no session")
+		}
+		p.must(p.client.SetEarlyParams(raw))
+		for p.carry(p.client, true) {
+		}
+		if p.client.InEarlyData() != before {
+			t.Errorf("with a ticket of a server with EarlyData = %v 0-RTT data can be sent: %v", before, !before)
+		}
+		p.run()
+		want := map[bool]EarlyDataState{false: EarlyNone, true: EarlyRejected}[before]
+		if got := p.client.EarlyData(); !p.client.Resumed() || got != want || p.server.EarlyData() == EarlyAccepted {
+			t.Errorf("resumed %v, 0-RTT data is %v, want %v", p.client.Resumed(), got, want)
+		}
+		p.wantWorking("the second connection")
+	}
+}
+
 func TestSetEarlyParamsErrors(t *testing.T) {
 	p := newSSLPair(t, &ssltest.Options{}, nil)
 	p.connect()
@@ -618,6 +647,14 @@ func TestSSLOwnership(t *testing.T) {
 	}
 	if _, err := Connect(p.now, &Config{}, ConnectParams{SSL: ssltest.DTLS()}); err == nil || errors.Is(err, ErrSSLAdopted) {
 		t.Errorf("an SSL for DTLS: %v", err)
+	}
+	freed++
+	replay := &Config{EarlyReplay: anyReplay{}, AcceptSSL: func(local, remote netip.AddrPort) uintptr { return 0 }}
+	if _, err := Accept(p.now, replay, AcceptParams{Remote: aloneClient, SSL: p.clientProgram.SSL("", "")}); err != errReplayStore {
+		t.Errorf("a server with a ReplayStore: %v", err)
+	}
+	if _, err := NewEndpoint(replay); err != errReplayStore {
+		t.Errorf("an Endpoint with a ReplayStore: %v", err)
 	}
 	if _, err := Connect(p.now, &Config{}, ConnectParams{Remote: aloneServer}); err == nil || err.Error() != "quic: Config.TLS is required" {
 		t.Errorf("without TLS: %v", err)

@@ -68,8 +68,8 @@ func (c *Conn) Restart() error {
 	return nil
 }
 
-// SetEarlyContext sets what 0-RTT is bound to at a server over an SSL of the program's, as Params.EarlyContext does. Without it none is
-// accepted, whatever the program's context says.
+// SetEarlyContext sets what 0-RTT is bound to at a server over an SSL of the program's, as Params.EarlyContext does, in place of what the program
+// has set. With nil none is accepted, whatever the program's context says.
 func (c *Conn) SetEarlyContext(b []byte) {
 	if c.tls != nil && c.err == nil && !c.tls.SetEarlyContext(b) {
 		c.fail(alertInternalError, errMemory)

@@ -57,7 +57,7 @@ func (t *TLS) Restart() bool {
 	return ok
 }
 
-// SetEarlyContext sets what 0-RTT is bound to at a server over an adopted SSL. Without it there is none.
+// SetEarlyContext sets what 0-RTT is bound to at a server over an adopted SSL; empty: there is none.
 func (t *TLS) SetEarlyContext(context []byte) bool {
 	ok := C.bq_tls_set_early_context(t.c, bytesPtr(context), C.size_t(len(context))) == 1
 	runtime.KeepAlive(t)

@@ -204,6 +204,8 @@ uintptr_t st_ssl(st_program *p, const char *name, const uint8_t *alpn, size_t al
   SSL *ssl = SSL_new(p->ctx);
   SSL_set_app_data(ssl, &app_data);
   SSL_set_ex_data(ssl, own_index, p);
+  // As a program does that speaks BoringSSL's interface for QUIC itself.
+  if (p->o.early_data && p->o.server) SSL_set_quic_early_data_context(ssl, (const uint8_t *)"own", 3);
   if (name[0] != 0) SSL_set_tlsext_host_name(ssl, name);
   if (name[0] != 0 && p->o.verify == ST_VERIFY_STORE) SSL_set1_host(ssl, name);
   if (alpn_len > 0) SSL_set_alpn_protos(ssl, alpn, alpn_len);
