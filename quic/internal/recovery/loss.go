@@ -399,7 +399,7 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 		}
 		overtaken := r.path == s.largestPath && s.largestAcked-s.scan >= by.reordering.threshold
 		if age := by.age(); !overtaken && r.time > now-age {
-			s.lossTime = r.time + age
+			s.lossTime, s.lossPath = r.time+age, r.path
 			break
 		}
 		l.lose(now, sp, s.scan, r, h)

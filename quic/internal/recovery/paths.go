@@ -70,6 +70,7 @@ func (l *Loss) renumber() {
 			number(&s.packets.at(pn).path)
 		}
 		number(&s.largestPath)
+		number(&s.lossPath)
 		number(&s.burst.path)
 	}
 	for i, p := range l.paths {

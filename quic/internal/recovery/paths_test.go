@@ -62,6 +62,20 @@ func TestSettledWhereSent(t *testing.T) {
 	}
 }
 
+// What was sent on a path with a long round-trip time, and is lost when that has passed, keeps no probe of the path in use from being sent.
+func TestProbeBeforeLossElsewhere(t *testing.T) {
+	r := newRig(t, nil)
+	r.sendMany(2) // 0 and 1, of which nothing will be heard
+	r.another()
+	r.send(AppSpace, eliciting)
+	r.at(20).ack(AppSpace, 2)
+	r.wantTimer(83, "the probe timeout of the path in use is earlier than 375, when 0 is lost")
+	if probes, _ := r.timeout(); probes != 2 {
+		t.Errorf("%d probes are to be sent", probes)
+	}
+	r.wantLost(0, 1)
+}
+
 // There is a timer as long as anything that elicits an acknowledgement is in flight, on whichever path, forgotten ones included; and
 // what was sent on a forgotten path is sent again if it is lost.
 func TestForgottenPath(t *testing.T) {

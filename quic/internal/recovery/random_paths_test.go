@@ -80,7 +80,8 @@ func TestRandomPaths(t *testing.T) {
 			case n < 17:
 				if at := l.Timer(inUse); at != 0 {
 					now = max(now, at)
-					h.probing = l.spaces[AppSpace].lossTime == 0
+					at, _ := l.lossTimer(inUse)
+					h.probing = at == 0
 					l.OnTimeout(now, inUse, h)
 					h.probing = false
 				}

@@ -117,6 +117,7 @@ type space struct {
 	acked        ranges.Set // packet numbers from packets.start on that are acknowledged
 	largestAcked int64      // -1: none
 	largestPath  uint16     // the path that it was sent on
+	lossPath     uint16     // the path that the packet of lossTime was sent on
 	scan         int64      // no packet below it is waiting to be acknowledged or lost
 	eliciting    int        // ack-eliciting packets that are in flight, but for probes of the size of datagrams
 	lastSent     int64      // when the last ack-eliciting packet was sent

@@ -12,7 +12,7 @@ func (l *Loss) PTO(path *Path) time.Duration { return path.RTT.pto() + l.maxAckD
 
 // Timer returns when OnTimeout is due, 0 if never (RFC 9002, section 6.2 and appendix A.8).
 func (l *Loss) Timer(path *Path) int64 {
-	if at, _ := l.earliestLoss(); at != 0 {
+	if at, _ := l.lossTimer(path); at != 0 {
 		return at
 	}
 	at, _ := l.probeTime(path)
@@ -20,6 +20,20 @@ func (l *Loss) Timer(path *Path) int64 {
 		return expiry
 	}
 	return at
+}
+
+// lossTimer returns when the next packet is lost for its age, and in which space; 0 if none is, or if a probe is due before that. As long
+// as a packet of the path in use is to be lost there is no probe timeout (RFC 9002, section 6.2.1), but one that was sent on a path with a
+// longer round-trip time, which may be a mere guess, says nothing of whether the path in use carries anything.
+func (l *Loss) lossTimer(path *Path) (at int64, sp Space) {
+	at, sp = l.earliestLoss()
+	if at == 0 || l.spaces[sp].lossPath == path.id {
+		return at, sp
+	}
+	if probe, _ := l.probeTime(path); probe != 0 && probe < at {
+		return 0, sp
+	}
+	return at, sp
 }
 
 func (l *Loss) earliestLoss() (at int64, sp Space) {
@@ -76,7 +90,7 @@ func (l *Loss) deadlockSpace() Space {
 // OnTimeout is called when Timer is due. It declares packets lost that have become too old, or else answers that probes
 // packets are to be sent in a space, with the oldest data that is not acknowledged, which it hands to h as if lost.
 func (l *Loss) OnTimeout(now int64, path *Path, h Handler) (probes int, sp Space) {
-	if at, sp := l.earliestLoss(); at != 0 {
+	if at, sp := l.lossTimer(path); at != 0 {
 		if at <= now {
 			l.detect(now, sp, path, h)
 		}
