@@ -16,6 +16,7 @@ type monitor struct {
 	early                        bool                       // 0-RTT data: a client's may be sent, a server's is accepted
 	announced                    [2]uint64                  // of the peer's streams, by type
 	paths                        map[[2]netip.AddrPort]bool // those that are there, and false for those that were
+	inUse                        [2]netip.AddrPort          // the one in use as the events say, of which several may be read at once
 }
 
 // onEvent gives an event to the application of its connection.
@@ -368,9 +369,12 @@ func (a *spinApp) onPath(ev *quic.PathEvent) {
 	key := [2]netip.AddrPort{ev.Local, ev.Remote}
 	if m.paths == nil {
 		m.paths = map[[2]netip.AddrPort]bool{}
+		m.inUse = [2]netip.AddrPort{a.conn.LocalAddr(), a.conn.RemoteAddr()}
 	}
 	known, begun := m.paths[key]
-	inUse := a.conn.LocalAddr() == ev.Local && a.conn.RemoteAddr() == ev.Remote
+	if ev.Kind == quic.PathActivated {
+		m.inUse = key
+	}
 	switch ev.Kind {
 	case quic.PathNew:
 		if known {
@@ -381,7 +385,7 @@ func (a *spinApp) onPath(ev *quic.PathEvent) {
 		if begun && !known {
 			a.fail("event", "path %v is gone (%v) twice", key, ev.Kind)
 		}
-		m.paths[key] = ev.Kind == quic.PathFailed && inUse
+		m.paths[key] = ev.Kind == quic.PathFailed && m.inUse == key // it failed, and there is no other
 	default:
 		if begun && !known {
 			a.fail("event", "path %v is %v after it was gone", key, ev.Kind)
