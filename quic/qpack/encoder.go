@@ -45,6 +45,7 @@ type Encoder struct {
 	fields   []Field
 	plan     []line
 	before   []line // those of the section before
+	sight    tableSight
 	dynamic  bool   // it may use the dynamic table
 	risk     bool   // it may refer to entries that are not acknowledged
 	room     int    // how long out may become

@@ -7,10 +7,13 @@ type line struct {
 	kind               lineKind
 	never              bool   // a never-indexed literal
 	class              uint8  // the field's
-	size               int32  // of its name and value, in bytes
 	index              uint64 // of the entry that it refers to, in its table
 	nameHash, pairHash uint64
+	name, value        string // the field, for recall; empty if never
 }
+
+// is tells whether a line is that of a field which may be found in a table.
+func (l *line) is(f *Field) bool { return l.value == f.Value && l.name == f.Name && !l.never }
 
 type lineKind uint8
 
@@ -44,79 +47,95 @@ func (e *Encoder) count(streamID uint64) {
 	}
 }
 
-// look plans each field's line.
+// look plans each field's line. Lines at the front that stand as they did in the section before are left as they are.
 func (e *Encoder) look() {
-	e.before, e.plan = e.plan, e.before[:0]
-	e.oldest = nothing
+	sight := tableSight{e.dynamic, e.table.inserted, e.usable()}
+	same := e.sight == sight // so that what the lines before refer to is what would be found
+	e.sight = sight
 	wary, next := e.isWary(), 0
-	for i := range e.fields {
+	if !wary {
+		if next = e.standing(same); next == len(e.fields) && next == len(e.plan) {
+			return
+		}
+	}
+	e.before, e.plan = e.plan, append(e.before[:0], e.plan[:next]...)
+	for i := next; i < len(e.fields); i++ {
 		f := &e.fields[i]
-		l, at := line{}, -1
+		e.plan = append(e.plan, line{})
+		l, at := &e.plan[i], -1
 		if !f.Sensitive && !(wary && shortCookie(f)) {
-			l, at = e.recall(f, next)
+			at = e.recall(f, next)
 		}
 		if at >= 0 {
+			*l = e.before[at]
 			next = at + 1
 		} else {
-			l = line{size: int32(len(f.Name) + len(f.Value)), never: f.Sensitive || e.secret(f)}
-			e.lookUp(&l, f)
+			e.newLine(l, f)
 		}
-		if l.kind == lineEntry {
+		if !l.stands(same) {
+			e.lookUp(l, f)
+		}
+	}
+	e.oldest = nothing
+	for i := range e.plan {
+		if l := &e.plan[i]; l.kind == lineEntry {
 			e.oldest = min(e.oldest, l.index)
 		}
-		e.plan = append(e.plan, l)
 	}
 }
 
-// recall finds a field among the lines before, those of the last section: at next, where it stands if its neighbour stood before it there, or else
-// anywhere. It returns its line and place, -1 if it is not there, or in no table any more.
-func (e *Encoder) recall(f *Field, next int) (l line, at int) {
-	size := int32(len(f.Name) + len(f.Value))
-	if next < len(e.before) && e.before[next].size == size {
-		if l = e.before[next]; e.again(&l, f) {
-			return l, next
+// standing returns how many lines at the front of the last plan are right for the fields at hand.
+func (e *Encoder) standing(same bool) int {
+	n := min(len(e.fields), len(e.plan))
+	fields, plan := e.fields[:n], e.plan[:n]
+	for i := range fields {
+		if f, l := &fields[i], &plan[i]; f.Sensitive || !l.stands(same) || !l.is(f) {
+			return i
 		}
 	}
-	if !e.dynamic {
-		return l, -1
+	return n
+}
+
+// stands tells whether a line of the section before refers to what would be found for its field again. same tells that the dynamic table is what it was.
+func (l *line) stands(same bool) bool { return l.kind == lineStatic || same && l.kind == lineEntry }
+
+// tableSight is what a section sees of the dynamic table.
+type tableSight struct {
+	dynamic          bool
+	inserted, usable uint64
+}
+
+// recall finds a field among the lines before, those of the last section: at next, where it stands if its neighbour stood before it there, or else
+// anywhere. It returns its place, -1 if it is not there.
+func (e *Encoder) recall(f *Field, next int) int {
+	if next < len(e.before) && e.before[next].is(f) {
+		return next
 	}
 	for at := range min(len(e.before), maxRecall) {
-		if e.before[at].size == size && at != next {
-			if l = e.before[at]; e.again(&l, f) {
-				return l, at
-			}
+		if e.before[at].is(f) {
+			return at
 		}
 	}
-	return l, -1
+	return -1
 }
 
 // maxRecall is among how many lines a field is looked for.
 const maxRecall = 32
 
-// again tells whether a table holds the field of a line before, if f is that one, and makes the line refer to it. It finds what lookUp would find, but
-// need not hash anything. Credentials are in no table.
-func (e *Encoder) again(l *line, f *Field) bool {
-	if l.kind == lineStatic {
-		s := &staticTable[l.index]
-		return s.name == f.Name && s.value == f.Value
-	}
-	if !e.dynamic || l.never {
-		return false
-	}
-	i := e.table.newest(l.pairHash)
-	if i == nothing || i >= e.usable() || !e.table.holds(i, f) {
-		return false
-	}
-	entry := e.table.at(i)
-	l.kind, l.index, l.nameHash, l.class = lineEntry, i, entry.nameHash, entry.class
-	return true
-}
-
-// lookUp plans the line of a field that may be never-indexed.
-func (e *Encoder) lookUp(l *line, f *Field) {
+// newLine begins the line of a field that was not recalled.
+func (e *Encoder) newLine(l *line, f *Field) {
+	l.never = f.Sensitive || e.secret(f)
 	l.nameHash = hashString(f.Name)
 	if !l.never {
 		l.pairHash = hashPair(l.nameHash, hashString(f.Value))
+		l.name, l.value = f.Name, f.Value
+	}
+}
+
+// lookUp finds what of a line's field is in the tables.
+func (e *Encoder) lookUp(l *line, f *Field) {
+	l.kind, l.index = lineLiteral, 0
+	if !l.never {
 		if j := staticPair(f, l.pairHash); j >= 0 {
 			l.kind, l.index, l.class = lineStatic, uint64(j), e.classifier.static[j].Class
 			return
@@ -128,7 +147,9 @@ func (e *Encoder) lookUp(l *line, f *Field) {
 			}
 		}
 	}
-	l.class = e.classifier.class(f.Name, f.Value)
+	if l.class == 0 {
+		l.class = e.classifier.class(f.Name, f.Value)
+	}
 	if j := staticName(f.Name, l.nameHash); j >= 0 {
 		l.kind, l.index = lineStaticName, uint64(j)
 	}
@@ -230,9 +251,9 @@ func (e *Encoder) redirect(from, to uint64) {
 // appendPlan appends the section as it was planned (RFC 9204, section 4.5). The Base is the Required Insert Count, so that all
 // references are relative to it and short.
 func (e *Encoder) appendPlan(dst []byte, streamID uint64) []byte {
-	required := uint64(0)
-	for i := range e.plan {
-		if l := &e.plan[i]; l.kind.dynamic() {
+	plan, required := e.plan, uint64(0)
+	for i := range plan {
+		if l := &plan[i]; l.kind.dynamic() {
 			required = max(required, l.index+1)
 		}
 	}
@@ -244,28 +265,33 @@ func (e *Encoder) appendPlan(dst []byte, streamID uint64) []byte {
 		e.table.pin(e.oldest)
 		e.flight.add(flyingSection{stream: streamID, requiredInsertCount: required, oldest: e.oldest})
 	}
-	for i := range e.plan {
-		l, f := &e.plan[i], &e.fields[i]
-		never := byte(0)
-		if l.never {
-			never = 1
-		}
-		switch l.kind {
+	for i := range plan {
+		switch l := &plan[i]; l.kind {
 		case lineStatic:
 			dst = appendInt(dst, 0xc0, 6, l.index)
-			continue
 		case lineEntry:
 			dst = appendInt(dst, 0x80, 6, required-1-l.index)
-			continue
-		case lineStaticName:
-			dst = appendInt(dst, 0x50|never<<5, 4, l.index)
-		case lineName:
-			dst = appendInt(dst, 0x40|never<<5, 4, required-1-l.index)
-		case lineLiteral:
-			dst = appendString(dst, 0x20|never<<4, 3, f.Name)
+		default:
+			dst = l.appendLiteral(dst, &e.fields[i], required)
 		}
-		dst = appendString(dst, 0, 7, f.Value)
 	}
 	e.fields = nil
 	return dst
+}
+
+// appendLiteral appends a line that has at least the value as a literal.
+func (l *line) appendLiteral(dst []byte, f *Field, required uint64) []byte {
+	never := byte(0)
+	if l.never {
+		never = 1
+	}
+	switch l.kind {
+	case lineStaticName:
+		dst = appendInt(dst, 0x50|never<<5, 4, l.index)
+	case lineName:
+		dst = appendInt(dst, 0x40|never<<5, 4, required-1-l.index)
+	case lineLiteral:
+		dst = appendString(dst, 0x20|never<<4, 3, f.Name)
+	}
+	return appendString(dst, 0, 7, f.Value)
 }

@@ -77,21 +77,6 @@ func (t *encoderTable) find(f *Field, hash, limit uint64) uint64 {
 	return nothing
 }
 
-// newest returns the newest entry with the hash of name and value, or nothing.
-func (t *encoderTable) newest(pairHash uint64) uint64 {
-	if t.count == 0 {
-		return nothing
-	}
-	for i := t.byPair[pairHash&uint64(len(t.byPair)-1)]; i > t.oldest(); {
-		e := t.at(i - 1)
-		if e.pairHash == uint32(pairHash) {
-			return i - 1
-		}
-		i = older(i, e.olderPair)
-	}
-	return nothing
-}
-
 // holds tells whether the entry with absolute index i, which is in the table, has the field's name and value.
 func (t *encoderTable) holds(i uint64, f *Field) bool {
 	e := t.at(i)

@@ -373,7 +373,7 @@ func TestEncoderRemembersRightly(t *testing.T) {
 				}
 				e.before = append(e.before[:0], e.plan...)
 				for j := range list {
-					if l, at := e.recall(&list[j], j); at >= 0 && l.kind == lineEntry {
+					if at := e.recall(&list[j], j); at >= 0 && e.before[at].kind == lineEntry {
 						stood++
 					}
 				}
