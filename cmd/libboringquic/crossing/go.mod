@@ -1,0 +1,3 @@
+module github.com/boringquic/boringquic/cmd/libboringquic/crossing
+
+go 1.26.0
