@@ -107,16 +107,24 @@ func (a *admission) ownRoom(p *sendPart) int64 {
 // worth is the least room of a stream's own that it is told of.
 func (a *admission) worth() int64 { return max(min(a.limit/4, sendBufferFloor), 1) }
 
+// before returns how many unsent bytes leave before what is written on a stream now, or take turns with it; its own are among them.
+func (a *admission) before(s *stream) (n int64) {
+	if a.line == nil {
+		return a.unsent
+	}
+	for _, more := range a.line.unsent[:s.rank.level()+1] {
+		n += more
+	}
+	return n
+}
+
 // shared returns how many bytes of the room that a stream shares with others are neither taken nor kept free.
 func (a *admission) shared(s *stream) int64 {
+	left := maxUnsent - a.before(s)
 	if a.line == nil {
-		return maxUnsent - a.unsent - askedBytes*int64(len(a.offers))
+		return left - askedBytes*int64(len(a.offers))
 	}
-	left := int64(maxUnsent)
 	level := s.rank.level()
-	for _, n := range a.line.unsent[:level+1] {
-		left -= n
-	}
 	for i := range a.offers {
 		if a.offers[i].to.rank.level() <= level {
 			left -= askedBytes

@@ -58,7 +58,8 @@ func (c *Conn) StreamSendParts(id uint64, parts [][]byte, fin bool) (n int, err 
 
 // StreamRoom returns how many bytes StreamSend would take now, so that a write of no more is taken whole, and its end too. EventWritable
 // comes only after a StreamSend that took less than all: who wants to be told when there is more room writes more than there is, or
-// asks again with the next event. The errors are those of StreamSend.
+// asks again with the next event. The errors are those of StreamSend, but that a stream of ours that is not open is ErrUnknownStream: it is a
+// question, which neither opens a stream nor takes the one *StreamError that StreamSend tells before a stream that was stopped can be forgotten.
 func (c *Conn) StreamRoom(id uint64) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
@@ -67,8 +68,8 @@ func (c *Conn) StreamRoom(id uint64) (n int, err error) {
 }
 
 // StreamCredit returns how many bytes StreamSend would take whole that the peer's flow control lets us send now, beyond those that wait: what is
-// written within that waits for nothing but congestion control, if nothing of a higher priority is written meanwhile. It is 0 where nothing can be
-// sent.
+// written within that waits for nothing but congestion control, if nothing of a higher priority is written meanwhile. What other streams of the same
+// priority, or of a higher one, have waiting counts as sent. It is 0 where nothing can be sent.
 func (c *Conn) StreamCredit(id uint64) int {
 	if c.err != nil {
 		return 0
@@ -165,20 +166,23 @@ func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
 // Readable yields the streams that have data, their end or a reset to be read.
 func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
 
-// Writable yields the streams that StreamSend would take data for.
+// Writable yields the streams in use that StreamSend would take data for. Streams that are not open yet are not among them, nor are those that
+// one above them has opened (OpenStreamID), before they are used.
 func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
 
 // StreamReadable tells whether stream id has data, its end or a reset to be read.
 func (c *Conn) StreamReadable(id uint64) bool {
-	s := c.streams.find(id)
+	s := c.streams.live.get(id)
 	return s != nil && s.recv.readable()
 }
 
 // StreamFinished tells whether there is nothing more to come of stream id: its end or a reset has been read, the application has ended its
 // receiving part, or it is over, or there is none.
 func (c *Conn) StreamFinished(id uint64) bool {
-	s := c.streams.find(id)
-	return s == nil || s.recv.over || s.recv.stopped
+	if s := c.streams.live.get(id); s != nil {
+		return s.recv.over || s.recv.stopped
+	}
+	return c.streams.ended || !c.streams.receives(id) || !c.streams.implicit(id)
 }
 
 // StreamsOpenable returns how many more streams may be opened now, of bidirectional or unidirectional ones: the peer's limit less those

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -50,6 +51,41 @@ func TestStreamIDChosen(t *testing.T) {
 	p.wantStream("the stream that the peer has used", 0, 0, "first", true)
 	if n := p.conn.StreamsOpenable(false); n != 6 {
 		t.Errorf("%d streams can be opened after two of them were used, want 6", n)
+	}
+}
+
+// Questions about a stream that one above it has opened neither use it nor give it a state.
+func TestStreamIDAsked(t *testing.T) {
+	p := newScriptedServer(t, limitStreams(10))
+	p.handshake()
+	p.must(p.conn.OpenStreamID(8))
+	p.must(p.conn.OpenStreamID(6))
+	unused := uint64(4)
+	if room, err := p.conn.StreamRoom(unused); room <= 0 || err != nil {
+		t.Errorf("StreamRoom: %d, %v", room, err)
+	}
+	if n := p.conn.StreamCredit(unused); n <= 0 {
+		t.Errorf("StreamCredit: %d", n)
+	}
+	if n, err := p.conn.StreamAcked(unused); n != 0 || err != nil {
+		t.Errorf("StreamAcked: %d, %v", n, err)
+	}
+	if p.conn.StreamReadable(unused) || p.conn.StreamFinished(unused) || p.conn.StreamData(unused) != nil {
+		t.Error("it is readable, or has ended, or has data of the program's")
+	}
+	if !p.conn.StreamFinished(2) {
+		t.Error("from a unidirectional stream of ours something may come")
+	}
+	p.conn.SetStreamData(unused, nil)
+	if got := slices.Collect(p.conn.Writable()); !slices.Equal(got, []uint64{6, 8}) {
+		t.Errorf("Writable yields %d, want the streams in use, 6 and 8", got)
+	}
+	if _, err := p.conn.StreamRoom(12); err != ErrUnknownStream {
+		t.Errorf("StreamRoom of a stream that is not open: %v", err)
+	}
+	p.conn.SetStreamData(unused, t)
+	if got := slices.Collect(p.conn.Writable()); !slices.Equal(got, []uint64{4, 6, 8}) || p.conn.StreamData(unused) != t {
+		t.Errorf("Writable yields %d after stream 4 was used", got)
 	}
 }
 

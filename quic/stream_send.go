@@ -28,23 +28,29 @@ func (p *sendPart) err(id uint64) error {
 	return &StreamError{StreamID: id, Code: p.code, Remote: p.remote}
 }
 
-// writableBy finds a stream for the application to write, or the error that it is to be told.
+// refusal is why a part takes no data any more, nil if it does.
+func (p *sendPart) refusal(id uint64) error {
+	switch {
+	case p.cut:
+		return p.err(id)
+	case p.fin:
+		return ErrStreamEnded
+	}
+	return nil
+}
+
+// writableBy finds a stream for the application to write, or the error that it is told by that.
 func (st *streams) writableBy(id uint64) (*stream, error) {
 	s, err := st.usable(id, st.sends(id))
 	if err != nil {
 		return nil, err
 	}
-	p := s.send
-	switch {
-	case p.cut:
-		err = p.err(id)
-		if !p.told {
-			p.told = true
+	if err := s.send.refusal(id); err != nil {
+		if !s.send.told {
+			s.send.told = true
 			st.settle(s)
 		}
 		return nil, err
-	case p.fin:
-		return nil, ErrStreamEnded
 	}
 	if s.rank != 0 {
 		st.rankStreams() // the connection may have rested
@@ -121,19 +127,22 @@ func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
 
 // credit is Conn.StreamCredit.
 func (st *streams) credit(id uint64) int {
-	s, err := st.usable(id, st.sends(id))
-	if err != nil || s.send.cut || s.send.fin {
+	s, err := st.asked(id)
+	if err != nil || s.barred || s.send.refusal(id) != nil {
 		return 0
 	}
 	p := s.send
-	free := min(p.window.available(), st.sendWindow.available())
-	waits := uint64(p.buf.end - p.buf.sent)
-	return int(min(max(free, waits)-waits, uint64(st.admission.most(s)), math.MaxInt32))
+	beyond := func(w *sendWindow, waits int64) uint64 { return max(w.available(), uint64(waits)) - uint64(waits) }
+	own, all := beyond(&p.window, p.buf.end-p.buf.sent), beyond(&st.sendWindow, st.admission.before(s))
+	return int(min(own, all, uint64(st.admission.most(s)), math.MaxInt32))
 }
 
 // room is Conn.StreamRoom.
 func (st *streams) room(id uint64) (int, error) {
-	s, err := st.writableBy(id)
+	s, err := st.asked(id)
+	if err == nil {
+		err = s.send.refusal(id)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // writers are streams of the server's, each of which has size bytes to write, that the client reads.
@@ -509,6 +512,24 @@ func TestStreamCredit(t *testing.T) {
 	want(b, 0, "it has ended")
 	want(400, 0, "no such stream")
 
+	// What waits of others goes before, but for what goes after.
+	p = newPair(t, func(_, server *Config) {
+		server.StreamReceiveWindow, server.MaxStreamReceiveWindow = 1000, 1000
+		server.ReceiveWindow, server.MaxReceiveWindow = 1500, 1500
+	})
+	a, _ = p.client.OpenStream()
+	b, _ = p.client.OpenStream()
+	c, _ := p.client.OpenStream()
+	p.client.StreamSend(a, make([]byte, 600), false)
+	p.client.StreamSend(b, make([]byte, 700), false)
+	want(c, 200, "1300 of the connection's 1500 bytes wait on other streams")
+	p.client.SetStreamPriority(c, Priority{Urgency: 3})
+	want(c, 200, "of the same urgency")
+	p.client.SetStreamPriority(a, Priority{Urgency: 4})
+	want(c, 800, "600 of them are less urgent")
+	p.client.SetStreamPriority(c, Priority{Urgency: 2})
+	want(c, 1000, "all of them are")
+
 	p = newPair(t, func(client, _ *Config) { client.StreamSendBuffer, client.MaxStreamSendBuffer = 100, 100 })
 	a, _ = p.client.OpenStream()
 	want(a, 100, "no more is buffered")
@@ -516,4 +537,40 @@ func TestStreamCredit(t *testing.T) {
 	want(a, 70, "30 bytes wait")
 	p.client.StreamSend(a, make([]byte, 70), false)
 	want(a, 0, "the buffer is full")
+}
+
+// To ask a stream for its room is not to be told that it was stopped: that StreamSend still tells, and EventWritable that it has something to tell.
+func TestStreamRoomAsks(t *testing.T) {
+	p := newScriptedServer(t, limitStreams(10))
+	p.handshake()
+	id, err := p.conn.OpenUniStream()
+	p.must(err)
+	_, err = p.conn.StreamSend(id, []byte("some"), false)
+	p.must(err)
+	p.drain()
+	p.events = nil
+	p.got = nil
+	p.sendFrames(protect.OneRTT, frame(wire.FrameStopSending, id, 7))
+	want := &StreamError{StreamID: id, Code: 7, Remote: true}
+	var stream *StreamError
+	for range 2 {
+		if _, err := p.conn.StreamRoom(id); !errors.As(err, &stream) || *stream != *want {
+			t.Fatalf("StreamRoom of a stream that was stopped: %v", err)
+		}
+		if n := p.conn.StreamCredit(id); n != 0 {
+			t.Fatalf("StreamCredit of a stream that was stopped: %d", n)
+		}
+		p.drain()
+		p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT)) // of RESET_STREAM
+	}
+	p.wantEvents("it was stopped", Event{Kind: EventStreamStopped, Stream: id, Code: 7}, Event{Kind: EventWritable, Stream: id})
+	if _, err := p.conn.StreamSend(id, []byte("more"), false); !errors.As(err, &stream) || *stream != *want {
+		t.Errorf("StreamSend after it: %v", err)
+	}
+	p.events = nil
+	p.drain()
+	p.wantEvents("it was told", Event{Kind: EventStreamFinished, Stream: id})
+	if _, err := p.conn.StreamRoom(id); err != ErrUnknownStream {
+		t.Errorf("StreamRoom of a stream that is over: %v", err)
+	}
 }

@@ -245,15 +245,33 @@ func (st *streams) find(id uint64) *stream {
 	if s := st.live.get(id); s != nil || st.ended {
 		return s
 	}
-	t, local := &st.types[id&3], st.isLocal(id)
-	if id>>2 >= t.opened || local != t.except.Contains(int64(id>>2)) {
+	if !st.implicit(id) {
 		return nil
 	}
 	s := st.create(id)
-	if local {
+	if st.isLocal(id) {
 		st.use(s)
 	}
 	return s
+}
+
+// implicit tells of a stream without state whether one above it has opened it: then it may be used.
+func (st *streams) implicit(id uint64) bool {
+	t := &st.types[id&3]
+	return id>>2 < t.opened && st.isLocal(id) == t.except.Contains(int64(id>>2))
+}
+
+// asked finds a stream for a question about its sending part, which changes nothing: of a stream that one above it has opened it returns a
+// state that is not kept.
+func (st *streams) asked(id uint64) (*stream, error) {
+	sends := st.sends(id)
+	if st.live.get(id) != nil || !sends || st.rejected || st.ended || !st.implicit(id) {
+		return st.usable(id, sends)
+	}
+	s := newStream(sends, st.receives(id))
+	s.id, s.barred = id, st.isLocal(id) && id>>2 >= st.types[id&3].limit
+	s.send.window.limit = st.sendSize(id)
+	return s, nil
 }
 
 // usable finds a stream for the application. goes tells whether it goes in the direction that is asked for.
@@ -318,14 +336,18 @@ func (st *streams) openable(uni bool) int {
 
 // setUser is Conn.SetStreamData.
 func (st *streams) setUser(id uint64, v any) {
-	if s := st.find(id); s != nil {
+	s := st.live.get(id)
+	if s == nil && v != nil {
+		s = st.find(id)
+	}
+	if s != nil {
 		s.user = v
 	}
 }
 
 // user is Conn.StreamData.
 func (st *streams) user(id uint64) any {
-	if s := st.find(id); s != nil {
+	if s := st.live.get(id); s != nil {
 		return s.user
 	}
 	return nil
@@ -333,7 +355,7 @@ func (st *streams) user(id uint64) any {
 
 // acked is Conn.StreamAcked.
 func (st *streams) acked(id uint64) (uint64, error) {
-	s, err := st.usable(id, st.sends(id))
+	s, err := st.asked(id)
 	if err != nil {
 		return 0, err
 	}
