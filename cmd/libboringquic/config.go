@@ -29,7 +29,7 @@ type config struct {
 	keylog  int // file descriptor; below 0: none
 	makeSSL sslMaker
 
-	made *settings // of what is set; nil: to be made
+	made made[settings]
 }
 
 // settings are what a config comes to. They do not change: endpoints and connections share them.
@@ -82,8 +82,7 @@ func bq_go_config_free(h C.uint64_t) C.int32_t {
 // change is on for a config that f changes.
 func change(h C.uint64_t, f func(c *config) error) C.int32_t {
 	return C.int32_t(on(handle(h), kindConfig, func(c *config) error {
-		c.made = nil
-		return f(c)
+		return c.made.change(func() error { return f(c) })
 	}))
 }
 
@@ -107,10 +106,16 @@ func bq_go_config_set_u64(h C.uint64_t, key C.uint32_t, value C.uint64_t) C.int3
 
 //export bq_go_config_get_u64
 func bq_go_config_get_u64(h C.uint64_t, key C.uint32_t, value *C.uint64_t) C.int32_t {
-	return C.int32_t(on(handle(h), kindConfig, func(c *config) error {
+	return C.int32_t(call(func() error {
+		c, err := find[config](handle(h), kindConfig)
+		if err != nil {
+			return err
+		}
 		if _, known := ranges[uint32(key)]; !known {
 			return faultf(errArgument, "there is no number with key %d", key)
 		}
+		c.made.mu.Lock()
+		defer c.made.mu.Unlock()
 		*value = C.uint64_t(c.numbers[uint32(key)])
 		return nil
 	}))
@@ -336,11 +341,17 @@ func hasProtocol(q *quic.Config) error {
 	return faultf(errConfig, "no application protocol is set: BQUIC_ALPN must name one, or BQUIC_H3 be 1")
 }
 
-// settings returns what the config comes to.
-func (c *config) settings() (*settings, error) {
-	if c.made != nil {
-		return c.made, nil
+// useConfig returns what a config comes to.
+func useConfig(h C.uint64_t) (*settings, error) {
+	c, err := find[config](handle(h), kindConfig)
+	if err != nil {
+		return nil, err
 	}
+	return c.made.use(c.settings)
+}
+
+// settings makes what the config comes to.
+func (c *config) settings() (*settings, error) {
 	n := c.numbers
 	isSet := func(key uint32) bool { return n[key] != 0 }
 	protos, _ := protocols(c.bytes[C.BQUIC_ALPN])
@@ -401,7 +412,6 @@ func (c *config) settings() (*settings, error) {
 	if c.makeSSL.callback != nil {
 		made.server.TLS, made.server.AcceptSSL = nil, c.makeSSL.make
 	}
-	c.made = made
 	return made, nil
 }
 

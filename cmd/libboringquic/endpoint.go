@@ -51,7 +51,14 @@ const trainRoom = 64 << 10
 
 //export bq_go_endpoint_new
 func bq_go_endpoint_new(config_ C.uint64_t, h *C.uint64_t) C.int32_t {
-	make := func(s *settings) error {
+	return C.int32_t(call(func() error {
+		var s *settings
+		if config_ != 0 {
+			var err error
+			if s, err = useConfig(config_); err != nil {
+				return err
+			}
+		}
 		e := &endpoint{settings: s, conns: map[*conn]struct{}{}}
 		var cfg *quic.Config
 		if s != nil {
@@ -78,16 +85,6 @@ func bq_go_endpoint_new(config_ C.uint64_t, h *C.uint64_t) C.int32_t {
 		register(&e.object, kindEndpoint)
 		*h = C.uint64_t(e.handle)
 		return nil
-	}
-	if config_ == 0 {
-		return C.int32_t(call(func() error { return make(nil) }))
-	}
-	return C.int32_t(on(handle(config_), kindConfig, func(c *config) error {
-		s, err := c.settings()
-		if err != nil {
-			return err
-		}
-		return make(s)
 	}))
 }
 
@@ -107,12 +104,9 @@ func bq_go_endpoint_free(h C.uint64_t) C.int32_t {
 //export bq_go_endpoint_connect
 func bq_go_endpoint_connect(h, config_ C.uint64_t, p *C.bquic_connect, out *C.uint64_t, taken *C.int32_t) C.int32_t {
 	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error {
-		var s *settings
-		if st := on(handle(config_), kindConfig, func(c *config) (err error) {
-			s, err = c.settings()
+		s, err := useConfig(config_)
+		if err != nil {
 			return err
-		}); st != ok {
-			return &fault{st, C.GoString(C.bquic_error())}
 		}
 		c, err := e.connect(s, p, taken)
 		if err == nil {

@@ -13,8 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/handshake"
@@ -34,8 +32,7 @@ type quicheConfig struct {
 	ticketKey  *[32]byte
 	version    uint32
 
-	mu   sync.Mutex
-	made atomic.Pointer[quicheMade] // nil: something was set since
+	made made[quicheMade]
 }
 
 // quicheMade is what a config comes to: many connections of many threads share it.
@@ -77,8 +74,7 @@ func bq_go_quiche_config_new(version C.uint32_t) C.uint64_t {
 func onConfig(h C.uint64_t, f func(*quicheConfig) error) C.int64_t {
 	result := quicheState
 	s := on(handle(h), kindQuicheConfig, func(c *quicheConfig) error {
-		c.made.Store(nil)
-		err := f(c)
+		err := c.made.change(func() error { return f(c) })
 		if err != nil {
 			result = quicheCode(err)
 		}
@@ -239,26 +235,13 @@ func (c *quicheConfig) setCongestion(name string) error {
 	return nil
 }
 
-// useConfig returns what a config comes to. Any number of threads may be in it.
-func useConfig(h C.uint64_t) (*quicheMade, error) {
-	o := lookup(handle(h))
-	if o == nil || handle(h).kind() != kindQuicheConfig {
-		return nil, handleError(handle(h), kindQuicheConfig)
+// useQuicheConfig returns what a config comes to.
+func useQuicheConfig(h C.uint64_t) (*quicheMade, error) {
+	c, err := find[quicheConfig](handle(h), kindQuicheConfig)
+	if err != nil {
+		return nil, err
 	}
-	c := o.self.(*quicheConfig)
-	if m := c.made.Load(); m != nil {
-		return m, nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m := c.made.Load(); m != nil {
-		return m, nil
-	}
-	m, err := c.make()
-	if err == nil {
-		c.made.Store(m)
-	}
-	return m, err
+	return c.made.use(c.make)
 }
 
 func (c *quicheConfig) make() (*quicheMade, error) {

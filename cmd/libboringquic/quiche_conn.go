@@ -124,7 +124,7 @@ func bq_go_quiche_begin(c *C.quiche_conn, taken *C.bool, server C.bool, name *C.
 
 // begin makes the connection. It notes in taken that an SSL of the program's is not to be freed any more, whatever comes.
 func (b *quicheBegin) begin(c *C.quiche_conn, taken *C.bool) (*quicheConn, error) {
-	made, err := useConfig(b.config)
+	made, err := useQuicheConfig(b.config)
 	if err != nil {
 		return nil, err
 	}

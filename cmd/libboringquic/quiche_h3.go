@@ -54,11 +54,11 @@ func bq_go_quiche_h3_new(h, config C.uint64_t) C.int64_t {
 		if !q.core.HandshakeComplete() && !q.core.InEarlyData() || q.core.IsClosed() {
 			return 0, faultf(errState, "the handshake is not complete, or the connection is closed")
 		}
-		o := lookup(handle(config))
-		if o == nil || handle(config).kind() != kindQuicheH3Config {
-			return 0, handleError(handle(config), kindQuicheH3Config)
+		settings, err := find[quicheH3Config](handle(config), kindQuicheH3Config)
+		if err != nil {
+			return 0, err
 		}
-		cfg := o.self.(*quicheH3Config).cfg
+		cfg := settings.cfg
 		cfg.EnableDatagrams, cfg.NoGrease = q.core.TakesDatagrams(), q.made.core.NoGrease
 		if q.core.IsClient() {
 			cfg.EnableConnect = false

@@ -44,6 +44,45 @@ type object struct {
 // gate keeps two calls from being within one object at a time: from two threads, or from a callback. The second one is an error, not a wait.
 type gate struct{ busy atomic.Bool }
 
+// find returns an object that any number of threads may be in, at a time, and keeps them from harm itself.
+func find[T any](h handle, k kind) (*T, error) {
+	o := lookup(h)
+	if o == nil || h.kind() != k {
+		return nil, handleError(h, k)
+	}
+	return o.self.(*T), nil
+}
+
+// made is what the settings of a config come to: made when it is first used, and again after a change. Threads that use it do not wait for each other.
+type made[T any] struct {
+	mu sync.Mutex        // of the settings
+	of atomic.Pointer[T] // nil: it is to be made
+}
+
+func (m *made[T]) use(make func() (*T, error)) (*T, error) {
+	if of := m.of.Load(); of != nil {
+		return of, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if of := m.of.Load(); of != nil {
+		return of, nil
+	}
+	of, err := make()
+	if err == nil {
+		m.of.Store(of)
+	}
+	return of, err
+}
+
+// change has f change the settings.
+func (m *made[T]) change(f func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of.Store(nil)
+	return f()
+}
+
 // objects is the table of what C holds. Looking one up takes no lock: place is an element of a slice that only grows, by copying.
 var objects struct {
 	places atomic.Pointer[[]*atomic.Pointer[object]]

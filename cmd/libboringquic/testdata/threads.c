@@ -1,4 +1,5 @@
-// Objects of their own on many threads at a time; and one object that two threads use, of which one is told that it may not.
+// Objects of their own on many threads at a time; a config that all of them use, while another thread changes it; and one that two threads change, of
+// which one is told that it may not.
 #include "pair.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -33,8 +34,9 @@ static int take(peer *p, peer *from, int client) {
   return done;
 }
 
-static void *handshake(void *unused) {
-  bquic_config *config = settings(files, "x");
+// With a config of its own if shared is NULL.
+static void *handshake(void *shared) {
+  bquic_config *config = shared ? shared : settings(files, "x");
   peer *server = calloc(1, sizeof *server), *client = calloc(1, sizeof *client);
   CHECK(server != NULL && client != NULL);
   server->endpoint = bquic_endpoint_new(config, NULL);
@@ -49,10 +51,34 @@ static void *handshake(void *unused) {
   CHECK(confirmed == 2);
   GOOD(bquic_endpoint_free(client->endpoint));
   GOOD(bquic_endpoint_free(server->endpoint));
-  GOOD(bquic_config_free(config));
+  uint64_t value;
+  GOOD(bquic_config_get_u64(config, BQUIC_KEEP_ALIVE, &value));
+  if (config != shared) {
+    GOOD(bquic_config_free(config));
+  }
   free(server);
   free(client);
-  return unused;
+  return NULL;
+}
+
+static atomic_int over;
+
+static void *change(void *config) {
+  while (!over) {
+    GOOD(bquic_config_set_u64(config, BQUIC_KEEP_ALIVE, 10000000000));
+    GOOD(bquic_config_set_u64(config, BQUIC_KEEP_ALIVE, 0));
+  }
+  return NULL;
+}
+
+static void handshakes(void *config) {
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    CHECK(pthread_create(&threads[i], NULL, handshake, config) == 0);
+  }
+  for (int i = 0; i < THREADS; i++) {
+    CHECK(pthread_join(threads[i], NULL) == 0);
+  }
 }
 
 static bquic_config *contested;
@@ -75,13 +101,16 @@ static void *contend(void *unused) {
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   files = argv;
-  pthread_t threads[THREADS];
-  for (int i = 0; i < THREADS; i++) {
-    CHECK(pthread_create(&threads[i], NULL, handshake, NULL) == 0);
-  }
-  for (int i = 0; i < THREADS; i++) {
-    CHECK(pthread_join(threads[i], NULL) == 0);
-  }
+  pthread_t threads[2];
+  handshakes(NULL);
+  CHECK(bquic_live_objects() == 0);
+  bquic_config *config = settings(files, "x");
+  handshakes(config);
+  CHECK(pthread_create(&threads[0], NULL, change, config) == 0);
+  handshakes(config);
+  over = 1;
+  CHECK(pthread_join(threads[0], NULL) == 0);
+  GOOD(bquic_config_free(config));
   CHECK(bquic_live_objects() == 0);
   contested = bquic_config_new();
   for (int i = 0; i < 2; i++) {
