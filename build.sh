@@ -25,7 +25,7 @@ Usage: ./build.sh [VERB]
   install [--prefix DIR]
                       put headers and archives where an importing module's build finds them; default /usr/local
   lib [--prefix DIR]  build libboringquic, the library for C, and put it there: an archive, a shared library, headers, files for
-                      pkg-config and CMake; default /usr/local. With BORINGQUIC_BSSL_PATH and shared libraries there (libssl.so,
+                      pkg-config and CMake, which find each other from where they lie; default /usr/local. With BORINGQUIC_BSSL_PATH and shared libraries there (libssl.so,
                       libcrypto.so) it needs those; else BoringSSL is in the shared library, which exports it under its prefix
   env                 print CGO_CFLAGS and CGO_LDFLAGS for a build without "install"
   clean               remove what was built, from this tree and from the cache folder
@@ -441,29 +441,44 @@ destination() {
   local verb=$1
   shift
   to=/usr/local
-  if [ "${1:-}" = --prefix ]; then
-    [ -n "${2:-}" ] || die "$verb --prefix wants a folder"
-    to=$2
-    shift 2
-  fi
+  case "${1:-}" in
+    --prefix)
+      [ -n "${2:-}" ] || die "$verb --prefix wants a folder"
+      to=$2
+      shift 2
+      ;;
+    --prefix=?*)
+      to=${1#--prefix=}
+      shift
+      ;;
+  esac
   [ $# = 0 ] || die "$verb does not know \"$1\"; it takes --prefix DIR"
+  umask 022 # what is installed is for all
   if ! mkdir -p "$to/include" "$to/lib" 2>/dev/null || [ ! -w "$to/include" ] || [ ! -w "$to/lib" ]; then
     die "$to cannot be written: run this as root, or give --prefix DIR, or use \"bash build.sh env\""
   fi
-  to=$(cd "$to" && pwd -P)
+  to=$(CDPATH='' cd -- "$to" && pwd -P)
 }
 
-# put_boringssl installs the BoringSSL that was built.
+# put_boringssl NAME installs the BoringSSL that was built, in folders of that name.
 put_boringssl() {
-  rm -rf "$to/include/boringquic" "$to/lib/boringquic"
-  cp -R "$prefix/include" "$to/include/boringquic"
-  cp -R "$prefix/lib" "$to/lib/boringquic"
+  rm -rf "${to:?}/include/$1" "${to:?}/lib/$1"
+  cp -R "$prefix/include" "$to/include/$1"
+  cp -R "$prefix/lib" "$to/lib/$1"
+  chmod -R u+w,a+rX "$to/include/$1" "$to/lib/$1"
+}
+
+# put FILE TO installs a file. One that programs have mapped stays as it is for them.
+put() {
+  cp "$1" "$2.new"
+  chmod 644 "$2.new"
+  mv -f "$2.new" "$2"
 }
 
 install() {
   destination install "$@"
   boringssl
-  put_boringssl
+  put_boringssl boringquic
   echo "installed $to/include/boringquic and $to/lib/boringquic"
   if [ "$to" != /usr/local ]; then
     echo "Go looks there by itself only below /usr/local. For other places set:"
@@ -474,20 +489,24 @@ install() {
 # lib builds libboringquic. Go makes the archive, of which the C compiler makes the shared library: so both are the same, and what is
 # exported is said in one place.
 lib() {
+  [ "$(uname -s)" = Linux ] || die "libboringquic is built on Linux only"
   destination lib "$@"
   need_cxx
   need_go
-  [ "$(uname -s)" = Linux ] || die "libboringquic is built on Linux only"
+  need nm binutils
   # BoringSSL hides its symbols in archives, and then no shared library could export them.
   local flags="-DBORINGSSL_SHARED_LIBRARY -DBORINGSSL_IMPLEMENTATION"
   if [ -n "${BORINGQUIC_BSSL_PATH:-}" ] && has_shared; then bssl_form=so; fi
   export CFLAGS="${CFLAGS:+$CFLAGS }$flags" CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }$flags" ASMFLAGS="${ASMFLAGS:+$ASMFLAGS }$flags"
   boringssl
+  if [ "$bssl_form" = so ]; then
+    case "$custom_ssl$custom_crypto" in *[,:\;\ ]*) die "$BORINGQUIC_BSSL_PATH: a run path takes no comma, colon, semicolon or blank" ;; esac
+  fi
   dir=$(mktemp -d)
   trap 'rm -rf "$dir"' EXIT
   say "building libboringquic.a; the first time this takes a minute"
   (eval "$(print_env "$prefix/include" "$prefix/lib")" && cd "$root" &&
-    go build -trimpath -buildmode=c-archive -o "$dir/libboringquic.a" ./cmd/libboringquic) || die "libboringquic did not build; see above"
+    go build -trimpath -buildvcs=false -buildmode=c-archive -o "$dir/libboringquic.a" ./cmd/libboringquic) || die "libboringquic did not build; see above"
   say "linking $lib_soname"
   link_lib
   put_lib
@@ -510,8 +529,7 @@ link_lib() {
   {
     echo "BORINGQUIC_0 { global: bquic_*; quiche_*;"
     if [ "$bssl_form" = so ]; then
-      # The run path keeps OpenSSL's libraries, which have the same names, from being found in their place.
-      needs=("-L$prefix/lib" -lboringquic_ssl "-Wl,-rpath,$(dirname "$custom_ssl"):$(dirname "$custom_crypto")")
+      needs=("-L$prefix/lib" -lboringquic_ssl "$(bssl_run_path)")
     else
       archives+=("$prefix/lib/libboringquic_ssl.a")
       nm -g --defined-only --format=posix "$prefix"/lib/*.a 2>/dev/null | sed -n 's/^\([A-Za-z][A-Za-z0-9_]*\) [A-TV-Z] .*/\1;/p' | sort -u
@@ -522,40 +540,48 @@ link_lib() {
   "${cc[@]}" -shared -static-libgcc -o "$dir/$lib_soname" -Wl,-soname,"$lib_soname" -Wl,--version-script="$dir/exports" -Wl,-z,nodelete -Wl,-Bsymbolic \
     -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive ${needs[@]+"${needs[@]}"} -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic -lpthread -ldl -lm ||
     die "$lib_soname did not link; see above"
+  [ "$bssl_form" = so ] || nm -D --defined-only "$dir/$lib_soname" | grep -q ' T .*SSL_CTX_new$' ||
+    say "the functions of BORINGQUIC_BSSL_PATH are hidden, so that $lib_soname exports none of them: programs with SSLs of their own need libboringquic.a"
 }
+
+# bssl_run_path prints how a program that calls BoringSSL's own shared libraries finds them. It keeps OpenSSL's, which have the same names, from being
+# found in their place.
+bssl_run_path() { echo "-Wl,-rpath,$(dirname "$custom_ssl"):$(dirname "$custom_crypto")"; }
 
 # bssl_prefix prints the BORINGSSL_PREFIX of the BoringSSL that was built.
 bssl_prefix() { sed -n 's/^#define BORINGSSL_PREFIX //p' "$prefix/include/boringquic_key.h"; }
 
 # put_lib installs what lib has made.
 put_lib() {
-  put_boringssl
+  put_boringssl boringquic-bssl # what "install" may have put is Go's
   mkdir -p "$to/lib/pkgconfig" "$to/lib/cmake/boringquic"
-  cp "$root/cmd/libboringquic/include/boringquic.h" "$to/include/"
-  cp "$dir/libboringquic.a" "$to/lib/"
-  cp "$dir/$lib_soname" "$to/lib/libboringquic.so.$lib_version"
+  put "$root/cmd/libboringquic/include/boringquic.h" "$to/include/boringquic.h"
+  put "$dir/libboringquic.a" "$to/lib/libboringquic.a"
+  put "$dir/$lib_soname" "$to/lib/libboringquic.so.$lib_version"
   ln -sf "libboringquic.so.$lib_version" "$to/lib/$lib_soname"
   ln -sf "$lib_soname" "$to/lib/libboringquic.so"
   local quiche=$to/lib/boringquic-quiche
   mkdir -p "$quiche/include"
-  cp "$root/cmd/libboringquic/include/quiche.h" "$quiche/include/"
+  put "$root/cmd/libboringquic/include/quiche.h" "$quiche/include/quiche.h"
+  ln -sf "../$lib_soname" "$quiche/$lib_soname" # which programs need that are linked with -lquiche
   ln -sf ../libboringquic.so "$quiche/libquiche.so"
   ln -sf "../$lib_soname" "$quiche/libquiche.so.0"
   ln -sf ../libboringquic.a "$quiche/libquiche.a"
-  local name define crypto="\${_prefix}/lib/boringquic/libboringquic_crypto.a" libs="-lboringquic_ssl -lboringquic_crypto -lstdc++" cmake_libs
-  cmake_libs="\${_prefix}/lib/boringquic/libboringquic_ssl.a;$crypto;stdc++;pthread;dl;m"
+  local name define crypto="\${_prefix}/lib/boringquic-bssl/libboringquic_crypto.a" libs="-lboringquic_ssl -lboringquic_crypto -lstdc++" cmake_libs
+  cmake_libs="\${_prefix}/lib/boringquic-bssl/libboringquic_ssl.a;$crypto;stdc++;pthread;dl;m"
   if [ "$bssl_form" = so ]; then
-    rm -f "$to"/lib/boringquic/*.so # they stay where they are
-    libs="-lboringquic_crypto -lssl -lcrypto"
-    cmake_libs="$crypto;ssl;crypto;pthread;dl;m"
+    rm -f "$to"/lib/boringquic-bssl/*.so # they stay where they are
+    libs="-lboringquic_crypto -L$(dirname "$custom_ssl") -lssl -L$(dirname "$custom_crypto") -lcrypto $(bssl_run_path)"
+    cmake_libs="$crypto;$custom_ssl;$custom_crypto;pthread;dl;m"
   fi
-  libs="-L\${prefix}/lib/boringquic $libs -lpthread -ldl -lm"
+  libs="-L\${prefix}/lib/boringquic-bssl $libs -lpthread -ldl -lm"
   define=$(bssl_prefix)
   define=${define:+-DBORINGSSL_PREFIX=$define}
   for name in pkgconfig/boringquic.pc cmake/boringquic/boringquic-config.cmake cmake/boringquic/boringquic-config-version.cmake \
     boringquic-quiche/quiche.pc; do
     sed -e "s|@VERSION@|$lib_version|; s|@BSSL_PREFIX@|$(bssl_prefix)|; s|@BSSL_DEFINE@|$define|; s|@LIBS_PRIVATE@|$libs|; s|@LIBS_CMAKE@|$cmake_libs|" \
-      "$root/cmd/libboringquic/${name##*/}.in" >"$to/lib/$name"
+      "$root/cmd/libboringquic/${name##*/}.in" >"$dir/made"
+    put "$dir/made" "$to/lib/$name"
   done
 }
 

@@ -34,7 +34,7 @@ func TestBad(t *testing.T) { each(t, "bad", certificate(t)...) }
 func TestSSL(t *testing.T) {
 	from := prefix(t)
 	plugin := filepath.Join(t.TempDir(), "plugin.so")
-	archives := []string{filepath.Join(from, "lib/boringquic/libboringquic_ssl.a"), filepath.Join(from, "lib/boringquic/libboringquic_crypto.a"), "-lstdc++"}
+	archives := []string{filepath.Join(from, "lib/boringquic-bssl/libboringquic_ssl.a"), filepath.Join(from, "lib/boringquic-bssl/libboringquic_crypto.a"), "-lstdc++"}
 	cc(t, append(append([]string{"-shared", "-fPIC", "-fvisibility=hidden", "-Wl,--exclude-libs,ALL", "-Wl,-Bsymbolic", "-o", plugin, "testdata/plugin.c"},
 		packaged(t, from, "--variable=bssl_cflags")...), archives...)...)
 	each(t, "ssl", append(certificate(t), plugin)...)

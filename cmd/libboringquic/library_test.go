@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +23,7 @@ func TestOneBoringSSL(t *testing.T) {
 	for _, v := range []variant{shared, static} {
 		run(t, v.compile(t, "boringssl"))
 	}
-	lib := filepath.Join(prefix(t), "lib/boringquic")
+	lib := filepath.Join(prefix(t), "lib/boringquic-bssl")
 	own := []string{filepath.Join(lib, "libboringquic_ssl.a"), filepath.Join(lib, "libboringquic_crypto.a"), "-lstdc++"}
 	run(t, shared.compile(t, "boringssl", own...), "two")
 }
@@ -31,11 +33,11 @@ func TestOneBoringSSL(t *testing.T) {
 func TestSharedBoringSSL(t *testing.T) {
 	from := prefix(t)
 	own := t.TempDir()
-	if err := os.CopyFS(filepath.Join(own, "include"), os.DirFS(filepath.Join(from, "include/boringquic"))); err != nil {
+	if err := os.CopyFS(filepath.Join(own, "include"), os.DirFS(filepath.Join(from, "include/boringquic-bssl"))); err != nil {
 		t.Fatal(err)
 	}
 	archive := func(name string) []string {
-		return []string{"-Wl,--whole-archive", filepath.Join(from, "lib/boringquic/libboringquic_"+name+".a"), "-Wl,--no-whole-archive"}
+		return []string{"-Wl,--whole-archive", filepath.Join(from, "lib/boringquic-bssl/libboringquic_"+name+".a"), "-Wl,--no-whole-archive"}
 	}
 	lib := filepath.Join(own, "lib")
 	if err := os.Mkdir(lib, 0o755); err != nil {
@@ -43,11 +45,45 @@ func TestSharedBoringSSL(t *testing.T) {
 	}
 	cc(t, append([]string{"-shared", "-Wl,--build-id=none", "-Wl,-soname,libcrypto.so", "-o", lib + "/libcrypto.so"}, append(archive("crypto"), "-lstdc++")...)...)
 	cc(t, append([]string{"-shared", "-Wl,--build-id=none", "-Wl,-soname,libssl.so", "-Wl,-rpath,$ORIGIN", "-o", lib + "/libssl.so"}, append(archive("ssl"), "-L"+lib, "-lcrypto", "-lstdc++")...)...)
+	// The folder has what "install" puts, which stays, and a library in use, which is replaced and not overwritten.
 	dir := t.TempDir()
-	cmd := exec.Command("bash", "../../build.sh", "lib", "--prefix", dir)
-	cmd.Env = append(os.Environ(), "BORINGQUIC_BSSL_PATH="+own, "BORINGQUIC_BSSL_PREFIX=boringquic")
+	installed := []string{filepath.Join(dir, "lib/boringquic/libboringquic_ssl.a"), filepath.Join(dir, "include/boringquic/openssl/ssl.h")}
+	library := filepath.Join(dir, "lib/libboringquic.so.0.1.0")
+	for _, file := range append(installed, library) {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, file, "of before")
+	}
+	used, err := os.Open(library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer used.Close()
+	cmd := exec.Command("bash", "-c", `umask 077; cd "$1"; exec bash "$2" lib --prefix="$3"`, "bash", filepath.Dir(dir), script(t), filepath.Base(dir))
+	cmd.Env = append(os.Environ(), "BORINGQUIC_BSSL_PATH="+own, "BORINGQUIC_BSSL_PREFIX=boringquic", "CDPATH="+filepath.Dir(dir))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build.sh lib: %v\n%s", err, out)
+	}
+	for _, file := range installed {
+		if b, err := os.ReadFile(file); string(b) != "of before" {
+			t.Errorf("%s was overwritten: %v", file, err)
+		}
+	}
+	if b, err := io.ReadAll(used); string(b) != "of before" {
+		t.Errorf("a library in use was overwritten: %v", err)
+	}
+	if err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode()&0o444 != 0o444 {
+			t.Errorf("%s is not for all: %v", path, info.Mode())
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 	out, err := exec.Command("nm", "-D", "--defined-only", filepath.Join(dir, "lib/libboringquic.so")).Output()
 	if err != nil || strings.Contains(string(out), " T boringquic_") {
@@ -61,10 +97,23 @@ func TestSharedBoringSSL(t *testing.T) {
 		for _, name := range []string{"boringssl", "process"} {
 			exe := filepath.Join(t.TempDir(), name)
 			args := append([]string{"-std=gnu11", "-pthread", "-o", exe, "testdata/" + name + ".c"}, v.flagsIn(t, dir)...)
-			cc(t, append(args, "-L"+lib, "-lssl", "-lcrypto", "-Wl,-rpath,"+lib)...)
+			if v == shared { // which does not say where BoringSSL is, and the program calls that, too
+				args = append(args, "-L"+lib, "-lssl", "-lcrypto", "-Wl,-rpath,"+lib)
+			}
+			cc(t, args...)
 			run(t, exe)
 		}
 	}
+}
+
+// script is build.sh.
+func script(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../build.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // The shared library exports what the golden file lists, and BoringSSL under its prefix; the archive's program exports nothing by itself.

@@ -223,16 +223,19 @@ func writeFile(t *testing.T, file, text string) {
 	}
 }
 
-// quicheFlags returns what programs written for quiche are compiled with.
+// quicheFlags returns what programs written for quiche are compiled with. They know of one folder, that of libquiche.
 func quicheFlags(t *testing.T) []string {
 	t.Helper()
-	cmd := exec.Command("pkg-config", "--cflags", "--libs", "quiche = "+quicheCrate)
-	cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+filepath.Join(prefix(t), "lib/boringquic-quiche"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("pkg-config: %v\n%s", err, out)
+	ask := func(args ...string) []string {
+		cmd := exec.Command("pkg-config", append(args, "quiche = "+quicheCrate)...)
+		cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+filepath.Join(prefix(t), "lib/boringquic-quiche"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("pkg-config: %v\n%s", err, out)
+		}
+		return strings.Fields(string(out))
 	}
-	return append(strings.Fields(string(out)), "-Wl,-rpath,"+filepath.Join(prefix(t), "lib"))
+	return append(ask("--cflags", "--libs"), "-Wl,-rpath,"+ask("--variable=libdir")[0])
 }
 
 // bquic_compat_supported knows all functions of quiche.h, and quiche.md tells of those that do something else.
