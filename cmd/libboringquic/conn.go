@@ -119,10 +119,9 @@ func bq_go_conn_set_user_data(h, value C.uint64_t) C.int32_t {
 //export bq_go_conn_info
 func bq_go_conn_info(h C.uint64_t, s *C.bquic_conn_state) C.int32_t {
 	return look(h, func(c *conn) error {
-		size := s.size
 		tls, stats := c.core.TLS(), c.core.Stats()
 		*s = C.bquic_conn_state{
-			size: size, version: C.uint32_t(c.core.Version()), early_data: C.uint32_t(c.core.EarlyData()), streams_bidi: clamp(c.core.StreamsOpenable(false)),
+			version: C.uint32_t(c.core.Version()), early_data: C.uint32_t(c.core.EarlyData()), streams_bidi: clamp(c.core.StreamsOpenable(false)),
 			streams_uni: clamp(c.core.StreamsOpenable(true)), max_datagram: clamp(c.core.MaxDatagramSize()), max_udp_payload: clamp(stats.MaxUDPPayload),
 			cipher_suite: C.uint16_t(tls.CipherSuite), user_data: C.uint64_t(c.userData),
 		}
@@ -164,7 +163,7 @@ func bq_go_conn_ssl(h C.uint64_t, ssl *C.uintptr_t) C.int32_t {
 //export bq_go_conn_error
 func bq_go_conn_error(h C.uint64_t, end *C.bquic_conn_end) C.int32_t {
 	return look(h, func(c *conn) error {
-		*end = C.bquic_conn_end{size: end.size}
+		*end = C.bquic_conn_end{}
 		err := c.core.Err()
 		if err == nil {
 			return nil
@@ -206,7 +205,7 @@ func bq_go_conn_stats(h C.uint64_t, f *C.bquic_conn_figures) C.int32_t {
 	return look(h, func(c *conn) error {
 		s := c.core.Stats()
 		*f = C.bquic_conn_figures{
-			size: f.size, packets_sent: C.uint64_t(s.PacketsSent), packets_received: C.uint64_t(s.PacketsReceived), packets_dropped: C.uint64_t(s.PacketsDropped),
+			packets_sent: C.uint64_t(s.PacketsSent), packets_received: C.uint64_t(s.PacketsReceived), packets_dropped: C.uint64_t(s.PacketsDropped),
 			packets_lost: C.uint64_t(s.PacketsLost), packets_spurious: C.uint64_t(s.PacketsSpurious),
 			udp_sent: C.uint64_t(s.UDPDatagramsSent), udp_received: C.uint64_t(s.UDPDatagramsReceived),
 			bytes_sent: C.uint64_t(s.BytesSent), bytes_received: C.uint64_t(s.BytesReceived),

@@ -420,7 +420,7 @@ func bq_go_endpoint_stats(h C.uint64_t, info *C.bquic_endpoint_info) C.int32_t {
 	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error {
 		s := e.core.Stats()
 		*info = C.bquic_endpoint_info{
-			size: info.size, conns: C.uint32_t(len(e.conns)), accepted: C.uint64_t(s.Accepted), refused: C.uint64_t(s.Refused), retries: C.uint64_t(s.Retries),
+			conns: C.uint32_t(len(e.conns)), accepted: C.uint64_t(s.Accepted), refused: C.uint64_t(s.Refused), retries: C.uint64_t(s.Retries),
 			version_negotiations: C.uint64_t(s.VersionNegotiations), stateless_resets: C.uint64_t(s.StatelessResets), invalid_tokens: C.uint64_t(s.InvalidTokens),
 			replies_lost: C.uint64_t(e.repliesLost),
 		}

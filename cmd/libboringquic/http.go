@@ -182,7 +182,7 @@ func bq_go_h3_settings(h C.uint64_t, s *C.bquic_h3_peer) C.int32_t {
 	return http(h, func(c *conn) error {
 		peer, known := c.http.PeerSettings()
 		*s = C.bquic_h3_peer{
-			size: s.size, known: boolean(known), max_field_section: C.uint64_t(peer.MaxFieldSectionSize), table_capacity: C.uint64_t(peer.QPACKTableCapacity),
+			known: boolean(known), max_field_section: C.uint64_t(peer.MaxFieldSectionSize), table_capacity: C.uint64_t(peer.QPACKTableCapacity),
 			blocked_streams: C.uint64_t(peer.QPACKBlockedStreams), enable_connect: boolean(peer.EnableConnect), datagrams: boolean(peer.H3Datagram),
 		}
 		return nil

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "boringquic.h"
 
@@ -32,23 +33,64 @@ int32_t bq_fail(int32_t status, const char *format, ...) __attribute__((format(p
 // bq_set_error has bquic_error return a text of n bytes on this thread, or as much of it as there is room for.
 void bq_set_error(const char *text, size_t n);
 
+// The sizes that structs which begin with their size had in the first version of the header: those of programs of then. They never change, and no struct
+// becomes smaller. What is added to one stands behind what it had, and 0 means there what the library did before.
+enum {
+  BQ_LEAST_bquic_options = 16, BQ_LEAST_bquic_memory = 32, BQ_LEAST_bquic_step = 88, BQ_LEAST_bquic_connect = 104, BQ_LEAST_bquic_endpoint_info = 64,
+  BQ_LEAST_bquic_conn_state = 616, BQ_LEAST_bquic_conn_end = 536, BQ_LEAST_bquic_conn_figures = 168, BQ_LEAST_bquic_h3_peer = 40,
+  BQ_LEAST_bquic_header = 64
+};
+
+static inline uint32_t bq_size(const void *given) {
+  uint32_t size;
+  memcpy(&size, given, sizeof size);
+  return size;
+}
+
 // bq_sized looks at a struct that begins with its size: BQUIC_ERR_ARGUMENT if it is NULL, or smaller than least. what is its type.
 int32_t bq_sized(const void *given, uint32_t least, const char *what);
 
-// What a function of the header returns from if an argument is no good: a pointer that may not be NULL, a struct that begins with its size, memory
-// of so many bytes, an array of so many elements.
+// bq_take makes the library's own struct of a program's. Fields that an older program does not have are 0; what a newer one has, and the library does
+// not know, must be 0, or it is BQUIC_ERR_UNSUPPORTED. The program's size is kept.
+int32_t bq_take(void *own, uint32_t own_size, const void *given, uint32_t least, const char *what);
+
+// bq_give fills in a program's struct, but for its size, as far as it goes, from the library's own; what that does not have becomes 0.
+void bq_give(void *given, const void *own, uint32_t own_size);
+
+// What a function of the header returns from if an argument is no good: a pointer that may not be NULL, a struct that begins with its size, of which own is
+// the library's, memory of so many bytes, an array of so many elements.
 #define BQ_WANT(pointer)                                                  \
   do {                                                                    \
     if ((pointer) == NULL) {                                              \
       return bq_fail(BQUIC_ERR_ARGUMENT, "%s is NULL", #pointer);         \
     }                                                                     \
   } while (0)
-#define BQ_SIZED(pointer, type)                                           \
-  do {                                                                    \
-    int32_t sized_ = bq_sized((pointer), sizeof(type), #type);            \
-    if (sized_) {                                                         \
-      return sized_;                                                      \
-    }                                                                     \
+#define BQ_TAKE(type, own, given)                                                                \
+  type own;                                                                                      \
+  do {                                                                                           \
+    _Static_assert(sizeof(type) >= BQ_LEAST_##type, "a struct has become smaller");              \
+    int32_t taken_ = bq_take(&own, sizeof own, (given), BQ_LEAST_##type, #type);                 \
+    if (taken_) {                                                                                \
+      return taken_;                                                                             \
+    }                                                                                            \
+  } while (0)
+
+// BQ_FILL returns what the Go function call returns, which fills in own, of which a program's struct is filled in if it is BQUIC_OK.
+#define BQ_FILL(type, own, given, call)                                                          \
+  do {                                                                                           \
+    _Static_assert(sizeof(type) >= BQ_LEAST_##type, "a struct has become smaller");              \
+    int32_t status_ = bq_sized((given), BQ_LEAST_##type, #type);                                 \
+    type own;                                                                                    \
+    if (status_ == BQUIC_OK) {                                                                   \
+      status_ = bq_enter();                                                                      \
+    }                                                                                            \
+    if (status_ == BQUIC_OK) {                                                                   \
+      status_ = (call);                                                                          \
+    }                                                                                            \
+    if (status_ == BQUIC_OK) {                                                                   \
+      bq_give((given), &own, sizeof own);                                                        \
+    }                                                                                            \
+    return status_;                                                                              \
   } while (0)
 #define BQ_BYTES(pointer, length)                                         \
   do {                                                                    \

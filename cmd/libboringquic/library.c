@@ -37,15 +37,6 @@ int32_t bq_fail(int32_t status, const char *format, ...) {
   return status;
 }
 
-int32_t bq_sized(const void *given, uint32_t least, const char *what) {
-  if (given == NULL) {
-    return bq_fail(BQUIC_ERR_ARGUMENT, "the %s is NULL", what);
-  }
-  uint32_t size;
-  memcpy(&size, given, sizeof size);
-  return size >= least ? BQUIC_OK : bq_fail(BQUIC_ERR_ARGUMENT, "size of the %s is %u, and must be at least %u: set it to sizeof(%s)", what, size, least, what);
-}
-
 int32_t bq_memory(const void *pointer, size_t length, const char *pointer_name, const char *length_name) {
   if (length > INT32_MAX) {
     return bq_fail(BQUIC_ERR_ARGUMENT, "%s is %zu, and can be at most 2^31-1", length_name, length);
@@ -171,17 +162,11 @@ const char *bquic_status_name(int32_t status) {
 }
 
 int32_t bquic_init(const bquic_options *options) {
-  if (options != NULL) {
-    int32_t status = bq_sized(options, sizeof *options, "bquic_options");
-    if (status) {
-      return status;
-    }
+  if (options == NULL) {
+    return bq_enter();
   }
-  int32_t status = bq_enter();
-  if (status || options == NULL) {
-    return status;
-  }
-  return bq_go_init(options->gc_percent, options->memory_limit);
+  BQ_TAKE(bquic_options, own, options);
+  BQ_GO(bq_go_init(own.gc_percent, own.memory_limit));
 }
 
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -233,10 +218,4 @@ int64_t bquic_live_objects(void) {
   return status ? status : bq_go_live_objects();
 }
 
-int32_t bquic_memory_stats(bquic_memory *memory) {
-  int32_t status = bq_sized(memory, sizeof *memory, "bquic_memory");
-  if (status) {
-    return status;
-  }
-  BQ_GO(bq_go_memory_stats(memory));
-}
+int32_t bquic_memory_stats(bquic_memory *memory) { BQ_FILL(bquic_memory, own, memory, bq_go_memory_stats(&own)); }

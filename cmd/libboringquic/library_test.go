@@ -18,6 +18,13 @@ import (
 func TestLibrary(t *testing.T) { each(t, "library") }
 func TestProcess(t *testing.T) { each(t, "process") }
 
+// A program may be older, or newer, than the library.
+func TestSized(t *testing.T) {
+	exe := filepath.Join(t.TempDir(), "sized")
+	cc(t, "-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Iinclude", "-o", exe, "testdata/sized.c", "sized.c")
+	run(t, exe)
+}
+
 // One BoringSSL in a process is good, in either variant; a program with one of its own beside that of the shared library is refused.
 func TestOneBoringSSL(t *testing.T) {
 	for _, v := range []variant{shared, static} {

@@ -90,8 +90,9 @@ static int32_t no_family(const char *which, uint32_t i, int family) {
 static bool ip(const bquic_addr *a) { return a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6; }
 
 // bquic_endpoint_step looks at all trains first: an error means that nothing was done.
-int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
-  BQ_SIZED(step, bquic_step);
+int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *given) {
+  BQ_TAKE(bquic_step, own, given);
+  bquic_step *step = &own;
   BQ_LIST(step->in, step->in_len);
   BQ_LIST(step->events, step->events_max);
   BQ_LIST(step->out, step->out_max);
@@ -114,18 +115,26 @@ int32_t bquic_endpoint_step(bquic_endpoint *endpoint, bquic_step *step) {
       return no_family("local", i, train->local.sa.sa_family);
     }
   }
-  BQ_GO(bq_go_endpoint_step(BQ_HANDLE(endpoint), step));
+  int32_t status = bq_enter();
+  if (status == BQUIC_OK) {
+    status = bq_go_endpoint_step(BQ_HANDLE(endpoint), step);
+  }
+  if (status == BQUIC_OK) {
+    bq_give(given, step, sizeof *step);
+  }
+  return status;
 }
 
-static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, uint64_t *made) {
-  BQ_SIZED(params, bquic_connect);
+static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *given, uint64_t *made) {
+  BQ_TAKE(bquic_connect, own, given);
+  bquic_connect *params = &own;
   int32_t taken = 0, status = params->ssl == NULL ? BQUIC_OK : bq_takes_ssl(params->ssl);
   if (status) {
     return status;
   }
   status = bq_memory(params->session.data, params->session.len, "params->session.data", "params->session.len");
   if (status == BQUIC_OK) {
-    status = bq_go_endpoint_connect(BQ_HANDLE(endpoint), BQ_HANDLE(config), (bquic_connect *)params, made, &taken);
+    status = bq_go_endpoint_connect(BQ_HANDLE(endpoint), BQ_HANDLE(config), params, made, &taken);
   }
   if (params->ssl != NULL && !taken) {
     bq_free_ssl(params->ssl);
@@ -144,10 +153,7 @@ int32_t bquic_endpoint_set_ticket_keys(bquic_endpoint *endpoint, const void *key
   BQ_GO(bq_go_endpoint_set_ticket_keys(BQ_HANDLE(endpoint), (uint8_t *)keys, n));
 }
 
-int32_t bquic_endpoint_stats(bquic_endpoint *endpoint, bquic_endpoint_info *info) {
-  BQ_SIZED(info, bquic_endpoint_info);
-  BQ_GO(bq_go_endpoint_stats(BQ_HANDLE(endpoint), info));
-}
+int32_t bquic_endpoint_stats(bquic_endpoint *endpoint, bquic_endpoint_info *info) { BQ_FILL(bquic_endpoint_info, own, info, bq_go_endpoint_stats(BQ_HANDLE(endpoint), &own)); }
 
 // Connections.
 
@@ -160,25 +166,16 @@ int32_t bquic_conn_free(bquic_conn *conn) { BQ_GO(bq_go_conn_free(BQ_HANDLE(conn
 
 int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value) { BQ_GO(bq_go_conn_set_user_data(BQ_HANDLE(conn), value)); }
 
-int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state) {
-  BQ_SIZED(state, bquic_conn_state);
-  BQ_GO(bq_go_conn_info(BQ_HANDLE(conn), state));
-}
+int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state) { BQ_FILL(bquic_conn_state, own, state, bq_go_conn_info(BQ_HANDLE(conn), &own)); }
 
 struct ssl_st *bquic_conn_ssl(bquic_conn *conn) {
   uintptr_t ssl = 0;
   return bq_enter() || bq_go_conn_ssl(BQ_HANDLE(conn), &ssl) ? NULL : (struct ssl_st *)ssl;
 }
 
-int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end) {
-  BQ_SIZED(end, bquic_conn_end);
-  BQ_GO(bq_go_conn_error(BQ_HANDLE(conn), end));
-}
+int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end) { BQ_FILL(bquic_conn_end, own, end, bq_go_conn_error(BQ_HANDLE(conn), &own)); }
 
-int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures) {
-  BQ_SIZED(figures, bquic_conn_figures);
-  BQ_GO(bq_go_conn_stats(BQ_HANDLE(conn), figures));
-}
+int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures) { BQ_FILL(bquic_conn_figures, own, figures, bq_go_conn_stats(BQ_HANDLE(conn), &own)); }
 
 int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns) { BQ_GO(bq_go_conn_set_keep_alive(BQ_HANDLE(conn), ns)); }
 

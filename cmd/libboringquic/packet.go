@@ -20,7 +20,7 @@ func bq_go_header_parse(packet *C.uint8_t, n C.size_t, shortLen C.uint32_t, out 
 		if !ok {
 			return faultf(errMessage, "this is no packet of QUIC's")
 		}
-		*out = C.bquic_header{size: out.size, _type: C.uint32_t(h.Type), version: C.uint32_t(h.Version), len: C.uint32_t(h.Len)}
+		*out = C.bquic_header{_type: C.uint32_t(h.Type), version: C.uint32_t(h.Version), len: C.uint32_t(h.Len)}
 		lend(&out.destination, h.DstConnID)
 		lend(&out.source, h.SrcConnID)
 		lend(&out.token, h.Token)

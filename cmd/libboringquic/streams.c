@@ -123,15 +123,11 @@ int32_t bquic_h3_datagram_recv(bquic_conn *conn, uint64_t stream, void *buf, siz
   BQ_COUNT(bq_go_h3_datagram_recv(BQ_HANDLE(conn), stream, buf, cap, len, &got), got);
 }
 
-int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings) {
-  BQ_SIZED(settings, bquic_h3_peer);
-  BQ_GO(bq_go_h3_settings(BQ_HANDLE(conn), settings));
-}
+int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings) { BQ_FILL(bquic_h3_peer, own, settings, bq_go_h3_settings(BQ_HANDLE(conn), &own)); }
 
 int32_t bquic_header_parse(const void *packet, size_t len, uint32_t short_len, bquic_header *header) {
   BQ_BYTES(packet, len);
-  BQ_SIZED(header, bquic_header);
-  BQ_GO(bq_go_header_parse((uint8_t *)packet, len, short_len, header));
+  BQ_FILL(bquic_header, own, header, bq_go_header_parse((uint8_t *)packet, len, short_len, &own));
 }
 
 int64_t bquic_write_version_negotiation(void *out, size_t cap, bquic_bytes destination, bquic_bytes source, const uint32_t *versions, uint32_t n) {

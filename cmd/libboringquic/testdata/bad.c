@@ -62,6 +62,24 @@ static void all_or_nothing(char **files) {
   GOOD(bquic_config_free(config));
 }
 
+// A program of a later version of the header, whose structs are larger.
+static void newer(bquic_endpoint *endpoint) {
+  struct {
+    bquic_step step;
+    uint64_t more;
+  } step = {.step = {.size = sizeof step}};
+  GOOD(bquic_endpoint_step(endpoint, &step.step));
+  CHECK(step.step.deadline != 0 && step.step.size == sizeof step);
+  step.more = 1;
+  FAILS(bquic_endpoint_step(endpoint, &step.step), BQUIC_ERR_UNSUPPORTED, "the bquic_step has something at offset 88");
+  struct {
+    bquic_endpoint_info info;
+    uint64_t more;
+  } info = {.info = {.size = sizeof info, .refused = 7}, .more = 7};
+  GOOD(bquic_endpoint_stats(endpoint, &info.info));
+  CHECK(info.info.size == sizeof info && info.info.refused == 0 && info.more == 0);
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   int32_t status;
@@ -140,6 +158,7 @@ int main(int argc, char **argv) {
   FAILS(bquic_endpoint_step(endpoint, &one), BQUIC_ERR_ARGUMENT, "must be at least 1200");
   FAILS(bquic_endpoint_set_ticket_keys(endpoint, NULL, 0), BQUIC_ERR_STATE, "for clients alone");
   FAILS(bquic_endpoint_stats(endpoint, NULL), BQUIC_ERR_ARGUMENT, "is NULL");
+  newer(endpoint);
 
   // Connections.
   bquic_connect connect = {.size = sizeof connect};
