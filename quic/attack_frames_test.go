@@ -89,12 +89,12 @@ func TestAttackD2RetireFlood(t *testing.T) {
 	for seq := uint64(1); ; seq++ {
 		p.recvFrom(p.remote, p.encode(oneRTT(newConnectionIDFrame(seq, seq, fmt.Sprintf("cid%05d", seq), [16]byte{byte(seq)}))))
 		if p.conn.IsClosed() {
-			if seq < maxRetiredConnIDs {
+			if seq < retiredConnIDs*usualConnIDLimit {
 				t.Errorf("closed after %d", seq)
 			}
 			break
 		}
-		if n := len(p.conn.peer.retiring); n > maxRetiredConnIDs {
+		if n := len(p.conn.peer.retiring); n > retiredConnIDs*usualConnIDLimit {
 			t.Fatalf("%d connection IDs are to be retired", n)
 		}
 		for i := 0; p.conn.Send(p.now, buf).N > 0; i++ {

@@ -45,7 +45,7 @@ func TestAttackA7PreferredAddress(t *testing.T) {
 			for _, n := range sent {
 				sum += n
 			}
-			if sum > amplificationFactor*received || sum == 0 {
+			if sum > maxAmplification*received || sum == 0 {
 				t.Fatalf("%d bytes to an address that sent %d", sum, received)
 			}
 			if len(p.conn.paths.list) == 1 {
@@ -130,7 +130,7 @@ func TestAttackD3RetiredWhileMoving(t *testing.T) {
 			p.check()
 			asked = append(asked, p.take(wire.FramePathChallenge)...)
 			p.got = nil
-			if n := len(p.conn.peer.retiring); n > maxRetiredConnIDs+maxPaths {
+			if n := len(p.conn.peer.retiring); n > retiredConnIDs*usualConnIDLimit+maxPaths {
 				t.Fatalf("seed %d, step %d: %d connection IDs are to be retired", seed, step, n)
 			}
 			if len(p.conn.paths.list) > maxPaths {

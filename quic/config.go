@@ -75,8 +75,27 @@ type Config struct {
 	// by default then.
 	DisablePMTUD bool
 
+	// MaxRecvUDPPayload is the largest UDP payload that the peer is told to send, in bytes, 1200 to 65527 (max_udp_payload_size: RFC 9000,
+	// section 18.2): what the buffers hold that datagrams are received in. One that is larger is taken all the same if it comes as a whole.
+	// Default 65527, which is no limit.
+	MaxRecvUDPPayload int
+
 	// Congestion is the congestion controller. Default CUBIC.
 	Congestion CongestionAlgorithm
+
+	// InitialWindow is how many full datagrams may be in flight at first, 2 to 1000; those above 1472 bytes count for as many as fill
+	// them. Default 10, which RFC 9002, section 7.2, recommends; more is for networks that are known to carry it.
+	InitialWindow int
+
+	// DisableHyStart has slow start end when a packet is lost, and not before, when round trips get longer (HyStart++, RFC 9406). Default false.
+	DisableHyStart bool
+
+	// Pacing says who spreads packets over the round trip (RFC 9002, section 7.7). Default PaceHeld: the connection does.
+	Pacing Pacing
+
+	// MaxPacingRate is how many bytes per second leave at most, of UDP payload, but for a burst at first, and without acknowledgements and
+	// probes; at most 2^62. It means nothing without pacing. Default 0: the congestion window alone says how fast.
+	MaxPacingRate uint64
 
 	// InitialRTT is the RTT assumed before the first sample (RFC 9002, section 6.2.2). Default 333 ms.
 	InitialRTT time.Duration
@@ -88,6 +107,10 @@ type Config struct {
 	// timers (draft-ietf-quic-ack-frequency-12, section 3). It is at most MaxAckDelay. Default 1 ms; negative: the peer may
 	// not ask, and we do not either.
 	MinAckDelay time.Duration
+
+	// AckDelayExponent says how finely our ACK frames tell for how long they were delayed: in units of 2^AckDelayExponent microseconds, 0 to 20
+	// (RFC 9000, sections 18.2 and 19.3). Default 3; negative: 0.
+	AckDelayExponent int
 
 	// CipherSuite is the only cipher suite that a client offers: tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384 or
 	// tls.TLS_CHACHA20_POLY1305_SHA256 (crypto/tls's Config.CipherSuites is not for TLS 1.3). Such a client resumes no sessions. Default 0:
@@ -113,6 +136,15 @@ type Config struct {
 	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).
 	ConnIDs ConnIDGenerator
 
+	// ActiveConnIDLimit is how many connection IDs of the peer's are kept, 2 to 16 (active_connection_id_limit: RFC 9000, section 18.2): one for
+	// each path, and for those to come. Each takes some 50 bytes. Default 4.
+	ActiveConnIDLimit int
+
+	// DisableConnIDReuse has a server answer a client whose address changes, while the connection ID that it sends to does not, as behind a NAT, by
+	// another connection ID than before, too, so that nobody on the way can tell that it is the same connection (RFC 9000, section 9.5); if the
+	// client has given none that is left, nothing is sent to the new address before it gives one. Default false.
+	DisableConnIDReuse bool
+
 	// Rand is the source of randomness of the protocol engine (connection IDs, tokens, packet-number skips);
 	// BoringSSL keeps its own. It must be safe for concurrent use. Default crypto/rand.Reader.
 	Rand io.Reader
@@ -128,6 +160,10 @@ type Config struct {
 	// be kept from sending to loopback, private and other special addresses at a client's wish (RFC 9000, section 21.5). Default
 	// nil: anywhere.
 	MayMigrate func(remote netip.AddrPort) bool
+
+	// AmplificationFactor is how many times as much as came from an address that is not validated may be sent to it, 1 to 3 (RFC 9000, section
+	// 8.1, allows no more). With less than 3 handshakes with a long certificate chain take round trips more. Default 3.
+	AmplificationFactor int
 
 	// PreferredAddress is where a server would rather be reached once a handshake is over, by clients that came to another address: it is
 	// told to them, and they move there if they can (RFC 9000, section 9.6). The driver must receive at it, and give the connections what
@@ -220,7 +256,7 @@ func (c *Config) resolveFor(foreign bool) (*Config, error) {
 		return nil, errors.New("quic: Config.TLS.NextProtos is required")
 	}
 	r := *c
-	orDefault(&r.MaxIdleTimeout, 30*time.Second)
+	orDefault(&r.MaxIdleTimeout, usualIdleTimeout)
 	orDefault(&r.HandshakeTimeout, 10*time.Second)
 	orDefault(&r.StreamReceiveWindow, 512<<10)
 	orDefault(&r.MaxStreamReceiveWindow, max(6<<20, r.StreamReceiveWindow))
@@ -234,13 +270,17 @@ func (c *Config) resolveFor(foreign bool) (*Config, error) {
 		orDefault(&r.MaxUDPPayload, minDatagramSize)
 	}
 	orDefault(&r.MaxUDPPayload, maxUDPPayloadSize)
+	orDefault(&r.MaxRecvUDPPayload, maxUDPPayloadSize)
+	orDefault(&r.InitialWindow, usualInitialWindow)
+	orDefault(&r.AckDelayExponent, usualAckDelayExponent)
+	r.AckDelayExponent = max(r.AckDelayExponent, 0)
+	orDefault(&r.ActiveConnIDLimit, usualConnIDLimit)
+	orDefault(&r.AmplificationFactor, maxAmplification)
 	orDefault(&r.InitialRTT, usualInitialRTT)
 	orDefault(&r.MaxAckDelay, 25*time.Millisecond)
 	orDefault(&r.MinAckDelay, time.Millisecond)
 	orDefault(&r.MaxHandshakes, 4096)
-	if r.MaxIdleTimeout > 0 {
-		r.MaxIdleTimeout = (min(r.MaxIdleTimeout, maxIdleTimeoutCap) + time.Millisecond - 1).Truncate(time.Millisecond)
-	}
+	r.MaxIdleTimeout = wholeMilliseconds(r.MaxIdleTimeout)
 	declared := r.MaxAckDelay.Truncate(time.Millisecond) // to the peer
 	if r.MinAckDelay <= r.MaxAckDelay {
 		r.MinAckDelay = min(r.MinAckDelay, declared)
@@ -269,8 +309,22 @@ func orDefault[T comparable](v *T, value T) {
 	}
 }
 
-// usualInitialRTT is kInitialRtt of RFC 9002, section 6.2.2.
-const usualInitialRTT = 333 * time.Millisecond
+// wholeMilliseconds rounds an idle timeout up, as it is told to the peer.
+func wholeMilliseconds(d time.Duration) time.Duration {
+	if d <= 0 {
+		return d
+	}
+	return (min(d, maxIdleTimeoutCap) + time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
+// usualIdleTimeout is that of a Config, usualInitialRTT is kInitialRtt of RFC 9002, section 6.2.2, usualInitialWindow kInitialWindow of section 7.2, in datagrams, and
+// usualAckDelayExponent the default of RFC 9000, section 18.2.
+const (
+	usualIdleTimeout      = 30 * time.Second
+	usualInitialRTT       = 333 * time.Millisecond
+	usualInitialWindow    = 10
+	usualAckDelayExponent = 3
+)
 
 // check finds fields that are out of range, after the defaults are filled in.
 func (c *Config) check() error {
@@ -290,6 +344,12 @@ func (c *Config) check() error {
 		{"MaxStreamSendBuffer", int64(c.MaxStreamSendBuffer), int64(c.StreamSendBuffer), 1 << 40},
 		{"MaxDatagramFrameSize", int64(c.MaxDatagramFrameSize), 0, 65535},
 		{"MaxUDPPayload", int64(c.MaxUDPPayload), minDatagramSize, maxUDPPayloadSize},
+		{"MaxRecvUDPPayload", int64(c.MaxRecvUDPPayload), minDatagramSize, maxUDPPayloadSize},
+		{"InitialWindow", int64(c.InitialWindow), 2, 1000},
+		{"MaxPacingRate", clampInt64(c.MaxPacingRate), 0, 1 << 62},
+		{"AckDelayExponent", int64(c.AckDelayExponent), 0, 20},
+		{"ActiveConnIDLimit", int64(c.ActiveConnIDLimit), 2, maxConnIDLimit},
+		{"AmplificationFactor", int64(c.AmplificationFactor), 1, maxAmplification},
 		{"InitialRTT", int64(c.InitialRTT), int64(time.Microsecond), int64(time.Minute)},
 		{"MaxAckDelay", int64(c.MaxAckDelay), int64(time.Millisecond), int64((1<<14 - 1) * time.Millisecond)},
 		{"MinAckDelay", int64(c.MinAckDelay), -1 << 63, int64(c.MaxAckDelay)},
@@ -308,6 +368,9 @@ func (c *Config) check() error {
 	}
 	if c.Congestion > NewReno {
 		return fmt.Errorf("quic: Config.Congestion is %d, which is no algorithm", c.Congestion)
+	}
+	if c.Pacing > PaceOff {
+		return fmt.Errorf("quic: Config.Pacing is %d, which is none of PaceHeld, PaceAhead and PaceOff", c.Pacing)
 	}
 	return nil
 }
@@ -355,6 +418,21 @@ const (
 	NewReno                            // RFC 9002, section 7
 )
 
+// Pacing says who spreads packets over the round trip.
+type Pacing uint8
+
+// The ways of pacing.
+const (
+	// PaceHeld: Send has nothing before it is time, and Timeout says when that is.
+	PaceHeld Pacing = iota
+	// PaceAhead: Send gives out what the congestion window allows, and Transmit.SendAt says when it is to leave, which may lie ahead, up to about a
+	// round trip: for those who have the network card or the system wait (SO_TXTIME), and for whoever cannot wake up as often as it takes. For
+	// congestion control and loss detection a packet has left when Send gave it out.
+	PaceAhead
+	// PaceOff: Send gives out what the congestion window allows, to leave at once.
+	PaceOff
+)
+
 // ECN is the two-bit Explicit Congestion Notification field of the IP header (RFC 3168).
 type ECN uint8
 
@@ -383,5 +461,5 @@ type Transmit struct {
 	Local   netip.AddrPort // the address to send from
 	Remote  netip.AddrPort // the address to send to
 	ECN     ECN            // the mark for every datagram of the train
-	SendAt  time.Time      // when pacing would have the train leave; zero or past: now. With N 0: when there will be one
+	SendAt  time.Time      // when pacing has the train leave, with PaceAhead; zero: now. With N 0: when there will be one; zero: that is not known
 }

@@ -232,7 +232,7 @@ type retiredID struct {
 // init begins with the connection ID of the handshake.
 func (p *peerIDs) init(id ConnID) {
 	if p.ids == nil {
-		p.ids = make([]peerID, 0, activeConnIDLimit)
+		p.ids = make([]peerID, 0, usualConnIDLimit)
 	}
 	p.ids = append(p.ids[:0], peerID{id: id, used: true})
 	p.known.Add(0, 1)
@@ -300,7 +300,7 @@ func (c *Conn) handleNewConnectionID(seq, retirePriorTo uint64, idBytes, token [
 			return err
 		}
 	}
-	if len(p.ids) > activeConnIDLimit || len(p.known) > maxRetiredConnIDs {
+	if len(p.ids) > c.cfg.ActiveConnIDLimit || len(p.known) > c.maxRetiring() {
 		return transportError(ConnectionIDLimitError, "more connection IDs than were allowed")
 	}
 	c.serveWaiting()
@@ -308,11 +308,14 @@ func (c *Conn) handleNewConnectionID(seq, retirePriorTo uint64, idBytes, token [
 }
 
 func (c *Conn) checkRetiring() *TransportError {
-	if len(c.peer.retiring) > maxRetiredConnIDs {
+	if len(c.peer.retiring) > c.maxRetiring() {
 		return transportError(ConnectionIDLimitError, "too many connection IDs to retire")
 	}
 	return nil
 }
+
+// maxRetiring is how many connection IDs of the peer's may be on their way to be retired.
+func (c *Conn) maxRetiring() int { return retiredConnIDs * c.cfg.ActiveConnIDLimit }
 
 // retire queues a RETIRE_CONNECTION_ID frame and tells whether there was none for seq.
 func (p *peerIDs) retire(seq uint64) bool {
@@ -334,7 +337,7 @@ func (c *Conn) retireBelow(limit uint64) *TransportError {
 	p.retirePriorTo = limit
 	p.known.RemoveBelow(int64(limit))
 	kept := p.ids[:0]
-	var gone [activeConnIDLimit + 1]peerID
+	var gone [maxConnIDLimit + 1]peerID
 	n := 0
 	for _, id := range p.ids {
 		if id.seq >= limit || n == len(gone) {

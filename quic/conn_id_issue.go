@@ -81,7 +81,7 @@ func (c *Conn) RetireDestinationID(seq uint64) error {
 		return errConnIDUnknown
 	case c.path.dcidSeq == seq && c.peer.unused() == nil:
 		return ErrNoConnIDs
-	case len(c.peer.retiring) >= maxRetiredConnIDs:
+	case len(c.peer.retiring) >= c.maxRetiring():
 		return ErrConnIDLimit
 	}
 	c.dropID(seq)

@@ -228,7 +228,7 @@ func (c *Conn) appendAck(now int64, pkt *packet, sp recovery.Space) {
 	if c.client && len(c.paths.list) > 1 && a.eliciting > 0 {
 		c.paths.roam.heard = now
 	}
-	if a.append(now, pkt, localAckDelayExponent) && sp == recovery.AppSpace {
+	if a.append(now, pkt, uint8(c.cfg.AckDelayExponent)) && sp == recovery.AppSpace {
 		c.keys.onAckSent(a.largest())
 	}
 }

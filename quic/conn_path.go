@@ -11,6 +11,7 @@ import (
 type path struct {
 	local, remote                netip.AddrPort
 	state                        PathState
+	amplify                      uint8          // Config.AmplificationFactor
 	rec                          *recovery.Path // RTT, congestion control, pacing, ECN; shared by paths that differ in their port alone
 	dcid                         ConnID         // where we send to
 	dcidSeq                      uint64         // the sequence number of dcid
@@ -83,7 +84,7 @@ func (c *Conn) firstPath(local, remote netip.AddrPort, dcid ConnID, validated bo
 
 // newPath adds a path to the list.
 func (c *Conn) newPath(local, remote netip.AddrPort) *path {
-	p := &path{local: local, remote: remote}
+	p := &path{local: local, remote: remote, amplify: uint8(c.cfg.AmplificationFactor)}
 	for _, o := range c.paths.list {
 		if o.sameHosts(p) {
 			p.rec = o.rec
@@ -109,19 +110,26 @@ func (c *Conn) newRecovery(remote netip.AddrPort) *recovery.Path {
 	if c.cfg.DisablePMTUD {
 		size = ceiling
 	}
-	var cc congestion.Controller
-	if c.cfg.Congestion == NewReno {
-		cc = congestion.NewNewReno(size)
-	} else {
-		cc = congestion.NewCUBIC(size)
-	}
-	rec := recovery.NewPath(cc, c.cfg.InitialRTT, size)
+	rec := recovery.NewPath(c.cfg.newController(size), c.cfg.InitialRTT, size)
+	rec.Pace(c.cfg.Pacing == PaceOff, int64(c.cfg.MaxPacingRate))
 	if !c.cfg.DisablePMTUD {
 		rec.SearchSize(!remote.Addr().Unmap().Is4())
 	}
 	rec.SetCeiling(ceiling)
 	c.loss.AddPath(&rec)
 	return &rec
+}
+
+// newController returns the congestion controller of a path whose datagrams are that large.
+func (cfg *Config) newController(size int) congestion.Controller {
+	if cfg.Congestion == NewReno {
+		cc := congestion.NewNewReno(size)
+		cc.Begin(cfg.InitialWindow, !cfg.DisableHyStart)
+		return cc
+	}
+	cc := congestion.NewCUBIC(size)
+	cc.Begin(cfg.InitialWindow, !cfg.DisableHyStart)
+	return cc
 }
 
 // limited tells whether the anti-amplification limit holds for a path.
@@ -132,7 +140,8 @@ func (p *path) allowance() uint64 {
 	if !p.limited() {
 		return 1 << 62
 	}
-	return amplificationFactor*p.received - min(p.sent, amplificationFactor*p.received)
+	most := uint64(p.amplify) * p.received
+	return most - min(p.sent, most)
 }
 
 // dataAllowance is how much of the allowance is there for other packets than probes. As long as the path is not validated some is left for
@@ -232,9 +241,10 @@ func (c *Conn) arrivedOn(now int64, t *inTrain, usedSeq uint64) *path {
 	p.usedSeq = usedSeq
 	p.dcid, p.dcidSeq = c.path.dcid, c.path.dcidSeq
 	// RFC 9000, section 9.5: a peer that moved on purpose took another connection ID, and so do we.
-	p.lacksID = usedSeq != c.path.usedSeq && p.dcid.Len() > 0
+	p.lacksID = (usedSeq != c.path.usedSeq || c.cfg.DisableConnIDReuse) && p.dcid.Len() > 0
 	t.path = p
 	c.events.pushPath(PathNew, p)
+	c.tellReuse(p)
 	return p
 }
 

@@ -33,6 +33,7 @@ const minCoalesced = 128
 // sendState is what holds sending back, or forces it.
 type sendState struct {
 	paceAt int64            // when pacing lets more leave; 0: it does not hold anything back
+	ahead  int64            // the latest Transmit.SendAt that was given out, with PaceAhead
 	random [8]byte          // from Config.Rand, for chance; what it fills would be allocated if it lay on the stack
 	probes [numSpaces]uint8 // packets that must elicit an acknowledgement, whatever the congestion window says
 }
@@ -48,6 +49,7 @@ type outTrain struct {
 	bare      bool // it has all control frames that were due: what is left for 1-RTT packets is STREAM and DATAGRAM
 	handshake bool
 	eliciting bool
+	sendAt    int64 // when it is to leave, with PaceAhead; 0: now
 	descs     [maxTrainPackets]protect.SealDesc
 	pkt       packet
 }
@@ -120,6 +122,12 @@ func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 	if t.ect {
 		out.ECN = ECT0
 	}
+	if c.cfg.Pacing == PaceAhead {
+		// No train overtakes those before it: what they carry would be taken for lost.
+		if c.sending.ahead = max(c.sending.ahead, t.sendAt); c.sending.ahead > t.now {
+			out.SendAt = c.clock.time(c.sending.ahead)
+		}
+	}
 	return out
 }
 
@@ -181,12 +189,21 @@ func (c *Conn) held(t *outTrain) bool {
 		rec.SetAppLimited(false)
 		return true
 	}
-	if at := rec.PaceAt(t.now); at > t.now {
-		rec.SetAppLimited(false)
-		c.sending.paceAt = at
-		return true
+	at := rec.PaceAt(t.now)
+	switch {
+	case at <= t.now:
+		return false
+	case c.cfg.Pacing == PaceAhead && t.n == 0:
+		t.sendAt = at
+		return false
+	case t.sendAt != 0 && int64(len(t.buf)) < rec.Train():
+		return false
 	}
-	return false
+	rec.SetAppLimited(false)
+	if c.cfg.Pacing != PaceAhead {
+		c.sending.paceAt = at
+	}
+	return true
 }
 
 // outDatagram is the datagram at the end of a train that is being built.

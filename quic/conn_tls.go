@@ -35,14 +35,11 @@ func (s *tlsState) release() {
 	}
 }
 
-// localAckDelayExponent is the ack_delay_exponent that we use, which is the default one.
-const localAckDelayExponent = 3
-
 // fillParams adds to a server's own transport parameters what both roles declare.
 func (c *Conn) fillParams(p *wire.TransportParameters) {
 	c.cfg.fillLimits(p)
 	p.InitialSrcConnID = c.local.ids[0].id.Bytes()
-	p.AckDelayExponent = localAckDelayExponent
+	p.AckDelayExponent = uint8(c.cfg.AckDelayExponent)
 	p.MaxAckDelay = c.cfg.MaxAckDelay
 	if c.cfg.MinAckDelay >= 0 {
 		p.MinAckDelay = &c.cfg.MinAckDelay
@@ -52,14 +49,14 @@ func (c *Conn) fillParams(p *wire.TransportParameters) {
 // fillLimits sets those parameters that clients remember for 0-RTT (RFC 9000, section 7.4.1).
 func (cfg *Config) fillLimits(p *wire.TransportParameters) {
 	p.MaxIdleTimeout = max(cfg.MaxIdleTimeout, 0)
-	p.MaxUDPPayloadSize = maxUDPPayloadSize
+	p.MaxUDPPayloadSize = uint64(cfg.MaxRecvUDPPayload)
 	p.InitialMaxData = cfg.ReceiveWindow
 	p.MaxStreamDataBidiLocal = cfg.StreamReceiveWindow
 	p.MaxStreamDataBidiRemote = cfg.StreamReceiveWindow
 	p.MaxStreamDataUni = cfg.StreamReceiveWindow
 	p.MaxStreamsBidi = uint64(max(cfg.MaxStreamsBidi, 0))
 	p.MaxStreamsUni = uint64(max(cfg.MaxStreamsUni, 0))
-	p.ActiveConnIDLimit = activeConnIDLimit
+	p.ActiveConnIDLimit = uint64(cfg.ActiveConnIDLimit)
 	p.MaxDatagramFrameSize = uint64(cfg.MaxDatagramFrameSize)
 }
 

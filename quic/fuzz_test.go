@@ -67,7 +67,7 @@ func feedPayloads(t *testing.T, p *pair, c *Conn, input []byte) {
 	if n := c.streams.gaps * gapBytes; n > maxGapBytes+gapBytes || n < 0 {
 		t.Fatalf("%d bytes of gaps", n)
 	}
-	if n := len(c.peer.retiring); n > maxRetiredConnIDs+1 {
+	if n := len(c.peer.retiring); n > retiredConnIDs*usualConnIDLimit+1 {
 		t.Fatalf("%d connection IDs to retire", n)
 	}
 	if held := c.streams.admission.held; held < 0 {

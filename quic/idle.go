@@ -1,6 +1,11 @@
 package quic
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+)
 
 // idle is when silence ends the connection, and when silence is broken (RFC 9000, section 10.1).
 type idle struct {
@@ -22,6 +27,36 @@ func (i *idle) init(now int64, cfg *Config) {
 	i.keepAlive = int64(cfg.KeepAlive)
 	i.timeout = max(int64(cfg.MaxIdleTimeout), 0)
 }
+
+// SetMaxIdleTimeout is Config.MaxIdleTimeout for this connection alone, which has neither sent nor received anything: for programs that have a
+// connection before they know. A server must have been accepted without ClientDstConnID. With a Session it is to be called after SetSession.
+//
+// The error is that of the connection, or says that it is too late.
+func (c *Conn) SetMaxIdleTimeout(d time.Duration) error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.counts.udpSent+c.counts.udpReceived > 0 || !c.client && c.hello.awaited == nil || c.tls.early != EarlyNone:
+		return errIdleLate
+	}
+	own := *c.cfg
+	own.MaxIdleTimeout = wholeMilliseconds(d)
+	orDefault(&own.MaxIdleTimeout, usualIdleTimeout)
+	c.cfg = &own
+	c.idle.timeout = max(int64(own.MaxIdleTimeout), 0)
+	if !c.client {
+		return nil // its transport parameters are made when its client is known
+	}
+	c.tls.release()
+	c.hello.spaces[recovery.InitialSpace] = packetSpace{}
+	c.events = eventQueue{}
+	if err := c.firstFlight(c.hello.origDst); err != nil {
+		c.fail(&TransportError{Code: InternalError, Cause: err})
+	}
+	return c.err
+}
+
+var errIdleLate = errors.New("quic: another idle timeout is for a connection that has neither sent nor received anything")
 
 // negotiate takes the peer's max_idle_timeout, 0 for none: the smaller one rules.
 func (i *idle) negotiate(cfg *Config, peer time.Duration) {

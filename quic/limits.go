@@ -80,8 +80,9 @@ const (
 	// maxSeenTokens is how many tokens of NEW_TOKEN are remembered after their use, so that they serve once.
 	maxSeenTokens = 4096
 
-	// amplificationFactor bounds what we send to an address that is not validated (RFC 9000, section 8.1).
-	amplificationFactor = 3
+	// maxAmplification bounds what we send to an address that is not validated, as a multiple of what came from it (RFC 9000, section 8.1):
+	// Config.AmplificationFactor is no more.
+	maxAmplification = 3
 
 	// maxCryptoBufferHandshake and maxCryptoBufferApp bound out-of-order CRYPTO data per level, in bytes beyond what TLS has
 	// consumed, during and after the handshake; past them stands CRYPTO_BUFFER_EXCEEDED (RFC 9000, section 7.5).
@@ -113,12 +114,14 @@ const (
 	// maxPathResponses bounds PATH_RESPONSE frames queued; older ones are dropped.
 	maxPathResponses = 16
 
-	// activeConnIDLimit is the active_connection_id_limit that we announce (RFC 9000, section 18.2).
-	activeConnIDLimit = 4
+	// usualConnIDLimit is the active_connection_id_limit that we announce (RFC 9000, section 18.2) unless Config.ActiveConnIDLimit says
+	// otherwise, maxConnIDLimit the largest.
+	usualConnIDLimit = 4
+	maxConnIDLimit   = 16
 
-	// maxRetiredConnIDs bounds RETIRE_CONNECTION_ID frames not yet acknowledged: three times the limit, past
+	// retiredConnIDs bounds RETIRE_CONNECTION_ID frames not yet acknowledged, as a multiple of that limit, past
 	// which stands CONNECTION_ID_LIMIT_ERROR.
-	maxRetiredConnIDs = 3 * activeConnIDLimit
+	retiredConnIDs = 3
 
 	// maxUndecryptable is how many packets that came before their keys are kept per connection, at most
 	// maxUndecryptableBytes in all.

@@ -80,16 +80,17 @@ type PathStats struct {
 // PathEventKind says what has happened to a path.
 type PathEventKind uint8
 
-// The kinds of PathEvent. Of a path that is not the first, PathNew is told first, and one of PathFailed and PathClosed last.
+// The kinds of PathEvent. Of a path that is not the first, PathNew is told first, then PathReused if it is, and one of PathFailed and PathClosed last.
 const (
 	PathNew       PathEventKind = iota + 1 // the peer is heard on it, or we begin to probe it
 	PathValidated                          // a validation has succeeded; at a client, each one
 	PathFailed                             // its validation has failed. It is forgotten, unless it is in use and there is no other
 	PathClosed                             // it is forgotten: left for another, abandoned, or pushed out by newer ones
 	PathActivated                          // it is the one in use from now on: we moved, or the peer, or went back to it
+	PathReused                             // at a server: the client sends on it to a connection ID that it uses on another path, as behind a NAT
 )
 
-var pathEventNames = [...]string{"unknown", "new", "validated", "failed", "closed", "activated"}
+var pathEventNames = [...]string{"unknown", "new", "validated", "failed", "closed", "activated", "reused"}
 
 // String returns the kind in one word.
 func (k PathEventKind) String() string {
@@ -103,11 +104,32 @@ func (k PathEventKind) String() string {
 type PathEvent struct {
 	Kind          PathEventKind
 	Local, Remote netip.AddrPort
+
+	// PathReused: the other path, and the sequence number of the connection ID.
+	OtherLocal, OtherRemote netip.AddrPort
+	Seq                     uint64
 }
 
 // pushPath tells of a path. While nobody reads them, the newest are kept.
 func (q *eventQueue) pushPath(kind PathEventKind, p *path) {
-	q.pushBounded(Event{Kind: EventPath, Path: &PathEvent{kind, p.local, p.remote}}, maxPathEvents)
+	q.pushPathEvent(&PathEvent{Kind: kind, Local: p.local, Remote: p.remote})
+}
+
+func (q *eventQueue) pushPathEvent(ev *PathEvent) {
+	q.pushBounded(Event{Kind: EventPath, Path: ev}, maxPathEvents)
+}
+
+// tellReuse tells of a new path that another one has the connection ID of which the client sends to.
+func (c *Conn) tellReuse(p *path) {
+	if c.local.len() == 0 {
+		return
+	}
+	for _, o := range c.paths.list {
+		if o != p && o.usedSeq == p.usedSeq && o.state != pathAbandoned {
+			c.events.pushPathEvent(&PathEvent{Kind: PathReused, Local: p.local, Remote: p.remote, OtherLocal: o.local, OtherRemote: o.remote, Seq: p.usedSeq})
+			return
+		}
+	}
 }
 
 // Paths returns the paths of the connection, at most four; the one in use is the first.

@@ -188,7 +188,7 @@ func TestAttackA7MigrationAmplification(t *testing.T) {
 		b := p.encode(oneRTT(frame(wire.FramePing), p.ackReceived(protect.OneRTT), filler(size)))
 		p.recvFrom(farHost, b)
 		p.drain()
-		limit := amplificationFactor * len(b)
+		limit := maxAmplification * len(b)
 		for range 20 {
 			sent := map[int]int{}
 			for _, f := range p.got[got:] {
@@ -368,7 +368,7 @@ func TestLatePathResponse(t *testing.T) {
 	challenge := p.encode(to("cid-0002", oneRTT(append(frame(wire.FramePathChallenge), "12345678"...))))
 	p.recvFrom(farHost, append([]byte(nil), challenge...))
 	p.drain()
-	if n := p.bytes - before; n > amplificationFactor*len(challenge)+100 { // and an acknowledgement on the path in use
+	if n := p.bytes - before; n > maxAmplification*len(challenge)+100 { // and an acknowledgement on the path in use
 		t.Errorf("%d bytes were sent for %d from an address that was left", n, len(challenge))
 	}
 	p.wantPathTo("the peer is where it was", p.remote, "peer-cid")
@@ -398,7 +398,7 @@ func TestAttackD5RotatingPorts(t *testing.T) {
 		if probes > 2*(newPathBurst+newPathRate) {
 			t.Fatalf("%d datagrams to new addresses within a second", probes)
 		}
-		if n := len(p.conn.peer.retiring); n > maxRetiredConnIDs {
+		if n := len(p.conn.peer.retiring); n > retiredConnIDs*usualConnIDLimit {
 			t.Fatalf("%d connection IDs to retire", n)
 		}
 		p.now = p.now.Add(50 * time.Microsecond)
@@ -599,7 +599,7 @@ func TestUnvalidatedTrain(t *testing.T) {
 	id, err := p.conn.OpenStream()
 	p.must(err)
 	b := p.encode(oneRTT(frame(wire.FramePing), filler(1150)))
-	limit := amplificationFactor * len(b)
+	limit := maxAmplification * len(b)
 	p.recvFrom(farHost, b)
 	if _, err := p.conn.StreamSend(id, make([]byte, 100_000), true); err != nil {
 		t.Fatal(err)

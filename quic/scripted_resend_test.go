@@ -179,8 +179,8 @@ func TestAckDelayExponent(t *testing.T) {
 		if f.slot != protect.Handshake || f.typ != wire.FrameAck {
 			continue
 		}
-		if a, _, _ := wire.ConsumeAck(f.raw, nil); a.DelayRaw<<localAckDelayExponent != 8000 {
-			t.Errorf("ACK Delay %d, want 8 ms in units of 2^%d microseconds", a.DelayRaw, localAckDelayExponent)
+		if a, _, _ := wire.ConsumeAck(f.raw, nil); a.DelayRaw<<usualAckDelayExponent != 8000 {
+			t.Errorf("ACK Delay %d, want 8 ms in units of 2^%d microseconds", a.DelayRaw, usualAckDelayExponent)
 		}
 		return
 	}

@@ -81,7 +81,7 @@ func TestCopiesFromEverywhere(t *testing.T) {
 		p.now = p.now.Add(100 * time.Microsecond)
 	}
 	for to, n := range sent {
-		if to != p.remote && n > amplificationFactor*received[to] {
+		if to != p.remote && n > maxAmplification*received[to] {
 			t.Errorf("%d bytes to %v, from where %d came", n, to, received[to])
 		}
 	}

@@ -285,8 +285,8 @@ func (x *attacker) check(kind string) {
 		}
 	}
 	within("PATH_RESPONSE frames", len(c.paths.responses), maxPathResponses)
-	within("connection IDs of the peer", len(c.peer.ids), activeConnIDLimit+1)
-	within("connection IDs to retire", len(c.peer.retiring), maxRetiredConnIDs+1)
+	within("connection IDs of the peer", len(c.peer.ids), usualConnIDLimit+1)
+	within("connection IDs to retire", len(c.peer.retiring), retiredConnIDs*usualConnIDLimit+1)
 	within("connection IDs", len(c.local.ids), maxIssuedConnIDs)
 	within("datagrams", c.datagrams.in.len, maxDatagramQueue)
 	within("datagrams to send", c.datagrams.out.len, maxDatagramQueue)

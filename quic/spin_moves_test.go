@@ -200,7 +200,7 @@ func (m *mover) frame(to []byte) []byte {
 		m.off++
 		return streamFrame(0, m.off-1, "x", false)
 	case 4:
-		if peer := &m.conn.peer; !m.issued && len(peer.ids) < activeConnIDLimit && len(peer.retiring) < maxRetiredConnIDs/2 {
+		if peer := &m.conn.peer; !m.issued && len(peer.ids) < usualConnIDLimit && len(peer.retiring) < retiredConnIDs*usualConnIDLimit/2 {
 			m.issued = true
 			return m.newID(uint64(max(0, m.rng.IntN(6)-4)) * m.rng.Uint64N(m.ids+2))
 		}
@@ -244,7 +244,7 @@ func (m *mover) look() {
 	if m.nextSeq != c.local.next && !c.IsClosed() {
 		m.t.Fatalf("identifiers: %d connection IDs were issued, and the peer has been given %d", m.nextSeq, c.local.next)
 	}
-	if len(c.paths.responses) > maxPathResponses || len(c.peer.ids) > activeConnIDLimit || len(c.peer.retiring) > maxRetiredConnIDs+maxPaths {
+	if len(c.paths.responses) > maxPathResponses || len(c.peer.ids) > usualConnIDLimit || len(c.peer.retiring) > retiredConnIDs*usualConnIDLimit+maxPaths {
 		m.t.Fatalf("bounds: %d PATH_RESPONSE frames, %d connection IDs, %d to retire", len(c.paths.responses), len(c.peer.ids),
 			len(c.peer.retiring))
 	}
@@ -254,7 +254,7 @@ func (m *mover) look() {
 func (m *mover) comeHome(id uint64) {
 	frames := [][]byte{frame(wire.FramePing), m.ackReceived(protect.OneRTT), m.takeAnswers(),
 		frame(wire.FrameMaxStreamData, id, 1<<40), frame(wire.FrameMaxData, 1<<40)}
-	if len(m.conn.peer.ids) < activeConnIDLimit {
+	if len(m.conn.peer.ids) < usualConnIDLimit {
 		frames = append(frames, m.newID(0))
 	}
 	b := m.appendPacket(nil, scriptedPacket{slot: protect.OneRTT, dstID: m.anyID(), frames: frames}, 0)

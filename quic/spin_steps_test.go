@@ -282,7 +282,7 @@ func (x *attacker) ending(reset []byte, fin bool) []byte {
 
 // newID is a NEW_CONNECTION_ID frame for the next connection ID, which takes those before it back.
 func (x *attacker) newID() []byte {
-	if !x.attack.rude && len(x.conn.peer.retiring) > maxRetiredConnIDs-activeConnIDLimit {
+	if !x.attack.rude && len(x.conn.peer.retiring) > (retiredConnIDs-1)*usualConnIDLimit {
 		return x.ackOf(x.received[2], 0) // it is told first that those before are retired
 	}
 	x.ids++

@@ -144,7 +144,7 @@ func (w *wanderer) newID(retirePriorTo uint64) []byte {
 
 func (w *wanderer) mayIssue() bool {
 	p := &w.conn.peer
-	return len(p.ids) < activeConnIDLimit && len(p.retiring) < maxRetiredConnIDs/2 && p.known.Contains(int64(w.ids)) || len(p.known) == 0
+	return len(p.ids) < usualConnIDLimit && len(p.retiring) < retiredConnIDs*usualConnIDLimit/2 && p.known.Contains(int64(w.ids)) || len(p.known) == 0
 }
 
 func (w *wanderer) step() {

@@ -183,7 +183,7 @@ func (c *conn) tellCore(out *C.bquic_event, ev *quic.Event) {
 
 var pathKinds = [...]C.uint64_t{
 	quic.PathNew: C.BQUIC_PATH_NEW, quic.PathValidated: C.BQUIC_PATH_VALIDATED, quic.PathFailed: C.BQUIC_PATH_FAILED, quic.PathClosed: C.BQUIC_PATH_CLOSED,
-	quic.PathActivated: C.BQUIC_PATH_ACTIVATED,
+	quic.PathActivated: C.BQUIC_PATH_ACTIVATED, quic.PathReused: C.BQUIC_PATH_REUSED,
 }
 
 func (e *endpoint) lendSession(out *C.bquic_event, s *quic.Session) {

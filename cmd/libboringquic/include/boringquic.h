@@ -533,7 +533,8 @@ enum {
   BQUIC_PATH_VALIDATED = 2,
   BQUIC_PATH_FAILED = 3,
   BQUIC_PATH_CLOSED = 4,
-  BQUIC_PATH_ACTIVATED = 5
+  BQUIC_PATH_ACTIVATED = 5,
+  BQUIC_PATH_REUSED = 6    // a client sends on it to a connection ID that it uses on another path, as behind a NAT
 };
 
 // bquic_path is a path. Of an event only the addresses are set.

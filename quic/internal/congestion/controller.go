@@ -55,23 +55,31 @@ type Controller interface {
 type window struct {
 	cwnd, ssthresh int64
 	maxDatagram    int64
+	packets        int64 // that the window begins with
 	recoveryStart  int64 // packets sent up to then belong to a loss that was reacted to; 0: none
 	hystart        hystart
 	before         struct{ cwnd, ssthresh int64 } // the last reaction, for OnSpurious
 }
 
 func newWindow(maxDatagram int) window {
-	w := window{ssthresh: unknownThreshold, maxDatagram: int64(maxDatagram)}
+	w := window{ssthresh: unknownThreshold, maxDatagram: int64(maxDatagram), packets: initialPackets}
 	w.cwnd = w.initial()
 	return w
 }
 
 // initial is the window to begin with.
-func (w *window) initial() int64 { return initialWindow(w.maxDatagram) }
+func (w *window) initial() int64 { return initialWindow(w.packets, w.maxDatagram) }
 
-// initialWindow is the window to begin with where datagrams are that large (RFC 9002, section 7.2).
-func initialWindow(maxDatagram int64) int64 {
-	return min(initialPackets*maxDatagram, max(initialBytes, 2*maxDatagram))
+// initialWindow is the window to begin with for so many packets where datagrams are that large (RFC 9002, section 7.2).
+func initialWindow(packets, maxDatagram int64) int64 {
+	return min(packets*maxDatagram, max(packets*initialBytes/initialPackets, minPackets*maxDatagram), MaxWindow)
+}
+
+// Begin has the window begin with so many packets instead of ten, and slow start end without HyStart++ if that is wanted: before anything
+// is acknowledged.
+func (w *window) Begin(packets int, hystart bool) {
+	w.packets, w.hystart.off = int64(packets), !hystart
+	w.cwnd = w.initial()
 }
 
 // Window returns the congestion window in bytes.
@@ -106,7 +114,7 @@ func (w *window) reduce(now int64, num, den int64) {
 // knows where to stop, and needs no HyStart++ (RFC 9406, section 4.3).
 func (w *window) growSlowStart(a Ack) {
 	divisor := int64(1)
-	if w.ssthresh == unknownThreshold {
+	if w.ssthresh == unknownThreshold && !w.hystart.off {
 		var exit bool
 		if divisor, exit = w.hystart.onAck(a); exit {
 			w.ssthresh = w.cwnd

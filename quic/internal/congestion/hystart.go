@@ -16,7 +16,8 @@ const (
 type hystart struct {
 	roundEnd  int64 // the round ends when this packet number is acknowledged
 	started   bool
-	samples   int
+	off       bool // slow start ends when a packet is lost
+	samples   int32
 	lastMin   time.Duration // the smallest RTT of the round before; 0: none
 	roundMin  time.Duration // of this round; 0: none
 	cssBase   time.Duration // the RTT at which conservative slow start began; 0: not in it

@@ -186,3 +186,28 @@ func TestHyStartFirstSlowStartOnly(t *testing.T) {
 		})
 	}
 }
+
+// Begin takes HyStart++ out of slow start: round trips that get longer change nothing, and a loss ends it as ever.
+func TestBeginWithoutHyStart(t *testing.T) {
+	for name, begin := range map[string]func() Controller{
+		"CUBIC":   func() Controller { c := NewCUBIC(datagram); c.Begin(32, false); return c },
+		"NewReno": func() Controller { c := NewNewReno(datagram); c.Begin(32, false); return c },
+	} {
+		r := &rounds{c: begin()}
+		if got := r.c.Window(); got != 32*datagram {
+			t.Fatalf("%s: the window begins with %d bytes", name, got)
+		}
+		r.c.SetMaxDatagram(datagram + 100)
+		if got := r.c.Window(); got != 32*(datagram+100) {
+			t.Errorf("%s: with larger datagrams the window begins with %d bytes", name, got)
+		}
+		r.c.SetMaxDatagram(datagram)
+		for i := range 12 {
+			r.wantGrowth(t, constant(time.Duration(20+10*i)*time.Millisecond), fullGrowth, fullGrowth, name)
+		}
+		r.c.OnCongestion(r.now, r.now)
+		if r.c.SlowStart() {
+			t.Errorf("%s: a loss does not end slow start", name)
+		}
+	}
+}

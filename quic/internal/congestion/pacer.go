@@ -48,7 +48,7 @@ func Rate(window int64, srtt time.Duration, slowStart bool) int64 {
 
 // burst is how many bytes the bucket holds at that rate: an initial window at the least (RFC 9002, section 7.7).
 func burst(rate int64, maxDatagram int) int64 {
-	return max(min(rate/int64(time.Second/quantum), maxBurst), initialWindow(int64(maxDatagram)))
+	return max(min(rate/int64(time.Second/quantum), maxBurst), initialWindow(initialPackets, int64(maxDatagram)))
 }
 
 // Next returns when the next packet may leave: now, or the time at which there will be enough for a train. rate is in bytes per

@@ -116,7 +116,7 @@ func (l *Loss) OnPacketSent(now int64, sp Space, p SentPacket, path *Path) {
 	if p.InFlight {
 		path.onSent(int64(p.Size))
 		if sp == AppSpace {
-			path.size.onSent(now, s.next()-1, p.Size, path.maxDatagram, p.Probe)
+			path.size.onSent(now, s.next()-1, p.Size, path.MaxDatagram(), p.Probe)
 		}
 	}
 	if p.ECT {

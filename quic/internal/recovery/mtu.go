@@ -95,11 +95,11 @@ func (p *Path) SearchSize(inet6 bool) {
 }
 
 // MaxDatagram returns how large datagrams on the path are at most, in bytes of UDP payload.
-func (p *Path) MaxDatagram() int { return p.maxDatagram }
+func (p *Path) MaxDatagram() int { return int(p.maxDatagram) }
 
 // SetCeiling tells the largest that they may be, whatever the path carries: BaseDatagram or more.
 func (p *Path) SetCeiling(size int) {
-	if size != p.ceiling {
+	if size := int32(size); size != p.ceiling {
 		p.ceiling = size
 		p.resize()
 	}
@@ -110,12 +110,12 @@ func (p *Path) resize() {
 	m := &p.size
 	size := p.ceiling
 	if m.on {
-		size = min(int(m.found), p.ceiling)
-		m.plan(p.ceiling)
+		size = min(int32(m.found), p.ceiling)
+		m.plan(int(p.ceiling))
 	}
 	if size != p.maxDatagram {
 		p.maxDatagram = size
-		p.CC.SetMaxDatagram(size)
+		p.CC.SetMaxDatagram(int(size))
 	}
 }
 
@@ -125,7 +125,7 @@ func (p *Path) ProbeSize(now int64) int {
 	m := &p.size
 	if m.raiseAt != 0 && now >= m.raiseAt {
 		m.raiseAt, m.tooLarge, m.tries = 0, noSize, 0
-		m.plan(p.ceiling)
+		m.plan(int(p.ceiling))
 	}
 	if m.doubted != 0 && p.CC.Window() < 2*int64(m.doubted) {
 		p.ruleDoubted(now) // what was lost has left too little room to find out
@@ -152,9 +152,9 @@ func (p *Path) CheckSize() string {
 		return "the size of datagrams is not within its bounds"
 	case !m.on:
 		return ""
-	case m.found < BaseDatagram || m.found >= m.tooLarge || p.maxDatagram != min(int(m.found), p.ceiling):
+	case m.found < BaseDatagram || m.found >= m.tooLarge || p.maxDatagram != min(int32(m.found), p.ceiling):
 		return "the size that was found is not the one in use"
-	case m.next != 0 && (m.next <= m.found || m.next >= m.tooLarge || int(m.next) > p.ceiling):
+	case m.next != 0 && (m.next <= m.found || m.next >= m.tooLarge || int32(m.next) > p.ceiling):
 		return "a size is to be tried of which all is known"
 	case m.lost >= holeLosses:
 		return "a black hole was found, and nothing done"

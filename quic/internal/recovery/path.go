@@ -20,9 +20,11 @@ type Path struct {
 	id          uint16 // packets remember the path that they were sent on; 0: it belongs to no Loss
 	pacer       congestion.Pacer
 	paced       int64 // when the pacer was last asked
-	maxDatagram int   // the controller has a copy, which resize keeps the same
-	ceiling     int   // of maxDatagram
+	maxRate     int64 // of the pacer, in bytes per second; 0: there is none
+	maxDatagram int32 // the controller has a copy, which resize keeps the same
+	ceiling     int32 // of maxDatagram
 	size        sizeSearch
+	unpaced     bool // see Pace
 	appLimited  bool
 	used        bool  // the window was, as of the last acknowledgement, so that it grows
 	firstSample int64 // when RTT had its first sample
@@ -68,7 +70,7 @@ type pathLoss struct {
 
 // NewPath returns a path for datagrams of at most maxDatagram bytes, which cc is for too.
 func NewPath(cc congestion.Controller, initialRTT time.Duration, maxDatagram int) Path {
-	return Path{CC: cc, RTT: NewRTT(initialRTT), maxDatagram: maxDatagram, ceiling: maxDatagram,
+	return Path{CC: cc, RTT: NewRTT(initialRTT), maxDatagram: int32(maxDatagram), ceiling: int32(maxDatagram),
 		reordering: reordering{threshold: packetThreshold, ageShift: firstAgeShift}}
 }
 
@@ -91,11 +93,17 @@ func (p *Path) PaceAt(now int64) int64 {
 	}
 	p.paced = now
 	rate := p.rate()
-	return p.pacer.Next(now, rate, p.maxDatagram, congestion.Train(rate, p.CC.Window(), p.maxDatagram))
+	return p.pacer.Next(now, rate, p.MaxDatagram(), p.train(rate))
 }
 
+// Pace says how packets are spread: not at all if off, so that the congestion window alone holds them back, or at maxRate bytes per second at the
+// most; 0: at what the window says.
+func (p *Path) Pace(off bool, maxRate int64) { p.unpaced, p.maxRate = off, maxRate }
+
 // Train returns how many bytes leave in one burst.
-func (p *Path) Train() int64 { return congestion.Train(p.rate(), p.CC.Window(), p.maxDatagram) }
+func (p *Path) Train() int64 { return p.train(p.rate()) }
+
+func (p *Path) train(rate int64) int64 { return congestion.Train(rate, p.CC.Window(), p.MaxDatagram()) }
 
 // TrainRoom tells whether the congestion window has room for a whole train. If there is none, acknowledgements are about to make it.
 func (p *Path) TrainRoom() bool { return p.Available() >= p.Train() }
@@ -106,11 +114,19 @@ func (p *Path) Accelerates() bool { return p.used && p.CC.SlowStart() }
 // SetAppLimited tells whether the last train was short for want of data rather than of window (RFC 9002, section 7.8).
 func (p *Path) SetAppLimited(limited bool) { p.appLimited = limited }
 
+// rate is how many bytes per second may leave; 0: any number.
 func (p *Path) rate() int64 {
-	if !p.RTT.sampled {
+	switch {
+	case p.unpaced:
 		return 0
+	case !p.RTT.sampled:
+		return p.maxRate
 	}
-	return congestion.Rate(p.CC.Window(), p.RTT.Smoothed, p.CC.SlowStart())
+	rate := congestion.Rate(p.CC.Window(), p.RTT.Smoothed, p.CC.SlowStart())
+	if p.maxRate > 0 {
+		rate = min(rate, p.maxRate)
+	}
+	return rate
 }
 
 func (p *Path) onSent(size int64) {

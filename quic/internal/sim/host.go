@@ -56,7 +56,6 @@ type Conn struct {
 
 	host    *Host
 	dirty   bool
-	held    bool // a train waits for its time to leave
 	timer   time.Time
 	instant time.Time // when rounds, events and firings began to count
 	rounds  int
@@ -197,7 +196,7 @@ func (c *Conn) check() {
 func (c *Conn) service() {
 	for {
 		c.readEvents()
-		if c.Drained || c.held {
+		if c.Drained {
 			break
 		}
 		if !c.countRound() {
@@ -271,13 +270,8 @@ func (c *Conn) transmit(t quic.Transmit) {
 		send(h.buf[:t.N])
 		return
 	}
-	c.held = true
 	train := bytes.Clone(h.buf[:t.N])
-	h.world.After(wait, func() {
-		send(train)
-		c.held = false
-		c.Touch()
-	})
+	h.world.After(wait, func() { send(train) })
 }
 
 func (c *Conn) setTimer() {

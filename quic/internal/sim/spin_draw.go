@@ -44,13 +44,13 @@ func (k *knob) text(v int64) string {
 	return strconv.FormatInt(v, 10)
 }
 
-const numKnobs = 23
+const numKnobs = 32
 
 // Some knobs by index; see knobs.
 const (
 	knobIdle, knobHandshake, knobKeepAlive, knobStreamWindow, knobWindow, knobStreamsBidi = 0, 1, 2, 3, 5, 7
 	knobSendBuffer, knobDatagram, knobPayload, knobAckDelay, knobIDLen, knobRetry         = 9, 11, 12, 15, 17, 18
-	knobMaxHandshakes, knobVersions                                                       = 19, 20
+	knobMaxHandshakes, knobVersions, knobNoReuse                                          = 19, 20, 30
 )
 
 func drawDur(low, high time.Duration) func(dice) int64 {
@@ -132,6 +132,15 @@ var knobs = [numKnobs]knob{
 	}},
 	{"NoGrease", false, drawOf(1), func(c *quic.Config, v int64) { c.NoGrease = true }},
 	{"SpinBit", false, drawOf(1), func(c *quic.Config, v int64) { c.SpinBit = true }},
+	{"MaxRecvUDPPayload", false, either(drawLog(1200, 65527), drawOf(1201, 1452, 9000)), func(c *quic.Config, v int64) { c.MaxRecvUDPPayload = int(v) }},
+	{"InitialWindow", false, either(drawLog(2, 1000), drawOf(2, 3, 32)), func(c *quic.Config, v int64) { c.InitialWindow = int(v) }},
+	{"DisableHyStart", false, drawOf(1), func(c *quic.Config, v int64) { c.DisableHyStart = true }},
+	{"Pacing", false, drawOf(1, 2), func(c *quic.Config, v int64) { c.Pacing = quic.Pacing(v) }},
+	{"MaxPacingRate", false, drawLog(1<<17, 1<<30), func(c *quic.Config, v int64) { c.MaxPacingRate = uint64(v) }},
+	{"AckDelayExponent", false, drawOf(-1, 1, 2, 4, 10, 20), func(c *quic.Config, v int64) { c.AckDelayExponent = int(v) }},
+	{"ActiveConnIDLimit", false, drawOf(2, 3, 5, 8, 16), func(c *quic.Config, v int64) { c.ActiveConnIDLimit = int(v) }},
+	{"DisableConnIDReuse", false, drawOf(1), func(c *quic.Config, v int64) { c.DisableConnIDReuse = true }},
+	{"AmplificationFactor", false, drawOf(1, 2), func(c *quic.Config, v int64) { c.AmplificationFactor = int(v) }},
 }
 
 // DrawPlan draws a plan from a seed. Which features a plan has is drawn first and how much of each then, so that plans differ in kind
@@ -163,6 +172,10 @@ func DrawPlan(seed uint64) *Plan {
 	if d.chance(0.05) {
 		p.Flood = Flood{N: d.log(1, 100), Every: d.dur(100*time.Microsecond, 300*time.Millisecond), Hello: d.chance(0.5)}
 		p.Sides[serverSide].Knobs[knobMaxHandshakes] = int64(d.log(2, 64)) // the one of 1 is anybody's
+	}
+	if p.Sides[clientSide].Knobs[knobIDLen] == 2 {
+		// Of 256 connection IDs one is soon given again, and a packet to it that is late has the client say that it is not known.
+		p.Sides[serverSide].Knobs[knobNoReuse] = 0
 	}
 	if v := p.Sides[serverSide].Knobs[knobVersions]; v+p.Sides[clientSide].Knobs[knobVersions] == 1+2 {
 		p.Sides[serverSide].Knobs[knobVersions] = 10*v + 3 - v // one in common
