@@ -53,13 +53,26 @@ func bq_go_memory_stats(m *C.bquic_memory) C.int32_t {
 	}))
 }
 
-// began is one moment on both clocks: Go's, and C's CLOCK_MONOTONIC in nanoseconds.
-var began, beganC = time.Now(), uint64(C.bquic_now())
+// began is one moment on both clocks: Go's, and C's CLOCK_MONOTONIC in nanoseconds, which is not later.
+var began, beganC = sameMoment()
+
+// sameMoment reads both clocks as close to each other as a few attempts allow: some 100 ns.
+func sameMoment() (t time.Time, c uint64) {
+	best := uint64(math.MaxUint64)
+	for range 16 {
+		before := uint64(C.bquic_now())
+		now := time.Now()
+		if gap := uint64(C.bquic_now()) - before; gap < best {
+			t, c, best = now, before, gap
+		}
+	}
+	return t, c
+}
 
 // moment is the time.Time of a time of C's; 0 is now.
 func moment(ns C.uint64_t) time.Time {
 	if ns == 0 {
-		ns = C.bquic_now()
+		return time.Now()
 	}
 	return began.Add(time.Duration(uint64(ns) - beganC))
 }

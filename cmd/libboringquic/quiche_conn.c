@@ -24,6 +24,7 @@ static int null(const char *what) {
 
 static void free_conn(quiche_conn *conn) {
   free(conn->train);
+  free(conn->in);
   free(conn->alpn.data);
   free(conn->name.data);
   free(conn->cert.data);
@@ -100,6 +101,62 @@ void quiche_conn_free(quiche_conn *conn) {
 
 // Datagrams in and out.
 
+const quiche_conn *bq_quiche_fresh(const quiche_conn *conn) {
+  if (conn != NULL && conn->stale && !bq_enter()) {
+    bq_go_quiche_settle(conn->handle);
+  }
+  return conn;
+}
+
+static bool same(const struct sockaddr *a, socklen_t a_len, const struct sockaddr_storage *b, socklen_t b_len) {
+  return a != NULL && a_len == b_len && memcmp(a, b, a_len) == 0;
+}
+
+// gather keeps a datagram for the next call of Go if it is one of those that may wait: a train is cheaper than its datagrams one by one. A train has
+// datagrams of one size, but for the last one.
+static bool gather(quiche_conn *conn, const uint8_t *buf, size_t n, const quiche_recv_info *info) {
+  if (!conn->gathers || n > BQ_TRAIN / 2 || !same(info->from, info->from_len, &conn->in_from, conn->in_from_len) ||
+      !same(info->to, info->to_len, &conn->in_to, conn->in_to_len)) {
+    return false;
+  }
+  if (conn->in_len > 0 && (n > conn->in_seg || conn->in_len % conn->in_seg != 0 || conn->in_len + n > BQ_TRAIN - 1)) {
+    bq_quiche_fresh(conn);
+    if (!conn->gathers) {
+      return false;
+    }
+  }
+  if (conn->in == NULL && (conn->in = malloc(BQ_TRAIN)) == NULL) {
+    return false;
+  }
+  if (conn->in_len == 0) {
+    conn->in_seg = (uint32_t)n;
+  }
+  memcpy(conn->in + conn->in_len, buf, n);
+  conn->in_len += (uint32_t)n;
+  conn->stale = true;
+  return true;
+}
+
+// rests gives memory back that a connection does not need while it waits.
+static void rests(quiche_conn *conn) {
+  if (conn->in_len == 0) {
+    free(conn->in);
+    conn->in = NULL;
+  }
+  if (conn->train_at == conn->train_end) {
+    free(conn->train);
+    conn->train = NULL;
+  }
+}
+
+static void keep(struct sockaddr_storage *to, socklen_t *to_len, const struct sockaddr *from, socklen_t from_len) {
+  *to_len = 0;
+  if (from != NULL && from_len <= sizeof *to) {
+    memcpy(to, from, from_len);
+    *to_len = from_len;
+  }
+}
+
 ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const quiche_recv_info *info) {
   if (conn == NULL || buf == NULL || info == NULL) {
     return null(conn == NULL ? "quiche_conn" : buf == NULL ? "buffer" : "quiche_recv_info");
@@ -112,8 +169,20 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   conn->begun = true;
-  return bq_enter() ? QUICHE_ERR_INVALID_STATE : bq_go_quiche_recv(conn->handle, buf, buf_len, (quiche_recv_info *)info);
+  if (bq_enter()) {
+    return QUICHE_ERR_INVALID_STATE;
+  }
+  if (gather(conn, buf, buf_len, info)) {
+    return (ssize_t)buf_len;
+  }
+  ssize_t n = bq_go_quiche_recv(conn->handle, buf, buf_len, (quiche_recv_info *)info);
+  keep(&conn->in_from, &conn->in_from_len, info->from, info->from_len);
+  keep(&conn->in_to, &conn->in_to_len, info->to, info->to_len);
+  return n;
 }
+
+// waits tells whether there are datagrams of a train to be handed out.
+static bool waits(const quiche_conn *conn) { return conn->train_at < conn->train_end; }
 
 // next_of_train hands out a datagram that waits.
 static ssize_t next_of_train(quiche_conn *conn, uint8_t *out, size_t out_len, quiche_send_info *info) {
@@ -127,10 +196,6 @@ static ssize_t next_of_train(quiche_conn *conn, uint8_t *out, size_t out_len, qu
   memcpy(out, conn->train + conn->train_at, n);
   *info = conn->train_info;
   conn->train_at += (uint32_t)n;
-  if (conn->train_at == conn->train_end) {
-    free(conn->train);
-    conn->train = NULL;
-  }
   return (ssize_t)n;
 }
 
@@ -159,7 +224,10 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, out, out_len);
-  if (conn->train != NULL) {
+  if (conn->in_len > 0) {
+    bq_quiche_fresh(conn); // it may end the connection
+  }
+  if (waits(conn)) {
     if (!names(from, &conn->train_info.from) || !names(to, &conn->train_info.to)) {
       return QUICHE_ERR_DONE; // what waits has to leave first
     }
@@ -168,9 +236,13 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
   if (conn->closed || out_len < QUICHE_MIN_CLIENT_INITIAL_LEN) {
     return QUICHE_ERR_DONE;
   }
+  if (bq_enter()) {
+    return QUICHE_ERR_INVALID_STATE;
+  }
   conn->begun = true;
-  return bq_enter() ? QUICHE_ERR_INVALID_STATE
-                    : bq_go_quiche_send(conn->handle, out, out_len, out_info, (struct sockaddr *)from, from_len, (struct sockaddr *)to, to_len);
+  bool staged = out_len >= conn->cap && (conn->train != NULL || (conn->train = malloc(BQ_TRAIN)) != NULL);
+  ssize_t n = bq_go_quiche_send(conn->handle, out, out_len, out_info, (struct sockaddr *)from, from_len, (struct sockaddr *)to, to_len);
+  return n > 0 && staged ? next_of_train(conn, out, out_len, out_info) : n;
 }
 
 ssize_t quiche_conn_send(quiche_conn *conn, uint8_t *out, size_t out_len, quiche_send_info *out_info) {
@@ -190,6 +262,10 @@ ssize_t quiche_conn_send_ack_eliciting_on_path(quiche_conn *conn, const struct s
 }
 
 static uint64_t time_left(const quiche_conn *conn) {
+  bq_quiche_fresh(conn);
+  if (conn != NULL) {
+    rests((quiche_conn *)conn); // whoever asks is about to wait
+  }
   if (conn == NULL || conn->timeout == UINT64_MAX || conn->closed) {
     return UINT64_MAX;
   }
@@ -371,7 +447,7 @@ void quiche_conn_dgram_purge_outgoing(quiche_conn *conn, bool (*f)(uint8_t *, si
 // What is known of a connection.
 
 #define FIELD(name, type, field, missing) \
-  type quiche_conn_##name(const quiche_conn *conn) { return conn == NULL ? (missing) : conn->field; }
+  type quiche_conn_##name(const quiche_conn *conn) { return conn == NULL ? (missing) : bq_quiche_fresh(conn)->field; }
 
 FIELD(send_quantum, size_t, quantum, 0)
 FIELD(max_send_udp_payload_size, size_t, max_payload, 0)
@@ -384,7 +460,7 @@ FIELD(is_server, bool, server, false)
 FIELD(peer_streams_left_bidi, uint64_t, streams_left[0], 0)
 FIELD(peer_streams_left_uni, uint64_t, streams_left[1], 0)
 
-bool quiche_conn_is_draining(const quiche_conn *conn) { return conn != NULL && conn->draining && conn->train == NULL; }
+bool quiche_conn_is_draining(const quiche_conn *conn) { return conn != NULL && bq_quiche_fresh(conn)->draining && !waits(conn); }
 
 size_t quiche_conn_send_quantum_on_path(const quiche_conn *conn, const struct sockaddr *local_addr, socklen_t local_len, const struct sockaddr *peer_addr,
                                         socklen_t peer_len) {
@@ -392,7 +468,7 @@ size_t quiche_conn_send_quantum_on_path(const quiche_conn *conn, const struct so
       bq_go_quiche_path_validated(conn->handle, (struct sockaddr *)local_addr, local_len, (struct sockaddr *)peer_addr, peer_len) < 0) {
     return 0;
   }
-  return conn->quantum;
+  return bq_quiche_fresh(conn)->quantum;
 }
 
 // lent stores bytes of the connection.
@@ -404,7 +480,10 @@ static void lent(const void *data, size_t len, const uint8_t **out, size_t *out_
 }
 
 #define LENT(name, data, len) \
-  void quiche_conn_##name(const quiche_conn *conn, const uint8_t **out, size_t *out_len) { lent(conn ? (data) : NULL, conn ? (len) : 0, out, out_len); }
+  void quiche_conn_##name(const quiche_conn *conn, const uint8_t **out, size_t *out_len) { \
+    bq_quiche_fresh(conn);                                                                   \
+    lent(conn ? (data) : NULL, conn ? (len) : 0, out, out_len);                              \
+  }
 
 LENT(trace_id, conn->trace, conn->trace_len)
 LENT(source_id, conn->source, conn->source_len)
@@ -421,7 +500,7 @@ void quiche_conn_peer_cert(const quiche_conn *conn, const uint8_t **out, size_t 
 }
 
 static bool error_by(const quiche_conn *conn, int by, bool *is_app, uint64_t *error_code, const uint8_t **reason, size_t *reason_len) {
-  if (conn == NULL || conn->error_by != by) {
+  if (conn == NULL || bq_quiche_fresh(conn)->error_by != by) {
     return false;
   }
   if (is_app != NULL) {

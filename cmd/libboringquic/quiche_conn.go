@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -27,6 +26,7 @@ type quicheConn struct {
 	cert                []byte
 	told                bool  // of the end, by bq_quiche_log
 	failed              error // that a send has met which has a datagram to give out: it is told by the next one, or by quiche_conn_recv
+	inFailed            error // that a datagram has met which had waited: quiche_conn_recv tells it
 	keyLog              *keyLog
 
 	opened  [2]uint64           // streams that the peer has opened, bidirectional and unidirectional
@@ -43,23 +43,41 @@ func (q *quicheConn) giveUp(err error) {
 
 // onQuiche is on for connections: f returns what is returned to C if its error is nil, else it is that error's QUICHE_ERR_*. Then the connection is settled.
 func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error)) C.int64_t {
-	result := int64(quicheState)
-	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
-		now := moment(0)
+	return withQuiche(h, func(q *quicheConn) (int64, error) {
+		now := time.Now()
+		if q.c.stale {
+			q.catchUp(now)
+		}
 		n, err := f(q, now)
 		q.settle(now)
-		if err == nil {
-			result = n
-			return nil
-		}
-		result = int64(quicheCode(err))
-		return whatFailed(err)
+		return n, err
 	})
-	return C.int64_t(result)
+}
+
+// onStreams is onQuiche for what is done with streams alone, often and with many of them: it is settled when somebody asks.
+func onStreams(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
+	return withQuiche(h, func(q *quicheConn) (int64, error) {
+		if q.c.in_len > 0 {
+			q.catchUp(time.Now())
+		}
+		q.c.stale = true
+		return f(q)
+	})
 }
 
 // lookQuiche is onQuiche for what changes nothing.
 func lookQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
+	return withQuiche(h, func(q *quicheConn) (int64, error) {
+		if q.c.stale {
+			now := time.Now()
+			q.catchUp(now)
+			q.settle(now)
+		}
+		return f(q)
+	})
+}
+
+func withQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 	result := int64(quicheState)
 	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
 		n, err := f(q)
@@ -71,6 +89,31 @@ func lookQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 		return whatFailed(err)
 	})
 	return C.int64_t(result)
+}
+
+//export bq_go_quiche_settle
+func bq_go_quiche_settle(h C.uint64_t) {
+	lookQuiche(h, func(*quicheConn) (int64, error) { return 0, nil })
+}
+
+// catchUp gives the core the datagrams that C has gathered, and reads what comes of them and of calls on streams.
+func (q *quicheConn) catchUp(now time.Time) {
+	c := q.c
+	if c.in_len > 0 {
+		from, _ := address((*C.struct_sockaddr)(unsafe.Pointer(&c.in_from)), c.in_from_len) // they were good when they were noted
+		to, _ := address((*C.struct_sockaddr)(unsafe.Pointer(&c.in_to)), c.in_to_len)
+		before := q.core.Err()
+		n := c.in_len
+		c.in_len = 0
+		q.core.Recv(now, quic.Train{Buf: unsafe.Slice((*byte)(c.in), n), SegSize: int(c.in_seg), Local: to, Remote: from})
+		q.readEvents(now)
+		q.dropTrain()
+		if before == nil {
+			q.inFailed = ended(q.core.Err())
+		}
+		return
+	}
+	q.readEvents(now)
 }
 
 // whatFailed is what bquic_error is to tell of: not that there is nothing now.
@@ -164,7 +207,7 @@ func (b *quicheBegin) begin(c *C.quiche_conn, taken *C.bool) (*quicheConn, error
 	if err != nil {
 		return nil, err
 	}
-	c.server = b.server == true
+	c.server, c.cap = b.server == true, C.size_t(made.cap)
 	for i, x := range []byte(q.core.TraceID()) {
 		c.trace[i] = C.char(x)
 	}
@@ -186,6 +229,8 @@ func bq_go_quiche_free(h C.uint64_t) C.int32_t {
 func (q *quicheConn) settle(now time.Time) {
 	q.readEvents(now)
 	core, c := q.core, q.c
+	c.stale = false
+	c.gathers = C.bool(core.HandshakeConfirmed() && !core.IsClosed())
 	c.established = C.bool(core.HandshakeComplete())
 	c.closed = C.bool(core.IsDrained())
 	c.draining = C.bool(core.IsDraining() && !core.WantsSend())
@@ -340,6 +385,9 @@ func exchange(h C.uint64_t, sends bool, f func(q *quicheConn, now time.Time) (in
 	return onQuiche(h, func(q *quicheConn, now time.Time) (int64, error) {
 		before, failed := q.core.Err(), q.failed
 		q.failed = nil
+		if q.inFailed != nil && !sends {
+			failed, q.inFailed = q.inFailed, nil
+		}
 		if failed != nil && sends {
 			return 0, failed
 		}
@@ -365,8 +413,7 @@ func exchange(h C.uint64_t, sends bool, f func(q *quicheConn, now time.Time) (in
 // dropTrain drops what waits to be handed out if the connection is over: no more than CONNECTION_CLOSE may leave then (RFC 9000, section 10.2).
 func (q *quicheConn) dropTrain() {
 	if q.core.IsClosed() {
-		C.free(unsafe.Pointer(q.c.train))
-		q.c.train = nil
+		q.c.train_at, q.c.train_end = 0, 0
 	}
 }
 
@@ -380,19 +427,14 @@ func ended(err error) error {
 	return nil
 }
 
-// trains are buffers to write trains of datagrams into.
-var trains = sync.Pool{New: func() any { return new([1 << 16]byte) }}
-
 //export bq_go_quiche_send
 func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_send_info, from *C.struct_sockaddr, fromLen C.socklen_t,
 	to *C.struct_sockaddr, toLen C.socklen_t) C.int64_t {
 	return exchange(h, true, func(q *quicheConn, now time.Time) (int64, error) {
-		dst := unsafe.Slice((*byte)(out), n)
-		buf := dst
-		if len(dst) >= q.made.cap { // else the core has to know how much room there is
-			train := trains.Get().(*[1 << 16]byte)
-			defer trains.Put(train)
-			buf = train[:]
+		c, buf := q.c, unsafe.Slice((*byte)(out), n)
+		staged := c.train != nil && n >= c.cap // else the core has to know how much room there is
+		if staged {
+			buf = unsafe.Slice((*byte)(c.train), C.BQ_TRAIN)
 		}
 		var t quic.Transmit
 		if from == nil && to == nil {
@@ -407,18 +449,20 @@ func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_
 		if t.N == 0 {
 			return 0, quicheDone
 		}
-		first := min(t.SegSize, t.N)
-		if len(dst) >= q.made.cap {
-			copy(dst, buf[:first])
+		if staged { // C hands it out
+			c.train_at, c.train_end, c.train_seg = 0, C.uint32_t(t.N), C.uint32_t(t.SegSize)
+			info = &c.train_info
 		}
 		putAddress(&info.from, &info.from_len, t.Local)
 		putAddress(&info.to, &info.to_len, t.Remote)
 		at := ns(now)
 		info.at.tv_sec, info.at.tv_nsec = C.time_t(at/1e9), C.long(at%1e9)
-		if rest := buf[first:t.N]; len(rest) > 0 {
-			c := q.c
-			c.train, c.train_at, c.train_end, c.train_seg = (*C.uint8_t)(C.CBytes(rest)), 0, C.uint32_t(len(rest)), C.uint32_t(t.SegSize)
-			c.train_info = *info
+		first := min(t.SegSize, t.N)
+		if rest := buf[first:t.N]; !staged && len(rest) > 0 {
+			if c.train == nil {
+				c.train = (*C.uint8_t)(C.malloc(C.BQ_TRAIN))
+			}
+			c.train_at, c.train_end, c.train_seg, c.train_info = 0, C.uint32_t(copy(unsafe.Slice((*byte)(c.train), C.BQ_TRAIN), rest)), C.uint32_t(t.SegSize), *info
 		}
 		return int64(first), nil
 	})

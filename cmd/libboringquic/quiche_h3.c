@@ -26,7 +26,7 @@ quiche_h3_conn *quiche_h3_conn_new_with_transport(quiche_conn *quiche_conn, quic
 void quiche_h3_conn_free(quiche_h3_conn *conn) { free(conn); }
 
 int64_t quiche_h3_conn_poll(quiche_h3_conn *conn, quiche_conn *quic_conn, quiche_h3_event **ev) {
-  if (conn != NULL && quic_conn != NULL && !quic_conn->h3_news) {
+  if (conn != NULL && quic_conn != NULL && !quic_conn->stale && !quic_conn->h3_news) {
     return QUICHE_H3_ERR_DONE;
   }
   CALL(conn && quic_conn && ev, bq_go_quiche_h3_poll(conn->handle, ev));

@@ -32,9 +32,12 @@ func onH3(h C.uint64_t, f func(q *quicheConn, x *quicheH3, now time.Time) (int64
 		if q.h3 == nil {
 			return faultf(errState, "there is no HTTP/3 on the connection")
 		}
-		now := moment(0)
+		now := time.Now()
+		if q.c.stale {
+			q.catchUp(now)
+		}
+		q.c.stale = true // as onStreams
 		n, err := f(q, q.h3, now)
-		q.settle(now)
 		if err == nil {
 			result = n
 			return nil
@@ -68,13 +71,13 @@ func bq_go_quiche_h3_new(h, config C.uint64_t) C.int64_t {
 			return 0, err
 		}
 		q.h3 = &quicheH3{conn: conn}
-		q.catchUp(now)
+		q.introduce(now)
 		return 0, nil
 	})
 }
 
-// catchUp tells HTTP/3 of the streams that the peer has opened before it was there.
-func (q *quicheConn) catchUp(now time.Time) {
+// introduce tells HTTP/3 of the streams that the peer has opened before it was there.
+func (q *quicheConn) introduce(now time.Time) {
 	own := uint64(0)
 	if q.core.IsClient() {
 		own = 1

@@ -42,7 +42,8 @@ typedef struct bq_bytes {
   size_t len;
 } bq_bytes;
 
-// A connection is a handle, and what its getters answer, which Go writes at the end of each call.
+// A connection is a handle, and what its getters answer, which Go writes. What a call on streams has changed of it, and datagrams that wait, Go looks
+// at when somebody asks: see bq_quiche_fresh.
 struct quiche_conn {
   uint64_t handle;
   void *ssl;                 // the program's, or NULL; it lives as long as the connection
@@ -52,11 +53,21 @@ struct quiche_conn {
   bool server, established, resumed, early, draining, closed, timed_out;
   bool begun;                // a datagram went in or out
   bool h3_news;              // quiche_h3_conn_poll may have something to tell
+  bool stale;                // something has happened that Go has not told of here
+  bool gathers;              // datagrams need not be looked at before the next call
 
-  // A train of datagrams that Go has written, of which those from train_at on were not handed out. train is malloc's, or NULL.
+  // A train of datagrams that Go has written, of which those from train_at on were not handed out. train has BQ_TRAIN bytes, or is NULL.
   uint8_t *train;
   uint32_t train_at, train_end, train_seg;
   quiche_send_info train_info;
+  size_t cap;                // bytes that a datagram has at most: whoever has less room gets no train
+
+  // A train of datagrams that came and that Go has not seen, of one pair of addresses: that of the last datagram that it was given. in has BQ_TRAIN
+  // bytes, or is NULL.
+  uint8_t *in;
+  uint32_t in_len, in_seg;
+  struct sockaddr_storage in_from, in_to;
+  socklen_t in_from_len, in_to_len;
 
   char trace[2 * QUICHE_MAX_CONN_ID_LEN];
   uint8_t source[QUICHE_MAX_CONN_ID_LEN], destination[QUICHE_MAX_CONN_ID_LEN];
@@ -68,6 +79,11 @@ struct quiche_conn {
   uint64_t error_code;
   uint8_t retired[QUICHE_MAX_CONN_ID_LEN];  // quiche_conn_retired_scid_next has lent it
 };
+
+enum { BQ_TRAIN = 1 << 16 };
+
+// bq_quiche_fresh brings what C knows of a connection up to date, and returns it.
+const quiche_conn *bq_quiche_fresh(const quiche_conn *conn);
 
 struct quiche_h3_conn {
   uint64_t handle;  // of its connection

@@ -14,6 +14,11 @@ int quiche_header_info(const uint8_t *buf, size_t buf_len, size_t dcil, uint32_t
   BQ_HELD(QUICHE_ERR_INVALID_STATE, scid, *scid_len);
   BQ_HELD(QUICHE_ERR_INVALID_STATE, dcid, *dcid_len);
   BQ_HELD(QUICHE_ERR_INVALID_STATE, token, *token_len);
+  if (buf_len > dcil && dcil <= *dcid_len && dcil <= QUICHE_MAX_CONN_ID_LEN && (buf[0] & 0x80) == 0) { // a short header: what most datagrams have
+    *version = 0, *type = 5, *scid_len = *token_len = 0, *dcid_len = dcil;
+    memcpy(dcid, buf + 1, dcil);
+    return 0;
+  }
   return bq_enter() ? QUICHE_ERR_INVALID_STATE
                     : (int)bq_go_quiche_header((uint8_t *)buf, buf_len, dcil, version, type, scid, scid_len, dcid, dcid_len, token, token_len);
 }

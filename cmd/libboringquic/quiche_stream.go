@@ -36,7 +36,7 @@ func (q *quicheConn) over(err error, what quicheError) error {
 
 //export bq_go_quiche_stream_recv
 func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin *C.bool, code *C.uint64_t) C.int64_t {
-	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+	return onStreams(h, func(q *quicheConn) (int64, error) {
 		got, end, err := q.core.StreamRecv(uint64(id), unsafe.Slice((*byte)(out), n))
 		switch {
 		case err != nil:
@@ -51,7 +51,7 @@ func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin 
 
 //export bq_go_quiche_stream_send
 func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin C.bool, code *C.uint64_t) C.int64_t {
-	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+	return onStreams(h, func(q *quicheConn) (int64, error) {
 		delete(q.stopped, uint64(id))
 		took, err := q.core.StreamSend(uint64(id), unsafe.Slice((*byte)(buf), n), bool(fin))
 		switch {
