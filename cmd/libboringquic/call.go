@@ -39,13 +39,15 @@ func on[T any](h handle, k kind, f func(*T) error) (s status) {
 	if o == nil || h.kind() != k {
 		return fail(handleError(h, k))
 	}
-	if !o.gate.busy.CompareAndSwap(false, true) {
-		return fail(&fault{errBusy, "another call is within the " + kindNames[k] + ", of another thread or from a callback"})
-	}
-	defer o.gate.busy.Store(false)
-	// Whoever freed it was quicker than we.
-	if lookup(h) != o {
-		return fail(handleError(h, k))
+	if o.gate != nil {
+		if !o.gate.busy.CompareAndSwap(false, true) {
+			return fail(&fault{errBusy, "another call is within the " + kindNames[k] + ", of another thread or from a callback"})
+		}
+		defer o.gate.busy.Store(false)
+		// Whoever freed it was quicker than we.
+		if lookup(h) != o {
+			return fail(handleError(h, k))
+		}
 	}
 	defer func() {
 		if v := recover(); v != nil {

@@ -12,10 +12,11 @@ import (
 	"github.com/boringquic/boringquic/quic/h3"
 )
 
-// conn is a bquic_conn: a connection of an endpoint, with its HTTP/3 if it speaks that.
+// conn is a bquic_conn: a connection of an endpoint, or of the event loop, with its HTTP/3 if it speaks that.
 type conn struct {
 	object
-	endpoint *endpoint
+	endpoint *endpoint // nil: it is of the event loop
+	net      *netConn  // nil: it is of an endpoint
 	core     *quic.Conn
 	settings *settings
 	http     *h3.Conn // nil: it does not speak HTTP/3, or not yet
@@ -38,7 +39,7 @@ type conn struct {
 // touch has the next step look whether the connection has anything to tell or to send.
 func (c *conn) touch() {
 	c.sent = false
-	if !c.working && !c.gone {
+	if c.net == nil && !c.working && !c.gone {
 		c.working = true
 		c.endpoint.timers.remove(c)
 		c.endpoint.work = append(c.endpoint.work, c)
@@ -48,6 +49,9 @@ func (c *conn) touch() {
 // use is on for a connection that f may make tell or send something.
 func use(h C.uint64_t, f func(c *conn) error) C.int32_t {
 	return C.int32_t(on(handle(h), kindConn, func(c *conn) error {
+		if c.net != nil {
+			return c.net.do(f)
+		}
 		c.touch()
 		return f(c)
 	}))
@@ -55,7 +59,12 @@ func use(h C.uint64_t, f func(c *conn) error) C.int32_t {
 
 // look is on for a connection that f only looks at.
 func look(h C.uint64_t, f func(c *conn) error) C.int32_t {
-	return C.int32_t(on(handle(h), kindConn, f))
+	return C.int32_t(on(handle(h), kindConn, func(c *conn) error {
+		if c.net != nil {
+			return c.net.do(f)
+		}
+		return f(c)
+	}))
 }
 
 func (c *conn) onTimeout() {
@@ -80,7 +89,7 @@ func (c *conn) deadline() (at time.Time) {
 
 // giveUp closes the connection after a panic in it. If there is a second one, it is forgotten.
 func (c *conn) giveUp(err error) {
-	if c.struck {
+	if c.struck && c.net == nil {
 		c.endpoint.forget(c)
 		return
 	}
@@ -91,10 +100,13 @@ func (c *conn) giveUp(err error) {
 
 //export bq_go_conn_close
 func bq_go_conn_close(h C.uint64_t, transport C.int, code C.uint64_t, reason *C.uint8_t, n C.size_t) C.int32_t {
+	if code > quic.MaxErrorCode {
+		return C.int32_t(fail(faultf(errArgument, "the error code is %d, and must be below 2^62", uint64(code))))
+	}
+	if c := netConnOf(h); c != nil && transport == 0 {
+		return C.int32_t(call(func() error { return c.close(uint64(code), string(memory(reason, n))) }))
+	}
 	return use(h, func(c *conn) error {
-		if code > quic.MaxErrorCode {
-			return faultf(errArgument, "the error code is %d, and must be below 2^62", uint64(code))
-		}
 		c.core.Close(moment(0), transport == 0, uint64(code), string(memory(reason, n)))
 		return nil
 	})
@@ -102,6 +114,9 @@ func bq_go_conn_close(h C.uint64_t, transport C.int, code C.uint64_t, reason *C.
 
 //export bq_go_conn_free
 func bq_go_conn_free(h C.uint64_t) C.int32_t {
+	if c := netConnOf(h); c != nil {
+		return C.int32_t(call(func() error { return freeConn(handle(h)) }))
+	}
 	return look(h, func(c *conn) error {
 		c.endpoint.forget(c)
 		return nil
@@ -110,10 +125,14 @@ func bq_go_conn_free(h C.uint64_t) C.int32_t {
 
 //export bq_go_conn_set_user_data
 func bq_go_conn_set_user_data(h, value C.uint64_t) C.int32_t {
-	return look(h, func(c *conn) error {
+	set := func(c *conn) error {
 		c.userData = uint64(value)
 		return nil
-	})
+	}
+	if c := netConnOf(h); c != nil { // also while it is being made
+		return C.int32_t(call(func() error { return c.within(set) }))
+	}
+	return look(h, set)
 }
 
 //export bq_go_conn_info
@@ -130,7 +149,7 @@ func bq_go_conn_info(h C.uint64_t, s *C.bquic_conn_state) C.int32_t {
 		}
 		s.alpn_len = C.uint16_t(copy(unsafe.Slice((*byte)(&s.alpn[0]), len(s.alpn)-1), tls.NegotiatedProtocol))
 		setText(s.server_name[:], tls.ServerName)
-		setAddr(&s.local, c.core.LocalAddr())
+		setAddr(&s.local, c.localAddr())
 		setAddr(&s.remote, c.core.RemoteAddr())
 		for _, f := range []struct {
 			is  bool
@@ -149,6 +168,14 @@ func bq_go_conn_info(h C.uint64_t, s *C.bquic_conn_state) C.int32_t {
 	})
 }
 
+// localAddr returns our address, as far as it is known.
+func (c *conn) localAddr() addr {
+	if c.net != nil {
+		return c.net.turn.LocalAddr()
+	}
+	return c.core.LocalAddr()
+}
+
 // clamp is n as C's number.
 func clamp(n int) C.uint32_t { return C.uint32_t(min(n, 1<<31-1)) }
 
@@ -162,42 +189,58 @@ func bq_go_conn_ssl(h C.uint64_t, ssl *C.uintptr_t) C.int32_t {
 
 //export bq_go_conn_error
 func bq_go_conn_error(h C.uint64_t, end *C.bquic_conn_end) C.int32_t {
-	return look(h, func(c *conn) error {
-		*end = C.bquic_conn_end{}
-		err := c.core.Err()
-		if err == nil {
-			return nil
-		}
-		var app *quic.ApplicationError
-		var transport *quic.TransportError
-		var idle *quic.IdleTimeoutError
-		var version *quic.VersionNegotiationError
-		text, remote := err.Error(), false
-		switch {
-		case errors.As(err, &app):
-			end.kind, end.code, remote = C.BQUIC_END_APPLICATION, C.uint64_t(app.Code), app.Remote
-			text = app.Reason
-		case errors.As(err, &transport):
-			end.kind, end.code, remote = C.BQUIC_END_TRANSPORT, C.uint64_t(transport.Code), transport.Remote
-			if remote {
-				text = transport.Reason
-			}
-		case errors.As(err, &idle):
-			end.kind = C.BQUIC_END_IDLE
-			if idle.Handshake {
-				end.kind = C.BQUIC_END_HANDSHAKE_TIMEOUT
-			}
-		case errors.As(err, &version):
-			end.kind, remote = C.BQUIC_END_VERSION, true
-		default:
-			end.kind, remote = C.BQUIC_END_RESET, true
-		}
-		if remote {
-			end.remote = 1
-		}
-		end.reason_len = C.uint32_t(setText(end.reason[:], text))
+	if c := netConnOf(h); c != nil {
+		return C.int32_t(call(func() error { return c.within(func(c *conn) error { return c.tellEnd(end) }) }))
+	}
+	return look(h, func(c *conn) error { return c.tellEnd(end) })
+}
+
+// err returns why the connection is over, nil if it is not.
+func (c *conn) err() error {
+	if c.core == nil { // it is being made
+		return c.net.failed
+	}
+	return c.core.Err()
+}
+
+// tellEnd is bquic_conn_error.
+func (c *conn) tellEnd(end *C.bquic_conn_end) error {
+	*end = C.bquic_conn_end{}
+	err := c.err()
+	if err == nil {
 		return nil
-	})
+	}
+	var app *quic.ApplicationError
+	var transport *quic.TransportError
+	var idle *quic.IdleTimeoutError
+	var version *quic.VersionNegotiationError
+	text, remote := err.Error(), false
+	switch {
+	case errors.As(err, &app):
+		end.kind, end.code, remote = C.BQUIC_END_APPLICATION, C.uint64_t(app.Code), app.Remote
+		text = app.Reason
+	case errors.As(err, &transport):
+		end.kind, end.code, remote = C.BQUIC_END_TRANSPORT, C.uint64_t(transport.Code), transport.Remote
+		if remote {
+			text = transport.Reason
+		}
+	case errors.As(err, &idle):
+		end.kind = C.BQUIC_END_IDLE
+		if idle.Handshake {
+			end.kind = C.BQUIC_END_HANDSHAKE_TIMEOUT
+		}
+	case errors.As(err, &version):
+		end.kind, remote = C.BQUIC_END_VERSION, true
+	case c.core == nil:
+		end.kind = C.BQUIC_END_DIAL
+	default:
+		end.kind, remote = C.BQUIC_END_RESET, true
+	}
+	if remote {
+		end.remote = 1
+	}
+	end.reason_len = C.uint32_t(setText(end.reason[:], text))
+	return nil
 }
 
 //export bq_go_conn_stats
@@ -336,6 +379,9 @@ func bq_go_conn_paths(h C.uint64_t, paths *C.bquic_path, most C.uint32_t, count 
 //export bq_go_conn_path
 func bq_go_conn_path(h C.uint64_t, what C.int, localC, remoteC *C.bquic_addr, size C.uint32_t) C.int32_t {
 	return use(h, func(c *conn) error {
+		if c.net != nil {
+			return faultf(errState, "the paths of a connection of the event loop are the library's: BQUIC_DIAL_FOLLOW has it move")
+		}
 		local, err := goAddr(localC)
 		if err != nil {
 			return err

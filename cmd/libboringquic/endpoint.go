@@ -21,10 +21,9 @@ type endpoint struct {
 	settings *settings // of the server; nil: there is none
 	conns    map[*conn]struct{}
 
-	now    time.Time
+	teller
 	work   []*conn // those that may have something to tell or to send
 	timers timers  // the others
-	over   []*conn // that EVENT_DRAINED was told of: to be forgotten by the next step
 
 	waits   []*conn // those whose SSL waits for an answer of the program's callbacks
 	madeSSL uintptr // by the program, within Route
@@ -32,9 +31,6 @@ type endpoint struct {
 	replies     []reply // answers to strangers that wait to be sent
 	repliesLost uint64
 	answer      [1500]byte
-
-	lent  arena // what the events of the last step refer to
-	found found // what is being told
 }
 
 // reply is a datagram that belongs to no connection.
@@ -73,7 +69,7 @@ func bq_go_endpoint_new(config_ C.uint64_t, h *C.uint64_t) C.int32_t {
 			} else if err := hasProtocol(s.server); err != nil {
 				return err
 			} else if len(s.server.TLS.Certificates) == 0 {
-				return faultf(errConfig, "a server needs a certificate: bquic_config_add_cert_files or bquic_config_add_cert_pem adds one")
+				return errNoCertificate
 			}
 			cfg = s.server
 		}
@@ -267,13 +263,13 @@ func (e *endpoint) tellAll(s *C.bquic_step) {
 	for i := 0; i < len(e.work); i++ {
 		c := e.work[i]
 		e.guard(c, func() {
-			for c.next() {
+			for c.next(&e.teller) {
 				if len(room) == 0 {
-					c.hold()
+					c.hold(&e.teller)
 					s.more |= C.BQUIC_MORE_EVENTS
 					return
 				}
-				c.tell(&room[0])
+				c.tell(&e.teller, &room[0])
 				room = room[1:]
 				s.events_len++
 			}
@@ -341,8 +337,8 @@ func (e *endpoint) rest(s *C.bquic_step) {
 		e.guard(c, func() {
 			// What was sent may have brought an event.
 			if c.sent && c.held == nil {
-				if c.working = c.next(); c.working {
-					c.hold()
+				if c.working = c.next(&e.teller); c.working {
+					c.hold(&e.teller)
 				}
 			}
 		})

@@ -4,6 +4,7 @@ package main
 import "C"
 
 import (
+	"time"
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic"
@@ -28,11 +29,18 @@ const (
 	toldHTTP
 )
 
-// next finds the connection's next event for the program, which is then in endpoint.found, and does on the way what is not for the program. It
+// teller is what telling events takes.
+type teller struct {
+	now   time.Time
+	found found   // what is being told
+	lent  arena   // what events refer to that were told
+	over  []*conn // that EVENT_DRAINED was told of: to be forgotten with the next call
+}
+
+// next finds the connection's next event for the program, which is then in t.found, and does on the way what is not for the program. It
 // tells whether there is one.
-func (c *conn) next() bool {
-	e := c.endpoint
-	ev := &e.found
+func (c *conn) next(t *teller) bool {
+	ev := &t.found
 	switch {
 	case c.held != nil:
 		*ev, c.held = *c.held, nil
@@ -60,7 +68,7 @@ func (c *conn) next() bool {
 			return true
 		}
 		var more bool
-		if ev.core, more = c.core.NextEvent(); !more {
+		if ev.core, more = c.nextOfCore(); !more {
 			if c.core.WantsSend() { // HTTP/3 writes what it has gathered when it has nothing more to tell
 				c.sent = false
 			}
@@ -72,40 +80,47 @@ func (c *conn) next() bool {
 			ev.core.Ask.Run()
 			c.core.Answer(ev.core.Ask)
 		case quic.EventEndpoint:
-			c.core.HandleReply(e.now, e.core.HandleEvent(c.core, *ev.core.Endpoint))
+			c.core.HandleReply(t.now, c.endpoint.core.HandleEvent(c.core, *ev.core.Endpoint))
 		default:
 			if c.settings.http == nil {
 				ev.kind = toldCore
 				return true
 			}
-			c.handleHTTP(&ev.core)
+			c.handleHTTP(t.now, &ev.core)
 		}
 	}
 }
 
+// nextOfCore returns the core's next event: of the event loop's connections quicnet has taken them, and dealt with some.
+func (c *conn) nextOfCore() (quic.Event, bool) {
+	if c.net != nil {
+		return c.net.next()
+	}
+	return c.core.NextEvent()
+}
+
 // hold keeps the event that next has found until there is room for it.
-func (c *conn) hold() {
+func (c *conn) hold(t *teller) {
 	c.held = new(found)
-	*c.held = c.endpoint.found
+	*c.held = t.found
 }
 
 // handleHTTP gives HTTP/3 an event of the core, and begins it with the first that it can begin with. What concerns the program, too, is told
 // afterwards.
-func (c *conn) handleHTTP(ev *quic.Event) {
-	e := c.endpoint
+func (c *conn) handleHTTP(now time.Time, ev *quic.Event) {
 	switch ev.Kind {
 	case quic.EventHandshakeComplete, quic.EventEarlyReady, quic.EventStreamOpened, quic.EventReadable:
 		if c.http == nil {
-			conn, err := h3.New(e.now, c.core, c.settings.http)
+			conn, err := h3.New(now, c.core, c.settings.http)
 			if err != nil { // the Config was prepared
-				c.core.Fail(e.now, err)
+				c.core.Fail(now, err)
 				return
 			}
 			c.http = conn
 		}
 	}
 	if c.http != nil {
-		c.http.HandleEvent(e.now, ev)
+		c.http.HandleEvent(now, ev)
 	}
 	switch ev.Kind {
 	case quic.EventHandshakeComplete, quic.EventHandshakeConfirmed, quic.EventEarlyReady, quic.EventEarlyData, quic.EventPath, quic.EventMTU,
@@ -136,30 +151,29 @@ var httpKinds = [...]C.uint32_t{
 	h3.EventCapacity: C.BQUIC_EVENT_STREAMS, h3.EventOrigin: 0, h3.EventSession: C.BQUIC_EVENT_SESSION, h3.EventShutdown: C.BQUIC_EVENT_SHUTDOWN,
 }
 
-// tell writes the event that next has found. What it refers to lies in the endpoint's arena.
-func (c *conn) tell(out *C.bquic_event) {
-	ev := &c.endpoint.found
+// tell writes the event that is in t.found. What it refers to lies in the arena.
+func (c *conn) tell(t *teller, out *C.bquic_event) {
+	ev := &t.found
 	*out = C.bquic_event{user_data: C.uint64_t(c.userData)}
 	*(*handle)(unsafe.Pointer(&out.conn)) = c.handle
 	switch ev.kind {
 	case toldAccepted:
 		out.kind = C.BQUIC_EVENT_ACCEPTED
 	case toldCore:
-		c.tellCore(out, &ev.core)
+		c.tellCore(t, out, &ev.core)
 	case toldHTTP:
-		c.tellHTTP(out, &ev.http)
+		c.tellHTTP(t, out, &ev.http)
 	}
 }
 
-func (c *conn) tellCore(out *C.bquic_event, ev *quic.Event) {
-	e := c.endpoint
+func (c *conn) tellCore(t *teller, out *C.bquic_event, ev *quic.Event) {
 	out.kind, out.stream, out.value = coreKinds[ev.Kind], C.uint64_t(ev.Stream), C.uint64_t(ev.Code)
 	out.stream_data = streamData(ev.Data)
 	switch ev.Kind {
 	case quic.EventStreamsAvailable:
 		out.stream, out.value = 0, C.uint64_t(ev.Stream)
 	case quic.EventSession:
-		e.lendSession(out, ev.Session)
+		t.lendSession(out, ev.Session)
 	case quic.EventEarlyData:
 		switch {
 		case ev.Accepted:
@@ -168,7 +182,7 @@ func (c *conn) tellCore(out *C.bquic_event, ev *quic.Event) {
 			out.value = 2
 		}
 	case quic.EventPath:
-		p := (*C.bquic_path)(e.lent.take(C.sizeof_bquic_path))
+		p := (*C.bquic_path)(t.lent.take(C.sizeof_bquic_path))
 		*p = C.bquic_path{}
 		setAddr(&p.local, ev.Path.Local)
 		setAddr(&p.remote, ev.Path.Remote)
@@ -177,7 +191,7 @@ func (c *conn) tellCore(out *C.bquic_event, ev *quic.Event) {
 	case quic.EventMTU:
 		out.value = C.uint64_t(ev.MaxUDPPayload)
 	case quic.EventDrained:
-		e.over = append(e.over, c)
+		t.over = append(t.over, c)
 	}
 }
 
@@ -186,9 +200,9 @@ var pathKinds = [...]C.uint64_t{
 	quic.PathActivated: C.BQUIC_PATH_ACTIVATED, quic.PathReused: C.BQUIC_PATH_REUSED,
 }
 
-func (e *endpoint) lendSession(out *C.bquic_event, s *quic.Session) {
+func (t *teller) lendSession(out *C.bquic_event, s *quic.Session) {
 	if b, err := s.MarshalBinary(); err == nil { // the error says that its AppData is too long, which nobody here sets but HTTP/3
-		out.data, out.data_len = e.lent.copy(b), C.size_t(len(b))
+		out.data, out.data_len = t.lent.copy(b), C.size_t(len(b))
 	}
 }
 
@@ -198,8 +212,7 @@ func streamData(v any) C.uint64_t {
 	return C.uint64_t(n)
 }
 
-func (c *conn) tellHTTP(out *C.bquic_event, ev *h3.Event) {
-	e := c.endpoint
+func (c *conn) tellHTTP(t *teller, out *C.bquic_event, ev *h3.Event) {
 	out.kind, out.stream, out.value = httpKinds[ev.Kind], C.uint64_t(ev.Stream), C.uint64_t(ev.Code)
 	out.stream_data = streamData(ev.Data)
 	if ev.Fin {
@@ -207,9 +220,9 @@ func (c *conn) tellHTTP(out *C.bquic_event, ev *h3.Event) {
 	}
 	switch ev.Kind {
 	case h3.EventRequest, h3.EventInterim, h3.EventResponse:
-		e.lendMessage(out, ev.Message, ev.Message.Fields)
+		t.lendMessage(out, ev.Message, ev.Message.Fields)
 	case h3.EventTrailers:
-		e.lendMessage(out, nil, ev.Fields)
+		t.lendMessage(out, nil, ev.Fields)
 	case h3.EventPriority:
 		out.value = C.uint64_t(packPriority(ev.Priority))
 	case h3.EventGoAway:
@@ -217,7 +230,7 @@ func (c *conn) tellHTTP(out *C.bquic_event, ev *h3.Event) {
 	case h3.EventCapacity:
 		out.value = quic.StreamTypeBidi
 	case h3.EventSession:
-		e.lendSession(out, ev.Session)
+		t.lendSession(out, ev.Session)
 	}
 }
 
@@ -230,10 +243,10 @@ func packPriority(p quic.Priority) uint32 {
 }
 
 // lendMessage lends a header section; m is nil for trailers.
-func (e *endpoint) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack.Field) {
+func (t *teller) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack.Field) {
 	var pseudo [5]qpack.Field
 	head := pseudo[:0]
-	msg := (*C.bquic_h3_message)(e.lent.take(C.sizeof_bquic_h3_message))
+	msg := (*C.bquic_h3_message)(t.lent.take(C.sizeof_bquic_h3_message))
 	*msg = C.bquic_h3_message{content_length: -1}
 	if m != nil {
 		*msg = C.bquic_h3_message{
@@ -242,11 +255,11 @@ func (e *endpoint) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack
 		head = pseudoFields(head, m)
 	}
 	n := len(head) + len(fields)
-	list := unsafe.Slice((*C.bquic_h3_field)(e.lent.take(max(n, 1)*C.sizeof_bquic_h3_field)), n)
+	list := unsafe.Slice((*C.bquic_h3_field)(t.lent.take(max(n, 1)*C.sizeof_bquic_h3_field)), n)
 	for i, part := range [][]qpack.Field{head, fields} {
 		for j, f := range part {
 			list[i*len(head)+j] = C.bquic_h3_field{
-				name: e.lent.text(f.Name), value: e.lent.text(f.Value), name_len: C.uint32_t(len(f.Name)), value_len: C.uint32_t(len(f.Value)),
+				name: t.lent.text(f.Name), value: t.lent.text(f.Value), name_len: C.uint32_t(len(f.Name)), value_len: C.uint32_t(len(f.Value)),
 			}
 		}
 	}

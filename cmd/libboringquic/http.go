@@ -113,6 +113,7 @@ func bq_go_h3_request(h C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *
 		}
 		stream, took, err := c.http.SendRequest(moment(0), m, memory(body, size), flags&C.BQUIC_FIN != 0)
 		*id, *taken = C.uint64_t(stream), C.size_t(took)
+		c.noteEnd(stream, err == nil && flags&C.BQUIC_FIN != 0 && took == int(size))
 		return err
 	})
 }
@@ -126,6 +127,7 @@ func bq_go_h3_respond(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, bo
 		}
 		took, err := c.http.SendResponse(moment(0), uint64(id), m, memory(body, size), flags&C.BQUIC_FIN != 0)
 		*taken = C.int64_t(took)
+		c.noteEnd(uint64(id), err == nil && flags&C.BQUIC_FIN != 0 && took == int(size))
 		return err
 	})
 }
@@ -137,7 +139,9 @@ func bq_go_h3_trailers(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t) C
 		if err != nil {
 			return err
 		}
-		return c.http.SendTrailers(moment(0), uint64(id), fields)
+		err = c.http.SendTrailers(moment(0), uint64(id), fields)
+		c.noteEnd(uint64(id), err == nil)
+		return err
 	})
 }
 

@@ -38,7 +38,7 @@ void bq_set_error(const char *text, size_t n);
 enum {
   BQ_LEAST_bquic_options = 16, BQ_LEAST_bquic_memory = 32, BQ_LEAST_bquic_step = 88, BQ_LEAST_bquic_connect = 104, BQ_LEAST_bquic_endpoint_info = 64,
   BQ_LEAST_bquic_conn_state = 616, BQ_LEAST_bquic_conn_end = 536, BQ_LEAST_bquic_conn_figures = 168, BQ_LEAST_bquic_h3_peer = 40,
-  BQ_LEAST_bquic_header = 64
+  BQ_LEAST_bquic_header = 64, BQ_LEAST_bquic_listen_options = 16, BQ_LEAST_bquic_dial_options = 56
 };
 
 static inline uint32_t bq_size(const void *given) {
@@ -111,6 +111,20 @@ void bq_give(void *given, const void *own, uint32_t own_size);
       status_ = (call);                                \
     }                                                  \
     return status_ ? status_ : (value);                \
+  } while (0)
+
+// BQ_MADE turns the status of a Go function that makes an object, which sets made_, into that object.
+#define BQ_MADE(type, call, status)                \
+  do {                                             \
+    uint64_t made_ = 0;                            \
+    int32_t got_ = bq_enter();                     \
+    if (got_ == BQUIC_OK) {                        \
+      got_ = (call);                               \
+    }                                              \
+    if ((status) != NULL) {                        \
+      *(status) = got_;                            \
+    }                                              \
+    return got_ ? NULL : (type *)(uintptr_t)made_; \
   } while (0)
 
 // bq_memory looks at memory and its length, which is at most 2^31-1: BQUIC_ERR_ARGUMENT if they are no good.

@@ -156,6 +156,7 @@ const char *bquic_status_name(int32_t status) {
       "BQUIC_ERR_BORINGSSL", "BQUIC_ERR_MEMORY",   "BQUIC_ERR_INTERNAL", "BQUIC_ERR_CONFIG", "BQUIC_ERR_FILE",      "BQUIC_ERR_PEM",
       "BQUIC_ERR_CLOSED",   "BQUIC_ERR_STREAM",    "BQUIC_ERR_DIRECTION", "BQUIC_ERR_LIMIT", "BQUIC_ERR_RESET",     "BQUIC_ERR_ENDED",
       "BQUIC_ERR_UNSUPPORTED", "BQUIC_ERR_TOO_LARGE", "BQUIC_ERR_FULL", "BQUIC_ERR_MESSAGE", "BQUIC_ERR_PATH",
+      "BQUIC_ERR_TIMEOUT",  "BQUIC_ERR_NETWORK",
   };
   int32_t count = sizeof names / sizeof *names;
   return status <= 0 && status > -count ? names[-status] : "BQUIC_ERR_?";

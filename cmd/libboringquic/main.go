@@ -4,12 +4,14 @@
 // # How it is made
 //
 // Each function of the header is a few lines of C (*.c) that look at what may be asked in this process at all, and at pointers and lengths, and call a function of
-// Go (bq_go_*), which a version script hides. The Go side works on the packages quic and h3, which have no I/O.
+// Go (bq_go_*), which a version script hides. The Go side works on the packages quic and h3, which have no I/O; the event loop (loop_*.go) is a
+// quicnet.Protocol, so that its connections are the same objects as those of endpoints, which quicnet drives in place of the program.
 //
 // What C holds of an object is a handle: a number in the guise of a pointer to an incomplete type (table.go). Nothing of Go's is ever lent to C, and C
 // never follows a handle, so that one that is freed, or made up, is an error. Memory that the library lends to C is C's.
 //
-// No panic leaves Go (call.go): the object that it struck is given up, a connection of it closed with INTERNAL_ERROR.
+// No panic leaves Go (call.go): the object that it struck is given up, a connection of it closed with INTERNAL_ERROR. One on a thread of the event
+// loop's own that strikes while no function of the header is called ends the process, as it does a Go program.
 //
 // # Limitations
 //

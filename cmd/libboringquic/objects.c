@@ -2,20 +2,6 @@
 #include "_cgo_export.h"
 #include "internal.h"
 
-// MADE turns the status of a function that makes an object into that object.
-#define MADE(type, call, status)                \
-  do {                                          \
-    uint64_t made_ = 0;                         \
-    int32_t got_ = bq_enter();                  \
-    if (got_ == BQUIC_OK) {                     \
-      got_ = (call);                            \
-    }                                           \
-    if ((status) != NULL) {                     \
-      *(status) = got_;              \
-    }                                           \
-    return got_ ? NULL : (type *)(uintptr_t)made_; \
-  } while (0)
-
 _Static_assert(sizeof(void *) == 8, "handles have 64 bits");
 
 // Settings.
@@ -77,7 +63,7 @@ uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bqu
 
 // Endpoints.
 
-bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status) { MADE(bquic_endpoint, bq_go_endpoint_new(BQ_HANDLE(config), &made_), status); }
+bquic_endpoint *bquic_endpoint_new(bquic_config *config, int32_t *status) { BQ_MADE(bquic_endpoint, bq_go_endpoint_new(BQ_HANDLE(config), &made_), status); }
 
 int32_t bquic_endpoint_free(bquic_endpoint *endpoint) { BQ_GO(bq_go_endpoint_free(BQ_HANDLE(endpoint))); }
 
@@ -143,7 +129,7 @@ static int32_t connect_with(bquic_endpoint *endpoint, bquic_config *config, cons
 }
 
 bquic_conn *bquic_endpoint_connect(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, int32_t *status) {
-  MADE(bquic_conn, connect_with(endpoint, config, params, &made_), status);
+  BQ_MADE(bquic_conn, connect_with(endpoint, config, params, &made_), status);
 }
 
 int32_t bquic_endpoint_refuse(bquic_endpoint *endpoint, int on) { BQ_GO(bq_go_endpoint_refuse(BQ_HANDLE(endpoint), on)); }

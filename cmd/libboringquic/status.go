@@ -5,8 +5,11 @@ package main
 import "C"
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"net"
+	"syscall"
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic"
@@ -40,6 +43,8 @@ const (
 	errFull        status = C.BQUIC_ERR_FULL
 	errMessage     status = C.BQUIC_ERR_MESSAGE
 	errPath        status = C.BQUIC_ERR_PATH
+	errTimeout     status = C.BQUIC_ERR_TIMEOUT
+	errNetwork     status = C.BQUIC_ERR_NETWORK
 )
 
 // mapping is which errors of Go stand for a status.
@@ -87,6 +92,12 @@ var statusMap = []mapping{
 	typed[*quic.VersionNegotiationError](errClosed),
 	typed[*quic.StatelessResetError](errClosed),
 	typed[*fs.PathError](errFile),
+	sentinel(errTimeout, context.DeadlineExceeded),
+	sentinel(errClosed, net.ErrClosed),
+	typed[*net.OpError](errNetwork),
+	typed[*net.DNSError](errNetwork),
+	typed[*net.AddrError](errNetwork),
+	typed[syscall.Errno](errNetwork),
 }
 
 // setErrorText has bquic_error return text on this thread.

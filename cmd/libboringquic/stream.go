@@ -140,6 +140,8 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 	op.result = C.int64_t(n)
 	if err != nil {
 		op.code = resetCode(err)
+	} else if carries && op.kind != C.BQUIC_OP_RECV {
+		c.noteEnd(id, op.flags&C.BQUIC_FIN != 0 && n == len(data))
 	}
 	return err
 }
@@ -174,6 +176,9 @@ func (c *conn) shutdown(id uint64, dir quic.Direction, code uint64) error {
 	}
 	if err := c.ready(); err != nil {
 		return err
+	}
+	if dir&quic.WriteDirection != 0 {
+		c.noteCut(id)
 	}
 	if c.http != nil {
 		return c.http.StreamShutdown(id, dir, h3.ErrorCode(code))
@@ -272,6 +277,7 @@ func bq_go_datagrams_send(h C.uint64_t, list *C.bquic_bytes, n C.uint32_t, count
 				return faultf(errArgument, "len of a datagram is %d, and can be at most 2^31-1", d.len)
 			}
 			if err := c.core.DatagramSend(memory((*C.uint8_t)(d.data), d.len)); err != nil {
+				c.noteFull(err)
 				if *count > 0 {
 					return nil
 				}

@@ -30,14 +30,18 @@ const (
 	kindQuicheConfig
 	kindQuicheH3Config
 	kindQuicheConn
+	kindQueue
+	kindSocket
 )
 
-var kindNames = [...]string{"nothing", "config", "endpoint", "connection", "session", "quiche_config", "quiche_h3_config", "quiche_conn"}
+var kindNames = [...]string{
+	"nothing", "config", "endpoint", "connection", "session", "quiche_config", "quiche_h3_config", "quiche_conn", "queue", "socket",
+}
 
 // object is what each object that C holds begins with.
 type object struct {
 	handle handle
-	gate   *gate // of the object, or of the endpoint that it belongs to
+	gate   *gate // of the object, or of the endpoint that it belongs to; nil: the object has a lock of its own
 	self   any   // the *T that the object is part of
 }
 
@@ -132,6 +136,15 @@ func unregister(o *object) bool {
 	t.free = append(t.free, at)
 	t.live.Add(-1)
 	return true
+}
+
+// replace gives the handle of an object to another one, which has none. False: it was freed.
+func replace(old, by *object) bool {
+	t := &objects
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	by.handle = old.handle
+	return (*t.places.Load())[old.handle.place()].CompareAndSwap(old, by)
 }
 
 // lookup returns the object of a handle, nil if there is none.

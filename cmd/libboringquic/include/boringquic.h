@@ -8,7 +8,7 @@
 //              freed, or that is of another kind, is BQUIC_ERR_HANDLE. NULL is none.
 //   Threads    An object is used by one thread at a time, whichever. A call while another is within the object returns
 //              BQUIC_ERR_BUSY, and does nothing; so does a call from a callback. Objects are independent of each other.
-//              What takes no object may be called by any thread at any time.
+//              What takes no object may be called by any thread at any time. Objects of the event loop are for any number of threads at once.
 //   Memory     What a function is given it has read, or copied, when it returns. What it lends says how long it lasts.
 //   Time       uint64_t, in nanoseconds of CLOCK_MONOTONIC. As an argument, 0 stands for now. Lengths of time are in nanoseconds, too.
 //   Lengths    in bytes, if nothing else is said; none is above 2^31-1.
@@ -56,7 +56,9 @@ enum {
   BQUIC_ERR_TOO_LARGE = -19,    // larger than the peer, or the path, takes
   BQUIC_ERR_FULL = -20,         // a queue is full
   BQUIC_ERR_MESSAGE = -21,      // no valid message of HTTP/3, or not at this point
-  BQUIC_ERR_PATH = -22          // no other path can be used now
+  BQUIC_ERR_PATH = -22,         // no other path can be used now
+  BQUIC_ERR_TIMEOUT = -23,      // it has not come about in the time that was given
+  BQUIC_ERR_NETWORK = -24       // the system refuses, or knows no such name: the sentence is its own
 };
 
 // The library.
@@ -463,7 +465,8 @@ enum {
   BQUIC_END_IDLE = 3,                 // nothing was received for the idle timeout
   BQUIC_END_HANDSHAKE_TIMEOUT = 4,
   BQUIC_END_VERSION = 5,              // the server speaks none of our versions
-  BQUIC_END_RESET = 6                 // the peer no longer knows the connection
+  BQUIC_END_RESET = 6,                // the peer no longer knows the connection
+  BQUIC_END_DIAL = 7                  // bquic_dial with timeout 0 has not come to a connection: reason is what it would have said
 };
 
 // bquic_conn_end is why a connection is over.
@@ -704,6 +707,118 @@ typedef struct bquic_h3_peer {
 } bquic_h3_peer;
 
 BQUIC_API int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings);
+
+// The event loop: for those who want sockets, timers and threads done for them. Sockets belong to the library, which reads them, and sends, on threads
+// of its own. A connection that was dialled or accepted so is a bquic_conn as any other, for all functions of connections, streams, datagrams and
+// HTTP/3 but those of paths and bquic_endpoint_ops; what is to be sent leaves by itself. There are two ways to wait, which go together:
+//
+//   Calls that wait   bquic_accept, bquic_dial, bquic_conn_wait and bquic_stream_accept, _read and _write return when there is something, or when their time
+//                     is over: timeout nanoseconds of CLOCK_MONOTONIC; 0: they try once and do not wait; UINT64_MAX: however long. A program has
+//                     a thread for each thing that it waits for. Nobody else waits for one that waits.
+//   Events            go to a bquic_queue, if the socket or the connection was given one: those of bquic_endpoint_step, with their meaning there.
+//                     bquic_queue_wait waits for them, or a descriptor tells poll, select and epoll that there are some. With BQUIC_H3 there must be a queue.
+//
+// These objects are for any number of threads at once; calls that are within one connection take turns, and what waits is not within it. Who frees one
+// has those that wait in it return at once, with BQUIC_ERR_HANDLE. TLS is what the settings say: bquic_config_set_make_ssl is for endpoints. bquic_verify
+// is called on a thread of the library's, and its connection alone waits for it. A fault on a thread of the library's that is not within a
+// function ends the process, where one within a function is BQUIC_ERR_INTERNAL.
+
+typedef struct bquic_queue bquic_queue;    // events that wait to be told
+typedef struct bquic_socket bquic_socket;  // a UDP socket, or several of one address, and connections over it
+
+// bquic_queue_new returns a queue without events; NULL: bquic_error, and *status if status is not NULL.
+BQUIC_API bquic_queue *bquic_queue_new(int32_t *status);
+
+// bquic_queue_free frees a queue, and closes its descriptor. Sockets and connections stay; their events are dropped.
+BQUIC_API int32_t bquic_queue_free(bquic_queue *queue);
+
+// bquic_queue_fd returns a descriptor that is readable as long as there is something that bquic_queue_wait would look at, and at no other time: wait for it with
+// poll, select or epoll, level-triggered or edge-triggered, and call bquic_queue_wait until it returns 0, or, level-triggered, once. Nobody else may
+// read or close it. What makes it readable may have come to nothing by then.
+BQUIC_API int bquic_queue_fd(bquic_queue *queue);
+
+// bquic_queue_wait waits for events, and writes as many as there are, at most max, which must not be 0. It returns how many; 0: none came in timeout ns. They are
+// BQUIC_EVENT_* of connections, each told once, those of a connection in their order; what they point to is lent until the next call. After
+// BQUIC_EVENT_DRAINED the next call frees the connection. One thread at a time may be in it: BQUIC_ERR_BUSY. Events must be read: a peer that
+// sends more is slowed down by flow control, and with BQUIC_H3 a connection of which more than a hundred events wait does not go on.
+BQUIC_API int32_t bquic_queue_wait(bquic_queue *queue, bquic_event *events, uint32_t max, uint64_t timeout);
+
+// bquic_listen_options says how to listen. What is 0 or NULL is the default.
+typedef struct bquic_listen_options {
+  uint32_t size;       // sizeof(bquic_listen_options)
+  uint32_t shards;     // sockets that share the address, each read by a thread of its own: for servers that keep several cores busy. 0: 1; at most 256
+  bquic_queue *queue;  // where connections that are accepted tell their events, BQUIC_EVENT_ACCEPTED first. NULL: bquic_accept gives them out
+} bquic_listen_options;
+
+// bquic_listen opens a socket at an address, "IP:PORT", "[IP]:PORT" or "NAME:PORT": without IP on all addresses of the machine, port 0: one that is free. Clients are
+// accepted with the settings config; with NULL it is for bquic_dial alone. options may be NULL. NULL: bquic_error, and *status if status is not NULL:
+// BQUIC_ERR_ARGUMENT, BQUIC_ERR_CONFIG, BQUIC_ERR_NETWORK.
+BQUIC_API bquic_socket *bquic_listen(bquic_config *config, const char *address, const bquic_listen_options *options, int32_t *status);
+
+// bquic_socket_addr writes the address that a socket is bound to.
+BQUIC_API int32_t bquic_socket_addr(bquic_socket *socket, bquic_addr *addr);
+
+// bquic_socket_free closes a socket, and all its connections with code 0 (0x100 with BQUIC_H3), which their peers are told. Connections that the program has stay its own,
+// to be freed; others are gone.
+BQUIC_API int32_t bquic_socket_free(bquic_socket *socket);
+
+// bquic_accept waits for a client whose handshake is complete, or that has sent 0-RTT data which is accepted (BQUIC_EARLY_DATA). The connection is the caller's, who frees
+// it by bquic_conn_free. At most 1024 wait to be accepted; others are refused. NULL: BQUIC_ERR_TIMEOUT, BQUIC_ERR_HANDLE, or BQUIC_ERR_STATE
+// if the socket has a queue or only dials.
+BQUIC_API bquic_conn *bquic_accept(bquic_socket *socket, uint64_t timeout, int32_t *status);
+
+// Flags of bquic_dial_options.
+enum {
+  BQUIC_DIAL_EARLY = 1,   // return as soon as 0-RTT data can be sent: what is said at BQUIC_CONNECT_EARLY holds
+  BQUIC_DIAL_RESEND = 2,  // as BQUIC_CONNECT_RESEND
+  BQUIC_DIAL_FOLLOW = 4   // move to another network of the machine when the one in use is gone
+};
+
+// bquic_dial_options says how to dial. What is 0 or NULL is the default.
+typedef struct bquic_dial_options {
+  uint32_t size;            // sizeof(bquic_dial_options)
+  uint32_t flags;           // BQUIC_DIAL_*
+  const char *server_name;  // for SNI and the certificate, if it is not the one in the address
+  bquic_bytes session;      // of BQUIC_EVENT_SESSION of an earlier connection to that server
+  uint64_t user_data;       // as bquic_conn_set_user_data
+  bquic_queue *queue;       // where the connection's events go
+  bquic_socket *socket;     // that it runs over. NULL: one of its own, which costs two threads at most and half a megabyte: for few connections
+} bquic_dial_options;
+
+// bquic_dial connects to "NAME:PORT" or "IP:PORT", with the settings config, and returns when the handshake is complete and the server is who it should be. Of a
+// name's addresses it takes the first that answers. With timeout 0 it returns at once, and BQUIC_EVENT_HANDSHAKE_COMPLETE or BQUIC_EVENT_CLOSED, or bquic_conn_wait,
+// tell what becomes of it; until then functions of the connection return BQUIC_ERR_STATE, but those that wait, bquic_conn_error and bquic_conn_free. The connection
+// is the caller's, who frees it by bquic_conn_free, if BQUIC_EVENT_DRAINED has not. options may be NULL. NULL: bquic_error, and *status if status is not NULL:
+// BQUIC_ERR_CLOSED: the handshake failed; BQUIC_ERR_TIMEOUT, BQUIC_ERR_NETWORK, BQUIC_ERR_ARGUMENT, BQUIC_ERR_CONFIG.
+BQUIC_API bquic_conn *bquic_dial(bquic_config *config, const char *address, const bquic_dial_options *options, uint64_t timeout, int32_t *status);
+
+// What bquic_conn_wait waits for.
+enum {
+  BQUIC_WAIT_HANDSHAKE = 1,      // the handshake is complete
+  BQUIC_WAIT_CONFIRMED = 2,      // and the peer knows it
+  BQUIC_WAIT_STREAMS = 3,        // a bidirectional stream, or a request, can be opened
+  BQUIC_WAIT_STREAMS_UNI = 4,    // a unidirectional one
+  BQUIC_WAIT_DELIVERED = 5,      // all that was written on streams that were ended by BQUIC_FIN has arrived, or never will since it was reset. Before that,
+                                 // bquic_conn_close and bquic_conn_free lose it
+  BQUIC_WAIT_DATAGRAM = 6,       // bquic_datagram_recv_many has something
+  BQUIC_WAIT_DATAGRAM_ROOM = 7,  // the queue of bquic_datagram_send is not full
+  BQUIC_WAIT_CLOSED = 8          // the connection is over
+};
+
+// bquic_conn_wait waits until something is so, at most timeout ns, and returns BQUIC_OK. BQUIC_ERR_TIMEOUT; BQUIC_ERR_CLOSED: the connection is over, and it will never be.
+BQUIC_API int32_t bquic_conn_wait(bquic_conn *conn, uint32_t what, uint64_t timeout);
+
+// bquic_stream_accept waits for the next stream that the peer opens, bidirectional, or unidirectional if uni is not 0, at most timeout ns, and returns its ID. Events tell of the
+// same streams. BQUIC_ERR_TIMEOUT, BQUIC_ERR_CLOSED; BQUIC_ERR_STATE with BQUIC_H3.
+BQUIC_API int64_t bquic_stream_accept(bquic_conn *conn, int uni, uint64_t timeout);
+
+// bquic_stream_read is bquic_stream_recv that waits until there is something, at most timeout ns: 0 is returned with BQUIC_FIN in *flags alone, or if len is 0. BQUIC_ERR_TIMEOUT, and
+// the errors of bquic_stream_recv. With BQUIC_H3 it reads the body of a message, of which BQUIC_EVENT_REQUEST or BQUIC_EVENT_RESPONSE has told.
+BQUIC_API int64_t bquic_stream_read(bquic_conn *conn, uint64_t stream, void *buf, size_t len, uint32_t *flags, uint64_t *code, uint64_t timeout);
+
+// bquic_stream_write is bquic_stream_send that waits until all is taken, at most timeout ns. It returns how much was taken: less than len only when the time is over, and then the
+// stream has not ended; BQUIC_ERR_TIMEOUT if nothing was. That it is taken does not mean that it has arrived: BQUIC_WAIT_DELIVERED does.
+BQUIC_API int64_t bquic_stream_write(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags, uint64_t timeout);
 
 // Without a connection: for programs that look at datagrams before an endpoint does, such as balancers. Nothing is kept, and any thread may call
 // these at any time.

@@ -7,7 +7,8 @@ int main(void) {
   CHECK(strcmp(bquic_version(), "0.1.0") == 0);
   CHECK(strcmp(bquic_status_name(BQUIC_OK), "BQUIC_OK") == 0);
   CHECK(strcmp(bquic_status_name(BQUIC_ERR_PATH), "BQUIC_ERR_PATH") == 0);
-  CHECK(strcmp(bquic_status_name(BQUIC_ERR_PATH - 1), "BQUIC_ERR_?") == 0);
+  CHECK(strcmp(bquic_status_name(BQUIC_ERR_NETWORK), "BQUIC_ERR_NETWORK") == 0);
+  CHECK(strcmp(bquic_status_name(BQUIC_ERR_NETWORK - 1), "BQUIC_ERR_?") == 0);
   CHECK(strcmp(bquic_status_name(1), "BQUIC_ERR_?") == 0);
 
   GOOD(bquic_init(NULL));

@@ -1,0 +1,193 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// queue is a bquic_queue: the connections that have events to tell, and a descriptor that is readable as long as there are any.
+type queue struct {
+	object
+	teller             // of the call of wait
+	busy   atomic.Bool // wait is called
+
+	mu    sync.Mutex // taken after the lock of a connection, never before
+	ready []*netConn // the one that has waited longest first
+	sign  sign       // is up as long as ready has any
+	bell  chan struct{}
+	users int // calls of wait
+	freed bool
+}
+
+//export bq_go_queue_new
+func bq_go_queue_new(h *C.uint64_t) C.int32_t {
+	return C.int32_t(call(func() error {
+		s, err := newSign()
+		if err != nil {
+			return err
+		}
+		q := &queue{sign: s}
+		q.object.self = q
+		register(&q.object, kindQueue)
+		*h = C.uint64_t(q.handle)
+		return nil
+	}))
+}
+
+//export bq_go_queue_free
+func bq_go_queue_free(h C.uint64_t) C.int32_t {
+	return C.int32_t(in(h, kindQueue, func(q *queue) error {
+		if !unregister(&q.object) {
+			return handleError(handle(h), kindQueue)
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.freed, q.ready = true, nil
+		q.ring()
+		q.release()
+		return nil
+	}))
+}
+
+//export bq_go_queue_fd
+func bq_go_queue_fd(h C.uint64_t, fd *C.int32_t) C.int32_t {
+	return C.int32_t(in(h, kindQueue, func(q *queue) error {
+		*fd = C.int32_t(q.sign.fd())
+		return nil
+	}))
+}
+
+//export bq_go_queue_wait
+func bq_go_queue_wait(h C.uint64_t, events *C.bquic_event, most C.uint32_t, timeout C.uint64_t, count *C.int32_t) C.int32_t {
+	return C.int32_t(in(h, kindQueue, func(q *queue) error {
+		if !q.busy.CompareAndSwap(false, true) {
+			return faultf(errBusy, "another thread is waiting for the queue's events")
+		}
+		defer q.busy.Store(false)
+		if !q.enter() {
+			return handleError(handle(h), kindQueue)
+		}
+		defer q.exit()
+		n, err := q.wait(handle(h), unsafe.Slice(events, most), timeout)
+		*count = C.int32_t(n)
+		return err
+	}))
+}
+
+// wait is bquic_queue_wait.
+func (q *queue) wait(h handle, room []C.bquic_event, timeout C.uint64_t) (n int, err error) {
+	for _, c := range q.over {
+		if unregister(&c.object) {
+			c.net.leave()
+		}
+	}
+	clear(q.over)
+	q.over = q.over[:0]
+	q.lent.reset()
+	p := patience{timeout: timeout, over: timeout == 0}
+	defer p.end()
+	for {
+		for n < len(room) {
+			c := q.pop()
+			if c == nil {
+				break
+			}
+			n += c.tell(&q.teller, room[n:])
+		}
+		if n > 0 || p.over {
+			return n, nil
+		}
+		bell, freed := q.listen()
+		if freed {
+			return 0, handleError(h, kindQueue)
+		}
+		if bell == nil {
+			continue
+		}
+		p.wait(bell)
+	}
+}
+
+// push has a connection be asked for events. Its lock is held.
+func (q *queue) push(n *netConn) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.freed || n.queued {
+		return
+	}
+	n.queued = true
+	q.ready = append(q.ready, n)
+	if len(q.ready) == 1 {
+		q.sign.raise()
+		q.ring()
+	}
+}
+
+// pop returns the connection that is to be asked, nil if there is none.
+func (q *queue) pop() *netConn {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.ready) == 0 {
+		return nil
+	}
+	n := q.ready[0]
+	n.queued = false
+	q.ready[0] = nil
+	if q.ready = q.ready[1:]; len(q.ready) == 0 {
+		q.ready = nil
+		q.sign.lower()
+	}
+	return n
+}
+
+// listen returns what is closed when a connection has come; nil: there is one.
+func (q *queue) listen() (bell <-chan struct{}, freed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.freed || len(q.ready) > 0 {
+		return nil, q.freed
+	}
+	if q.bell == nil {
+		q.bell = make(chan struct{})
+	}
+	return q.bell, false
+}
+
+func (q *queue) ring() {
+	if q.bell != nil {
+		close(q.bell)
+		q.bell = nil
+	}
+}
+
+// enter begins a call that uses the descriptor and the memory that is lent; false: they are gone.
+func (q *queue) enter() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.freed {
+		return false
+	}
+	q.users++
+	return true
+}
+
+func (q *queue) exit() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.users--
+	if q.freed {
+		q.release()
+	}
+}
+
+// release lets go of what is not Go's when nobody uses it any more.
+func (q *queue) release() {
+	if q.users == 0 {
+		q.sign.close()
+		q.lent.free()
+	}
+}

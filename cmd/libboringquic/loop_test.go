@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
+)
+
+// Calls that wait, on many threads; and what becomes of them when what they wait for goes away.
+func TestLoop(t *testing.T) {
+	files := certificate(t)
+	each(t, "loop", files...)
+	run(t, shared.compile(t, "loop", "-fsanitize=thread"), files...)
+}
+
+// Events, in one thread, of many connections; and when the descriptor is readable.
+func TestLoopQueue(t *testing.T) {
+	files := append(certificate(t), "200")
+	each(t, "loop_queue", files...)
+	run(t, shared.compile(t, "loop_queue", "-fsanitize=thread"), files...)
+}
+
+func TestLoopBad(t *testing.T) { each(t, "loop_bad", certificate(t)...) }
+
+// A panic within a connection of the event loop closes it with INTERNAL_ERROR, and leaves its lock free. Of events that need no act of the
+// program's no more than a few wait.
+func TestLoopConn(t *testing.T) {
+	files := certificate(t)
+	cert, err := tls.LoadX509KeyPair(files[0], files[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	q := &queue{}
+	if q.sign, err = newSign(); err != nil {
+		t.Fatal(err)
+	}
+	defer q.sign.close()
+	d := quicnet.Dialer{Protocol: func(turn *quicnet.Turn) quicnet.Protocol { return newNetConn(turn, &settings{}, q) }}
+	c, err := d.Dial(ctx, ep.Addr().String(), &quic.Config{TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	n := c.Protocol().(*netConn)
+	_ = n.within(func(*conn) error {
+		n.events = nil
+		for i := range 1000 {
+			n.keep(&quic.Event{Kind: quic.EventPath, Path: &quic.PathEvent{}})
+			n.keep(&quic.Event{Kind: quic.EventMTU, MaxUDPPayload: i})
+			n.keep(&quic.Event{Kind: quic.EventSession, Session: &quic.Session{}})
+			n.keep(&quic.Event{Kind: quic.EventStreamsAvailable, Stream: uint64(i & 1 * 2)})
+		}
+		if want := maxUntoldPaths + 1 + maxUntoldSessions + 2; len(n.events) != want {
+			t.Errorf("%d events wait, want %d", len(n.events), want)
+		}
+		for _, ev := range n.events {
+			if ev.Kind == quic.EventMTU && ev.MaxUDPPayload != 999 {
+				t.Errorf("an old size is told: %d", ev.MaxUDPPayload)
+			}
+		}
+		n.events = nil
+		return nil
+	})
+	if s := statusOf(n.within(func(*conn) error { panic("of a test") })); s != errInternal {
+		t.Errorf("a panic is %d", s)
+	}
+	var end *quic.TransportError
+	if !errors.As(c.Err(), &end) || end.Code != quic.InternalError || !strings.Contains(end.Error(), "a fault in boringquic: of a test") {
+		t.Errorf("the connection ended with %v", c.Err())
+	}
+}
