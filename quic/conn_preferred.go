@@ -10,6 +10,7 @@ import (
 type roaming struct {
 	appeared pathBucket // a server's
 	token    netip.Addr // a server's: the client's address that it has a token for
+	answered int64      // when PATH_RESPONSE frames were last sent beyond the congestion window of the path in use
 
 	// A client's:
 	first     netip.AddrPort    // where the server was reached by the handshake

@@ -370,7 +370,7 @@ func (c *Conn) packProbe(t *outTrain) int {
 	if !c.tls.complete {
 		return 0
 	}
-	p := c.paths.nextProbing(c.path, t.only)
+	p := c.nextProbing(t.now, t.only)
 	if p == nil {
 		return 0
 	}
@@ -378,6 +378,9 @@ func (c *Conn) packProbe(t *outTrain) int {
 	t.path = p
 	c.beginPacket(t, recovery.AppSpace, min(limit, cap(t.buf)))
 	challenged := p.challenge.sent
+	if p == c.path && !c.windowOpen(p) && c.paths.answering(p) {
+		c.roaming().answered = t.now
+	}
 	c.appendProbes(t.now, &t.pkt, p)
 	if len(t.pkt.b) == t.pkt.header.payload {
 		t.path = c.path

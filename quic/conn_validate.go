@@ -239,10 +239,9 @@ func (s *pathSet) answering(p *path) bool {
 
 // nextProbing returns a path on which a PATH_CHALLENGE or PATH_RESPONSE waits and may be sent, nil if there is none, or if it is not only,
 // where that is not nil.
-func (s *pathSet) nextProbing(active, only *path) *path {
-	// Answers on the path in use are many if the peer likes, and wait for its congestion window.
-	answers := active.rec.Available() >= int64(active.maxDatagram()) && s.answering(active)
-	if (only == nil || only == active) && (active.challenge.due || answers) && active.allowance() >= minPathProbe {
+func (c *Conn) nextProbing(now int64, only *path) *path {
+	s, active := &c.paths, c.path
+	if (only == nil || only == active) && (active.challenge.due || c.mayAnswer(now)) && active.allowance() >= minPathProbe {
 		return active
 	}
 	for _, p := range s.list {
@@ -252,6 +251,19 @@ func (s *pathSet) nextProbing(active, only *path) *path {
 	}
 	return nil
 }
+
+// mayAnswer tells whether PATH_RESPONSE frames wait for the path in use and may be sent. They are many if the peer likes, and so wait for the
+// congestion window, but for one datagram in each probe timeout: a peer that waits for the answer sends nothing else to where we are,
+// acknowledgements included, so that a window that is full would stay so.
+func (c *Conn) mayAnswer(now int64) bool {
+	if !c.paths.answering(c.path) {
+		return false
+	}
+	return c.windowOpen(c.path) || now-c.roaming().answered >= c.pto(c.path.rec)
+}
+
+// windowOpen tells whether the congestion window of a path has room for a datagram.
+func (c *Conn) windowOpen(p *path) bool { return p.rec.Available() >= int64(p.maxDatagram()) }
 
 // minPathProbe is the least that may be sent on a path for a probe of it to be made, in bytes.
 const minPathProbe = 64

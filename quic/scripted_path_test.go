@@ -506,6 +506,37 @@ func TestAttackD1ChallengeFlood(t *testing.T) {
 	}
 }
 
+// A peer that validates where we are acknowledges nothing there before it has the answer: it gets one beyond a congestion window that is full,
+// and no more than one datagram of them in a probe timeout.
+func TestChallengeBeyondWindow(t *testing.T) {
+	p := newMobile(t)
+	buf := make([]byte, 1500)
+	challenge := func() (answers int) {
+		p.recvFrom(p.remote, p.encode(oneRTT(append(frame(wire.FramePathChallenge), "12345678"...))))
+		for tr := p.conn.Send(p.now, buf); tr.N > 0; tr = p.conn.Send(p.now, buf) {
+			if tr.N >= minDatagramSize {
+				answers++
+			}
+		}
+		return answers
+	}
+	for range 100 {
+		challenge()
+	}
+	if p.conn.windowOpen(p.conn.path) {
+		t.Fatal("the window is not full")
+	}
+	for range 3 {
+		if n := challenge(); n != 0 {
+			t.Errorf("%d answers at once, want none", n)
+		}
+		p.now = p.now.Add(time.Duration(p.conn.pto(p.conn.path.rec)))
+		if n := challenge(); n != 1 {
+			t.Errorf("%d answers after a probe timeout, want one", n)
+		}
+	}
+}
+
 // Section 9.3.3: who is challenged on the path in use answers with a packet that is no mere probe.
 func TestChallengeOnActivePath(t *testing.T) {
 	p := newScriptedServer(t)
