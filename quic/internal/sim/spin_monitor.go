@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -343,6 +344,10 @@ func (a *spinApp) judgeClose(err error) {
 		case !e.Remote && e.Code == quic.NoViablePath && a.side == clientSide && len(r.plan.Trips) > 0:
 			return // it has abandoned the only path that was validated
 		}
+	case *quic.VersionNegotiationError:
+		if r.corrupts(clientSide) {
+			return // nothing protects the packet, and the plan has the server speak another version
+		}
 	case *quic.StatelessResetError:
 		if r.gone(1 - a.side) {
 			return
@@ -392,6 +397,11 @@ func (a *spinApp) onPath(ev *quic.PathEvent) {
 		}
 		m.paths[key] = true // the first one is not told to be new
 	}
+}
+
+// corrupts tells whether the network changes bytes of what it carries to a side.
+func (r *spinRun) corrupts(to int) bool {
+	return slices.ContainsFunc(r.plan.Net[1-to], func(t Trouble) bool { return t.Kind == "corrupt" })
 }
 
 // judgeIdle judges an idle timeout: where both hear each other and something is still to be done, there is none.
