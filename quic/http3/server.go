@@ -235,6 +235,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // server when it returns. It returns the endpoints.
 func refuse(ctx context.Context, listening []*listener) (eps []*quicnet.Endpoint, err error) {
 	for _, l := range listening {
+		if isClosed(l.opened) && l.ep != nil { // others may take a while to open
+			l.ep.Refuse()
+		}
+	}
+	for _, l := range listening {
 		if err := waitFor(ctx, l.opened); err != nil {
 			return nil, err
 		}

@@ -21,18 +21,37 @@ func (ep *Endpoint) Refuse() {
 
 // WaitHandshakes waits until no handshake is under way. From Refuse on none begins, so that ListenConfig.Protocol has been asked for every
 // connection that there will be when it returns nil; else the error is that of ctx. Handshakes end after quic.Config.HandshakeTimeout
-// at the latest.
+// at the latest; and a client that has not shown within a second that it receives at its address (RFC 9000, section 8.1), as somebody who has
+// made that up never does, is refused.
 func (ep *Endpoint) WaitHandshakes(ctx context.Context) error {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	defer ep.settled.wake() // it is so for all
 	ep.settling.Store(true)
+	unproven := time.AfterFunc(unprovenWait, ep.refuseUnproven)
+	defer unproven.Stop()
 	for ep.counts.handshaking.Load() > 0 {
 		if err := ep.settled.waitContext(ctx, &ep.mu); err != nil {
 			return fmt.Errorf("quicnet: handshakes: %w", err)
 		}
 	}
 	return nil
+}
+
+// unprovenWait is how long WaitHandshakes waits for clients to answer what they were sent: a round trip, and some loss.
+const unprovenWait = time.Second
+
+func (ep *Endpoint) refuseUnproven() {
+	for _, sh := range ep.shards {
+		for _, c := range sh.alive() {
+			c.mu.Lock()
+			if c.client || c.closed || c.core.AddressValidated() {
+				c.mu.Unlock()
+				continue
+			}
+			c.refuse(shuttingDown)
+		}
+	}
 }
 
 // Shutdown ends an endpoint without breaking anything off: it takes no new connections and waits until those that there are have been
@@ -54,6 +73,7 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	ep.accepting.wake()
 	ep.mu.Unlock()
 	for _, c := range waiting {
+		c.mu.Lock()
 		c.refuse(shuttingDown)
 	}
 	for _, sh := range ep.shards {
@@ -92,9 +112,8 @@ func (sh *shard) refuse(err error) {
 	}
 }
 
-// refuse closes a connection that nobody will accept, and tells the peer.
+// refuse closes a connection that nobody will accept, and tells the peer. c.mu is held, and not any more when it returns.
 func (c *Conn) refuse(reason string) {
-	c.mu.Lock()
 	now := time.Now()
 	if !c.closed {
 		c.shard.ep.counts.refused.Add(1)

@@ -332,6 +332,43 @@ func TestReportsWaitingAreBounded(t *testing.T) {
 	})
 }
 
+// Who sends an Initial packet from an address that is not its own holds WaitHandshakes up for a second, and not as long as a handshake may take.
+func TestWaitHandshakesSpoofed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &memNet{}
+		ep := over(t, n.open("192.0.2.1:443"), serverConfig())
+		defer ep.Close()
+		cfg := clientConfig()
+		core, err := quic.Connect(time.Now(), cfg, quic.ConnectParams{ServerName: "localhost", Remote: netip.MustParseAddrPort("192.0.2.1:443")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer core.Release()
+		b := make([]byte, 1500)
+		initial := core.Send(time.Now(), b)
+		elsewhere := n.open("192.0.2.9:1000")
+		defer elsewhere.Close()
+		if _, err := elsewhere.WriteTo(b[:initial.N], ep.Addr()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if st := ep.Stats(); st.Handshaking != 1 {
+			t.Fatalf("no handshake has begun: %+v", st)
+		}
+		ep.Refuse()
+		start := time.Now()
+		if err := ep.WaitHandshakes(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took != unprovenWait {
+			t.Errorf("a made-up client held it up for %v", took)
+		}
+		if st := ep.Stats(); st.Handshaking != 0 || st.Refused != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 // After Refuse WaitHandshakes waits for those that have begun, and no longer; or for its context.
 func TestWaitHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
