@@ -235,9 +235,29 @@ func TestAcceptAwaits(t *testing.T) {
 			t.Fatalf("%s: taken for the first packet (%v)", name, a.server.Err())
 		}
 	}
-	a.server.Recv(a.now, Train{Buf: slices.Clone(buf[:first.N]), SegSize: first.SegSize, Local: aloneServer, Remote: aloneClient})
+	// In one train with what is not for it, and before it.
+	overtaken := mutated(func(d []byte) []byte { d[0] |= 0x10; return d })
+	a.server.Recv(a.now, Train{Buf: append(overtaken, buf[:first.N]...), SegSize: first.SegSize, Local: aloneServer, Remote: aloneClient})
+	if a.server.hello.awaited != nil {
+		t.Error("a first packet behind another in its train is not seen")
+	}
 	a.run()
 	a.wantWorking("after what was no first packet")
+}
+
+// What no client can have sent, or would believe, is an error.
+func TestAcceptIDs(t *testing.T) {
+	for name, p := range map[string]AcceptParams{
+		"a short connection ID":      {ClientDstConnID: connIDOf(7, 1), OrigDstConnID: connIDOf(7, 1)},
+		"Retry of nothing":           {ClientDstConnID: connIDOf(8, 1), RetrySrcConnID: connIDOf(8, 1), Retried: true},
+		"Retry of nothing, awaiting": {RetrySrcConnID: connIDOf(8, 1), Retried: true},
+	} {
+		p.SrcConnID, p.Local, p.Remote = connIDOf(8, 3), aloneServer, aloneClient
+		if c, err := Accept(scriptedEpoch, aloneConfig(1), p); err == nil {
+			c.Release()
+			t.Errorf("%s: no error", name)
+		}
+	}
 }
 
 // A connection that waits for its client ends in time, or is closed, without a word.

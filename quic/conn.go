@@ -170,10 +170,14 @@ type ConnectParams struct {
 	// ErrSSLAdopted. Release frees it, and nothing else before: until then the program may look at it. 0: there is none.
 	//
 	// The handshake begins with the first Send or Recv: a session, trusted certificates and the like may be set until then. Callbacks run in those
-	// calls, on their thread. Where one has no answer yet, each later Send and Recv asks again (TLSPending); there is no EventAsk. When TLS fails, Err
-	// is a *TransportError of CryptoErrorBase and the alert, and what BoringSSL has put into the thread's error queue is left there.
+	// calls, on their thread, and must not call the Conn. Where one has no answer yet, each later Send and Recv asks again (TLSPending); there is no
+	// EventAsk. When TLS fails, Err is a *TransportError of CryptoErrorBase and the alert, and what BoringSSL has put into the thread's error queue is
+	// left there, if no further packet of the same Recv fails to open; what was in the queue before a call is gone.
 	// Sessions are the program's: of Session only the token and the round-trip time are used, and EventSession tells of tokens alone. See
 	// SetEarlyParams for 0-RTT.
+	//
+	// A Conn that is not released frees its SSL when the garbage collector finds it: the program's callbacks for that then run on a goroutine of the
+	// runtime's.
 	SSL uintptr
 
 	adopted *handshake.Conn // over SSL
@@ -181,7 +185,8 @@ type ConnectParams struct {
 
 // AcceptParams is what a server's connection needs beside its Config. An Endpoint fills them in from the first Initial
 // packet, which is then given to Conn.Recv. A caller without an Endpoint can leave ClientDstConnID empty: then that, PeerConnID, Version and, unless
-// Retried, OrigDstConnID are those of the first Initial packet that Recv gets, if it opens, and of a version of Config.Versions.
+// Retried, OrigDstConnID are those of the first Initial packet that Recv gets, if it opens, and of a version of Config.Versions. What comes before it is
+// dropped, 0-RTT packets that have overtaken it among that, which an Endpoint keeps.
 type AcceptParams struct {
 	SrcConnID       ConnID // ours, 0 to 20 bytes; with empty ones nothing but its address leads to a connection
 	PeerConnID      ConnID // the Source Connection ID of the client's Initial packet
@@ -285,6 +290,12 @@ func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {
 }
 
 func accept(now time.Time, cfg *Config, p *AcceptParams, adopted *handshake.Conn) (*Conn, error) {
+	switch awaits := p.ClientDstConnID.Len() == 0; {
+	case !awaits && !p.Retried && p.ClientDstConnID.Len() < minInitialDCIDLen:
+		return nil, fmt.Errorf("quic: AcceptParams.ClientDstConnID has %d bytes, and a client's first one has %d at least (RFC 9000, section 7.2)", p.ClientDstConnID.Len(), minInitialDCIDLen)
+	case p.Retried && p.OrigDstConnID.Len() == 0:
+		return nil, errors.New("quic: AcceptParams.Retried without OrigDstConnID, which the client checks")
+	}
 	c, err := newConn(now, cfg, false, adopted)
 	if err != nil {
 		return nil, err

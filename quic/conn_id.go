@@ -91,7 +91,7 @@ func (l *localIDs) renew() bool {
 // RenewConnIDs has the peer be given other connection IDs for all of ours that it has, made by Config.ConnIDs as it makes them from now
 // on, and asked to retire those (RFC 9000, section 5.1.2), which go on until it has. It is for generators whose connection IDs must give way
 // to others (package quiclb). During the handshake it happens at its end; and while the peer has not answered the time before, thereafter.
-// With empty connection IDs nothing happens.
+// With empty connection IDs nothing happens, nor without an Endpoint, where IDs are the caller's to issue (IssueConnID).
 func (c *Conn) RenewConnIDs() {
 	if c.state != stateActive || c.local.len() == 0 {
 		return

@@ -61,10 +61,12 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	if p != nil {
 		p.received += uint64(len(t.Buf))
 	}
-	if c.hello != nil && c.hello.awaited != nil && !c.meetFirst(t.Buf[:t.SegSize]) {
+	for c.hello != nil && c.hello.awaited != nil && !c.meetFirst(t.Buf[:min(t.SegSize, len(t.Buf))]) {
 		c.counts.packetsDropped++
-		c.updateLimits()
-		return
+		if t.Buf = t.Buf[min(t.SegSize, len(t.Buf)):]; len(t.Buf) == 0 {
+			c.updateLimits()
+			return
+		}
 	}
 	if c.state == stateClosing {
 		c.closing.onReceived(t.SegSize, len(t.Buf))

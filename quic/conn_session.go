@@ -89,6 +89,7 @@ func (c *Conn) beginFrom(p *ConnectParams) {
 	c.version = c.cfg.Versions[0]
 	hp := c.resumeFrom(p)
 	hp.CipherSuite = c.cfg.CipherSuite
+	c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(c.cfg.InitialRTT), 0 // another Session may have been set before
 	if s := p.Session; s != nil {
 		if rtt := s.initialRTT(c.path.local.Addr(), c.path.remote.Addr()); rtt > 0 {
 			c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(rtt), int64(rtt)

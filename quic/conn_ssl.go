@@ -82,11 +82,10 @@ func (c *Conn) SetEarlyParams(raw []byte) error {
 		return errors.New("quic: SetEarlyParams is for a client over an SSL of the program's that has not begun to send")
 	}
 	p, err := wire.ParseTransportParameters(raw, false)
-	limits := limitsOf(&p)
-	if err != nil || !limits.valid() {
+	if err != nil {
 		return fmt.Errorf("quic: what is remembered are no transport parameters of a server: %w", err)
 	}
-	c.resume.offered = &Session{limits: limits}
+	c.resume.offered = &Session{limits: limitsOf(&p)}
 	return nil
 }
 

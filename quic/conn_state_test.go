@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
@@ -234,7 +235,9 @@ func TestStreamReadableFinished(t *testing.T) {
 	want("which was told", 1, false, true)
 	p.must(p.conn.OpenStreamID(0))
 	p.must(p.conn.StreamShutdown(0, ReadDirection, 3))
-	want("nobody reads it", 0, false, true)
+	want("nobody reads it, and more may come", 0, false, false)
+	p.sendFrames(protect.OneRTT, streamFrame(0, 0, "more", true))
+	want("nobody has read its end", 0, false, true)
 }
 
 func TestDatagramQueues(t *testing.T) {
@@ -362,10 +365,15 @@ func TestSetSession(t *testing.T) {
 	if session == nil {
 		t.Fatal("there is no session")
 	}
+	session.path.rtt, session.path.remote = 70*time.Millisecond, aloneServer.Addr()
 	for _, early := range []bool{false, true} {
 		a = newAlone(t, change)
 		a.must(a.client.SetSession(session, false))
+		known := a.client.path.rec.RTT
 		a.must(a.client.SetSession(nil, false))
+		if rtt := a.client.path.rec.RTT; rtt == known || rtt != recovery.NewRTT(a.client.cfg.InitialRTT) || a.client.streams.rtt != 0 {
+			t.Errorf("without a Session the round-trip time is still that of one: %+v", rtt)
+		}
 		a.must(a.client.SetSession(session, early))
 		if err := a.server.SetSession(session, false); err != errSessionLate {
 			t.Errorf("at a server: %v", err)

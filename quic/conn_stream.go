@@ -39,7 +39,8 @@ func (c *Conn) open(uni bool) (uint64, error) {
 // either, and EventWritable comes when there is room. That is kept free then until StreamSend is called again, if only with nothing,
 // or the stream is ended or reset; but where other streams wait for room, no longer than 50 ms. Whoever comes later is served with
 // what there is, and waits again if that is nothing. A *StreamError tells that the stream was reset. A stream of ours that is not open
-// yet is opened, as OpenStreamID does, with its errors.
+// yet is opened, as OpenStreamID does, with its errors; but not where one of that ID was open before 0-RTT data was rejected (EventEarlyData): that is
+// ErrUnknownStream until it is opened by OpenStream or OpenStreamID, so that who holds the ID of before does not write to another stream.
 func (c *Conn) StreamSend(id uint64, p []byte, fin bool) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
@@ -75,6 +76,15 @@ func (c *Conn) StreamCredit(id uint64) int {
 		return 0
 	}
 	return c.streams.credit(id)
+}
+
+// SendCapacity returns how many bytes of streams may leave now, by the peer's flow control and congestion control on the path in use, beyond those that
+// wait. Who writes no more than that, and than StreamCredit, has what it writes wait for nothing but pacing.
+func (c *Conn) SendCapacity() int {
+	if c.err != nil {
+		return 0
+	}
+	return c.streams.capacity(int64(c.path.rec.CC.Window()) - int64(c.path.rec.InFlight))
 }
 
 // StreamRecv copies what was received on stream id, in order, into p. n == 0 without fin and err says that there is nothing
@@ -163,10 +173,11 @@ func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
 	return c.streams.shutdown(c.clock.now, id, dir, code)
 }
 
-// Readable yields the streams that have data, their end or a reset to be read.
+// Readable yields the streams that have data, their end or a reset to be read: the most urgent ones first (SetStreamPriority), of one urgency those
+// that are not incremental, and then by ID.
 func (c *Conn) Readable() iter.Seq[uint64] { return c.streams.readable }
 
-// Writable yields the streams in use that StreamSend would take data for. Streams that are not open yet are not among them, nor are those that
+// Writable yields the streams in use that StreamSend would take data for, in the order of Readable. Streams that are not open yet are not among them, nor are those that
 // one above them has opened (OpenStreamID), before they are used.
 func (c *Conn) Writable() iter.Seq[uint64] { return c.streams.writable }
 
@@ -176,11 +187,11 @@ func (c *Conn) StreamReadable(id uint64) bool {
 	return s != nil && s.recv.readable()
 }
 
-// StreamFinished tells whether there is nothing more to come of stream id: its end or a reset has been read, the application has ended its
-// receiving part, or it is over, or there is none.
+// StreamFinished tells whether there is nothing more to come of stream id: its end or a reset has been read, or has come after the application has
+// ended its receiving part, or there is no such part or stream.
 func (c *Conn) StreamFinished(id uint64) bool {
 	if s := c.streams.live.get(id); s != nil {
-		return s.recv.over || s.recv.stopped
+		return s.recv.over
 	}
 	return c.streams.ended || !c.streams.receives(id) || !c.streams.implicit(id)
 }

@@ -226,6 +226,12 @@ func TestEarlyDataRejected(t *testing.T) {
 	if _, _, err := c.StreamRecv(id, nil); err != ErrUnknownStream {
 		t.Errorf("afterwards: %v", err)
 	}
+	if n, err := c.StreamSend(id, []byte("late"), true); n != 0 || err != ErrUnknownStream {
+		t.Errorf("a write by somebody who has the ID of before: %d, %v", n, err)
+	}
+	if n := c.StreamsOpenable(false); n != 100 {
+		t.Errorf("%d streams can be opened", n)
+	}
 	again, err := c.OpenStream()
 	if again != id || err != nil {
 		t.Errorf("the next stream: %d, %v", again, err)

@@ -59,7 +59,7 @@ const (
 	// after EventEarlyReady and before EventHandshakeComplete. If they are rejected, Event.Resent tells whether all that was written is sent
 	// again, by itself (ConnectParams.ResendEarly). Else every stream that was opened is over: calls that name one fail with
 	// ErrEarlyDataRejected until this event is read; with that they are forgotten, and the IDs of streams that are opened then begin with the
-	// lowest again.
+	// lowest again. Who has IDs of before must drop them: once OpenStream has given one to another stream, it means that.
 	// A server is told where a client has offered 0-RTT data.
 	EventEarlyData
 	// EventPath: Event.Path tells what has become of a path, on both roles. If nobody reads them, the newest sixteen wait.

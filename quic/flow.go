@@ -51,6 +51,11 @@ type sendWindow struct {
 
 func (w *sendWindow) available() uint64 { return w.limit - w.used }
 
+// beyond returns what of available is left once so many bytes more have left.
+func (w *sendWindow) beyond(waits int64) uint64 {
+	return max(w.available(), uint64(waits)) - uint64(waits)
+}
+
 // raise sets a higher limit, and tells whether it was higher.
 func (w *sendWindow) raise(limit uint64) bool {
 	if limit <= w.limit {

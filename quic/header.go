@@ -97,11 +97,15 @@ func ParseHeader(b []byte, shortIDLen int) (h Header, ok bool) {
 func VersionSupported(version uint32) bool { return isSupported(version) }
 
 // AppendVersionNegotiation appends to b a Version Negotiation packet that answers one of a version that is not spoken (RFC 9000, sections 6.1
-// and 17.2.1). dstConnID and srcConnID are those of the packet that is answered, of up to 255 bytes each; the datagram that it came in should
-// have had 1200 bytes, or what is answered is not worth it. versions are what is offered; nil: all that VersionSupported allows, and a
-// reserved one that keeps clients used to versions that they do not know (section 6.3). random is for that and for bits without a meaning.
+// and 17.2.1). dstConnID and srcConnID are those of the packet that is answered. It must have come in a datagram of 1200 bytes or more, else a
+// server drops it (section 5.2.2); and Version Negotiation itself, whose Version is 0, is never answered (RFC 8999, section 6). versions are what is offered;
+// if there are none: all that VersionSupported allows, and a reserved one that keeps clients used to versions that they do not know (RFC 9000, section
+// 6.3). random is for that and for bits without a meaning. With a connection ID of more than 255 bytes, which no packet has, b is returned as it was.
 func AppendVersionNegotiation(b, dstConnID, srcConnID []byte, versions []uint32, random uint64) []byte {
-	if versions == nil {
+	if len(dstConnID) > 255 || len(srcConnID) > 255 {
+		return b
+	}
+	if len(versions) == 0 {
 		versions = []uint32{reservedVersion(uint32(random)), Version1, Version2}
 	}
 	return wire.AppendVersionNegotiation(b, srcConnID, dstConnID, versions, byte(random>>32))

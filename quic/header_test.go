@@ -131,6 +131,19 @@ func TestAppendVersionNegotiation(t *testing.T) {
 	if want := []uint32{0x1a3a5a7a, Version1, Version2}; !slices.Equal(h.Versions, want) {
 		t.Errorf("versions %#x, want %#x", h.Versions, want)
 	}
+	if again := AppendVersionNegotiation([]byte("before"), []byte("server"), []byte("client"), []uint32{}, 0xff12345678); !bytes.Equal(again, b) {
+		t.Errorf("an empty list of versions: %x, want %x", again, b)
+	}
+	for _, n := range []int{255, 256} {
+		b := AppendVersionNegotiation(nil, make([]byte, n), make([]byte, n), []uint32{1}, 0)
+		h, ok := ParseHeader(b, 0)
+		if ok != (n == 255) || ok && len(h.DstConnID) != n {
+			t.Errorf("connection IDs of %d bytes: %d bytes, %v", n, len(b), ok)
+		}
+	}
+	if b := AppendVersionNegotiation([]byte("before"), nil, make([]byte, 256), nil, 0); string(b) != "before" {
+		t.Errorf("a connection ID of 256 bytes: %q", b)
+	}
 }
 
 // The vectors of RFC 9001, appendix A.4, and RFC 9369, appendix A.4.

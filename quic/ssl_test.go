@@ -240,6 +240,9 @@ func TestSSLCallsGo(t *testing.T) {
 		if !p.client.TLSPending() && p.client.HandshakeComplete() {
 			t.Error("the handshake is complete before the certificate was judged")
 		}
+		if chain := p.client.PeerCertificates(); chain != nil {
+			t.Errorf("the Conn has a chain of %d certificates while the callback is asked, which asks the SSL", len(chain))
+		}
 		runtime.GC()
 	})
 	p.clientProgram.Pend(ssltest.Verify, 3)
@@ -452,11 +455,13 @@ func TestSSLNoEarlyData(t *testing.T) {
 func TestSetEarlyParamsErrors(t *testing.T) {
 	p := newSSLPair(t, &ssltest.Options{}, nil)
 	p.connect()
-	for name, raw := range map[string][]byte{"nothing": nil, "no parameters": {1, 2, 3}, "a client's": {0x0f, 0, 0x0e, 1, 1}} {
-		if err := p.client.SetEarlyParams(raw); err == nil && name != "nothing" {
-			t.Errorf("%s: no error", name)
+	for name, raw := range map[string][]byte{"no parameters": {1, 2, 3}, "a client's": {0x0f, 0, 0x0e, 1, 1}, "too small packets": {0, 0, 0x0f, 0, 0x03, 2, 0x44, 0xaf},
+		"too few connection IDs": {0, 0, 0x0f, 0, 0x0e, 1, 1}, "too many streams": {0, 0, 0x0f, 0, 0x08, 8, 0xd0, 0, 0, 0, 0, 0, 0, 1}} {
+		if err := p.client.SetEarlyParams(raw); err == nil || errors.Unwrap(err) == nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
+	p.must(p.client.SetEarlyParams([]byte{0, 0, 0x0f, 0, 0x03, 2, 0x44, 0xb0, 0x0e, 1, 2, 0x08, 8, 0xd0, 0, 0, 0, 0, 0, 0, 0}))
 	if err := p.server.SetEarlyParams(nil); err == nil {
 		t.Error("at a server: no error")
 	}

@@ -58,10 +58,11 @@ func (st *streams) writableBy(id uint64) (*stream, error) {
 	return s, nil
 }
 
-// writtenTo is writableBy for what writes, and opens a stream of ours that is not open.
+// writtenTo is writableBy for what writes, and opens a stream of ours that is not open; but not where a writer may mean one of before a rejection of
+// 0-RTT data.
 func (st *streams) writtenTo(id uint64) (*stream, error) {
 	s, err := st.writableBy(id)
-	if err == ErrUnknownStream && st.isLocal(id) && id>>2 >= st.types[id&3].opened {
+	if err == ErrUnknownStream && st.isLocal(id) && id>>2 >= max(st.types[id&3].opened, st.types[id&3].done) {
 		if err = st.openNew(id); err == nil {
 			s, err = st.writableBy(id)
 		}
@@ -132,9 +133,14 @@ func (st *streams) credit(id uint64) int {
 		return 0
 	}
 	p := s.send
-	beyond := func(w *sendWindow, waits int64) uint64 { return max(w.available(), uint64(waits)) - uint64(waits) }
-	own, all := beyond(&p.window, p.buf.end-p.buf.sent), beyond(&st.sendWindow, st.admission.before(s))
+	own, all := p.window.beyond(p.buf.end-p.buf.sent), st.sendWindow.beyond(st.admission.before(s))
 	return int(min(own, all, uint64(st.admission.most(s)), math.MaxInt32))
+}
+
+// capacity is Conn.SendCapacity, where congestion control lets window bytes leave.
+func (st *streams) capacity(window int64) int {
+	waits := st.admission.unsent
+	return int(min(uint64(max(window-waits, 0)), st.sendWindow.beyond(waits), math.MaxInt32))
 }
 
 // room is Conn.StreamRoom.

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -51,7 +52,7 @@ type streamType struct {
 	// Of those that were opened and have no state, the peer's exist, and ours are over, but for these: of the peer's they are over, and ours
 	// exist, since one above them was opened (openID), and were never used.
 	except    ranges.Set
-	done      uint64  // the peer's: how many that are over
+	done      uint64  // the peer's: how many that are over; ours: how many were opened before 0-RTT data was rejected, and are forgotten
 	tell      sentVal // MAX_STREAMS of the peer's, STREAMS_BLOCKED of ours
 	wanted    bool    // ours: the application waits for a higher limit
 	available bool    // ours: it is to be told of one
@@ -528,15 +529,19 @@ func (st *streams) writable(yield func(uint64) bool) {
 }
 
 func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {
-	var ids []uint64
+	var found []ranked // so that what yield does to streams does not matter
 	for s := range st.live.all {
 		if want(s) {
-			ids = append(ids, s.id)
+			key := uint64(s.rank.level())<<levelShift | s.id&orderMask
+			if !s.rank.whole() {
+				key |= turnsBit
+			}
+			found = append(found, ranked{key, s})
 		}
 	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		if !yield(id) {
+	slices.SortFunc(found, func(a, b ranked) int { return cmp.Compare(a.key, b.key) })
+	for _, f := range found {
+		if !yield(f.s.id) {
 			return
 		}
 	}
@@ -565,8 +570,10 @@ func (st *streams) raiseStreams(bidi bool, limit uint64) bool {
 // them are forgotten, or else begin anew, with what was written on them, under limits that are still to be told.
 func (st *streams) startOver() {
 	if st.rejected {
+		bidi, uni := st.localType(StreamTypeBidi).opened, st.localType(StreamTypeUni).opened
 		*st = streams{client: st.client, cfg: st.cfg, rejected: true, rtt: st.rtt, seldom: st.seldom}
 		st.init(st.client, st.cfg)
+		st.localType(StreamTypeBidi).done, st.localType(StreamTypeUni).done = bidi, uni
 		return
 	}
 	st.sendSizes, st.sendWindow = [3]uint64{}, sendWindow{}
@@ -580,18 +587,19 @@ func (st *streams) startOver() {
 
 // rollBack has a stream be as if nothing was ever sent of it. It is barred until the peer's limit on streams is found to allow it.
 func (st *streams) rollBack(s *stream) {
-	p := s.send
 	s.barred = true
-	p.window = sendWindow{}
-	p.buf.sent, p.buf.gaps = 0, nil
-	switch {
-	case p.cut:
-		p.buf.end, p.size = 0, 0
-		p.reset.set()
-	case p.fin:
-		p.end.set()
+	if p := s.send; !p.over { // what a stream does not have is shared by all
+		p.window = sendWindow{}
+		p.buf.sent, p.buf.gaps = 0, nil
+		switch {
+		case p.cut:
+			p.buf.end, p.size = 0, 0
+			p.reset.set()
+		case p.fin:
+			p.end.set()
+		}
+		st.admission.recount(s)
 	}
-	st.admission.recount(s)
 	if s.recv.stop != sentNone {
 		s.recv.stop.set()
 	}

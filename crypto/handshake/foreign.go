@@ -91,9 +91,9 @@ func (c *Conn) noteALPN() {
 	}
 }
 
-// foreignChain returns what the peer of an adopted SSL has shown.
+// foreignChain returns what the peer of an adopted SSL has shown; nothing while a callback runs, which can ask the SSL.
 func (c *Conn) foreignChain() [][]byte {
-	if c.tls == nil {
+	if c.tls == nil || c.tls.Running() {
 		return nil
 	}
 	c.tls.PutPeerCertificates()

@@ -69,8 +69,7 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), base: now.Add(-time.Second), settings: defaultSettings()}
-	c.setNow(now)
+	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), now: now, nanos: int64(time.Second), base: now.Add(-time.Second), settings: defaultSettings()}
 	c.goaway.init()
 	c.load.init(c.nanos)
 	if s := core.OfferedSession(); s != nil && core.EarlyData() == quic.EarlyOffered {

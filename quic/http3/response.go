@@ -190,7 +190,9 @@ func (w *response) snapshot() {
 			st.fields = appendField(st.fields, name, values)
 		}
 	}
-	w.declare(w.header[length])
+	if length != "" { // else a handler may have set a field without a name
+		w.declare(w.header[length])
+	}
 }
 
 // declare takes the length of the body from a Content-Length field. Of several that are spelt differently net/http's spelling counts, or else the

@@ -130,7 +130,7 @@ func (e *Encoder) Sent(n int) { e.out = slices.Delete(e.out, 0, n) }
 // Rest lets go of memory that only makes the next sections faster. It is for connections that have had nothing to do for a while. The
 // dynamic table, and what was learned of the fields, stays.
 func (e *Encoder) Rest() {
-	e.plan, e.before, e.table.spare = nil, nil, nil
+	e.plan, e.before, e.table.spare, e.fields = nil, nil, nil, nil
 	if len(e.out) == 0 {
 		e.out = nil
 	}

@@ -41,7 +41,11 @@ func Adopt(ssl uintptr, client bool) (*TLS, error) {
 // runForeign is Run of an adopted SSL.
 func (t *TLS) runForeign(op TLSOp, level uint8, in []byte) (r C.bq_result) {
 	t.foreign.Lock()
-	defer t.foreign.Unlock()
+	t.running = true
+	defer func() {
+		t.running = false
+		t.foreign.Unlock()
+	}()
 	C.bq_tls_run_foreign(t.c, C.int(op), C.int(level), bytesPtr(in), C.size_t(len(in)), &r)
 	runtime.KeepAlive(t)
 	return r
@@ -63,6 +67,9 @@ func (t *TLS) SetEarlyContext(context []byte) bool {
 	runtime.KeepAlive(t)
 	return ok
 }
+
+// Running tells whether it is a callback of the program's, within Run, that asks: then there are events that belong to Run.
+func (t *TLS) Running() bool { return t.running }
 
 // PutPeerCertificates has Drain bring EvPeerCerts, and what was stapled. It must have brought all that was there before.
 func (t *TLS) PutPeerCertificates() {

@@ -25,13 +25,19 @@ static int ssl_index = -1;  // once it is there it does not change
 
 int bq_bind(SSL *ssl, bq_tls *t) {
   pthread_mutex_lock(&ssl_index_mutex);
-  if (ssl_index < 0) ssl_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-  int index = ssl_index;
+  int index = __atomic_load_n(&ssl_index, __ATOMIC_RELAXED);
+  if (index < 0) {
+    index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    __atomic_store_n(&ssl_index, index, __ATOMIC_RELEASE);
+  }
   pthread_mutex_unlock(&ssl_index_mutex);
   return index >= 0 && SSL_set_ex_data(ssl, index, t);
 }
 
-bq_tls *bq_of_ssl(const SSL *ssl) { return ssl_index < 0 ? NULL : SSL_get_ex_data(ssl, ssl_index); }
+bq_tls *bq_of_ssl(const SSL *ssl) {
+  int index = __atomic_load_n(&ssl_index, __ATOMIC_ACQUIRE);
+  return index < 0 ? NULL : SSL_get_ex_data(ssl, index);
+}
 
 // Events.
 

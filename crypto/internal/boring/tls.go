@@ -220,6 +220,7 @@ type TLS struct {
 	c       *C.bq_tls
 	pending uint32      // bytes of events
 	foreign *sync.Mutex // of an SSL of the program's: what excludes Export, which any goroutine may call; nil: the SSL is ours
+	running bool        // Run is under way, of an SSL of the program's
 	cleanup runtime.Cleanup
 }
 
