@@ -48,9 +48,15 @@ var ranges = map[uint32]uint64{
 	C.BQUIC_INITIAL_RTT: maxDuration, C.BQUIC_MAX_ACK_DELAY: uint64(1<<14*time.Millisecond) - 1, C.BQUIC_VERSIONS: 3,
 	C.BQUIC_NO_GREASE: 1, C.BQUIC_SPIN_BIT: 1, C.BQUIC_CONN_ID_LENGTH: 20, C.BQUIC_RETRY: 1, C.BQUIC_DISABLE_MIGRATION: 1,
 	C.BQUIC_IGNORE_PREFERRED: 1, C.BQUIC_EARLY_DATA: 1, C.BQUIC_MAX_HANDSHAKES: maxSize, C.BQUIC_NO_TICKETS: 1, C.BQUIC_VERIFY: C.BQUIC_VERIFY_REQUIRE,
+	C.BQUIC_MAX_RECV_UDP_PAYLOAD: 65527, C.BQUIC_INITIAL_WINDOW: 1000, C.BQUIC_DISABLE_HYSTART: 1, C.BQUIC_DISABLE_PACING: 1, C.BQUIC_MAX_PACING_RATE: 1 << 62,
+	C.BQUIC_ACK_DELAY_EXPONENT: unbounded, C.BQUIC_ACTIVE_CONN_IDS: 16, C.BQUIC_DISABLE_ID_REUSE: 1, C.BQUIC_AMPLIFICATION: 3,
 	C.BQUIC_H3: 1, C.BQUIC_H3_MAX_FIELD_SECTION: maxSize, C.BQUIC_H3_TABLE_CAPACITY: unbounded, C.BQUIC_H3_BLOCKED_STREAMS: unbounded,
 	C.BQUIC_H3_ENABLE_CONNECT: 1, C.BQUIC_H3_ENABLE_DATAGRAMS: 1, C.BQUIC_H3_HEADER_TIMEOUT: maxDuration,
+	C.BQUIC_H3_MAX_PRIORITY_UPDATE: 264,
 }
+
+// leasts are the least values but 0, which stands for the default.
+var leasts = map[uint32]uint64{C.BQUIC_MAX_UDP_PAYLOAD: 1200, C.BQUIC_MAX_RECV_UDP_PAYLOAD: 1200, C.BQUIC_INITIAL_WINDOW: 2, C.BQUIC_ACTIVE_CONN_IDS: 2}
 
 const (
 	unbounded   = 1<<64 - 1 // or "none", for which the core has negative numbers
@@ -96,8 +102,11 @@ func bq_go_config_set_u64(h C.uint64_t, key C.uint32_t, value C.uint64_t) C.int3
 		if uint64(value) > most && (most != maxCount || value != unbounded) {
 			return faultf(errArgument, "the number with key %d is %d, and can be at most %d", key, uint64(value), most)
 		}
-		if key == C.BQUIC_MAX_UDP_PAYLOAD && value != 0 && value < 1200 {
-			return faultf(errArgument, "BQUIC_MAX_UDP_PAYLOAD is %d, and must be at least 1200", uint64(value))
+		if least := leasts[uint32(key)]; value != 0 && uint64(value) < least {
+			return faultf(errArgument, "the number with key %d is %d, and must be at least %d", key, uint64(value), least)
+		}
+		if key == C.BQUIC_ACK_DELAY_EXPONENT && value != unbounded && value > 20 {
+			return faultf(errArgument, "BQUIC_ACK_DELAY_EXPONENT is %d, and can be at most 20", uint64(value))
 		}
 		c.numbers[uint32(key)] = uint64(value)
 		return nil
@@ -382,7 +391,13 @@ func (c *config) settings() (*settings, error) {
 		Congestion: quic.CongestionAlgorithm(n[C.BQUIC_CONGESTION]), InitialRTT: duration(n[C.BQUIC_INITIAL_RTT]), MaxAckDelay: duration(n[C.BQUIC_MAX_ACK_DELAY]),
 		NoGrease: isSet(C.BQUIC_NO_GREASE), SpinBit: isSet(C.BQUIC_SPIN_BIT), IgnorePreferredAddress: isSet(C.BQUIC_IGNORE_PREFERRED),
 		DisableActiveMigration: isSet(C.BQUIC_DISABLE_MIGRATION), EarlyData: isSet(C.BQUIC_EARLY_DATA), MaxHandshakes: int(n[C.BQUIC_MAX_HANDSHAKES]),
-		EarlyContext: c.bytes[C.BQUIC_EARLY_CONTEXT],
+		EarlyContext:      c.bytes[C.BQUIC_EARLY_CONTEXT],
+		MaxRecvUDPPayload: int(n[C.BQUIC_MAX_RECV_UDP_PAYLOAD]), InitialWindow: int(n[C.BQUIC_INITIAL_WINDOW]), DisableHyStart: isSet(C.BQUIC_DISABLE_HYSTART),
+		MaxPacingRate: n[C.BQUIC_MAX_PACING_RATE], AckDelayExponent: int(count(n[C.BQUIC_ACK_DELAY_EXPONENT])),
+		ActiveConnIDLimit: int(n[C.BQUIC_ACTIVE_CONN_IDS]), DisableConnIDReuse: isSet(C.BQUIC_DISABLE_ID_REUSE), AmplificationFactor: int(n[C.BQUIC_AMPLIFICATION]),
+	}
+	if isSet(C.BQUIC_DISABLE_PACING) {
+		q.Pacing = quic.PaceOff
 	}
 	// Verified before: the bytes have the right lengths.
 	q.TicketKeys, _ = ticketKeys(c.bytes[C.BQUIC_TICKET_KEYS])
@@ -420,7 +435,7 @@ func (s *settings) addHTTP(n map[uint32]uint64) (err error) {
 	s.http, err = (&h3.Config{
 		MaxFieldSectionSize: n[C.BQUIC_H3_MAX_FIELD_SECTION], QPACKTableCapacity: int(count(n[C.BQUIC_H3_TABLE_CAPACITY])),
 		QPACKBlockedStreams: int(count(n[C.BQUIC_H3_BLOCKED_STREAMS])), EnableConnect: n[C.BQUIC_H3_ENABLE_CONNECT] != 0,
-		EnableDatagrams: n[C.BQUIC_H3_ENABLE_DATAGRAMS] != 0, HeaderTimeout: duration(n[C.BQUIC_H3_HEADER_TIMEOUT]), NoGrease: n[C.BQUIC_NO_GREASE] != 0,
+		EnableDatagrams: n[C.BQUIC_H3_ENABLE_DATAGRAMS] != 0, HeaderTimeout: duration(n[C.BQUIC_H3_HEADER_TIMEOUT]), MaxPriorityUpdate: int(n[C.BQUIC_H3_MAX_PRIORITY_UPDATE]), NoGrease: n[C.BQUIC_NO_GREASE] != 0,
 	}).Prepare()
 	if err != nil {
 		return &fault{errConfig, err.Error()}

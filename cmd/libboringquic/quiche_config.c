@@ -87,21 +87,24 @@ void quiche_config_enable_dgram(quiche_config *config, bool enabled, size_t recv
   set(config, BQ_DGRAM_SEND_QUEUE, send_queue_len);
 }
 
-// What the library decides by itself.
-#define IGNORED(name, type) \
-  void quiche_config_##name(quiche_config *config, type v) { (void)config, (void)v; }
+VALUE(set_max_amplification_factor, size_t, BQ_AMPLIFICATION)
+VALUE(set_max_recv_udp_payload_size, size_t, BQ_MAX_RECV)
+VALUE(set_ack_delay_exponent, uint64_t, BQ_ACK_DELAY_EXPONENT)
+VALUE(set_initial_congestion_window_packets, size_t, BQ_WINDOW_PACKETS)
+VALUE(enable_hystart, bool, BQ_HYSTART)
+VALUE(enable_pacing, bool, BQ_PACING)
+VALUE(set_max_pacing_rate, uint64_t, BQ_PACING_RATE)
+VALUE(set_disable_dcid_reuse, bool, BQ_NO_ID_REUSE)
 
-IGNORED(set_max_amplification_factor, size_t)
-IGNORED(set_max_recv_udp_payload_size, size_t)
-IGNORED(set_ack_delay_exponent, uint64_t)
-IGNORED(set_initial_congestion_window_packets, size_t)
-IGNORED(enable_hystart, bool)
-IGNORED(enable_pacing, bool)
-IGNORED(set_enable_cubic_idle_restart_fix, bool)
-IGNORED(set_use_initial_max_data_as_flow_control_win, bool)
-IGNORED(set_max_pacing_rate, uint64_t)
-IGNORED(set_active_connection_id_limit, uint64_t)
-IGNORED(set_disable_dcid_reuse, bool)
+void quiche_config_set_active_connection_id_limit(quiche_config *config, uint64_t v) {
+  if (v >= 2) { // RFC 9000, section 18.2
+    set(config, BQ_CONN_IDS, v);
+  }
+}
+
+// What has no effect in quiche 0.30.0 either, and what the library does in one way.
+void quiche_config_set_use_initial_max_data_as_flow_control_win(quiche_config *config, bool v) { (void)config, (void)v; }
+void quiche_config_set_enable_cubic_idle_restart_fix(quiche_config *config, bool v) { (void)config, (void)v; }
 
 quiche_h3_config *quiche_h3_config_new(void) { return bq_enter() ? NULL : (quiche_h3_config *)(uintptr_t)bq_go_quiche_h3_config_new(); }
 
@@ -122,5 +125,4 @@ H3_VALUE(set_max_field_section_size, uint64_t, BQ_H3_FIELD_SECTION)
 H3_VALUE(set_qpack_max_table_capacity, uint64_t, BQ_H3_TABLE)
 H3_VALUE(set_qpack_blocked_streams, uint64_t, BQ_H3_BLOCKED)
 H3_VALUE(enable_extended_connect, bool, BQ_H3_CONNECT)
-
-void quiche_h3_config_set_max_priority_update_size(quiche_h3_config *config, uint64_t v) { (void)config, (void)v; }
+H3_VALUE(set_max_priority_update_size, uint64_t, BQ_H3_PRIORITY_UPDATE)

@@ -59,6 +59,8 @@ func bq_go_quiche_config_new(version C.uint32_t) C.uint64_t {
 		c.values[C.BQ_GREASE] = 1
 		c.values[C.BQ_MAX_SEND] = 1200
 		c.values[C.BQ_MAX_ACK_DELAY] = 25
+		c.values[C.BQ_HYSTART], c.values[C.BQ_PACING] = 1, 1
+		c.values[C.BQ_ACK_DELAY_EXPONENT] = 3
 		c.values[C.BQ_CC] = C.QUICHE_CC_CUBIC
 		c.values[C.BQ_MAX_CONNECTION_WINDOW] = 24 << 20
 		c.values[C.BQ_MAX_STREAM_WINDOW] = 16 << 20
@@ -265,18 +267,16 @@ func (c *quicheConfig) make() (*quicheMade, error) {
 		recvQueue: int(min(v[C.BQ_DGRAM_RECV_QUEUE], quic.MaxQueuedDatagrams)), sendQueue: int(min(v[C.BQ_DGRAM_SEND_QUEUE], quic.MaxQueuedDatagrams)),
 	}
 	m.core = quic.Config{
-		TLS: t, MaxIdleTimeout: -1, StreamReceiveWindow: stream, MaxStreamReceiveWindow: max(stream, window(v[C.BQ_MAX_STREAM_WINDOW])),
+		TLS: t, MaxIdleTimeout: quicheIdle(v[C.BQ_MAX_IDLE_TIMEOUT]), StreamReceiveWindow: stream, MaxStreamReceiveWindow: max(stream, window(v[C.BQ_MAX_STREAM_WINDOW])),
 		ReceiveWindow: conn, MaxReceiveWindow: max(conn, window(v[C.BQ_MAX_CONNECTION_WINDOW])),
 		MaxStreamsBidi: streams(v[C.BQ_MAX_STREAMS_BIDI]), MaxStreamsUni: streams(v[C.BQ_MAX_STREAMS_UNI]),
 		MaxUDPPayload: m.cap, DisablePMTUD: v[C.BQ_DISCOVER_PMTU] == 0, NoGrease: v[C.BQ_GREASE] == 0,
 		MaxAckDelay: time.Duration(min(max(v[C.BQ_MAX_ACK_DELAY], 1), 1<<14-1)) * time.Millisecond, DisableActiveMigration: v[C.BQ_NO_MIGRATION] != 0,
 		EarlyData: v[C.BQ_EARLY_DATA] != 0, KeepPeerParams: true,
 	}
+	c.tune(&m.core)
 	if c.version == quic.Version2 {
 		m.core.Versions = []uint32{quic.Version2, quic.Version1}
-	}
-	if ms := v[C.BQ_MAX_IDLE_TIMEOUT]; ms > 0 {
-		m.core.MaxIdleTimeout = time.Duration(min(ms, 24*3600*1000)) * time.Millisecond
 	}
 	if v[C.BQ_CC] == C.QUICHE_CC_RENO {
 		m.core.Congestion = quic.NewReno
@@ -299,6 +299,27 @@ func (c *quicheConfig) make() (*quicheMade, error) {
 		}
 	}
 	return m, nil
+}
+
+// tune sets what few programs set. What is out of range becomes what is next to it, since quiche's functions have no error to tell.
+func (c *quicheConfig) tune(q *quic.Config) {
+	v := &c.values
+	within := func(key int, least, most uint64) int {
+		if v[key] == 0 {
+			return 0
+		}
+		return int(min(max(v[key], least), most))
+	}
+	q.MaxRecvUDPPayload, q.InitialWindow = within(C.BQ_MAX_RECV, 1200, 65527), within(C.BQ_WINDOW_PACKETS, 2, 1000)
+	q.ActiveConnIDLimit, q.AmplificationFactor = within(C.BQ_CONN_IDS, 2, 16), within(C.BQ_AMPLIFICATION, 1, 3)
+	q.MaxPacingRate, q.DisableHyStart, q.DisableConnIDReuse = min(v[C.BQ_PACING_RATE], 1<<62), v[C.BQ_HYSTART] == 0, v[C.BQ_NO_ID_REUSE] != 0
+	if q.AckDelayExponent = within(C.BQ_ACK_DELAY_EXPONENT, 1, 20); q.AckDelayExponent == 0 {
+		q.AckDelayExponent = -1
+	}
+	q.Pacing = quic.PaceAhead
+	if v[C.BQ_PACING] == 0 {
+		q.Pacing = quic.PaceOff
+	}
 }
 
 // checkKey looks whether there is a private key in PEM form.
@@ -397,6 +418,8 @@ func bq_go_quiche_h3_config_set(h C.uint64_t, key C.int, v C.uint64_t) {
 			c.cfg.QPACKBlockedStreams = some(1 << 16)
 		case C.BQ_H3_CONNECT:
 			c.cfg.EnableConnect = v != 0
+		case C.BQ_H3_PRIORITY_UPDATE:
+			c.cfg.MaxPriorityUpdate = int(min(max(v, 1), 264))
 		}
 		return nil
 	})

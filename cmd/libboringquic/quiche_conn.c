@@ -306,11 +306,7 @@ int quiche_conn_set_session(quiche_conn *conn, const uint8_t *buf, size_t buf_le
   CALL(conn, buf == NULL ? null("session") : conn->ssl ? bq_quiche_set_session(conn, buf, buf_len) : (int)bq_go_quiche_set_session(conn->handle, (uint8_t *)buf, buf_len));
 }
 
-int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v) {
-  (void)conn, (void)v;
-  bq_fail(BQUIC_ERR_UNSUPPORTED, "the idle timeout is the config's to say");
-  return QUICHE_ERR_INVALID_STATE;
-}
+int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v) { CALL(conn, (int)bq_go_quiche_idle_timeout(conn->handle, v)); }
 
 bool quiche_conn_set_keylog_path(quiche_conn *conn, const char *path) {
   return conn != NULL && path != NULL && !bq_enter() && bq_go_quiche_keylog(conn->handle, (char *)path, -1) > 0;

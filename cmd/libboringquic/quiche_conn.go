@@ -456,6 +456,9 @@ func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_
 		putAddress(&info.from, &info.from_len, t.Local)
 		putAddress(&info.to, &info.to_len, t.Remote)
 		at := ns(now)
+		if !t.SendAt.IsZero() {
+			at = ns(t.SendAt)
+		}
 		info.at.tv_sec, info.at.tv_nsec = C.time_t(at/1e9), C.long(at%1e9)
 		first := min(t.SegSize, t.N)
 		if rest := buf[first:t.N]; !staged && len(rest) > 0 {
@@ -466,6 +469,21 @@ func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_
 		}
 		return int64(first), nil
 	})
+}
+
+//export bq_go_quiche_idle_timeout
+func bq_go_quiche_idle_timeout(h C.uint64_t, ms C.uint64_t) C.int64_t {
+	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
+		return 0, q.core.SetMaxIdleTimeout(quicheIdle(uint64(ms)))
+	})
+}
+
+// quicheIdle is an idle timeout in milliseconds, of which 0 is none.
+func quicheIdle(ms uint64) time.Duration {
+	if ms == 0 {
+		return -1
+	}
+	return time.Duration(min(ms, 24*3600*1000)) * time.Millisecond
 }
 
 //export bq_go_quiche_timeout

@@ -157,8 +157,11 @@ int quiche_h3_take_last_priority_update(quiche_h3_conn *conn, uint64_t prioritiz
 }
 
 void quiche_h3_conn_stats(const quiche_h3_conn *conn, quiche_h3_stats *out) {
-  (void)conn;
-  if (out != NULL) {
-    memset(out, 0, sizeof *out);
+  if (out == NULL) {
+    return;
+  }
+  memset(out, 0, sizeof *out);
+  if (conn != NULL && !bq_enter()) {
+    bq_go_quiche_h3_stats(conn->handle, out);
   }
 }

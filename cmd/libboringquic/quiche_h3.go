@@ -48,6 +48,17 @@ func onH3(h C.uint64_t, f func(q *quicheConn, x *quicheH3, now time.Time) (int64
 	return C.int64_t(result)
 }
 
+//export bq_go_quiche_h3_stats
+func bq_go_quiche_h3_stats(h C.uint64_t, out *C.quiche_h3_stats) {
+	lookQuiche(h, func(q *quicheConn) (int64, error) {
+		if q.h3 != nil {
+			s := q.h3.conn.Stats()
+			out.qpack_encoder_stream_recv_bytes, out.qpack_decoder_stream_recv_bytes = C.uint64_t(s.EncoderBytes), C.uint64_t(s.DecoderBytes)
+		}
+		return 0, nil
+	})
+}
+
 //export bq_go_quiche_h3_new
 func bq_go_quiche_h3_new(h, config C.uint64_t) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, now time.Time) (int64, error) {

@@ -115,6 +115,9 @@ struct quiche_path_event {
   struct sockaddr_storage local, peer;
   socklen_t local_len, peer_len;
   size_t pmtu;
+  struct sockaddr_storage old_local, old_peer;  // of a connection ID that is reused
+  socklen_t old_local_len, old_peer_len;
+  uint64_t seq;  // its number
 };
 
 // The fields' names and values lie behind them, in the same allocation.
@@ -130,6 +133,7 @@ enum bq_quiche_key {
   BQ_VERIFY_PEER, BQ_GREASE, BQ_DISCOVER_PMTU, BQ_LOG_KEYS, BQ_EARLY_DATA, BQ_MAX_IDLE_TIMEOUT, BQ_MAX_SEND, BQ_MAX_DATA,
   BQ_MAX_STREAM_DATA_BIDI_LOCAL, BQ_MAX_STREAM_DATA_BIDI_REMOTE, BQ_MAX_STREAM_DATA_UNI, BQ_MAX_STREAMS_BIDI, BQ_MAX_STREAMS_UNI,
   BQ_MAX_ACK_DELAY, BQ_NO_MIGRATION, BQ_CC, BQ_MAX_CONNECTION_WINDOW, BQ_MAX_STREAM_WINDOW, BQ_DGRAM, BQ_DGRAM_RECV_QUEUE, BQ_DGRAM_SEND_QUEUE,
+  BQ_MAX_RECV, BQ_AMPLIFICATION, BQ_ACK_DELAY_EXPONENT, BQ_WINDOW_PACKETS, BQ_HYSTART, BQ_PACING, BQ_PACING_RATE, BQ_CONN_IDS, BQ_NO_ID_REUSE,
   BQ_QUICHE_KEYS
 };
 
@@ -138,7 +142,7 @@ enum bq_quiche_text {
   BQ_CERT_FILE, BQ_KEY_FILE, BQ_ROOTS_FILE, BQ_ROOTS_FOLDER, BQ_CURVES, BQ_PROTOS, BQ_CC_NAME, BQ_RESET_TOKEN, BQ_TICKET_KEY
 };
 
-enum bq_quiche_h3_key { BQ_H3_FIELD_SECTION, BQ_H3_TABLE, BQ_H3_BLOCKED, BQ_H3_CONNECT };
+enum bq_quiche_h3_key { BQ_H3_FIELD_SECTION, BQ_H3_TABLE, BQ_H3_BLOCKED, BQ_H3_CONNECT, BQ_H3_PRIORITY_UPDATE };
 
 // What is asked of datagrams, and of connection IDs.
 enum bq_quiche_dgram {

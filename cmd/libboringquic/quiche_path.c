@@ -152,12 +152,16 @@ EVENT(peer_migrated, QUICHE_PATH_EVENT_PEER_MIGRATED)
 void quiche_path_event_reused_source_connection_id(const quiche_path_event *ev, uint64_t *id, struct sockaddr_storage *old_local, socklen_t *old_local_len,
                                                    struct sockaddr_storage *old_peer, socklen_t *old_peer_len, struct sockaddr_storage *local,
                                                    socklen_t *local_len, struct sockaddr_storage *peer, socklen_t *peer_len) {
-  (void)ev; // there is none of that type
-  if (id != NULL) {
-    *id = 0;
+  const enum quiche_path_event_type type = QUICHE_PATH_EVENT_REUSED_SOURCE_CONNECTION_ID;
+  quiche_path_event old = {.type = QUICHE_PATH_EVENT_CLOSED};
+  if (ev != NULL && ev->type == type) {
+    old = (quiche_path_event){.type = type, .local = ev->old_local, .local_len = ev->old_local_len, .peer = ev->old_peer, .peer_len = ev->old_peer_len};
   }
-  addresses(NULL, QUICHE_PATH_EVENT_REUSED_SOURCE_CONNECTION_ID, old_local, old_local_len, old_peer, old_peer_len);
-  addresses(NULL, QUICHE_PATH_EVENT_REUSED_SOURCE_CONNECTION_ID, local, local_len, peer, peer_len);
+  if (id != NULL) {
+    *id = old.type == type ? ev->seq : 0;
+  }
+  addresses(&old, type, old_local, old_local_len, old_peer, old_peer_len);
+  addresses(ev, type, local, local_len, peer, peer_len);
 }
 
 void quiche_path_event_pmtu_updated(const quiche_path_event *ev, struct sockaddr_storage *local, socklen_t *local_len, struct sockaddr_storage *peer,

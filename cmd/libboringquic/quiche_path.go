@@ -51,6 +51,9 @@ type quichePathEvent struct {
 	kind          C.enum_quiche_path_event_type
 	local, remote netip.AddrPort
 	size          int
+
+	otherLocal, otherRemote netip.AddrPort // of a connection ID that is reused
+	seq                     uint64
 }
 
 const (
@@ -90,6 +93,8 @@ func (q *quicheConn) onPath(ev *quic.PathEvent) {
 		out.kind = C.QUICHE_PATH_EVENT_FAILED_VALIDATION
 	case ev.Kind == quic.PathClosed:
 		out.kind = C.QUICHE_PATH_EVENT_CLOSED
+	case ev.Kind == quic.PathReused:
+		out.kind, out.otherLocal, out.otherRemote, out.seq = C.QUICHE_PATH_EVENT_REUSED_SOURCE_CONNECTION_ID, ev.OtherLocal, ev.OtherRemote, ev.Seq
 	case ev.Kind == quic.PathActivated && !client:
 		out.kind = C.QUICHE_PATH_EVENT_PEER_MIGRATED
 	default:
@@ -100,7 +105,7 @@ func (q *quicheConn) onPath(ev *quic.PathEvent) {
 
 func (q *quicheConn) onMTU(size int) {
 	if !q.made.core.DisablePMTUD {
-		q.paths.push(quichePathEvent{C.QUICHE_PATH_EVENT_PMTU_UPDATED, q.core.LocalAddr(), q.core.RemoteAddr(), size})
+		q.paths.push(quichePathEvent{kind: C.QUICHE_PATH_EVENT_PMTU_UPDATED, local: q.core.LocalAddr(), remote: q.core.RemoteAddr(), size: size})
 	}
 }
 
@@ -115,6 +120,9 @@ func bq_go_quiche_path_event(h C.uint64_t, out *C.quiche_path_event) C.int64_t {
 		out._type, out.pmtu = ev.kind, C.size_t(ev.size)
 		putAddress(&out.local, &out.local_len, ev.local)
 		putAddress(&out.peer, &out.peer_len, ev.remote)
+		putAddress(&out.old_local, &out.old_local_len, ev.otherLocal)
+		putAddress(&out.old_peer, &out.old_peer_len, ev.otherRemote)
+		out.seq = C.uint64_t(ev.seq)
 		return 1, nil
 	})
 }

@@ -74,7 +74,7 @@ var fetchCrate = sync.OnceValues(func() (string, error) {
 // The programs of testdata say what the functions do.
 func TestQuiche(t *testing.T) {
 	certs := append(certificate(t), certificate(t)[0])
-	for _, name := range []string{"quiche_transport", "quiche_http3", "quiche_tls", "quiche_bad"} {
+	for _, name := range []string{"quiche_transport", "quiche_http3", "quiche_tls", "quiche_bad", "quiche_settings"} {
 		for _, c := range []struct {
 			name  string
 			of    variant

@@ -43,6 +43,10 @@ type Config struct {
 	// peer that unknown ones are to be ignored (RFC 9114, sections 6.2.3, 7.2.4.1 and 7.2.8).
 	NoGrease bool
 
+	// MaxPriorityUpdate is the longest PRIORITY_UPDATE frame that a server reads, in bytes of its payload, 1 to 264 (RFC 9218, section 7); a
+	// longer one ends the connection with H3_EXCESSIVE_LOAD. Default 264: an ID, and a Priority Field Value of 256 bytes.
+	MaxPriorityUpdate int
+
 	// HeaderTimeout ends a request whose header section has not arrived whole that long after its stream was opened, with
 	// H3_REQUEST_INCOMPLETE. Servers only. Default 0: never.
 	HeaderTimeout time.Duration
@@ -79,6 +83,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("h3: Config.QPACKBlockedStreams is %d; at most %d can wait", c.QPACKBlockedStreams, maxBlockedStreams)
 	case c.EncoderTableCapacity > maxTableCapacity:
 		return fmt.Errorf("h3: Config.EncoderTableCapacity is %d; at most %d can be held", c.EncoderTableCapacity, maxTableCapacity)
+	case c.MaxPriorityUpdate < 0 || c.MaxPriorityUpdate > maxPriorityUpdate:
+		return fmt.Errorf("h3: Config.MaxPriorityUpdate is %d, which is not within 1 and %d", c.MaxPriorityUpdate, maxPriorityUpdate)
 	case c.HeaderTimeout < 0 || c.BlockedTimeout < 0:
 		return fmt.Errorf("h3: Config.HeaderTimeout and BlockedTimeout are durations, not %v and %v", c.HeaderTimeout, c.BlockedTimeout)
 	case len(c.AdditionalSettings) > maxAdditionalSettings:
@@ -133,6 +139,9 @@ func (c *Config) resolve() (*Config, error) {
 	capacity(&r.QPACKTableCapacity, 4096)
 	capacity(&r.QPACKBlockedStreams, 100)
 	capacity(&r.EncoderTableCapacity, 4096)
+	if r.MaxPriorityUpdate == 0 {
+		r.MaxPriorityUpdate = maxPriorityUpdate
+	}
 	if r.BlockedTimeout == 0 {
 		r.BlockedTimeout = 10 * time.Second
 	}

@@ -91,6 +91,16 @@ func (c *Conn) begin() {
 	c.openLocal()
 }
 
+// Stats are figures of a connection, from its begin.
+type Stats struct {
+	// EncoderBytes and DecoderBytes are bytes that were received on the peer's two QPACK streams, without the types that these begin with (RFC
+	// 9204, section 4.2): instructions for our dynamic table, and what its decoder tells our encoder.
+	EncoderBytes, DecoderBytes uint64
+}
+
+// Stats returns the figures of now.
+func (c *Conn) Stats() Stats { return Stats{c.peer.encoder.read, c.peer.decoder.read} }
+
 func (c *Config) encoder() qpack.EncoderConfig {
 	e := qpack.EncoderConfig{TableCapacity: c.EncoderTableCapacity}
 	if e.TableCapacity == 0 {

@@ -14,6 +14,7 @@ type peerStream struct {
 	id   uint64
 	typ  uint8 // streamControl, streamQPACKEncoder or streamQPACKDecoder
 	here bool
+	read uint64 // bytes behind its type
 }
 
 func (s *peerStream) name() string {
@@ -153,6 +154,7 @@ func (c *Conn) readCritical(s *peerStream) {
 			return
 		}
 		if len(p) > 0 {
+			s.read += uint64(len(p))
 			if e := c.handleCritical(s, p); e != nil {
 				c.fail(e)
 				return
@@ -270,7 +272,7 @@ func (c *Conn) beginControl(typ, length uint64) *connError {
 			return unexpected // RFC 9218, section 7.2
 		case length == 0:
 			return connErr(ErrCodeFrame, "an empty PRIORITY_UPDATE frame")
-		case length > maxPriorityField+8:
+		case length > uint64(c.cfg.MaxPriorityUpdate):
 			return connErr(ErrCodeExcessiveLoad, "a PRIORITY_UPDATE frame that is too long")
 		}
 		return nil

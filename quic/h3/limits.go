@@ -29,6 +29,9 @@ const (
 	// maxPriorityField is the longest Priority Field Value that is read, in bytes (RFC 9218, section 7).
 	maxPriorityField = 256
 
+	// maxPriorityUpdate bounds Config.MaxPriorityUpdate, in bytes: a Priority Field Value as long as that behind an ID.
+	maxPriorityUpdate = maxPriorityField + 8
+
 	// maxSessions is how many of a client's sessions wait for the server's SETTINGS: the newest.
 	maxSessions = 4
 

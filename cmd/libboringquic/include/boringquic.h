@@ -171,13 +171,23 @@ enum {
   BQUIC_MAX_HANDSHAKES = 26,          // of a server, at a time. 0: 4096
   BQUIC_NO_TICKETS = 27,              // switch: a server gives no session tickets, so that nothing is resumed
   BQUIC_VERIFY = 28,                  // of the peer's certificate: see BQUIC_VERIFY_*
+  BQUIC_MAX_RECV_UDP_PAYLOAD = 29,    // bytes of the largest UDP payload that the peer is told to send, 1200 to 65527. 0: 65527
+  BQUIC_INITIAL_WINDOW = 30,          // full datagrams that may be in flight at first, 2 to 1000. 0: 10
+  BQUIC_DISABLE_HYSTART = 31,         // switch: slow start ends with a loss, not before (RFC 9406)
+  BQUIC_DISABLE_PACING = 32,          // switch: all that the congestion window allows is sent at once
+  BQUIC_MAX_PACING_RATE = 33,         // bytes per second, at most 2^62. 0: what the congestion window says
+  BQUIC_ACK_DELAY_EXPONENT = 34,      // of ACK frames that are sent, at most 20 (RFC 9000, section 18.2). 0: 3; UINT64_MAX: 0
+  BQUIC_ACTIVE_CONN_IDS = 35,         // connection IDs of the peer's that are kept, 2 to 16. 0: 4
+  BQUIC_DISABLE_ID_REUSE = 36,        // switch: a client whose address changes is answered to another connection ID, whatever it sends to
+  BQUIC_AMPLIFICATION = 37,           // times what came from an unproven address that may be sent there, 1 to 3 (RFC 9000, section 8.1). 0: 3
   BQUIC_H3 = 64,                      // switch: connections speak HTTP/3; the protocol is "h3" if none is set
   BQUIC_H3_MAX_FIELD_SECTION = 65,    // bytes of the largest header section that is accepted. 0: 64 KiB
   BQUIC_H3_TABLE_CAPACITY = 66,       // bytes of QPACK's dynamic table for what is received. 0: 4096; UINT64_MAX: none
   BQUIC_H3_BLOCKED_STREAMS = 67,      // that may wait for it. 0: 100; UINT64_MAX: none
   BQUIC_H3_ENABLE_CONNECT = 68,       // switch: a server takes extended CONNECT (RFC 9220)
   BQUIC_H3_ENABLE_DATAGRAMS = 69,     // switch: HTTP datagrams (RFC 9297); BQUIC_MAX_DATAGRAM_FRAME must be set, too
-  BQUIC_H3_HEADER_TIMEOUT = 70        // ns in which the header section of a request must come. 0: any
+  BQUIC_H3_HEADER_TIMEOUT = 70,       // ns in which the header section of a request must come. 0: any
+  BQUIC_H3_MAX_PRIORITY_UPDATE = 71   // bytes of the longest PRIORITY_UPDATE frame that a server reads, at most 264. 0: 264
 };
 
 // Values of BQUIC_VERIFY.

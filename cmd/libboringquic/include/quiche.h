@@ -100,11 +100,11 @@ void quiche_config_enable_early_data(quiche_config *config);      // 0-RTT, of e
 // Protocols of ALPN, each behind its length in a byte. 0, or QUICHE_ERR_TLS_FAIL for a list that is none.
 int quiche_config_set_application_protos(quiche_config *config, const uint8_t *protos, size_t protos_len);
 
-// Has no effect: what is sent to an address that is not validated is three times what came (RFC 9000, section 8).
+// How many times what came from an address that is not validated may be sent there, 1 to 3: more, which RFC 9000, section 8.1, does not allow, is 3. Default 3.
 void quiche_config_set_max_amplification_factor(quiche_config *config, size_t v);
 
 void quiche_config_set_max_idle_timeout(quiche_config *config, uint64_t v);            // ms; default 0: none; more than a day is a day
-void quiche_config_set_max_recv_udp_payload_size(quiche_config *config, size_t v);     // has no effect: any size is taken
+void quiche_config_set_max_recv_udp_payload_size(quiche_config *config, size_t v);         // what the peer is told, 1200 to 65527; default 65527
 void quiche_config_set_max_send_udp_payload_size(quiche_config *config, size_t v);     // default and least 1200
 
 // Flow control. All default to 0, and then nothing may be received. Streams of all kinds have the largest of the three values for streams; a value of 0 beside
@@ -116,14 +116,14 @@ void quiche_config_set_initial_max_stream_data_uni(quiche_config *config, uint64
 void quiche_config_set_initial_max_streams_bidi(quiche_config *config, uint64_t v);
 void quiche_config_set_initial_max_streams_uni(quiche_config *config, uint64_t v);
 
-void quiche_config_set_ack_delay_exponent(quiche_config *config, uint64_t v);          // has no effect: it is 3
+void quiche_config_set_ack_delay_exponent(quiche_config *config, uint64_t v);              // at most 20; default 3
 void quiche_config_set_max_ack_delay(quiche_config *config, uint64_t v);               // ms, below 2^14; default 25
 void quiche_config_set_disable_active_migration(quiche_config *config, bool v);        // told to the peer; default off
 
 // The congestion controller by its name: reno, cubic; bbr, bbr2 and bbr2_gcongestion are cubic. 0 or QUICHE_ERR_CONGESTION_CONTROL.
 int quiche_config_set_cc_algorithm_name(quiche_config *config, const char *algo);
 
-void quiche_config_set_initial_congestion_window_packets(quiche_config *config, size_t packets);  // has no effect: as RFC 9002, section 7.2
+void quiche_config_set_initial_congestion_window_packets(quiche_config *config, size_t packets); // 2 to 1000; default 10
 
 enum quiche_cc_algorithm {
   QUICHE_CC_RENO = 0,
@@ -136,23 +136,23 @@ enum quiche_cc_algorithm {
 #define QUICHE_CC_BBR2 ((enum quiche_cc_algorithm)3)
 
 void quiche_config_set_cc_algorithm(quiche_config *config, enum quiche_cc_algorithm algo);
-void quiche_config_enable_hystart(quiche_config *config, bool v);                          // has no effect: it is on
-void quiche_config_enable_pacing(quiche_config *config, bool v);                           // has no effect: quiche_conn_send does the pacing; see there
-void quiche_config_set_enable_cubic_idle_restart_fix(quiche_config *config, bool v);       // has no effect
-void quiche_config_set_use_initial_max_data_as_flow_control_win(quiche_config *config, bool v);  // has no effect: it is so
-void quiche_config_set_max_pacing_rate(quiche_config *config, uint64_t v);                 // has no effect
+void quiche_config_enable_hystart(quiche_config *config, bool v);                          // HyStart++ (RFC 9406); default on
+void quiche_config_enable_pacing(quiche_config *config, bool v);                           // see quiche_send_info.at; default on
+void quiche_config_set_enable_cubic_idle_restart_fix(quiche_config *config, bool v);       // has no effect: it is on
+void quiche_config_set_use_initial_max_data_as_flow_control_win(quiche_config *config, bool v); // nothing, as in 0.30.0: it is so
+void quiche_config_set_max_pacing_rate(quiche_config *config, uint64_t v);                 // bytes per second; default 0: none
 
 // Datagrams (RFC 9221), with queues of so many, at most 128 each. Default off.
 void quiche_config_enable_dgram(quiche_config *config, bool enabled, size_t recv_queue_len, size_t send_queue_len);
 
 void quiche_config_set_max_connection_window(quiche_config *config, uint64_t v);           // default 24 MiB
 void quiche_config_set_max_stream_window(quiche_config *config, uint64_t v);               // default 16 MiB
-void quiche_config_set_active_connection_id_limit(quiche_config *config, uint64_t v);      // has no effect: the library says what it needs
+void quiche_config_set_active_connection_id_limit(quiche_config *config, uint64_t v);      // 2 to 16, less is ignored; default 4
 
 // The stateless reset token that a server announces with its first connection ID: 16 bytes.
 void quiche_config_set_stateless_reset_token(quiche_config *config, const uint8_t *v);
 
-void quiche_config_set_disable_dcid_reuse(quiche_config *config, bool v);                  // has no effect: none is used on two paths
+void quiche_config_set_disable_dcid_reuse(quiche_config *config, bool v);                  // a client with a new address is answered to another ID; default off
 
 // What session tickets are encrypted with: 48 bytes, which servers may share. Default: random. 0, or QUICHE_ERR_TLS_FAIL for another length.
 int quiche_config_set_ticket_key(quiche_config *config, const uint8_t *key, size_t key_len);
@@ -213,7 +213,8 @@ void quiche_conn_set_qlog_fd(quiche_conn *conn, int fd, const char *log_title, c
 // What quiche_conn_session of an earlier connection to the server was, before the first packet. 0, or QUICHE_ERR_CRYPTO_FAIL for what is no session, QUICHE_ERR_INVALID_STATE.
 int quiche_conn_set_session(quiche_conn *conn, const uint8_t *buf, size_t buf_len);
 
-// Returns QUICHE_ERR_INVALID_STATE: the config says it.
+// Another idle timeout than the config's, in ms, 0 for none: before the first quiche_conn_recv or _send. 0, or QUICHE_ERR_INVALID_STATE afterwards, or when
+// quiche_conn_set_session has begun 0-RTT.
 int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v);
 
 typedef struct {
@@ -232,11 +233,11 @@ typedef struct {
   socklen_t from_len;
   struct sockaddr_storage to;
   socklen_t to_len;
-  struct timespec at;            // when to send it: not in the future
+  struct timespec at;            // when to send it, by CLOCK_MONOTONIC: with pacing that may lie ahead, by about a round trip
 } quiche_send_info;
 
-// quiche_conn_send writes one datagram, and returns its length; QUICHE_ERR_DONE if there is none. out has 1200 bytes at least, or there is none. Where pacing holds
-// datagrams back there is none until quiche_conn_timeout_as_nanos. Datagrams of a burst have one length but the last.
+// quiche_conn_send writes one datagram, and returns its length; QUICHE_ERR_DONE if there is none. out has 1200 bytes at least, or there is none. Pacing
+// does not hold datagrams back: see quiche_send_info.at. Datagrams of a burst have one length but the last.
 // To be called until there is none, after anything that was called on the connection.
 ssize_t quiche_conn_send(quiche_conn *conn, uint8_t *out, size_t out_len, quiche_send_info *out_info);
 
@@ -568,7 +569,7 @@ void quiche_h3_config_set_max_field_section_size(quiche_h3_config *config, uint6
 void quiche_h3_config_set_qpack_max_table_capacity(quiche_h3_config *config, uint64_t v); // of the peer's encoder; default 0
 void quiche_h3_config_set_qpack_blocked_streams(quiche_h3_config *config, uint64_t v);    // default 0
 void quiche_h3_config_enable_extended_connect(quiche_h3_config *config, bool enabled);    // RFC 9220; a server's
-void quiche_h3_config_set_max_priority_update_size(quiche_h3_config *config, uint64_t v); // has no effect
+void quiche_h3_config_set_max_priority_update_size(quiche_h3_config *config, uint64_t v);  // bytes of its payload, at most 264, the default; longer ones are errors
 void quiche_h3_config_free(quiche_h3_config *config);
 
 // HTTP/3 on a connection that is established, or in early data. It opens the control and QPACK streams. One for each connection; freed before it or after it.
@@ -648,8 +649,8 @@ int quiche_h3_take_last_priority_update(quiche_h3_conn *conn, uint64_t prioritiz
                                         int (*cb)(uint8_t *priority_field_value, uint64_t priority_field_value_len, void *argp), void *argp);
 
 typedef struct {
-  uint64_t qpack_encoder_stream_recv_bytes;  // 0: not counted
-  uint64_t qpack_decoder_stream_recv_bytes;  // 0: not counted
+  uint64_t qpack_encoder_stream_recv_bytes;  // behind the stream's type
+  uint64_t qpack_decoder_stream_recv_bytes;  // likewise
 } quiche_h3_stats;
 
 void quiche_h3_conn_stats(const quiche_h3_conn *conn, quiche_h3_stats *out);
