@@ -6,8 +6,11 @@ import (
 
 // headline is the title of the results.
 func (c *comparison) headline() string {
-	if c.HTTP3 {
+	switch {
+	case c.HTTP3:
 		return "What HTTP/3 costs"
+	case c.C:
+		return "What the C API costs"
 	}
 	return "What QUIC costs"
 }
@@ -42,6 +45,7 @@ type goal struct {
 const (
 	figureRate   = 0
 	figureServer = 1
+	figureClient = 2
 )
 
 // goals are the bars for HTTP/3.
@@ -58,15 +62,24 @@ var goals = []goal{
 	{"http3, idle connection: server memory", "http3", reference, "h3-idle", 0, 0.25, ""},
 }
 
+// bars are the goals of what was measured, and what is to be said of them.
+func (c *comparison) bars() (all []goal, about string) {
+	if c.C {
+		return capiGoals, "Bars: ratios to others in the same round, and what they are to be at most."
+	}
+	return goals, barsAbout
+}
+
 const barsAbout = "Bars: ratios to others in the same round, and what they are to be at most. Allocations of a GET are held to theirs by a test of package http3."
 
 // barsTable tells which goals are reached.
 func (c *comparison) barsTable(ms []measurement) (t table) {
 	t.head = []string{"", "ours", "theirs", "of", "ratio", "bar", ""}
-	for i := range goals {
-		g := &goals[i]
+	all, _ := c.bars()
+	for i := range all {
+		g := &all[i]
 		for k := range ms {
-			if m := &ms[k]; m.name == g.measurement && m.http {
+			if m := &ms[k]; m.name == g.measurement && (m.http || c.C) {
 				if row := c.barsRow(g, m); row != nil {
 					t.rows = append(t.rows, row)
 				}

@@ -55,7 +55,7 @@ func (c *comparison) panels(ms []measurement) (ps []panel) {
 					continue
 				}
 				b := bar{name: d.Peer, kind: d.Kind, spread: s, digits: f.digits}
-				if r, ok := c.ratio(d.Peer, reference, m, f); ok {
+				if r, ok := c.ratio(d.Peer, c.reference(m), m, f); ok {
 					b.ratio = fmt.Sprintf("×%.2f", r.mid)
 				}
 				p.bars = append(p.bars, b)
@@ -100,7 +100,7 @@ func drawChart(w io.Writer, c *comparison, ms []measurement, all []series) {
 	text(w, chartMargin, chartMargin+20, `font-size="22" font-weight="bold" fill="#1c2733"`, c.headline()+": boringquic beside others")
 	n := c.Conditions
 	text(w, chartMargin, chartMargin+42, `fill="#5a6772"`, fmt.Sprintf("%s, %d cores, %s; loopback, server and client on a core each; median of %d rounds, "+
-		"whiskers from smallest to largest, × to %s", n.CPU, n.Cores, n.Kernel, n.Rounds, reference))
+		"whiskers from smallest to largest, × to %s", n.CPU, n.Cores, n.Kernel, n.Rounds, c.reference(nil)))
 	io.WriteString(w, body.String())
 	io.WriteString(w, "</svg>\n")
 }

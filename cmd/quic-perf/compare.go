@@ -27,7 +27,7 @@ type compareOptions struct {
 	payload     int
 	certificate string
 	rounds      int
-	http3       bool
+	http3, capi bool
 	only, peers []string
 	growth      []string
 	most        uint64
@@ -50,6 +50,9 @@ With --http3, or names of its measurements, HTTP/3 is measured in place of QUIC 
 of other implementations with our client, and as many bytes over streams without HTTP beside
 it. That takes some seven minutes.
 
+With --capi the C API is measured: a program in C over boringquic.h, over quiche.h of ours and
+over quiche itself, beside the bare core.
+
 Programs of other implementations are built by "quic-perf peers"; one that is missing is
 named and skipped. With all of them, on a machine that does nothing else, it takes about
 a quarter of an hour.`,
@@ -57,7 +60,8 @@ a quarter of an hour.`,
   quic-perf compare
   quic-perf compare --only requests,down-1x1 --peers boringquic,quic-go --rounds 5
   quic-perf compare --results cmd/quic-perf/RESULTS.md
-  quic-perf compare --http3 --results cmd/quic-perf/RESULTS.md`,
+  quic-perf compare --http3 --results cmd/quic-perf/RESULTS.md
+  quic-perf compare --capi --results cmd/quic-perf/RESULTS.md`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -67,10 +71,11 @@ a quarter of an hour.`,
 	f.SortFlags = false
 	f.IntVar(&o.rounds, "rounds", 3, "`NUMBER` of rounds")
 	f.BoolVar(&o.http3, "http3", false, "measure HTTP/3")
-	f.StringSliceVar(&o.only, "only", nil, "measure these `NAMES` alone: "+names(allMeasurements(defaultSizes))+"; of HTTP/3 "+names(httpMeasurements(defaultSizes)))
-	f.StringSliceVar(&o.peers, "peers", nil, "measure these `NAMES` alone: "+peerNames(peers)+"; of HTTP/3 "+peerNames(httpPeers))
+	f.BoolVar(&o.capi, "capi", false, "measure the C API")
+	f.StringSliceVar(&o.only, "only", nil, "measure these `NAMES` alone: "+names(allMeasurements(defaultSizes))+"; of HTTP/3 "+names(httpMeasurements(defaultSizes))+"; of the C API "+names(capiMeasurements(defaultSizes)))
+	f.StringSliceVar(&o.peers, "peers", nil, "measure these `NAMES` alone: "+peerNames(peers)+"; of HTTP/3 "+peerNames(httpPeers)+"; of the C API "+peerNames(capiPeers))
 	f.StringSliceVar(&o.growth, "growth", []string{"boringquic", "boringquic-core"}, "`NAMES` of those that growth is measured of; those without the flags for it are skipped")
-	f.StringVar(&o.results, "results", "", "write the results to `FILE`, in Markdown, where those of HTTP/3, or of QUIC, stay as they are, and a chart beside it, in SVG")
+	f.StringVar(&o.results, "results", "", "write the results to `FILE`, in Markdown, where those of other measures stay as they are, and a chart beside it, in SVG")
 	f.StringVar(&o.json, "json", "", "write the results to `FILE` as one JSON object")
 	f.StringVar(&o.from, "from", "", "measure nothing, and read what --json wrote to `FILE`")
 	f.StringVar(&o.bytes, "bytes", humanize.IBytes(defaultSizes.bytes), "`SIZE` to move over one stream; a quarter of it where there are more")
@@ -108,6 +113,7 @@ func peerNames(all []peer) string {
 // comparison is all that compare finds out.
 type comparison struct {
 	HTTP3      bool        `json:"http3,omitempty"` // it is of HTTP/3
+	C          bool        `json:"c,omitempty"`     // it is of the C API
 	Conditions conditions  `json:"conditions"`
 	Peers      []described `json:"peers"`
 	Samples    []sample    `json:"samples"`
@@ -128,10 +134,13 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 		if err != nil {
 			return err
 		}
-		o.http3 = c.HTTP3
+		o.http3, o.capi = c.HTTP3, c.C
 		return o.report(c, z, stdout, stderr)
 	}
-	o.http3 = o.http3 || slices.ContainsFunc(o.only, func(n string) bool { return strings.HasPrefix(n, "h3-") })
+	if o.http3 && o.capi {
+		return perf.UsageError(errors.New("give --http3 or --capi, not both"))
+	}
+	o.http3 = o.http3 || !o.capi && slices.ContainsFunc(o.only, func(n string) bool { return strings.HasPrefix(n, "h3-") })
 	ms, err := o.measurements(z)
 	if err != nil {
 		return err
@@ -146,8 +155,11 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 // measurements are those that are wanted.
 func (o *compareOptions) measurements(z sizes) ([]measurement, error) {
 	all := allMeasurements(z)
-	if o.http3 {
+	switch {
+	case o.http3:
 		all = httpMeasurements(z)
+	case o.capi:
+		all = capiMeasurements(z)
 	}
 	return selected(o.only, all, (*measurement).selector)
 }
@@ -195,8 +207,11 @@ func readFrom(file string) (*comparison, error) {
 // measure measures everything.
 func (o *compareOptions) measure(ctx context.Context, ms []measurement, stderr io.Writer) (*comparison, error) {
 	known := peers
-	if o.http3 {
+	switch {
+	case o.http3:
 		known = httpPeers
+	case o.capi:
+		known = capiPeers
 	}
 	chosen, err := selected(o.peers, known, func(p *peer) string { return p.name })
 	if err != nil {
@@ -266,10 +281,13 @@ func findAdapters(ctx context.Context, chosen []peer, payload int, stderr io.Wri
 // measureAll measures everything in rounds, in each of which all implementations take turns at each measurement.
 func (o *compareOptions) measureAll(ctx context.Context, b *bench, adapters []adapter, ms []measurement, stderr io.Writer) (*comparison, error) {
 	what := fmt.Sprintf("%s over one stream, a quarter of it over more; requests, handshakes and datagrams for %v each", o.bytes, o.duration)
-	if o.http3 {
+	switch {
+	case o.capi:
+		what = fmt.Sprintf("%s over one stream, or in one response or request; requests for %v", o.bytes, o.duration)
+	case o.http3:
 		what = fmt.Sprintf("%s in one response or request; requests for %v each", o.bytes, o.duration)
 	}
-	c := &comparison{HTTP3: o.http3, Conditions: conditionsNow(o.rounds, what, certificateKind(o.certificate))}
+	c := &comparison{HTTP3: o.http3, C: o.capi, Conditions: conditionsNow(o.rounds, what, certificateKind(o.certificate))}
 	total := 0
 	for i := range adapters {
 		c.Peers = append(c.Peers, described{adapters[i].name, adapters[i].kind, compilersOf(adapters[i].bin), adapters[i].about})

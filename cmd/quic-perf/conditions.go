@@ -84,8 +84,11 @@ func compilersOf(file string) string {
 // lines are the conditions for people.
 func (c *comparison) lines() []string {
 	n := c.Conditions
-	if c.HTTP3 {
+	switch {
+	case c.HTTP3:
 		return c.httpLines()
+	case c.C:
+		return c.capiLines()
 	}
 	return []string{
 		fmt.Sprintf("Machine: %s, %d cores, %s, %s.", n.CPU, n.Cores, n.Kernel, n.Go),

@@ -22,6 +22,7 @@ type peer struct {
 	source string   // its folder below peers/; empty for ourselves
 	args   []string // before the command
 	lean   []string // likewise of the client of ours that does as little as can be, where it is not that of all servers of HTTP/3
+	over   over     // what it is measured over, of those of the C API
 	build  builder
 }
 
@@ -118,7 +119,7 @@ func peersCommand() *cobra.Command {
 that are named, from the folder cmd/quic-perf/peers of our source tree, into the user's
 cache folder. Those in Rust need cargo and cmake, and some minutes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			chosen, err := selected(args, slices.Concat(peers, httpPeers), func(p *peer) string { return p.name })
+			chosen, err := selected(args, slices.Concat(peers, httpPeers, capiPeers), func(p *peer) string { return p.name })
 			if err != nil {
 				return err
 			}
@@ -138,10 +139,10 @@ func buildPeers(ctx context.Context, chosen []peer, source string, stdout, stder
 	var errs []error
 	built := make(map[string]bool)
 	for _, p := range chosen {
-		if p.build == nil || built[p.source] {
+		if p.build == nil || built[p.build.program(dir, &p)] {
 			continue
 		}
-		built[p.source] = true
+		built[p.build.program(dir, &p)] = true
 		from := filepath.Join(source, p.source)
 		if _, err := os.Stat(from); err != nil {
 			return perf.UsageError(fmt.Errorf("no sources of %s in %s: run this in the root of our source tree, or name the folder with --source",

@@ -40,7 +40,8 @@ func printText(w io.Writer, c *comparison, ms []measurement, all []series) {
 		textTable(w, t)
 	}
 	if t := c.barsTable(ms); len(t.rows) > 0 {
-		fmt.Fprintf(w, "\n%s\n", barsAbout)
+		_, about := c.bars()
+		fmt.Fprintf(w, "\n%s\n", about)
 		textTable(w, t)
 	}
 }
@@ -60,8 +61,14 @@ func writeResults(file string, c *comparison, ms []measurement, all []series) er
 		return err
 	}
 	chart := strings.TrimSuffix(file, filepath.Ext(file)) + ".svg"
-	if c.HTTP3 {
+	flag := ""
+	switch {
+	case c.HTTP3:
+		flag = " --http3"
 		chart = strings.TrimSuffix(file, filepath.Ext(file)) + "-http3.svg"
+	case c.C:
+		flag = " --capi"
+		chart = strings.TrimSuffix(file, filepath.Ext(file)) + "-c.svg"
 	}
 	var svg bytes.Buffer
 	drawChart(&svg, c, ms, all)
@@ -69,14 +76,15 @@ func writeResults(file string, c *comparison, ms []measurement, all []series) er
 		return err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# %s\n\nWritten by `quic-perf compare%s --results` on %s.\n\n", c.headline(), map[bool]string{true: " --http3"}[c.HTTP3], c.Conditions.When)
+	fmt.Fprintf(&b, "# %s\n\nWritten by `quic-perf compare%s --results` on %s.\n\n", c.headline(), flag, c.Conditions.When)
 	fmt.Fprintf(&b, "![Bars for each implementation](%s)\n\n", filepath.Base(chart))
 	if t := c.glance(ms, all); len(t.rows) > 0 {
 		b.WriteString("## At a glance\n\n")
 		markdownTable(&b, t)
 	}
 	if t := c.barsTable(ms); len(t.rows) > 0 {
-		fmt.Fprintf(&b, "\n## Bars\n\n%s\n\n", barsAbout)
+		_, about := c.bars()
+		fmt.Fprintf(&b, "\n## Bars\n\n%s\n\n", about)
 		markdownTable(&b, t)
 	}
 	b.WriteString("\n## Conditions\n\n")
@@ -111,21 +119,29 @@ func writeResults(file string, c *comparison, ms []measurement, all []series) er
 	return os.WriteFile(file, c.joined(string(before), b.String()), 0o644)
 }
 
-// joined returns a file's text with its part of QUIC or of HTTP/3 replaced; that of QUIC comes first.
+// joined returns a file's text with one of its parts, those of QUIC, HTTP/3 and the C API, replaced.
 func (c *comparison) joined(before, part string) []byte {
-	own, others := c.headline(), (&comparison{HTTP3: !c.HTTP3}).headline()
-	at := strings.Index(before, "# "+others+"\n")
-	if at < 0 {
-		return []byte(part)
+	var parts []string
+	for _, of := range []comparison{{}, {HTTP3: true}, {C: true}} {
+		if of.headline() == c.headline() {
+			parts = append(parts, strings.TrimRight(part, "\n")+"\n")
+		} else if there := partOf(before, of.headline()); there != "" {
+			parts = append(parts, there)
+		}
 	}
-	rest := before[at:]
-	if end := strings.Index(rest, "\n# "+own+"\n"); end >= 0 {
-		rest = rest[:end]
+	return []byte(strings.Join(parts, "\n"))
+}
+
+// partOf is the part of a text below a headline; empty if there is none.
+func partOf(text, headline string) string {
+	_, part, found := strings.Cut("\n"+text, "\n# "+headline+"\n")
+	if !found {
+		return ""
 	}
-	if rest = strings.TrimRight(rest, "\n") + "\n"; c.HTTP3 {
-		return []byte(rest + "\n" + part)
+	if end := strings.Index(part, "\n# "); end >= 0 {
+		part = part[:end]
 	}
-	return []byte(part + "\n" + rest)
+	return "# " + headline + "\n" + strings.TrimRight(part, "\n") + "\n"
 }
 
 func markdownTable(w io.Writer, t table) {

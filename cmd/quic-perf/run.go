@@ -35,6 +35,8 @@ type bench struct {
 // has tells whether a measurement can be made.
 func (a *adapter) has(m *measurement) bool {
 	switch {
+	case a.over != "" && (a.over == overHTTP) != m.http:
+		return false
 	case m.series != "":
 		return a.grows && a.ownClient(m)
 	case m.http && m.client == nil: // with a client of its own, if it is one that programs use

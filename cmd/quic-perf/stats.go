@@ -75,6 +75,17 @@ func (c *comparison) best(m *measurement, f *figure) (name string) {
 	return name
 }
 
+// reference is whom ratios of a measurement are to, nil for all.
+func (c *comparison) reference(m *measurement) string {
+	switch {
+	case c.C && m != nil && m.http:
+		return "h3-core"
+	case c.C:
+		return "core"
+	}
+	return reference
+}
+
 // table is for people. Its cells hold nothing that Markdown would read as its own.
 type table struct {
 	head []string
@@ -85,7 +96,7 @@ type table struct {
 func (c *comparison) table(m *measurement) (t table) {
 	t.head = []string{""}
 	for _, f := range m.figures {
-		t.head = append(t.head, f.title, "to "+reference)
+		t.head = append(t.head, f.title, "to "+c.reference(m))
 	}
 	for i := range c.Peers {
 		name := c.Peers[i].Peer
@@ -98,7 +109,7 @@ func (c *comparison) table(m *measurement) (t table) {
 				measured = true
 				cell = s.format(f.digits)
 			}
-			if r, ok := c.ratio(name, reference, m, f); ok {
+			if r, ok := c.ratio(name, c.reference(m), m, f); ok {
 				ratio = "×" + r.format(2)
 			}
 			row = append(row, cell, ratio)
@@ -112,7 +123,7 @@ func (c *comparison) table(m *measurement) (t table) {
 
 // glance is the table of our main figures with their ratios to those of others, and of growth.
 func (c *comparison) glance(ms []measurement, all []series) (t table) {
-	t.head = []string{"", "", "to " + reference, "to the best other QUIC", "to TCP"}
+	t.head = []string{"", "", "to " + c.reference(nil), "to the best other QUIC", "to TCP"}
 	for i := range ms {
 		m := &ms[i]
 		for k := range m.figures {
@@ -124,12 +135,12 @@ func (c *comparison) glance(ms []measurement, all []series) (t table) {
 				}
 				row := []string{fmt.Sprintf("%s, %s: %s", p.Peer, m.name, f.title), s.format(f.digits)}
 				best := c.best(m, f)
-				for _, to := range []string{reference, best, tcp} {
+				for _, to := range []string{c.reference(m), best, tcp} {
 					r, ok := c.ratio(p.Peer, to, m, f)
 					switch {
 					case !ok:
 						row = append(row, "-")
-					case to == best && to != reference || len(row) == 3:
+					case to == best && to != c.reference(m) || len(row) == 3:
 						row = append(row, "×"+r.format(2)+" ("+best+")")
 					default:
 						row = append(row, "×"+r.format(2))

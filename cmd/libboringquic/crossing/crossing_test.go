@@ -227,3 +227,14 @@ func TestTalk(t *testing.T) {
 		}
 	}
 }
+
+// The measurement of the C API builds its programs, runs all of them, and finds no fault: each client counts the bytes that it gets.
+func TestCost(t *testing.T) {
+	exe := filepath.Join(t.TempDir(), "quic-perf")
+	command(t, "go", "build", "-C", root, "-o", exe, "./cmd/quic-perf")
+	command(t, exe, "peers", "--source", peers, "c", "c-names", "h3-quiche")
+	out := command(t, exe, "compare", "--capi", "--rounds", "1", "--bytes", "8MiB", "--most", "100", "--for", "100ms")
+	if n := strings.Count(out, "reached") + strings.Count(out, "missed"); n != 18 {
+		t.Errorf("there are %d bars:\n%s", n, out)
+	}
+}
