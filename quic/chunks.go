@@ -20,15 +20,15 @@ const (
 
 // chunkPool keeps the chunks of one connection's streams for reuse, by size. A nil pool keeps none.
 type chunkPool struct {
-	free [chunkSizes][][]byte
+	free *[chunkSizes][][]byte // nil: there are none
 }
 
-// of returns where chunks of a size are kept.
+// of returns where chunks of a size are kept, of which there were some since the connection rested.
 func (p *chunkPool) of(size int) *[][]byte { return &p.free[bits.TrailingZeros(uint(size/smallChunk))] }
 
 // get returns a chunk with bytes of any value.
 func (p *chunkPool) get(size int) []byte {
-	if p == nil {
+	if p == nil || p.free == nil {
 		return make([]byte, size)
 	}
 	if free := p.of(size); len(*free) > 0 {
@@ -45,17 +45,21 @@ func (p *chunkPool) put(c []byte) {
 	if p == nil || c == nil {
 		return
 	}
+	if p.free == nil {
+		p.free = new([chunkSizes][][]byte)
+	}
 	if free := p.of(len(c)); len(*free) < maxFreeChunks {
 		*free = append(*free, c)
 	}
 }
 
-// chunks holds the bytes of a stream from offset base on. Its pieces start at multiples of chunkSize; a piece that
-// nothing was written to is nil.
+// chunks holds the bytes of a stream from offset base on. Its pieces start chunkSize apart; a piece that nothing was written to is nil.
 type chunks struct {
 	base   int64    // the first offset that is kept
 	pieces [][]byte // pieces[head] holds base
-	head   int
+	head   int32
+	skew   uint16 // by how much an offset at which a piece starts is beyond a multiple of chunkSize
+	long   bool   // there was a second piece since the first one
 }
 
 // write copies p to offset off, which is not below base.
@@ -73,17 +77,18 @@ func (c *chunks) piece(pool *chunkPool, off int64, n int) []byte {
 	for i >= len(c.pieces) {
 		c.pieces = append(c.pieces, nil)
 	}
-	at := int(off % chunkSize)
+	c.long = c.long || i > int(c.head)
+	at := c.place(off)
 	need := min(at+n, chunkSize)
 	if have := c.pieces[i]; len(have) < need {
-		c.pieces[i] = grow(pool, have, need, off >= chunkSize)
+		c.pieces[i] = grow(pool, have, need, c.long)
 		pool.put(have)
 	}
 	return c.pieces[i][at:]
 }
 
 // grow returns a piece of at least need bytes that starts with what have holds. Only where little data is
-// expected, at the start of a stream, is it smaller than chunkSize.
+// expected, at the start of a stream and after a rest, is it smaller than chunkSize.
 func grow(pool *chunkPool, have []byte, need int, long bool) []byte {
 	size := max(smallChunk, len(have))
 	if pool == nil {
@@ -100,12 +105,16 @@ func grow(pool *chunkPool, have []byte, need int, long bool) []byte {
 	return c
 }
 
-func (c *chunks) index(off int64) int { return c.head + int(off/chunkSize-c.base/chunkSize) }
+func (c *chunks) index(off int64) int {
+	skew := int64(c.skew)
+	return int(c.head) + int((off-skew)/chunkSize-(c.base-skew)/chunkSize)
+}
+
+// place returns where in its piece offset off lies.
+func (c *chunks) place(off int64) int { return int((off - int64(c.skew)) % chunkSize) }
 
 // at returns the piece that offset off lies in, and where in it.
-func (c *chunks) at(off int64) (piece []byte, at int) {
-	return c.pieces[c.index(off)], int(off % chunkSize)
-}
+func (c *chunks) at(off int64) (piece []byte, at int) { return c.pieces[c.index(off)], c.place(off) }
 
 // append appends the n bytes from offset off on to b.
 func (c *chunks) append(b []byte, off int64, n int) []byte {
@@ -132,13 +141,13 @@ func (c *chunks) read(pool *chunkPool, p []byte) {
 // take hands over the piece that base lies in, if that is filled to its end, of which n bytes from base on are. It returns
 // an empty Piece if not.
 func (c *chunks) take(n int64) Piece {
-	at := c.base % chunkSize
-	if at+n < chunkSize {
+	at := c.place(c.base)
+	if int64(at)+n < chunkSize {
 		return Piece{}
 	}
-	p := Piece{c.pieces[c.head], int(at)}
+	p := Piece{c.pieces[c.head], at}
 	c.pieces[c.head] = nil
-	c.drop(nil, c.base+chunkSize-at) // nothing that could go to a pool
+	c.drop(nil, c.base+chunkSize-int64(at)) // nothing that could go to a pool
 	return p
 }
 
@@ -153,16 +162,18 @@ func (p Piece) Bytes() []byte { return p.chunk[p.from:] }
 
 // drop forgets everything below offset off.
 func (c *chunks) drop(pool *chunkPool, off int64) {
-	last := min(c.index(off), len(c.pieces))
-	for i := c.head; i < last; i++ {
+	first, next := int(c.head), c.index(off)
+	c.long = c.long || next > first
+	last := min(next, len(c.pieces))
+	for i := first; i < last; i++ {
 		pool.put(c.pieces[i])
 		c.pieces[i] = nil
 	}
-	c.head, c.base = last, off
+	c.head, c.base = int32(last), off
 	switch {
-	case c.head == len(c.pieces):
+	case last == len(c.pieces):
 		c.pieces, c.head = c.pieces[:0], 0
-	case c.head >= 16 && c.head > len(c.pieces)/2:
+	case last >= 16 && last > len(c.pieces)/2:
 		n := copy(c.pieces, c.pieces[c.head:])
 		clear(c.pieces[n:])
 		c.pieces, c.head = c.pieces[:n], 0
@@ -173,6 +184,13 @@ func (c *chunks) drop(pool *chunkPool, off int64) {
 func (c *chunks) clear(pool *chunkPool) {
 	c.empty(pool)
 	c.pieces = nil
+}
+
+// rest forgets everything of a stream that has read all, or had all acknowledged, so far: what comes next is taken to be as little as at
+// its start.
+func (c *chunks) rest() {
+	c.clear(nil)
+	c.skew, c.long = uint16(c.base%chunkSize), false
 }
 
 // empty forgets everything but keeps room for pieces to come.

@@ -404,10 +404,10 @@ func (st *streams) rest() {
 	for s := range st.live.all { // of long-lived ones nothing but the room for pieces is kept
 		if !s.recv.over && len(s.recv.got) == 0 {
 			s.recv.got = nil
-			s.recv.data.clear(nil)
+			s.recv.data.rest()
 		}
 		if p := s.send; !p.over && p.buf.done() {
-			p.buf.data.clear(nil)
+			p.buf.data.rest()
 			p.buf.gaps = nil
 		}
 	}

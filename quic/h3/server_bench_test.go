@@ -164,6 +164,8 @@ func newH3Turns(b testing.TB, cfg *Config) *serverTurns {
 			}
 		}
 	}
+	s.onClient = func(ev *quic.Event) { client.HandleEvent(s.now, ev) }
+	s.onServer = func(ev *quic.Event) { server.HandleEvent(s.now, ev) }
 	s.begin = func() {
 		if _, _, err := client.SendRequest(s.now, request, nil, true); err != nil {
 			b.Fatal(err)
@@ -214,6 +216,32 @@ func BenchmarkServer(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			s.do(b.N, 100)
+			b.ReportMetric(float64(s.spent.Nanoseconds())/float64(b.N), "server-ns/request")
+		})
+	}
+}
+
+// BenchmarkWake measures what a server alone takes for a request that comes alone: of a connection that was used just before, and of one that has rested.
+func BenchmarkWake(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		silence time.Duration // before each
+	}{{"warm", time.Duration(restAfter) * 3 / 4}, {"rested", time.Duration(restAfter) * 3 / 2}} {
+		b.Run(c.name, func(b *testing.B) {
+			s := newH3Turns(b, nil)
+			one := func() {
+				s.pass(c.silence)
+				s.do(1, 1)
+			}
+			for range 100 {
+				one()
+			}
+			s.spent = 0
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				one()
+			}
 			b.ReportMetric(float64(s.spent.Nanoseconds())/float64(b.N), "server-ns/request")
 		})
 	}
