@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A connection that was busy keeps memory for more of the same, and lets it go after two seconds of silence. What it holds for
+// A connection that was busy keeps memory for more of the same, and lets it go after a moment of silence. What it holds for
 // somebody stays.
 func TestRest(t *testing.T) {
 	p := newPair(t, func(client, server *Config) {

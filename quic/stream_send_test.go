@@ -72,9 +72,9 @@ func (w *writers) runUntil(finished int) {
 			}
 		}
 		if !moved {
-			before := w.now
-			w.tick()
-			moved = w.now.Sub(before) < time.Second // else all that is left to happen is a timeout
+			if moved = w.next().Sub(w.now) < time.Second; moved { // else all that is left to happen is a timeout
+				w.tick()
+			}
 		}
 	}
 }

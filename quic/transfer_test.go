@@ -126,15 +126,20 @@ func (p *pair) run(done func() bool) {
 
 // tick advances to the next timer.
 func (p *pair) tick() {
-	at, ok := p.client.Timeout()
-	if other, ok2 := p.server.Timeout(); ok2 && (!ok || other.Before(at)) {
-		at = other
-	}
-	if at.After(p.now) {
+	if at := p.next(); at.After(p.now) {
 		p.now = at
 	}
 	p.client.OnTimeout(p.now)
 	p.server.OnTimeout(p.now)
+}
+
+// next is when the next timer fires.
+func (p *pair) next() time.Time {
+	at, ok := p.client.Timeout()
+	if other, ok2 := p.server.Timeout(); ok2 && (!ok || other.Before(at)) {
+		at = other
+	}
+	return at
 }
 
 // move sends n bytes on a stream of the server's and reads them at the client.

@@ -489,7 +489,7 @@ func (c *Conn) TakeOver(id uint64) (buffered []byte, err error) {
 
 // restAfter is after how much silence, in nanoseconds, a connection without requests lets go of memory that only makes the next ones faster,
 // as the core does.
-const restAfter = int64(2 * time.Second)
+const restAfter = int64(250 * time.Millisecond)
 
 // rests tells whether it will.
 func (c *Conn) rests() bool { return !c.rested && c.streams.first == nil && !c.ended }

@@ -32,7 +32,7 @@ func TestIdleMemory(t *testing.T) {
 				break
 			}
 		}
-		p.pass(500 * time.Millisecond)
+		p.pass(time.Duration(restAfter) / 2)
 		if server.OpenRequests() != 0 || server.streams.len != 0 {
 			t.Fatalf("%d requests are open, and %d streams", server.OpenRequests(), server.streams.len)
 		}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ import (
 // compared with what was to become of it.
 
 var playSeed = flag.Uint64("play.seed", 0, "the seed of TestRandomPlays; 0: several")
+
+// playRests is how often a client made requests after a rest, in all plays.
+var playRests atomic.Int64
 
 // playRequest is what is to become of a request.
 type playRequest struct {
@@ -66,6 +70,7 @@ type play struct {
 	client   *playSide
 	server   *playSide
 	shutdown bool         // the server shuts down in the middle
+	slow     bool         // the client makes a few requests, and more when these are over and the connection has rested
 	combined *combination // nil: the transport does nothing beside
 	failed   error
 }
@@ -187,6 +192,9 @@ func (p *play) byID(id uint64) (*playRequest, int) {
 // begin has the client make as many requests as it may.
 func (s *playSide) begin() {
 	for i, r := range s.p.requests {
+		if s.p.slow && s.h3.OpenRequests() == 3 {
+			return
+		}
 		if r.made || r.rejected {
 			continue
 		}
@@ -354,7 +362,17 @@ func (s *playSide) onClient(ev *Event) {
 		}
 	case EventDone:
 		e.done = true
-		s.begin()
+		if !s.p.slow {
+			s.begin()
+		} else if s.h3.OpenRequests() == 0 {
+			s.p.w.After(time.Duration(s.p.rng.Int64N(3*restAfter)), func() {
+				if s.h3.rested {
+					playRests.Add(1)
+				}
+				s.begin()
+				s.turn()
+			})
+		}
 	}
 }
 
@@ -515,7 +533,7 @@ func playConfigs(w *sim.World) (client, server *quic.Config) {
 // runPlay plays a seed. combined has the transport be busy with more than to carry it.
 func runPlay(seed uint64, combined bool) error {
 	w := sim.NewWorld(seed)
-	p := &play{w: w, rng: rand.New(rand.NewPCG(seed, 1)), shutdown: seed%4 == 3}
+	p := &play{w: w, rng: rand.New(rand.NewPCG(seed, 1)), shutdown: seed%4 == 3, slow: seed%5 == 2}
 	clientConfig, serverConfig := playConfigs(w)
 	h3Configs := [2]*Config{}
 	small := false
@@ -642,5 +660,8 @@ func TestRandomPlays(t *testing.T) {
 		if err := runPlay(seed, false); err != nil {
 			t.Fatalf("seed %d (-play.seed=%d): %v", seed, seed, err)
 		}
+	}
+	if n := playRests.Load(); n < 20 {
+		t.Errorf("%d times requests were made after a rest, want 20", n)
 	}
 }

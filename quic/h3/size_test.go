@@ -3,6 +3,7 @@ package h3
 import (
 	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -29,7 +30,7 @@ func TestIdleConnection(t *testing.T) {
 		for range n {
 			p := make()
 			p.do(3, 1)
-			p.pass(5e9) // it rests after two seconds
+			p.pass(2 * time.Duration(restAfter))
 			p.buf, p.pair.buf = nil, nil
 			all = append(all, p)
 		}
