@@ -317,7 +317,7 @@ func (sc *serverConn) remoteAddr(t *quicnet.Turn) string {
 	return sc.remote
 }
 
-// tlsState returns the state of TLS, which all requests share once the handshake is complete.
+// tlsState returns the state of TLS, which requests share once the handshake is complete, until the connection rests.
 func (sc *serverConn) tlsState(t *quicnet.Turn) *tls.ConnectionState {
 	if sc.tls != nil {
 		return sc.tls

@@ -30,7 +30,9 @@ func (sc *serverConn) Timeout() time.Time {
 func (sc *serverConn) OnTimeout(t *quicnet.Turn) (woke bool) {
 	if at := sc.h3.Timeout(); !at.IsZero() && !t.Now.Before(at) {
 		sc.h3.OnTimeout(t.Now)
-		woke = sc.drain(t)
+		if woke = sc.drain(t); sc.h3.OpenRequests() == 0 {
+			sc.rest()
+		}
 	}
 	now := sc.since(t.Now)
 	for len(sc.deadlines) > 0 && sc.deadlines[0].writeBy <= now {
@@ -46,6 +48,17 @@ func (sc *serverConn) OnTimeout(t *quicnet.Turn) (woke bool) {
 		}
 	}
 	return woke
+}
+
+// rest lets go of what the next request makes again, as h3.Conn does after some silence.
+func (sc *serverConn) rest() {
+	sc.tls = nil
+	if len(sc.deadlines) == 0 {
+		sc.deadlines = nil
+	}
+	if len(sc.handlers.waiting) == 0 {
+		sc.handlers.waiting = nil
+	}
 }
 
 // setIdle has the connection end after http.Server.IdleTimeout, should no request be open then.
