@@ -392,7 +392,6 @@ func newConn(now time.Time, cfg *Config, client bool, adopted *handshake.Conn) (
 	c.loss.Init(client)
 	c.idle.init(c.clock.now, cfg)
 	c.streams.init(client, cfg)
-	c.datagrams.init(cfg)
 	c.ackFrequency.init(cfg)
 	return c, nil
 }
@@ -474,7 +473,7 @@ func (c *Conn) DatagramSend(b []byte) error {
 func (c *Conn) DatagramRecv(b []byte) (n int, ok bool) { return c.datagrams.recv(b) }
 
 // DatagramsReadable returns how many datagrams wait for DatagramRecv. The oldest one is dropped when another comes and 128 wait.
-func (c *Conn) DatagramsReadable() int { return c.datagrams.in.len }
+func (c *Conn) DatagramsReadable() int { return c.datagrams.in.len() }
 
 // IsClient tells whether the connection is a client's.
 func (c *Conn) IsClient() bool { return c.client }

@@ -171,7 +171,7 @@ func (c *Conn) handleFrame(in *inPacket, typ uint64, b []byte) (n int, err *Tran
 		if n < 0 {
 			return -1, nil
 		}
-		return n, c.datagrams.handle(data, n)
+		return n, c.datagrams.handle(data, n, c.cfg.MaxDatagramFrameSize)
 	case wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
 		cc, n := wire.ConsumeConnectionClose(b)
 		if n < 0 {
@@ -367,7 +367,7 @@ func (c *Conn) countPostCrypto(now int64, n int) *TransportError {
 	if now-t.postSince > int64(time.Hour) {
 		t.postSince, t.postCrypto = now, 0
 	}
-	t.postCrypto += n
+	t.postCrypto += int32(n)
 	if t.postCrypto > maxPostHandshakeCrypto {
 		return transportError(CryptoBufferExceeded, "too much CRYPTO data after the handshake")
 	}

@@ -131,7 +131,7 @@ func (c *Conn) urgent(sp recovery.Space) bool {
 
 // wantsApp tells whether frames that only 1-RTT packets carry are to be sent.
 func (c *Conn) wantsApp() bool {
-	return c.streams.wantsData() || c.datagrams.out.len > 0 || c.wantsControl()
+	return c.streams.wantsData() || c.datagrams.out.len() > 0 || c.wantsControl()
 }
 
 // wantsControl tells whether such frames other than STREAM and DATAGRAM are.

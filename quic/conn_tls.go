@@ -24,7 +24,7 @@ type tlsState struct {
 	early            EarlyDataState
 	greases          bool // the peer takes packets whose QUIC bit is 0, and we send such
 
-	postCrypto int   // bytes of CRYPTO data after the handshake
+	postCrypto int32 // bytes of CRYPTO data after the handshake
 	postSince  int64 // when they were begun to be counted
 }
 

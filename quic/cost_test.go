@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // crowd is a server's Endpoint with many clients. Nothing is lost on the way, and nothing is kept of what passed, so that what
@@ -147,6 +148,9 @@ func (x *crowd) part(c *Conn, e *Endpoint) {
 // package quicnet adds it must stay below 5 KiB.
 func TestIdleMemory(t *testing.T) {
 	const n, most = 1000, 4608
+	if c, r := unsafe.Sizeof(Conn{}), unsafe.Sizeof(recvStream{}); c > 2048 || r > 256 {
+		t.Errorf("a Conn has %d bytes and a receiving stream %d: more than the allocator's classes of 2048 and 256", c, r)
+	}
 	x := newCrowd(t)
 	conns := make([]*Conn, n)
 	x.part(x.join(n), x.server)

@@ -20,14 +20,13 @@ var ErrDatagramsOff = errors.New("quic: no datagrams can be received: Config.Max
 
 // datagrams are the DATAGRAM frames that wait for the application and for the network (RFC 9221). Neither is resent.
 type datagrams struct {
-	local    int    // the largest frame that we take, in bytes; 0: none
 	peer     uint64 // the largest frame that the peer takes
 	in, out  datagramQueue
-	readable bool  // to be told
-	writable bool  // to be told
-	wanted   bool  // a datagram was refused for want of room
-	lead     int32 // bytes by which they are ahead of their share, while stream data waits; see appendPayload
-	counts   datagramCounts
+	readable bool            // to be told
+	writable bool            // to be told
+	wanted   bool            // a datagram was refused for want of room
+	lead     int32           // bytes by which they are ahead of their share, while stream data waits; see appendPayload
+	counts   *datagramCounts // nil: there were none
 }
 
 // datagramCounts is what Stats tells of DATAGRAM frames.
@@ -35,7 +34,13 @@ type datagramCounts struct {
 	sent, received, dropped, unsent uint64
 }
 
-func (d *datagrams) init(cfg *Config) { d.local = cfg.MaxDatagramFrameSize }
+// count returns what is counted, to be changed.
+func (d *datagrams) count() *datagramCounts {
+	if d.counts == nil {
+		d.counts = new(datagramCounts)
+	}
+	return d.counts
+}
 
 func (d *datagrams) setPeerParams(p *wire.TransportParameters) { d.peer = p.MaxDatagramFrameSize }
 
@@ -52,7 +57,7 @@ func (d *datagrams) send(b []byte, most int) error {
 		return ErrDatagramUnsupported
 	case len(b) > most:
 		return &DatagramTooLargeError{Size: len(b), Max: most}
-	case d.out.len == maxDatagramQueue:
+	case d.out.len() == maxDatagramQueue:
 		d.wanted = true
 		return ErrDatagramQueueFull
 	}
@@ -62,7 +67,7 @@ func (d *datagrams) send(b []byte, most int) error {
 
 // recv is Conn.DatagramRecv.
 func (d *datagrams) recv(b []byte) (n int, ok bool) {
-	if d.in.len == 0 {
+	if d.in.len() == 0 {
 		return 0, false
 	}
 	n = copy(b, d.in.front())
@@ -70,24 +75,24 @@ func (d *datagrams) recv(b []byte) (n int, ok bool) {
 	return n, true
 }
 
-// handle takes a DATAGRAM frame of frameLen bytes. The oldest one goes when too many wait.
-func (d *datagrams) handle(data []byte, frameLen int) *TransportError {
-	if frameLen > d.local {
+// handle takes a DATAGRAM frame of frameLen bytes, of which we take most. The oldest one goes when too many wait.
+func (d *datagrams) handle(data []byte, frameLen, most int) *TransportError {
+	if frameLen > most {
 		return transportError(ProtocolViolation, "a DATAGRAM frame larger than was allowed")
 	}
-	d.counts.received++
-	if d.in.len == maxDatagramQueue {
+	d.count().received++
+	if d.in.len() == maxDatagramQueue {
 		d.in.pop()
-		d.counts.dropped++
+		d.count().dropped++
 	}
-	d.readable = d.readable || d.in.len == 0
+	d.readable = d.readable || d.in.len() == 0
 	d.in.push(data)
 	return nil
 }
 
 // append appends DATAGRAM frames as long as there are any and room.
 func (d *datagrams) append(pkt *packet) {
-	for d.out.len > 0 {
+	for d.out.len() > 0 {
 		data := d.out.front()
 		switch size := wire.DatagramHeaderLen(len(data), true) + len(data); {
 		case size <= pkt.room() && uint64(size) <= d.peer:
@@ -95,9 +100,9 @@ func (d *datagrams) append(pkt *packet) {
 			pkt.b = append(pkt.b, data...)
 			pkt.datagram = len(data)
 			pkt.ackEliciting = true
-			d.counts.sent++
+			d.count().sent++
 		case size > pkt.whole || uint64(size) > d.peer: // the path, or the peer, takes less than when this one was accepted
-			d.counts.unsent++
+			d.count().unsent++
 		default:
 			return
 		}
@@ -109,7 +114,7 @@ func (d *datagrams) append(pkt *packet) {
 
 // purge is Conn.DatagramPurge.
 func (d *datagrams) purge(drop func([]byte) bool) (n int) {
-	for range d.out.len {
+	for range d.out.len() {
 		b := d.out.front()
 		d.out.pop()
 		if drop(b) {
@@ -119,7 +124,7 @@ func (d *datagrams) purge(drop func([]byte) bool) (n int) {
 		}
 	}
 	if n > 0 {
-		d.counts.unsent += uint64(n)
+		d.count().unsent += uint64(n)
 		d.writable = d.writable || d.wanted
 		d.wanted = false
 	}
@@ -128,14 +133,16 @@ func (d *datagrams) purge(drop func([]byte) bool) (n int) {
 
 // dropQueued drops all that wait to be sent, and says so to whom they left no room.
 func (d *datagrams) dropQueued() {
-	d.counts.unsent += uint64(d.out.len)
+	if n := d.out.len(); n > 0 {
+		d.count().unsent += uint64(n)
+	}
 	d.out = datagramQueue{}
 	d.writable = d.writable || d.wanted
 	d.wanted = false
 }
 
 // waits tells whether the next datagram to be sent has that size.
-func (d *datagrams) waits(size int) bool { return d.out.len > 0 && len(d.out.front()) == size }
+func (d *datagrams) waits(size int) bool { return d.out.len() > 0 && len(d.out.front()) == size }
 
 // nextEvent returns the kind of event that there is to tell, 0 if there is none.
 func (d *datagrams) nextEvent() EventKind {
@@ -173,7 +180,7 @@ const MaxQueuedDatagrams = maxDatagramQueue
 // DatagramPeek returns the datagram that DatagramRecv would copy, without a copy and without forgetting it; ok is false if there is none. It is
 // only to be read, and valid until the next call on the Conn.
 func (c *Conn) DatagramPeek() (b []byte, ok bool) {
-	if c.datagrams.in.len == 0 {
+	if c.datagrams.in.len() == 0 {
 		return nil, false
 	}
 	b = c.datagrams.in.front()
@@ -184,7 +191,9 @@ func (c *Conn) DatagramPeek() (b []byte, ok bool) {
 func (c *Conn) DatagramBytesReadable() int { return c.datagrams.in.bytes() }
 
 // DatagramsQueued returns how many datagrams of DatagramSend wait to be sent, and how many bytes they have.
-func (c *Conn) DatagramsQueued() (n, bytes int) { return c.datagrams.out.len, c.datagrams.out.bytes() }
+func (c *Conn) DatagramsQueued() (n, bytes int) {
+	return c.datagrams.out.len(), c.datagrams.out.bytes()
+}
 
 // DatagramPurge drops those datagrams that wait to be sent and that drop says are of no use any more, and returns how many. drop must neither
 // keep nor change what it is given, nor call the Conn. Stats counts them as unsent.
@@ -192,13 +201,19 @@ func (c *Conn) DatagramPurge(drop func(datagram []byte) bool) (n int) { return c
 
 // datagramQueue is a ring of datagrams whose memory is used again. One that is idle takes little.
 type datagramQueue struct {
-	len  int
 	ring *datagramRing // nil: it was empty for a while
 }
 
 type datagramRing struct {
-	slots [][]byte // a power of two of them, at most maxDatagramQueue
-	head  int
+	slots     [][]byte // a power of two of them, at most maxDatagramQueue
+	head, len int
+}
+
+func (q *datagramQueue) len() int {
+	if q.ring == nil {
+		return 0
+	}
+	return q.ring.len
 }
 
 // datagramSlots is how many slots a queue starts with.
@@ -209,28 +224,28 @@ func (q *datagramQueue) push(b []byte) {
 		q.ring = &datagramRing{slots: make([][]byte, datagramSlots)}
 	}
 	r := q.ring
-	if q.len == len(r.slots) {
+	if r.len == len(r.slots) {
 		bigger := make([][]byte, 2*len(r.slots))
-		for i := range q.len {
+		for i := range r.len {
 			bigger[i] = r.slots[(r.head+i)%len(r.slots)]
 		}
 		r.slots, r.head = bigger, 0
 	}
-	slot := &r.slots[(r.head+q.len)%len(r.slots)]
+	slot := &r.slots[(r.head+r.len)%len(r.slots)]
 	*slot = append((*slot)[:0], b...)
-	q.len++
+	r.len++
 }
 
 func (q *datagramQueue) front() []byte { return q.ring.slots[q.ring.head] }
 
 func (q *datagramQueue) pop() {
 	q.ring.head = (q.ring.head + 1) % len(q.ring.slots)
-	q.len--
+	q.ring.len--
 }
 
 // bytes returns the sum of the datagrams' sizes.
 func (q *datagramQueue) bytes() (n int) {
-	for i := range q.len {
+	for i := range q.len() {
 		n += len(q.ring.slots[(q.ring.head+i)%len(q.ring.slots)])
 	}
 	return n
@@ -238,7 +253,7 @@ func (q *datagramQueue) bytes() (n int) {
 
 // rest lets memory go that an empty queue keeps.
 func (q *datagramQueue) rest() {
-	if q.len == 0 {
+	if q.len() == 0 {
 		q.ring = nil
 	}
 }

@@ -93,7 +93,7 @@ func (c *Conn) sizeProbe() int {
 	switch {
 	case size == 0 || !c.tls.confirmed || !p.validated || p.challenge.at != 0 || c.sending.probes != [numSpaces]uint8{}:
 		return 0
-	case !s.wanted && !c.streams.wantsData() && c.datagrams.out.len == 0:
+	case !s.wanted && !c.streams.wantsData() && c.datagrams.out.len() == 0:
 		return 0
 	}
 	return size

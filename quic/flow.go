@@ -8,25 +8,22 @@ type recvWindow struct {
 	limit    uint64 // what the peer may send up to, as told or about to be told
 	consumed uint64 // what the application has taken, or will never ask for
 	size     uint64 // how far limit is set beyond consumed
-	max      uint64 // what size may grow to
 	updated  int64  // when limit was last raised
 	dropped  uint64 // of what was taken since then, bytes that nobody read
 	update   sentVal
 }
 
-func newRecvWindow(size, most uint64) recvWindow {
-	return recvWindow{limit: size, size: size, max: max(size, most)}
-}
+func newRecvWindow(size uint64) recvWindow { return recvWindow{limit: size, size: size} }
 
 // drop counts n more bytes as taken that nobody has read, of which most may never have come: their sender has reset the stream, or the
 // application reads no more of it. The credit for them is given back, but they are no reason for a larger window.
-func (w *recvWindow) drop(now, rtt int64, n uint64) bool {
+func (w *recvWindow) drop(now, rtt int64, n, most uint64) bool {
 	w.dropped += n
-	return w.consume(now, rtt, n)
+	return w.consume(now, rtt, n, most)
 }
 
-// consume counts n more bytes as taken and tells whether the peer should be told of a higher limit.
-func (w *recvWindow) consume(now, rtt int64, n uint64) bool {
+// consume counts n more bytes as taken and tells whether the peer should be told of a higher limit. The window may grow up to most bytes.
+func (w *recvWindow) consume(now, rtt int64, n, most uint64) bool {
 	w.consumed += n
 	left := w.limit - w.consumed
 	if left > w.size/4*3 {
@@ -34,7 +31,7 @@ func (w *recvWindow) consume(now, rtt int64, n uint64) bool {
 	}
 	taken := float64(w.size - left - min(w.dropped, w.size-left)) // since limit was raised
 	if w.updated != 0 && float64(now-w.updated)*float64(w.size) < 4*float64(rtt)*taken {
-		w.size = min(2*w.size, w.max)
+		w.size = max(w.size, min(2*w.size, most))
 	}
 	w.updated, w.dropped = now, 0
 	w.limit = w.consumed + w.size

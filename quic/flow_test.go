@@ -122,9 +122,9 @@ func TestSlowWindowStays(t *testing.T) {
 		{size, 5 * rtt, false}, {size, 3 * rtt, true}, {size / 2, 5 * rtt / 2, false}, {size / 2, 3 * rtt / 2, true},
 		{size / 4, 5 * rtt / 4, false}, {size / 4, 3 * rtt / 4, true}, {size / 100, rtt / 20, false}, {size / 100, rtt / 30, true},
 	} {
-		w := newRecvWindow(size, 1<<20)
+		w := newRecvWindow(size)
 		for i := range int64(200) {
-			w.consume(1e9+i*c.every, rtt, min(c.piece, w.limit-w.consumed))
+			w.consume(1e9+i*c.every, rtt, min(c.piece, w.limit-w.consumed), 1<<20)
 		}
 		if grown := w.size > size; grown != c.grows {
 			t.Errorf("%d bytes every %v: the window is %d", c.piece, time.Duration(c.every), w.size)

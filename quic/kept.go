@@ -12,7 +12,7 @@ func (c *Conn) KeepsReceived() bool { return c.streams.ended }
 func (c *Conn) keepReceived() {
 	c.streams.keepReceived()
 	d := &c.datagrams
-	*d = datagrams{local: d.local, in: d.in, readable: d.readable, counts: d.counts}
+	*d = datagrams{in: d.in, readable: d.readable, counts: d.counts}
 }
 
 // dropReceived lets go of that too.

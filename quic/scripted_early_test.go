@@ -466,7 +466,7 @@ func TestEarlyDatagramsRejected(t *testing.T) {
 		if err := fill(); err != ErrDatagramQueueFull {
 			t.Fatal(err)
 		}
-		waiting, before := p.conn.datagrams.out.len, p.conn.Stats()
+		waiting, before := p.conn.datagrams.out.len(), p.conn.Stats()
 		p.cryptoOut[protect.Handshake] = p.splitHandshake()
 		want := ErrEarlyDataRejected
 		if resend {

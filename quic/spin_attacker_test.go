@@ -288,8 +288,8 @@ func (x *attacker) check(kind string) {
 	within("connection IDs of the peer", len(c.peer.ids), usualConnIDLimit+1)
 	within("connection IDs to retire", len(c.peer.retiring), retiredConnIDs*usualConnIDLimit+1)
 	within("connection IDs", len(c.local.ids), maxIssuedConnIDs)
-	within("datagrams", c.datagrams.in.len, maxDatagramQueue)
-	within("datagrams to send", c.datagrams.out.len, maxDatagramQueue)
+	within("datagrams", c.datagrams.in.len(), maxDatagramQueue)
+	within("datagrams to send", c.datagrams.out.len(), maxDatagramQueue)
 	for sp, s := range c.spaces {
 		if s == nil {
 			continue

@@ -59,6 +59,9 @@ type Incidents struct {
 type seldom struct {
 	Incidents
 	limits *sessionLimits // what a server's client has announced, with Config.KeepPeerParams
+
+	// One more than the limit in the peer's last DATA_BLOCKED, and in its last STREAMS_BLOCKED of each kind.
+	dataBlocked, bidiBlocked, uniBlocked uint64
 }
 
 // count returns what is seldom needed, to be changed.
@@ -104,12 +107,12 @@ func (c *Conn) Stats() Stats {
 		MaxUDPPayload:    c.path.maxDatagram(),
 		ECNCapable:       rec.ECN.State == recovery.ECNCapable,
 
-		UDPDatagramsSent:       n.udpSent,
-		UDPDatagramsReceived:   n.udpReceived,
-		DatagramFramesSent:     c.datagrams.counts.sent,
-		DatagramFramesReceived: c.datagrams.counts.received,
-		DatagramFramesDropped:  c.datagrams.counts.dropped,
-		DatagramFramesUnsent:   c.datagrams.counts.unsent,
+		UDPDatagramsSent:     n.udpSent,
+		UDPDatagramsReceived: n.udpReceived,
+	}
+	if d := c.datagrams.counts; d != nil {
+		out.DatagramFramesSent, out.DatagramFramesReceived = d.sent, d.received
+		out.DatagramFramesDropped, out.DatagramFramesUnsent = d.dropped, d.unsent
 	}
 	if c.streams.seldom != nil {
 		out.Incidents = c.streams.seldom.Incidents

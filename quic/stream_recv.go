@@ -152,7 +152,7 @@ func (st *streams) handleResetStream(now int64, id, code, size uint64) *Transpor
 // discard drops what is there, and gives the peer's credit for it back.
 func (st *streams) discard(now int64, s *stream) {
 	p := s.recv
-	st.recvWindow.drop(now, st.rtt, p.highest-uint64(p.data.base))
+	st.recvWindow.drop(now, st.rtt, p.highest-uint64(p.data.base), st.cfg.MaxReceiveWindow)
 	st.gaps -= len(p.got)
 	p.got = nil
 	p.data.clear(st.pool)
@@ -257,7 +257,7 @@ func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
 		}
 		st.gaps += len(p.got) - gaps
 		st.consumed(now, uint64(n))
-		if !p.sized && p.window.consume(now, st.rtt, uint64(n)) {
+		if !p.sized && p.window.consume(now, st.rtt, uint64(n), st.cfg.MaxStreamReceiveWindow) {
 			st.control.push(s, queueControl)
 		}
 	}

@@ -40,8 +40,7 @@ type streams struct {
 	order    *sendOrder // in place of resend and fresh; nil: no stream has a priority
 	glitches int32      // frames without effect, since the bucket was last charged
 	news     int32      // frames that brought stream data beyond all before them, since then
-	blocked  uint64
-	seldom   *seldom // nil: nothing of it is needed
+	seldom   *seldom    // nil: nothing of it is needed
 }
 
 // streamType is the state of all streams of one type, of which the i-th has ID 4i + type.
@@ -56,7 +55,6 @@ type streamType struct {
 	tell      sentVal // MAX_STREAMS of the peer's, STREAMS_BLOCKED of ours
 	wanted    bool    // ours: the application waits for a higher limit
 	available bool    // ours: it is to be told of one
-	blocked   uint64  // the peer's: one more than the limit in the last STREAMS_BLOCKED
 }
 
 // sendQuantum is how many bytes of a stream are sent before it is another one's turn.
@@ -64,7 +62,7 @@ const sendQuantum = 16 << 10
 
 func (st *streams) init(client bool, cfg *Config) {
 	st.client, st.cfg = client, cfg
-	st.recvWindow = newRecvWindow(cfg.ReceiveWindow, cfg.MaxReceiveWindow)
+	st.recvWindow = newRecvWindow(cfg.ReceiveWindow)
 	st.admission.tune(cfg, 0)
 	st.rtt = int64(cfg.InitialRTT)
 	bidi, uni := st.peerType(StreamTypeBidi), st.peerType(StreamTypeUni)
@@ -197,7 +195,7 @@ func (st *streams) create(id uint64) *stream {
 		s.send.window.limit = st.sendSize(id)
 	}
 	if st.receives(id) {
-		s.recv.window = newRecvWindow(st.cfg.StreamReceiveWindow, st.cfg.MaxStreamReceiveWindow)
+		s.recv.window = newRecvWindow(st.cfg.StreamReceiveWindow)
 	}
 	if st.pool == nil {
 		st.pool = new(chunkPool)
@@ -444,7 +442,9 @@ func (st *streams) grant(typ, least uint64) {
 }
 
 // consumed counts bytes that were read or dropped, over all streams.
-func (st *streams) consumed(now int64, n uint64) { st.recvWindow.consume(now, st.rtt, n) }
+func (st *streams) consumed(now int64, n uint64) {
+	st.recvWindow.consume(now, st.rtt, n, st.cfg.MaxReceiveWindow)
+}
 
 // tell has the application be told of something.
 func (st *streams) tell(s *stream, what streamEvents) {
@@ -658,8 +658,9 @@ func (st *streams) handleMaxData(limit uint64) *TransportError {
 // handleDataBlocked, handleStreamDataBlocked and handleStreamsBlocked act on frames that tell of a peer held back. Limits
 // rise as data is read, so that there is nothing to do; a frame that says nothing new is counted.
 func (st *streams) handleDataBlocked(limit uint64) *TransportError {
-	st.count().DataBlockedReceived++
-	st.noteBlocked(&st.blocked, limit)
+	n := st.count()
+	n.DataBlockedReceived++
+	st.noteBlocked(&n.dataBlocked, limit)
 	return nil
 }
 
@@ -676,13 +677,13 @@ func (st *streams) handleStreamsBlocked(bidi bool, limit uint64) *TransportError
 	if limit > wire.MaxStreamsLimit {
 		return transportError(FrameEncodingError, "STREAMS_BLOCKED above 2^60")
 	}
-	t := st.peerType(typeOf(bidi))
-	if bidi {
-		st.count().StreamsBlockedBidiReceived++
+	if n := st.count(); bidi {
+		n.StreamsBlockedBidiReceived++
+		st.noteBlocked(&n.bidiBlocked, limit)
 	} else {
-		st.count().StreamsBlockedUniReceived++
+		n.StreamsBlockedUniReceived++
+		st.noteBlocked(&n.uniBlocked, limit)
 	}
-	st.noteBlocked(&t.blocked, limit)
 	st.grant(typeOf(bidi), 1)
 	return nil
 }

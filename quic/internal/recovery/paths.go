@@ -137,7 +137,7 @@ func (l *Loss) Check() error {
 				count++
 			}
 		}
-		if count != s.eliciting {
+		if count != int(s.eliciting) {
 			return fmt.Errorf("recovery: %d ack-eliciting packets of space %d are in flight, and %d are counted", count, sp, s.eliciting)
 		}
 	}

@@ -118,8 +118,8 @@ type space struct {
 	largestAcked int64      // -1: none
 	largestPath  uint16     // the path that it was sent on
 	lossPath     uint16     // the path that the packet of lossTime was sent on
+	eliciting    int32      // ack-eliciting packets that are in flight, but for probes of the size of datagrams
 	scan         int64      // no packet below it is waiting to be acknowledged or lost
-	eliciting    int        // ack-eliciting packets that are in flight, but for probes of the size of datagrams
 	lastSent     int64      // when the last ack-eliciting packet was sent
 	lossTime     int64      // when the next packet will be lost for its age; 0: none
 	skipAt       int64      // the next packet number to leave out; 0: none is planned
