@@ -179,6 +179,12 @@ type Config struct {
 	// followed: it might be its NAT that has. MayMigrate is to prevent that.
 	DisableActiveMigration bool
 
+	// Qlog, called for each connection when the Destination Connection ID of its client's first packet is known, which is odcid, returns what the
+	// connection's trace is written to, as package qlog says; nil: it is not traced. What it returns belongs to the connection, which closes it when it
+	// is drained or released; an error of it ends the trace and nothing else. It is written to within calls of the connection's, so that a slow one
+	// makes these slow: a trace is for finding out, and takes more time than what it tells of. Default nil. See quicnet.QlogDir.
+	Qlog func(client bool, odcid ConnID) io.WriteCloser
+
 	// TokenKey encrypts Retry tokens and NEW_TOKEN tokens; servers that share it accept each other's. Default: random.
 	TokenKey *[32]byte
 

@@ -52,6 +52,7 @@ type Conn struct {
 	sending  sendState
 	counts   counts
 	userData any
+	trace    *tracer     // nil: the connection is not traced
 	resume   *resumption // what passes from and to other connections; nil: a server's without 0-RTT data
 }
 
@@ -249,6 +250,7 @@ func connect(now time.Time, cfg *Config, p *ConnectParams) (*Conn, error) {
 		c.Release()
 		return nil, err
 	}
+	c.traceConfigured()
 	return c, nil
 }
 
@@ -365,7 +367,9 @@ func (c *Conn) meet(p *AcceptParams) error {
 	if c.tls.foreign {
 		c.offerOwnParams()
 	}
-	return c.installFirst()
+	err := c.installFirst()
+	c.traceConfigured()
+	return err
 }
 
 // newConn begins a connection, over an SSL of the program's if that was adopted.
@@ -448,6 +452,7 @@ func (c *Conn) Release() {
 			c.err = &TransportError{Code: NoError, Reason: "released"}
 		}
 	}
+	c.endTrace()
 }
 
 // DatagramSend queues b for sending in one DATAGRAM frame (RFC 9221); it is copied. It fails with ErrDatagramUnsupported if the

@@ -33,6 +33,7 @@ type closing struct {
 // characters of at most 256 bytes travel. Data that was not delivered is lost, in either direction. On a closed connection it only drops what had arrived and was not read.
 func (c *Conn) Close(now time.Time, app bool, code uint64, reason string) {
 	c.clock.read(now)
+	defer c.traceState()
 	if c.state != stateActive {
 		c.dropReceived()
 		return

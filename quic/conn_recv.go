@@ -7,6 +7,7 @@ import (
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
+	"github.com/boringquic/boringquic/quic/qlog"
 )
 
 // The way in, from a train of datagrams to plaintext:
@@ -41,6 +42,7 @@ func (t *inTrain) datagram(off int) (start, end int) {
 // Recv takes a train of datagrams for this connection. It decrypts t.Buf in place and does not keep it.
 func (c *Conn) Recv(now time.Time, t Train) {
 	n := c.clock.read(now)
+	defer c.traceState()
 	if c.tls.foreign {
 		c.continueTLS(n)
 	}
@@ -189,16 +191,19 @@ func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.Ope
 			if n > 0 {
 				return n
 			}
+			if c.trace != nil {
+				c.trace.onUnprotected(c, b)
+			}
 			c.handleUnprotected(now, b)
 			size = len(b)
 		case verdictRest:
-			c.counts.packetsDropped++
+			c.dropPacket(qlog.DropInvalid, b)
 			size = len(b)
 			if t.pos == t.start && !wire.IsLongHeader(b[0]) {
 				c.checkReset(b)
 			}
 		case verdictSkip:
-			c.counts.packetsDropped++
+			c.dropPacket(qlog.DropKeyUnavailable, b[:size])
 		}
 		t.pos += size
 	}
@@ -312,8 +317,9 @@ func (c *Conn) acceptsHeader(h *wire.LongHeader, datagramLen int) bool {
 func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 	sp := spaceOfSlot[d.Slot]
 	s := c.spaces[sp]
+	packet := t.Buf[d.Off : d.Off+d.Len]
 	if d.Status != protect.Opened || s == nil {
-		c.counts.packetsDropped++
+		c.dropPacket(qlog.DropUndecryptable, packet)
 		if d.Status != protect.Failed {
 			return
 		}
@@ -326,10 +332,9 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		return
 	}
 	if s.acks.duplicate(d.PN) {
-		c.counts.packetsDropped++
+		c.dropPacket(qlog.DropDuplicate, packet)
 		return
 	}
-	packet := t.Buf[d.Off : d.Off+d.Len]
 	var in inPacket // filled in place: a literal would be copied
 	in.now, in.slot, in.space, in.pn, in.gen, in.path = now, d.Slot, sp, d.PN, d.Gen, t.path
 	in.spin = wire.SpinBit(d.First)
@@ -339,9 +344,12 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		return
 	}
 	if in.ignore {
-		c.counts.packetsDropped++
+		c.dropPacket(qlog.DropRejected, packet)
 		c.updateLimits()
 		return
+	}
+	if c.trace != nil {
+		c.trace.onReceived(c, &in, packet)
 	}
 	if c.state == stateClosing {
 		c.counts.packetsReceived++
@@ -356,7 +364,7 @@ func (c *Conn) onPacket(now int64, t *inTrain, d *protect.OpenDesc) {
 		}
 		c.afterPacket(t, &in)
 	case errNotKept:
-		c.counts.packetsDropped++
+		c.dropPacket(qlog.DropRejected, packet)
 	default:
 		c.fail(err)
 	}

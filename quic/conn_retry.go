@@ -8,6 +8,7 @@ import (
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
+	"github.com/boringquic/boringquic/quic/qlog"
 )
 
 // handleUnprotected acts on a packet without packet protection. One that does not fit is dropped.
@@ -18,7 +19,7 @@ func (c *Conn) handleUnprotected(now int64, b []byte) {
 			return
 		}
 	}
-	c.counts.packetsDropped++
+	c.dropPacket(qlog.DropInvalid, b)
 }
 
 // handleVersionNegotiation acts on a Version Negotiation packet (RFC 9000, section 6.2): a client begins anew with a version that the

@@ -75,6 +75,7 @@ func (c *Conn) SendPath(now time.Time, buf []byte, local, remote netip.AddrPort)
 // send is Send, or SendPath if only is not nil.
 func (c *Conn) send(now time.Time, buf []byte, only *path) Transmit {
 	n := c.clock.read(now)
+	defer c.traceState()
 	if c.tls.foreign {
 		c.continueTLS(n)
 	}
@@ -358,6 +359,9 @@ func (c *Conn) endPacket(t *outTrain) {
 	t.handshake = t.handshake || h.sp == recovery.HandshakeSpace
 	if h.slot == protect.OneRTT {
 		c.keys.onSealed(h.pn)
+	}
+	if c.trace != nil {
+		c.trace.onSent(c, t, size)
 	}
 	c.loss.OnPacketSent(t.now, h.sp, recovery.SentPacket{
 		Size: size, AckEliciting: p.ackEliciting, InFlight: (p.ackEliciting || p.padded) && t.path == c.path, ECT: t.ect, Probe: p.probe,

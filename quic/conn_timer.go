@@ -68,6 +68,7 @@ func earlier(a, b int64) int64 {
 // OnTimeout acts on the timers that are due at now. It may be called at any time; after it, read events and call Send.
 func (c *Conn) OnTimeout(now time.Time) {
 	n := c.clock.read(now)
+	defer c.traceState()
 	due := func(at int64) bool { return at != 0 && at <= n }
 	switch c.state {
 	case stateDrained:

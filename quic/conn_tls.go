@@ -8,6 +8,7 @@ import (
 	"github.com/boringquic/boringquic/crypto/protect"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
+	"github.com/boringquic/boringquic/quic/qlog"
 )
 
 // tlsState is the TLS handshake and how far it has come.
@@ -213,6 +214,9 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 		return err
 	}
 	c.tls.hasParams = true
+	if c.trace != nil {
+		c.trace.event(c, parametersSet(qlog.Remote, &p))
+	}
 	switch {
 	case c.client:
 		c.resume.limits = limitsOf(&p)

@@ -34,7 +34,20 @@ type Loss struct {
 	maxAckDelay  time.Duration // the peer's
 	lastDropped  int64         // when the last ack-eliciting packet of a discarded space was sent
 	Stats        Stats
+
+	// OnPacketLost, if it is not nil, is told of each packet that is taken for lost.
+	OnPacketLost func(sp Space, pn int64, why LossReason, probe bool)
 }
+
+// LossReason says why a packet is taken for lost.
+type LossReason uint8
+
+// The reasons (RFC 9002, section 6.1).
+const (
+	LostOtherwise    LossReason = iota // there are too many to remember, or a probe of the size of datagrams has taken too long
+	LostByReordering                   // too many packets have overtaken it
+	LostByTime                         // it is too old
+)
 
 // Stats counts over a connection's life.
 type Stats struct {
@@ -163,7 +176,7 @@ func (l *Loss) trim(now int64, sp Space, path *Path, h Handler) {
 		if r.flags&(inFlight|acked|lost) != inFlight {
 			continue
 		}
-		if i := l.lose(now, sp, pn, r, h); i >= 0 && r.flags&probe == 0 {
+		if i := l.lose(now, sp, pn, r, LostOtherwise, h); i >= 0 && r.flags&probe == 0 {
 			l.paths[i].CC.OnCongestion(now, r.time)
 		}
 	}
@@ -402,7 +415,11 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 			s.lossTime, s.lossPath = r.time+age, r.path
 			break
 		}
-		l.lose(now, sp, s.scan, r, h)
+		why := LostByTime
+		if overtaken {
+			why = LostByReordering
+		}
+		l.lose(now, sp, s.scan, r, why, h)
 		if i < 0 || r.flags&probe != 0 {
 			continue
 		}
@@ -438,10 +455,13 @@ func (p *Path) onLost(now int64, found *pathLoss) {
 }
 
 // lose declares one packet lost, and returns what pathOf does.
-func (l *Loss) lose(now int64, sp Space, pn int64, r *record, h Handler) int {
+func (l *Loss) lose(now int64, sp Space, pn int64, r *record, why LossReason, h Handler) int {
 	s := l.spaces[sp]
 	i := l.settle(s, r)
 	r.flags |= lost
+	if l.OnPacketLost != nil {
+		l.OnPacketLost(sp, pn, why, r.flags&probe != 0)
+	}
 	switch {
 	case r.flags&probe == 0:
 		l.Stats.Lost++

@@ -315,7 +315,7 @@ func (l *Loss) loseProbe(now int64, path *Path) {
 		path.size.probe = 0
 		return
 	}
-	l.lose(now, AppSpace, pn, s.packets.at(pn), nil) // which holds no frames that are noted
+	l.lose(now, AppSpace, pn, s.packets.at(pn), LostOtherwise, nil) // which holds no frames that are noted
 }
 
 // plan chooses what to try next.

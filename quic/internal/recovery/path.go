@@ -114,6 +114,9 @@ func (p *Path) Accelerates() bool { return p.used && p.CC.SlowStart() }
 // SetAppLimited tells whether the last train was short for want of data rather than of window (RFC 9002, section 7.8).
 func (p *Path) SetAppLimited(limited bool) { p.appLimited = limited }
 
+// Rate is how many bytes per second pacing lets leave; 0: any number.
+func (p *Path) Rate() int64 { return p.rate() }
+
 // rate is how many bytes per second may leave; 0: any number.
 func (p *Path) rate() int64 {
 	switch {
