@@ -201,6 +201,9 @@ func (t *tracer) settle(c *Conn) {
 		t.event(c, &qlog.ConnectionStateUpdated{Old: t.told.state, New: state})
 		t.told.state = state
 	}
+	if t.told.closed {
+		t.out.Flush() // the program may end before the connection is drained
+	}
 }
 
 // traceableState is the state of the connection in words of qlog.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/qlogdir"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
 	"github.com/boringquic/boringquic/cmd/internal/versions"
 	"github.com/boringquic/boringquic/quic"
@@ -46,6 +48,8 @@ type options struct {
 
 	ca, protocol, out, dir, cc        string
 	session, versions, local, migrate string
+	qlogDir                           string
+	stderr                            io.Writer // for what goes wrong beside the work
 	expectSize, after                 int64
 	pmtu, parallel                    int
 	timeout                           time.Duration
@@ -66,7 +70,8 @@ or to the one that -o names; the answers to other methods go to standard output.
 file gets its name only when it is complete: an interrupted download leaves
 nothing behind. A status of 400 or above is a failure, and so is a redirect that
 is not followed (-L): no file is written then, unless --any-status is given.
-SSLKEYLOGFILE names a file to which TLS secrets are appended, for Wireshark.
+SSLKEYLOGFILE names a file to which TLS secrets are appended, for Wireshark,
+QLOGDIR a folder for qlog (--qlog-dir).
 
 --http-version has other versions of HTTP be spoken, over TCP; "auto" begins over TCP and
 goes over to HTTP/3 where the server says that it has it (Alt-Svc, or an HTTPS record
@@ -147,6 +152,7 @@ func command(o *options, stdout, stderr io.Writer) *cobra.Command {
 	f.Int64Var(&o.after, "after", 1<<20, "`BYTES` of files that come, or are sent, before --migrate and --key-update")
 	f.IntVar(&o.pmtu, "pmtu", 0, "most `BYTES` that a UDP datagram of ours may have, 1200 to 65527; as a rule as many as the path carries")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
+	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which each connection is traced, in a file that qvis and the like read; by default what QLOGDIR names")
 	f.BoolVar(&o.stats, "stats", false, "say at the end what happened: version, cipher, session, times, packets, losses, paths")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress bar")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
@@ -157,7 +163,7 @@ func command(o *options, stdout, stderr io.Writer) *cobra.Command {
 var (
 	httpFlags = []string{"http-version", "alt-svc", "request", "head", "data", "upload", "header", "include", "location", "any-status",
 		"compressed", "requests", "timing"} // HTTP/0.9 has nothing of the kind
-	quicFlags = []string{"session", "early-data", "version", "local", "migrate", "key-update", "after", "pmtu", "congestion", "stats"}
+	quicFlags = []string{"session", "early-data", "version", "local", "migrate", "key-update", "after", "pmtu", "congestion", "qlog-dir", "stats"}
 	ownFlags  = []string{"local", "migrate", "key-update", "after"} // one connection of QUIC must be meant
 )
 
@@ -295,6 +301,7 @@ func (o *options) config() (*quic.Config, error) {
 		return nil, errUsage{fmt.Errorf("--timeout %v is not above zero", o.timeout)}
 	}
 	cfg := &quic.Config{TLS: tlsConf, HandshakeTimeout: o.timeout, KeepAlive: askAfter, MaxUDPPayload: o.pmtu}
+	cfg.Qlog = qlogdir.Qlog("quic-client", o.qlogDir, o.stderr)
 	if cfg.Versions, err = versions.Parse("--version", o.versions); err != nil {
 		return nil, errUsage{err}
 	}

@@ -46,7 +46,7 @@ type (
 func (e errConn) Unwrap() error { return e.error }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var o options
+	o := options{stderr: stderr}
 	cmd := command(&o, stdout, stderr)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)

@@ -337,6 +337,35 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
+// QLOGDIR and --qlog-dir name a folder that connections are traced in; one that cannot be is told of, and the download is done all the same.
+func TestQlog(t *testing.T) {
+	addr, _ := serveFiles(t)
+	byEnv, byFlag := filepath.Join(t.TempDir(), "env"), filepath.Join(t.TempDir(), "flag")
+	t.Setenv("QLOGDIR", byEnv)
+	for dir, flags := range map[string][]string{byEnv: nil, byFlag: {"--qlog-dir", byFlag}} {
+		args := append(flags, "--insecure", "--dir", t.TempDir(), "https://"+addr+"/small")
+		if code, _, stderr := hqClient(t.Context(), args...); code != exitOK || strings.Contains(stderr, "qlog") {
+			t.Fatalf("exit code %d: %s", code, stderr)
+		}
+		files, _ := filepath.Glob(filepath.Join(dir, "*_client.sqlog"))
+		if len(files) != 1 {
+			t.Fatalf("%s: files %v", dir, files)
+		}
+		b, err := os.ReadFile(files[0])
+		if err != nil || !bytes.Contains(b, []byte("quic:packet_received")) || !bytes.Contains(b, []byte("quic:connection_closed")) {
+			t.Errorf("%s: %d bytes, %v", files[0], len(b), err)
+		}
+	}
+	file := filepath.Join(byEnv, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := hqClient(t.Context(), "--qlog-dir", file, "--insecure", "--dir", t.TempDir(), "https://"+addr+"/small")
+	if code != exitOK || strings.Count(stderr, "no qlog is written") != 1 {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
 func TestKeyLog(t *testing.T) {
 	addr, _ := serveFiles(t)
 	log := filepath.Join(t.TempDir(), "keys")

@@ -43,6 +43,7 @@ func (p program) run(ctx context.Context, args []string) int {
 	env, stderr := p.env, p.stderr
 	o := options{role: env("ROLE")}
 	o.TestCase, o.Requests, o.KeyLog = env("TESTCASE"), strings.Fields(env("REQUESTS")), env("SSLKEYLOGFILE")
+	o.QlogDir = env("QLOGDIR")
 	o.Log, o.Network = stderr, p.network
 	cmd := command(&o)
 	cmd.SetArgs(append(args, strings.Fields(env(strings.ToUpper(o.role)+"_PARAMS"))...))
@@ -77,9 +78,10 @@ client and as a server. The runner says what is to be done by the environment:
   REQUESTS        a client's: URLs to download, separated by spaces, each to a file
                   of its last part's name
   SSLKEYLOGFILE   a file to which TLS secrets are appended
+  QLOGDIR         a folder in which each connection is traced as qlog, in a file
+                  ODCID_client.sqlog or ODCID_server.sqlog
   CLIENT_PARAMS, SERVER_PARAMS
                   further flags, for the role that they name
-  QLOGDIR         not used: no qlog is written
 
 Files move by HTTP/0.9 (ALPN hq-interop), in the test case http3 by HTTP/3. A client does not verify the server's
 certificate. A server runs until SIGINT or SIGTERM.

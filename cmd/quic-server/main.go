@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/qlogdir"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
 	"github.com/boringquic/boringquic/cmd/internal/versions"
 	"github.com/boringquic/boringquic/quic"
@@ -42,7 +43,8 @@ type options struct {
 	listen, root, cert, key, cc    string
 	resetKey, tokenKey, ticketKeys string
 	preferred, versions, quicLB    string
-	proxy                          string
+	proxy, qlogDir                 string
+	stderr                         io.Writer // for what goes wrong beside the work
 	retry, verbose, early, noTCP   bool
 	shards                         int
 	lb                             *lbConfig // what quicLB says
@@ -52,7 +54,7 @@ type options struct {
 type errUsage struct{ error }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var o options
+	o := options{stderr: stderr}
 	cmd := &cobra.Command{
 		Use:   "quic-server --listen HOST:PORT [--root DIR | --proxy URL] [--cert FILE --key FILE] [--no-tcp]",
 		Short: "Serve files, or another server's pages, over HTTP/3",
@@ -70,7 +72,8 @@ over HTTP/0.9.
 
 Without --cert and --key it makes a self-signed certificate for "localhost", the
 loopback addresses and the host of --listen; clients then need --insecure.
-SSLKEYLOGFILE names a file to which TLS secrets are appended, for Wireshark.
+SSLKEYLOGFILE names a file to which TLS secrets are appended, for Wireshark,
+QLOGDIR a folder for qlog (--qlog-dir).
 It runs until SIGINT or SIGTERM.
 
 Files of keys hold 64 hexadecimal digits a line, readable by their owner alone; one
@@ -139,6 +142,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.quicLB, "quic-lb", "", "`CONFIGURATION` of connection IDs that lead a balancer here, as above: server-id=HEX,key-file=FILE and so on")
 	f.StringVar(&o.versions, "versions", "1,2", "QUIC `VERSIONS` to speak, the preferred one first: clients that speak it, too, are moved to it")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
+	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which each connection is traced, in a file that qvis and the like read; by default what QLOGDIR names")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each request")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
@@ -205,7 +209,7 @@ func (o *options) config() (*quic.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := &quic.Config{TLS: tlsConf}
+	cfg := &quic.Config{TLS: tlsConf, Qlog: qlogdir.Qlog("quic-server", o.qlogDir, o.stderr)}
 	switch o.cc {
 	case "cubic":
 		cfg.Congestion = quic.CUBIC

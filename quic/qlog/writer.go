@@ -112,12 +112,12 @@ func (t *Trace) Event(at time.Duration, ev Event) {
 		t.e.b = t.e.b[:before]
 		t.full = true
 		t.write(&warning{"the trace ends here: it has reached its largest size"})
-		t.flush()
+		t.Flush()
 	} else {
 		t.size += n
 	}
 	if len(t.e.b) >= flushSize || t.now-t.flushed >= flushAfter {
-		t.flush()
+		t.Flush()
 	}
 }
 
@@ -135,7 +135,8 @@ func (t *Trace) write(ev Event) {
 	e.end()
 }
 
-func (t *Trace) flush() {
+// Flush writes what waits, which also happens by itself: when it is much, or some time has passed at the next event.
+func (t *Trace) Flush() {
 	if len(t.e.b) > 0 && t.err == nil {
 		_, t.err = t.w.Write(t.e.b)
 	}
@@ -151,7 +152,7 @@ func (t *Trace) Close() error {
 	if t.closed {
 		return t.err
 	}
-	t.flush()
+	t.Flush()
 	t.closed = true
 	if err := t.w.Close(); t.err == nil {
 		t.err = err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/qlogdir"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/udp"
@@ -27,6 +28,7 @@ type Options struct {
 	Downloads string   // the folder that a client writes to
 	Certs     string   // the folder of a server's cert.pem and priv.key
 	KeyLog    string   // the file that TLS secrets are appended to; empty: none
+	QlogDir   string   // the folder that connections are traced in; empty: none
 	Version   int      // of QUIC, 1 or 2, in all test cases but v2
 	Log       io.Writer
 
@@ -126,6 +128,7 @@ func (o *Options) config(c testCase, server bool) (*quic.Config, error) {
 		conf.KeyLogWriter = f
 	}
 	cfg := &quic.Config{TLS: conf, HandshakeTimeout: handshakeTimeout, KeepAlive: keepAlive}
+	cfg.Qlog = qlogdir.Qlog("quic-interop", o.QlogDir, o.Log)
 	if c.slow {
 		cfg.HandshakeTimeout = 4 * time.Minute
 	}
