@@ -114,7 +114,8 @@
 //     server that has empty ones.
 //   - Of draft-ietf-quic-ack-frequency-12, section 8, neither the last packet before a pause nor the first one after it asks for an
 //     acknowledgement at once; nor does PTO leave max_ack_delay out where it could.
-//   - No qlog.
+//   - Traces (qlog) have no events of streams' buffers, of timers and of HTTP/3, and none of what an Endpoint sends by itself: Retry, Version
+//     Negotiation, stateless resets.
 //   - An Endpoint remembers the last 4096 tokens of NEW_TOKEN that were used. One that was used before them serves again, and so
 //     does one that another server of the same TokenKey has seen.
 //   - Stateless resets are limited to 1000 a second for the whole Endpoint.

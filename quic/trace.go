@@ -66,6 +66,9 @@ func (c *Conn) Trace(w io.WriteCloser, title, description string) {
 	t.settle(c)
 }
 
+// Traced tells whether the connection is traced.
+func (c *Conn) Traced() bool { return c.trace != nil }
+
 // traceConfigured begins the trace that Config.Qlog wants.
 func (c *Conn) traceConfigured() {
 	if c.cfg.Qlog == nil || c.trace != nil {

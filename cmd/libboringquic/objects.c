@@ -1,4 +1,6 @@
 // Settings, endpoints and connections: each function looks at its pointers, and calls Go. BoringSSL is not known here.
+#include <unistd.h>
+
 #include "_cgo_export.h"
 #include "internal.h"
 
@@ -164,6 +166,15 @@ int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end) { BQ_FILL(bquic_
 int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures) { BQ_FILL(bquic_conn_figures, own, figures, bq_go_conn_stats(BQ_HANDLE(conn), &own)); }
 
 int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns) { BQ_GO(bq_go_conn_set_keep_alive(BQ_HANDLE(conn), ns)); }
+
+int32_t bquic_conn_set_qlog_fd(bquic_conn *conn, int fd, const char *title, const char *description) {
+  int32_t refused = bq_enter();
+  if (refused != BQUIC_OK) {
+    close(fd);
+    return refused;
+  }
+  return bq_go_conn_qlog(BQ_HANDLE(conn), fd, (char *)title, (char *)description);
+}
 
 int32_t bquic_conn_ping(bquic_conn *conn) { BQ_GO(bq_go_conn_ping(BQ_HANDLE(conn))); }
 

@@ -319,13 +319,15 @@ void quiche_conn_set_keylog_fd(quiche_conn *conn, int fd) {
 }
 
 bool quiche_conn_set_qlog_path(quiche_conn *conn, const char *path, const char *log_title, const char *log_desc) {
-  (void)conn, (void)path, (void)log_title, (void)log_desc;
-  return false;
+  return conn != NULL && path != NULL && !bq_enter() && bq_go_quiche_qlog(conn->handle, -1, (char *)path, (char *)log_title, (char *)log_desc) > 0;
 }
 
 void quiche_conn_set_qlog_fd(quiche_conn *conn, int fd, const char *log_title, const char *log_desc) {
-  (void)conn, (void)log_title, (void)log_desc;
-  close(fd);
+  if (conn == NULL || bq_enter()) {
+    close(fd);
+  } else {
+    bq_go_quiche_qlog(conn->handle, fd, NULL, (char *)log_title, (char *)log_desc);
+  }
 }
 
 // Streams.

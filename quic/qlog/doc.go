@@ -1,5 +1,5 @@
-// Package qlog writes what happens on a QUIC connection as a qlog file: typed events (draft-ietf-quic-qlog-quic-events-14) in the form of JSON text
-// sequences (draft-ietf-quic-qlog-main-schema-15, RFC 7464), which tools such as qvis read.
+// Package qlog writes what happens on a QUIC connection as a qlog file: typed events (draft-ietf-quic-qlog-quic-events, as of July 2026) in the form of JSON text
+// sequences (draft-ietf-quic-qlog-main-schema, RFC 7464), which tools such as qvis read.
 //
 // Package quic traces its connections with it: see quic.Config.Qlog. A program can write traces of its own:
 //

@@ -206,7 +206,8 @@ quiche_conn *quiche_conn_new_with_tls_and_client_dcid(const uint8_t *scid, size_
 bool quiche_conn_set_keylog_path(quiche_conn *conn, const char *path);
 void quiche_conn_set_keylog_fd(quiche_conn *conn, int fd);
 
-// There is no qlog: false; the descriptor is closed.
+// The connection is traced as qlog from now on, in a file that is made or cut, or in a descriptor, which is the connection's then, and closed with it. title and
+// description may be NULL. false: the file cannot be made, or the connection is traced already.
 bool quiche_conn_set_qlog_path(quiche_conn *conn, const char *path, const char *log_title, const char *log_desc);
 void quiche_conn_set_qlog_fd(quiche_conn *conn, int fd, const char *log_title, const char *log_desc);
 

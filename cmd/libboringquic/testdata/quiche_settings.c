@@ -1,5 +1,6 @@
 // Settings of quiche.h that few programs change: what each has the peer be told, or does.
 #include "quiche_pair.h"
+#include "qlog.h"
 
 static quiche_config *config;
 
@@ -148,12 +149,32 @@ static void reuse(bool disabled) {
   quiche_config_free(config);
 }
 
+// A connection is traced in a descriptor, which belongs to it, or in a file.
+static void qlog(void) {
+  begin();
+  pair p = pair_of(config, config, "localhost");
+  int fd = qlog_fd(), again = dup(fd), none = dup(fd);
+  quiche_conn_set_qlog_fd(p.client, fd, "title", "description");
+  quiche_conn_set_qlog_fd(p.client, again, "title", NULL);
+  quiche_conn_set_qlog_fd(NULL, none, NULL, NULL);
+  CHECK(!closed_fd(fd) && closed_fd(again) && closed_fd(none));
+  CHECK(!quiche_conn_set_qlog_path(p.server, "/nowhere/trace.sqlog", "title", "description"));
+  CHECK(!quiche_conn_set_qlog_path(p.server, NULL, "title", "description"));
+  CHECK(quiche_conn_set_qlog_path(p.server, "/dev/null", "title", "description"));
+  CHECK(!quiche_conn_set_qlog_path(p.server, "/dev/null", "title", "description"));
+  establish(&p);
+  free_pair(&p);
+  CHECK(closed_fd(fd) && qlog_has("\"type\":\"client\"") && qlog_has("\"description\":\"description\"") && qlog_has("quic:packet_received"));
+  quiche_config_free(config);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   declared();
   pacing();
   reuse(false);
   reuse(true);
+  qlog();
   IS(bquic_live_objects(), 0);
   return 0;
 }

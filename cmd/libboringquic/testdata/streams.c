@@ -1,5 +1,6 @@
 // Connections between a client and a server: streams, datagrams, sessions, the end, through the functions of the header alone.
 #include "pair.h"
+#include "qlog.h"
 
 enum { SIZE = 3000000 };
 
@@ -295,12 +296,18 @@ int main(int argc, char **argv) {
   GOOD(bquic_config_set_verify(config, refuse, &client));
   client.handle = server.handle = on_any;
   conn = dial(&client, &server, config, 0);
+  int fd = qlog_fd(), second = dup(fd), third = dup(fd);
+  GOOD(bquic_conn_set_qlog_fd(conn, fd, "a \"title\"", NULL));
+  FAILS(bquic_conn_set_qlog_fd(conn, second, NULL, NULL), BQUIC_ERR_STATE, "traced already");
+  FAILS(bquic_conn_set_qlog_fd(accepted, third, NULL, NULL), BQUIC_ERR_HANDLE, "it was freed");
+  CHECK(!closed_fd(fd) && closed_fd(second) && closed_fd(third));
   client.closed = 0;
   play(&client, &server, &client.closed);
   GOOD(bquic_conn_error(conn, &end));
   CHECK(end.kind == BQUIC_END_TRANSPORT && end.code >= 0x100 && !end.remote && strstr(end.reason, "refused the peer's certificate") != NULL);
 
   GOOD(bquic_conn_free(conn));
+  CHECK(closed_fd(fd) && qlog_has("\"title\":\"a \\\"title\\\"\"") && qlog_has("quic:packet_sent") && qlog_has("quic:connection_closed"));
   GOOD(bquic_endpoint_free(client.endpoint));
   GOOD(bquic_endpoint_free(server.endpoint));
   GOOD(bquic_config_free(config));

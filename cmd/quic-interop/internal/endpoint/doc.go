@@ -4,5 +4,4 @@
 // Limitations:
 //   - WebTransport's test cases are unsupported.
 //   - Clients verify no certificates, as all clients of the runner do: what they are tested with is made for each run.
-//   - QLOGDIR is not used: the library writes no qlog.
 package endpoint
