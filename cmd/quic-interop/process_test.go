@@ -76,8 +76,8 @@ func (s *scenario) asProcesses(t *testing.T) {
 		testCase = s.client
 	}
 	addr := freeAddr(t)
-	keyLog := "SSLKEYLOGFILE=" + filepath.Join(dir, "keys.log")
-	server, serverLog := start(t, []string{"ROLE=server", "TESTCASE=" + testCase, keyLog}, "--listen", addr.String(),
+	keyLog, qlogDir := "SSLKEYLOGFILE="+filepath.Join(dir, "keys.log"), "QLOGDIR="+filepath.Join(dir, "qlog")
+	server, serverLog := start(t, []string{"ROLE=server", "TESTCASE=" + testCase, keyLog, qlogDir}, "--listen", addr.String(),
 		"--www", filepath.Join(dir, "www"), "--certs", filepath.Join(dir, "certs"))
 	defer server.Process.Kill()
 	waitForServer(t, addr)
@@ -91,7 +91,7 @@ func (s *scenario) asProcesses(t *testing.T) {
 		urls = append(urls, fmt.Sprintf("https://%s/%s", relay.Addr(), name))
 	}
 	begin := time.Now()
-	client, clientLog := start(t, []string{"ROLE=client", "TESTCASE=" + s.client, keyLog, "REQUESTS=" + strings.Join(urls, " "),
+	client, clientLog := start(t, []string{"ROLE=client", "TESTCASE=" + s.client, keyLog, qlogDir, "REQUESTS=" + strings.Join(urls, " "),
 		"CLIENT_PARAMS=--downloads " + filepath.Join(dir, "downloads")})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -106,6 +106,7 @@ func (s *scenario) asProcesses(t *testing.T) {
 	}
 	relay.Close()
 	s.compare(t, dir, names)
+	wantTraces(t, filepath.Join(dir, "qlog"))
 	keys, err := os.ReadFile(filepath.Join(dir, "keys.log"))
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +116,22 @@ func (s *scenario) asProcesses(t *testing.T) {
 	r.common()
 	if s.check != nil {
 		s.check(r)
+	}
+}
+
+// wantTraces looks whether each connection was traced to its end, by both sides, in files whose names tell which belong together.
+func wantTraces(t *testing.T, dir string) {
+	t.Helper()
+	clients, _ := filepath.Glob(filepath.Join(dir, "*_client.sqlog"))
+	if len(clients) == 0 {
+		t.Errorf("no connection was traced in %s", dir)
+	}
+	for _, file := range clients {
+		for _, name := range []string{file, strings.TrimSuffix(file, "_client.sqlog") + "_server.sqlog"} {
+			if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte("quic:packet_sent")) || !bytes.Contains(b, []byte("quic:connection_closed")) {
+				t.Errorf("%s: %d bytes, %v", filepath.Base(name), len(b), err)
+			}
+		}
 	}
 }
 
