@@ -260,6 +260,8 @@ func (ev *ParametersSet) fields(e *encoder) {
 	if ev.GreaseQUICBit {
 		e.bool("grease_quic_bit", true)
 	}
+	e.list("unknown_parameters") // which readers expect, qlog 0.18 of Rust among them
+	e.endList()
 }
 
 // KeyType names a secret by its side and level.
