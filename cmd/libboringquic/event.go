@@ -16,7 +16,7 @@ import (
 type found struct {
 	kind told
 	core quic.Event
-	http h3.Event
+	http *h3.Event // until the next one is read
 }
 
 // told says what an event is of.
@@ -52,11 +52,7 @@ func (c *conn) next(t *teller) bool {
 	}
 	for {
 		if c.http != nil {
-			for {
-				var more bool
-				if ev.http, more = c.http.NextEvent(); !more {
-					break
-				}
+			for ev.http = c.http.NextEvent(); ev.http != nil; ev.http = c.http.NextEvent() {
 				if httpKinds[ev.http.Kind] != 0 {
 					ev.kind = toldHTTP
 					return true
@@ -162,7 +158,7 @@ func (c *conn) tell(t *teller, out *C.bquic_event) {
 	case toldCore:
 		c.tellCore(t, out, &ev.core)
 	case toldHTTP:
-		c.tellHTTP(t, out, &ev.http)
+		c.tellHTTP(t, out, ev.http)
 	}
 }
 

@@ -113,11 +113,11 @@ func bq_go_quiche_h3_poll(h C.uint64_t, out **C.quiche_h3_event) C.int64_t {
 	return onH3(h, func(q *quicheConn, x *quicheH3, now time.Time) (int64, error) {
 		for {
 			q.readEvents(now)
-			ev, found := x.conn.NextEvent()
-			if !found {
+			ev := x.conn.NextEvent()
+			if ev == nil {
 				break
 			}
-			if id, told := x.tell(q, now, &ev, out); told {
+			if id, told := x.tell(q, now, ev, out); told {
 				return id, nil
 			}
 		}

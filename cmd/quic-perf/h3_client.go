@@ -61,7 +61,7 @@ func (p *h3Exchanger) onTurn(now time.Time, conn *coreConn) {
 	if !ok {
 		return // before the handshake is complete
 	}
-	for ev, ok := h.NextEvent(); ok; ev, ok = h.NextEvent() {
+	for ev := h.NextEvent(); ev != nil; ev = h.NextEvent() {
 		x, _ := ev.Data.(*coreExchange)
 		switch ev.Kind {
 		case h3.EventResponse:

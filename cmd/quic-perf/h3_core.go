@@ -52,10 +52,9 @@ type h3CoreServer struct {
 	cfg    *h3.Config
 	block  []byte // what is received; nobody looks
 	free   []*h3Answer
-	date   string
-	second int64 // of date
 	reply  h3.Message
-	fields [3]qpack.Field
+	size   uint64 // that reply tells
+	second int64  // likewise
 }
 
 // h3Answer is the state of a request that has not been answered to the end.
@@ -83,10 +82,10 @@ func (s *h3CoreServer) onTurn(now time.Time, c *coreConn) {
 	if !ok {
 		return // before the handshake is complete
 	}
-	for ev, ok := h.NextEvent(); ok; ev, ok = h.NextEvent() {
+	for ev := h.NextEvent(); ev != nil; ev = h.NextEvent() {
 		switch ev.Kind {
 		case h3.EventRequest:
-			s.onRequest(now, h, &ev)
+			s.onRequest(now, h, ev)
 		case h3.EventData:
 			s.read(now, h, ev.Stream, ev.Data.(*h3Answer))
 		case h3.EventWritable:
@@ -135,15 +134,14 @@ func (s *h3CoreServer) keep(h *h3.Conn, id uint64, answer h3Answer) (a *h3Answer
 
 // respond sends a header section, and as much of the body as there is room for.
 func (s *h3CoreServer) respond(now time.Time, h *h3.Conn, id, want uint64) (n uint64, err error) {
-	if now.Unix() != s.second || s.date == "" {
-		s.second, s.date = now.Unix(), now.UTC().Format(http.TimeFormat)
+	if now.Unix() != s.second || want != s.size {
+		s.second, s.size = now.Unix(), want
+		s.reply = h3.Message{Status: http.StatusOK, Fields: []qpack.Field{
+			{Name: "content-type", Value: perf.ContentType},
+			{Name: "content-length", Value: strconv.FormatUint(want, 10)},
+			{Name: "date", Value: now.UTC().Format(http.TimeFormat)},
+		}}
 	}
-	length := "1024"
-	if want != 1024 {
-		length = strconv.FormatUint(want, 10)
-	}
-	s.fields = [3]qpack.Field{{Name: "content-type", Value: perf.ContentType}, {Name: "content-length", Value: length}, {Name: "date", Value: s.date}}
-	s.reply = h3.Message{Status: http.StatusOK, Fields: s.fields[:]}
 	m, err := h.SendResponse(now, id, &s.reply, coreZeros[:min(want, perf.BlockSize)], want <= perf.BlockSize)
 	return uint64(m), err
 }

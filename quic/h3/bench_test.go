@@ -88,7 +88,7 @@ func newH3Exchanges(t testing.TB, cfg *Config) *exchanges {
 	request.Fields = requestFields
 	p.onClient = func(ev *quic.Event) {
 		client.HandleEvent(p.now, ev)
-		for ev, ok := client.NextEvent(); ok; ev, ok = client.NextEvent() {
+		for ev := client.NextEvent(); ev != nil; ev = client.NextEvent() {
 			if ev.Kind == EventData {
 				if _, fin, _ := client.StreamRecv(ev.Stream, scratch); fin {
 					p.ended++
@@ -98,7 +98,7 @@ func newH3Exchanges(t testing.TB, cfg *Config) *exchanges {
 	}
 	p.onServer = func(ev *quic.Event) {
 		server.HandleEvent(p.now, ev)
-		for ev, ok := server.NextEvent(); ok; ev, ok = server.NextEvent() {
+		for ev := server.NextEvent(); ev != nil; ev = server.NextEvent() {
 			if ev.Kind == EventRequest {
 				if _, err := server.SendResponse(p.now, ev.Stream, response, body, true); err != nil {
 					t.Fatal(err)

@@ -52,6 +52,7 @@ type Conn struct {
 	datagrams  *earlyDatagrams // nil: none have come or gone of late
 	load       load
 
+	event   Event         // what NextEvent has returned
 	message Message       // what an Event points to
 	fields  []qpack.Field // likewise
 	list    []qpack.Field // what is being encoded
@@ -287,15 +288,14 @@ func (c *Conn) Close(now time.Time, code ErrorCode, reason string) {
 // push has NextEvent tell something of the connection.
 func (c *Conn) push(ev Event) { c.events = append(c.events, ev) }
 
-// NextEvent returns what has happened; ok is false if there is nothing, and that must be seen once at the end of each turn: what is
-// gathered for the peer, such as acknowledgements of QPACK, is written then.
-func (c *Conn) NextEvent() (ev Event, ok bool) {
+// NextEvent returns what has happened, in memory that is used again by the next call; nil says that there is nothing, and must be seen once at the
+// end of each turn: what is gathered for the peer, such as acknowledgements of QPACK, is written then.
+func (c *Conn) NextEvent() *Event {
 	for {
 		if c.told < len(c.events) {
-			ev = c.events[c.told]
-			c.events[c.told] = Event{}
+			c.event, c.events[c.told] = c.events[c.told], Event{}
 			c.told++
-			return ev, true
+			return &c.event
 		}
 		c.events, c.told = c.events[:0], 0
 		s := c.ready
@@ -304,10 +304,11 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 				continue
 			}
 			c.dropFields()
-			if c.goaway.finished(c.requests) && !c.ended {
-				return Event{Kind: EventShutdown}, true
+			if c.event = (Event{}); c.goaway.finished(c.requests) && !c.ended {
+				c.event.Kind = EventShutdown
+				return &c.event
 			}
-			return ev, false
+			return nil
 		}
 		if s.news == 0 {
 			c.popReady()
@@ -316,23 +317,24 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 			}
 			continue
 		}
-		if c.nextOf(s, &ev) {
-			return ev, true
+		if c.nextOf(s) {
+			return &c.event
 		}
 	}
 }
 
-// nextOf takes one piece of news of a stream; ok is false if there is nothing to be told of it.
-func (c *Conn) nextOf(s *stream, ev *Event) bool {
+// nextOf makes an event of one piece of news of a stream, and tells whether there is one.
+func (c *Conn) nextOf(s *stream) (ok bool) {
 	n := s.news & -s.news
 	s.news &^= n
 	switch {
 	case n == newsRead:
-		return c.read(s, ev)
+		return c.read(s)
 	case !s.known:
 		return false
 	}
-	ev.Stream, ev.Data = s.id, s.data
+	c.event = Event{Stream: s.id, Data: s.data}
+	ev := &c.event
 	switch n {
 	case newsTooLarge:
 		ev.Kind = EventTooLarge

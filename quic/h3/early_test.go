@@ -72,7 +72,7 @@ func (r *earlyRun) onEvent(c *sim.Conn, ev quic.Event) {
 		}
 	}
 	h.HandleEvent(r.w.Now(), &ev)
-	for e, ok := h.NextEvent(); ok; e, ok = h.NextEvent() {
+	for e := h.NextEvent(); e != nil; e = h.NextEvent() {
 		if e.Kind == EventSession {
 			r.session = e.Session
 		}
@@ -83,8 +83,9 @@ func (r *earlyRun) onEvent(c *sim.Conn, ev quic.Event) {
 			}
 			h.SendResponse(r.w.Now(), e.Stream, m, nil, true)
 		}
-		e.Message = copyMessage(e.Message)
-		r.events[c.IsClient()] = append(r.events[c.IsClient()], e)
+		kept := *e
+		kept.Message = copyMessage(e.Message)
+		r.events[c.IsClient()] = append(r.events[c.IsClient()], kept)
 	}
 	if err := h.Check(); err != nil {
 		r.t.Fatal(err)

@@ -63,8 +63,8 @@ const (
 	EventShutdown
 )
 
-// Event is something that happened, read with Conn.NextEvent. What it points to, but for Session, is valid until the next call of
-// NextEvent or HandleEvent: who keeps a Message, Fields or Origins copies them; the strings in them may be kept.
+// Event is something that happened, read with Conn.NextEvent. It and what it points to, but for Session, are valid until the next call of
+// NextEvent or HandleEvent: who keeps an Event, a Message, Fields or Origins copies them; the strings in them may be kept.
 type Event struct {
 	Kind     EventKind
 	Fin      bool // EventRequest, EventResponse

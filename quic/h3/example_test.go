@@ -24,7 +24,7 @@ type host struct {
 	conns    []*quic.Conn
 	http     map[*quic.Conn]*h3.Conn
 	begin    func(c *h3.Conn)
-	handle   func(c *h3.Conn, ev h3.Event) // the application
+	handle   func(c *h3.Conn, ev *h3.Event) // the application
 }
 
 type packet struct {
@@ -84,7 +84,7 @@ func (h *host) event(now time.Time, c *quic.Conn, ev *quic.Event) {
 		return
 	}
 	conn.HandleEvent(now, ev)
-	for ev, ok := conn.NextEvent(); ok; ev, ok = conn.NextEvent() {
+	for ev := conn.NextEvent(); ev != nil; ev = conn.NextEvent() {
 		h.handle(conn, ev)
 	}
 }
@@ -102,7 +102,7 @@ func Example() {
 	}
 	now, done := time.Now(), false
 	server := &host{addr: netip.MustParseAddrPort("192.0.2.1:443"), endpoint: serverEndpoint, http: map[*quic.Conn]*h3.Conn{}}
-	server.handle = func(c *h3.Conn, ev h3.Event) {
+	server.handle = func(c *h3.Conn, ev *h3.Event) {
 		if ev.Kind == h3.EventRequest {
 			body := []byte("hello, " + ev.Message.Path[1:])
 			// Of more than a little SendResponse may take a part: the rest waits for EventWritable.
@@ -120,7 +120,7 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	client.handle = func(c *h3.Conn, ev h3.Event) {
+	client.handle = func(c *h3.Conn, ev *h3.Event) {
 		switch ev.Kind {
 		case h3.EventResponse:
 			fmt.Println(ev.Message.Status, ev.Message.Fields[0].Canonical, ev.Message.Fields[0].Value)

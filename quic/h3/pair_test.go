@@ -247,11 +247,8 @@ func (p *pair) newSide(core *quic.Conn, cfg *Config) *side {
 
 // read takes the events that there are.
 func (s *side) read() {
-	for {
-		ev, ok := s.NextEvent()
-		if !ok {
-			return
-		}
+	for next := s.NextEvent(); next != nil; next = s.NextEvent() {
+		ev := *next
 		if ev.Kind == EventSession && !s.sessions {
 			continue
 		}

@@ -140,7 +140,7 @@ func (c *combination) earlierSession(p *play, client, server *sim.Host, cfg *qui
 			conn.App = s
 		}
 		s.HandleEvent(p.w.Now(), &ev)
-		for e, ok := s.NextEvent(); ok; e, ok = s.NextEvent() {
+		for e := s.NextEvent(); e != nil; e = s.NextEvent() {
 			if e.Kind == EventSession && e.Session.EarlyData() {
 				session = e.Session
 			}

@@ -156,11 +156,11 @@ func (p *play) newSide(conn *sim.Conn, cfg *Config) *playSide {
 
 // turn deals with what a call has brought.
 func (s *playSide) turn() {
-	for ev, ok := s.h3.NextEvent(); ok; ev, ok = s.h3.NextEvent() {
+	for ev := s.h3.NextEvent(); ev != nil; ev = s.h3.NextEvent() {
 		if s.h3.client {
-			s.onClient(&ev)
+			s.onClient(ev)
 		} else {
-			s.onServer(&ev)
+			s.onServer(ev)
 		}
 	}
 	if err := s.h3.Check(); err != nil {

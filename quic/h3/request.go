@@ -20,8 +20,8 @@ const (
 	stepEnd                       // the message is over
 )
 
-// read reads the frames of a stream up to what is to be told of it; ok is false if that is nothing.
-func (c *Conn) read(s *stream, ev *Event) (ok bool) {
+// read reads the frames of a stream up to what is to be told of it, and makes an event of that; ok is false if it is nothing.
+func (c *Conn) read(s *stream) (ok bool) {
 	r := &s.recv
 	if r.drain {
 		c.drain(s)
@@ -35,7 +35,8 @@ func (c *Conn) read(s *stream, ev *Event) (ok bool) {
 		return false
 	}
 	m := &c.message
-	ev.Stream, ev.Data, ev.Message = s.id, s.data, m
+	c.event = Event{Stream: s.id, Data: s.data, Message: m}
+	ev := &c.event
 	switch {
 	case !c.client:
 		ev.Kind, s.known = EventRequest, true

@@ -143,7 +143,7 @@ func newH3Turns(b testing.TB, cfg *Config) *serverTurns {
 	response := &Message{Status: 200, Fields: perfAnswer}
 	s.clientTurn = func() {
 		s.events(s.client, func(ev *quic.Event) { client.HandleEvent(s.now, ev) })
-		for ev, ok := client.NextEvent(); ok; ev, ok = client.NextEvent() {
+		for ev := client.NextEvent(); ev != nil; ev = client.NextEvent() {
 			if ev.Kind == EventData {
 				if _, fin, _ := client.StreamRecv(ev.Stream, benchScratch); fin {
 					s.ended++
@@ -153,7 +153,7 @@ func newH3Turns(b testing.TB, cfg *Config) *serverTurns {
 	}
 	s.serverTurn = func() {
 		s.events(s.server, func(ev *quic.Event) { server.HandleEvent(s.now, ev) })
-		for ev, ok := server.NextEvent(); ok; ev, ok = server.NextEvent() {
+		for ev := server.NextEvent(); ev != nil; ev = server.NextEvent() {
 			if ev.Kind == EventRequest {
 				if s.onRequest != nil {
 					s.onRequest(ev.Message)

@@ -87,12 +87,8 @@ func (p *clientProtocol) Drain(t *quicnet.Turn) (woke bool) {
 
 // handleEvents deals with what HTTP/3 has to tell.
 func (cc *ClientConn) handleEvents(t *quicnet.Turn) {
-	for {
-		ev, ok := cc.h3.NextEvent()
-		if !ok {
-			break
-		}
-		cc.handleEvent(t, &ev)
+	for ev := cc.h3.NextEvent(); ev != nil; ev = cc.h3.NextEvent() {
+		cc.handleEvent(t, ev)
 	}
 	for i, cl := range cc.fresh {
 		cl.publish()

@@ -91,17 +91,17 @@ func (sc *serverConn) HandleEvent(t *quicnet.Turn, ev *quic.Event) (woke bool) {
 // drain acts on what HTTP/3 has to tell.
 func (sc *serverConn) drain(t *quicnet.Turn) (woke bool) {
 	for {
-		ev, ok := sc.h3.NextEvent()
-		if !ok {
+		ev := sc.h3.NextEvent()
+		if ev == nil {
 			return woke
 		}
 		if x, ok := ev.Data.(*exchange); ok {
-			woke = sc.onExchange(t, x, &ev) || woke
+			woke = sc.onExchange(t, x, ev) || woke
 			continue
 		}
 		switch ev.Kind {
 		case h3.EventRequest:
-			sc.onRequest(t, &ev)
+			sc.onRequest(t, ev)
 		case h3.EventTooLarge:
 			sc.refuse(t, ev.Stream, http.StatusRequestHeaderFieldsTooLarge, tooLargeText)
 		case h3.EventShutdown:
