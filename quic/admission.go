@@ -192,7 +192,7 @@ func (a *admission) dequeue(s *stream) {
 // onlyOne tells whether one stream stands in line.
 func (a *admission) onlyOne() bool {
 	if a.line != nil {
-		return len(a.line.at[0])+len(a.line.at[1]) == 1
+		return a.line.len() == 1
 	}
 	return a.waiting.head == a.waiting.tail
 }

@@ -47,10 +47,6 @@ func (r rank) whole() bool { return r&1 != 0 }
 // side is where the stream stands in arrays of two: 0 for an incremental one.
 func (r rank) side() int { return int(r & 1) }
 
-// streamHeap is a queue of streams in the order of keys, as a heap of heapArity children each: few streams are moved, which all lie elsewhere. Each
-// stands in it at most once, and can be taken out.
-type streamHeap []ranked
-
 // ranked is a stream with the key that it stands in a heap by: its level, and below that what orders streams of one level.
 type ranked struct {
 	key uint64
@@ -67,23 +63,84 @@ const (
 
 func (e ranked) level() int { return int(e.key >> levelShift) }
 
-func (h streamHeap) first() *stream {
-	if len(h) == 0 {
+// rankedQueue is a queue of streams in the order of keys. Each stands in it at most once, and can be taken out. Most come in the order of their
+// keys, and leave in it: those stand in a row, the others in a heap.
+type rankedQueue struct {
+	row  []ranked // keys rise; what was taken out has no stream any more, but at the front there is one
+	gone int      // elements at the front of row that have left
+	many int      // streams in row
+	heap streamHeap
+}
+
+func (q *rankedQueue) len() int { return q.many + len(q.heap) }
+
+// first returns the stream with the least key, nil if there is none.
+func (q *rankedQueue) first() *stream {
+	switch {
+	case q.many == 0 && len(q.heap) == 0:
 		return nil
+	case q.many == 0 || len(q.heap) > 0 && q.heap[0].key < q.row[q.gone].key:
+		return q.heap[0].s
 	}
-	return h[0].s
+	return q.row[q.gone].s
 }
 
-func (h *streamHeap) push(s *stream, queue int, key uint64) {
+func (q *rankedQueue) push(s *stream, queue int, key uint64) {
 	s.queued[queue] = true
-	*h = append(*h, ranked{})
-	h.up(len(*h)-1, ranked{key, s}, queue)
+	if n := len(q.row); n > 0 && key < q.row[n-1].key {
+		q.heap.push(ranked{key, s}, queue)
+		return
+	}
+	if len(q.row) == cap(q.row) && q.many <= len(q.row)/2 {
+		q.closeUp(queue)
+	}
+	s.place[queue-queueResend] = ^int32(len(q.row))
+	q.row = append(q.row, ranked{key, s})
+	q.many++
 }
 
-// remove takes a stream out that stands in the heap.
-func (h *streamHeap) remove(s *stream, queue int) {
-	i, last := int(s.place[queue-queueResend]), len(*h)-1
+// closeUp closes the gaps of the row.
+func (q *rankedQueue) closeUp(queue int) {
+	row := q.row[:0]
+	for _, e := range q.row[q.gone:] {
+		if e.s != nil {
+			e.s.place[queue-queueResend] = ^int32(len(row))
+			row = append(row, e)
+		}
+	}
+	clear(q.row[len(row):])
+	q.row, q.gone = row, 0
+}
+
+// remove takes a stream out that stands in the queue.
+func (q *rankedQueue) remove(s *stream, queue int) {
 	s.queued[queue] = false
+	i := s.place[queue-queueResend]
+	if i >= 0 {
+		q.heap.remove(int(i), queue)
+		return
+	}
+	q.row[^i].s = nil
+	if q.many--; q.many == 0 {
+		q.row, q.gone = q.row[:0], 0
+		return
+	}
+	for q.row[q.gone].s == nil {
+		q.gone++
+	}
+}
+
+// streamHeap is a heap of heapArity children each: few streams are moved, which all lie elsewhere.
+type streamHeap []ranked
+
+func (h *streamHeap) push(e ranked, queue int) {
+	*h = append(*h, ranked{})
+	h.up(len(*h)-1, e, queue)
+}
+
+// remove takes the i-th element out.
+func (h *streamHeap) remove(i, queue int) {
+	last := len(*h) - 1
 	e := (*h)[last]
 	(*h)[last] = ranked{}
 	*h = (*h)[:last]
@@ -139,7 +196,7 @@ func (h streamHeap) down(i int, e ranked, queue int) {
 // sides are two queues of streams, incremental ones and others, the most urgent first: of the former who has waited longest, of the latter
 // the lowest ID. Where there are both of one urgency they take turns, so that neither has the other wait for long (RFC 9218, section 10).
 type sides struct {
-	at     [2]streamHeap
+	at     [2]rankedQueue
 	turns  [levels]sideTurn
 	pushed uint64 // how many incremental streams were, which orders them
 }
@@ -150,7 +207,7 @@ type sideTurn struct {
 	used        int32 // how much of the turn was, in whatever unit
 }
 
-func (q *sides) empty() bool { return len(q.at[0])+len(q.at[1]) == 0 }
+func (q *sides) len() int { return q.at[0].len() + q.at[1].len() }
 
 func (q *sides) push(s *stream, queue int) {
 	if s.queued[queue] {
@@ -171,18 +228,18 @@ func (q *sides) remove(s *stream, queue int) {
 }
 
 func (q *sides) first() *stream {
-	turns, whole := q.at[0], q.at[1]
+	turn, whole := q.at[0].first(), q.at[1].first()
 	switch {
-	case len(whole) == 0:
-		return turns.first()
-	case len(turns) == 0:
-		return whole[0].s
+	case whole == nil:
+		return turn
+	case turn == nil:
+		return whole
 	}
-	a, b := turns[0].level(), whole[0].level()
+	a, b := turn.rank.level(), whole.rank.level()
 	if a < b || a == b && q.turns[a].incremental {
-		return turns[0].s
+		return turn
 	}
-	return whole[0].s
+	return whole
 }
 
 // onServed notes that a stream has had n of a turn, which is over with most.
@@ -199,7 +256,7 @@ func (q *sides) onServed(s *stream, n, most int32) {
 // sendOrder is the order in which streams send, once one has a priority: the queues resend and fresh of streams are empty then. Of each
 // urgency what was lost is sent first: streams that are not incremental by their ID, then the others; and then what is new.
 type sendOrder struct {
-	resend streamHeap
+	resend rankedQueue
 	fresh  sides
 	lost   uint64 // how many incremental streams were put into resend
 }
@@ -288,7 +345,7 @@ func (st *streams) rankStreams() {
 
 // restOrder lets go of the order if there is nothing in it.
 func (st *streams) restOrder() {
-	if o, a := st.order, &st.admission; o != nil && len(o.resend) == 0 && o.fresh.empty() && a.restLine() {
+	if o, a := st.order, &st.admission; o != nil && o.resend.len() == 0 && o.fresh.len() == 0 && a.restLine() {
 		st.order = nil
 	}
 }
@@ -338,16 +395,32 @@ func (st *streams) check() error {
 	o := st.order
 	n := 0
 	for _, q := range []struct {
-		heap  streamHeap
+		*rankedQueue
 		queue int
 		side  int
-	}{{o.resend, queueResend, -1}, {o.fresh.at[0], queueFresh, 0}, {o.fresh.at[1], queueFresh, 1}, {a.line.at[0], queueWaiting, 0}, {a.line.at[1], queueWaiting, 1}} {
-		n += len(q.heap)
-		for i, e := range q.heap {
-			if e.key < q.heap[max(i-1, 0)/heapArity].key || int(e.s.place[q.queue-queueResend]) != i || !e.s.queued[q.queue] ||
-				e.level() != e.s.rank.level() || q.side >= 0 && e.s.rank.side() != q.side {
-				return fmt.Errorf("quic: stream %d is in the wrong place of queue %d", e.s.id, q.queue)
+	}{{&o.resend, queueResend, -1}, {&o.fresh.at[0], queueFresh, 0}, {&o.fresh.at[1], queueFresh, 1}, {&a.line.at[0], queueWaiting, 0}, {&a.line.at[1], queueWaiting, 1}} {
+		n += q.len()
+		many := 0
+		wrong := func(e ranked, place int, least uint64) bool {
+			return e.key < least || int(e.s.place[q.queue-queueResend]) != place || !e.s.queued[q.queue] || e.level() != e.s.rank.level() ||
+				q.side >= 0 && e.s.rank.side() != q.side
+		}
+		for i, e := range q.row {
+			if e.s == nil {
+				continue
 			}
+			many++
+			if i < q.gone || wrong(e, ^i, q.row[max(i-1, 0)].key) {
+				return fmt.Errorf("quic: stream %d is in the wrong place of the row of queue %d", e.s.id, q.queue)
+			}
+		}
+		for i, e := range q.heap {
+			if wrong(e, i, q.heap[max(i-1, 0)/heapArity].key) {
+				return fmt.Errorf("quic: stream %d is in the wrong place of the heap of queue %d", e.s.id, q.queue)
+			}
+		}
+		if many != q.many || many == 0 && len(q.row) > 0 || many > 0 && q.row[q.gone].s == nil {
+			return fmt.Errorf("quic: the row of queue %d has %d streams, and %d are counted", q.queue, many, q.many)
 		}
 	}
 	if n != queued {

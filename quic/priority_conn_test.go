@@ -155,8 +155,8 @@ func TestAttackPriorities(t *testing.T) {
 	if err := r.st.check(); err != nil {
 		t.Fatal(err)
 	}
-	if o := r.st.order; len(o.resend) < streams/3 || len(o.fresh.at[0])+len(o.fresh.at[1]) < streams/3 || r.st.admission.first() == nil {
-		t.Errorf("few streams are queued: %d, %d", len(o.resend), len(o.fresh.at[0])+len(o.fresh.at[1]))
+	if o := r.st.order; o.resend.len() < streams/3 || o.fresh.len() < streams/3 || r.st.admission.first() == nil {
+		t.Errorf("few streams are queued: %d, %d", o.resend.len(), o.fresh.len())
 	}
 	places := func() (all [][3]int32) {
 		for _, m := range r.models {
@@ -186,7 +186,7 @@ func TestAttackPriorities(t *testing.T) {
 	for _, m := range r.models {
 		r.shutdown(m)
 	}
-	if o := r.st.order; len(o.resend)+len(o.fresh.at[0])+len(o.fresh.at[1]) > 0 || r.st.admission.first() != nil {
+	if o := r.st.order; o.resend.len()+o.fresh.len() > 0 || r.st.admission.first() != nil {
 		t.Error("streams that were reset are kept in the order")
 	}
 	if err := r.st.check(); err != nil {

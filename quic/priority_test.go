@@ -395,3 +395,48 @@ func (r *orderRig) finish() {
 		r.t.Error("the order is kept while nothing waits")
 	}
 }
+
+// A rankedQueue gives out the least key, whatever came in which order and was taken out, and has little more room than it ever needed.
+func TestRankedQueue(t *testing.T) {
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for range 50 {
+		var q rankedQueue
+		in := map[*stream]uint64{}
+		next, most, unordered := uint64(1<<40), 0, rng.IntN(4)
+		for range 2000 {
+			switch rng.IntN(5) {
+			case 0, 1:
+				key := next
+				if next++; rng.IntN(10) < unordered {
+					key = rng.Uint64N(1<<40)<<20 | next // each key is there once
+				}
+				s := new(stream)
+				q.push(s, queueFresh, key)
+				in[s] = key
+			case 2: // any one
+				for s := range in {
+					q.remove(s, queueFresh)
+					delete(in, s)
+					break
+				}
+			default:
+				if s := q.first(); s != nil {
+					for _, key := range in {
+						if key < in[s] {
+							t.Fatalf("seed %#x: the first has key %d, and there is %d", seed, in[s], key)
+						}
+					}
+					q.remove(s, queueFresh)
+					delete(in, s)
+				}
+			}
+			if most = max(most, len(in)); q.len() != len(in) || (q.first() == nil) != (len(in) == 0) {
+				t.Fatalf("seed %#x: %d streams are in the queue, and it says %d", seed, len(in), q.len())
+			}
+		}
+		if len(q.row) > 4*most+16 {
+			t.Errorf("seed %#x: the row has %d elements, and never more than %d streams were in the queue", seed, len(q.row), most)
+		}
+	}
+}

@@ -179,7 +179,7 @@ func (st *streams) appendData(pkt *packet) {
 		s, resend := st.nextData()
 		switch {
 		case s == nil:
-			if st.fresh.head != nil || st.order != nil && !st.order.fresh.empty() {
+			if st.fresh.head != nil || st.order != nil && st.order.fresh.len() > 0 {
 				st.sendWindow.noteBlocked()
 			}
 			return

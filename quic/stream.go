@@ -39,7 +39,7 @@ type stream struct {
 	rank   rank         // its priority
 	queued [numQueues]bool
 	turn   int32    // bytes sent since its turn began
-	place  [3]int32 // where it stands in heaps, from queueResend on
+	place  [3]int32 // where it stands in queues by rank, from queueResend on: in the heap, or as a complement in the row
 	next   [numQueues]*stream
 }
 
@@ -124,7 +124,7 @@ const (
 	streamFinished
 )
 
-// The queues that a stream may stand in. Once a stream has a priority, those from queueResend to queueWaiting are heaps.
+// The queues that a stream may stand in. Once a stream has a priority, those from queueResend to queueWaiting are rankedQueues.
 const (
 	queueControl = iota // it has frames other than STREAM to send
 	queueResend         // it has data to send that needs no flow control credit: what was lost, or its bare end

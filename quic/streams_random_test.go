@@ -633,7 +633,7 @@ func (r *streamsRig) check() {
 				r.t.Errorf("stream %d does not stand in line", m.id)
 			}
 		}
-		if n := len(a.line.at[0]) + len(a.line.at[1]); n != len(r.line) || a.first() != nil && a.first().id != r.front().id {
+		if n := a.line.len(); n != len(r.line) || a.first() != nil && a.first().id != r.front().id {
 			r.t.Errorf("%d streams stand in line, want %d; or another is the first", n, len(r.line))
 		}
 		return
