@@ -71,6 +71,22 @@ func (c *chunks) write(pool *chunkPool, off int64, p []byte) {
 	}
 }
 
+// writeParts is write of n bytes of the concatenation of parts.
+func (c *chunks) writeParts(pool *chunkPool, off int64, parts [][]byte, n int) {
+	var room []byte
+	for _, p := range parts {
+		p = p[:min(n, len(p))]
+		for len(p) > 0 {
+			if len(room) == 0 {
+				room = c.piece(pool, off, n)
+			}
+			k := copy(room, p)
+			room, p = room[k:], p[k:]
+			off, n = off+int64(k), n-k
+		}
+	}
+}
+
 // piece returns the room at offset off in its piece, which is made to hold n bytes from there or to end.
 func (c *chunks) piece(pool *chunkPool, off int64, n int) []byte {
 	i := c.index(off)

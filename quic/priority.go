@@ -312,17 +312,15 @@ func (st *streams) setPriority(now int64, id uint64, p Priority) error {
 		return nil
 	}
 	st.rankStreams()
-	var queued [2]bool
-	for i, queue := range [...]int{queueResend, queueFresh} {
-		queued[i] = s.queued[queue]
-		st.order.remove(s, queue)
-	}
+	resend, fresh := s.queued[queueResend], s.queued[queueFresh]
+	st.unqueueData(s)
 	st.admission.setRank(s, r)
 	s.turn = 0
-	for i, queue := range [...]int{queueResend, queueFresh} {
-		if queued[i] {
-			st.order.push(s, queue)
-		}
+	if resend {
+		st.order.push(s, queueResend)
+	}
+	if fresh {
+		st.order.push(s, queueFresh)
 	}
 	st.offerRoom(now)
 	return nil

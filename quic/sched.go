@@ -68,7 +68,7 @@ func (st *streams) requeueData(s *stream, queue int) {
 
 // unqueueData takes a stream out of the order that has no more to send: what stands behind others may stay there for long.
 func (st *streams) unqueueData(s *stream) {
-	if st.order != nil {
+	if st.order != nil && (s.queued[queueResend] || s.queued[queueFresh]) {
 		st.order.remove(s, queueResend)
 		st.order.remove(s, queueFresh)
 	}

@@ -23,11 +23,10 @@ func (s *sendBuffer) write(pool *chunkPool, p []byte) {
 	s.end += int64(len(p))
 }
 
-// reserve has the next n bytes lie in pieces that are not replaced by larger ones, though they come by several writes.
-func (s *sendBuffer) reserve(pool *chunkPool, n int) {
-	if n > 0 {
-		s.data.piece(pool, s.end, n)
-	}
+// writeParts appends n bytes of the concatenation of parts.
+func (s *sendBuffer) writeParts(pool *chunkPool, parts [][]byte, n int) {
+	s.data.writeParts(pool, s.end, parts, n)
+	s.end += int64(n)
 }
 
 // held returns how many bytes are kept.

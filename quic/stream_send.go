@@ -95,13 +95,7 @@ func (st *streams) sendParts(now int64, id uint64, parts [][]byte, fin bool) (n 
 		size += int64(len(b))
 	}
 	n = int(min(size, st.admission.room(s, size)))
-	left := n
-	s.send.buf.reserve(st.pool, n)
-	for i := 0; left > 0; i++ {
-		b := parts[i][:min(left, len(parts[i]))]
-		s.send.buf.write(st.pool, b)
-		left -= len(b)
-	}
+	s.send.buf.writeParts(st.pool, parts, n)
 	st.onWritten(now, s, n, int64(n) < size, fin)
 	return n, nil
 }
@@ -111,6 +105,12 @@ func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
 	p, a := s.send, &st.admission
 	if n > 0 {
 		a.onWrite(s, n)
+	}
+	if fin = fin && !partly; fin {
+		p.fin, p.told = true, true
+		p.end.set()
+	}
+	if n > 0 || fin {
 		st.queueData(s)
 	}
 	a.answer(s)
@@ -118,9 +118,6 @@ func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
 	case partly:
 		a.wait(s)
 	case fin:
-		p.fin, p.told = true, true
-		p.end.set()
-		st.queueData(s)
 		a.leave(s)
 	}
 	st.offerRoom(now)
