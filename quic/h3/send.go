@@ -2,6 +2,7 @@ package h3
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -172,15 +173,15 @@ func (c *Conn) fits() error {
 	return nil
 }
 
-// encodeSection makes a HEADERS frame of Conn.list, which was prepared; the frame is valid until the next one is made. Instructions for the peer's decoder are sent before
+// encodeSection makes a HEADERS frame of Conn.list, which was prepared; the frame is valid until the next one is made, and has room for another header behind it. Instructions for the peer's decoder are sent before
 // it, and none for which the peer gives no credit now (RFC 9204, section 2.1.3); our encoder stream goes before all others.
 func (c *Conn) encodeSection(id uint64) []byte {
 	room := 0
-	if c.local.opened > localEncoder && len(c.local.out[localEncoder]) == 0 && c.settings.QPACKTableCapacity > 0 {
+	if c.enc.MayInstruct() && c.local.opened > localEncoder && len(c.local.out[localEncoder]) == 0 && c.settings.QPACKTableCapacity > 0 {
 		room = c.core.StreamCredit(c.local.ids[localEncoder])
 	}
 	c.out = append(c.out[:0], make([]byte, maxFrameHeader)...)
-	c.out = c.enc.AppendPrepared(c.out, id, room)
+	c.out = slices.Grow(c.enc.AppendPrepared(c.out, id, room), maxFrameHeader) // what follows may be the header of a DATA frame
 	c.flushEncoder()
 	var header [maxFrameHeader]byte
 	h := appendFrameHeader(header[:0], frameHeaders, uint64(len(c.out)-maxFrameHeader))
@@ -196,7 +197,7 @@ func (c *Conn) sendInterim(s *stream) error {
 		return ErrInterimBacklog
 	}
 	frame := c.encodeSection(s.id)
-	return c.sendFrames(s, frame, nil, nil, false)
+	return c.sendFrames(s, frame, nil, false)
 }
 
 // sendHead sends the header section in Conn.list, and what it can of the body.
@@ -217,13 +218,11 @@ func (c *Conn) sendHead(s *stream, body []byte, fin bool) (n int, err error) {
 	if size > usualRoom {
 		first = dataSize(len(body), room-len(frame))
 	}
-	var header [maxFrameHeader]byte
-	h := header[:0]
 	if first > 0 {
-		h = appendFrameHeader(h, frameData, uint64(first))
+		frame = appendFrameHeader(frame, frameData, uint64(first))
 	}
 	last := fin && first == len(body)
-	if err := c.sendFrames(s, frame, h, body[:first], last); err != nil {
+	if err := c.sendFrames(s, frame, body[:first], last); err != nil {
 		return 0, err
 	}
 	p.count(first)
@@ -257,16 +256,16 @@ func dataSize(want, room int) int {
 // maxPayload is how long a DATA frame can be whose header has that many bytes.
 var maxPayload = [...]int{2: 1<<6 - 1, 3: 1<<14 - 1, 5: 1<<30 - 1, 9: 0}
 
-// sendFrames sends the concatenation of its parts, and keeps what the core does not take: it has begun.
-func (c *Conn) sendFrames(s *stream, frame, header, body []byte, fin bool) error {
+// sendFrames sends frames and what follows of a body, and keeps what the core does not take: it has begun.
+func (c *Conn) sendFrames(s *stream, frames, body []byte, fin bool) error {
 	p := &s.send
 	if len(p.pending) > 0 { // an interim response, of which not all was taken
-		p.pending = append(append(append(p.pending, frame...), header...), body...)
+		p.pending = append(append(p.pending, frames...), body...)
 		p.fin = fin
 		p.end(fin)
 		return nil
 	}
-	parts := [...][]byte{frame, header, body}
+	parts := [...][]byte{frames, body}
 	n, err := c.core.StreamSendParts(s.id, parts[:], fin)
 	if err != nil {
 		return s.fromCore(err)
@@ -434,7 +433,7 @@ func (c *Conn) SendTrailers(now time.Time, id uint64, fields []qpack.Field) erro
 	if err := c.fits(); err != nil {
 		return err
 	}
-	err := c.sendFrames(s, c.encodeSection(id), nil, nil, true)
+	err := c.sendFrames(s, c.encodeSection(id), nil, true)
 	c.afterEnd(s)
 	return err
 }

@@ -156,10 +156,13 @@ func (l *streamList) push(s *stream, of func(*stream) *links, at int64) {
 }
 
 func (l *streamList) remove(s *stream, of func(*stream) *links) {
-	k := of(s)
-	if !k.on {
-		return
+	if of(s).on {
+		l.unlink(s, of)
 	}
+}
+
+func (l *streamList) unlink(s *stream, of func(*stream) *links) {
+	k := of(s)
 	if k.prev != nil {
 		of(k.prev).next = k.next
 	} else {

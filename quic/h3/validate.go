@@ -234,6 +234,9 @@ func (notes *fieldNotes) read(fields []qpack.Field) string {
 	for i := range fields {
 		f := &fields[i]
 		class := fieldClass(f.Class)
+		if class == classField {
+			continue
+		}
 		if class == classUnknown {
 			class = classOf(f)
 		}
@@ -306,12 +309,17 @@ func (n *pseudoNotes) note(class fieldClass, valid bool) {
 
 // takePseudo takes the pseudo-header fields of a request or a response from the begin of fields to m, and returns how many there are.
 func (m *Message) takePseudo(fields []qpack.Field, response bool) (n int, notes pseudoNotes, fault string) {
-	for ; n < len(fields) && strings.HasPrefix(fields[n].Name, ":"); n++ {
+	for ; n < len(fields); n++ {
 		f := &fields[n]
 		class, valid := fieldClass(f.Class), true
 		if class == classUnknown {
+			if !strings.HasPrefix(f.Name, ":") {
+				break
+			}
 			class = pseudoClass(f.Name)
 			valid = validPseudo(class, f.Value)
+		} else if class < classMethod {
+			break
 		}
 		switch {
 		case class == classUnknown:

@@ -45,6 +45,7 @@ type Encoder struct {
 	fields   []Field
 	plan     []line
 	before   []line // those of the section before
+	stood    bool   // all of them are those of the section before, and in the tables
 	sight    tableSight
 	dynamic  bool   // it may use the dynamic table
 	risk     bool   // it may refer to entries that are not acknowledged
@@ -106,6 +107,10 @@ func (e *Encoder) AppendSection(dst []byte, streamID uint64, fields []Field, roo
 	e.begin()
 	return e.AppendPrepared(dst, streamID, room)
 }
+
+// MayInstruct tells whether AppendPrepared could make instructions, so that it matters what room there is for them. It cannot where all of the fields
+// are those of the section before, and in the tables.
+func (e *Encoder) MayInstruct() bool { return !e.stood || e.dynamic && e.mayDrain() }
 
 // AppendPrepared is AppendSection of the fields that were given to Prepare.
 func (e *Encoder) AppendPrepared(dst []byte, streamID uint64, room int) []byte {

@@ -168,8 +168,7 @@ const (
 // so that nothing can be evicted, and there was something to insert (RFC 9204, section 2.1.1.1).
 func (e *Encoder) beginDrain() {
 	t := &e.table
-	e.drainEnd = 0
-	if e.policy.refused == 0 || e.policy.section-e.policy.refused > drainSections {
+	if e.drainEnd = 0; !e.mayDrain() {
 		return
 	}
 	i := t.oldest()
@@ -179,6 +178,12 @@ func (e *Encoder) beginDrain() {
 		}
 	}
 	e.drainEnd = i
+}
+
+// mayDrain tells whether entries were refused of late.
+func (e *Encoder) mayDrain() bool {
+	p := e.policy
+	return p != nil && p.refused != 0 && p.section-p.refused <= drainSections
 }
 
 // drain duplicates an entry that the section refers to, so that sections to come refer to the duplicate.

@@ -54,9 +54,10 @@ func (e *Encoder) look() {
 	e.sight = sight
 	wary, next := e.isWary(), 0
 	if !wary {
-		if next = e.standing(same); next == len(e.fields) && next == len(e.plan) {
-			return
-		}
+		next = e.standing(same)
+	}
+	if e.stood = next == len(e.fields) && next == len(e.plan); e.stood {
+		return
 	}
 	e.before, e.plan = e.plan, append(e.before[:0], e.plan[:next]...)
 	for i := next; i < len(e.fields); i++ {
