@@ -798,7 +798,7 @@ typedef struct bquic_dial_options {
   bquic_bytes session;      // of BQUIC_EVENT_SESSION of an earlier connection to that server
   uint64_t user_data;       // as bquic_conn_set_user_data
   bquic_queue *queue;       // where the connection's events go
-  bquic_socket *socket;     // that it runs over. NULL: one of its own, which costs two threads at most and half a megabyte: for few connections
+  bquic_socket *socket;     // that it runs over. NULL: one of its own, with half a megabyte of buffers: for few connections
 } bquic_dial_options;
 
 // bquic_dial connects to "NAME:PORT" or "IP:PORT", with the settings config, and returns when the handshake is complete and the server is who it should be. Of a

@@ -366,6 +366,31 @@ static void refused(void) {
   GOOD(bquic_config_free(stranger));
 }
 
+static atomic_int asked;
+
+// judge is called on a thread of the library's, and finds only the first peer good.
+static int32_t judge(void *context, const bquic_peer *peer) {
+  CHECK(context == &asked && strcmp(peer->server_name, "localhost") == 0 && peer->chain_len == 1);
+  return ++asked == 1 ? 0 : -1;
+}
+
+// The program's own judgement.
+static void judged(void) {
+  int32_t status = 1;
+  bquic_config *own = settings(files, "echo");
+  GOOD(bquic_config_set_verify(own, judge, &asked));
+  bquic_socket *s = listen_at(config, "127.0.0.1:0", NULL);
+  bquic_dial_options options = {.size = sizeof options, .server_name = "localhost"};
+  char at[64];
+  bquic_conn *conn = bquic_dial(own, where(s, at), &options, SECONDS(20), &status);
+  GOOD(status);
+  REFUSED(bquic_dial(own, at, &options, SECONDS(20), &status), BQUIC_ERR_CLOSED, "the program's callback has refused");
+  CHECK(asked == 2);
+  GOOD(bquic_conn_free(conn));
+  GOOD(bquic_config_free(own));
+  GOOD(bquic_socket_free(s));
+}
+
 // Datagrams come whole or not at all.
 static void datagrams(void) {
   GOOD(bquic_config_set_u64(config, BQUIC_MAX_DATAGRAM_FRAME, 65535));
@@ -396,7 +421,9 @@ int main(int argc, char **argv) {
   CHECK(argc == 3);
   files = argv;
   config = settings(files, "echo");
-  bquic_socket *s = listen_at(config, "127.0.0.1:0", NULL);
+  bquic_listen_options options = {.size = sizeof options, .shards = 2};
+  bquic_socket *s = bquic_listen(config, "127.0.0.1:0", &options, NULL);
+  CHECK(s != NULL);
   where(s, to);
   pthread_t acceptor;
   CHECK(pthread_create(&acceptor, NULL, accept_all, s) == 0);
@@ -417,6 +444,7 @@ int main(int argc, char **argv) {
   times();
   freed_meanwhile();
   refused();
+  judged();
   datagrams();
   GOOD(bquic_config_free(config));
   CHECK(bquic_live_objects() == 0);

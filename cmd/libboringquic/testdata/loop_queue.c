@@ -350,6 +350,73 @@ static void http(char **argv) {
   free(back);
 }
 
+// session waits for a session of a connection, and returns it in memory of the caller's.
+static bquic_bytes session(bquic_queue *queue) {
+  bquic_event ev = {0};
+  while (ev.kind != BQUIC_EVENT_SESSION) {
+    CHECK(GOOD(bquic_queue_wait(queue, &ev, 1, SECONDS(20))) == 1);
+  }
+  uint8_t *copy = malloc(ev.data_len);
+  memcpy(copy, ev.data, ev.data_len);
+  return (bquic_bytes){copy, ev.data_len};
+}
+
+static void *take_one(void *socket) {
+  uint8_t buf[20];
+  uint32_t flags = 0;
+  bquic_conn *conn = bquic_accept(socket, SECONDS(20), NULL);
+  CHECK(conn != NULL);
+  uint64_t id = (uint64_t)GOOD(bquic_stream_accept(conn, 0, SECONDS(20)));
+  int64_t n = 0;
+  while (!(flags & BQUIC_FIN)) {
+    n += GOOD(bquic_stream_read(conn, id, buf + n, sizeof buf - (size_t)n, &flags, NULL, SECONDS(20)));
+  }
+  GOOD(bquic_stream_write(conn, id, buf, (size_t)n, BQUIC_FIN, SECONDS(20)));
+  GOOD(bquic_conn_wait(conn, BQUIC_WAIT_DELIVERED, SECONDS(20)));
+  GOOD(bquic_conn_free(conn));
+  return NULL;
+}
+
+// A session of one connection is what the next one begins with, and sends its request with, before the handshake is complete.
+static void resumes(char **argv) {
+  bquic_config *early = settings(argv, "echo");
+  GOOD(bquic_config_set_u64(early, BQUIC_EARLY_DATA, 1));
+  bquic_socket *server = listen_at(early, "127.0.0.1:0", NULL);
+  bquic_queue *queue = bquic_queue_new(NULL);
+  bquic_dial_options options = {.size = sizeof options, .server_name = "localhost", .queue = queue};
+  char to[64];
+  where(server, to);
+  for (int round = 0; round < 2; round++) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, take_one, server) == 0);
+    bquic_conn *conn = bquic_dial(early, to, &options, SECONDS(20), NULL);
+    CHECK(conn != NULL);
+    uint8_t buf[20];
+    uint32_t flags = 0;
+    bquic_conn_state state = {.size = sizeof state};
+    GOOD(bquic_conn_info(conn, &state));
+    CHECK(round == 0 ? state.early_data == 0 : state.early_data == 1 || state.early_data == 2); // offered, and accepted if the server was quick
+    uint64_t id = (uint64_t)GOOD(bquic_stream_open(conn, 0));
+    CHECK(GOOD(bquic_stream_write(conn, id, "request", 7, BQUIC_FIN, SECONDS(20))) == 7);
+    while (!(flags & BQUIC_FIN)) {
+      GOOD(bquic_stream_read(conn, id, buf, sizeof buf, &flags, NULL, SECONDS(20)));
+    }
+    GOOD(bquic_conn_wait(conn, BQUIC_WAIT_HANDSHAKE, SECONDS(20)));
+    GOOD(bquic_conn_info(conn, &state));
+    CHECK(state.early_data == (round ? 2u : 0u) && !(state.flags & BQUIC_CONN_RESUMED) == !round);
+    if (round == 0) {
+      options.session = session(queue);
+      options.flags = BQUIC_DIAL_EARLY | BQUIC_DIAL_RESEND | BQUIC_DIAL_FOLLOW;
+    }
+    GOOD(bquic_conn_free(conn));
+    CHECK(pthread_join(thread, NULL) == 0);
+  }
+  free((void *)options.session.data);
+  GOOD(bquic_queue_free(queue));
+  GOOD(bquic_socket_free(server));
+  GOOD(bquic_config_free(early));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 4);
   config = settings(argv, "echo");
@@ -357,6 +424,7 @@ int main(int argc, char **argv) {
   many(atoi(argv[3]), 0);
   many(20, EPOLLET);
   http(argv);
+  resumes(argv);
   GOOD(bquic_config_free(config));
   return 0;
 }
