@@ -215,24 +215,7 @@ func TestCMake(t *testing.T) {
 
 // The examples are built as their Makefile and their CMakeLists.txt say, and the one fetches from the other.
 func TestExamples(t *testing.T) {
-	examples, err := filepath.Abs("../../examples/c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	made, cmade := t.TempDir(), t.TempDir()
-	if err := os.CopyFS(made, os.DirFS(examples)); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PKG_CONFIG_PATH", filepath.Join(prefix(t), "lib/pkgconfig"))
-	for _, args := range [][]string{
-		{"make", "-C", made, "CFLAGS=-Werror"},
-		{"cmake", "-S", examples, "-B", cmade, "-DCMAKE_PREFIX_PATH=" + prefix(t)},
-		{"cmake", "--build", cmade},
-	} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v\n%s", args, err, out)
-		}
-	}
+	made, cmade := examples(t)
 	files := certificate(t)
 	server := exec.Command(filepath.Join(made, "serve"), "127.0.0.1", "0", files[0], files[1])
 	server.Stderr = os.Stderr

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// built are the examples, made by their Makefile and by their CMakeLists.txt, once for all tests.
+var built struct {
+	sync.Once
+	made, cmade string
+	fail        string
+}
+
+// examples returns the folders that the programs of examples/c are in: those of their Makefile and those of CMake.
+func examples(t *testing.T) (made, cmade string) {
+	t.Helper()
+	to := prefix(t)
+	built.Do(func() {
+		built.made, built.cmade = filepath.Join(to, "examples-made"), filepath.Join(to, "examples-cmade")
+		source := "../../examples/c"
+		if err := os.CopyFS(built.made, os.DirFS(source)); err != nil {
+			built.fail = err.Error()
+			return
+		}
+		for _, args := range [][]string{
+			{"make", "-C", built.made, "CFLAGS=-Werror"},
+			{"cmake", "-S", source, "-B", built.cmade, "-DCMAKE_PREFIX_PATH=" + to, "-DCMAKE_C_FLAGS=-Werror"},
+			{"cmake", "--build", built.cmade},
+		} {
+			cmd := exec.Command(args[0], args[1:]...)
+			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+filepath.Join(to, "lib/pkgconfig")+":"+filepath.Join(to, "lib/boringquic-quiche"))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				built.fail = fmt.Sprintf("%q: %v\n%s", args, err, out)
+				return
+			}
+		}
+	})
+	if built.fail != "" {
+		t.Fatal(built.fail)
+	}
+	return built.made, built.cmade
+}
+
+// serving starts a server, and returns the port that it prints: the first number in its first line, behind the last colon if there is one. It has to
+// end well when it gets a signal, or, where that is nil, when its input ends.
+func serving(t *testing.T, end os.Signal, exe string, args ...string) (port string) {
+	t.Helper()
+	server := exec.Command(exe, args...)
+	server.Stderr = os.Stderr
+	in, err := server.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		if end != nil {
+			_ = server.Process.Signal(end)
+		}
+		if err := server.Wait(); err != nil {
+			t.Errorf("%s: %v", filepath.Base(exe), err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	line = line[strings.LastIndexByte(line, ':')+1:]
+	port, _, _ = strings.Cut(strings.TrimSpace(line), ",")
+	return port
+}
+
+// Each client fetches from each server: those of examples/c in both of their builds, by the native functions, by quiche's names and by the event
+// loop; and quic-server and quic-client.
+func TestExamplesCrossed(t *testing.T) {
+	made, cmade := examples(t)
+	files := certificate(t)
+	tools, root := t.TempDir(), t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", tools, "../quic-server", "../quic-client").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	want := map[string][]byte{}
+	for _, n := range []int{0, 1, 70000, 5 << 20} {
+		name := fmt.Sprint(n)
+		want[name] = make([]byte, n)
+		_, _ = rand.Read(want[name])
+		if err := os.WriteFile(filepath.Join(root, name), want[name], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, server := range []struct {
+		name, exe string
+		args      []string
+		zeros     bool // it has no files: /N is N zeros
+	}{
+		{"serve", filepath.Join(made, "serve"), []string{"127.0.0.1", "0", files[0], files[1]}, true},
+		{"quiche_serve", filepath.Join(made, "quiche_serve"), []string{"127.0.0.1", "0", files[0], files[1], root}, false},
+		{"quic-server", filepath.Join(tools, "quic-server"), []string{"--listen", "127.0.0.1:0", "--no-tcp", "--cert", files[0], "--key", files[1], "--root", root}, false},
+	} {
+		t.Run(server.name, func(t *testing.T) {
+			port := serving(t, syscall.SIGTERM, server.exe, server.args...)
+			for name, content := range want {
+				if server.zeros {
+					content = make([]byte, len(content))
+				}
+				for _, client := range [][]string{
+					{filepath.Join(made, "get"), "127.0.0.1", port, "/" + name, files[0]},
+					{filepath.Join(made, "quiche_get"), "127.0.0.1", port, "/" + name, files[0]},
+					{filepath.Join(cmade, "quiche_get"), "127.0.0.1", port, "/" + name, files[0]},
+					{filepath.Join(made, "loop_get"), "localhost", port, "/" + name, files[0]},
+					{filepath.Join(cmade, "loop_get"), "localhost", port, "/" + name, files[0]},
+					{filepath.Join(tools, "quic-client"), "--ca", files[0], "-o", "-", "https://localhost:" + port + "/" + name},
+				} {
+					if got := run(t, client[0], client[1:]...); got != string(content) {
+						t.Errorf("%s got %d bytes of %s, which are not the %d that there are", filepath.Base(client[0]), len(got), name, len(content))
+					}
+				}
+			}
+			if server.zeros {
+				return
+			}
+			// What is not there, and what is not below the folder, is told as such.
+			for _, path := range []string{"/nothing", "/../" + filepath.Base(root) + "/1"} {
+				if out, err := exec.Command(filepath.Join(made, "quiche_get"), "127.0.0.1", port, path, files[0]).CombinedOutput(); err == nil ||
+					!bytes.Contains(out, []byte("status 4")) && !bytes.Contains(out, []byte("status 3")) {
+					t.Errorf("%s: %v, %s", path, err, out)
+				}
+			}
+		})
+	}
+}
+
+// What the client sends comes back from the server, more at a time than fits on the way.
+func TestExampleEcho(t *testing.T) {
+	made, cmade := examples(t)
+	files := certificate(t)
+	port := serving(t, nil, filepath.Join(made, "loop_echo"), "127.0.0.1:0", files[0], files[1])
+	sent := make([]byte, 20<<20)
+	_, _ = rand.Read(sent)
+	for _, dir := range []string{made, cmade} {
+		client := exec.Command(filepath.Join(dir, "loop_echo"), "localhost:"+port, files[0])
+		client.Stdin, client.Stderr = io.MultiReader(bytes.NewReader(sent)), os.Stderr
+		got, err := client.Output()
+		if err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("%d bytes came back of %d, %v", len(got), len(sent), err)
+		}
+	}
+}
