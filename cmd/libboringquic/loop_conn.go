@@ -340,6 +340,7 @@ func (n *netConn) await(of uint64, timeout C.uint64_t, try func(c *conn) (done b
 				done, err = try(c)
 			}
 			switch {
+			case p.over: // nobody would wait for it
 			case err == errMaking:
 				bell = c.net.bell(anyBell)
 			case err == nil && !done:

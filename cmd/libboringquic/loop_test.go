@@ -29,7 +29,7 @@ func TestLoopQueue(t *testing.T) {
 func TestLoopBad(t *testing.T) { each(t, "loop_bad", certificate(t)...) }
 
 // A panic within a connection of the event loop closes it with INTERNAL_ERROR, and leaves its lock free. Of events that need no act of the
-// program's no more than a few wait.
+// program's no more than a few wait, and who does not wait leaves nothing behind.
 func TestLoopConn(t *testing.T) {
 	files := certificate(t)
 	cert, err := tls.LoadX509KeyPair(files[0], files[1])
@@ -74,6 +74,13 @@ func TestLoopConn(t *testing.T) {
 		n.events = nil
 		return nil
 	})
+	never := func(*conn) (bool, error) { return false, nil }
+	if err := n.await(anyBell, 0, never); err != errExpired || len(n.bells) != 0 {
+		t.Errorf("a call that does not wait: %v, and %d bells", err, len(n.bells))
+	}
+	if err := n.await(anyBell, 1, never); err != errExpired {
+		t.Errorf("a call that waits for a nanosecond: %v", err)
+	}
 	if s := statusOf(n.within(func(*conn) error { panic("of a test") })); s != errInternal {
 		t.Errorf("a panic is %d", s)
 	}

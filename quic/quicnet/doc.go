@@ -101,7 +101,8 @@
 // # Protocols
 //
 // What is said so far serves a goroutine for each stream. A protocol that has many small messages can live in the connection's turn
-// (Protocol): it has the core's events where they come, and starts a goroutine only for what may take its time. HTTP/3 is one.
+// (Protocol): it has the core's events where they come, and starts a goroutine only for what may take its time. HTTP/3 is one, and the event
+// loop of the C API another.
 //
 // # Limitations
 //
