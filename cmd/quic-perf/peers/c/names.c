@@ -117,10 +117,37 @@ static void receive(uint8_t *data, size_t n, address *from) {
   c->touched = true;
 }
 
+#define FIELD(n, v) {(const uint8_t *)(n), sizeof(n) - 1, (const uint8_t *)(v), sizeof(v) - 1}
+
+// head sends the header section of a response. It tells whether a body may follow: not as long as there is no room for the section.
+static bool head(conn *c, exchange *x) {
+  char length[24];
+  quiche_h3_header fields[] = {
+      FIELD(":status", "200"), FIELD("content-type", "application/octet-stream"), {(const uint8_t *)"content-length", 14, (const uint8_t *)length, decimal(length, x->out)},
+      {(const uint8_t *)"date", 4, (const uint8_t *)date, http_date(date)},
+  };
+  int sent = quiche_h3_send_response(c->h3, c->quic, x->id, fields, 4, x->out == 0);
+  if (sent == QUICHE_H3_ERR_STREAM_BLOCKED) {
+    x->waits = true;
+    c->waiting++;
+    return false;
+  }
+  x->headed = true;
+  if (sent < 0 || x->out == 0) {
+    x->fin = true;
+    forget(x);
+    return false;
+  }
+  return true;
+}
+
 // writes sends what there is of an exchange. One that has to wait for room stands for it until all of it was taken.
 static void writes(conn *c, exchange *x) {
   c->waiting -= x->waits;
   x->waits = false;
+  if (c->h3 != NULL && !x->headed && !head(c, x)) {
+    return;
+  }
   while (!x->fin) {
     const uint8_t *data;
     uint64_t code;
@@ -170,25 +197,11 @@ static void reads(conn *c, exchange *x) {
 
 // HTTP/3, of servers alone.
 
-#define FIELD(n, v) {(const uint8_t *)(n), sizeof(n) - 1, (const uint8_t *)(v), sizeof(v) - 1}
-
 static int find_path(uint8_t *name, size_t name_len, uint8_t *value, size_t value_len, void *want) {
   if (name_len == 5 && memcmp(name, ":path", 5) == 0) {
     *(uint64_t *)want = wanted((const char *)value, value_len);
   }
   return 0;
-}
-
-static void respond(conn *c, exchange *x) {
-  char length[24];
-  quiche_h3_header fields[] = {
-      FIELD(":status", "200"), FIELD("content-type", "application/octet-stream"), {(const uint8_t *)"content-length", 14, (const uint8_t *)length, decimal(length, x->out)},
-      {(const uint8_t *)"date", 4, (const uint8_t *)date, http_date(date)},
-  };
-  if (quiche_h3_send_response(c->h3, c->quic, x->id, fields, 4, x->out == 0) < 0) {
-    die("response"); // windows are large enough
-  }
-  writes(c, x);
 }
 
 static void requests(conn *c) {
@@ -209,7 +222,7 @@ static void requests(conn *c) {
       case QUICHE_H3_EVENT_FINISHED:
         x = find((uint64_t)id);
         came(x, NULL, 0, true);
-        respond(c, x);
+        writes(c, x);
         break;
       default:
         break;

@@ -39,6 +39,7 @@ typedef struct exchange {
   uint8_t header[HEADER];
   bool open, ended, fin;  // the peer's part has ended; ours, with its end
   bool waits;             // for room
+  bool headed;            // its header section was sent
 } exchange;
 
 // find returns the exchange of a stream, which is begun if there is none.
