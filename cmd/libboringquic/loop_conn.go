@@ -263,14 +263,20 @@ func (n *netConn) gather() {
 	n.teller.found = found{}
 }
 
-// owned returns an event that stays as it is when others are found.
+// owned returns an event that stays as it is when others are found. What HTTP/3 tells lies in its memory until then.
 func (f found) owned() found {
-	if m := f.http.Message; m != nil {
-		own := *m
-		own.Fields = slices.Clone(m.Fields)
-		f.http.Message = &own
+	if f.kind != toldHTTP {
+		f.http = nil
+		return f
 	}
-	f.http.Fields = slices.Clone(f.http.Fields)
+	ev := *f.http
+	if ev.Message != nil {
+		m := *ev.Message
+		m.Fields = slices.Clone(m.Fields)
+		ev.Message = &m
+	}
+	ev.Fields = slices.Clone(ev.Fields)
+	f.http = &ev
 	return f
 }
 
