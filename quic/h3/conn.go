@@ -52,14 +52,13 @@ type Conn struct {
 	datagrams  *earlyDatagrams // nil: none have come or gone of late
 	load       load
 
-	event   Event         // what NextEvent has returned
-	message Message       // what an Event points to
-	fields  []qpack.Field // likewise
-	list    []qpack.Field // what is being encoded
-	out     []byte        // likewise
-	wanted  bool          // EventCapacity is wanted
-	rested  bool          // nothing is kept that is not needed
-	active  int64         // when the core last told of something
+	tells  *telling      // nil: nothing was told since the connection rested
+	fields []qpack.Field // of the message that is told
+	list   []qpack.Field // what is being encoded
+	out    []byte        // likewise
+	wanted bool          // EventCapacity is wanted
+	rested bool          // nothing is kept that is not needed
+	active int64         // when the core last told of something
 }
 
 // New begins HTTP/3 on a connection: one whose handshake is complete, or that can send or has received 0-RTT data. It opens the
@@ -285,6 +284,20 @@ func (c *Conn) Close(now time.Time, code ErrorCode, reason string) {
 	c.core.Close(now, true, uint64(code), reason)
 }
 
+// telling is what NextEvent has returned, and the Message that this points to.
+type telling struct {
+	event   Event
+	message Message
+}
+
+// telling returns where the next event is to be made.
+func (c *Conn) telling() *telling {
+	if c.tells == nil {
+		c.tells = new(telling)
+	}
+	return c.tells
+}
+
 // push has NextEvent tell something of the connection.
 func (c *Conn) push(ev Event) { c.events = append(c.events, ev) }
 
@@ -293,9 +306,10 @@ func (c *Conn) push(ev Event) { c.events = append(c.events, ev) }
 func (c *Conn) NextEvent() *Event {
 	for {
 		if c.told < len(c.events) {
-			c.event, c.events[c.told] = c.events[c.told], Event{}
+			t := c.telling()
+			t.event, c.events[c.told] = c.events[c.told], Event{}
 			c.told++
-			return &c.event
+			return &t.event
 		}
 		c.events, c.told = c.events[:0], 0
 		s := c.ready
@@ -304,9 +318,13 @@ func (c *Conn) NextEvent() *Event {
 				continue
 			}
 			c.dropFields()
-			if c.event = (Event{}); c.goaway.finished(c.requests) && !c.ended {
-				c.event.Kind = EventShutdown
-				return &c.event
+			if c.tells != nil {
+				c.tells.event = Event{}
+			}
+			if c.goaway.finished(c.requests) && !c.ended {
+				ev := &c.telling().event
+				ev.Kind = EventShutdown
+				return ev
 			}
 			return nil
 		}
@@ -318,7 +336,7 @@ func (c *Conn) NextEvent() *Event {
 			continue
 		}
 		if c.nextOf(s) {
-			return &c.event
+			return &c.tells.event
 		}
 	}
 }
@@ -333,8 +351,8 @@ func (c *Conn) nextOf(s *stream) (ok bool) {
 	case !s.known:
 		return false
 	}
-	c.event = Event{Stream: s.id, Data: s.data}
-	ev := &c.event
+	ev := &c.telling().event
+	*ev = Event{Stream: s.id, Data: s.data}
 	switch n {
 	case newsTooLarge:
 		ev.Kind = EventTooLarge
@@ -378,7 +396,7 @@ func (c *Conn) dropFields() {
 	if c.fields = c.fields[:0]; cap(c.fields) > maxKeptFields {
 		c.fields = nil
 	}
-	c.message = Message{}
+	c.telling().message = Message{}
 }
 
 // flush writes what was gathered for the peer.
@@ -502,7 +520,7 @@ func (c *Conn) rest() {
 	c.dec.Rest()
 	c.free, c.spare = nil, 0
 	c.fields, c.list, c.out, c.events, c.told = nil, nil, nil, nil, 0
-	c.message = Message{}
+	c.tells = nil
 	c.priorities.cache = nil
 	if c.datagrams.waiting() == 0 {
 		c.datagrams = nil

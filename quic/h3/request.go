@@ -15,7 +15,7 @@ type stepResult uint8
 
 const (
 	stepNothing stepResult = iota // there is nothing for the application now
-	stepMessage                   // Conn.message is a header section
+	stepMessage                   // Conn.telling is a header section
 	stepBody                      // bytes of the body can be read
 	stepEnd                       // the message is over
 )
@@ -34,9 +34,9 @@ func (c *Conn) read(s *stream) (ok bool) {
 		c.tell(s, newsData)
 		return false
 	}
-	m := &c.message
-	c.event = Event{Stream: s.id, Data: s.data, Message: m}
-	ev := &c.event
+	t := c.telling()
+	m, ev := &t.message, &t.event
+	*ev = Event{Stream: s.id, Data: s.data, Message: m}
 	switch {
 	case !c.client:
 		ev.Kind, s.known = EventRequest, true
@@ -160,7 +160,7 @@ func (c *Conn) consume(s *stream, n int) (ok bool) {
 }
 
 // beginFrame acts on the header of a frame, which ends after used bytes of p, and consumes it, and what of the frame it can at once. message tells
-// that Conn.message is a header section; ok is false if no more is to be read now.
+// that Conn.telling is a header section; ok is false if no more is to be read now.
 func (c *Conn) beginFrame(s *stream, typ, length uint64, p []byte, used int) (message, ok bool) {
 	if s.id&1 != 0 { // RFC 9114, section 6.1
 		if !c.takesRaw(s, typ, p[:used]) {
@@ -291,7 +291,7 @@ func (c *Conn) checkWhole(s *stream, p []byte) (ok bool) {
 	return true
 }
 
-// decode decodes a field section; message tells that it is a header section, in Conn.message. gathered tells whether section is that of the
+// decode decodes a field section; message tells that it is a header section, in Conn.telling. gathered tells whether section is that of the
 // stream, and was consumed, or still with the core.
 func (c *Conn) decode(s *stream, section []byte, gathered bool) (message bool) {
 	r := &s.recv
@@ -338,7 +338,7 @@ func qpackError(err error) *connError {
 
 // onHead acts on a decoded header section.
 func (c *Conn) onHead(s *stream, fields []qpack.Field) (message bool) {
-	m, r := &c.message, &s.recv
+	m, r := &c.telling().message, &s.recv
 	var priority, fault string
 	if c.client {
 		fault = m.parseResponse(fields)
@@ -377,7 +377,7 @@ func (c *Conn) onHead(s *stream, fields []qpack.Field) (message bool) {
 // onInterim acts on an interim response. Nothing is kept of it, so that there may be many, but not at any rate.
 func (c *Conn) onInterim(s *stream) (message bool) { return c.load.odd(c, s, costInterim) }
 
-// headDone acts on a header section in Conn.message, whose frame was consumed: the end may have come with it.
+// headDone acts on a header section in Conn.telling, whose frame was consumed: the end may have come with it.
 func (c *Conn) headDone(s *stream) stepResult {
 	if !s.recv.fin {
 		return stepMessage
@@ -389,8 +389,8 @@ func (c *Conn) headDone(s *stream) stepResult {
 	if c.endOf(s) != stepEnd {
 		return stepNothing
 	}
-	if c.message.ContentLength < 0 {
-		c.message.ContentLength = 0
+	if m := &c.telling().message; m.ContentLength < 0 {
+		m.ContentLength = 0
 	}
 	return stepMessage
 }

@@ -9,7 +9,7 @@ import (
 
 // What HTTP/3 adds to a connection that rests after a few requests: 2 KiB of its own, QPACK's tables, and what the core holds for six more streams.
 func TestIdleConnection(t *testing.T) {
-	if n := unsafe.Sizeof(Conn{}); n > 2200 {
+	if n := unsafe.Sizeof(Conn{}); n > 896 { // a class of the allocator
 		t.Errorf("a Conn has %d bytes", n)
 	}
 	if n := unsafe.Sizeof(stream{}); n > 640 {
