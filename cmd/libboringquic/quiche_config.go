@@ -137,16 +137,41 @@ func (c *quicheConfig) setText(key C.int, text string) error {
 	return nil
 }
 
-// Certificate and key come by two calls, in any order, and are looked at together when both are there.
+// Certificate and key come by two calls, in any order. A chain that the key before it does not belong to is that of a key which is still to come.
 func (c *quicheConfig) loadChain(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	if !x509.NewCertPool().AppendCertsFromPEM(b) {
-		return fmt.Errorf("%s: no certificate in PEM form", path)
+	if err := checkChain(b); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if _, err := tls.X509KeyPair(b, c.key); err != nil {
+		c.key = nil
 	}
 	c.chain = b
+	return nil
+}
+
+// checkChain looks whether there is a certificate in PEM form, and nothing but such that can be read.
+func checkChain(b []byte) error {
+	found := false
+	for {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return err
+		}
+		found = true
+	}
+	if !found {
+		return errors.New("no certificate in PEM form")
+	}
 	return nil
 }
 
@@ -155,7 +180,11 @@ func (c *quicheConfig) loadKey(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkKey(b); err != nil {
+	err = checkKey(b)
+	if err == nil && c.chain != nil {
+		_, err = tls.X509KeyPair(c.chain, b)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	c.key = b

@@ -28,9 +28,11 @@ type quicheConn struct {
 	failed              error // that a send has met which has a datagram to give out: it is told by the next one, or by quiche_conn_recv
 	inFailed            error // that a datagram has met which had waited: quiche_conn_recv tells it
 	keyLog              *keyLog
+	unheard             bool // it was closed before anything had come from the peer, and is over
 
 	opened  [2]uint64           // streams that the peer has opened, bidirectional and unidirectional
 	stopped map[uint64]struct{} // streams that the peer has stopped and that quiche_conn_stream_send has not told
+	unread  map[uint64]struct{} // streams whose receiving part the program has ended
 	marks   map[uint64]uint64   // how much room quiche_conn_stream_writable wants
 	edges   [2]quicheEdges      // of readable_next, writable_next
 	paths   quichePaths
@@ -232,7 +234,7 @@ func (q *quicheConn) settle(now time.Time) {
 	c.stale = false
 	c.gathers = C.bool(core.HandshakeConfirmed() && !core.IsClosed())
 	c.established = C.bool(core.HandshakeComplete())
-	c.closed = C.bool(core.IsDrained())
+	c.closed = C.bool(core.IsDrained() || q.unheard)
 	c.draining = C.bool(core.IsDraining() && !core.WantsSend())
 	c.timeout = 1<<64 - 1
 	if at, ok := core.Timeout(); ok {
@@ -506,7 +508,14 @@ func bq_go_quiche_close(h C.uint64_t, app C.bool, code C.uint64_t, reason *C.uin
 		if q.core.IsClosed() {
 			return 0, quicheDone
 		}
-		q.core.Close(now, bool(app), uint64(code), string(unsafe.Slice((*byte)(reason), n)))
+		text, ofApp := string(unsafe.Slice((*byte)(reason), n)), bool(app)
+		if ofApp && !q.core.HandshakeComplete() && !q.core.InEarlyData() { // what the application says is not for those who can read it now (RFC 9000, section 10.2.3)
+			ofApp, code, text = false, C.uint64_t(quic.ApplicationErrorCode), ""
+		}
+		q.core.Close(now, ofApp, uint64(code), text)
+		if q.core.Stats().PacketsReceived == 0 { // nobody knows of the connection
+			q.unheard = true
+		}
 		return 0, nil
 	})
 }
@@ -515,7 +524,7 @@ func bq_go_quiche_close(h C.uint64_t, app C.bool, code C.uint64_t, reason *C.uin
 func bq_go_quiche_ping(h C.uint64_t, local *C.struct_sockaddr, localLen C.socklen_t, peer *C.struct_sockaddr, peerLen C.socklen_t) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
 		if q.core.IsClosed() {
-			return 0, quicheState
+			return 0, nil
 		}
 		if local != nil || peer != nil {
 			l, r, err := q.onWhich(local, localLen, peer, peerLen)

@@ -6,6 +6,8 @@ import "C"
 import (
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -102,6 +104,12 @@ func bq_go_quiche_stream_shutdown(h, id C.uint64_t, direction C.int, code C.uint
 		if before {
 			return 0, quicheDone
 		}
+		if part == quic.ReadDirection {
+			if q.unread == nil {
+				q.unread = map[uint64]struct{}{}
+			}
+			q.unread[uint64(id)] = struct{}{}
+		}
 		return 0, nil
 	})
 }
@@ -120,30 +128,30 @@ func (q *quicheConn) endPart(id uint64, part quic.Direction, code uint64) error 
 // shut tells whether a part of a stream was ended before its time.
 func (q *quicheConn) shut(id uint64, part quic.Direction) bool {
 	if part == quic.ReadDirection {
-		return q.core.StreamFinished(id)
+		_, found := q.unread[id]
+		return found || q.core.StreamFinished(id)
 	}
 	var e *quic.StreamError
 	_, err := q.core.StreamRoom(id)
 	return errors.As(err, &e)
 }
 
-// room returns how much a stream takes.
-func (q *quicheConn) room(id uint64) (int, error) {
-	if _, found := q.stopped[id]; found { // the core tells once, which is for quiche_conn_stream_send
-		return 0, quicheStopped
+// capacity returns how much may be written on a stream such that it can leave: by the peer's flow control, congestion control, and what waits.
+func (q *quicheConn) capacity(id uint64) (int, error) {
+	if _, err := q.core.StreamRoom(id); err != nil {
+		if errors.Is(err, quic.ErrStreamEnded) { // of which quiche says what there would be
+			return 0, nil
+		}
+		var code C.uint64_t
+		return 0, q.over(streamFailed(err, &code, quicheStopped), quicheState)
 	}
-	n, err := q.core.StreamRoom(id)
-	if errors.Is(err, quic.ErrUnknownStream) {
-		return 0, quicheStreamState
-	}
-	var code C.uint64_t
-	return n, q.over(streamFailed(err, &code, quicheStopped), quicheState)
+	return min(q.core.StreamCredit(id), q.core.SendCapacity()), nil
 }
 
 //export bq_go_quiche_stream_capacity
 func bq_go_quiche_stream_capacity(h, id C.uint64_t) C.int64_t {
 	return lookQuiche(h, func(q *quicheConn) (int64, error) {
-		n, err := q.room(uint64(id))
+		n, err := q.capacity(uint64(id))
 		return int64(n), err
 	})
 }
@@ -151,11 +159,11 @@ func bq_go_quiche_stream_capacity(h, id C.uint64_t) C.int64_t {
 //export bq_go_quiche_stream_writable
 func bq_go_quiche_stream_writable(h, id C.uint64_t, n C.size_t) C.int64_t {
 	return lookQuiche(h, func(q *quicheConn) (int64, error) {
-		room, err := q.room(uint64(id))
+		capacity, err := q.capacity(uint64(id))
 		if err != nil {
 			return 0, err
 		}
-		if uint64(room) >= uint64(n) {
+		if uint64(capacity) >= uint64(n) {
 			delete(q.marks, uint64(id))
 			return 1, nil
 		}
@@ -196,24 +204,24 @@ func bq_go_quiche_is_readable(h C.uint64_t) C.int64_t {
 	})
 }
 
-// streams yields the streams that are readable, or writable.
+// streams yields the streams that are readable, or writable: these are, before others, those that the peer has stopped, as long as the program was not
+// told by quiche_conn_stream_send.
 func (q *quicheConn) streams(writable bool) iter.Seq[uint64] {
 	if !writable {
 		return q.core.Readable()
 	}
 	return func(yield func(uint64) bool) {
-		for id := range q.stopped {
+		for _, id := range slices.Sorted(maps.Keys(q.stopped)) {
 			if !yield(id) {
 				return
 			}
 		}
+		all := q.core.SendCapacity()
+		if all == 0 {
+			return
+		}
 		for id := range q.core.Writable() {
-			if want := q.marks[id]; want > 0 {
-				if n, err := q.core.StreamRoom(id); err == nil && uint64(n) < want {
-					continue
-				}
-			}
-			if !yield(id) {
+			if uint64(min(all, q.core.StreamCredit(id))) >= max(q.marks[id], 1) && !yield(id) {
 				return
 			}
 		}
@@ -281,6 +289,7 @@ func (q *quicheConn) onStreamEvent(ev *quic.Event) {
 		q.edges[1].again(ev.Stream)
 	case quic.EventStreamFinished:
 		delete(q.stopped, ev.Stream)
+		delete(q.unread, ev.Stream)
 		delete(q.marks, ev.Stream)
 		q.edges[0].again(ev.Stream)
 		q.edges[1].again(ev.Stream)

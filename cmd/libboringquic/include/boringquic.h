@@ -591,7 +591,8 @@ BQUIC_API int64_t bquic_stream_open(bquic_conn *conn, int uni);
 
 // bquic_stream_send takes as much of len bytes as there is room for, which is copied, and returns how much that was. With BQUIC_FIN among
 // flags the stream ends behind them, if all of them were taken. If less was taken, BQUIC_EVENT_WRITABLE tells when there is room.
-// A stream of ours that is not open yet is opened by it, and with it those of its type with lower IDs: so a program may choose IDs itself.
+// A stream of ours that is not open yet is opened by it, and with it those of its type with lower IDs: so a program may choose IDs itself. An ID that was in
+// use before 0-RTT data was rejected (BQUIC_EVENT_EARLY_DATA) is BQUIC_ERR_STREAM until bquic_stream_open has given it out again.
 // BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_LIMIT, BQUIC_ERR_CLOSED.
 BQUIC_API int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags);
 

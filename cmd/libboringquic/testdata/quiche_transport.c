@@ -14,6 +14,121 @@ static ssize_t recv_text(quiche_conn *conn, uint64_t id) {
   return quiche_conn_stream_recv(conn, id, buf, sizeof buf, &fin, &code);
 }
 
+// first returns the first stream of an iterator, and wants so many.
+static uint64_t first(quiche_stream_iter *iter, size_t want) {
+  uint64_t id = UINT64_MAX, next;
+  size_t n = 0;
+  while (quiche_stream_iter_next(iter, &next)) {
+    id = n++ == 0 ? next : id;
+  }
+  IS(n, want);
+  quiche_stream_iter_free(iter);
+  return id;
+}
+
+// Streams come by their priority, and how much they take is what can leave: by the connection's limit, by congestion control.
+static void order(void) {
+  quiche_config *config = config_with("\1x");
+  pair p = pair_of(config, config, NULL);
+  establish(&p);
+  IS(send_text(p.client, 0, "a", false), 1);
+  IS(send_text(p.client, 4, "a", false), 1);
+  IS(send_text(p.client, 8, "a", false), 1);
+  exchange(&p);
+  IS(first(quiche_conn_writable(p.client), 3), 0);
+  IS(first(quiche_conn_readable(p.server), 3), 0);
+  IS(quiche_conn_stream_priority(p.client, 8, 124, true), 0);
+  IS(quiche_conn_stream_priority(p.server, 4, 127, false), 0); // before incremental ones of the same urgency
+  IS(first(quiche_conn_writable(p.client), 3), 8);
+  IS(first(quiche_conn_readable(p.server), 3), 4);
+  IS(quiche_conn_stream_readable_next(p.server), 4);
+  IS(quiche_conn_stream_writable_next(p.client), 8);
+  // Congestion control lets some packets leave: what was written and waits is taken off.
+  ssize_t capacity = quiche_conn_stream_capacity(p.client, 0);
+  CHECK(capacity >= 12000 && capacity < 100000);
+  IS(quiche_conn_stream_send(p.client, 4, buf, 2000, false, &code), 2000);
+  IS(quiche_conn_stream_capacity(p.client, 0), capacity - 2000);
+  IS(quiche_conn_stream_send(p.client, 4, buf, 60000, false, &code), 60000);
+  IS(quiche_conn_stream_capacity(p.client, 0), 0);
+  IS(first(quiche_conn_writable(p.client), 0), -1);
+  exchange(&p);
+  CHECK(quiche_conn_stream_capacity(p.client, 0) >= 12000);
+  // Of streams that the peer has stopped is told before all others.
+  IS(quiche_conn_stream_shutdown(p.server, 4, QUICHE_SHUTDOWN_READ, 1), 0);
+  exchange(&p);
+  IS(first(quiche_conn_writable(p.client), 3), 4);
+  IS(quiche_conn_stream_capacity(p.client, 4), QUICHE_ERR_STREAM_STOPPED);
+  IS(quiche_conn_stream_capacity(p.client, 4), QUICHE_ERR_STREAM_STOPPED);
+  IS(send_text(p.client, 4, "a", false), QUICHE_ERR_STREAM_STOPPED);
+  IS(quiche_conn_stream_capacity(p.client, 4), QUICHE_ERR_INVALID_STREAM_STATE);
+  // What the peer ends after nobody reads it any more is finished.
+  IS(send_text(p.client, 8, "", true), 0);
+  IS(quiche_conn_stream_shutdown(p.server, 8, QUICHE_SHUTDOWN_READ, 1), 0);
+  CHECK(!quiche_conn_stream_finished(p.server, 8));
+  exchange(&p);
+  CHECK(quiche_conn_stream_finished(p.server, 8));
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
+// A connection that is closed before anybody knows of it is over at once; what an application says before the handshake is complete is not told.
+static void early_close(void) {
+  quiche_config *config = config_with("\1x");
+  pair p = pair_of(config, config, NULL);
+  bool app = true;
+  uint64_t number = 0;
+  const uint8_t *reason;
+  size_t reason_len = 9;
+  IS(quiche_conn_close(p.client, true, 77, (const uint8_t *)"why", 3), 0);
+  CHECK(quiche_conn_is_closed(p.client));
+  CHECK(quiche_conn_local_error(p.client, &app, &number, &reason, &reason_len));
+  CHECK(!app && reason_len == 0);
+  IS(number, 0x0c);
+  IS(quiche_conn_close(p.client, true, 77, (const uint8_t *)"why", 3), QUICHE_ERR_DONE);
+  IS(quiche_conn_timeout_as_nanos(p.client), UINT64_MAX);
+  IS(quiche_conn_send_ack_eliciting(p.client), 0);
+  quiche_send_info info;
+  IS(quiche_conn_send(p.client, buf, sizeof buf, &info), QUICHE_ERR_DONE);
+  free_pair(&p);
+
+  p = pair_of(config, config, NULL);
+  carry(&p, p.client, p.server);
+  carry(&p, p.server, p.client);
+  IS(quiche_conn_close(p.server, true, 77, (const uint8_t *)"why", 3), 0);
+  CHECK(!quiche_conn_is_closed(p.server)); // the client is to be told
+  CHECK(quiche_conn_local_error(p.server, &app, &number, &reason, &reason_len) && !app);
+  IS(number, 0x0c);
+  IS(quiche_conn_send_ack_eliciting(p.server), 0);
+  IS(quiche_conn_send_ack_eliciting_on_path(p.server, SOCKADDR(server_address), SOCKADDR(client_address)), 0);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
+// A key that does not belong to the chain before it is refused where it is loaded; a chain to which the key before it does not belong waits for its own.
+static void keys(void) {
+  quiche_config *config = quiche_config_new(QUICHE_PROTOCOL_VERSION);
+  IS(quiche_config_load_cert_chain_from_pem_file(config, other_file), 0);
+  IS(quiche_config_load_priv_key_from_pem_file(config, key_file), QUICHE_ERR_TLS_FAIL);
+  CHECK(strstr(bquic_error(), key_file) != NULL && strstr(bquic_error(), "private key does not match public key") != NULL);
+  IS(quiche_config_load_cert_chain_from_pem_file(config, cert_file), 0);
+  IS(quiche_config_load_priv_key_from_pem_file(config, key_file), 0);
+  IS(quiche_config_load_cert_chain_from_pem_file(config, other_file), 0);
+  IS(quiche_config_load_cert_chain_from_pem_file(config, cert_file), 0);
+  IS(quiche_config_load_priv_key_from_pem_file(config, key_file), 0);
+  char name[] = "/tmp/boringquic-XXXXXX";
+  int fd = mkstemp(name);
+  CHECK(fd >= 0);
+  FILE *f = fdopen(fd, "w"), *chain = fopen(cert_file, "r");
+  CHECK(f != NULL && chain != NULL);
+  fputs("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", f);
+  fwrite(buf, 1, fread(buf, 1, sizeof buf, chain), f);
+  fclose(f);
+  fclose(chain);
+  IS(quiche_config_load_cert_chain_from_pem_file(config, name), QUICHE_ERR_TLS_FAIL);
+  remove(name);
+  quiche_config_free(config);
+}
+
 static void configs(void) {
   CHECK(strcmp(quiche_version(), "0.30.0") == 0);
   CHECK(quiche_config_new(5) == NULL && quiche_config_new(0) == NULL);
@@ -184,14 +299,25 @@ static void streams(void) {
   }
   IS(n, QUICHE_ERR_DONE);
   CHECK(took >= 100000);
-  ssize_t room = quiche_conn_stream_capacity(p.server, 4);
-  IS(quiche_conn_stream_writable(p.server, 4, (size_t)room + 1), 0);
+  // What the client takes was written, and a little more.
+  IS(quiche_conn_stream_capacity(p.server, 4), 0);
+  IS(quiche_conn_stream_writable(p.server, 4, 1), 0);
+  iter = quiche_conn_writable(p.server);
+  CHECK(!quiche_stream_iter_next(iter, &id));
+  quiche_stream_iter_free(iter);
+  IS(quiche_conn_stream_writable_next(p.server), -1);
   ssize_t got = 0;
   for (ssize_t r; (r = recv_text(p.client, 4)) > 0; got += r) {
   }
   CHECK(got >= 100000);
   exchange(&p);
-  IS(quiche_conn_stream_writable(p.server, 4, (size_t)room + 1), 1);
+  ssize_t room = quiche_conn_stream_capacity(p.server, 4);
+  CHECK(room > 0);
+  IS(quiche_conn_stream_writable(p.server, 4, (size_t)room), 1);
+  IS(quiche_conn_stream_writable(p.server, 4, (size_t)room + 1), 0);
+  IS(quiche_conn_stream_writable_next(p.server), -1);
+  IS(quiche_conn_stream_writable(p.server, 4, (size_t)room), 1);
+  IS(quiche_conn_stream_writable_next(p.server), 4);
   iter = quiche_conn_writable(p.server);
   bool found = false;
   while (quiche_stream_iter_next(iter, &id)) {
@@ -204,6 +330,7 @@ static void streams(void) {
   IS(send_text(p.client, 8, "x", false), 1);
   exchange(&p);
   IS(quiche_conn_stream_shutdown(p.server, 8, QUICHE_SHUTDOWN_READ, 17), 0);
+  CHECK(!quiche_conn_stream_finished(p.server, 8)); // the client may send more
   IS(quiche_conn_stream_shutdown(p.server, 8, QUICHE_SHUTDOWN_READ, 17), QUICHE_ERR_DONE);
   IS(quiche_conn_stream_shutdown(p.server, 8, QUICHE_SHUTDOWN_WRITE, 18), 0);
   IS(quiche_conn_stream_shutdown(p.server, 8, QUICHE_SHUTDOWN_WRITE, 18), QUICHE_ERR_DONE);
@@ -605,9 +732,12 @@ int main(int argc, char *argv[]) {
   IS(quiche_enable_debug_logging(NULL, NULL), QUICHE_ERR_INVALID_STATE);
   IS(quiche_enable_debug_logging(log_line, &lines), 0);
   configs();
+  keys();
   integers();
   stateless();
   streams();
+  order();
+  early_close();
   closing();
   trust();
   later_roots();
