@@ -27,6 +27,7 @@ Usage: ./build.sh [VERB]
   lib [--prefix DIR]  build libboringquic, the library for C, and put it there: an archive, a shared library, headers, files for
                       pkg-config and CMake, which find each other from where they lie; default /usr/local. With BORINGQUIC_BSSL_PATH and shared libraries there (libssl.so,
                       libcrypto.so) it needs those; else BoringSSL is in the shared library, which exports it under its prefix
+  docs [--prefix DIR] make a page of the library's headers, in share/doc/boringquic (index.html), as "lib" does where doxygen is there
   env                 print CGO_CFLAGS and CGO_LDFLAGS for a build without "install"
   clean               remove what was built, from this tree and from the cache folder
 
@@ -510,6 +511,7 @@ lib() {
   say "linking $lib_soname"
   link_lib
   put_lib
+  if have doxygen; then make_docs; fi
   echo "installed $to/lib/$lib_soname, $to/lib/libboringquic.a and $to/include/boringquic.h"
 }
 
@@ -583,6 +585,35 @@ put_lib() {
       "$root/cmd/libboringquic/${name##*/}.in" >"$dir/made"
     put "$dir/made" "$to/lib/$name"
   done
+}
+
+docs() {
+  destination docs "$@"
+  need doxygen doxygen
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  make_docs
+  echo "made $to/share/doc/boringquic/index.html"
+}
+
+# make_docs has doxygen make a page of the headers, with what README.md says of them as its front. Its warnings are errors: all is to be documented.
+make_docs() {
+  local from=$root/cmd/libboringquic at=$dir/docs
+  mkdir -p "$at" "$to/share/doc"
+  cp "$from/include/boringquic.h" "$from/include/quiche.h" "$from"/doc/* "$at/"
+  {
+    echo "# From C"
+    # shellcheck disable=SC2016 # those are backquotes of Markdown
+    sed -n '/^## From C$/,/^## /p' "$root/README.md" | sed -e '/^## /d' -e 's|](cmd/libboringquic/include/|](|g' -e 's|\[\(`[^`]*`\)\](examples/c)|\1|g' -e 's|\[`quiche.md`\](cmd/libboringquic/quiche.md)|[quiche.md](quiche.md)|g'
+  } >"$at/front.md"
+  cp "$from/quiche.md" "$at/"
+  # shellcheck disable=SC2016 # of the script that it prints
+  printf '#!/bin/sh\nexec awk -v FILE="$(basename "$1" .h)" -f filter.awk "$1"\n' >"$at/filter"
+  chmod +x "$at/filter"
+  { echo "INPUT = front.md boringquic.h quiche.h quiche.md"; echo "OUTPUT_DIRECTORY = ."; echo "PROJECT_NUMBER = $lib_version"; } >>"$at/Doxyfile"
+  (cd "$at" && doxygen Doxyfile) >&2 || die "the headers are not documented in full; see above"
+  rm -rf "$to/share/doc/boringquic"
+  cp -R "$at/html" "$to/share/doc/boringquic"
 }
 
 env_lines() {
@@ -692,6 +723,7 @@ case "$verb" in
   -h | --help | help) usage; exit ;;
   install) install "$@"; exit ;;
   lib) lib "$@"; exit ;;
+  docs) docs "$@"; exit ;;
   spin) spin "$@"; exit ;;
 esac
 [ $# = 0 ] || die "$verb takes no arguments, and \"$1\" is one; see ./build.sh --help"

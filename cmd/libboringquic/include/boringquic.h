@@ -3,17 +3,25 @@
 // What holds for all functions:
 //
 //   Status     A function returns 0 (BQUIC_OK), or a number of what it did, above 0; or a BQUIC_ERR_*, below 0: then bquic_error says in one
-//              sentence what was wrong. Nothing that is passed in can crash the library but memory that is not the caller's.
+//              sentence what was wrong. BQUIC_ERR_ARGUMENT, BQUIC_ERR_HANDLE, BQUIC_ERR_BUSY, BQUIC_ERR_FORKED, BQUIC_ERR_BORINGSSL and
+//              BQUIC_ERR_INTERNAL may come from any; what else may come is said of each. Nothing that is passed in can crash the library but memory
+//              that is not the caller's, or an SSL that is not BoringSSL's. Where there is no memory, the process ends.
 //   Handles    A bquic_* whose type is incomplete is a handle: a number in the guise of a pointer, which nothing follows. One that was
 //              freed, or that is of another kind, is BQUIC_ERR_HANDLE. NULL is none.
-//   Threads    An object is used by one thread at a time, whichever. A call while another is within the object returns
-//              BQUIC_ERR_BUSY, and does nothing; so does a call from a callback. Objects are independent of each other.
-//              What takes no object may be called by any thread at any time. Objects of the event loop are for any number of threads at once.
+//   Threads    An object is used by one thread at a time, whichever; an endpoint and its connections are one. A call while another is within the
+//              object returns BQUIC_ERR_BUSY, and does nothing; so does a call from a callback. Objects are independent of each other. What takes
+//              no object may be called by any thread at any time, and any number of threads may make endpoints and connections with one config.
+//              Objects of the event loop are for any number of threads at once.
 //   Memory     What a function is given it has read, or copied, when it returns. What it lends says how long it lasts.
 //   Time       uint64_t, in nanoseconds of CLOCK_MONOTONIC. As an argument, 0 stands for now. Lengths of time are in nanoseconds, too.
 //   Lengths    in bytes, if nothing else is said; none is above 2^31-1.
+//   Structs    Those that begin with their size may grow. What is not set must be 0: write {.size = sizeof x}. A program that is older than the
+//              library is answered what it knows; to one that is newer, and sets what the library does not know, that is BQUIC_ERR_UNSUPPORTED. Others, which
+//              are elements of arrays, do not change.
 //   Stack      A thread that calls the library should have 256 KiB of it.
-//   Fork       A child that has not called exec gets BQUIC_ERR_FORKED from each function.
+//   Fork       A child that has not called exec gets BQUIC_ERR_FORKED from each function. daemon(3) forks: call it before the library is used.
+//   Loading    Linux with glibc; with musl no library written in Go loads. dlclose does nothing. A program can be linked with one archive written in
+//              Go, and with any number of shared libraries.
 #ifndef BORINGQUIC_H
 #define BORINGQUIC_H
 
@@ -34,14 +42,14 @@ extern "C" {
 
 // What functions return. The numbers do not change.
 enum {
-  BQUIC_OK = 0,
+  BQUIC_OK = 0,                 // it was done
   BQUIC_ERR_ARGUMENT = -1,      // NULL where a pointer must be, a number out of its range
   BQUIC_ERR_HANDLE = -2,        // the object was freed, or is of another kind, or was never made
   BQUIC_ERR_BUSY = -3,          // another call is within the object, or it is called from a callback
   BQUIC_ERR_STATE = -4,         // not now: the sentence says what must be first
   BQUIC_ERR_FORKED = -5,        // this process was forked from one that had loaded the library
   BQUIC_ERR_BORINGSSL = -6,     // there is another BoringSSL, or an OpenSSL, in the way
-  BQUIC_ERR_MEMORY = -7,        // there is no memory
+  BQUIC_ERR_MEMORY = -7,        // not returned: where there is no memory, the process ends
   BQUIC_ERR_INTERNAL = -8,      // a fault of the library: the object can only be freed; of a connection the peer is told INTERNAL_ERROR
   BQUIC_ERR_CONFIG = -9,        // the config lacks something, or contradicts itself
   BQUIC_ERR_FILE = -10,         // a file cannot be read or written
@@ -82,7 +90,7 @@ BQUIC_API const char *bquic_status_name(int32_t status);
 // bquic_options are what the library as a whole can be told.
 typedef struct bquic_options {
   uint32_t size;          // sizeof(bquic_options)
-  int32_t gc_percent;     // how much the library's memory may grow, in percent, before it is cleaned up; 0: 100; below 0: only memory_limit counts
+  int32_t gc_percent;     // how much the library's memory may grow, in percent, before it is cleaned up, whatever GOGC says; 0: 100; below 0: only memory_limit counts
   uint64_t memory_limit;  // bytes that the library tries to keep below, its code and BoringSSL's memory not counted; 0: none
 } bquic_options;
 
@@ -114,10 +122,11 @@ typedef struct bquic_memory {
 // bquic_memory_stats fills in *memory. It takes some microseconds.
 BQUIC_API int32_t bquic_memory_stats(bquic_memory *memory);
 
-// bquic_set_log has callback called with each sentence that the library has to say of itself, which are faults of its own, with the place in
-// its code: what a report of such a fault should hold. It is called on the thread that is within the library. NULL, which is how it begins: nobody is
-// told. text lasts until the callback returns.
+// bquic_log is told a sentence that the library has to say of itself: of a fault of its own, with the place in its code, which is what a report of it
+// should hold, or of an SSL of bquic_make_ssl that no connection can have. It is called on the thread that is within the library. text lasts until it returns.
 typedef void (*bquic_log)(void *context, const char *text);
+
+// bquic_set_log has callback be called with context from now on. NULL, which is how it begins: nobody is told.
 BQUIC_API int32_t bquic_set_log(bquic_log callback, void *context);
 
 // What others are made of.
@@ -128,15 +137,15 @@ typedef struct bquic_conn bquic_conn;          // a connection
 
 // bquic_addr is an address of IPv4 or IPv6; sa.sa_family says which. AF_UNSPEC (0) stands for none, or for any.
 typedef union bquic_addr {
-  struct sockaddr sa;
-  struct sockaddr_in in4;
-  struct sockaddr_in6 in6;
+  struct sockaddr sa;  // of whichever family: sa_family says it
+  struct sockaddr_in in4;  // where that is AF_INET
+  struct sockaddr_in6 in6;  // where it is AF_INET6
 } bquic_addr;
 
 // bquic_bytes is memory of somebody's.
 typedef struct bquic_bytes {
-  const void *data;
-  size_t len;
+  const void *data;  // NULL if len is 0
+  size_t len;  // bytes
 } bquic_bytes;
 
 // Settings.
@@ -218,23 +227,25 @@ BQUIC_API int32_t bquic_config_free(bquic_config *config);
 // bquic_config_set_u64 sets one number. BQUIC_ERR_ARGUMENT: there is no such key, or the value is out of its range.
 BQUIC_API int32_t bquic_config_set_u64(bquic_config *config, uint32_t key, uint64_t value);
 
-// bquic_config_get_u64 returns what was set, 0 where nothing was.
+// bquic_config_get_u64 stores in *value the number that was set with key, 0 where none was.
 BQUIC_API int32_t bquic_config_get_u64(bquic_config *config, uint32_t key, uint64_t *value);
 
-// bquic_config_set_bytes sets one value of len bytes, which are copied.
+// bquic_config_set_bytes sets the value with key to the len bytes at data, which are copied; none: the default. BQUIC_ERR_ARGUMENT: there is no such key, or
+// they are not what it says.
 BQUIC_API int32_t bquic_config_set_bytes(bquic_config *config, uint32_t key, const void *data, size_t len);
 
-// bquic_config_add_cert_files adds a certificate chain, the leaf first, and its key, from two files in PEM form. A server with several takes
+// bquic_config_add_cert_files adds a certificate chain, the leaf first, and its key, from chain_file and key_file, which are in PEM form. A server with several takes
 // the first that its client can use. The files are read within the call. BQUIC_ERR_FILE, BQUIC_ERR_PEM.
 BQUIC_API int32_t bquic_config_add_cert_files(bquic_config *config, const char *chain_file, const char *key_file);
 
-// bquic_config_add_cert_pem is the same from memory.
+// bquic_config_add_cert_pem is the same from memory: chain of chain_len bytes, and key of key_len.
 BQUIC_API int32_t bquic_config_add_cert_pem(bquic_config *config, const void *chain, size_t chain_len, const void *key, size_t key_len);
 
 // bquic_config_add_roots_file adds those who may have signed the peer's certificate, from a file in PEM form. Without any, they are the system's.
+// BQUIC_ERR_FILE; BQUIC_ERR_PEM: there is no certificate, or one that cannot be read.
 BQUIC_API int32_t bquic_config_add_roots_file(bquic_config *config, const char *file);
 
-// bquic_config_add_roots_pem is the same from memory.
+// bquic_config_add_roots_pem is the same from memory: pem of len bytes.
 BQUIC_API int32_t bquic_config_add_roots_pem(bquic_config *config, const void *pem, size_t len);
 
 // bquic_peer is what bquic_verify judges.
@@ -251,11 +262,11 @@ typedef struct bquic_peer {
 // those that belong to another endpoint. It must return: neither longjmp nor an exception may leave it.
 typedef int32_t (*bquic_verify)(void *context, const bquic_peer *peer);
 
-// bquic_config_set_verify sets the callback; NULL: there is none.
+// bquic_config_set_verify sets the callback, which is called with context; NULL: there is none.
 BQUIC_API int32_t bquic_config_set_verify(bquic_config *config, bquic_verify callback, void *context);
 
-// bquic_config_set_keylog_fd has the secrets of connections be written to a file descriptor, a line each, as Wireshark reads them. The descriptor
-// stays the caller's, and must be open as long as there are connections. Below 0: none are written.
+// bquic_config_set_keylog_fd has the secrets of connections be written to the file descriptor fd, a line each, as Wireshark reads them. It
+// stays the caller's, and must be open as long as there are connections; a line that cannot be written at once is lost. Below 0: none are written.
 BQUIC_API int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd);
 
 // TLS by an SSL of the program's. Where the settings of certificates do not do, a program makes SSL objects of the BoringSSL that the library calls
@@ -265,10 +276,11 @@ BQUIC_API int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd);
 // called within bquic_endpoint_step, and what is said at bquic_verify holds for them. One that has no answer yet is asked again by each step.
 // Sessions are the program's, by BoringSSL's own functions.
 
-// bquic_make_ssl makes the SSL for a client that has just come, from address remote. NULL: the client is dropped.
+// bquic_make_ssl makes the SSL for a client that has just come, from address remote, which lasts until it returns. NULL: the client is dropped; so it is
+// where the SSL is another connection's, or another BoringSSL's: that stays the program's, and bquic_log is told.
 typedef struct ssl_st *(*bquic_make_ssl)(void *context, const bquic_addr *remote);
 
-// bquic_config_set_make_ssl has a server have its SSLs from the callback, and need no certificate; NULL: it has none.
+// bquic_config_set_make_ssl has a server have its SSLs from the callback, which is called with context, and need no certificate; NULL: it has none.
 BQUIC_API int32_t bquic_config_set_make_ssl(bquic_config *config, bquic_make_ssl callback, void *context);
 
 // Endpoints. Whoever has the socket calls bquic_endpoint_step with what has arrived, sends what it gives out, acts on the events, and calls it
@@ -336,15 +348,15 @@ enum {
 // bquic_event is something that has happened, told once. The events of a step have all happened when the first of them is acted on: what that does
 // may have ended a stream that a later one is about, which is BQUIC_ERR_STREAM then.
 typedef struct bquic_event {
-  uint32_t kind;
+  uint32_t kind;  // BQUIC_EVENT_*
   uint32_t flags;        // BQUIC_FIN
-  bquic_conn *conn;
+  bquic_conn *conn;  // that it is about
   uint64_t user_data;    // what bquic_conn_set_user_data stored for conn, 0 if nothing was
   uint64_t stream;       // its ID, where the kind is about one
   uint64_t stream_data;  // what bquic_stream_set_user_data stored for it
-  uint64_t value;
+  uint64_t value;  // what the kind says
   const void *data;      // lent until the next step of the endpoint, or its end
-  size_t data_len;
+  size_t data_len;  // bytes; 0: there is none
 } bquic_event;
 
 // Flags of bquic_step.more.
@@ -360,19 +372,19 @@ typedef struct bquic_step {
   uint64_t now;         // 0: the library reads the clock
   uint64_t deadline;    // out: when to call it again, if nothing arrives before; UINT64_MAX: never. It may have passed
   bquic_train *in;      // what has arrived
-  bquic_event *events;  // out
+  bquic_event *events;  // out: what has happened, in this order
   bquic_train *out;     // out: what is to be sent, in this order
   uint8_t *buf;         // memory for what is to be sent
-  size_t buf_len;       // at least 1200. Datagrams are never larger than that, and trains up to 64 KiB: 256 KiB serve well
+  size_t buf_len;       // at least 1200. A datagram is never larger than buf_len, and a train has up to 64 KiB: 256 KiB serve well
   uint32_t in_len;      // trains
-  uint32_t events_max;
-  uint32_t events_len;  // out
-  uint32_t out_max;
-  uint32_t out_len;     // out
+  uint32_t events_max;  // how many events have room
+  uint32_t events_len;  // out: how many there are
+  uint32_t out_max;  // how many trains have room
+  uint32_t out_len;     // out: how many there are
   uint32_t reserved;    // 0
 } bquic_step;
 
-// bquic_endpoint_step does all there is to do: takes in what has arrived, runs timers, tells events and gives out what is to be sent. Who acts on
+// bquic_endpoint_step does all there is to do, as *step says: takes in what has arrived, runs timers, tells events and gives out what is to be sent. Who acts on
 // events calls it once with in and events, and then, after having acted, with out: so answers leave in the trains that acknowledge.
 // Events must be read: a connection that has one waits for it with all else but sending. If out is NULL, nothing is sent meanwhile.
 // BQUIC_ERR_ARGUMENT, for a train without data or with an address that is not of IP, as for the rest: nothing was done, not for the other trains either.
@@ -388,8 +400,8 @@ typedef struct bquic_connect {
   bquic_bytes session;        // of BQUIC_EVENT_SESSION of an earlier connection to that server; NULL: none
   uint64_t user_data;         // as bquic_conn_set_user_data
   struct ssl_st *ssl;         // an SSL that was not used before; NULL: TLS is what the settings say. It is freed, also if NULL is returned, but
-                              // with BQUIC_ERR_BORINGSSL, when it is another BoringSSL's and stays the caller's, and with BQUIC_ERR_STATE, when it
-                              // belongs to another connection, which goes on
+                              // with BQUIC_ERR_BORINGSSL, BQUIC_ERR_FORKED, and where size is not good, when it stays the caller's, and with
+                              // BQUIC_ERR_STATE, when it belongs to another connection, which goes on
 } bquic_connect;
 
 enum {
@@ -397,7 +409,7 @@ enum {
   BQUIC_CONNECT_RESEND = 2  // if the server rejects them, they are sent again by themselves
 };
 
-// bquic_endpoint_connect begins a client's connection with the settings config; the first datagram comes with the next step. NULL:
+// bquic_endpoint_connect begins a client's connection with the settings config, to where params says; the first datagram comes with the next step. NULL:
 // bquic_error says what is wrong, and the status is stored in *status if that is not NULL.
 BQUIC_API bquic_conn *bquic_endpoint_connect(bquic_endpoint *endpoint, bquic_config *config, const bquic_connect *params, int32_t *status);
 
@@ -413,10 +425,14 @@ typedef struct bquic_endpoint_info {
   uint32_t conns;        // that there are now, those that are over and not drained included
   uint64_t accepted;     // connections that clients began
   uint64_t refused;      // attempts that were refused
-  uint64_t retries, version_negotiations, stateless_resets, invalid_tokens;  // that were sent
+  uint64_t retries;               // Retry packets that were sent
+  uint64_t version_negotiations;  // Version Negotiation packets that were sent
+  uint64_t stateless_resets;      // that were sent
+  uint64_t invalid_tokens;        // attempts with a token that is not good
   uint64_t replies_lost;  // answers to strangers for which there was no room, since nobody sent those before them
 } bquic_endpoint_info;
 
+// bquic_endpoint_stats fills in *info. BQUIC_ERR_ARGUMENT, BQUIC_ERR_HANDLE, BQUIC_ERR_BUSY.
 BQUIC_API int32_t bquic_endpoint_stats(bquic_endpoint *endpoint, bquic_endpoint_info *info);
 
 // Connections. They belong to their endpoint: what is said of threads holds for all of them together.
@@ -430,15 +446,15 @@ BQUIC_API int32_t bquic_conn_close(bquic_conn *conn, int transport, uint64_t cod
 // end need not call it.
 BQUIC_API int32_t bquic_conn_free(bquic_conn *conn);
 
-// bquic_conn_set_user_data stores a number, such as a pointer of the caller's, that comes with each event of the connection.
+// bquic_conn_set_user_data stores value, which may be a pointer of the caller's, and comes with each event of the connection.
 BQUIC_API int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value);
 
 // Bits of bquic_conn_state.flags.
 enum {
-  BQUIC_CONN_CLIENT = 1,
+  BQUIC_CONN_CLIENT = 1,              // we are the client
   BQUIC_CONN_HANDSHAKE_COMPLETE = 2,  // and not over
-  BQUIC_CONN_CONFIRMED = 4,
-  BQUIC_CONN_RESUMED = 8,
+  BQUIC_CONN_CONFIRMED = 4,           // the handshake is confirmed (RFC 9001, section 4.1.2)
+  BQUIC_CONN_RESUMED = 8,             // the session of an earlier connection was resumed
   BQUIC_CONN_ADDRESS_VALIDATED = 16,  // the peer has shown that it receives at its address
   BQUIC_CONN_CLOSED = 32,             // over: see bquic_conn_error
   BQUIC_CONN_KEEPS_RECEIVED = 64      // over, and what had arrived can still be read
@@ -447,21 +463,23 @@ enum {
 // bquic_conn_state is what is known of a connection.
 typedef struct bquic_conn_state {
   uint32_t size;  // sizeof(bquic_conn_state)
-  uint32_t flags;
+  uint32_t flags;  // BQUIC_CONN_*
   uint32_t version;             // of QUIC: 1 or 0x6b3343cf
   uint32_t early_data;          // 0: none; 1: offered; 2: accepted; 3: rejected
   uint32_t streams_bidi;        // that can be opened now; of HTTP/3: requests
-  uint32_t streams_uni;
+  uint32_t streams_uni;  // that can be opened now
   uint32_t max_datagram;        // bytes of the largest datagram that can be sent now; 0: none
   uint32_t max_udp_payload;     // bytes
   uint16_t cipher_suite;        // of TLS; 0 before it is known
-  uint16_t alpn_len;
+  uint16_t alpn_len;  // bytes; 0: none is known
   uint8_t alpn[256];            // the protocol, ended by a zero
   char server_name[256];        // ended by a zero
-  bquic_addr local, remote;
-  uint64_t user_data;
+  bquic_addr local;             // of the path in use: ours
+  bquic_addr remote;            // and the peer's
+  uint64_t user_data;  // what bquic_conn_set_user_data stored
 } bquic_conn_state;
 
+// bquic_conn_info fills in *state, also of a connection that is over.
 BQUIC_API int32_t bquic_conn_info(bquic_conn *conn, bquic_conn_state *state);
 
 // bquic_conn_ssl returns the SSL of a connection that was made with one, NULL if there is none. It is lent until the connection is freed.
@@ -469,11 +487,11 @@ BQUIC_API struct ssl_st *bquic_conn_ssl(bquic_conn *conn);
 
 // Kinds of bquic_conn_end.
 enum {
-  BQUIC_END_NONE = 0,
+  BQUIC_END_NONE = 0,                 // it is not over
   BQUIC_END_APPLICATION = 1,          // CONNECTION_CLOSE of the application, with its code
   BQUIC_END_TRANSPORT = 2,            // CONNECTION_CLOSE of the transport, with a code of RFC 9000, section 20.1; 256 and above: a TLS alert
   BQUIC_END_IDLE = 3,                 // nothing was received for the idle timeout
-  BQUIC_END_HANDSHAKE_TIMEOUT = 4,
+  BQUIC_END_HANDSHAKE_TIMEOUT = 4,    // the handshake did not come to its end in time
   BQUIC_END_VERSION = 5,              // the server speaks none of our versions
   BQUIC_END_RESET = 6,                // the peer no longer knows the connection
   BQUIC_END_DIAL = 7                  // bquic_dial with timeout 0 has not come to a connection: reason is what it would have said
@@ -483,27 +501,42 @@ enum {
 typedef struct bquic_conn_end {
   uint32_t size;       // sizeof(bquic_conn_end)
   uint32_t kind;       // BQUIC_END_*
-  uint64_t code;
+  uint64_t code;  // of CONNECTION_CLOSE
   uint32_t remote;     // 1: the peer ended it
-  uint32_t reason_len;
+  uint32_t reason_len;  // bytes
   char reason[512];    // a text for people, of the peer's if it ended it; ended by a zero
 } bquic_conn_end;
 
+// bquic_conn_error fills in *end: kind is BQUIC_END_NONE while the connection is not over.
 BQUIC_API int32_t bquic_conn_error(bquic_conn *conn, bquic_conn_end *end);
 
 // bquic_conn_figures are counts of a connection from its begin, and the state of the path in use.
 typedef struct bquic_conn_figures {
   uint32_t size;  // sizeof(bquic_conn_figures)
   uint32_t ecn;   // 1: the path carries ECN marks
-  uint64_t packets_sent, packets_received, packets_dropped, packets_lost, packets_spurious;
-  uint64_t udp_sent, udp_received;      // datagrams
-  uint64_t bytes_sent, bytes_received;  // of UDP payload
-  uint64_t datagrams_sent, datagrams_received, datagrams_dropped, datagrams_unsent;  // DATAGRAM frames
-  uint64_t timeouts, migrations;
-  uint64_t min_rtt, rtt, latest_rtt;    // ns; 0 before the first sample
-  uint64_t congestion_window, in_flight;  // bytes
+  uint64_t packets_sent;        // of all kinds
+  uint64_t packets_received;    // that proved authentic
+  uint64_t packets_dropped;     // that came, and could not be used
+  uint64_t packets_lost;        // that were sent, and are taken for lost
+  uint64_t packets_spurious;    // of those, acknowledged later
+  uint64_t udp_sent;            // UDP datagrams
+  uint64_t udp_received;        // UDP datagrams
+  uint64_t bytes_sent;          // of UDP payload
+  uint64_t bytes_received;      // of UDP payload
+  uint64_t datagrams_sent;      // DATAGRAM frames
+  uint64_t datagrams_received;  // DATAGRAM frames
+  uint64_t datagrams_dropped;   // DATAGRAM frames that came, and for which there was no room
+  uint64_t datagrams_unsent;    // DATAGRAM frames that were queued, and could not be sent
+  uint64_t timeouts;            // probe timeouts
+  uint64_t migrations;          // to another path
+  uint64_t min_rtt;             // ns; 0 before the first sample
+  uint64_t rtt;                 // smoothed, ns; 0 before the first sample
+  uint64_t latest_rtt;          // ns; 0 before the first sample
+  uint64_t congestion_window;   // bytes
+  uint64_t in_flight;           // bytes
 } bquic_conn_figures;
 
+// bquic_conn_stats fills in *figures.
 BQUIC_API int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures);
 
 // bquic_conn_set_keep_alive changes BQUIC_KEEP_ALIVE of one connection: ns, 0: never, UINT64_MAX: as its settings say.
@@ -521,7 +554,7 @@ BQUIC_API int32_t bquic_conn_ping(bquic_conn *conn);
 // bquic_conn_key_update replaces the keys, which the library does by itself in good time. BQUIC_ERR_STATE: too soon.
 BQUIC_API int32_t bquic_conn_key_update(bquic_conn *conn);
 
-// bquic_conn_export derives len bytes from the connection's secrets (RFC 8446, section 7.5), at most 8160, with a label that is ended by a
+// bquic_conn_export writes len bytes, at most 8160, to out, derived from the connection's secrets (RFC 8446, section 7.5) with a label that is ended by a
 // zero and a context of context_len bytes. BQUIC_ERR_STATE before the handshake is complete.
 BQUIC_API int32_t bquic_conn_export(bquic_conn *conn, const char *label, const void *context, size_t context_len, void *out, size_t len);
 
@@ -532,10 +565,10 @@ BQUIC_API int64_t bquic_conn_peer_cert(bquic_conn *conn, uint32_t index, void *b
 // bquic_conn_id is a connection ID.
 typedef struct bquic_conn_id {
   uint8_t len;  // 0 to 20
-  uint8_t id[20];
+  uint8_t id[20];  // of which the first len count
 } bquic_conn_id;
 
-// bquic_conn_source_ids writes the connection IDs under which the peer may send, at most max, and returns how many there are.
+// bquic_conn_source_ids writes to ids the connection IDs under which the peer may send, at most max, and returns how many there are.
 BQUIC_API int32_t bquic_conn_source_ids(bquic_conn *conn, bquic_conn_id *ids, uint32_t max);
 
 // bquic_conn_renew_ids has the peer be given others for all connection IDs that it has.
@@ -558,29 +591,35 @@ enum {
 
 // bquic_path is a path. Of an event only the addresses are set.
 typedef struct bquic_path {
-  bquic_addr local, remote;
-  uint32_t state;
-  uint32_t validated;
-  uint32_t max_udp_payload;  // bytes
-  uint32_t ecn;
-  uint64_t min_rtt, rtt, latest_rtt;  // ns
-  uint64_t congestion_window, in_flight, bytes_sent, bytes_received;
+  bquic_addr local;            // ours
+  bquic_addr remote;           // the peer's
+  uint32_t state;              // BQUIC_PATH_*
+  uint32_t validated;          // 1: the peer has shown that it receives there
+  uint32_t max_udp_payload;    // bytes
+  uint32_t ecn;                // 1: the path carries ECN marks
+  uint64_t min_rtt;            // ns; 0 before the first sample
+  uint64_t rtt;                // smoothed, ns
+  uint64_t latest_rtt;         // ns
+  uint64_t congestion_window;  // bytes
+  uint64_t in_flight;          // bytes
+  uint64_t bytes_sent;         // of UDP payload
+  uint64_t bytes_received;     // of UDP payload
 } bquic_path;
 
 // bquic_conn_paths writes the paths of the connection, at most max, the one in use first, and returns how many there are, at most four.
 BQUIC_API int32_t bquic_conn_paths(bquic_conn *conn, bquic_path *paths, uint32_t max);
 
-// bquic_conn_probe_path has a client validate a path, to move to it later. NULL, or AF_UNSPEC, stands for the address in use.
+// bquic_conn_probe_path has a client validate the path from local to remote, to move to it later. NULL, or AF_UNSPEC, stands for the address in use.
 // BQUIC_EVENT_PATH tells what becomes of it. BQUIC_ERR_PATH, BQUIC_ERR_ARGUMENT.
 BQUIC_API int32_t bquic_conn_probe_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote);
 
-// bquic_conn_migrate has a client move to a path, which is validated first if it was not. Arguments and errors are the same.
+// bquic_conn_migrate has a client move to the path from local to remote, which is validated first if it was not. Arguments and errors are the same.
 BQUIC_API int32_t bquic_conn_migrate(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote);
 
-// bquic_conn_abandon_path has a client forget a path, such as one whose socket is gone. If it is the one in use, there must be another.
+// bquic_conn_abandon_path has a client forget the path from local to remote, such as one whose socket is gone. BQUIC_ERR_PATH, BQUIC_ERR_ARGUMENT. If it is the one in use, there must be another.
 BQUIC_API int32_t bquic_conn_abandon_path(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote);
 
-// bquic_conn_too_large tells that the system has refused to send datagrams of len bytes on a path (EMSGSIZE): smaller ones are sent then.
+// bquic_conn_too_large tells that the system has refused to send datagrams of len bytes on the path from local to remote (EMSGSIZE): smaller ones are sent then.
 BQUIC_API int32_t bquic_conn_too_large(bquic_conn *conn, const bquic_addr *local, const bquic_addr *remote, uint32_t len);
 
 // Streams. With BQUIC_H3 they are those of requests, and what is sent and received is the body of a message.
@@ -596,19 +635,19 @@ BQUIC_API int64_t bquic_stream_open(bquic_conn *conn, int uni);
 // BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_LIMIT, BQUIC_ERR_CLOSED.
 BQUIC_API int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags);
 
-// bquic_stream_recv copies what was received into buf, and returns how many bytes that was; 0: there is nothing now, or, with BQUIC_FIN in
+// bquic_stream_recv copies what was received on stream into buf of len bytes, and returns how many bytes that was; 0: there is nothing now, or, with BQUIC_FIN in
 // *flags, all has been read. flags may not be NULL. The errors are those of bquic_stream_send; with BQUIC_ERR_RESET *code, if code is not
 // NULL, is the peer's error code.
 BQUIC_API int64_t bquic_stream_recv(bquic_conn *conn, uint64_t stream, void *buf, size_t len, uint32_t *flags, uint64_t *code);
 
 // bquic_op is one call of many.
 typedef struct bquic_op {
-  bquic_conn *conn;
-  uint64_t stream;
+  bquic_conn *conn;  // of the endpoint
+  uint64_t stream;  // its ID
   uint32_t kind;    // BQUIC_OP_*
   uint32_t flags;   // in and out: BQUIC_FIN
   void *data;       // sent from, or received into
-  size_t len;
+  size_t len;  // bytes
   uint64_t code;    // BQUIC_OP_STOP and BQUIC_OP_RESET: the code. BQUIC_OP_OPEN: 1: unidirectional. Out: that of BQUIC_ERR_RESET
   int64_t result;   // out: what the function returns
 } bquic_op;
@@ -631,30 +670,30 @@ enum {
   BQUIC_WRITE = 2  // what we send
 };
 
-// bquic_stream_shutdown ends a part of a stream before its time, or both (BQUIC_READ | BQUIC_WRITE): the peer is asked to stop sending, what we
+// bquic_stream_shutdown ends parts of stream before their time, BQUIC_READ, BQUIC_WRITE or both (BQUIC_READ | BQUIC_WRITE): the peer is asked to stop sending, what we
 // send is reset, with a code below 2^62. A part that is over stays as it is.
 BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint32_t parts, uint64_t code);
 
-// bquic_stream_set_priority sets in which order streams send: urgency 0 to 7, 0 first; incremental ones of one urgency take turns
+// bquic_stream_set_priority sets when stream sends among others: urgency 0 to 7, 0 first; incremental ones of one urgency take turns
 // (RFC 9218).
 BQUIC_API int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
 
-// bquic_stream_set_user_data stores a number that comes with each event of the stream (stream_data).
+// bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data). BQUIC_ERR_STREAM.
 BQUIC_API int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value);
 
-// bquic_stream_room returns how many bytes bquic_stream_send would take now. With BQUIC_H3 they include what frames them.
+// bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error. With BQUIC_H3 they include what frames them.
 BQUIC_API int64_t bquic_stream_room(bquic_conn *conn, uint64_t stream);
 
-// bquic_streams_readable writes the IDs of streams that have something to be read, at most max, and returns how many it has written. Events tell
+// bquic_streams_readable writes to ids the IDs of streams that have something to be read, at most max, and returns how many it has written. Events tell
 // the same as it happens. With BQUIC_H3 there may be streams among them that are the library's own.
 BQUIC_API int32_t bquic_streams_readable(bquic_conn *conn, uint64_t *ids, uint32_t max);
 
-// bquic_streams_writable is the same of streams that take data.
+// bquic_streams_writable writes to ids the IDs of streams in use that take data, at most max, and returns how many it has written.
 BQUIC_API int32_t bquic_streams_writable(bquic_conn *conn, uint64_t *ids, uint32_t max);
 
 // Datagrams (RFC 9221). BQUIC_MAX_DATAGRAM_FRAME has the peer be allowed to send them.
 
-// bquic_datagram_send queues a datagram, which is copied. BQUIC_ERR_UNSUPPORTED, BQUIC_ERR_TOO_LARGE (see bquic_conn_state.max_datagram),
+// bquic_datagram_send queues a datagram, the len bytes at data, which are copied. BQUIC_ERR_UNSUPPORTED, BQUIC_ERR_TOO_LARGE (see bquic_conn_state.max_datagram),
 // BQUIC_ERR_FULL: BQUIC_EVENT_DATAGRAM_WRITABLE tells when there is room.
 BQUIC_API int32_t bquic_datagram_send(bquic_conn *conn, const void *data, size_t len);
 
@@ -669,46 +708,49 @@ BQUIC_API int32_t bquic_datagram_recv_many(bquic_conn *conn, bquic_bytes *datagr
 
 // bquic_h3_field is a field of a header section. Names are lower case; those that begin with a colon come first.
 typedef struct bquic_h3_field {
-  const char *name;
-  const char *value;
-  uint32_t name_len;
-  uint32_t value_len;
+  const char *name;  // not ended by a zero
+  const char *value;  // not ended by a zero
+  uint32_t name_len;  // bytes
+  uint32_t value_len;  // bytes
 } bquic_h3_field;
 
 // bquic_h3_message is a header section that has come, valid as RFC 9114 demands. It is lent as the event is.
 typedef struct bquic_h3_message {
   const bquic_h3_field *fields;  // with the pseudo-header fields, which come first
-  uint32_t fields_len;
+  uint32_t fields_len;  // how many there are
   int32_t status;                // of a response
   int64_t content_length;        // -1: none is told
   uint32_t early;                // 1: the request came in 0-RTT data, and may be a recording
   uint32_t priority;             // of a request: urgency + 256 if incremental
 } bquic_h3_message;
 
-// bquic_h3_request makes a request of n fields, and sends as much of a body as there is room for: *taken bytes of it, if taken is not NULL. With
+// bquic_h3_request makes a request of n fields, and sends as much of a body of len bytes as there is room for: *taken bytes of it, if taken is not NULL. With
 // BQUIC_FIN among flags the request ends behind it, if all of it was taken. It returns the stream's ID. BQUIC_ERR_LIMIT: BQUIC_EVENT_STREAMS
 // tells when there can be more; BQUIC_ERR_STATE: the connection is shutting down, or is not ready; BQUIC_ERR_MESSAGE, BQUIC_ERR_TOO_LARGE.
 BQUIC_API int64_t bquic_h3_request(bquic_conn *conn, const bquic_h3_field *fields, uint32_t n, const void *body, size_t len, uint32_t flags,
                                    size_t *taken);
 
-// bquic_h3_respond answers a request, with ":status" among the fields, and returns how much of the body it has taken. A status of 1xx is an interim
+// bquic_h3_respond answers the request of stream with n fields, ":status" among them, and returns how much of the body of len bytes it has taken; BQUIC_FIN among
+// flags is as there. BQUIC_ERR_STREAM, BQUIC_ERR_RESET, BQUIC_ERR_MESSAGE, BQUIC_ERR_CLOSED. A status of 1xx is an interim
 // response, of which there may be several.
 BQUIC_API int64_t bquic_h3_respond(bquic_conn *conn, uint64_t stream, const bquic_h3_field *fields, uint32_t n, const void *body, size_t len,
                                    uint32_t flags);
 
-// bquic_h3_trailers ends a message with a trailer section.
+// bquic_h3_trailers ends the message of stream with a trailer section of n fields. The errors are those of bquic_h3_respond.
 BQUIC_API int32_t bquic_h3_trailers(bquic_conn *conn, uint64_t stream, const bquic_h3_field *fields, uint32_t n);
 
-// bquic_h3_priority has a client ask for another priority of a response, and a server set one (RFC 9218).
+// bquic_h3_priority has a client ask for another priority of the response of stream, and a server set one (RFC 9218): urgency and incremental are as
+// bquic_stream_set_priority has them.
 BQUIC_API int32_t bquic_h3_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
 
 // bquic_h3_shutdown begins the end of a connection (GOAWAY): what is under way goes on, and BQUIC_EVENT_SHUTDOWN tells when nothing is left.
 BQUIC_API int32_t bquic_h3_shutdown(bquic_conn *conn);
 
-// bquic_h3_datagram_send sends an HTTP datagram of a request (RFC 9297), which is copied.
+// bquic_h3_datagram_send sends an HTTP datagram of the request of stream (RFC 9297), the len bytes at data, which are copied. The errors are those of
+// bquic_datagram_send.
 BQUIC_API int32_t bquic_h3_datagram_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len);
 
-// bquic_h3_datagram_recv copies the oldest HTTP datagram of a request into buf of cap bytes, and its length into *len; what does not fit is
+// bquic_h3_datagram_recv copies the oldest HTTP datagram of the request of stream into buf of cap bytes, and its length into *len; what does not fit is
 // lost. It returns 1 if there was one, else 0.
 BQUIC_API int32_t bquic_h3_datagram_recv(bquic_conn *conn, uint64_t stream, void *buf, size_t cap, size_t *len);
 
@@ -718,11 +760,12 @@ typedef struct bquic_h3_peer {
   uint32_t known;                  // 1: they have come. Before, the defaults are told
   uint64_t max_field_section;      // bytes; UINT64_MAX: any
   uint64_t table_capacity;         // bytes
-  uint64_t blocked_streams;
-  uint32_t enable_connect;
-  uint32_t datagrams;
+  uint64_t blocked_streams;  // that may wait for the table
+  uint32_t enable_connect;  // 1: it takes extended CONNECT (RFC 9220)
+  uint32_t datagrams;  // 1: it takes HTTP datagrams (RFC 9297)
 } bquic_h3_peer;
 
+// bquic_h3_settings fills in *settings. BQUIC_ERR_STATE: there is no HTTP/3 on the connection, or not yet.
 BQUIC_API int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings);
 
 // The event loop: for those who want sockets, timers and threads done for them. Sockets belong to the library, which reads them, and sends, on threads
@@ -772,16 +815,16 @@ typedef struct bquic_listen_options {
 // BQUIC_ERR_ARGUMENT, BQUIC_ERR_CONFIG, BQUIC_ERR_NETWORK.
 BQUIC_API bquic_socket *bquic_listen(bquic_config *config, const char *address, const bquic_listen_options *options, int32_t *status);
 
-// bquic_socket_addr writes the address that a socket is bound to.
+// bquic_socket_addr writes to *addr the address that a socket is bound to.
 BQUIC_API int32_t bquic_socket_addr(bquic_socket *socket, bquic_addr *addr);
 
 // bquic_socket_free closes a socket, and all its connections with code 0 (0x100 with BQUIC_H3), which their peers are told. Connections that the program has stay its own,
 // to be freed; others are gone.
 BQUIC_API int32_t bquic_socket_free(bquic_socket *socket);
 
-// bquic_accept waits for a client whose handshake is complete, or that has sent 0-RTT data which is accepted (BQUIC_EARLY_DATA). The connection is the caller's, who frees
-// it by bquic_conn_free. At most 1024 wait to be accepted; others are refused. NULL: BQUIC_ERR_TIMEOUT, BQUIC_ERR_HANDLE, or BQUIC_ERR_STATE
-// if the socket has a queue or only dials.
+// bquic_accept waits, at most timeout ns, for a client whose handshake is complete, or that has sent 0-RTT data which is accepted (BQUIC_EARLY_DATA). The connection is the caller's, who frees
+// it by bquic_conn_free. At most 1024 wait to be accepted; others are refused. NULL: bquic_error, and *status if
+// status is not NULL: BQUIC_ERR_TIMEOUT, BQUIC_ERR_HANDLE, or BQUIC_ERR_STATE if the socket has a queue or only dials.
 BQUIC_API bquic_conn *bquic_accept(bquic_socket *socket, uint64_t timeout, int32_t *status);
 
 // Flags of bquic_dial_options.
@@ -802,7 +845,7 @@ typedef struct bquic_dial_options {
   bquic_socket *socket;     // that it runs over. NULL: one of its own, with half a megabyte of buffers: for few connections
 } bquic_dial_options;
 
-// bquic_dial connects to "NAME:PORT" or "IP:PORT", with the settings config, and returns when the handshake is complete and the server is who it should be. Of a
+// bquic_dial connects to address, "NAME:PORT" or "IP:PORT", with the settings config, and returns when the handshake is complete and the server is who it should be. Of a
 // name's addresses it takes the first that answers. With timeout 0 it returns at once, and BQUIC_EVENT_HANDSHAKE_COMPLETE or BQUIC_EVENT_CLOSED, or bquic_conn_wait,
 // tell what becomes of it; until then functions of the connection return BQUIC_ERR_STATE, but those that wait, bquic_conn_error and bquic_conn_free. The connection
 // is the caller's, who frees it by bquic_conn_free, if BQUIC_EVENT_DRAINED has not. options may be NULL. NULL: bquic_error, and *status if status is not NULL:
@@ -822,18 +865,18 @@ enum {
   BQUIC_WAIT_CLOSED = 8          // the connection is over
 };
 
-// bquic_conn_wait waits until something is so, at most timeout ns, and returns BQUIC_OK. BQUIC_ERR_TIMEOUT; BQUIC_ERR_CLOSED: the connection is over, and it will never be.
+// bquic_conn_wait waits until what, one of BQUIC_WAIT_*, is so, at most timeout ns, and returns BQUIC_OK. BQUIC_ERR_TIMEOUT; BQUIC_ERR_CLOSED: the connection is over, and it will never be.
 BQUIC_API int32_t bquic_conn_wait(bquic_conn *conn, uint32_t what, uint64_t timeout);
 
 // bquic_stream_accept waits for the next stream that the peer opens, bidirectional, or unidirectional if uni is not 0, at most timeout ns, and returns its ID. Events tell of the
 // same streams. BQUIC_ERR_TIMEOUT, BQUIC_ERR_CLOSED; BQUIC_ERR_STATE with BQUIC_H3.
 BQUIC_API int64_t bquic_stream_accept(bquic_conn *conn, int uni, uint64_t timeout);
 
-// bquic_stream_read is bquic_stream_recv that waits until there is something, at most timeout ns: 0 is returned with BQUIC_FIN in *flags alone, or if len is 0. BQUIC_ERR_TIMEOUT, and
-// the errors of bquic_stream_recv. With BQUIC_H3 it reads the body of a message, of which BQUIC_EVENT_REQUEST or BQUIC_EVENT_RESPONSE has told.
+// bquic_stream_read is bquic_stream_recv, of stream into buf, that waits until there is something, at most timeout ns: 0 is returned with BQUIC_FIN in *flags alone, or if len is 0. BQUIC_ERR_TIMEOUT, and
+// the errors of bquic_stream_recv, with code as there. With BQUIC_H3 it reads the body of a message, of which BQUIC_EVENT_REQUEST or BQUIC_EVENT_RESPONSE has told.
 BQUIC_API int64_t bquic_stream_read(bquic_conn *conn, uint64_t stream, void *buf, size_t len, uint32_t *flags, uint64_t *code, uint64_t timeout);
 
-// bquic_stream_write is bquic_stream_send that waits until all is taken, at most timeout ns. It returns how much was taken: less than len only when the time is over, and then the
+// bquic_stream_write is bquic_stream_send, of data with flags, that waits until all is taken, at most timeout ns. It returns how much was taken: less than len only when the time is over, and then the
 // stream has not ended; BQUIC_ERR_TIMEOUT if nothing was. That it is taken does not mean that it has arrived: BQUIC_WAIT_DELIVERED does.
 BQUIC_API int64_t bquic_stream_write(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags, uint64_t timeout);
 
@@ -862,7 +905,7 @@ typedef struct bquic_header {
   bquic_bytes token;        // of an Initial packet, or of Retry
 } bquic_header;
 
-// bquic_header_parse reads the header of the packet that a datagram, or what is left of it, begins with. short_len is how many bytes
+// bquic_header_parse fills in *header from the packet that a datagram, or what is left of it, of len bytes begins with. short_len is how many bytes
 // our own connection IDs have, 0 to 20, which a short header does not tell. BQUIC_ERR_MESSAGE: it is no packet of QUIC's.
 BQUIC_API int32_t bquic_header_parse(const void *packet, size_t len, uint32_t short_len, bquic_header *header);
 

@@ -8,7 +8,8 @@
 //   Results    What returns a number gives a QUICHE_ERR_* (QUICHE_H3_ERR_*) below 0 if it fails; bquic_error of boringquic.h then says
 //              in one sentence why. A NULL where a pointer must be is QUICHE_ERR_INVALID_STATE, or false, or NULL, never a crash.
 //   Objects    are not locked: each belongs to one thread at a time, whichever. A config is read by connections of any thread while nobody changes
-//              it. A call within another one of the same connection, from a callback, is QUICHE_ERR_INVALID_STATE.
+//              it. A call within another one of the same connection, from a callback, is QUICHE_ERR_INVALID_STATE; what is a plain value, such as
+//              quiche_conn_is_closed, is that of before the call, and quiche_conn_free waits for its end.
 //   Lent       Pointers that are given out point into the object. They last until the next call on it that is not of a const object, or its end.
 //   Copied     What is passed in was read or copied when the function returns.
 //   Addresses  struct sockaddr_in and sockaddr_in6. One that is neither is QUICHE_ERR_INVALID_STATE.
@@ -125,17 +126,18 @@ int quiche_config_set_cc_algorithm_name(quiche_config *config, const char *algo)
 
 void quiche_config_set_initial_congestion_window_packets(quiche_config *config, size_t packets); // 2 to 1000; default 10
 
+// Congestion controllers.
 enum quiche_cc_algorithm {
-  QUICHE_CC_RENO = 0,
+  QUICHE_CC_RENO = 0,             // NewReno
   QUICHE_CC_CUBIC = 1,            // the default
   QUICHE_CC_BBR2_GCONGESTION = 4  // is CUBIC
 };
 
 // Names that earlier versions of quiche had.
-#define QUICHE_CC_BBR ((enum quiche_cc_algorithm)2)
-#define QUICHE_CC_BBR2 ((enum quiche_cc_algorithm)3)
+#define QUICHE_CC_BBR ((enum quiche_cc_algorithm)2)   // is CUBIC
+#define QUICHE_CC_BBR2 ((enum quiche_cc_algorithm)3)  // is CUBIC
 
-void quiche_config_set_cc_algorithm(quiche_config *config, enum quiche_cc_algorithm algo);
+void quiche_config_set_cc_algorithm(quiche_config *config, enum quiche_cc_algorithm algo);  // one that there is not is CUBIC
 void quiche_config_enable_hystart(quiche_config *config, bool v);                          // HyStart++ (RFC 9406); default on
 void quiche_config_enable_pacing(quiche_config *config, bool v);                           // see quiche_send_info.at; default on
 void quiche_config_set_enable_cubic_idle_restart_fix(quiche_config *config, bool v);       // has no effect: it is on
@@ -191,7 +193,7 @@ quiche_conn *quiche_connect(const char *server_name, const uint8_t *scid, size_t
                             const struct sockaddr *peer, socklen_t peer_len, quiche_config *config);
 
 // A connection over an SSL of the caller's, with its context, certificates, roots, callbacks, ALPN and name. It is the connection's from then on, and freed
-// with it, also when NULL is returned. Callbacks run in the thread that calls the connection. A pending callback is tried again at each quiche_conn_recv and quiche_conn_send.
+// with it, also when NULL is returned, but where it is another BoringSSL's or another connection's, or in a forked child: then it stays the caller's. Callbacks run in the thread that calls the connection. A pending callback is tried again at each quiche_conn_recv and quiche_conn_send.
 quiche_conn *quiche_conn_new_with_tls(const uint8_t *scid, size_t scid_len, const uint8_t *odcid, size_t odcid_len, const struct sockaddr *local,
                                       socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len, const quiche_config *config, void *ssl,
                                       bool is_server);
@@ -218,28 +220,31 @@ int quiche_conn_set_session(quiche_conn *conn, const uint8_t *buf, size_t buf_le
 // quiche_conn_set_session has begun 0-RTT.
 int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v);
 
+// Where a datagram came from, and to.
 typedef struct {
   struct sockaddr *from;  // whom a datagram came from
-  socklen_t from_len;
+  socklen_t from_len;                        // bytes of that
   struct sockaddr *to;    // the address of ours that it came to
-  socklen_t to_len;
+  socklen_t to_len;                          // bytes of that
 } quiche_recv_info;
 
 // quiche_conn_recv takes one datagram, which is decrypted in place, and returns its length. What cannot be used is dropped. Below 0: it has ended the
 // connection, whose last packet is then to be sent; QUICHE_ERR_TLS_FAIL for a failed handshake.
 ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const quiche_recv_info *info);
 
+// Where a datagram goes, and when.
 typedef struct {
   struct sockaddr_storage from;  // the address of ours to send from
-  socklen_t from_len;
-  struct sockaddr_storage to;
-  socklen_t to_len;
+  socklen_t from_len;            // bytes of that
+  struct sockaddr_storage to;    // the peer's address
+  socklen_t to_len;              // bytes of that
   struct timespec at;            // when to send it, by CLOCK_MONOTONIC: with pacing that may lie ahead, by about a round trip
 } quiche_send_info;
 
 // quiche_conn_send writes one datagram, and returns its length; QUICHE_ERR_DONE if there is none. out has 1200 bytes at least, or there is none. Pacing
 // does not hold datagrams back: see quiche_send_info.at. Datagrams of a burst have one length but the last.
-// To be called until there is none, after anything that was called on the connection.
+// To be called until there is none, after anything that was called on the connection. QUICHE_ERR_BUFFER_TOO_SHORT: a datagram waits that was made when out was
+// larger.
 ssize_t quiche_conn_send(quiche_conn *conn, uint8_t *out, size_t out_len, quiche_send_info *out_info);
 
 size_t quiche_conn_send_quantum(const quiche_conn *conn);  // bytes that are good to be sent at once
@@ -258,6 +263,7 @@ ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *
 // QUICHE_ERR_STREAM_STOPPED with *out_error_code; QUICHE_ERR_STREAM_LIMIT; QUICHE_ERR_FINAL_SIZE after fin.
 ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uint8_t *buf, size_t buf_len, bool fin, uint64_t *out_error_code);
 
+// The parts of a stream, and how they are ended.
 enum quiche_shutdown {
   QUICHE_SHUTDOWN_READ = 0,  // STOP_SENDING
   QUICHE_SHUTDOWN_WRITE = 1  // RESET_STREAM
@@ -269,22 +275,24 @@ int quiche_conn_stream_priority(quiche_conn *conn, uint64_t stream_id, uint8_t u
 // 0; QUICHE_ERR_DONE if that part was shut down before, or there is no such stream; QUICHE_ERR_INVALID_STREAM_STATE if it has no such part.
 int quiche_conn_stream_shutdown(quiche_conn *conn, uint64_t stream_id, enum quiche_shutdown direction, uint64_t err);
 
-// How much quiche_conn_stream_send would take now, or its error.
+// How many bytes may leave now: by the peer's flow control and congestion control, beyond what waits. quiche_conn_stream_send takes more, and keeps it.
+// QUICHE_ERR_STREAM_STOPPED; QUICHE_ERR_INVALID_STREAM_STATE.
 ssize_t quiche_conn_stream_capacity(quiche_conn *conn, uint64_t stream_id);
 
-bool quiche_conn_stream_readable(const quiche_conn *conn, uint64_t stream_id);
+bool quiche_conn_stream_readable(const quiche_conn *conn, uint64_t stream_id);  // it has data, its end, or a reset to be read
 
 // A stream that has become readable (writable) and was not told by this function since, or -1.
 int64_t quiche_conn_stream_readable_next(quiche_conn *conn);
 int64_t quiche_conn_stream_writable_next(quiche_conn *conn);
 
-// Whether there is room for len bytes: 1, 0, or an error. After 0 the stream is writable for the functions below when there is as much.
+// Whether len bytes may leave now, as quiche_conn_stream_capacity says: 1, 0, or an error. After 0 the stream is writable for the functions below when there is as much.
 int quiche_conn_stream_writable(quiche_conn *conn, uint64_t stream_id, size_t len);
 
-// Whether there is nothing more to be read, ever; also of a stream that is forgotten.
+// Whether there is nothing more to be read, ever: its end was read, or has come after quiche_conn_stream_shutdown; also of a stream that is forgotten.
 bool quiche_conn_stream_finished(const quiche_conn *conn, uint64_t stream_id);
 
-// The streams that are readable (writable, or stopped by the peer) now, by ascending ID. The iterator is the caller's to free.
+// The streams that are readable (writable, as quiche_conn_stream_capacity says) now: by urgency, of one those that are not incremental first, and then by ID.
+// Before all that are writable come those that the peer has stopped, until quiche_conn_stream_send was told. The iterator is the caller's to free.
 typedef struct quiche_stream_iter quiche_stream_iter;
 quiche_stream_iter *quiche_conn_readable(const quiche_conn *conn);
 quiche_stream_iter *quiche_conn_writable(const quiche_conn *conn);
@@ -323,10 +331,10 @@ bool quiche_conn_is_readable(const quiche_conn *conn);       // a stream is, or 
 bool quiche_conn_is_draining(const quiche_conn *conn);       // it is closed, by either side, and its last packet was sent
 bool quiche_conn_is_closed(const quiche_conn *conn);         // its time is over, and it can be freed
 bool quiche_conn_is_timed_out(const quiche_conn *conn);      // it ended in silence, or its handshake did not end
-bool quiche_conn_is_server(const quiche_conn *conn);
+bool quiche_conn_is_server(const quiche_conn *conn);         // it is a server's
 
 uint64_t quiche_conn_peer_streams_left_bidi(const quiche_conn *conn);  // how many more streams can be opened
-uint64_t quiche_conn_peer_streams_left_uni(const quiche_conn *conn);
+uint64_t quiche_conn_peer_streams_left_uni(const quiche_conn *conn);   // the same of unidirectional ones
 
 // Why the connection was closed, if by the peer (by us). The reason is lent.
 bool quiche_conn_peer_error(const quiche_conn *conn, bool *is_app, uint64_t *error_code, const uint8_t **reason, size_t *reason_len);
@@ -334,50 +342,50 @@ bool quiche_conn_local_error(const quiche_conn *conn, bool *is_app, uint64_t *er
 
 // Counts from the begin of a connection. Packets and frames; streams; bytes of UDP payload where nothing else is said.
 typedef struct {
-  size_t recv;
-  size_t sent;
-  size_t lost;
+  size_t recv;                               // packets that came and proved authentic
+  size_t sent;                               // packets
+  size_t lost;                               // packets that are taken for lost
   size_t spurious_lost;                      // lost, and acknowledged later
   size_t retrans;                            // 0: not counted; see stream_retrans_bytes
-  uint64_t sent_bytes;
-  uint64_t recv_bytes;
-  uint64_t acked_bytes;
-  uint64_t lost_bytes;
+  uint64_t sent_bytes;                       // of UDP payload
+  uint64_t recv_bytes;                       // of UDP payload
+  uint64_t acked_bytes;                      // of packets that were acknowledged
+  uint64_t lost_bytes;                       // of packets that are taken for lost
   uint64_t stream_retrans_bytes;             // of stream data
-  size_t dgram_recv;
-  size_t dgram_sent;
+  size_t dgram_recv;                         // DATAGRAM frames
+  size_t dgram_sent;                         // DATAGRAM frames
   size_t paths_count;                        // that are known now
-  uint64_t reset_stream_count_local;
-  uint64_t stopped_stream_count_local;
-  uint64_t reset_stream_count_remote;
-  uint64_t stopped_stream_count_remote;
-  uint64_t data_blocked_sent_count;
-  uint64_t stream_data_blocked_sent_count;
-  uint64_t data_blocked_recv_count;
-  uint64_t stream_data_blocked_recv_count;
-  uint64_t streams_blocked_bidi_recv_count;
-  uint64_t streams_blocked_uni_recv_count;
-  uint64_t path_challenge_rx_count;
+  uint64_t reset_stream_count_local;         // streams that we have reset
+  uint64_t stopped_stream_count_local;       // streams that we have stopped
+  uint64_t reset_stream_count_remote;        // streams that the peer has reset
+  uint64_t stopped_stream_count_remote;      // streams that the peer has stopped
+  uint64_t data_blocked_sent_count;          // DATA_BLOCKED frames
+  uint64_t stream_data_blocked_sent_count;   // STREAM_DATA_BLOCKED frames
+  uint64_t data_blocked_recv_count;          // DATA_BLOCKED frames
+  uint64_t stream_data_blocked_recv_count;   // STREAM_DATA_BLOCKED frames
+  uint64_t streams_blocked_bidi_recv_count;  // STREAMS_BLOCKED frames of bidirectional streams
+  uint64_t streams_blocked_uni_recv_count;   // STREAMS_BLOCKED frames of unidirectional streams
+  uint64_t path_challenge_rx_count;          // PATH_CHALLENGE frames
   uint64_t bytes_in_flight_duration_msec;    // 0: not counted
   bool tx_buffered_inconsistent;             // false
 } quiche_stats;
 
-void quiche_conn_stats(const quiche_conn *conn, quiche_stats *out);
+void quiche_conn_stats(const quiche_conn *conn, quiche_stats *out);  // fills in *out
 
 // What the peer has announced (RFC 9000, section 18.2). Times are in ms.
 typedef struct {
-  uint64_t peer_max_idle_timeout;
-  uint64_t peer_max_udp_payload_size;
-  uint64_t peer_initial_max_data;
-  uint64_t peer_initial_max_stream_data_bidi_local;
-  uint64_t peer_initial_max_stream_data_bidi_remote;
-  uint64_t peer_initial_max_stream_data_uni;
-  uint64_t peer_initial_max_streams_bidi;
-  uint64_t peer_initial_max_streams_uni;
-  uint64_t peer_ack_delay_exponent;
-  uint64_t peer_max_ack_delay;
-  bool peer_disable_active_migration;
-  uint64_t peer_active_conn_id_limit;
+  uint64_t peer_max_idle_timeout;            // ms; 0: none
+  uint64_t peer_max_udp_payload_size;        // bytes
+  uint64_t peer_initial_max_data;            // bytes
+  uint64_t peer_initial_max_stream_data_bidi_local;  // bytes, of streams that the peer opens
+  uint64_t peer_initial_max_stream_data_bidi_remote;  // bytes, of streams that we open
+  uint64_t peer_initial_max_stream_data_uni;  // bytes
+  uint64_t peer_initial_max_streams_bidi;    // streams that we may open
+  uint64_t peer_initial_max_streams_uni;     // streams that we may open
+  uint64_t peer_ack_delay_exponent;          // of the delays in its ACK frames
+  uint64_t peer_max_ack_delay;               // ms
+  bool peer_disable_active_migration;        // clients are to stay at their address
+  uint64_t peer_active_conn_id_limit;        // connection IDs that it takes
   ssize_t peer_max_datagram_frame_size;      // -1: it takes no datagrams
 } quiche_transport_params;
 
@@ -386,32 +394,32 @@ bool quiche_conn_peer_transport_params(const quiche_conn *conn, quiche_transport
 // A path as it is now. Times are in ns. What is not counted for each path is 0: retrans, total_pto_count, dgram_recv, dgram_sent, max_rtt, lost_bytes,
 // stream_retrans_bytes, delivery_rate, max_bandwidth, startup_exit_cwnd.
 typedef struct {
-  struct sockaddr_storage local_addr;
-  socklen_t local_addr_len;
-  struct sockaddr_storage peer_addr;
-  socklen_t peer_addr_len;
+  struct sockaddr_storage local_addr;        // ours
+  socklen_t local_addr_len;                  // bytes
+  struct sockaddr_storage peer_addr;         // the peer's
+  socklen_t peer_addr_len;                   // bytes
   ssize_t validation_state;                  // 3 it is validated; 1 not yet
   bool active;                               // it is the one in use
-  size_t recv;
-  size_t sent;
-  size_t lost;
-  size_t retrans;
-  size_t total_pto_count;
-  size_t dgram_recv;
-  size_t dgram_sent;
-  uint64_t rtt;
-  uint64_t min_rtt;
-  uint64_t max_rtt;
-  uint64_t rttvar;
-  size_t cwnd;
-  uint64_t sent_bytes;
-  uint64_t recv_bytes;
-  uint64_t lost_bytes;
-  uint64_t stream_retrans_bytes;
-  size_t pmtu;
-  uint64_t delivery_rate;
-  uint64_t max_bandwidth;
-  uint64_t startup_exit_cwnd;
+  size_t recv;                               // packets
+  size_t sent;                               // packets
+  size_t lost;                               // packets
+  size_t retrans;                            // 0
+  size_t total_pto_count;                    // 0
+  size_t dgram_recv;                         // 0
+  size_t dgram_sent;                         // 0
+  uint64_t rtt;                              // smoothed, ns
+  uint64_t min_rtt;                          // ns
+  uint64_t max_rtt;                          // 0
+  uint64_t rttvar;                           // ns
+  size_t cwnd;                               // the congestion window in bytes
+  uint64_t sent_bytes;                       // of UDP payload
+  uint64_t recv_bytes;                       // of UDP payload
+  uint64_t lost_bytes;                       // 0
+  uint64_t stream_retrans_bytes;             // 0
+  size_t pmtu;                               // bytes of the largest UDP payload
+  uint64_t delivery_rate;                    // 0
+  uint64_t max_bandwidth;                    // 0
+  uint64_t startup_exit_cwnd;                // 0
 } quiche_path_stats;
 
 // Path 0 is the one in use. 0, or QUICHE_ERR_DONE behind the last.
@@ -463,10 +471,11 @@ int quiche_conn_migrate_source(quiche_conn *conn, const struct sockaddr *local, 
 int quiche_conn_migrate(quiche_conn *conn, const struct sockaddr *local, socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len,
                         uint64_t *seq);
 
+// What becomes of paths.
 enum quiche_path_event_type {
   QUICHE_PATH_EVENT_NEW,                          // a client is heard on another path
-  QUICHE_PATH_EVENT_VALIDATED,
-  QUICHE_PATH_EVENT_FAILED_VALIDATION,
+  QUICHE_PATH_EVENT_VALIDATED,                    // the peer receives there
+  QUICHE_PATH_EVENT_FAILED_VALIDATION,            // nothing came back in time
   QUICHE_PATH_EVENT_CLOSED,                       // it is forgotten
   QUICHE_PATH_EVENT_REUSED_SOURCE_CONNECTION_ID,  // does not come
   QUICHE_PATH_EVENT_PEER_MIGRATED,                // a client has moved there, and is sent to there
@@ -507,7 +516,7 @@ void quiche_socket_addr_iter_free(quiche_socket_addr_iter *iter);
 int quiche_conn_is_path_validated(const quiche_conn *conn, const struct sockaddr *from, size_t from_len, const struct sockaddr *to,
                                   size_t to_len);  // 1, 0, or QUICHE_ERR_INVALID_STATE: no such path
 
-// Frees the connection, and its SSL; nothing is called back any more. What it has lent is gone, what was made of it and is to be freed is not.
+// Frees the connection, and its SSL; nothing is called back any more. From a callback of the connection it is freed when the call ends that the callback is within. What it has lent is gone, what was made of it and is to be freed is not.
 void quiche_conn_free(quiche_conn *conn);
 
 // Integers of variable length (RFC 9000, section 16): 0 or QUICHE_ERR_BUFFER_TOO_SHORT; how many bytes were read, or that.
@@ -520,64 +529,66 @@ ssize_t quiche_get_varint(const uint8_t *buf, size_t buf_len, uint64_t *val);
 
 // What functions of HTTP/3 return. An error of QUIC's is 1000 lower.
 enum quiche_h3_error {
-  QUICHE_H3_ERR_DONE = -1,
-  QUICHE_H3_ERR_BUFFER_TOO_SHORT = -2,
-  QUICHE_H3_ERR_INTERNAL_ERROR = -3,
-  QUICHE_H3_ERR_EXCESSIVE_LOAD = -4,
-  QUICHE_H3_ERR_ID_ERROR = -5,
-  QUICHE_H3_ERR_STREAM_CREATION_ERROR = -6,
-  QUICHE_H3_ERR_CLOSED_CRITICAL_STREAM = -7,
-  QUICHE_H3_ERR_MISSING_SETTINGS = -8,
+  QUICHE_H3_ERR_DONE = -1,                        // nothing now; no failure
+  QUICHE_H3_ERR_BUFFER_TOO_SHORT = -2,            // not returned
+  QUICHE_H3_ERR_INTERNAL_ERROR = -3,              // a fault, of ours or of the peer
+  QUICHE_H3_ERR_EXCESSIVE_LOAD = -4,              // more than is taken of a peer
+  QUICHE_H3_ERR_ID_ERROR = -5,                    // a stream ID or push ID that cannot be
+  QUICHE_H3_ERR_STREAM_CREATION_ERROR = -6,       // a stream that may not be opened
+  QUICHE_H3_ERR_CLOSED_CRITICAL_STREAM = -7,      // a stream was closed that must stay
+  QUICHE_H3_ERR_MISSING_SETTINGS = -8,            // SETTINGS did not come first
   QUICHE_H3_ERR_FRAME_UNEXPECTED = -9,            // also: this may not be sent now
-  QUICHE_H3_ERR_FRAME_ERROR = -10,
-  QUICHE_H3_ERR_QPACK_DECOMPRESSION_FAILED = -11,
+  QUICHE_H3_ERR_FRAME_ERROR = -10,                // a malformed frame
+  QUICHE_H3_ERR_QPACK_DECOMPRESSION_FAILED = -11,  // field lines that cannot be decoded
   QUICHE_H3_ERR_STREAM_BLOCKED = -13,             // no room now: the same call again later
-  QUICHE_H3_ERR_SETTINGS_ERROR = -14,
+  QUICHE_H3_ERR_SETTINGS_ERROR = -14,             // settings that may not be, or that do not allow this
   QUICHE_H3_ERR_REQUEST_REJECTED = -15,           // the connection takes no more requests
-  QUICHE_H3_ERR_REQUEST_CANCELLED = -16,
-  QUICHE_H3_ERR_REQUEST_INCOMPLETE = -17,
+  QUICHE_H3_ERR_REQUEST_CANCELLED = -16,          // not returned
+  QUICHE_H3_ERR_REQUEST_INCOMPLETE = -17,         // not returned
   QUICHE_H3_ERR_MESSAGE_ERROR = -18,              // the message that was to be sent is not valid
-  QUICHE_H3_ERR_CONNECT_ERROR = -19,
-  QUICHE_H3_ERR_VERSION_FALLBACK = -20,
+  QUICHE_H3_ERR_CONNECT_ERROR = -19,              // not returned
+  QUICHE_H3_ERR_VERSION_FALLBACK = -20,           // not returned
 
-  QUICHE_H3_TRANSPORT_ERR_DONE = QUICHE_ERR_DONE - 1000,
-  QUICHE_H3_TRANSPORT_ERR_BUFFER_TOO_SHORT = QUICHE_ERR_BUFFER_TOO_SHORT - 1000,
-  QUICHE_H3_TRANSPORT_ERR_UNKNOWN_VERSION = QUICHE_ERR_UNKNOWN_VERSION - 1000,
-  QUICHE_H3_TRANSPORT_ERR_INVALID_FRAME = QUICHE_ERR_INVALID_FRAME - 1000,
-  QUICHE_H3_TRANSPORT_ERR_INVALID_PACKET = QUICHE_ERR_INVALID_PACKET - 1000,
-  QUICHE_H3_TRANSPORT_ERR_INVALID_STATE = QUICHE_ERR_INVALID_STATE - 1000,
-  QUICHE_H3_TRANSPORT_ERR_INVALID_STREAM_STATE = QUICHE_ERR_INVALID_STREAM_STATE - 1000,
-  QUICHE_H3_TRANSPORT_ERR_INVALID_TRANSPORT_PARAM = QUICHE_ERR_INVALID_TRANSPORT_PARAM - 1000,
-  QUICHE_H3_TRANSPORT_ERR_CRYPTO_FAIL = QUICHE_ERR_CRYPTO_FAIL - 1000,
-  QUICHE_H3_TRANSPORT_ERR_TLS_FAIL = QUICHE_ERR_TLS_FAIL - 1000,
-  QUICHE_H3_TRANSPORT_ERR_FLOW_CONTROL = QUICHE_ERR_FLOW_CONTROL - 1000,
-  QUICHE_H3_TRANSPORT_ERR_STREAM_LIMIT = QUICHE_ERR_STREAM_LIMIT - 1000,
-  QUICHE_H3_TRANSPORT_ERR_STREAM_STOPPED = QUICHE_ERR_STREAM_STOPPED - 1000,
-  QUICHE_H3_TRANSPORT_ERR_STREAM_RESET = QUICHE_ERR_STREAM_RESET - 1000,
-  QUICHE_H3_TRANSPORT_ERR_FINAL_SIZE = QUICHE_ERR_FINAL_SIZE - 1000,
-  QUICHE_H3_TRANSPORT_ERR_CONGESTION_CONTROL = QUICHE_ERR_CONGESTION_CONTROL - 1000,
-  QUICHE_H3_TRANSPORT_ERR_ID_LIMIT = QUICHE_ERR_ID_LIMIT - 1000,
-  QUICHE_H3_TRANSPORT_ERR_OUT_OF_IDENTIFIERS = QUICHE_ERR_OUT_OF_IDENTIFIERS - 1000,
-  QUICHE_H3_TRANSPORT_ERR_KEY_UPDATE = QUICHE_ERR_KEY_UPDATE - 1000,
-  QUICHE_H3_TRANSPORT_ERR_CRYPTO_BUFFER_EXCEEDED = QUICHE_ERR_CRYPTO_BUFFER_EXCEEDED - 1000,
-  QUICHE_H3_TRANSPORT_ERR_INVALID_ACK_RANGE = QUICHE_ERR_INVALID_ACK_RANGE - 1000,
-  QUICHE_H3_TRANSPORT_ERR_OPTIMISTIC_ACK_DETECTED = QUICHE_ERR_OPTIMISTIC_ACK_DETECTED - 1000
+  QUICHE_H3_TRANSPORT_ERR_DONE = QUICHE_ERR_DONE - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_BUFFER_TOO_SHORT = QUICHE_ERR_BUFFER_TOO_SHORT - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_UNKNOWN_VERSION = QUICHE_ERR_UNKNOWN_VERSION - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_INVALID_FRAME = QUICHE_ERR_INVALID_FRAME - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_INVALID_PACKET = QUICHE_ERR_INVALID_PACKET - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_INVALID_STATE = QUICHE_ERR_INVALID_STATE - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_INVALID_STREAM_STATE = QUICHE_ERR_INVALID_STREAM_STATE - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_INVALID_TRANSPORT_PARAM = QUICHE_ERR_INVALID_TRANSPORT_PARAM - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_CRYPTO_FAIL = QUICHE_ERR_CRYPTO_FAIL - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_TLS_FAIL = QUICHE_ERR_TLS_FAIL - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_FLOW_CONTROL = QUICHE_ERR_FLOW_CONTROL - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_STREAM_LIMIT = QUICHE_ERR_STREAM_LIMIT - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_STREAM_STOPPED = QUICHE_ERR_STREAM_STOPPED - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_STREAM_RESET = QUICHE_ERR_STREAM_RESET - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_FINAL_SIZE = QUICHE_ERR_FINAL_SIZE - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_CONGESTION_CONTROL = QUICHE_ERR_CONGESTION_CONTROL - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_ID_LIMIT = QUICHE_ERR_ID_LIMIT - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_OUT_OF_IDENTIFIERS = QUICHE_ERR_OUT_OF_IDENTIFIERS - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_KEY_UPDATE = QUICHE_ERR_KEY_UPDATE - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_CRYPTO_BUFFER_EXCEEDED = QUICHE_ERR_CRYPTO_BUFFER_EXCEEDED - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_INVALID_ACK_RANGE = QUICHE_ERR_INVALID_ACK_RANGE - 1000,  // of QUIC
+  QUICHE_H3_TRANSPORT_ERR_OPTIMISTIC_ACK_DETECTED = QUICHE_ERR_OPTIMISTIC_ACK_DETECTED - 1000  // of QUIC
 };
 
+// Settings of HTTP/3, which connections copy. NULL: bquic_error says why.
 typedef struct quiche_h3_config quiche_h3_config;
-quiche_h3_config *quiche_h3_config_new(void);
+quiche_h3_config *quiche_h3_config_new(void);                                             // to be freed
 void quiche_h3_config_set_max_field_section_size(quiche_h3_config *config, uint64_t v);   // of what is received; default 32 KiB
 void quiche_h3_config_set_qpack_max_table_capacity(quiche_h3_config *config, uint64_t v); // of the peer's encoder; default 0
 void quiche_h3_config_set_qpack_blocked_streams(quiche_h3_config *config, uint64_t v);    // default 0
 void quiche_h3_config_enable_extended_connect(quiche_h3_config *config, bool enabled);    // RFC 9220; a server's
 void quiche_h3_config_set_max_priority_update_size(quiche_h3_config *config, uint64_t v);  // bytes of its payload, at most 264, the default; longer ones are errors
-void quiche_h3_config_free(quiche_h3_config *config);
+void quiche_h3_config_free(quiche_h3_config *config);                                     // connections live on
 
 // HTTP/3 on a connection that is established, or in early data. It opens the control and QPACK streams. One for each connection; freed before it or after it.
 typedef struct quiche_h3_conn quiche_h3_conn;
 quiche_h3_conn *quiche_h3_conn_new_with_transport(quiche_conn *quiche_conn, quiche_h3_config *config);
 void quiche_h3_conn_free(quiche_h3_conn *conn);
 
+// What quiche_h3_conn_poll tells.
 enum quiche_h3_event_type {
   QUICHE_H3_EVENT_HEADERS,         // a header section, or the trailer section: valid, as RFC 9114, sections 4.2 and 4.3, want it
   QUICHE_H3_EVENT_DATA,            // there is a body to read; not told again until quiche_h3_recv_body has had nothing more
@@ -604,16 +615,18 @@ int quiche_h3_for_each_setting(quiche_h3_conn *conn, int (*cb)(uint64_t identifi
 bool quiche_h3_extended_connect_enabled_by_peer(quiche_h3_conn *conn);
 bool quiche_h3_dgram_enabled_by_peer(quiche_h3_conn *conn, quiche_conn *quic_conn);
 
+// A field of a header section.
 typedef struct {
   const uint8_t *name;  // in lower case, or it is made so
-  size_t name_len;
-  const uint8_t *value;
-  size_t value_len;
+  size_t name_len;                           // bytes
+  const uint8_t *value;                      // of the field
+  size_t value_len;                          // bytes
 } quiche_h3_header;
 
+// A priority (RFC 9218).
 typedef struct {
   uint8_t urgency;  // 0 to 7
-  bool incremental;
+  bool incremental;                          // it takes turns with others of its urgency
 } quiche_h3_priority;
 
 // Messages. All fields of a section are sent, or none: QUICHE_H3_ERR_MESSAGE_ERROR for what is not valid (RFC 9114, section 4.2),
@@ -649,12 +662,13 @@ int quiche_h3_send_priority_update_for_request(quiche_h3_conn *conn, quiche_conn
 int quiche_h3_take_last_priority_update(quiche_h3_conn *conn, uint64_t prioritized_element_id,
                                         int (*cb)(uint8_t *priority_field_value, uint64_t priority_field_value_len, void *argp), void *argp);
 
+// Counts of HTTP/3.
 typedef struct {
   uint64_t qpack_encoder_stream_recv_bytes;  // behind the stream's type
   uint64_t qpack_decoder_stream_recv_bytes;  // likewise
 } quiche_h3_stats;
 
-void quiche_h3_conn_stats(const quiche_h3_conn *conn, quiche_h3_stats *out);
+void quiche_h3_conn_stats(const quiche_h3_conn *conn, quiche_h3_stats *out);  // fills in *out
 
 #pragma GCC visibility pop
 
