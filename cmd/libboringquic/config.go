@@ -6,7 +6,6 @@ import "C"
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"os"
 	"slices"
@@ -169,19 +168,6 @@ func ticketKeys(b []byte) (keys [][32]byte, err error) {
 	return keys, nil
 }
 
-// protocols takes a list of protocols apart, each of which comes after its length.
-func protocols(b []byte) (list []string, err error) {
-	for len(b) > 0 {
-		n := int(b[0])
-		if n == 0 || n > len(b)-1 {
-			return nil, faultf(errArgument, "BQUIC_ALPN is no list of protocols, each of them after a byte with its length")
-		}
-		list = append(list, string(b[1:1+n]))
-		b = b[1+n:]
-	}
-	return list, nil
-}
-
 //export bq_go_config_add_cert
 func bq_go_config_add_cert(h C.uint64_t, chain *C.uint8_t, chainLen C.size_t, key *C.uint8_t, keyLen C.size_t) C.int32_t {
 	return change(h, func(c *config) error { return c.addCert(memory(chain, chainLen), memory(key, keyLen)) })
@@ -228,34 +214,10 @@ func bq_go_config_add_roots_file(h C.uint64_t, file *C.char) C.int32_t {
 	})
 }
 
-// grown returns a pool with what p has, to which more can be added: connections on other threads may look at p, which may be nil.
-func grown(p *x509.CertPool) *x509.CertPool {
-	if p == nil {
-		return x509.NewCertPool()
-	}
-	return p.Clone()
-}
-
 func (c *config) addRoots(b []byte, from string) error {
-	pool := grown(c.roots)
-	found := false
-	for {
-		var block *pem.Block
-		if block, b = pem.Decode(b); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return faultf(errPEM, "%s: %v", from, err)
-		}
-		pool.AddCert(cert)
-		found = true
-	}
-	if !found {
-		return faultf(errPEM, "%s holds no certificate in PEM form", from)
+	pool, err := withRoots(c.roots, b)
+	if err != nil {
+		return faultf(errPEM, "%s: %v", from, err)
 	}
 	c.roots = pool
 	return nil

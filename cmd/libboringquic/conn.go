@@ -87,6 +87,14 @@ func (c *conn) deadline() (at time.Time) {
 	return at
 }
 
+// time is now, by the clock of who steps the endpoint.
+func (c *conn) time() time.Time {
+	if c.endpoint == nil {
+		return moment(0)
+	}
+	return c.endpoint.time()
+}
+
 // giveUp closes the connection after a panic in it. If there is a second one, it is forgotten.
 func (c *conn) giveUp(err error) {
 	if c.struck && c.net == nil {
@@ -95,7 +103,7 @@ func (c *conn) giveUp(err error) {
 	}
 	c.struck = true
 	c.touch()
-	c.core.Fail(moment(0), err)
+	c.core.Fail(c.time(), err)
 }
 
 //export bq_go_conn_close
@@ -107,7 +115,7 @@ func bq_go_conn_close(h C.uint64_t, transport C.int, code C.uint64_t, reason *C.
 		return C.int32_t(call(func() error { return c.close(uint64(code), string(memory(reason, n))) }))
 	}
 	return use(h, func(c *conn) error {
-		c.core.Close(moment(0), transport == 0, uint64(code), string(memory(reason, n)))
+		c.core.Close(c.time(), transport == 0, uint64(code), string(memory(reason, n)))
 		return nil
 	})
 }
@@ -390,7 +398,7 @@ func bq_go_conn_path(h C.uint64_t, what C.int, localC, remoteC *C.bquic_addr, si
 		if err != nil {
 			return err
 		}
-		now := moment(0)
+		now := c.time()
 		switch what {
 		case C.BQ_PATH_PROBE:
 			return pathFault(c.core.ProbePath(now, local, remote))

@@ -22,8 +22,9 @@ type endpoint struct {
 	conns    map[*conn]struct{}
 
 	teller
-	work   []*conn // those that may have something to tell or to send
-	timers timers  // the others
+	at     time.Time // when the last step was, by the clock; now is what the program has said
+	work   []*conn   // those that may have something to tell or to send
+	timers timers    // the others
 
 	waits   []*conn // those whose SSL waits for an answer of the program's callbacks
 	madeSSL uintptr // by the program, within Route
@@ -146,7 +147,7 @@ func (e *endpoint) connect(s *settings, p *C.bquic_connect, taken *C.int32_t) (*
 		}
 	}
 	*taken = 1
-	core, err := e.core.Connect(moment(0), s.client, params)
+	core, err := e.core.Connect(e.time(), s.client, params)
 	if err != nil {
 		return nil, &fault{errConfig, err.Error()}
 	}
@@ -154,6 +155,14 @@ func (e *endpoint) connect(s *settings, p *C.bquic_connect, taken *C.int32_t) (*
 	c.ssl = params.SSL
 	c.userData = uint64(p.user_data)
 	return c, nil
+}
+
+// time is now by the clock of who calls bquic_endpoint_step: what that has said last, and what has passed since.
+func (e *endpoint) time() time.Time {
+	if e.at.IsZero() {
+		return moment(0)
+	}
+	return e.now.Add(moment(0).Sub(e.at))
 }
 
 // add makes a conn of a connection that has just begun.
@@ -186,7 +195,10 @@ func bq_go_endpoint_step(h C.uint64_t, s *C.bquic_step) C.int32_t {
 
 // step is bquic_endpoint_step: in, timers, events, out.
 func (e *endpoint) step(s *C.bquic_step) {
-	e.now = moment(s.now)
+	e.at = moment(0)
+	if e.now = e.at; s.now != 0 {
+		e.now = moment(s.now)
+	}
 	for _, c := range e.over {
 		e.forget(c)
 	}

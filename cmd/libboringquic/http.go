@@ -4,7 +4,6 @@ package main
 import "C"
 
 import (
-	"strconv"
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic/h3"
@@ -27,45 +26,13 @@ func http(h C.uint64_t, f func(c *conn) error) C.int32_t {
 // maxFields is how many fields a header section of C's may have.
 const maxFields = 10000
 
-// message makes a message of C's fields. What is wrong with their names and values the h3 package says.
+// message makes a message of C's fields.
 func message(list *C.bquic_h3_field, n C.uint32_t) (*h3.Message, error) {
 	fields, err := goFields(list, n)
 	if err != nil {
 		return nil, err
 	}
-	m := &h3.Message{}
-	seen := map[string]bool{}
-	for i, f := range fields {
-		if f.Name == "" || f.Name[0] != ':' {
-			m.Fields = fields[i:]
-			break
-		}
-		if seen[f.Name] {
-			return nil, faultf(errMessage, "the field %s is there twice", f.Name)
-		}
-		seen[f.Name] = true
-		switch f.Name {
-		case ":method":
-			m.Method = f.Value
-		case ":scheme":
-			m.Scheme = f.Value
-		case ":authority":
-			m.Authority = f.Value
-		case ":path":
-			m.Path = f.Value
-		case ":protocol":
-			m.Protocol = f.Value
-		case ":status":
-			status, err := strconv.ParseUint(f.Value, 10, 10)
-			if err != nil || len(f.Value) != 3 {
-				return nil, faultf(errMessage, "the field :status is %q, and must have three digits", f.Value)
-			}
-			m.Status = int(status)
-		default:
-			return nil, faultf(errMessage, "there is no field %q", f.Name)
-		}
-	}
-	return m, nil
+	return messageOf(fields)
 }
 
 func goFields(list *C.bquic_h3_field, n C.uint32_t) ([]qpack.Field, error) {
@@ -88,22 +55,6 @@ func goFields(list *C.bquic_h3_field, n C.uint32_t) ([]qpack.Field, error) {
 	return fields, nil
 }
 
-// pseudoFields appends the pseudo-header fields of a message that has come.
-func pseudoFields(to []qpack.Field, m *h3.Message) []qpack.Field {
-	if m.Status != 0 {
-		return append(to, qpack.Field{Name: ":status", Value: strconv.Itoa(m.Status)})
-	}
-	for _, f := range [...]qpack.Field{
-		{Name: ":method", Value: m.Method}, {Name: ":scheme", Value: m.Scheme}, {Name: ":authority", Value: m.Authority}, {Name: ":path", Value: m.Path},
-		{Name: ":protocol", Value: m.Protocol},
-	} {
-		if f.Value != "" {
-			to = append(to, f)
-		}
-	}
-	return to
-}
-
 //export bq_go_h3_request
 func bq_go_h3_request(h C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *C.uint8_t, size C.size_t, flags C.uint32_t, id *C.uint64_t, taken *C.size_t) C.int32_t {
 	return http(h, func(c *conn) error {
@@ -111,7 +62,7 @@ func bq_go_h3_request(h C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *
 		if err != nil {
 			return err
 		}
-		stream, took, err := c.http.SendRequest(moment(0), m, memory(body, size), flags&C.BQUIC_FIN != 0)
+		stream, took, err := c.http.SendRequest(c.time(), m, memory(body, size), flags&C.BQUIC_FIN != 0)
 		*id, *taken = C.uint64_t(stream), C.size_t(took)
 		c.noteEnd(stream, err == nil && flags&C.BQUIC_FIN != 0 && took == int(size))
 		return err
@@ -125,7 +76,7 @@ func bq_go_h3_respond(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, bo
 		if err != nil {
 			return err
 		}
-		took, err := c.http.SendResponse(moment(0), uint64(id), m, memory(body, size), flags&C.BQUIC_FIN != 0)
+		took, err := c.http.SendResponse(c.time(), uint64(id), m, memory(body, size), flags&C.BQUIC_FIN != 0)
 		*taken = C.int64_t(took)
 		c.noteEnd(uint64(id), err == nil && flags&C.BQUIC_FIN != 0 && took == int(size))
 		return err
@@ -139,7 +90,7 @@ func bq_go_h3_trailers(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t) C
 		if err != nil {
 			return err
 		}
-		err = c.http.SendTrailers(moment(0), uint64(id), fields)
+		err = c.http.SendTrailers(c.time(), uint64(id), fields)
 		c.noteEnd(uint64(id), err == nil)
 		return err
 	})
@@ -162,7 +113,7 @@ func bq_go_h3_priority(h, id C.uint64_t, urgency C.uint32_t, incremental C.int) 
 //export bq_go_h3_shutdown
 func bq_go_h3_shutdown(h C.uint64_t) C.int32_t {
 	return http(h, func(c *conn) error {
-		c.http.Shutdown(moment(0))
+		c.http.Shutdown(c.time())
 		return nil
 	})
 }

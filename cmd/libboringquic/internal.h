@@ -142,6 +142,9 @@ uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bqu
 // bq_free_ssl frees an SSL that no connection has taken.
 void bq_free_ssl(struct ssl_st *ssl);
 
+// bq_log_error has the program's callback be told what bquic_error says of a function.
+void bq_log_error(const char *function);
+
 // bq_log has the program's callback be told a text that is ended by a zero.
 void bq_log(char *text);
 

@@ -25,7 +25,9 @@ void bq_set_error(const char *text, size_t n) {
   if (n >= sizeof error_text) {
     n = sizeof error_text - 1;
   }
-  memcpy(error_text, text, n);
+  if (n > 0) {
+    memcpy(error_text, text, n);
+  }
   error_text[n] = 0;
 }
 
@@ -190,6 +192,12 @@ void bq_log(char *text) {
   if (callback != NULL) {
     callback(context, text);
   }
+}
+
+void bq_log_error(const char *function) {
+  char text[sizeof error_text + 64];
+  snprintf(text, sizeof text, "%s: %s", function, error_text);
+  bq_log(text);
 }
 
 uint64_t bquic_now(void) {

@@ -60,7 +60,14 @@ int32_t bquic_config_set_make_ssl(bquic_config *config, bquic_make_ssl callback,
 
 uintptr_t bq_call_make_ssl(bquic_make_ssl callback, uintptr_t context, const bquic_addr *remote) {
   struct ssl_st *ssl = callback((void *)context, remote);
-  return ssl == NULL || bq_takes_ssl(ssl) ? 0 : (uintptr_t)ssl;
+  if (ssl == NULL) {
+    return 0;
+  }
+  if (bq_takes_ssl(ssl)) {
+    bq_log_error("bquic_make_ssl");
+    return 0;
+  }
+  return (uintptr_t)ssl;
 }
 
 // Endpoints.

@@ -41,19 +41,35 @@ func given(b *C.bquic_bytes) []byte { return memory((*C.uint8_t)(b.data), b.len)
 // write copies a packet to out, if it fits.
 func write(out *C.uint8_t, room C.size_t, b []byte, n *C.int64_t) error {
 	if uint64(len(b)) > uint64(room) {
-		return faultf(errFull, "the packet has %d bytes, and cap is %d", len(b), room)
+		return faultf(errFull, "the packet has %d bytes, and there is room for %d", len(b), room)
 	}
 	*n = C.int64_t(copy(memory(out, room), b))
 	return nil
 }
 
+// versionNegotiation and retry are the packets that both headers write.
+func versionNegotiation(dst, src []byte, versions []uint32) ([]byte, error) {
+	if len(dst) > 255 || len(src) > 255 {
+		return nil, faultf(errArgument, "connection IDs of %d and %d bytes; they have 255 at most", len(dst), len(src))
+	}
+	return quic.AppendVersionNegotiation(nil, dst, src, versions, rand.Uint64()), nil
+}
+
+func retry(version uint32, dst, src, newID, token []byte) ([]byte, error) {
+	id, ok := quic.MakeConnID(newID)
+	if !ok {
+		return nil, faultf(errArgument, "the new connection ID has %d bytes, and can have 20", len(newID))
+	}
+	b, err := quic.AppendRetry(nil, version, dst, src, id, token, byte(rand.Uint32()))
+	if err != nil {
+		return nil, &fault{errArgument, err.Error()}
+	}
+	return b, nil
+}
+
 //export bq_go_write_version_negotiation
 func bq_go_write_version_negotiation(out *C.uint8_t, room C.size_t, destination, source *C.bquic_bytes, list *C.uint32_t, count C.uint32_t, n *C.int64_t) C.int32_t {
 	return C.int32_t(call(func() error {
-		dst, src := given(destination), given(source)
-		if len(dst) > 255 || len(src) > 255 {
-			return faultf(errArgument, "connection IDs of %d and %d bytes; they have 255 at most", len(dst), len(src))
-		}
 		if count > 64 {
 			return faultf(errArgument, "there are %d versions, and can be 64", count)
 		}
@@ -61,20 +77,20 @@ func bq_go_write_version_negotiation(out *C.uint8_t, room C.size_t, destination,
 		for _, v := range unsafe.Slice(list, count) {
 			versions = append(versions, uint32(v))
 		}
-		return write(out, room, quic.AppendVersionNegotiation(nil, dst, src, versions, rand.Uint64()), n)
+		b, err := versionNegotiation(given(destination), given(source), versions)
+		if err != nil {
+			return err
+		}
+		return write(out, room, b, n)
 	}))
 }
 
 //export bq_go_write_retry
 func bq_go_write_retry(out *C.uint8_t, room C.size_t, version C.uint32_t, destination, source, id, token *C.bquic_bytes, n *C.int64_t) C.int32_t {
 	return C.int32_t(call(func() error {
-		newID, ok := quic.MakeConnID(given(id))
-		if !ok {
-			return faultf(errArgument, "id has %d bytes, and can have 20", id.len)
-		}
-		b, err := quic.AppendRetry(nil, uint32(version), given(destination), given(source), newID, given(token), byte(rand.Uint32()))
+		b, err := retry(uint32(version), given(destination), given(source), given(id), given(token))
 		if err != nil {
-			return &fault{errArgument, err.Error()}
+			return err
 		}
 		return write(out, room, b, n)
 	}))

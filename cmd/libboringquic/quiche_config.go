@@ -143,35 +143,13 @@ func (c *quicheConfig) loadChain(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkChain(b); err != nil {
+	if _, err := certificates(b); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if _, err := tls.X509KeyPair(b, c.key); err != nil {
 		c.key = nil
 	}
 	c.chain = b
-	return nil
-}
-
-// checkChain looks whether there is a certificate in PEM form, and nothing but such that can be read.
-func checkChain(b []byte) error {
-	found := false
-	for {
-		var block *pem.Block
-		if block, b = pem.Decode(b); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return err
-		}
-		found = true
-	}
-	if !found {
-		return errors.New("no certificate in PEM form")
-	}
 	return nil
 }
 
@@ -196,9 +174,9 @@ func (c *quicheConfig) loadRoots(path string) error {
 	if err != nil {
 		return err
 	}
-	pool := grown(c.roots)
-	if !pool.AppendCertsFromPEM(b) {
-		return fmt.Errorf("%s: no certificate in PEM form", path)
+	pool, err := withRoots(c.roots, b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	c.roots = pool
 	return nil
@@ -240,18 +218,12 @@ func (c *quicheConfig) setCurves(list string) error {
 	return nil
 }
 
-func (c *quicheConfig) setProtos(list string) error {
-	var protos []string
-	for len(list) > 0 {
-		n := int(list[0])
-		if n == 0 || n >= len(list) {
-			return errors.New("the list of protocols is malformed: each is behind its length in one byte")
-		}
-		protos = append(protos, list[1:1+n])
-		list = list[1+n:]
+func (c *quicheConfig) setProtos(list string) (err error) {
+	protos, err := protocols([]byte(list))
+	if err == nil {
+		c.protos = protos
 	}
-	c.protos = protos
-	return nil
+	return err
 }
 
 func (c *quicheConfig) setCongestion(name string) error {
@@ -275,6 +247,9 @@ func useQuicheConfig(h C.uint64_t) (*quicheMade, error) {
 	return c.made.use(c.make)
 }
 
+// maxQuicheStreams bounds how many streams of a type a peer may have open at a time: one frame of it opens them all, and each is told.
+const maxQuicheStreams = 1 << 20
+
 func (c *quicheConfig) make() (*quicheMade, error) {
 	v := &c.values
 	t, err := c.tls()
@@ -286,7 +261,7 @@ func (c *quicheConfig) make() (*quicheMade, error) {
 		if v == 0 {
 			return -1
 		}
-		return int64(min(v, 1<<60))
+		return int64(min(v, maxQuicheStreams))
 	}
 	stream := window(max(v[C.BQ_MAX_STREAM_DATA_BIDI_LOCAL], v[C.BQ_MAX_STREAM_DATA_BIDI_REMOTE], v[C.BQ_MAX_STREAM_DATA_UNI]))
 	conn := window(v[C.BQ_MAX_DATA])

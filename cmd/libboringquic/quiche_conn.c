@@ -11,18 +11,9 @@ static int null(const char *what) {
   return QUICHE_ERR_INVALID_STATE;
 }
 
-// CALL returns what a call of Go returns, or INVALID_STATE where there must be none.
-#define CALL(conn, call)                                                   \
-  do {                                                                     \
-    if ((conn) == NULL) {                                                  \
-      return null("quiche_conn");                                          \
-    }                                                                      \
-    return bq_enter() ? QUICHE_ERR_INVALID_STATE : (call);                 \
-  } while (0)
-
 // Making and freeing.
 
-static void free_conn(quiche_conn *conn) {
+void bq_quiche_free_conn(quiche_conn *conn) {
   free(conn->train);
   free(conn->in);
   free(conn->alpn.data);
@@ -31,6 +22,14 @@ static void free_conn(quiche_conn *conn) {
   free(conn->session.data);
   free(conn->reason.data);
   free(conn);
+}
+
+void bq_quiche_bury_conn(quiche_conn *conn) {
+  static _Thread_local quiche_conn *buried;
+  if (buried != NULL) {
+    bq_quiche_free_conn(buried);
+  }
+  buried = conn;
 }
 
 static quiche_conn *begin(bool server, const char *name, const uint8_t *scid, size_t scid_len, const uint8_t *other, size_t other_len,
@@ -94,8 +93,8 @@ quiche_conn *quiche_conn_new_with_tls_and_client_dcid(const uint8_t *scid, size_
 }
 
 void quiche_conn_free(quiche_conn *conn) {
-  if (conn != NULL && !bq_enter() && bq_go_quiche_free(conn->handle) == BQUIC_OK) {
-    free_conn(conn);
+  if (conn != NULL && !bq_enter()) {
+    bq_go_quiche_free(conn->handle);
   }
 }
 
@@ -162,6 +161,7 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
     return null(conn == NULL ? "quiche_conn" : buf == NULL ? "buffer" : "quiche_recv_info");
   }
   if (buf_len == 0) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "buf_len is 0, and a datagram has something in it");
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
   if (info->from == NULL) {
@@ -191,6 +191,7 @@ static ssize_t next_of_train(quiche_conn *conn, uint8_t *out, size_t out_len, qu
     n = conn->train_seg;
   }
   if (out_len < n) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "out_len is %zu, and the datagram that waits has %zu bytes", out_len, n);
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
   memcpy(out, conn->train + conn->train_at, n);
@@ -221,9 +222,13 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
     return null(conn == NULL ? "quiche_conn" : out == NULL ? "buffer" : "quiche_send_info");
   }
   if (out_len == 0) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "out_len is 0, and a datagram has something in it");
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, out, out_len);
+  if (bq_enter()) {
+    return QUICHE_ERR_INVALID_STATE;
+  }
   if (conn->in_len > 0) {
     bq_quiche_fresh(conn); // it may end the connection
   }
@@ -235,9 +240,6 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
   }
   if (conn->closed || out_len < QUICHE_MIN_CLIENT_INITIAL_LEN) {
     return QUICHE_ERR_DONE;
-  }
-  if (bq_enter()) {
-    return QUICHE_ERR_INVALID_STATE;
   }
   conn->begun = true;
   bool staged = out_len >= conn->cap && (conn->train != NULL || (conn->train = malloc(BQ_TRAIN)) != NULL);
@@ -254,11 +256,11 @@ ssize_t quiche_conn_send_on_path(quiche_conn *conn, uint8_t *out, size_t out_len
   return send_on(conn, out, out_len, from, from_len, to, to_len, out_info);
 }
 
-ssize_t quiche_conn_send_ack_eliciting(quiche_conn *conn) { CALL(conn, bq_go_quiche_ping(conn->handle, NULL, 0, NULL, 0)); }
+ssize_t quiche_conn_send_ack_eliciting(quiche_conn *conn) { BQ_CALL(conn, bq_go_quiche_ping(conn->handle, NULL, 0, NULL, 0)); }
 
 ssize_t quiche_conn_send_ack_eliciting_on_path(quiche_conn *conn, const struct sockaddr *local, socklen_t local_len, const struct sockaddr *peer,
                                                socklen_t peer_len) {
-  CALL(conn, bq_go_quiche_ping(conn->handle, (struct sockaddr *)local, local_len, (struct sockaddr *)peer, peer_len));
+  BQ_CALL(conn, bq_go_quiche_ping(conn->handle, (struct sockaddr *)local, local_len, (struct sockaddr *)peer, peer_len));
 }
 
 static uint64_t time_left(const quiche_conn *conn) {
@@ -286,7 +288,7 @@ uint64_t quiche_conn_timeout_as_millis(const quiche_conn *conn) {
 }
 
 void quiche_conn_on_timeout(quiche_conn *conn) {
-  if (conn != NULL && !bq_enter()) {
+  if (BQ_MAY(conn)) {
     bq_go_quiche_timeout(conn->handle);
   }
 }
@@ -298,22 +300,22 @@ int quiche_conn_close(quiche_conn *conn, bool app, uint64_t err, const uint8_t *
     reason_len = 0;
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, reason, reason_len);
-  CALL(conn, (int)bq_go_quiche_close(conn->handle, app, err, (uint8_t *)reason, reason_len < MAX_REASON ? reason_len : MAX_REASON));
+  BQ_CALL(conn, (int)bq_go_quiche_close(conn->handle, app, err, (uint8_t *)reason, reason_len < MAX_REASON ? reason_len : MAX_REASON));
 }
 
 int quiche_conn_set_session(quiche_conn *conn, const uint8_t *buf, size_t buf_len) {
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
-  CALL(conn, buf == NULL ? null("session") : conn->ssl ? bq_quiche_set_session(conn, buf, buf_len) : (int)bq_go_quiche_set_session(conn->handle, (uint8_t *)buf, buf_len));
+  BQ_CALL(conn, buf == NULL ? null("session") : conn->ssl ? bq_quiche_set_session(conn, buf, buf_len) : (int)bq_go_quiche_set_session(conn->handle, (uint8_t *)buf, buf_len));
 }
 
-int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v) { CALL(conn, (int)bq_go_quiche_idle_timeout(conn->handle, v)); }
+int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v) { BQ_CALL(conn, (int)bq_go_quiche_idle_timeout(conn->handle, v)); }
 
 bool quiche_conn_set_keylog_path(quiche_conn *conn, const char *path) {
-  return conn != NULL && path != NULL && !bq_enter() && bq_go_quiche_keylog(conn->handle, (char *)path, -1) > 0;
+  return BQ_MAY(path) && BQ_MAY(conn) && bq_go_quiche_keylog(conn->handle, (char *)path, -1) > 0;
 }
 
 void quiche_conn_set_keylog_fd(quiche_conn *conn, int fd) {
-  if (conn != NULL && !bq_enter()) {
+  if (BQ_MAY(conn)) {
     bq_go_quiche_keylog(conn->handle, NULL, fd);
   }
 }
@@ -337,7 +339,7 @@ ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *
   if (fin == NULL || out_error_code == NULL) {
     return null("argument of quiche_conn_stream_recv");
   }
-  CALL(conn, bq_go_quiche_stream_recv(conn->handle, stream_id, out, buf_len, fin, out_error_code));
+  BQ_CALL(conn, bq_go_quiche_stream_recv(conn->handle, stream_id, out, buf_len, fin, out_error_code));
 }
 
 ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uint8_t *buf, size_t buf_len, bool fin, uint64_t *out_error_code) {
@@ -345,25 +347,25 @@ ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uin
   if (out_error_code == NULL) {
     return null("argument of quiche_conn_stream_send");
   }
-  CALL(conn, bq_go_quiche_stream_send(conn->handle, stream_id, (uint8_t *)buf, buf_len, fin, out_error_code));
+  BQ_CALL(conn, bq_go_quiche_stream_send(conn->handle, stream_id, (uint8_t *)buf, buf_len, fin, out_error_code));
 }
 
 int quiche_conn_stream_priority(quiche_conn *conn, uint64_t stream_id, uint8_t urgency, bool incremental) {
-  CALL(conn, (int)bq_go_quiche_stream_priority(conn->handle, stream_id, urgency, incremental));
+  BQ_CALL(conn, (int)bq_go_quiche_stream_priority(conn->handle, stream_id, urgency, incremental));
 }
 
 int quiche_conn_stream_shutdown(quiche_conn *conn, uint64_t stream_id, enum quiche_shutdown direction, uint64_t err) {
-  CALL(conn, (int)bq_go_quiche_stream_shutdown(conn->handle, stream_id, (int)direction, err));
+  BQ_CALL(conn, (int)bq_go_quiche_stream_shutdown(conn->handle, stream_id, (int)direction, err));
 }
 
-ssize_t quiche_conn_stream_capacity(quiche_conn *conn, uint64_t stream_id) { CALL(conn, bq_go_quiche_stream_capacity(conn->handle, stream_id)); }
+ssize_t quiche_conn_stream_capacity(quiche_conn *conn, uint64_t stream_id) { BQ_CALL(conn, bq_go_quiche_stream_capacity(conn->handle, stream_id)); }
 
 int quiche_conn_stream_writable(quiche_conn *conn, uint64_t stream_id, size_t len) {
-  CALL(conn, (int)bq_go_quiche_stream_writable(conn->handle, stream_id, len));
+  BQ_CALL(conn, (int)bq_go_quiche_stream_writable(conn->handle, stream_id, len));
 }
 
 int64_t quiche_conn_stream_readable_next(quiche_conn *conn) {
-  if (conn == NULL || bq_enter()) {
+  if (!BQ_MAY(conn)) {
     return -1;
   }
   int64_t id = bq_go_quiche_next(conn->handle, false);
@@ -371,7 +373,7 @@ int64_t quiche_conn_stream_readable_next(quiche_conn *conn) {
 }
 
 int64_t quiche_conn_stream_writable_next(quiche_conn *conn) {
-  if (conn == NULL || bq_enter()) {
+  if (!BQ_MAY(conn)) {
     return -1;
   }
   int64_t id = bq_go_quiche_next(conn->handle, true);
@@ -379,21 +381,21 @@ int64_t quiche_conn_stream_writable_next(quiche_conn *conn) {
 }
 
 bool quiche_conn_stream_readable(const quiche_conn *conn, uint64_t stream_id) {
-  return conn != NULL && !bq_enter() && bq_go_quiche_stream_state(conn->handle, stream_id, false) > 0;
+  return BQ_MAY(conn) && bq_go_quiche_stream_state(conn->handle, stream_id, false) > 0;
 }
 
 bool quiche_conn_stream_finished(const quiche_conn *conn, uint64_t stream_id) {
-  return conn == NULL || bq_enter() || bq_go_quiche_stream_state(conn->handle, stream_id, true) > 0;
+  return !BQ_MAY(conn) || bq_go_quiche_stream_state(conn->handle, stream_id, true) > 0;
 }
 
-bool quiche_conn_is_readable(const quiche_conn *conn) { return conn != NULL && !bq_enter() && bq_go_quiche_is_readable(conn->handle) > 0; }
+bool quiche_conn_is_readable(const quiche_conn *conn) { return BQ_MAY(conn) && bq_go_quiche_is_readable(conn->handle) > 0; }
 
 quiche_stream_iter *quiche_conn_readable(const quiche_conn *conn) {
-  return conn == NULL || bq_enter() ? NULL : bq_go_quiche_streams(conn->handle, false);
+  return !BQ_MAY(conn) ? NULL : bq_go_quiche_streams(conn->handle, false);
 }
 
 quiche_stream_iter *quiche_conn_writable(const quiche_conn *conn) {
-  return conn == NULL || bq_enter() ? NULL : bq_go_quiche_streams(conn->handle, true);
+  return !BQ_MAY(conn) ? NULL : bq_go_quiche_streams(conn->handle, true);
 }
 
 bool quiche_stream_iter_next(quiche_stream_iter *iter, uint64_t *stream_id) {
@@ -409,7 +411,7 @@ void quiche_stream_iter_free(quiche_stream_iter *iter) { free(iter); }
 // Datagrams of RFC 9221.
 
 #define DATAGRAMS(name, type, what) \
-  type quiche_conn_##name(const quiche_conn *conn) { CALL(conn, (type)bq_go_quiche_dgram(conn->handle, what)); }
+  type quiche_conn_##name(const quiche_conn *conn) { BQ_CALL(conn, (type)bq_go_quiche_dgram(conn->handle, what)); }
 
 DATAGRAMS(dgram_max_writable_len, ssize_t, BQ_DGRAM_WRITABLE_LEN)
 DATAGRAMS(dgram_recv_front_len, ssize_t, BQ_DGRAM_FRONT_LEN)
@@ -419,25 +421,25 @@ DATAGRAMS(dgram_send_queue_len, ssize_t, BQ_DGRAM_SEND_LEN)
 DATAGRAMS(dgram_send_queue_byte_size, ssize_t, BQ_DGRAM_SEND_BYTES)
 
 bool quiche_conn_is_dgram_send_queue_full(const quiche_conn *conn) {
-  return conn != NULL && !bq_enter() && bq_go_quiche_dgram(conn->handle, BQ_DGRAM_SEND_FULL) > 0;
+  return BQ_MAY(conn) && bq_go_quiche_dgram(conn->handle, BQ_DGRAM_SEND_FULL) > 0;
 }
 
 bool quiche_conn_is_dgram_recv_queue_full(const quiche_conn *conn) {
-  return conn != NULL && !bq_enter() && bq_go_quiche_dgram(conn->handle, BQ_DGRAM_RECV_FULL) > 0;
+  return BQ_MAY(conn) && bq_go_quiche_dgram(conn->handle, BQ_DGRAM_RECV_FULL) > 0;
 }
 
 ssize_t quiche_conn_dgram_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len) {
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
-  CALL(conn, bq_go_quiche_dgram_recv(conn->handle, buf, buf_len));
+  BQ_CALL(conn, bq_go_quiche_dgram_recv(conn->handle, buf, buf_len));
 }
 
 ssize_t quiche_conn_dgram_send(quiche_conn *conn, const uint8_t *buf, size_t buf_len) {
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
-  CALL(conn, bq_go_quiche_dgram_send(conn->handle, (uint8_t *)buf, buf_len));
+  BQ_CALL(conn, bq_go_quiche_dgram_send(conn->handle, (uint8_t *)buf, buf_len));
 }
 
 void quiche_conn_dgram_purge_outgoing(quiche_conn *conn, bool (*f)(uint8_t *, size_t)) {
-  if (conn != NULL && f != NULL && !bq_enter()) {
+  if (BQ_MAY(f) && BQ_MAY(conn)) {
     bq_go_quiche_dgram_purge(conn->handle, (uintptr_t)f);
   }
 }
@@ -462,7 +464,7 @@ bool quiche_conn_is_draining(const quiche_conn *conn) { return conn != NULL && b
 
 size_t quiche_conn_send_quantum_on_path(const quiche_conn *conn, const struct sockaddr *local_addr, socklen_t local_len, const struct sockaddr *peer_addr,
                                         socklen_t peer_len) {
-  if (conn == NULL || bq_enter() ||
+  if (!BQ_MAY(conn) ||
       bq_go_quiche_path_validated(conn->handle, (struct sockaddr *)local_addr, local_len, (struct sockaddr *)peer_addr, peer_len) < 0) {
     return 0;
   }
@@ -491,7 +493,7 @@ LENT(session, conn->session.data, conn->session.len)
 LENT(server_name, conn->name.data, conn->name.len)
 
 void quiche_conn_peer_cert(const quiche_conn *conn, const uint8_t **out, size_t *out_len) {
-  if (conn != NULL && !bq_enter()) {
+  if (BQ_MAY(conn)) {
     bq_go_quiche_cert(conn->handle);
   }
   lent(conn ? conn->cert.data : NULL, conn ? conn->cert.len : 0, out, out_len);
@@ -522,12 +524,12 @@ bool quiche_conn_local_error(const quiche_conn *conn, bool *is_app, uint64_t *er
 void quiche_conn_stats(const quiche_conn *conn, quiche_stats *out) {
   if (out != NULL) {
     memset(out, 0, sizeof *out);
-    if (conn != NULL && !bq_enter()) {
+    if (BQ_MAY(conn)) {
       bq_go_quiche_stats(conn->handle, out);
     }
   }
 }
 
 bool quiche_conn_peer_transport_params(const quiche_conn *conn, quiche_transport_params *out) {
-  return conn != NULL && out != NULL && !bq_enter() && bq_go_quiche_params(conn->handle, out) > 0;
+  return BQ_MAY(out) && BQ_MAY(conn) && bq_go_quiche_params(conn->handle, out) > 0;
 }

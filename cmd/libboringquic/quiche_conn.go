@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -28,7 +29,8 @@ type quicheConn struct {
 	failed              error // that a send has met which has a datagram to give out: it is told by the next one, or by quiche_conn_recv
 	inFailed            error // that a datagram has met which had waited: quiche_conn_recv tells it
 	keyLog              *keyLog
-	unheard             bool // it was closed before anything had come from the peer, and is over
+	unwanted            atomic.Bool // quiche_conn_free was called
+	unheard             bool        // it was closed before anything had come from the peer, and is over
 
 	opened  [2]uint64           // streams that the peer has opened, bidirectional and unidirectional
 	stopped map[uint64]struct{} // streams that the peer has stopped and that quiche_conn_stream_send has not told
@@ -45,7 +47,7 @@ func (q *quicheConn) giveUp(err error) {
 
 // onQuiche is on for connections: f returns what is returned to C if its error is nil, else it is that error's QUICHE_ERR_*. Then the connection is settled.
 func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error)) C.int64_t {
-	return withQuiche(h, func(q *quicheConn) (int64, error) {
+	return within(h, quicheState, quicheCode, func(q *quicheConn) (int64, error) {
 		now := time.Now()
 		if q.c.stale {
 			q.catchUp(now)
@@ -58,7 +60,7 @@ func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error))
 
 // onStreams is onQuiche for what is done with streams alone, often and with many of them: it is settled when somebody asks.
 func onStreams(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
-	return withQuiche(h, func(q *quicheConn) (int64, error) {
+	return within(h, quicheState, quicheCode, func(q *quicheConn) (int64, error) {
 		if q.c.in_len > 0 {
 			q.catchUp(time.Now())
 		}
@@ -69,7 +71,7 @@ func onStreams(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 
 // lookQuiche is onQuiche for what changes nothing.
 func lookQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
-	return withQuiche(h, func(q *quicheConn) (int64, error) {
+	return within(h, quicheState, quicheCode, func(q *quicheConn) (int64, error) {
 		if q.c.stale {
 			now := time.Now()
 			q.catchUp(now)
@@ -79,17 +81,24 @@ func lookQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 	})
 }
 
-func withQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
-	result := int64(quicheState)
+// within is what onQuiche, onStreams, lookQuiche and onH3 have in common. refused is what is returned where f is not called; code is what an error of f is to C. A
+// connection that was to be freed meanwhile, as by a callback, is freed at the end.
+func within(h C.uint64_t, refused quicheError, code func(error) quicheError, f func(q *quicheConn) (int64, error)) C.int64_t {
+	result := int64(refused)
+	var in *quicheConn
 	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
+		in = q
 		n, err := f(q)
 		if err == nil {
 			result = n
 			return nil
 		}
-		result = int64(quicheCode(err))
+		result = int64(code(err))
 		return whatFailed(err)
 	})
+	if in != nil && in.unwanted.Load() && in.letGo() {
+		C.bq_quiche_bury_conn(in.c)
+	}
 	return C.int64_t(result)
 }
 
@@ -116,6 +125,17 @@ func (q *quicheConn) catchUp(now time.Time) {
 		return
 	}
 	q.readEvents(now)
+}
+
+// letGo ends a connection that is unwanted, and tells whether it did; not while somebody is within it, who does it then.
+func (q *quicheConn) letGo() bool {
+	if !q.gate.busy.CompareAndSwap(false, true) {
+		return false
+	}
+	unregister(&q.object) // the gate stays closed
+	q.core.Release()
+	q.keyLog.close()
+	return true
 }
 
 // whatFailed is what bquic_error is to tell of: not that there is nothing now.
@@ -145,8 +165,8 @@ func bq_go_quiche_begin(c *C.quiche_conn, taken *C.bool, server C.bool, name *C.
 			b.name = C.GoString(name)
 		}
 		var ok1, ok2, ok3, ok4 bool
-		b.source, ok1 = quic.MakeConnID(unsafe.Slice((*byte)(scid), scidLen))
-		b.other, ok2 = quic.MakeConnID(unsafe.Slice((*byte)(other), otherLen))
+		b.source, ok1 = quic.MakeConnID(memory(scid, scidLen))
+		b.other, ok2 = quic.MakeConnID(memory(other, otherLen))
 		b.local, ok3 = address(local, localLen)
 		b.peer, ok4 = address(peer, peerLen)
 		switch {
@@ -218,13 +238,17 @@ func (b *quicheBegin) begin(c *C.quiche_conn, taken *C.bool) (*quicheConn, error
 }
 
 //export bq_go_quiche_free
-func bq_go_quiche_free(h C.uint64_t) C.int32_t {
-	return C.int32_t(on(handle(h), kindQuicheConn, func(q *quicheConn) error {
-		unregister(&q.object)
-		q.core.Release()
-		q.keyLog.close()
-		return nil
-	}))
+func bq_go_quiche_free(h C.uint64_t) {
+	call(func() error {
+		q, err := find[quicheConn](handle(h), kindQuicheConn)
+		if err == nil {
+			q.unwanted.Store(true)
+			if q.letGo() {
+				C.bq_quiche_free_conn(q.c)
+			}
+		}
+		return err
+	})
 }
 
 // settle reads what the core has to tell, and brings what C sees of the connection up to date.
@@ -376,7 +400,7 @@ func bq_go_quiche_recv(h C.uint64_t, buf *C.uint8_t, n C.size_t, info *C.quiche_
 		if !ok1 || !ok2 {
 			return 0, faultf(errArgument, "an address is neither a sockaddr_in nor a sockaddr_in6")
 		}
-		q.core.Recv(now, quic.Train{Buf: unsafe.Slice((*byte)(buf), n), Local: to, Remote: from})
+		q.core.Recv(now, quic.Train{Buf: memory(buf, n), Local: to, Remote: from})
 		return int64(n), nil
 	})
 }
@@ -433,7 +457,7 @@ func ended(err error) error {
 func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_send_info, from *C.struct_sockaddr, fromLen C.socklen_t,
 	to *C.struct_sockaddr, toLen C.socklen_t) C.int64_t {
 	return exchange(h, true, func(q *quicheConn, now time.Time) (int64, error) {
-		c, buf := q.c, unsafe.Slice((*byte)(out), n)
+		c, buf := q.c, memory(out, n)
 		staged := c.train != nil && n >= c.cap // else the core has to know how much room there is
 		if staged {
 			buf = unsafe.Slice((*byte)(c.train), C.BQ_TRAIN)
@@ -508,11 +532,12 @@ func bq_go_quiche_close(h C.uint64_t, app C.bool, code C.uint64_t, reason *C.uin
 		if q.core.IsClosed() {
 			return 0, quicheDone
 		}
-		text, ofApp := string(unsafe.Slice((*byte)(reason), n)), bool(app)
+		text, ofApp := string(memory(reason, n)), bool(app)
 		if ofApp && !q.core.HandshakeComplete() && !q.core.InEarlyData() { // what the application says is not for those who can read it now (RFC 9000, section 10.2.3)
 			ofApp, code, text = false, C.uint64_t(quic.ApplicationErrorCode), ""
 		}
 		q.core.Close(now, ofApp, uint64(code), text)
+		q.dropTrain()
 		if q.core.Stats().PacketsReceived == 0 { // nobody knows of the connection
 			q.unheard = true
 		}
@@ -544,7 +569,7 @@ func bq_go_quiche_ping(h C.uint64_t, local *C.struct_sockaddr, localLen C.sockle
 func bq_go_quiche_set_session(h C.uint64_t, p *C.uint8_t, n C.size_t) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
 		s := new(quic.Session)
-		if err := s.UnmarshalBinary(bytes.Clone(unsafe.Slice((*byte)(p), n))); err != nil {
+		if err := s.UnmarshalBinary(bytes.Clone(memory(p, n))); err != nil {
 			return 0, &quicheFault{quicheCrypto, err}
 		}
 		return 0, q.core.SetSession(s, q.made.core.EarlyData)
@@ -554,7 +579,7 @@ func bq_go_quiche_set_session(h C.uint64_t, p *C.uint8_t, n C.size_t) C.int64_t 
 //export bq_go_quiche_early_params
 func bq_go_quiche_early_params(h C.uint64_t, p *C.uint8_t, n C.size_t) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
-		if err := q.core.SetEarlyParams(unsafe.Slice((*byte)(p), n)); err != nil {
+		if err := q.core.SetEarlyParams(memory(p, n)); err != nil {
 			return 0, &quicheFault{quicheCrypto, err}
 		}
 		return 0, nil

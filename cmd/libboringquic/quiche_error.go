@@ -5,15 +5,16 @@ import "C"
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
 )
 
-// quicheError is an error of quiche.h: a QUICHE_ERR_* without more to say.
+// quicheError is a QUICHE_ERR_*, or a QUICHE_H3_ERR_*. Only DONE is an error by itself: others come with a cause, as a quicheFault.
 type quicheError int
 
-func (e quicheError) Error() string { return "QUICHE_ERR_" + quicheNames[e] }
+func (e quicheError) Error() string { return "there is nothing now" }
 
 const (
 	quicheDone         quicheError = C.QUICHE_ERR_DONE
@@ -39,14 +40,6 @@ const (
 	quicheTransport                = -1000 // what is added to an error of QUIC where it is one of HTTP/3
 )
 
-var quicheNames = map[quicheError]string{
-	quicheDone: "DONE", quicheShort: "BUFFER_TOO_SHORT", quicheVersion: "UNKNOWN_VERSION", quicheFrame: "INVALID_FRAME", quichePacket: "INVALID_PACKET",
-	quicheState: "INVALID_STATE", quicheStreamState: "INVALID_STREAM_STATE", quicheParams: "INVALID_TRANSPORT_PARAM", quicheCrypto: "CRYPTO_FAIL",
-	quicheTLS: "TLS_FAIL", quicheFlowControl: "FLOW_CONTROL", quicheStreamLimit: "STREAM_LIMIT", quicheFinalSize: "FINAL_SIZE",
-	quicheCongestion: "CONGESTION_CONTROL", quicheStopped: "STREAM_STOPPED", quicheReset: "STREAM_RESET", quicheIDLimit: "ID_LIMIT",
-	quicheIDs: "OUT_OF_IDENTIFIERS", quicheKeyUpdate: "KEY_UPDATE", quicheCryptoBuffer: "CRYPTO_BUFFER_EXCEEDED",
-}
-
 // quicheFault is a quicheError with its cause.
 type quicheFault struct {
 	code  quicheError
@@ -55,6 +48,10 @@ type quicheFault struct {
 
 func (e *quicheFault) Error() string { return e.cause.Error() }
 func (e *quicheFault) Unwrap() error { return e.cause }
+
+func quichefault(code quicheError, format string, args ...any) error {
+	return &quicheFault{code, fmt.Errorf(format, args...)}
+}
 
 // quicheMap is what errors of the core are in quiche.h, the special ones first.
 var quicheMap = []struct {

@@ -6,15 +6,8 @@
 
 enum { FORBIDDEN = QUICHE_H3_TRANSPORT_ERR_INVALID_STATE };
 
-// CALL returns what a call of Go returns, or FORBIDDEN where there must be none.
-#define CALL(good, call) BQ_QUICHE(good, FORBIDDEN, call)
-
 quiche_h3_conn *quiche_h3_conn_new_with_transport(quiche_conn *quiche_conn, quiche_h3_config *config) {
-  if (quiche_conn == NULL || config == NULL) {
-    bq_fail(BQUIC_ERR_ARGUMENT, "an argument of %s is NULL", __func__);
-    return NULL;
-  }
-  quiche_h3_conn *conn = bq_enter() ? NULL : malloc(sizeof *conn);
+  quiche_h3_conn *conn = BQ_MAY(quiche_conn) && BQ_MAY(config) ? malloc(sizeof *conn) : NULL;
   if (conn == NULL || bq_go_quiche_h3_new(quiche_conn->handle, (uint64_t)(uintptr_t)config) < 0) {
     free(conn);
     return NULL;
@@ -29,7 +22,7 @@ int64_t quiche_h3_conn_poll(quiche_h3_conn *conn, quiche_conn *quic_conn, quiche
   if (conn != NULL && quic_conn != NULL && !quic_conn->stale && !quic_conn->h3_news) {
     return QUICHE_H3_ERR_DONE;
   }
-  CALL(conn && quic_conn && ev, bq_go_quiche_h3_poll(conn->handle, ev));
+  BQ_H3_CALL(conn && quic_conn && ev, bq_go_quiche_h3_poll(conn->handle, ev));
 }
 
 // Events.
@@ -66,13 +59,13 @@ static int held(const quiche_h3_header *headers, size_t headers_len) {
   return 0;
 }
 
-// CALL_WITH is CALL for what takes fields.
+// CALL_WITH is BQ_H3_CALL for what takes fields.
 #define CALL_WITH(headers, headers_len, good, call) \
   do {                                              \
     if (held((headers), (headers_len))) {           \
       return FORBIDDEN;                             \
     }                                               \
-    CALL(good, call);                               \
+    BQ_H3_CALL(good, call);                               \
   } while (0)
 
 int64_t quiche_h3_send_request(quiche_h3_conn *conn, quiche_conn *quic_conn, const quiche_h3_header *headers, size_t headers_len, bool fin) {
@@ -99,23 +92,23 @@ int quiche_h3_send_additional_headers(quiche_h3_conn *conn, quiche_conn *quic_co
 
 ssize_t quiche_h3_send_body(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, const uint8_t *body, size_t body_len, bool fin) {
   BQ_HELD(FORBIDDEN, body, body_len);
-  CALL(conn && quic_conn, bq_go_quiche_h3_send_body(conn->handle, stream_id, (uint8_t *)body, body_len, fin));
+  BQ_H3_CALL(conn && quic_conn, bq_go_quiche_h3_send_body(conn->handle, stream_id, (uint8_t *)body, body_len, fin));
 }
 
 ssize_t quiche_h3_recv_body(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, uint8_t *out, size_t out_len) {
   BQ_HELD(FORBIDDEN, out, out_len);
-  CALL(conn && quic_conn, bq_go_quiche_h3_recv_body(conn->handle, stream_id, out, out_len));
+  BQ_H3_CALL(conn && quic_conn, bq_go_quiche_h3_recv_body(conn->handle, stream_id, out, out_len));
 }
 
 int quiche_h3_send_goaway(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t id) {
   (void)id;
-  CALL(conn && quic_conn, (int)bq_go_quiche_h3_goaway(conn->handle));
+  BQ_H3_CALL(conn && quic_conn, (int)bq_go_quiche_h3_goaway(conn->handle));
 }
 
 // Settings.
 
 int quiche_h3_for_each_setting(quiche_h3_conn *conn, int (*cb)(uint64_t identifier, uint64_t value, void *argp), void *argp) {
-  if (conn == NULL || cb == NULL || bq_enter()) {
+  if (!BQ_MAY(conn) || !BQ_MAY(cb)) {
     return FORBIDDEN;
   }
   uint64_t *pairs = NULL;
@@ -128,27 +121,27 @@ int quiche_h3_for_each_setting(quiche_h3_conn *conn, int (*cb)(uint64_t identifi
   return result;
 }
 
-bool quiche_h3_extended_connect_enabled_by_peer(quiche_h3_conn *conn) { return conn != NULL && !bq_enter() && bq_go_quiche_h3_peer(conn->handle, false) > 0; }
+bool quiche_h3_extended_connect_enabled_by_peer(quiche_h3_conn *conn) { return BQ_MAY(conn) && bq_go_quiche_h3_peer(conn->handle, false) > 0; }
 
 bool quiche_h3_dgram_enabled_by_peer(quiche_h3_conn *conn, quiche_conn *quic_conn) {
   (void)quic_conn;
-  return conn != NULL && !bq_enter() && bq_go_quiche_h3_peer(conn->handle, true) > 0;
+  return BQ_MAY(conn) && bq_go_quiche_h3_peer(conn->handle, true) > 0;
 }
 
 // Priorities.
 
 int quiche_h3_parse_extensible_priority(uint8_t *priority, size_t priority_len, quiche_h3_priority *parsed) {
   BQ_HELD(FORBIDDEN, priority, priority_len);
-  CALL(parsed, bq_go_quiche_h3_parse_priority(priority, priority_len, parsed));
+  BQ_H3_CALL(parsed, bq_go_quiche_h3_parse_priority(priority, priority_len, parsed));
 }
 
 int quiche_h3_send_priority_update_for_request(quiche_h3_conn *conn, quiche_conn *quic_conn, uint64_t stream_id, quiche_h3_priority *priority) {
-  CALL(conn && quic_conn && priority, (int)bq_go_quiche_h3_update_priority(conn->handle, stream_id, priority));
+  BQ_H3_CALL(conn && quic_conn && priority, (int)bq_go_quiche_h3_update_priority(conn->handle, stream_id, priority));
 }
 
 int quiche_h3_take_last_priority_update(quiche_h3_conn *conn, uint64_t prioritized_element_id,
                                         int (*cb)(uint8_t *priority_field_value, uint64_t priority_field_value_len, void *argp), void *argp) {
-  if (conn == NULL || cb == NULL || bq_enter()) {
+  if (!BQ_MAY(conn) || !BQ_MAY(cb)) {
     return FORBIDDEN;
   }
   uint8_t text[32];

@@ -5,7 +5,6 @@ import "C"
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -27,25 +26,17 @@ type quicheH3 struct {
 
 // onH3 is onQuiche for HTTP/3.
 func onH3(h C.uint64_t, f func(q *quicheConn, x *quicheH3, now time.Time) (int64, error)) C.int64_t {
-	result := int64(quicheTransport + quicheState)
-	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
+	return within(h, quicheTransport+quicheState, quicheH3Code, func(q *quicheConn) (int64, error) {
 		if q.h3 == nil {
-			return faultf(errState, "there is no HTTP/3 on the connection")
+			return 0, faultf(errState, "there is no HTTP/3 on the connection")
 		}
 		now := time.Now()
 		if q.c.stale {
 			q.catchUp(now)
 		}
 		q.c.stale = true // as onStreams
-		n, err := f(q, q.h3, now)
-		if err == nil {
-			result = n
-			return nil
-		}
-		result = int64(quicheH3Code(err))
-		return whatFailed(err)
+		return f(q, q.h3, now)
 	})
-	return C.int64_t(result)
 }
 
 //export bq_go_quiche_h3_stats
@@ -194,23 +185,9 @@ func (x *quicheH3) finish(id uint64) {
 	}
 }
 
-// section returns the fields of a message, the pseudo-header fields first, as they are on the wire.
+// section returns the fields of a message, the pseudo-header fields first.
 func (x *quicheH3) section(m *h3.Message) []qpack.Field {
-	f := x.fields[:0]
-	add := func(name, value string) {
-		if value != "" {
-			f = append(f, qpack.Field{Name: name, Value: value})
-		}
-	}
-	if m.Status != 0 {
-		add(":status", strconv.Itoa(m.Status))
-	}
-	add(":method", m.Method)
-	add(":protocol", m.Protocol)
-	add(":scheme", m.Scheme)
-	add(":authority", m.Authority)
-	add(":path", m.Path)
-	x.fields = append(f, m.Fields...)
+	x.fields = append(pseudoFields(x.fields[:0], m), m.Fields...)
 	return x.fields
 }
 
@@ -244,41 +221,12 @@ func h3Event(kind C.enum_quiche_h3_event_type, fields []qpack.Field, more bool) 
 
 // message makes a message of what a program sends.
 func (x *quicheH3) message(p *C.quiche_h3_header, n C.size_t) (*h3.Message, error) {
-	m := &h3.Message{}
 	x.fields = x.fields[:0]
 	for _, f := range unsafe.Slice(p, n) {
-		name := strings.ToLower(string(unsafe.Slice((*byte)(f.name), f.name_len)))
-		value := string(unsafe.Slice((*byte)(f.value), f.value_len))
-		var pseudo *string
-		switch name {
-		case ":method":
-			pseudo = &m.Method
-		case ":scheme":
-			pseudo = &m.Scheme
-		case ":authority":
-			pseudo = &m.Authority
-		case ":path":
-			pseudo = &m.Path
-		case ":protocol":
-			pseudo = &m.Protocol
-		case ":status":
-			status, err := strconv.Atoi(value)
-			if err != nil || m.Status != 0 {
-				return nil, &h3.MessageError{Reason: ":status is no number, or is there twice"}
-			}
-			m.Status = status
-			continue
-		default:
-			x.fields = append(x.fields, qpack.Field{Name: name, Value: value})
-			continue
-		}
-		if *pseudo != "" {
-			return nil, &h3.MessageError{Reason: name + " is there twice"}
-		}
-		*pseudo = value
+		name := strings.ToLower(string(memory(f.name, f.name_len)))
+		x.fields = append(x.fields, qpack.Field{Name: name, Value: string(memory(f.value, f.value_len))})
 	}
-	m.Fields = x.fields
-	return m, nil
+	return messageOf(x.fields)
 }
 
 //export bq_go_quiche_h3_request
@@ -347,7 +295,7 @@ func bq_go_quiche_h3_send_body(h, id C.uint64_t, body *C.uint8_t, n C.size_t, fi
 			delete(x.ended, uint64(id))
 			return 0, nil
 		}
-		took, err := x.conn.StreamSend(uint64(id), unsafe.Slice((*byte)(body), n), bool(fin))
+		took, err := x.conn.StreamSend(uint64(id), memory(body, n), bool(fin))
 		var stopped *quic.StreamError
 		var h3Stopped *h3.StreamError
 		switch {
@@ -366,7 +314,7 @@ func bq_go_quiche_h3_send_body(h, id C.uint64_t, body *C.uint8_t, n C.size_t, fi
 //export bq_go_quiche_h3_recv_body
 func bq_go_quiche_h3_recv_body(h, id C.uint64_t, out *C.uint8_t, n C.size_t) C.int64_t {
 	return onH3(h, func(q *quicheConn, x *quicheH3, _ time.Time) (int64, error) {
-		got, fin, err := x.conn.StreamRecv(uint64(id), unsafe.Slice((*byte)(out), n))
+		got, fin, err := x.conn.StreamRecv(uint64(id), memory(out, n))
 		if err != nil {
 			if errors.Is(err, h3.ErrUnknownStream) || errors.Is(err, quic.ErrUnknownStream) {
 				err = quicheDone
@@ -434,7 +382,7 @@ func bq_go_quiche_h3_peer(h C.uint64_t, datagrams C.bool) C.int64_t {
 //export bq_go_quiche_h3_parse_priority
 func bq_go_quiche_h3_parse_priority(p *C.uint8_t, n C.size_t, out *C.quiche_h3_priority) C.int32_t {
 	return C.int32_t(call(func() error {
-		v := h3.ParsePriority(string(unsafe.Slice((*byte)(p), n)))
+		v := h3.ParsePriority(string(memory(p, n)))
 		out.urgency, out.incremental = C.uint8_t(v.Urgency), C.bool(v.Incremental)
 		return nil
 	}))

@@ -7,8 +7,19 @@
 #include "internal.h"
 #include "quiche.h"
 
-// BQ_QUICHE returns what a call of Go returns, or refused where an argument is NULL, which good tells, or no call may be made.
-#define BQ_QUICHE(good, refused, call)                                    \
+// bq_may tells whether Go may be called for an object. Else it notes why not: there is none, or no call may be made at all.
+static inline bool bq_may(const void *object, const char *what) {
+  if (object == NULL) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "%s is NULL", what);
+    return false;
+  }
+  return bq_enter() == BQUIC_OK;
+}
+#define BQ_MAY(object) bq_may((object), #object)
+
+// BQ_CALL_OR returns what a call of Go returns, or refused where an argument is NULL, which good tells, or no call may be made; BQ_CALL and BQ_H3_CALL
+// are that for most functions.
+#define BQ_CALL_OR(refused, good, call)                                   \
   do {                                                                    \
     if (!(good)) {                                                        \
       bq_fail(BQUIC_ERR_ARGUMENT, "an argument of %s is NULL", __func__); \
@@ -16,6 +27,8 @@
     }                                                                     \
     return bq_enter() ? refused : (call);                                 \
   } while (0)
+#define BQ_CALL(good, call) BQ_CALL_OR(QUICHE_ERR_INVALID_STATE, good, call)
+#define BQ_H3_CALL(good, call) BQ_CALL_OR(QUICHE_H3_TRANSPORT_ERR_INVALID_STATE, good, call)
 
 _Static_assert(sizeof(quiche_stats) == 208, "as quiche 0.30.0 has it");
 _Static_assert(sizeof(quiche_path_stats) == 448, "as quiche 0.30.0 has it");
@@ -159,6 +172,11 @@ static inline bool bq_is_logging(void) { return atomic_load_explicit(&bq_logging
 // Of SSLs of the program's: to free one, and quiche_conn_set_session for one.
 void bq_quiche_free_ssl(void *ssl);
 int bq_quiche_set_session(quiche_conn *conn, const uint8_t *buf, size_t n);
+
+// bq_quiche_free_conn frees the memory of a connection that Go has let go; bq_quiche_bury_conn does so when the call that is under way on this thread, and
+// may look at it once more, is surely over: when it is asked again.
+void bq_quiche_free_conn(quiche_conn *conn);
+void bq_quiche_bury_conn(quiche_conn *conn);
 
 // bq_call_purge calls the function of quiche_conn_dgram_purge_outgoing, given as a number since a Go function cannot take it otherwise.
 bool bq_call_purge(uintptr_t f, uint8_t *data, size_t n);

@@ -1,4 +1,5 @@
 // quiche.h: what needs no connection, and the log.
+#include <inttypes.h>
 #include <string.h>
 
 #include "_cgo_export.h"
@@ -44,14 +45,33 @@ ssize_t quiche_retry(const uint8_t *scid, size_t scid_len, const uint8_t *dcid, 
 
 bool quiche_version_is_supported(uint32_t version) { return version == 1 || version == 0x6b3343cf; }
 
+static int null_argument(const char *name) {
+  bq_fail(BQUIC_ERR_ARGUMENT, "%s is NULL", name);
+  return QUICHE_ERR_INVALID_STATE;
+}
+
+// room_for tells whether there are n bytes for an integer, by 0.
+static int room_for(const uint8_t *buf, size_t buf_len, size_t n) {
+  if (buf == NULL) {
+    return null_argument("buf");
+  }
+  if (buf_len < n) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "buf_len is %zu, and the integer has %zu bytes", buf_len, n);
+    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  }
+  return 0;
+}
+
 int quiche_put_varint(uint8_t *buf, size_t buf_len, uint64_t val) {
   int log = val < 1 << 6 ? 0 : val < 1 << 14 ? 1 : val < 1 << 30 ? 2 : 3;
   size_t n = (size_t)1 << log;
-  if (val >> 62 || !buf) {
+  if (val >> 62) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "val is %" PRIu64 ", and must be below 2^62", val);
     return QUICHE_ERR_INVALID_STATE;
   }
-  if (buf_len < n) {
-    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  int status = room_for(buf, buf_len, n);
+  if (status) {
+    return status;
   }
   for (size_t i = n; i-- > 0; val >>= 8) {
     buf[i] = (uint8_t)val;
@@ -61,12 +81,10 @@ int quiche_put_varint(uint8_t *buf, size_t buf_len, uint64_t val) {
 }
 
 ssize_t quiche_get_varint(const uint8_t *buf, size_t buf_len, uint64_t *val) {
-  if (!buf || !val) {
-    return QUICHE_ERR_INVALID_STATE;
-  }
-  size_t n = buf_len ? (size_t)1 << (buf[0] >> 6) : 1;
-  if (buf_len < n) {
-    return QUICHE_ERR_BUFFER_TOO_SHORT;
+  size_t n = buf && buf_len ? (size_t)1 << (buf[0] >> 6) : 1;
+  int status = val ? room_for(buf, buf_len, n) : null_argument("val");
+  if (status) {
+    return status;
   }
   uint64_t v = buf[0] & 0x3f;
   for (size_t i = 1; i < n; i++) {
@@ -82,7 +100,7 @@ static void *log_argument;
 
 int quiche_enable_debug_logging(void (*cb)(const char *line, void *argp), void *argp) {
   if (cb == NULL) {
-    return QUICHE_ERR_INVALID_STATE;
+    return null_argument("cb");
   }
   log_callback = cb;
   log_argument = argp;

@@ -4,10 +4,8 @@ package main
 import "C"
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"os"
-	"unsafe"
+	"io/fs"
+	"syscall"
 
 	"github.com/boringquic/boringquic/quic"
 )
@@ -38,11 +36,11 @@ func bq_go_quiche_header(b *C.uint8_t, n, dcil C.size_t, version *C.uint32_t, ki
 	dcid *C.uint8_t, dcidLen *C.size_t, token *C.uint8_t, tokenLen *C.size_t) C.int64_t {
 	return quicheCall(func() (int, error) {
 		if dcil > C.QUICHE_MAX_CONN_ID_LEN {
-			return 0, quichePacket
+			return 0, quichefault(quichePacket, "dcil is %d, and can be at most 20", dcil)
 		}
-		h, good := quic.ParseHeader(unsafe.Slice((*byte)(b), n), int(dcil))
+		h, good := quic.ParseHeader(memory(b, n), int(dcil))
 		if !good {
-			return 0, quichePacket
+			return 0, quichefault(quichePacket, "this is no packet of QUIC's")
 		}
 		for _, part := range []struct {
 			from []byte
@@ -50,9 +48,9 @@ func bq_go_quiche_header(b *C.uint8_t, n, dcil C.size_t, version *C.uint32_t, ki
 			room *C.size_t
 		}{{h.SrcConnID, scid, scidLen}, {h.DstConnID, dcid, dcidLen}, {h.Token, token, tokenLen}} {
 			if len(part.from) > int(*part.room) {
-				return 0, &quicheFault{quicheDone, fmt.Errorf("there is no room for %d bytes of the header, but for %d", len(part.from), *part.room)}
+				return 0, quichefault(quicheDone, "there is no room for %d bytes of the header, but for %d", len(part.from), *part.room)
 			}
-			copy(unsafe.Slice((*byte)(part.to), *part.room), part.from)
+			copy(memory(part.to, *part.room), part.from)
 			*part.room = C.size_t(len(part.from))
 		}
 		*version, *kind = C.uint32_t(h.Version), quicheTypes[h.Type]
@@ -63,10 +61,10 @@ func bq_go_quiche_header(b *C.uint8_t, n, dcil C.size_t, version *C.uint32_t, ki
 //export bq_go_quiche_negotiate
 func bq_go_quiche_negotiate(scid *C.uint8_t, scidLen C.size_t, dcid *C.uint8_t, dcidLen C.size_t, out *C.uint8_t, room C.size_t) C.int64_t {
 	return quicheCall(func() (int, error) {
-		if scidLen > 255 || dcidLen > 255 {
-			return 0, quicheState
+		b, err := versionNegotiation(memory(dcid, dcidLen), memory(scid, scidLen), nil)
+		if err != nil {
+			return 0, err
 		}
-		b := quic.AppendVersionNegotiation(nil, unsafe.Slice((*byte)(dcid), dcidLen), unsafe.Slice((*byte)(scid), scidLen), nil, rand.Uint64())
 		return put(out, room, b)
 	})
 }
@@ -75,15 +73,10 @@ func bq_go_quiche_negotiate(scid *C.uint8_t, scidLen C.size_t, dcid *C.uint8_t, 
 func bq_go_quiche_retry(scid *C.uint8_t, scidLen C.size_t, dcid *C.uint8_t, dcidLen C.size_t, newID *C.uint8_t, newLen C.size_t,
 	token *C.uint8_t, tokenLen C.size_t, version C.uint32_t, out *C.uint8_t, room C.size_t) C.int64_t {
 	return quicheCall(func() (int, error) {
-		id, good := quic.MakeConnID(unsafe.Slice((*byte)(newID), newLen))
-		if !good || tokenLen > 1<<16 || scidLen > 255 || dcidLen > 255 {
-			return 0, quicheState
-		}
-		b, err := quic.AppendRetry(nil, uint32(version), unsafe.Slice((*byte)(dcid), dcidLen), unsafe.Slice((*byte)(scid), scidLen), id,
-			unsafe.Slice((*byte)(token), tokenLen), byte(rand.Uint32()))
+		b, err := retry(uint32(version), memory(dcid, dcidLen), memory(scid, scidLen), memory(newID, newLen), memory(token, tokenLen))
 		switch {
-		case !quic.VersionSupported(uint32(version)):
-			return 0, quicheVersion
+		case err != nil && !quic.VersionSupported(uint32(version)):
+			return 0, &quicheFault{quicheVersion, err}
 		case err != nil:
 			return 0, err
 		}
@@ -92,49 +85,52 @@ func bq_go_quiche_retry(scid *C.uint8_t, scidLen C.size_t, dcid *C.uint8_t, dcid
 }
 
 func put(out *C.uint8_t, room C.size_t, b []byte) (int, error) {
-	if len(b) > int(room) {
-		return 0, quicheShort
+	var n C.int64_t
+	if err := write(out, room, b, &n); err != nil {
+		return 0, &quicheFault{quicheShort, err}
 	}
-	return copy(unsafe.Slice((*byte)(out), room), b), nil
+	return int(n), nil
 }
 
 // keyLog is the file that a connection's secrets are written to, once there is one.
-type keyLog struct{ file *os.File }
+type keyLog struct {
+	fd   descriptor
+	open bool
+}
 
 func (k *keyLog) Write(b []byte) (int, error) {
-	if k.file == nil {
+	if !k.open {
 		return len(b), nil
 	}
-	return k.file.Write(b)
+	return k.fd.Write(b)
 }
 
 func (k *keyLog) close() {
-	if k != nil && k.file != nil {
-		k.file.Close()
+	if k != nil && k.open {
+		syscall.Close(int(k.fd))
+		k.open = false
 	}
 }
 
 //export bq_go_quiche_keylog
 func bq_go_quiche_keylog(h C.uint64_t, path *C.char, fd C.int) C.int64_t {
 	return lookQuiche(h, func(q *quicheConn) (int64, error) {
-		var f *os.File
-		if path == nil {
-			f = os.NewFile(uintptr(fd), "keylog")
-		}
+		file := int(fd)
 		if q.keyLog == nil {
-			if f != nil {
-				f.Close()
+			if path == nil {
+				syscall.Close(file)
 			}
 			return 0, faultf(errState, "the config says nothing of keys that are logged, or TLS is the program's")
 		}
 		if path != nil {
 			var err error
-			if f, err = os.OpenFile(C.GoString(path), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
-				return 0, err
+			name := C.GoString(path)
+			if file, err = syscall.Open(name, syscall.O_APPEND|syscall.O_CREAT|syscall.O_WRONLY|syscall.O_CLOEXEC, 0o600); err != nil {
+				return 0, &fs.PathError{Op: "open", Path: name, Err: err}
 			}
 		}
 		q.keyLog.close()
-		q.keyLog.file = f
+		*q.keyLog = keyLog{fd: descriptor(file), open: true}
 		return 1, nil
 	})
 }

@@ -4,21 +4,18 @@
 #include "_cgo_export.h"
 #include "quiche_internal.h"
 
-// CALL returns what a call of Go returns, or INVALID_STATE where there must be none.
-#define CALL(good, call) BQ_QUICHE(good, QUICHE_ERR_INVALID_STATE, call)
-
 int quiche_conn_path_stats(const quiche_conn *conn, size_t idx, quiche_path_stats *out) {
-  CALL(conn && out, (int)bq_go_quiche_path_stats(conn->handle, idx, out));
+  BQ_CALL(conn && out, (int)bq_go_quiche_path_stats(conn->handle, idx, out));
 }
 
 // Connection IDs.
 
 quiche_connection_id_iter *quiche_conn_source_ids(quiche_conn *conn) {
-  return conn == NULL || bq_enter() ? NULL : bq_go_quiche_source_ids(conn->handle, false);
+  return !BQ_MAY(conn) ? NULL : bq_go_quiche_source_ids(conn->handle, false);
 }
 
 quiche_connection_id_iter *quiche_conn_retired_scid_iter(quiche_conn *conn) {
-  return conn == NULL || bq_enter() ? NULL : bq_go_quiche_source_ids(conn->handle, true);
+  return !BQ_MAY(conn) ? NULL : bq_go_quiche_source_ids(conn->handle, true);
 }
 
 bool quiche_connection_id_iter_next(quiche_connection_id_iter *iter, const uint8_t **out, size_t *out_len) {
@@ -33,7 +30,7 @@ bool quiche_connection_id_iter_next(quiche_connection_id_iter *iter, const uint8
 void quiche_connection_id_iter_free(quiche_connection_id_iter *iter) { free(iter); }
 
 bool quiche_conn_retired_scid_next(quiche_conn *conn, const uint8_t **out, size_t *out_len) {
-  if (conn == NULL || out == NULL || out_len == NULL || bq_enter()) {
+  if (!BQ_MAY(out) || !BQ_MAY(out_len) || !BQ_MAY(conn)) {
     return false;
   }
   int64_t n = bq_go_quiche_retired_next(conn->handle);
@@ -46,7 +43,7 @@ bool quiche_conn_retired_scid_next(quiche_conn *conn, const uint8_t **out, size_
 }
 
 static size_t count(const quiche_conn *conn, int what) {
-  int64_t n = conn == NULL || bq_enter() ? 0 : bq_go_quiche_ids(conn->handle, what);
+  int64_t n = !BQ_MAY(conn) ? 0 : bq_go_quiche_ids(conn->handle, what);
   return n < 0 ? 0 : (size_t)n;
 }
 
@@ -57,11 +54,11 @@ size_t quiche_conn_active_scids(quiche_conn *conn) { return count(conn, BQ_IDS_A
 
 int quiche_conn_new_scid(quiche_conn *conn, const uint8_t *scid, size_t scid_len, const uint8_t *reset_token, bool retire_if_needed, uint64_t *scid_seq) {
   BQ_HELD(QUICHE_ERR_INVALID_STATE, scid, scid_len);
-  CALL(conn && scid && reset_token && scid_seq,
+  BQ_CALL(conn && scid && reset_token && scid_seq,
        (int)bq_go_quiche_new_scid(conn->handle, (uint8_t *)scid, scid_len, (uint8_t *)reset_token, retire_if_needed, scid_seq));
 }
 
-int quiche_conn_retire_dcid(quiche_conn *conn, uint64_t dcid_seq) { CALL(conn, (int)bq_go_quiche_retire_dcid(conn->handle, dcid_seq)); }
+int quiche_conn_retire_dcid(quiche_conn *conn, uint64_t dcid_seq) { BQ_CALL(conn, (int)bq_go_quiche_retire_dcid(conn->handle, dcid_seq)); }
 
 // Paths. The sequence number of the connection ID of a path is not told.
 
@@ -70,7 +67,7 @@ static int move(quiche_conn *conn, bool migrate, const struct sockaddr *local, s
   if (seq != NULL) {
     *seq = 0;
   }
-  CALL(conn && local, (int)bq_go_quiche_migrate(conn->handle, migrate, (struct sockaddr *)local, local_len, (struct sockaddr *)peer, peer_len));
+  BQ_CALL(conn && local, (int)bq_go_quiche_migrate(conn->handle, migrate, (struct sockaddr *)local, local_len, (struct sockaddr *)peer, peer_len));
 }
 
 int quiche_conn_probe_path(quiche_conn *conn, const struct sockaddr *local, socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len,
@@ -88,12 +85,12 @@ int quiche_conn_migrate(quiche_conn *conn, const struct sockaddr *local, socklen
 }
 
 int quiche_conn_is_path_validated(const quiche_conn *conn, const struct sockaddr *from, size_t from_len, const struct sockaddr *to, size_t to_len) {
-  CALL(conn && from && to,
+  BQ_CALL(conn && from && to,
        (int)bq_go_quiche_path_validated(conn->handle, (struct sockaddr *)from, (socklen_t)from_len, (struct sockaddr *)to, (socklen_t)to_len));
 }
 
 quiche_socket_addr_iter *quiche_conn_paths_iter(quiche_conn *conn, const struct sockaddr *from, size_t from_len) {
-  return conn == NULL || from == NULL || bq_enter() ? NULL : bq_go_quiche_paths(conn->handle, (struct sockaddr *)from, (socklen_t)from_len);
+  return !BQ_MAY(from) || !BQ_MAY(conn) ? NULL : bq_go_quiche_paths(conn->handle, (struct sockaddr *)from, (socklen_t)from_len);
 }
 
 bool quiche_socket_addr_iter_next(quiche_socket_addr_iter *iter, struct sockaddr_storage *peer, size_t *peer_len) {
@@ -110,7 +107,7 @@ void quiche_socket_addr_iter_free(quiche_socket_addr_iter *iter) { free(iter); }
 // Events of paths.
 
 quiche_path_event *quiche_conn_path_event_next(quiche_conn *conn) {
-  quiche_path_event *ev = conn == NULL || bq_enter() ? NULL : calloc(1, sizeof *ev);
+  quiche_path_event *ev = !BQ_MAY(conn) ? NULL : calloc(1, sizeof *ev);
   if (ev != NULL && bq_go_quiche_path_event(conn->handle, ev) <= 0) {
     free(ev);
     return NULL;

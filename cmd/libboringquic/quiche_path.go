@@ -185,9 +185,9 @@ func bq_go_quiche_ids(h C.uint64_t, what C.int) C.int64_t {
 //export bq_go_quiche_new_scid
 func bq_go_quiche_new_scid(h C.uint64_t, scid *C.uint8_t, n C.size_t, token *C.uint8_t, retire C.bool, seq *C.uint64_t) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
-		id, good := quic.MakeConnID(unsafe.Slice((*byte)(scid), n))
+		id, good := quic.MakeConnID(memory(scid, n))
 		if !good {
-			return 0, quicheState
+			return 0, quichefault(quicheState, "scid_len is %d, and can be at most 20", n)
 		}
 		first := q.core.SourceID()
 		number, err := q.core.IssueConnID(id, [16]byte(unsafe.Slice((*byte)(token), 16)), bool(retire))
@@ -262,7 +262,7 @@ func bq_go_quiche_paths(h C.uint64_t, from *C.struct_sockaddr, n C.socklen_t) (i
 	lookQuiche(h, func(q *quicheConn) (int64, error) {
 		local, good := address(from, n)
 		if !good {
-			return 0, quicheState
+			return 0, quichefault(quicheState, "from is neither a sockaddr_in nor a sockaddr_in6")
 		}
 		var peers []netip.AddrPort
 		for _, p := range q.core.Paths() {

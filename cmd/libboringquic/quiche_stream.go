@@ -22,7 +22,7 @@ func streamFailed(err error, code *C.uint64_t, what quicheError) error {
 		return err
 	}
 	if !e.Remote {
-		return quicheStreamState // the program itself has ended it
+		return quichefault(quicheStreamState, "the program itself has ended this part of the stream")
 	}
 	*code = C.uint64_t(e.Code)
 	return &quicheFault{what, err}
@@ -30,16 +30,19 @@ func streamFailed(err error, code *C.uint64_t, what quicheError) error {
 
 // over returns what a stream call fails with where the connection has failed: nothing comes any more, and nothing can be sent.
 func (q *quicheConn) over(err error, what quicheError) error {
-	if end := q.core.Err(); end != nil && errors.Is(err, end) {
+	if end := q.core.Err(); end == nil || !errors.Is(err, end) {
+		return err
+	}
+	if what == quicheDone {
 		return what
 	}
-	return err
+	return &quicheFault{what, err}
 }
 
 //export bq_go_quiche_stream_recv
 func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin *C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
-		got, end, err := q.core.StreamRecv(uint64(id), unsafe.Slice((*byte)(out), n))
+		got, end, err := q.core.StreamRecv(uint64(id), memory(out, n))
 		switch {
 		case err != nil:
 			return 0, q.over(streamFailed(err, code, quicheReset), quicheDone)
@@ -55,7 +58,7 @@ func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin 
 func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
 		delete(q.stopped, uint64(id))
-		took, err := q.core.StreamSend(uint64(id), unsafe.Slice((*byte)(buf), n), bool(fin))
+		took, err := q.core.StreamSend(uint64(id), memory(buf, n), bool(fin))
 		switch {
 		case err != nil:
 			return 0, q.over(streamFailed(err, code, quicheStopped), quicheState)
@@ -85,7 +88,7 @@ func bq_go_quiche_stream_priority(h, id C.uint64_t, urgency C.uint8_t, increment
 func bq_go_quiche_stream_shutdown(h, id C.uint64_t, direction C.int, code C.uint64_t) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
 		if direction != C.QUICHE_SHUTDOWN_READ && direction != C.QUICHE_SHUTDOWN_WRITE {
-			return 0, quicheState
+			return 0, quichefault(quicheState, "direction is %d, and must be QUICHE_SHUTDOWN_READ or QUICHE_SHUTDOWN_WRITE", direction)
 		}
 		part := quic.ReadDirection
 		if direction == C.QUICHE_SHUTDOWN_WRITE {
@@ -343,9 +346,9 @@ func bq_go_quiche_dgram_recv(h C.uint64_t, buf *C.uint8_t, n C.size_t) C.int64_t
 		case !found:
 			return 0, quicheDone
 		case len(front) > int(n):
-			return 0, quicheShort
+			return 0, quichefault(quicheShort, "the datagram has %d bytes, and buf_len is %d", len(front), n)
 		}
-		got, _ := q.core.DatagramRecv(unsafe.Slice((*byte)(buf), n))
+		got, _ := q.core.DatagramRecv(memory(buf, n))
 		return int64(got), nil
 	})
 }
@@ -356,7 +359,7 @@ func bq_go_quiche_dgram_send(h C.uint64_t, buf *C.uint8_t, n C.size_t) C.int64_t
 		if queued, _ := q.core.DatagramsQueued(); q.core.MaxDatagramSize() > 0 && queued >= q.made.sendQueue {
 			return 0, quicheDone
 		}
-		return int64(n), q.over(q.core.DatagramSend(unsafe.Slice((*byte)(buf), n)), quicheState)
+		return int64(n), q.over(q.core.DatagramSend(memory(buf, n)), quicheState)
 	})
 }
 

@@ -106,6 +106,52 @@ static void packets(void) {
   SAYS(quiche_header_info(buf, 20, 8, &version, &type, scid, &none, dcid, NULL, token, &none), QUICHE_ERR_INVALID_STATE, "NULL");
 }
 
+// What is no good says what, and why.
+static void sentences(void) {
+  quiche_config *config = config_with("\4test");
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  uint32_t version;
+  uint8_t type, id[20], token[10];
+  size_t id_len = 20, token_len = 10;
+  uint64_t code, v;
+  bool fin;
+  quiche_send_info info;
+  quiche_recv_info in = {SOCKADDR(server_address), SOCKADDR(client_address)};
+  SAYS(quiche_header_info(buf, 20, 21, &version, &type, id, &id_len, id, &id_len, token, &token_len), QUICHE_ERR_INVALID_PACKET, "dcil is 21, and can be at most 20");
+  SAYS(quiche_header_info(buf, 0, 8, &version, &type, id, &id_len, id, &id_len, token, &token_len), QUICHE_ERR_INVALID_PACKET, "no packet of QUIC's");
+  SAYS(quiche_negotiate_version(buf, 256, buf, 8, buf, sizeof buf), QUICHE_ERR_INVALID_STATE, "have 255 at most");
+  SAYS(quiche_negotiate_version(buf, 8, buf, 8, buf, 10), QUICHE_ERR_BUFFER_TOO_SHORT, "there is room for 10");
+  SAYS(quiche_retry(id, 8, id, 8, id, 8, token, 0, 5, buf, sizeof buf), QUICHE_ERR_UNKNOWN_VERSION, "version 0x00000005 is not supported");
+  SAYS(quiche_retry(id, 8, id, 8, buf, 21, token, 8, 1, buf, sizeof buf), QUICHE_ERR_INVALID_STATE, "has 21 bytes, and can have 20");
+  SAYS(quiche_put_varint(buf, 8, UINT64_MAX), QUICHE_ERR_INVALID_STATE, "below 2^62");
+  SAYS(quiche_put_varint(NULL, 8, 1), QUICHE_ERR_INVALID_STATE, "buf is NULL");
+  SAYS(quiche_put_varint(buf, 1, 100), QUICHE_ERR_BUFFER_TOO_SHORT, "buf_len is 1, and the integer has 2 bytes");
+  SAYS(quiche_get_varint(buf, 1, NULL), QUICHE_ERR_INVALID_STATE, "val is NULL");
+  SAYS(quiche_get_varint(buf, 0, &v), QUICHE_ERR_BUFFER_TOO_SHORT, "buf_len is 0");
+  SAYS(quiche_enable_debug_logging(NULL, NULL), QUICHE_ERR_INVALID_STATE, "cb is NULL");
+  SAYS(quiche_conn_recv(p.client, buf, 0, &in), QUICHE_ERR_BUFFER_TOO_SHORT, "buf_len is 0");
+  SAYS(quiche_conn_send(p.client, buf, 0, &info), QUICHE_ERR_BUFFER_TOO_SHORT, "out_len is 0");
+  SAYS(quiche_conn_stream_shutdown(p.client, 0, 7, 0), QUICHE_ERR_INVALID_STATE, "direction is 7");
+  SAYS(quiche_conn_stream_send(p.client, 3, buf, 1, false, &code), QUICHE_ERR_INVALID_STREAM_STATE, "stream");
+  IS(quiche_conn_stream_send(p.client, 0, buf, 1, false, &code), 1);
+  IS(quiche_conn_stream_shutdown(p.client, 0, QUICHE_SHUTDOWN_WRITE, 0), 0);
+  SAYS(quiche_conn_stream_send(p.client, 0, buf, 1, false, &code), QUICHE_ERR_INVALID_STREAM_STATE, "the program itself has ended this part");
+  SAYS(quiche_conn_set_keylog_path(p.client, NULL), false, "path is NULL");
+  SAYS(quiche_conn_set_keylog_path(p.client, "/no/such/file"), false, "the config says nothing of keys");
+  SAYS(quiche_conn_readable(NULL) == NULL, true, "conn is NULL");
+  SAYS(quiche_conn_paths_iter(p.client, NULL, 0) == NULL, true, "from is NULL");
+  SAYS(quiche_h3_for_each_setting(NULL, NULL, NULL), QUICHE_H3_TRANSPORT_ERR_INVALID_STATE, "conn is NULL");
+  SAYS(quiche_h3_take_last_priority_update(NULL, 0, NULL, NULL), QUICHE_H3_TRANSPORT_ERR_INVALID_STATE, "conn is NULL");
+  // An end is the reason of all that comes after it.
+  IS(quiche_conn_close(p.client, true, 7, (const uint8_t *)"enough", 6), 0);
+  exchange(&p);
+  SAYS(quiche_conn_stream_send(p.server, 1, buf, 1, false, &code), QUICHE_ERR_INVALID_STATE, "enough");
+  IS(quiche_conn_stream_recv(p.server, 1, buf, 1, &fin, &code), QUICHE_ERR_DONE);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
 static void http3(void) {
   quiche_config *config = config_with(QUICHE_H3_APPLICATION_PROTOCOL);
   quiche_h3_config *h3 = quiche_h3_config_new();
@@ -169,6 +215,7 @@ int main(int argc, char *argv[]) {
   configs();
   transport();
   packets();
+  sentences();
   http3();
   addresses();
   IS(bquic_live_objects(), 0);

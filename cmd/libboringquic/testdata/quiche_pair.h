@@ -9,10 +9,24 @@
 
 #include "check.h"
 
-// IS wants an expression to be a number, and tells both and the library's sentence if it is not.
+// want_sentence wants bquic_error to say why the call before it has failed.
+static inline void want_sentence(const char *what, const char *file, int line) {
+  const char *text = bquic_error();
+  if (strcmp(text, "the config is NULL") == 0 || strchr(text, ' ') == NULL || strstr(text, "QUICHE_") == text) {
+    fprintf(stderr, "%s:%d: %s says no more than \"%s\"\n", file, line, what, text);
+    exit(1);
+  }
+}
+
+// IS wants an expression to be a number, and tells both and the library's sentence if it is not. An error of a function of
+// quiche.h, which DONE is not, has to come with a sentence.
 #define IS(got, want)                                                                                              \
   do {                                                                                                             \
+    bquic_config_free(NULL); /* so that a sentence of before is known */                                           \
     long long got_ = (long long)(got), want_ = (long long)(want);                                                  \
+    if (strncmp(#got, "quiche_", 7) == 0 && got_ == want_ && want_ < -1 && want_ != QUICHE_H3_TRANSPORT_ERR_DONE) { \
+      want_sentence(#got, __FILE__, __LINE__);                                                                     \
+    }                                                                                                              \
     if (got_ != want_) {                                                                                           \
       fprintf(stderr, "%s:%d: %s is %lld, want %lld; %s\n", __FILE__, __LINE__, #got, got_, want_, bquic_error()); \
       exit(1);                                                                                                     \

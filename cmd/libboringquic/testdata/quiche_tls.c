@@ -89,6 +89,38 @@ static pair pair_over(SSL *client) {
   return p;
 }
 
+// A connection that its own callback frees is freed when the call ends that the callback is within.
+static quiche_conn *to_free;
+
+static enum ssl_verify_result_t free_in_callback(SSL *ssl, uint8_t *alert) {
+  (void)ssl, (void)alert;
+  quiche_conn_free(to_free);
+  IS(quiche_conn_stream_capacity(to_free, 0), QUICHE_ERR_INVALID_STATE); // it is there, and busy
+  to_free = NULL;
+  return ssl_verify_ok;
+}
+
+static void freed_by_callback(void) {
+  SSL *ssl = client_ssl();
+  SSL_set_custom_verify(ssl, SSL_VERIFY_PEER, free_in_callback);
+  int64_t objects = bquic_live_objects();
+  int before = freed;
+  pair p = pair_over(ssl);
+  IS(bquic_live_objects(), objects + 2);
+  to_free = p.client;
+  pending = 0;
+  IS(carry(&p, p.client, p.server), 0);
+  uint8_t out[1500];
+  quiche_send_info info;
+  for (ssize_t n; to_free != NULL && (n = quiche_conn_send(p.server, out, sizeof out, &info)) > 0;) {
+    quiche_recv_info in = {(struct sockaddr *)&info.from, info.from_len, (struct sockaddr *)&info.to, info.to_len};
+    quiche_conn_recv(p.client, out, (size_t)n, &in);
+  }
+  CHECK(to_free == NULL && freed == before + 1);
+  IS(bquic_live_objects(), objects + 1);
+  quiche_conn_free(p.server);
+}
+
 static void unknown_root(void) {
   SSL *ssl = client_ssl();
   pair p = pair_over(ssl);
@@ -234,6 +266,7 @@ int main(int argc, char *argv[]) {
   quiche_config_set_initial_max_streams_bidi(config, 10);
   contexts();
   unknown_root();
+  freed_by_callback();
   trusted();
   resumed();
   refused_later();

@@ -1,4 +1,7 @@
 // What callers of quiche.h rely on, for QUIC.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "quiche_pair.h"
 
 static uint64_t code;
@@ -45,14 +48,14 @@ static void order(void) {
   IS(quiche_conn_stream_writable_next(p.client), 8);
   // Congestion control lets some packets leave: what was written and waits is taken off.
   ssize_t capacity = quiche_conn_stream_capacity(p.client, 0);
-  CHECK(capacity >= 12000 && capacity < 100000);
+  CHECK(capacity >= 5000 && capacity < 100000);
   IS(quiche_conn_stream_send(p.client, 4, buf, 2000, false, &code), 2000);
   IS(quiche_conn_stream_capacity(p.client, 0), capacity - 2000);
   IS(quiche_conn_stream_send(p.client, 4, buf, 60000, false, &code), 60000);
   IS(quiche_conn_stream_capacity(p.client, 0), 0);
   IS(first(quiche_conn_writable(p.client), 0), -1);
   exchange(&p);
-  CHECK(quiche_conn_stream_capacity(p.client, 0) >= 12000);
+  CHECK(quiche_conn_stream_capacity(p.client, 0) >= 5000);
   // Of streams that the peer has stopped is told before all others.
   IS(quiche_conn_stream_shutdown(p.server, 4, QUICHE_SHUTDOWN_READ, 1), 0);
   exchange(&p);
@@ -60,7 +63,7 @@ static void order(void) {
   IS(quiche_conn_stream_capacity(p.client, 4), QUICHE_ERR_STREAM_STOPPED);
   IS(quiche_conn_stream_capacity(p.client, 4), QUICHE_ERR_STREAM_STOPPED);
   IS(send_text(p.client, 4, "a", false), QUICHE_ERR_STREAM_STOPPED);
-  IS(quiche_conn_stream_capacity(p.client, 4), QUICHE_ERR_INVALID_STREAM_STATE);
+  IS(quiche_conn_stream_capacity(p.client, 4), QUICHE_ERR_STREAM_STOPPED); // as long as the server has not ended its part
   // What the peer ends after nobody reads it any more is finished.
   IS(send_text(p.client, 8, "", true), 0);
   IS(quiche_conn_stream_shutdown(p.server, 8, QUICHE_SHUTDOWN_READ, 1), 0);
@@ -306,11 +309,11 @@ static void streams(void) {
   CHECK(!quiche_stream_iter_next(iter, &id));
   quiche_stream_iter_free(iter);
   IS(quiche_conn_stream_writable_next(p.server), -1);
-  ssize_t got = 0;
-  for (ssize_t r; (r = recv_text(p.client, 4)) > 0; got += r) {
+  for (ssize_t got = 0, r; got < took; exchange(&p)) {
+    while ((r = recv_text(p.client, 4)) > 0) {
+      got += r;
+    }
   }
-  CHECK(got >= 100000);
-  exchange(&p);
   ssize_t room = quiche_conn_stream_capacity(p.server, 4);
   CHECK(room > 0);
   IS(quiche_conn_stream_writable(p.server, 4, (size_t)room), 1);
@@ -513,9 +516,30 @@ static void trains(void) {
       exchange(&p);
     }
   }
+  // A child of a fork sends nothing of what waits.
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    CHECK(quiche_conn_send(p.client, out, sizeof out, &info) == QUICHE_ERR_INVALID_STATE);
+    _exit(0);
+  }
+  int how;
+  CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0);
+  IS(quiche_conn_send(p.client, out, 1300 - 200, &info), QUICHE_ERR_BUFFER_TOO_SHORT);
   IS(quiche_conn_close(p.server, true, 0, NULL, 0), 0);
   IS(carry(&p, p.server, p.client), 0);
   CHECK(quiche_conn_is_draining(p.client));
+  IS(quiche_conn_send(p.client, out, sizeof out, &info), QUICHE_ERR_DONE);
+  free_pair(&p);
+
+  // Of a connection that the program itself has closed CONNECTION_CLOSE alone leaves.
+  p = pair_of(config, config, "localhost");
+  establish(&p);
+  IS(quiche_conn_stream_send(p.client, 0, buf, 5000, false, &code), 5000);
+  CHECK(quiche_conn_send(p.client, out, sizeof out, &info) > 1000);
+  IS(quiche_conn_close(p.client, true, 0, NULL, 0), 0);
+  ssize_t farewell = quiche_conn_send(p.client, out, sizeof out, &info);
+  CHECK(farewell > 0 && farewell < 100);
   IS(quiche_conn_send(p.client, out, sizeof out, &info), QUICHE_ERR_DONE);
   free_pair(&p);
   quiche_config_free(config);

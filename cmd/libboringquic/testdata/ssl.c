@@ -25,6 +25,20 @@ static SSL *make_server(void *context, const bquic_addr *remote) {
   return SSL_new(server_context);
 }
 
+// What the library says of itself, and an SSL that no client can have.
+static char log_text[512];
+static SSL *foreign;
+
+static void keep_log(void *context, const char *text) {
+  (void)context;
+  snprintf(log_text, sizeof log_text, "%s", text);
+}
+
+static SSL *make_foreign(void *context, const bquic_addr *remote) {
+  (void)context, (void)remote;
+  return foreign;
+}
+
 static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len, void *context) {
   (void)ssl, (void)context;
   CHECK(in_len == 5 && memcmp(in, "\4echo", 5) == 0);
@@ -97,7 +111,29 @@ int main(int argc, char **argv) {
   connect.ssl = make();
   CHECK(bquic_endpoint_connect(client.endpoint, config, &connect, &status) == NULL && status == BQUIC_ERR_BORINGSSL);
   CHECK(strstr(bquic_error(), "made by another BoringSSL") != NULL);
-  unmake(connect.ssl);
+  // So is one that bquic_make_ssl gives out, of which the log tells: nobody else could.
+  foreign = connect.ssl;
+  bquic_config *strange = bquic_config_new();
+  GOOD(bquic_config_set_make_ssl(strange, make_foreign, NULL));
+  GOOD(bquic_set_log(keep_log, NULL));
+  bquic_endpoint *refusing = bquic_endpoint_new(strange, NULL);
+  CHECK(refusing != NULL);
+  connect.ssl = SSL_new(client_context);
+  CHECK(bquic_endpoint_connect(client.endpoint, config, &connect, &status) != NULL);
+  static uint8_t initial[65536];
+  bquic_train train;
+  bquic_step out = {.size = sizeof out, .out = &train, .out_max = 1, .buf = initial, .buf_len = sizeof initial};
+  GOOD(bquic_endpoint_step(client.endpoint, &out));
+  CHECK(out.out_len == 1);
+  train.local = server.addr;
+  train.remote = client.addr;
+  bquic_step in = {.size = sizeof in, .in = &train, .in_len = 1};
+  GOOD(bquic_endpoint_step(refusing, &in));
+  CHECK(strstr(log_text, "bquic_make_ssl: this SSL was made by another BoringSSL") != NULL);
+  GOOD(bquic_set_log(NULL, NULL));
+  GOOD(bquic_endpoint_free(refusing));
+  GOOD(bquic_config_free(strange));
+  unmake(foreign);
 
   GOOD(bquic_endpoint_free(client.endpoint));
   GOOD(bquic_endpoint_free(server.endpoint));

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"strconv"
+
+	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/qpack"
+)
+
+// What both headers make of what a program gives, and of what a peer sends.
+
+// messageOf makes a message of the fields of its header section, which begins with the pseudo-header fields (RFC 9114, section 4.3). Its fields are part of
+// fields. What is wrong with other names and with values the h3 package says.
+func messageOf(fields []qpack.Field) (*h3.Message, error) {
+	m := &h3.Message{}
+	seen := map[string]bool{}
+	for i, f := range fields {
+		if f.Name == "" || f.Name[0] != ':' {
+			m.Fields = fields[i:]
+			break
+		}
+		if seen[f.Name] {
+			return nil, &h3.MessageError{Reason: "the field " + f.Name + " is there twice"}
+		}
+		seen[f.Name] = true
+		switch f.Name {
+		case ":method":
+			m.Method = f.Value
+		case ":scheme":
+			m.Scheme = f.Value
+		case ":authority":
+			m.Authority = f.Value
+		case ":path":
+			m.Path = f.Value
+		case ":protocol":
+			m.Protocol = f.Value
+		case ":status":
+			status, err := strconv.ParseUint(f.Value, 10, 10)
+			if err != nil || len(f.Value) != 3 {
+				return nil, &h3.MessageError{Reason: "the field :status is " + strconv.Quote(f.Value) + ", and must have three digits"}
+			}
+			m.Status = int(status)
+		default:
+			return nil, &h3.MessageError{Reason: "there is no field " + strconv.Quote(f.Name)}
+		}
+	}
+	return m, nil
+}
+
+// pseudoFields appends the pseudo-header fields of a message that has come, in the order in which ours are sent.
+func pseudoFields(to []qpack.Field, m *h3.Message) []qpack.Field {
+	if m.Status != 0 {
+		return append(to, qpack.Field{Name: ":status", Value: strconv.Itoa(m.Status)})
+	}
+	for _, f := range [...]qpack.Field{
+		{Name: ":method", Value: m.Method}, {Name: ":scheme", Value: m.Scheme}, {Name: ":authority", Value: m.Authority}, {Name: ":path", Value: m.Path},
+		{Name: ":protocol", Value: m.Protocol},
+	} {
+		if f.Value != "" {
+			to = append(to, f)
+		}
+	}
+	return to
+}
+
+// protocols takes a list of protocols apart, each of which comes after its length.
+func protocols(b []byte) (list []string, err error) {
+	for len(b) > 0 {
+		n := int(b[0])
+		if n == 0 || n > len(b)-1 {
+			return nil, faultf(errArgument, "this is no list of protocols, each of them after a byte with its length")
+		}
+		list = append(list, string(b[1:1+n]))
+		b = b[1+n:]
+	}
+	return list, nil
+}
+
+// certificates returns those of a text in PEM form, of which there must be one.
+func certificates(text []byte) (certs []*x509.Certificate, err error) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("it holds no certificate in PEM form")
+	}
+	return certs, nil
+}
+
+// withRoots returns a pool with what p has, which may be nil and is not changed, since connections on other threads may look at it, and with certificates
+// in PEM form.
+func withRoots(p *x509.CertPool, text []byte) (*x509.CertPool, error) {
+	certs, err := certificates(text)
+	if err != nil {
+		return p, err
+	}
+	pool := x509.NewCertPool()
+	if p != nil {
+		pool = p.Clone()
+	}
+	for _, cert := range certs {
+		pool.AddCert(cert)
+	}
+	return pool, nil
+}
