@@ -107,6 +107,8 @@
 //
 //   - Over an SSL of the program's a server does not move its client to another version (RFC 9368), and 0-RTT data is not guarded against
 //     replays: that is the program's to do.
+//   - Over an SSL of the program's what TLS has against a ticket's limit of 0-RTT data, or a CertificateRequest after the handshake, is told as a TLS
+//     alert, and not as PROTOCOL_VIOLATION (RFC 9001, sections 4.4 and 4.6.1): BoringSSL does not say which message it was.
 //   - The congestion window of a Session is not made use of: a resumed connection begins with the window of any other.
 //   - What a client sends counts wherever it comes from, but if it is heard from more than 32 new addresses a second,
 //     nothing is sent to some of them, the answers to its challenges included.
