@@ -1,5 +1,5 @@
 # Makes of a header of ours what doxygen reads: its comments are plain ones, which are marked here, and its paragraphs become groups.
-#   - A comment with an empty line behind it begins a section, whose title is its first sentence; the first one of all is that of the file.
+#   - A comment with an empty line behind it begins a section, whose title is what stands before its first full stop or colon; the first one of all is that of the file.
 #   - Any other stands for what follows it, up to the next empty line.
 #   - What stands behind code on its line belongs to that.
 { line[NR] = $0 }
@@ -35,7 +35,7 @@ function comment(  last, text, dot, i) {
       print "*/"
     } else {
       sub(/^ /, "", text)
-      dot = index(text, ".")
+      dot = match(text, /[.:]( |$)/)
       if (section) print "/** @} */"
       section++
       print "/** @defgroup " FILE "_" section " " (FILE == "quiche" ? "quiche.h: " : "") substr(text, 1, dot - 1)

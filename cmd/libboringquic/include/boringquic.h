@@ -542,8 +542,8 @@ BQUIC_API int32_t bquic_conn_stats(bquic_conn *conn, bquic_conn_figures *figures
 // bquic_conn_set_keep_alive changes BQUIC_KEEP_ALIVE of one connection: ns, 0: never, UINT64_MAX: as its settings say.
 BQUIC_API int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns);
 
-// bquic_conn_set_qlog_fd has the connection be traced as qlog from now on (draft-ietf-quic-qlog-main-schema, JSON text sequences: files of that kind are
-// named .sqlog): packets, frames, losses, metrics, keys, parameters, states. title and description stand at the front, and may be NULL. The descriptor
+// bquic_conn_set_qlog_fd has the connection be traced to the descriptor fd as qlog from now on (draft-ietf-quic-qlog-main-schema, JSON text sequences: files of that kind are
+// named .sqlog): packets, frames, losses, metrics, keys, parameters, states. title and description stand at the front, and may be NULL. It
 // belongs to the connection from this call on, also if it fails, and is closed with it; it should not be one that blocks for long, since it is written to
 // within bquic_endpoint_step. What cannot be written ends the trace and nothing else. BQUIC_ERR_STATE: the connection is traced already, or over.
 BQUIC_API int32_t bquic_conn_set_qlog_fd(bquic_conn *conn, int fd, const char *title, const char *description);
