@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
+	"github.com/boringquic/boringquic/cmd/internal/netem"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/trace"
+	"github.com/boringquic/boringquic/cmd/internal/trace"
 )
 
 // common are the checks of every scenario: nothing that was authentic was not understood, the version, the number of handshakes.

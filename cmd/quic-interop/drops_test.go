@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
+	"github.com/boringquic/boringquic/cmd/internal/netem"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )

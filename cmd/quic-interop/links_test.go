@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/trace"
+	"github.com/boringquic/boringquic/cmd/internal/netem"
+	"github.com/boringquic/boringquic/cmd/internal/trace"
 )
 
 // oneWay is link with a model in one direction.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/trace"
+	"github.com/boringquic/boringquic/cmd/internal/netem"
+	"github.com/boringquic/boringquic/cmd/internal/trace"
 )
 
 // beProgram has the test's own program be quic-interop.

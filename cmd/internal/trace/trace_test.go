@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
+	"github.com/boringquic/boringquic/cmd/internal/netem"
 )
 
 func unhex(t *testing.T, s string) []byte {

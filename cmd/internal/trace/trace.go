@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/netem"
+	"github.com/boringquic/boringquic/cmd/internal/netem"
 )
 
 // Type is a type of packet.
