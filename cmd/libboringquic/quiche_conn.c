@@ -156,6 +156,14 @@ static void keep(struct sockaddr_storage *to, socklen_t *to_len, const struct so
   }
 }
 
+enum { LATE = 100000000 }; // ns, after which whoever has a timer was not there
+
+// overdue returns for how long quiche_conn_on_timeout has been wanted, in ns.
+static uint64_t overdue(const quiche_conn *conn) {
+  uint64_t now = bquic_now();
+  return conn->closed || conn->timeout >= now ? 0 : now - conn->timeout;
+}
+
 ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const quiche_recv_info *info) {
   if (conn == NULL || buf == NULL || info == NULL) {
     return null(conn == NULL ? "quiche_conn" : buf == NULL ? "buffer" : "quiche_recv_info");
@@ -169,8 +177,16 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   conn->begun = true;
+  conn->due = 0;
   if (bq_enter()) {
     return QUICHE_ERR_INVALID_STATE;
+  }
+  // Of two ends that have timed out the peer knows nothing any more, whatever came from it before that: curl looks at it before it sends again.
+  if (conn->in_len == 0 && overdue(conn) > LATE && overdue(bq_quiche_fresh(conn)) > LATE) {
+    quiche_conn_on_timeout(conn);
+    if (bq_quiche_fresh(conn)->closed) {
+      return QUICHE_ERR_DONE;
+    }
   }
   if (gather(conn, buf, buf_len, info)) {
     return (ssize_t)buf_len;
@@ -275,10 +291,15 @@ static uint64_t time_left(const quiche_conn *conn) {
   return conn->timeout > now ? conn->timeout - now : 0;
 }
 
-// Never 0: libev's timers, which go off too early by how long their loop took, and which quiche's examples set to it, would be stopped for good.
+// 0 is now, and curl calls quiche_conn_on_timeout for nothing else. But quiche's examples set a timer of libev to what they are told here, once after each
+// quiche_conn_recv or quiche_conn_on_timeout, and 0 stops such a timer for good. So who asks first, and not too late, is told of the shortest wait.
 uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn) {
   uint64_t left = time_left(conn);
-  return left == 0 ? 1 : left;
+  if (left == 0 && conn->due != conn->timeout && overdue(conn) < LATE) {
+    ((quiche_conn *)conn)->due = conn->timeout;
+    return 1;
+  }
+  return left;
 }
 
 // Rounded up, so that who waits as long does not come too early, again and again.

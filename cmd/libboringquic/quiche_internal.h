@@ -61,6 +61,7 @@ struct quiche_conn {
   uint64_t handle;
   void *ssl;                 // the program's, or NULL; it lives as long as the connection
   uint64_t timeout;          // in ns of CLOCK_MONOTONIC; UINT64_MAX: never
+  uint64_t due;              // the timeout of which quiche_conn_timeout_as_nanos has said that it is time
   uint64_t streams_left[2];  // bidirectional, unidirectional
   uint32_t max_payload, quantum;
   bool server, established, resumed, early, draining, closed, timed_out;

@@ -229,7 +229,7 @@ typedef struct {
 } quiche_recv_info;
 
 // quiche_conn_recv takes one datagram, which is decrypted in place, and returns its length. What cannot be used is dropped. Below 0: it has ended the
-// connection, whose last packet is then to be sent; QUICHE_ERR_TLS_FAIL for a failed handshake.
+// connection, whose last packet is then to be sent; QUICHE_ERR_TLS_FAIL for a failed handshake. QUICHE_ERR_DONE: it has timed out, and was not asked for long.
 ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const quiche_recv_info *info);
 
 // Where a datagram goes, and when.
@@ -301,7 +301,7 @@ void quiche_stream_iter_free(quiche_stream_iter *iter);
 
 size_t quiche_conn_max_send_udp_payload_size(const quiche_conn *conn);  // of a datagram now; it may change
 
-// How long until quiche_conn_on_timeout is wanted: 1 nanosecond, or 0 milliseconds, is now, and UINT64_MAX never.
+// How long until quiche_conn_on_timeout is wanted: 0 is now, and UINT64_MAX never. In nanoseconds, who asks first when it is time may be told 1.
 uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn);
 uint64_t quiche_conn_timeout_as_millis(const quiche_conn *conn);
 void quiche_conn_on_timeout(quiche_conn *conn);  // may be called at any time

@@ -405,12 +405,49 @@ static void closing(void) {
   CHECK(millis >= left / 1000000 && millis <= left / 1000000 + 1);
   nanosleep(&(struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)}, NULL);
   IS(quiche_conn_timeout_as_nanos(p.client), 1); // with 0 libev would stop a timer
+  IS(quiche_conn_timeout_as_nanos(p.client), 0); // curl waits for nothing else
   IS(quiche_conn_timeout_as_millis(p.client), 0);
   for (int i = 0; i < 100 && !quiche_conn_is_closed(p.client); i++) {
     let_pass(p.client);
     carry(&p, p.client, p.server); // never answered
   }
   CHECK(quiche_conn_is_closed(p.client) && quiche_conn_is_timed_out(p.client));
+  free_pair(&p);
+
+  // Who comes long after that finds it closed, whatever came in time.
+  p = pair_of(config, config, "localhost");
+  establish(&p);
+  IS(quiche_conn_send_ack_eliciting(p.server), 0);
+  quiche_send_info info;
+  ssize_t n = quiche_conn_send(p.server, buf, sizeof buf, &info);
+  CHECK(n > 0);
+  nanosleep(&(struct timespec){1, 0}, NULL);
+  IS(quiche_conn_timeout_as_nanos(p.client), 0);
+  IS(quiche_conn_recv(p.client, buf, (size_t)n, &in), QUICHE_ERR_DONE);
+  CHECK(quiche_conn_is_closed(p.client) && quiche_conn_is_timed_out(p.client));
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
+// A stateless reset (RFC 9000, section 10.3) has the connection be draining.
+static void reset(void) {
+  quiche_config *config = config_with("\4test");
+  uint8_t datagram[60] = {0x40};
+  memset(datagram + 44, 7, 16);
+  quiche_config_set_stateless_reset_token(config, datagram + 44);
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  struct sockaddr_in from = server_address, to = client_address;
+  quiche_recv_info in = {SOCKADDR(from), SOCKADDR(to)};
+  IS(quiche_conn_recv(p.client, datagram, sizeof datagram - 1, &in), sizeof datagram - 1); // another token: dropped
+  CHECK(!quiche_conn_is_draining(p.client));
+  datagram[0] = 0x40;
+  memset(datagram + 44, 7, 16);
+  IS(quiche_conn_recv(p.client, datagram, sizeof datagram, &in), sizeof datagram);
+  CHECK(quiche_conn_is_draining(p.client) && quiche_conn_is_established(p.client));
+  IS(carry(&p, p.client, p.server), 0);
+  let_pass(p.client);
+  CHECK(quiche_conn_is_closed(p.client) && !quiche_conn_is_timed_out(p.client));
   free_pair(&p);
   quiche_config_free(config);
 }
@@ -763,6 +800,7 @@ int main(int argc, char *argv[]) {
   order();
   early_close();
   closing();
+  reset();
   trust();
   later_roots();
   datagrams();
