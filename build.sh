@@ -641,6 +641,7 @@ go_quote() {
 test_all() {
   build
   need_cargo
+  need cmake cmake # for curl
   need python3 python3
   need shellcheck shellcheck
   if debian; then
@@ -669,7 +670,7 @@ test_all() {
   go test -asan -shuffle=on ./crypto/...
   for module in $(find . -mindepth 2 -name go.mod -not -path './third_party/*' -exec dirname {} \; | sort); do
     say "nested module $module"
-    (cd "$module" && go vet ./... && go test -shuffle=on ./...)
+    (cd "$module" && go vet ./... && go test -shuffle=on -timeout 30m ./...)
   done
   say "all tests passed"
 }

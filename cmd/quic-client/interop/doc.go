@@ -10,5 +10,8 @@
 // 1 MiB, 100 requests at once, 60 KB of fields, trailers, early answers, cancelled ones, GOAWAY, as far as each peer has them. h3i breaks rules
 // against our server, and what quic-server's pages look like is compared with pictures.
 //
+// The curl_*_test.go build curl, of the crate curl-sys, with libboringquic as its quiche and its BoringSSL, and have it ask our servers, quic-go's and
+// aioquic's.
+//
 // It is a module of its own, so that nobody who uses the library downloads its peers.
 package interop

@@ -26,6 +26,7 @@ import (
 //	/trailers    sends the request's trailer x-sum back as the body, and the body's SHA-256 as the trailer x-answer-sum
 //	/early       answers 413 and reads nothing
 //	/endless     sends until the client has enough of it
+//	/broken      sends some, and resets the stream
 //	/cancelled   tells of how many /endless that was so, once it was of one
 //	/goaway      has the server shut down, and answers when it has begun to
 type suite struct {
@@ -54,6 +55,11 @@ func newSuite(root string) *suite {
 		io.WriteString(w, "too much")
 	})
 	mux.HandleFunc("/endless", s.serveEndless)
+	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "the first half")
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
 	mux.HandleFunc("/cancelled", func(w http.ResponseWriter, r *http.Request) {
 		<-s.wasSo
 		fmt.Fprint(w, s.cancelled.Load())

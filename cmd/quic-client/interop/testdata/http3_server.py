@@ -83,7 +83,9 @@ class Server(QuicConnectionProtocol):
     def end(self, stream):
         headers, sum, trailers = self.requests[stream]
         path = headers[b":path"].decode()
-        if path.startswith("/files/"):
+        if path == "/files":
+            self.answer(stream, 301, b"", [(b"location", b"/files/small")])
+        elif path.startswith("/files/"):
             file = folder.joinpath(pathlib.PurePosixPath(path).name)
             if not file.exists():
                 self.answer(stream, 404, b"not found")
