@@ -66,7 +66,7 @@ var curlProgram = sync.OnceValues(func() (string, error) {
 	}
 	sum := sha256.New()
 	fmt.Fprintln(sum, curlSHA256, curlOptions)
-	for _, header := range []string{"include/boringquic/boringquic_key.h", "lib/boringquic-quiche/include/quiche.h"} {
+	for _, header := range []string{"include/boringquic-bssl/boringquic_key.h", "lib/boringquic-quiche/include/quiche.h"} {
 		b, err := os.ReadFile(filepath.Join(lib, header))
 		if err != nil {
 			return "", err
@@ -153,7 +153,7 @@ func compileCurl(dir, lib string) error {
 	}
 	so := filepath.Join(lib, "lib/libboringquic.so")
 	args := append([]string{"PKG_CONFIG_PATH=" + filepath.Join(lib, "lib/boringquic-quiche"), "cmake", "-S", "curl", "-B", "build",
-		"-DOPENSSL_INCLUDE_DIR=" + filepath.Join(lib, "include/boringquic"), "-DOPENSSL_SSL_LIBRARY=" + so, "-DOPENSSL_CRYPTO_LIBRARY=" + so}, curlOptions...)
+		"-DOPENSSL_INCLUDE_DIR=" + filepath.Join(lib, "include/boringquic-bssl"), "-DOPENSSL_SSL_LIBRARY=" + so, "-DOPENSSL_CRYPTO_LIBRARY=" + so}, curlOptions...)
 	if _, err := exec.LookPath("ninja"); err == nil {
 		args = append(args, "-GNinja")
 	}
