@@ -22,9 +22,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-interop/internal/endpoint"
 	"github.com/boringquic/boringquic/cmd/internal/netem"
 	"github.com/boringquic/boringquic/cmd/internal/trace"
+	"github.com/boringquic/boringquic/cmd/quic-interop/internal/endpoint"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/udp"
