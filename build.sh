@@ -542,7 +542,7 @@ link_lib() {
   "${cc[@]}" -shared -static-libgcc -o "$dir/$lib_soname" -Wl,-soname,"$lib_soname" -Wl,--version-script="$dir/exports" -Wl,-z,nodelete -Wl,-Bsymbolic \
     -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive ${needs[@]+"${needs[@]}"} -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic -lpthread -ldl -lm ||
     die "$lib_soname did not link; see above"
-  [ "$bssl_form" = so ] || nm -D --defined-only "$dir/$lib_soname" | grep -q ' T .*SSL_CTX_new$' ||
+  [ "$bssl_form" = so ] || nm -D --defined-only "$dir/$lib_soname" | grep ' T .*SSL_CTX_new$' >/dev/null || # not -q: nm is to write all
     say "the functions of BORINGQUIC_BSSL_PATH are hidden, so that $lib_soname exports none of them: programs with SSLs of their own need libboringquic.a"
 }
 
@@ -642,6 +642,7 @@ test_all() {
   build
   need_cargo
   need cmake cmake # for curl
+  need valgrind valgrind
   need python3 python3
   need shellcheck shellcheck
   if debian; then
