@@ -155,6 +155,9 @@ func testWritersGiveUp(t *testing.T, giveUp func(cs *Stream)) {
 			c.mu.Lock()
 			waits = cs.send.n > 0
 			c.mu.Unlock()
+			if err := c.Err(); err != nil {
+				t.Fatalf("the connection ended before all writers waited: %v", err)
+			}
 		}
 	}
 	for _, cs := range out[:writers] {
