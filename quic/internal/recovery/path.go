@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"math"
 	"time"
 
 	"github.com/boringquic/boringquic/quic/internal/congestion"
@@ -103,7 +104,12 @@ func (p *Path) Pace(off bool, maxRate int64) { p.unpaced, p.maxRate = off, maxRa
 // Train returns how many bytes leave in one burst.
 func (p *Path) Train() int64 { return p.train(p.rate()) }
 
-func (p *Path) train(rate int64) int64 { return congestion.Train(rate, p.CC.Window(), p.MaxDatagram()) }
+func (p *Path) train(rate int64) int64 {
+	if p.unpaced {
+		rate = math.MaxInt64 // and not 0, which leaves one datagram
+	}
+	return congestion.Train(rate, p.CC.Window(), p.MaxDatagram())
+}
 
 // TrainRoom tells whether the congestion window has room for a whole train. If there is none, acknowledgements are about to make it.
 func (p *Path) TrainRoom() bool { return p.Available() >= p.Train() }

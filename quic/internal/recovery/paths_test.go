@@ -181,3 +181,14 @@ func TestPathNumbers(t *testing.T) {
 		t.Errorf("%d, %d and %d bytes in flight", first.InFlight, r.path.InFlight, last.InFlight)
 	}
 }
+
+// Without pacing trains are as long as the window lets them be: what is sent datagram by datagram costs several times as much.
+func TestTrainUnpaced(t *testing.T) {
+	for _, c := range []struct{ window, want int64 }{{1 << 20, 64 << 10}, {100_000, 12_500}, {8_000, datagram}} {
+		p := NewPath(&still{recorder{window: c.window}}, time.Second, datagram)
+		p.Pace(true, 0)
+		if got := p.Train(); got != c.want {
+			t.Errorf("with a window of %d bytes a train has %d, and should have %d", c.window, got, c.want)
+		}
+	}
+}
