@@ -12,10 +12,10 @@ const (
 	recvBatch     = 8
 	recvBatchDial = 4
 
-	// recvBatchFirst is how many trains are received at first, each into 64 KiB: twice as many each time that as many have come.
+	// recvBatchFirst is how many trains are received at first, each into 64 KiB: twice as many each time that as many have come twice in a row.
 	recvBatchFirst = 2
 
-	// trainRoom is the buffer that a train is packed into, in bytes.
+	// trainRoom is the room that a train is packed into, in bytes.
 	trainRoom = 64 << 10
 
 	// sendRoom is the buffer that the trains of several turns, or connections, are packed into, in bytes. More than two trains
@@ -26,7 +26,7 @@ const (
 	maxSendBatch = 64
 
 	// keepOutboxes is how many buffers for sending an endpoint keeps between uses.
-	keepOutboxes = 8
+	keepOutboxes = 4
 
 	// turnTrains is how many trains a connection sends in one turn, before others have theirs. It bounds also how long a
 	// Write works for the writes of others.

@@ -24,7 +24,7 @@ type inbox struct {
 	claimed []*Conn // those of them that we have the right to send for
 	replies []udp.Train
 	buf     []byte // of replies
-	out     outbox
+	full    bool   // the last batch was as large as it could be
 
 	// Where there are several shards: the trains, and parts of trains, that are for this one, those that are for others, and datagrams
 	// that none expected.
@@ -40,11 +40,9 @@ type part struct {
 	next  int // index into inbox.parts; -1: none
 }
 
-// newInbox makes an inbox that receives up to batch trains at once, when it has seen that so many come, and has a buffer of room bytes to
-// send from.
-func newInbox(s *socket, batch, room int) *inbox {
+// newInbox makes an inbox that receives up to batch trains at once, when it has seen that so many come.
+func newInbox(s *socket, batch int) *inbox {
 	in := &inbox{sock: s.sock, shard: s.shard, batch: batch}
-	in.out = outbox{main: sendBatch{sock: s.shard.sock}, buf: make([]byte, room)}
 	in.growTo(min(recvBatchFirst, batch))
 	return in
 }
@@ -54,6 +52,16 @@ func (in *inbox) growTo(n int) {
 	for len(in.trains) < n {
 		in.trains = append(in.trains, udp.Train{Buf: make([]byte, udp.RecvBufSize)})
 	}
+}
+
+// onBatch has twice as many trains be received at once where as many as could be have come twice in a row.
+func (in *inbox) onBatch(n int) {
+	full := n == len(in.trains)
+	if full && in.full {
+		in.growTo(min(2*n, in.batch))
+		full = false
+	}
+	in.full = full
 }
 
 // read reads the socket until it is closed, and returns why it ended.
@@ -73,15 +81,13 @@ func (in *inbox) read() error {
 		if woke {
 			runtime.Gosched()
 		}
-		left, _ := in.out.flush(in.claimed, turnTrains)
+		left := in.shard.flush(in.claimed)
 		for i, c := range left {
 			c.shard.sched.takeOver(c)
 			left[i] = nil
 		}
 		in.claimed = in.claimed[:0]
-		if n == len(in.trains) {
-			in.growTo(min(2*n, in.batch))
-		}
+		in.onBatch(n)
 	}
 }
 

@@ -41,7 +41,7 @@ func TestInboxGrows(t *testing.T) {
 		for range c.waiting {
 			send()
 		}
-		in := newInbox(&socket{shard: ep.shards[0], sock: sock}, c.batch, trainRoom)
+		in := newInbox(&socket{shard: ep.shards[0], sock: sock}, c.batch)
 		if n := len(in.trains); n != recvBatchFirst {
 			t.Errorf("%s: %d buffers at first", c.name, n)
 		}
@@ -64,5 +64,16 @@ func TestInboxGrows(t *testing.T) {
 			t.Errorf("%s: %d buffers, the last of %d bytes", c.name, n, cap(in.trains[n-1].Buf))
 		}
 		peer.Close()
+	}
+}
+
+// A batch that is as large as it can be, now and then, is no reason for more buffers.
+func TestInboxStays(t *testing.T) {
+	ep := listen(t, serverConfig())
+	in := newInbox(ep.shards[0].first, recvBatch)
+	for i, step := range []struct{ came, wants int }{{2, 2}, {1, 2}, {2, 2}, {2, 4}, {4, 4}, {3, 4}, {4, 4}, {4, 8}, {8, 8}, {8, 8}} {
+		if in.onBatch(step.came); len(in.trains) != step.wants {
+			t.Errorf("step %d: %d buffers after %d trains, not %d", i, len(in.trains), step.came, step.wants)
+		}
 	}
 }

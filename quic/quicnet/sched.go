@@ -20,7 +20,6 @@ type scheduler struct {
 	quit  chan struct{}
 	done  chan struct{}
 	shard *shard
-	out   outbox
 	due   []*Conn // what take found, used again
 
 	parallel bool        // there is more than one processor
@@ -45,7 +44,6 @@ func (s *scheduler) init(sh *shard) {
 	s.wake = make(chan struct{}, 1)
 	s.quit = make(chan struct{})
 	s.done = make(chan struct{})
-	s.out.main.sock = sh.sock
 	s.parallel = runtime.GOMAXPROCS(0) > 1
 }
 
@@ -124,11 +122,8 @@ func (s *scheduler) turn() bool {
 		}
 	}
 	runtime.Gosched() // that, and writers that were woken, go first, so that trains get full
-	if s.out.buf == nil {
-		s.out.buf = make([]byte, sendRoom)
-	}
 	s.sending.Store(true)
-	left, _ := s.out.flush(sending, turnTrains)
+	left := s.shard.flush(sending)
 	s.sending.Store(false)
 	if len(left) == 0 {
 		return more

@@ -33,7 +33,8 @@ type sendBatch struct {
 	owners []*Conn // of each train
 }
 
-// takeOutbox lends an outbox for the trains of one connection.
+// takeOutbox lends an outbox. Nearly always one is all that a shard has: what lies in memory for another moment has the next garbage
+// collection come sooner.
 func (sh *shard) takeOutbox() *outbox {
 	sh.free.Lock()
 	defer sh.free.Unlock()
@@ -42,7 +43,7 @@ func (sh *shard) takeOutbox() *outbox {
 		sh.outboxes = sh.outboxes[:n-1]
 		return o
 	}
-	return &outbox{main: sendBatch{sock: sh.sock}, buf: make([]byte, trainRoom)}
+	return &outbox{main: sendBatch{sock: sh.sock}, buf: make([]byte, sendRoom)}
 }
 
 func (sh *shard) putOutbox(o *outbox) {
@@ -73,14 +74,25 @@ func (c *Conn) release() {
 // is that of the last train that could not be sent.
 func (c *Conn) flush() error {
 	o := c.shard.takeOutbox()
+	defer c.shard.putOutbox(o)
 	o.single[0] = c
 	left, err := o.flush(o.single[:], turnTrains)
 	if len(left) > 0 {
 		c.shard.sched.takeOver(c)
 	}
 	o.single[0] = nil
-	c.shard.putOutbox(o)
 	return err
+}
+
+// flush is flush for many connections. It returns those that are not finished, with the right to send.
+func (sh *shard) flush(conns []*Conn) (left []*Conn) {
+	if len(conns) == 0 {
+		return nil
+	}
+	o := sh.takeOutbox()
+	defer sh.putOutbox(o)
+	left, _ = o.flush(conns, turnTrains)
+	return left
 }
 
 // flushSoon is flush for an application's goroutine that has written n bytes: it lets others go first, whose writes then leave in

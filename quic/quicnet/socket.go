@@ -116,12 +116,12 @@ func (sh *shard) remove(s *socket) {
 // start has a goroutine serve the socket until it ends.
 func (s *socket) start() {
 	sh := s.shard
-	batch, room := recvBatch, sendRoom
+	batch := recvBatch
 	if !sh.ep.listen {
-		batch, room = recvBatchDial, trainRoom
+		batch = recvBatchDial
 		s.sock.ReportErrors(sh.onNetErrors) // who listens would hear of every client that made up its address
 	}
-	in := newInbox(s, batch, room)
+	in := newInbox(s, batch)
 	sh.reader.Add(1)
 	go func() {
 		defer sh.reader.Done()
