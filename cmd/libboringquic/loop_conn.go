@@ -478,6 +478,9 @@ func (n *netConn) OnTimeout(t *quicnet.Turn) bool {
 // Drain is not called: nobody calls quicnet.Endpoint.Shutdown. CloseCode belongs to it.
 func (n *netConn) Drain(*quicnet.Turn) bool { return false }
 
+// AfterEvents does nothing: HandleEvent has acted on each event.
+func (n *netConn) AfterEvents(*quicnet.Turn) bool { return false }
+
 func (n *netConn) CloseCode() uint64 {
 	if n.conn.settings.http != nil {
 		return uint64(h3.ErrCodeNoError)

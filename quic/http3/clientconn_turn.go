@@ -32,7 +32,22 @@ func (cc *ClientConn) open(t *quicnet.Turn) quicnet.Protocol {
 func (p *clientProtocol) HandleEvent(t *quicnet.Turn, ev *quic.Event) (woke bool) {
 	cc := (*ClientConn)(p)
 	cc.h3.HandleEvent(t.Now, ev)
-	cc.handleEvents(t)
+	switch ev.Kind {
+	case quic.EventStreamsAvailable, quic.EventHandshakeComplete, quic.EventEarlyData, quic.EventClosed:
+		cc.handleEvents(t)
+		cc.onConnEvent(t, ev)
+	}
+	return false // wake tells
+}
+
+// AfterEvents implements quicnet.Protocol.
+func (p *clientProtocol) AfterEvents(t *quicnet.Turn) (woke bool) {
+	(*ClientConn)(p).handleEvents(t)
+	return false
+}
+
+// onConnEvent acts on an event that is of the connection and not of HTTP/3.
+func (cc *ClientConn) onConnEvent(t *quicnet.Turn, ev *quic.Event) {
 	switch ev.Kind {
 	case quic.EventStreamsAvailable:
 		if ev.Stream == quic.StreamTypeBidi {
@@ -49,7 +64,6 @@ func (p *clientProtocol) HandleEvent(t *quicnet.Turn, ev *quic.Event) (woke bool
 	case quic.EventClosed:
 		cc.onClosed(t)
 	}
-	return false // wake has told
 }
 
 // Timeout implements quicnet.Protocol.

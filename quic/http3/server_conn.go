@@ -81,12 +81,15 @@ func (sc *serverConn) CloseCode() uint64       { return uint64(h3.ErrCodeNoError
 // HandleEvent is given what happens on the connection.
 func (sc *serverConn) HandleEvent(t *quicnet.Turn, ev *quic.Event) (woke bool) {
 	sc.h3.HandleEvent(t.Now, ev)
-	woke = sc.drain(t)
 	if ev.Kind == quic.EventClosed {
+		woke = sc.drain(t)
 		sc.onClosed(t)
 	}
 	return woke
 }
+
+// AfterEvents acts on what they mean to HTTP/3.
+func (sc *serverConn) AfterEvents(t *quicnet.Turn) (woke bool) { return sc.drain(t) }
 
 // drain acts on what HTTP/3 has to tell.
 func (sc *serverConn) drain(t *quicnet.Turn) (woke bool) {

@@ -72,17 +72,32 @@ func typeIndex(id uint64) int { return int(id >> 1 & 1) }
 // handleEvents acts on what has happened, and tells whether that woke anybody. c.mu is held.
 func (c *Conn) handleEvents(now time.Time) (woke bool) {
 	for {
-		ev, ok := c.core.NextEvent()
-		if !ok {
+		for c.nextEvent(now, &woke) {
+		}
+		if c.seat == nil || !c.seat.told {
 			return woke
 		}
-		if c.handleEvent(now, &ev) {
-			woke = true
-		}
-		if c.seat != nil && c.seat.handle(now, &ev) {
-			woke = true
-		}
+		woke = c.seat.afterEvents(now) || woke
 	}
+}
+
+// nextEvent acts on one event, if there is any.
+func (c *Conn) nextEvent(now time.Time, woke *bool) bool {
+	var own quic.Event
+	ev, ok := &own, false
+	if c.seat != nil {
+		ev = &c.seat.ev
+	}
+	if *ev, ok = c.core.NextEvent(); !ok {
+		return false
+	}
+	if c.handleEvent(now, ev) {
+		*woke = true
+	}
+	if c.seat != nil && c.seat.handle(now, ev) {
+		*woke = true
+	}
+	return true
 }
 
 func (c *Conn) handleEvent(now time.Time, ev *quic.Event) (woke bool) {

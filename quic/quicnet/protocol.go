@@ -33,6 +33,10 @@ type Protocol interface {
 	// by StreamRecv, if the end was not ours (quic.Conn.KeepsReceived).
 	HandleEvent(t *Turn, ev *quic.Event) (woke bool)
 
+	// AfterEvents is called when HandleEvent has been given all events that there were: once for what a batch has brought. It tells what
+	// HandleEvent does. What it does to the core may bring further events, after which it is called again.
+	AfterEvents(t *Turn) (woke bool)
+
 	// Timeout returns when OnTimeout is to be called; the zero Time: never. It is asked after each turn. A time that has passed stands
 	// for one a millisecond from now.
 	Timeout() time.Time
@@ -92,6 +96,7 @@ type seat struct {
 	open     func(*Turn) Protocol // Dialer.Protocol
 	turn     Turn
 	ev       quic.Event
+	told     bool      // of an event, and AfterEvents is still to be called
 	asked    time.Time // what Timeout returned last
 }
 
@@ -157,16 +162,23 @@ func (s *seat) handle(now time.Time, ev *quic.Event) (woke bool) {
 	case quic.EventAsk, quic.EventEndpoint, quic.EventDrained: // the last one comes from onDrained
 		return false
 	}
-	s.ev = *ev // ours would escape to the heap
-	woke = s.woke(s.protocol.HandleEvent(s.begin(now), &s.ev))
-	s.ev = quic.Event{}
-	return woke
+	if ev != &s.ev { // it lies on the stack, and would escape to the heap
+		s.ev = *ev
+	}
+	s.told = true
+	return s.woke(s.protocol.HandleEvent(s.begin(now), &s.ev))
+}
+
+// afterEvents tells the Protocol that it knows of all events.
+func (s *seat) afterEvents(now time.Time) (woke bool) {
+	s.told = false
+	return s.woke(s.protocol.AfterEvents(s.begin(now)))
 }
 
 // onDrained is the last that the Protocol hears of the connection.
 func (s *seat) onDrained() {
 	if s.protocol != nil {
-		s.ev = quic.Event{Kind: quic.EventDrained}
+		s.ev, s.told = quic.Event{Kind: quic.EventDrained}, false
 		s.woke(s.protocol.HandleEvent(s.begin(time.Now()), &s.ev))
 	}
 }

@@ -45,6 +45,8 @@ type answerTask struct {
 
 func openAnswerer(t *Turn) Protocol { return &answerer{conn: t.Conn, calls: make(map[uint64]*call)} }
 
+func (a *answerer) AfterEvents(*Turn) bool { return false }
+
 func (a *answerer) HandleEvent(t *Turn, ev *quic.Event) (woke bool) {
 	if ev.Kind != quic.EventReadable {
 		return false

@@ -32,6 +32,8 @@ type frames struct {
 	later   []later
 	drain   bool
 	kinds   []quic.EventKind // that came, each once in a row
+	events  int              // since AfterEvents was called
+	batches []int            // events before each call of AfterEvents
 	closed  atomic.Bool
 	drained atomic.Int32
 }
@@ -89,7 +91,15 @@ func (st *framesStream) Serve() {
 	st.stream.Close()
 }
 
+// AfterEvents notes how many events have come together.
+func (f *frames) AfterEvents(t *Turn) (woke bool) {
+	f.batches = append(f.batches, f.events)
+	f.events = 0
+	return false
+}
+
 func (f *frames) HandleEvent(t *Turn, ev *quic.Event) (woke bool) {
+	f.events++
 	if len(f.kinds) == 0 || f.kinds[len(f.kinds)-1] != ev.Kind {
 		f.kinds = append(f.kinds, ev.Kind)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,33 @@ func TestProtocolTurns(t *testing.T) {
 		if d := <-fired; d < 7*time.Millisecond || d > 10*time.Millisecond {
 			t.Errorf("a timer of 7 ms fired after %v", d)
 		}
+	})
+}
+
+// AfterEvents comes once for what a batch has brought, and no event is without it.
+func TestProtocolAfterEvents(t *testing.T) {
+	inBubble(t, serverConfig(), clientConfig(), func(t *testing.T, p *protocolPair) {
+		const streams = 7
+		synctest.Wait()
+		p.s.Do(func(t *Turn) { p.server.of(t.Conn).batches = nil })
+		p.c.Do(func(turn *Turn) {
+			for range streams {
+				id, err := turn.Core.OpenStream()
+				if err == nil {
+					_, err = turn.Core.StreamSend(id, []byte("x"), false)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		synctest.Wait()
+		p.s.Do(func(turn *Turn) {
+			f := p.server.of(turn.Conn)
+			if f.events != 0 || len(f.batches) == 0 || f.batches[0] < 2*streams || slices.Min(f.batches) < 1 {
+				t.Errorf("AfterEvents was called after %v events, and %d came since", f.batches, f.events)
+			}
+		})
 	})
 }
 
