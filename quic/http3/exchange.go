@@ -48,12 +48,10 @@ type exchange struct {
 
 // The marks of an exchange.
 const (
-	markLate      = 1 << iota // the deadline for writing has passed
-	markWaiting               // who has response.mu may wait for the client to take what it writes
-	markReturning             // the handler has returned, and wants response.mu for the last time
-	markExpected              // the client waits for 100 (Continue)
-	markEnded                 // the body was read to its end
-	markClosed                // the body is not to be read any more
+	markLate     = 1 << iota // the deadline for writing has passed
+	markExpected             // the client waits for 100 (Continue)
+	markEnded                // the body was read to its end
+	markClosed               // the body is not to be read any more
 )
 
 func (x *exchange) has(mark uint32) bool { return x.marks.Load()&mark != 0 }

@@ -24,13 +24,15 @@ import (
 type response struct {
 	x *exchange
 
-	mu     sync.Mutex
+	mu     sync.Mutex     // nobody waits for the client while it has it
 	state  *responseState // nil: the handler has returned
 	header http.Header
 }
 
 // responseState is what a response needs while its handler runs. It is guarded by response.mu.
 type responseState struct {
+	busy   bool          // a goroutine writes to the stream, without mu; nothing but busy and idle may be touched meanwhile
+	idle   chan struct{} // closed when that ends; nil: nobody waits for it
 	buf    [bufferSize]byte
 	n      int // bytes of buf that wait
 	fields []qpack.Field
@@ -66,6 +68,51 @@ func (st *responseState) release() {
 	}
 }
 
+// lock takes mu when no other goroutine writes.
+func (w *response) lock() {
+	w.mu.Lock()
+	for w.state != nil && w.state.busy {
+		w.await()
+	}
+}
+
+// await lets go of mu until a goroutine that writes may have ended that.
+func (w *response) await() {
+	st := w.state
+	if st.idle == nil {
+		st.idle = make(chan struct{})
+	}
+	idle := st.idle
+	w.mu.Unlock()
+	<-idle
+	w.mu.Lock()
+}
+
+// writeStream writes to the stream, which may wait for the client, and so lets go of mu meanwhile.
+func (w *response) writeStream(p []byte) error {
+	st := w.state
+	st.busy = true
+	w.mu.Unlock()
+	_, err := w.x.openStream().Write(p)
+	w.mu.Lock()
+	st.busy = false
+	if st.idle != nil {
+		close(st.idle)
+		st.idle = nil
+	}
+	return w.fail(err)
+}
+
+// lockLast takes mu when the handler has returned. A goroutine that it has left behind and that writes must not keep us, and what it writes
+// is not the whole response: that is broken off.
+func (w *response) lockLast() {
+	w.mu.Lock()
+	for w.state != nil && w.state.busy {
+		w.x.abort(h3.ErrCodeInternal)
+		w.await()
+	}
+}
+
 // errHandlerReturned is what calls of a ResponseWriter fail with whose handler has returned.
 var errHandlerReturned = errors.New("http3: the handler of the request has returned")
 
@@ -85,7 +132,7 @@ func (w *response) headerMap() http.Header {
 
 // WriteHeader sends an interim response, or says what the final one will be.
 func (w *response) WriteHeader(status int) {
-	w.mu.Lock()
+	w.lock()
 	defer w.mu.Unlock()
 	w.writeHeader(status)
 }
@@ -237,7 +284,7 @@ func (w *response) WriteString(s string) (int, error) { return write(w, s) }
 
 // write is Write for both kinds of text.
 func write[T []byte | string](w *response, p T) (n int, err error) {
-	w.mu.Lock()
+	w.lock()
 	defer w.mu.Unlock()
 	if err := w.mayWrite(len(p)); err != nil {
 		return 0, err
@@ -302,7 +349,7 @@ func (w *response) Flush() { w.FlushError() }
 
 // FlushError is Flush with the reason why that failed: the client has given the request up, or the connection has ended.
 func (w *response) FlushError() error {
-	w.mu.Lock()
+	w.lock()
 	defer w.mu.Unlock()
 	if w.state == nil {
 		return errHandlerReturned
@@ -357,27 +404,7 @@ func (w *response) send(p []byte, fin bool) error {
 	if w.isHead() || !bodyAllowed(w.state.status) {
 		return w.fail(w.x.gone()) // nothing can follow; is there anybody still?
 	}
-	w.x.set(markWaiting)
-	defer w.x.unset(markWaiting)
-	if w.x.has(markReturning) { // who has not seen us wait
-		return w.fail(errHandlerReturned)
-	}
-	if _, err := w.x.openStream().Write(p); err != nil {
-		return w.fail(err)
-	}
-	return nil
-}
-
-// lockLast takes mu when the handler has returned. A goroutine that it has left behind may have it, mostly for a moment; one that waits for
-// the client to take what it writes must not keep us, and what it writes is not the whole response: that is broken off.
-func (w *response) lockLast() {
-	if w.mu.TryLock() {
-		return
-	}
-	if w.x.set(markReturning); w.x.has(markWaiting) {
-		w.x.abort(h3.ErrCodeInternal)
-	}
-	w.mu.Lock()
+	return w.writeStream(p)
 }
 
 // fail notes why nothing can be written any more, and returns it.
@@ -577,11 +604,8 @@ func appendTrailer(dst []qpack.Field, name string, values []string) []qpack.Fiel
 	return dst
 }
 
-// sendContinue asks the client for the body, unless it has been answered already.
+// sendContinue asks the client for the body, unless it has been answered already, as it has where another goroutine writes.
 func (w *response) sendContinue() {
-	if w.x.has(markWaiting) {
-		return // it has been answered, and whoever has mu may keep it
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state != nil && !w.state.sent && w.state.status == 0 {

@@ -52,7 +52,7 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	if r.state == nil {
 		return nil, errHandlerReturned

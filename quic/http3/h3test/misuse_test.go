@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,57 @@ func TestWriteAfterReturn(t *testing.T) {
 			t.Errorf("%d bytes, %v", len(b), err)
 		}
 	})
+}
+
+// While one goroutine of a handler waits for a client that does not read, others have the header, and those that write wait in a way that
+// a bubble knows; the pieces come whole and in order. What is still being written when the handler returns does not look complete.
+func TestCallsBesideWrite(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			began := make(chan struct{})
+			s := h3test.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var writers sync.WaitGroup
+				w.(http.Flusher).Flush()
+				w.Header().Set("Late", "no effect")
+				writers.Go(func() { w.Write(bytes.Repeat([]byte("a"), 20_000)) })
+				synctest.Wait()
+				if w.Header().Get("Late") == "" {
+					t.Error("the header is gone")
+				}
+				writers.Go(func() { w.Write(bytes.Repeat([]byte("b"), 20_000)) })
+				writers.Go(func() { w.(http.Flusher).Flush() })
+				synctest.Wait() // which never returned
+				if n, err := r.Body.Read(make([]byte, 9)); n != 7 && err != nil {
+					t.Errorf("the body: %d bytes, %v", n, err)
+				}
+				close(began)
+				if !leaves {
+					writers.Wait()
+				}
+			}))
+			s.HTTP3.QUIC = &quic.Config{StreamSendBuffer: 4096}
+			s.Start()
+			defer s.Close()
+			tr := s.Client().Transport.(*http3.Transport)
+			tr.QUIC = &quic.Config{StreamReceiveWindow: 1000, MaxStreamReceiveWindow: 1000}
+			resp, err := s.Client().Post(s.URL, "", strings.NewReader("request"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			<-began
+			b, err := io.ReadAll(resp.Body)
+			if leaves {
+				if err == nil {
+					t.Errorf("a response of %d bytes, that was still being written, looks complete", len(b))
+				}
+				return
+			}
+			if want := strings.Repeat("a", 20_000) + strings.Repeat("b", 20_000); string(b) != want || err != nil {
+				t.Errorf("%d bytes, %v", len(b), err)
+			}
+		})
+	}
 }
 
 // Shutdown of a server without connections succeeds whatever its context is, as that of an http.Server.
