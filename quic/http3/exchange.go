@@ -258,6 +258,7 @@ func (x *exchange) settleNow(t *quicnet.Turn) {
 	if s := x.stream.Load(); s != nil {
 		t.End(s, errHandlerReturned)
 	}
+	x.sc.onAnswered(x)
 }
 
 // openStream returns the Stream on which bodies are read and written in the manner of package net.

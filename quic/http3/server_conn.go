@@ -26,7 +26,8 @@ type serverConn struct {
 	h3   *h3.Conn
 	born time.Time
 
-	exchanges *exchange // whose streams are not over, the newest first
+	open      int       // requests whose streams are not over
+	exchanges *exchange // those of them that something can happen to, the newest first
 	handlers  handlers
 	deadlines []*exchange // those that have one for writing: a heap
 	idleAt    int64       // when the connection ends if no request is open by then; 0: never
@@ -98,8 +99,14 @@ func (sc *serverConn) drain(t *quicnet.Turn) (woke bool) {
 		if ev == nil {
 			return woke
 		}
-		if x, ok := ev.Data.(*exchange); ok {
-			woke = sc.onExchange(t, x, ev) || woke
+		switch data := ev.Data.(type) {
+		case *exchange:
+			woke = sc.onExchange(t, data, ev) || woke
+			continue
+		case *serverConn: // of a request that was let go of
+			if ev.Kind == h3.EventDone {
+				sc.onDone(t)
+			}
 			continue
 		}
 		switch ev.Kind {
@@ -137,8 +144,10 @@ func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (wo
 		x.tellDatagram()
 	case h3.EventDone:
 		x.done = true
-		sc.forget(t, x)
+		x.ctx.cancel(errStreamOver)
+		sc.forget(x)
 		x.tellDatagram()
+		sc.onDone(t)
 	}
 	return false
 }
@@ -171,10 +180,11 @@ func (sc *serverConn) onRequest(t *quicnet.Turn, ev *h3.Event) {
 	}
 	x.wait = wait && sc.srv.s.Early == EarlyWait
 	sc.h3.SetStreamData(ev.Stream, x)
-	if sc.exchanges == nil {
+	if sc.open++; sc.open == 1 {
 		sc.states.push(t, http.StateActive)
 		t.Core.SetKeepAlive(keptAlive)
-	} else {
+	}
+	if sc.exchanges != nil {
 		sc.exchanges.prev = x
 	}
 	x.next, sc.exchanges = sc.exchanges, x
@@ -214,9 +224,17 @@ func (sc *serverConn) refuse(t *quicnet.Turn, id uint64, status int, text string
 	sc.h3.StreamShutdown(id, dir, h3.ErrCodeNoError)
 }
 
-// forget lets go of a request whose stream is over.
-func (sc *serverConn) forget(t *quicnet.Turn, x *exchange) {
-	x.ctx.cancel(errStreamOver)
+// onAnswered lets go of a request whose handler has returned, if nothing more can happen to it though its stream goes on until the client has all
+// of the response: then it is garbage that much earlier, with its header.
+func (sc *serverConn) onAnswered(x *exchange) {
+	if !x.done && x.tunnel == nil && x.writeIndex < 0 {
+		sc.h3.SetStreamData(x.id, sc)
+		sc.forget(x)
+	}
+}
+
+// forget takes a request out of all lists.
+func (sc *serverConn) forget(x *exchange) {
 	sc.stopWaiting(x)
 	sc.clearWriteDeadline(x)
 	if x.prev != nil {
@@ -228,7 +246,11 @@ func (sc *serverConn) forget(t *quicnet.Turn, x *exchange) {
 		x.next.prev = x.prev
 	}
 	x.prev, x.next = nil, nil
-	if sc.exchanges == nil && !sc.closed {
+}
+
+// onDone notes that the stream of a request is over.
+func (sc *serverConn) onDone(t *quicnet.Turn) {
+	if sc.open--; sc.open == 0 && !sc.closed {
 		sc.states.push(t, http.StateIdle)
 		t.Core.SetKeepAlive(-1)
 		sc.setIdle(t.Now)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
+	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
 // What handlers write, as a client sees it that knows nothing of this package. The names S1 and so on are the list of behaviours of net/http
@@ -602,4 +605,54 @@ func TestContextAfter(t *testing.T) {
 		q.s.Abort(uint64(h3.ErrCodeRequestCancelled))
 		<-ran
 	})
+}
+
+// TestAnsweredIsLetGo: a request whose handler has returned is no longer held, though the client has still to take the response; the connection
+// is not idle before it has. One with a deadline for that is held.
+func TestAnsweredIsLetGo(t *testing.T) {
+	for _, timeout := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			const delay = 50 * time.Millisecond
+			var states []http.ConnState
+			served := make(chan *serverConn, 1)
+			ts := serveOver(t, quicnettest.NewNetwork(1, quicnettest.Link{Delay: delay}), func(w http.ResponseWriter, r *http.Request) {
+				served <- w.(*response).x.sc
+			}, func(s *Server) {
+				s.HTTP.WriteTimeout = timeout
+				s.HTTP.ConnState = func(_ net.Conn, state http.ConnState) { states = append(states, state) }
+			})
+			p := ts.dial()
+			s := p.get("/")
+			sc := <-served
+			look := func(wantHeld, wantOpen int) {
+				t.Helper()
+				synctest.Wait()
+				sc.conn.Do(func(*quicnet.Turn) {
+					held := 0
+					for x := sc.exchanges; x != nil; x = x.next {
+						held++
+					}
+					if held != wantHeld || sc.open != wantOpen {
+						t.Errorf("with a timeout of %v: %d requests are held, %d open; want %d and %d", timeout, held, sc.open, wantHeld, wantOpen)
+					}
+				})
+			}
+			held := 0
+			if timeout > 0 {
+				held = 1
+			}
+			look(held, 1)
+			if last := states[len(states)-1]; last != http.StateActive {
+				t.Errorf("the connection is %v while the response is under way", last)
+			}
+			if rep := s.reply(); rep.status() != "200" {
+				t.Errorf("%v", rep)
+			}
+			time.Sleep(4 * delay)
+			look(0, 0)
+			if last := states[len(states)-1]; last != http.StateIdle {
+				t.Errorf("the connection is %v", last)
+			}
+		})
+	}
 }
