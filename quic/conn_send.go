@@ -221,10 +221,10 @@ func (d *outDatagram) full(end int) bool { return d.end-end < minCoalesced }
 // packDatagram adds a datagram of at most limit bytes and returns its size, 0 if there is nothing to send.
 func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	start := len(t.buf)
-	limit = min(limit, cap(t.buf)-start)
-	if start > 0 {
-		limit = min(limit, maxTrainBytes-start) // a datagram may be larger than that if it is alone
+	if start > 0 && limit > min(cap(t.buf), maxTrainBytes)-start {
+		return 0 // the next train has room for a whole one
 	}
+	limit = min(limit, cap(t.buf)-start) // one that is alone may be larger than maxTrainBytes
 	allowance := t.path.dataAllowance()
 	limit = int(min(uint64(max(limit, 0)), allowance-min(uint64(start), allowance))) // start bytes are in the train
 	if uint64(limit) < c.leastDatagram() {

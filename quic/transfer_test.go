@@ -309,3 +309,44 @@ func TestDataWithHandshake(t *testing.T) {
 		}
 	}
 }
+
+// What does not fit into a train as a whole datagram goes with the next one, and is not cut short to fit.
+func TestTrainsOfWholeDatagrams(t *testing.T) {
+	for _, buffer := range []int{5000, 20_000, 1 << 16} {
+		p := newPairWith(t, buffer, nil)
+		id, err := p.client.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf, data := make([]byte, buffer), make([]byte, 1<<20)
+		longest, cut := 0, 0
+		for range 2000 {
+			n, err := p.client.StreamSend(id, data, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = data[n:]
+			for sent := p.client.Send(p.now, buf); sent.N > 0; sent = p.client.Send(p.now, buf) {
+				longest = max(longest, sent.N)
+				if sent.N > sent.SegSize && sent.N%sent.SegSize != 0 && len(data) > 0 {
+					cut++
+				}
+				p.server.Recv(p.now, Train{Buf: buf[:sent.N], SegSize: sent.SegSize, Local: sent.Remote, Remote: sent.Local})
+			}
+			for _, _, err := p.server.StreamRecv(id, make([]byte, 1<<20)); err != nil; {
+				t.Fatal(err)
+			}
+			for ack := p.server.Send(p.now, buf); ack.N > 0; ack = p.server.Send(p.now, buf) {
+				p.client.Recv(p.now, Train{Buf: buf[:ack.N], SegSize: ack.SegSize, Local: ack.Remote, Remote: ack.Local})
+			}
+			if p.now = p.now.Add(time.Millisecond); len(data) == 0 {
+				break
+			}
+			p.client.OnTimeout(p.now)
+			p.server.OnTimeout(p.now)
+		}
+		if len(data) > 0 || cut > 0 || longest < buffer-2000 {
+			t.Errorf("a buffer of %d bytes: %d bytes are left, the longest train has %d, and of %d the last datagram is short", buffer, len(data), longest, cut)
+		}
+	}
+}
