@@ -148,8 +148,8 @@ func (x *crowd) part(c *Conn, e *Endpoint) {
 // package quicnet adds it must stay below 5 KiB.
 func TestIdleMemory(t *testing.T) {
 	const n, most = 1000, 4608
-	if c, r := unsafe.Sizeof(Conn{}), unsafe.Sizeof(recvStream{}); c > 2048 || r > 256 {
-		t.Errorf("a Conn has %d bytes and a receiving stream %d: more than the allocator's classes of 2048 and 256", c, r)
+	if c, r := unsafe.Sizeof(Conn{}), unsafe.Sizeof(recvStream{}); c > 2048-8 || r > 256 { // it puts eight bytes before pointers and more than 512
+		t.Errorf("a Conn has %d bytes and a receiving stream %d: more than the allocator's classes of 2048, with eight of its own, and 256", c, r)
 	}
 	x := newCrowd(t)
 	conns := make([]*Conn, n)

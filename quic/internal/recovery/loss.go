@@ -24,11 +24,11 @@ type Loss struct {
 	paths        []*Path           // those that packets may still be settled on
 	lastPath     uint16            // the newest id of one
 	client       bool
-	confirmed    bool // the handshake is: PTOs of the AppSpace count
-	hasHandshake bool // a client has Handshake keys
-	validated    bool // a client knows that the server has validated its address
-	blocked      bool // a server may send nothing before it receives more
-	ptoCount     int
+	confirmed    bool          // the handshake is: PTOs of the AppSpace count
+	hasHandshake bool          // a client has Handshake keys
+	validated    bool          // a client knows that the server has validated its address
+	blocked      bool          // a server may send nothing before it receives more
+	ptoCount     uint8         // 255 stands for more, too
 	ackedBy      *Path         // see AckedBy
 	marks        uint64        // packets sent with ECT(0)
 	maxAckDelay  time.Duration // the peer's

@@ -142,6 +142,25 @@ func TestProbeLost(t *testing.T) {
 	r.wantInFlight(2, "1 and 2 are left")
 }
 
+// The PTO doubles with each timeout (RFC 9002, section 6.2.1), ten times at most, and stays then however many pass.
+func TestBackoff(t *testing.T) {
+	r := newRig(t, nil)
+	r.sendMany(1)
+	for i := range 300 {
+		before := r.now
+		if probes, _ := r.timeout(); probes != 2 || r.l.Timeouts() != min(i+1, 255) {
+			t.Fatalf("timeout %d asks for %d packets, and is taken for number %d", i+1, probes, r.l.Timeouts())
+		}
+		if got, want := r.now-before, int64(r.l.PTO(&r.path))<<min(i, 10); got != want {
+			t.Fatalf("timeout %d came after %v, not %v", i+1, time.Duration(got), time.Duration(want))
+		}
+		r.sendMany(1)
+	}
+	if r.l.Stats.PTOs != 300 {
+		t.Errorf("%d timeouts are counted, not 300", r.l.Stats.PTOs)
+	}
+}
+
 // What was sent on another path is acknowledged and lost, and says nothing of this one (RFC 9000, section 9.4).
 func TestOtherPath(t *testing.T) {
 	r := newRig(t, nil)

@@ -1,6 +1,9 @@
 package recovery
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // PTO returns the probe timeout that a peer has on the path whose round-trip times are like ours, without backoff, if we may delay
 // acknowledgements by that much.
@@ -104,7 +107,9 @@ func (l *Loss) OnTimeout(now int64, path *Path, h Handler) (probes int, sp Space
 	if at == 0 || at > now {
 		return 0, sp
 	}
-	l.ptoCount++
+	if l.ptoCount < math.MaxUint8 {
+		l.ptoCount++
+	}
 	l.Stats.PTOs++
 	if l.spaces[sp].eliciting == 0 {
 		l.spaces[sp].lastSent = now
@@ -171,8 +176,8 @@ func (l *Loss) Void(sp Space, h Handler) {
 	}
 }
 
-// Timeouts returns how many probe timeouts have passed since anything was acknowledged.
-func (l *Loss) Timeouts() int { return l.ptoCount }
+// Timeouts returns how many probe timeouts have passed since anything was acknowledged, 255 for more than that.
+func (l *Loss) Timeouts() int { return int(l.ptoCount) }
 
 // Restart forgets all packets of a space, whose numbers begin at 0 again: a client begins another connection in the place of the one that
 // it has begun (RFC 9000, section 6.2).
