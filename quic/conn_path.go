@@ -150,7 +150,7 @@ func (p *path) allowance() uint64 {
 func (p *path) dataAllowance() uint64 {
 	allowance := p.allowance()
 	if ch := &p.challenge; p.limited() && ch.at != 0 {
-		return allowance - min(uint64(maxPathChallenges-ch.sent)*minPathProbe, allowance)
+		return allowance - min(uint64(maxPathChallenges-ch.sent)*maxPathProbe, allowance)
 	}
 	return allowance
 }

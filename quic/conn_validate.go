@@ -1,6 +1,10 @@
 package quic
 
-import "github.com/boringquic/boringquic/quic/internal/wire"
+import (
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/recovery"
+	"github.com/boringquic/boringquic/quic/internal/wire"
+)
 
 // challenge is a path validation under way (RFC 9000, section 8.2).
 type challenge struct {
@@ -241,11 +245,11 @@ func (s *pathSet) answering(p *path) bool {
 // where that is not nil.
 func (c *Conn) nextProbing(now int64, only *path) *path {
 	s, active := &c.paths, c.path
-	if (only == nil || only == active) && (active.challenge.due || c.mayAnswer(now)) && active.allowance() >= minPathProbe {
+	if (only == nil || only == active) && (active.challenge.due || c.mayAnswer(now)) && active.allowance() >= c.leastProbe(active) {
 		return active
 	}
 	for _, p := range s.list {
-		if p != active && (only == nil || only == p) && (p.challenge.due || s.answering(p)) && !p.lacksID && p.allowance() >= minPathProbe {
+		if p != active && (only == nil || only == p) && (p.challenge.due || s.answering(p)) && !p.lacksID && p.allowance() >= c.leastProbe(p) {
 			return p
 		}
 	}
@@ -265,15 +269,25 @@ func (c *Conn) mayAnswer(now int64) bool {
 // windowOpen tells whether the congestion window of a path has room for a datagram.
 func (c *Conn) windowOpen(p *path) bool { return p.rec.Available() >= int64(p.maxDatagram()) }
 
-// minPathProbe is the least that may be sent on a path for a probe of it to be made, in bytes.
-const minPathProbe = 64
+// leastProbe returns how many bytes a datagram with one PATH_CHALLENGE or PATH_RESPONSE frame has on a path: a peer that knows nothing of
+// being elsewhere may send very little there, of which no part may be lost for its validation.
+func (c *Conn) leastProbe(p *path) uint64 {
+	pnLen := wire.PacketNumberLen(c.loss.NextPN(recovery.AppSpace), c.loss.LargestAcked(recovery.AppSpace))
+	return uint64(1 + p.dcid.Len() + pnLen + pathFrameLen + protect.Overhead)
+}
+
+// pathFrameLen is how long PATH_CHALLENGE and PATH_RESPONSE frames are, in bytes, and maxPathProbe not less than leastProbe.
+const (
+	pathFrameLen = 9
+	maxPathProbe = 64
+)
 
 // appendProbes appends what waits for path p to a packet: all answers that fit, and a challenge.
 func (c *Conn) appendProbes(now int64, pkt *packet, p *path) {
 	s := &c.paths
 	kept := s.responses[:0]
 	for _, r := range s.responses {
-		if r.path != p || pkt.room() < 9 {
+		if r.path != p || pkt.room() < pathFrameLen {
 			kept = append(kept, r)
 			continue
 		}
@@ -285,7 +299,7 @@ func (c *Conn) appendProbes(now int64, pkt *packet, p *path) {
 		pkt.b = append(pkt.b, wire.FramePing)
 	}
 	s.responses = kept
-	if p.challenge.due && pkt.room() >= 9 {
+	if p.challenge.due && pkt.room() >= pathFrameLen {
 		if data, ok := c.nextChallenge(now, p); ok {
 			pkt.b = wire.AppendPathChallenge(pkt.b, data)
 			pkt.ackEliciting = true

@@ -214,6 +214,26 @@ func TestAttackA7MigrationAmplification(t *testing.T) {
 	}
 }
 
+// A client behind a NAT that gave it another port knows nothing of that, and may send no more than a PING or two until it hears something. The
+// challenge leaves as soon as it fits into what may be sent for that (section 8.1).
+func TestChallengeFitsLittle(t *testing.T) {
+	for factor := 1; factor <= 3; factor++ {
+		p := newMobile(t, func(p *scripted) { p.cfg.AmplificationFactor = factor })
+		received := 0
+		var cs []gotFrame
+		for len(cs) == 0 && received < 200 {
+			b := p.encode(oneRTT(frame(wire.FramePing)))
+			received += len(b)
+			p.recvFrom(farHost, b)
+			p.drain()
+			cs = p.challenges()[farHost]
+		}
+		if len(cs) != 1 || cs[0].size > factor*received || received > 2*cs[0].size {
+			t.Errorf("factor %d: challenges %v for %d bytes, want one of half as many or more", factor, cs, received)
+		}
+	}
+}
+
 // Validation fails in its time even if the anti-amplification limit does not allow another challenge.
 func TestMigrationFailsInSilence(t *testing.T) {
 	p := newMobile(t)

@@ -177,6 +177,10 @@ func DrawPlan(seed uint64) *Plan {
 		// Of 256 connection IDs one is soon given again, and a packet to it that is late has the client say that it is not known.
 		p.Sides[serverSide].Knobs[knobNoReuse] = 0
 	}
+	if p.Observer.P > 0 {
+		// Each address that it makes up takes a connection ID, and where none is left the client's own next one has to wait.
+		p.Sides[serverSide].Knobs[knobNoReuse] = 0
+	}
 	if v := p.Sides[serverSide].Knobs[knobVersions]; v+p.Sides[clientSide].Knobs[knobVersions] == 1+2 {
 		p.Sides[serverSide].Knobs[knobVersions] = 10*v + 3 - v // one in common
 	}
