@@ -10,8 +10,6 @@ import (
 // path is a 4-tuple with what is known of it (RFC 9000, sections 8 and 9).
 type path struct {
 	local, remote                netip.AddrPort
-	state                        PathState
-	amplify                      uint8          // Config.AmplificationFactor
 	rec                          *recovery.Path // RTT, congestion control, pacing, ECN; shared by paths that differ in their port alone
 	dcid                         ConnID         // where we send to
 	dcidSeq                      uint64         // the sequence number of dcid
@@ -25,6 +23,8 @@ type path struct {
 	own                          bool  // we began it, as a client: no limit but the probes' own holds for what is sent on it before it is validated
 	wanted                       bool  // it is to be moved to once it is validated
 	failed                       bool  // it is abandoned since its validation failed
+	state                        PathState
+	amplify                      uint8 // Config.AmplificationFactor
 	challenge                    challenge
 	spin                         spin
 }

@@ -11,10 +11,10 @@ type challenge struct {
 	data   [maxPathChallenges][8]byte
 	sent   int   // how many were
 	due    bool  // one is to be sent now
+	padded bool  // one was sent in a datagram of full size
 	at     int64 // when the next one is to be sent; 0: no validation is under way
 	begun  int64 // when it began
 	end    int64 // when to give up
-	padded bool  // one was sent in a datagram of full size
 }
 
 // startChallenge begins to validate a path. If that is under way already it goes on: an answer to what was sent still counts.

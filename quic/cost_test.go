@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/boringquic/boringquic/quic/internal/recovery"
 )
 
 // crowd is a server's Endpoint with many clients. Nothing is lost on the way, and nothing is kept of what passed, so that what
@@ -150,6 +152,9 @@ func TestIdleMemory(t *testing.T) {
 	const n, most = 1000, 4608
 	if c, r := unsafe.Sizeof(Conn{}), unsafe.Sizeof(recvStream{}); c > 2048-8 || r > 256 { // it puts eight bytes before pointers and more than 512
 		t.Errorf("a Conn has %d bytes and a receiving stream %d: more than the allocator's classes of 2048, with eight of its own, and 256", c, r)
+	}
+	if p, r := unsafe.Sizeof(path{}), unsafe.Sizeof(recovery.Path{}); p > 240 || r > 288 {
+		t.Errorf("a path has %d bytes and what loss recovery holds of it %d: more than the allocator's classes of 240 and 288", p, r)
 	}
 	x := newCrowd(t)
 	conns := make([]*Conn, n)

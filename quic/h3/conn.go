@@ -12,13 +12,16 @@ import (
 // It is not for concurrent use, and stands under the lock of its quic.Conn. After any call on it, its events are read with NextEvent until
 // there is none; then the core's are dealt with as always.
 type Conn struct {
-	core   *quic.Conn
-	cfg    *Config // resolved
-	client bool
-	ended  bool // the connection is over
-	now    time.Time
-	base   time.Time // of times in nanoseconds
-	nanos  int64     // now, since base: never 0
+	core    *quic.Conn
+	cfg     *Config // resolved
+	client  bool
+	ended   bool // the connection is over
+	settled bool // the peer's settings have come
+	wanted  bool // EventCapacity is wanted
+	rested  bool // nothing is kept that is not needed
+	now     time.Time
+	base    time.Time // of times in nanoseconds
+	nanos   int64     // now, since base: never 0
 
 	enc   *qpack.Encoder
 	dec   *qpack.Decoder
@@ -26,7 +29,6 @@ type Conn struct {
 	peer  peerStreams
 
 	settings   Settings  // the peer's, or what they are taken for
-	settled    bool      // they have come
 	remembered *Settings // that 0-RTT data is sent under
 	sessions   []*quic.Session
 
@@ -56,8 +58,6 @@ type Conn struct {
 	fields []qpack.Field // of the message that is told
 	list   []qpack.Field // what is being encoded
 	out    []byte        // likewise
-	wanted bool          // EventCapacity is wanted
-	rested bool          // nothing is kept that is not needed
 	active int64         // when the core last told of something
 }
 

@@ -11,13 +11,12 @@ type stream struct {
 	id   uint64
 	data any // the application's
 
-	news   news // what NextEvent has to tell of it
-	queued bool // it stands in Conn.ready
-	next   *stream
-
-	known bool // the application knows of it: it was told, or has made it
-	over  bool // the core has forgotten it
-	raw   bool // it was taken over, or is of a type that is the application's
+	news   news    // what NextEvent has to tell of it
+	queued bool    // it stands in Conn.ready
+	known  bool    // the application knows of it: it was told, or has made it
+	over   bool    // the core has forgotten it
+	raw    bool    // it was taken over, or is of a type that is the application's
+	next   *stream // in Conn.ready
 
 	recv recvPart
 	send sendPart

@@ -35,20 +35,20 @@ type Encoder struct {
 	flight                      flight
 	policy                      *policy // from the first section that may use the dynamic table
 	classifier                  *Classifier
-	indexSecrets                bool
 	out                         []byte // instructions that are to be sent
 	partial                     []byte // the beginning of a decoder instruction, at most maxIntLen bytes
 	vain                        int    // stream cancellations that no section waited on, since VainCancellations was asked
 	err                         *Error // what ended it
+	indexSecrets                bool
 
 	// The section at work.
+	stood    bool // all of fields are those of the section before, and in the tables
+	dynamic  bool // it may use the dynamic table
+	risk     bool // it may refer to entries that are not acknowledged
 	fields   []Field
 	plan     []line
 	before   []line // those of the section before
-	stood    bool   // all of them are those of the section before, and in the tables
 	sight    tableSight
-	dynamic  bool   // it may use the dynamic table
-	risk     bool   // it may refer to entries that are not acknowledged
 	room     int    // how long out may become
 	drainEnd uint64 // entries below this absolute index are drained
 	oldest   uint64 // the oldest entry that it refers to so far

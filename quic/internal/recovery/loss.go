@@ -377,7 +377,7 @@ func (l *Loss) onSpurious(s *space, pn int64, r *record, i int) {
 	}
 	path := l.paths[i]
 	if o := &path.reordering; r.path == s.largestPath {
-		o.threshold = min(max(o.threshold, s.largestAcked-pn+1), maxPacketThreshold)
+		o.threshold = max(o.threshold, int32(min(s.largestAcked-pn+1, maxPacketThreshold)))
 		if r.time > o.ageRaised && o.ageShift > 0 {
 			o.ageShift--
 			o.ageRaised = s.lastSent
@@ -410,7 +410,7 @@ func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 		if i >= 0 {
 			by = l.paths[i]
 		}
-		overtaken := r.path == s.largestPath && s.largestAcked-s.scan >= by.reordering.threshold
+		overtaken := r.path == s.largestPath && s.largestAcked-s.scan >= by.PacketThreshold()
 		if age := by.age(); !overtaken && r.time > now-age {
 			s.lossTime, s.lossPath = r.time+age, r.path
 			break

@@ -72,15 +72,13 @@ type sizeSearch struct {
 	unsound  uint16 // and what it was told by, should that fail too: the least that was lost
 	falls    uint8  // black holes since the path was last trusted
 	good     uint8  // large packets that have arrived since the last one, wellAfter at most
+	least    uint16 // the smallest large packet of those that were lost in a row; while there is none, the least that counts as large
+	lost     uint8  // how many those are
 	raiseAt  int64  // when tooLarge is to be forgotten; 0: never
 	probePN  int64  // its packet number
 	probeAt  int64  // when it was sent
-
-	// Large packets that are lost in a row.
-	lost    uint8
-	least   uint16 // the size of the smallest of them; while there is none, the least that counts as large
-	arrived int64  // the newest packet that proves that large ones arrive
-	newest  int64  // the newest packet of the path that is acknowledged
+	arrived  int64  // the newest packet that proves that large ones arrive
+	newest   int64  // the newest packet of the path that is acknowledged
 }
 
 // SearchSize has the path find out how large datagrams may be, from BaseDatagram on. inet6 tells whether it is one of IPv6. Otherwise

@@ -18,14 +18,14 @@ type Path struct {
 
 	BytesAcked, BytesLost int64 // of packets that counted for congestion control
 
-	id          uint16 // packets remember the path that they were sent on; 0: it belongs to no Loss
 	pacer       congestion.Pacer
 	paced       int64 // when the pacer was last asked
 	maxRate     int64 // of the pacer, in bytes per second; 0: there is none
 	maxDatagram int32 // the controller has a copy, which resize keeps the same
 	ceiling     int32 // of maxDatagram
 	size        sizeSearch
-	unpaced     bool // see Pace
+	id          uint16 // packets remember the path that they were sent on; 0: it belongs to no Loss
+	unpaced     bool   // see Pace
 	appLimited  bool
 	used        bool  // the window was, as of the last acknowledgement, so that it grows
 	firstSample int64 // when RTT had its first sample
@@ -35,8 +35,8 @@ type Path struct {
 
 // reordering is by how much packets of a path may be late before they are taken for lost, as was seen.
 type reordering struct {
-	threshold int64 // packets that may overtake one before it is lost
-	ageShift  uint  // a packet is lost when it is older than RTT + RTT >> ageShift
+	threshold int32 // packets that may overtake one before it is lost
+	ageShift  uint8 // a packet is lost when it is older than RTT + RTT >> ageShift
 	ageRaised int64 // packets sent up to then do not change ageShift again
 }
 
@@ -44,9 +44,9 @@ type reordering struct {
 // packets remember the epoch that they are counted in.
 type epoch struct {
 	id             uint8 // from 1 on; 0: there was no reaction
+	marked         bool  // a CE mark brought it too, so that it stays
 	start          int64
 	lost, spurious int
-	marked         bool // a CE mark brought it too, so that it stays
 }
 
 // begin starts an epoch, unless the packet that brings it was sent before the last one.
@@ -76,7 +76,7 @@ func NewPath(cc congestion.Controller, initialRTT time.Duration, maxDatagram int
 }
 
 // PacketThreshold returns by how many packets one must be overtaken to be lost, as reordering that was seen has it.
-func (p *Path) PacketThreshold() int64 { return p.reordering.threshold }
+func (p *Path) PacketThreshold() int64 { return int64(p.reordering.threshold) }
 
 // age is how old a packet may become before it is lost (RFC 9002, section 6.1.2).
 func (p *Path) age() int64 {

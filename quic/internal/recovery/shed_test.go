@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"errors"
+	"math"
 	"testing"
 )
 
@@ -138,7 +139,7 @@ func TestFramesBehindLost(t *testing.T) {
 	for _, byTimer := range []bool{false, true} {
 		r := newRig(t, nil)
 		if byTimer {
-			r.path.reordering.threshold = 1 << 40 // so that the timer finds the loss
+			r.path.reordering.threshold = math.MaxInt32 // so that the timer finds the loss
 		}
 		r.send(AppSpace, eliciting)
 		frames := make([]Frame, MaxFrames)
