@@ -29,8 +29,9 @@ type conn struct {
 	gone     bool // it was forgotten
 	struck   bool // a panic has closed it
 
-	held    *found      // what there was no room for
-	pending *quic.Event // an event of the core that comes when HTTP/3 has told what it makes of it
+	outgoing outgoing    // by HTTP/3
+	held     *found      // what there was no room for
+	pending  *quic.Event // an event of the core that comes when HTTP/3 has told what it makes of it
 
 	due time.Time // of endpoint.timers, where it is
 	at  int       // below 0: nowhere

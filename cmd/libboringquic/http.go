@@ -7,7 +7,6 @@ import (
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic/h3"
-	"github.com/boringquic/boringquic/quic/qpack"
 )
 
 // http is use for a connection that speaks HTTP/3.
@@ -26,39 +25,36 @@ func http(h C.uint64_t, f func(c *conn) error) C.int32_t {
 // maxFields is how many fields a header section of C's may have.
 const maxFields = 10000
 
-// message makes a message of C's fields.
-func message(list *C.bquic_h3_field, n C.uint32_t) (*h3.Message, error) {
-	fields, err := goFields(list, n)
-	if err != nil {
+// messageOf makes a message of C's fields, which is good until the connection's next one.
+func (c *conn) messageOf(list *C.bquic_h3_field, n C.uint32_t) (*h3.Message, error) {
+	if err := c.take(list, n); err != nil {
 		return nil, err
 	}
-	return messageOf(fields)
+	return c.outgoing.section()
 }
 
-func goFields(list *C.bquic_h3_field, n C.uint32_t) ([]qpack.Field, error) {
+// take has c.outgoing hold C's fields.
+func (c *conn) take(list *C.bquic_h3_field, n C.uint32_t) error {
 	if n > maxFields {
-		return nil, faultf(errArgument, "there are %d fields, and can be %d", n, maxFields)
+		return faultf(errArgument, "there are %d fields, and can be %d", n, maxFields)
 	}
-	fields := make([]qpack.Field, n)
+	c.outgoing.begin(int(n))
 	for i, f := range unsafe.Slice(list, n) {
 		if f.name == nil || f.value == nil && f.value_len > 0 {
-			return nil, faultf(errArgument, "name or value of field %d is NULL", i)
+			return faultf(errArgument, "name or value of field %d is NULL", i)
 		}
 		if f.name_len > maxSize || f.value_len > maxSize {
-			return nil, faultf(errArgument, "a length of field %d is above 2^31-1", i)
+			return faultf(errArgument, "a length of field %d is above 2^31-1", i)
 		}
-		fields[i].Name = C.GoStringN(f.name, C.int(f.name_len))
-		if f.value_len > 0 {
-			fields[i].Value = C.GoStringN(f.value, C.int(f.value_len))
-		}
+		c.outgoing.set(i, memory((*C.uint8_t)(unsafe.Pointer(f.name)), C.size_t(f.name_len)), memory((*C.uint8_t)(unsafe.Pointer(f.value)), C.size_t(f.value_len)))
 	}
-	return fields, nil
+	return nil
 }
 
 //export bq_go_h3_request
 func bq_go_h3_request(h C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *C.uint8_t, size C.size_t, flags C.uint32_t, id *C.uint64_t, taken *C.size_t) C.int32_t {
 	return http(h, func(c *conn) error {
-		m, err := message(list, n)
+		m, err := c.messageOf(list, n)
 		if err != nil {
 			return err
 		}
@@ -72,7 +68,7 @@ func bq_go_h3_request(h C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *
 //export bq_go_h3_respond
 func bq_go_h3_respond(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *C.uint8_t, size C.size_t, flags C.uint32_t, taken *C.int64_t) C.int32_t {
 	return http(h, func(c *conn) error {
-		m, err := message(list, n)
+		m, err := c.messageOf(list, n)
 		if err != nil {
 			return err
 		}
@@ -86,11 +82,10 @@ func bq_go_h3_respond(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, bo
 //export bq_go_h3_trailers
 func bq_go_h3_trailers(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t) C.int32_t {
 	return http(h, func(c *conn) error {
-		fields, err := goFields(list, n)
-		if err != nil {
+		if err := c.take(list, n); err != nil {
 			return err
 		}
-		err = c.http.SendTrailers(c.time(), uint64(id), fields)
+		err := c.http.SendTrailers(c.time(), uint64(id), c.outgoing.fields)
 		c.noteEnd(uint64(id), err == nil)
 		return err
 	})

@@ -12,20 +12,49 @@ import (
 
 // What both headers make of what a program gives, and of what a peer sends.
 
-// messageOf makes a message of the fields of its header section, which begins with the pseudo-header fields (RFC 9114, section 4.3). Its fields are part of
-// fields. What is wrong with other names and with values the h3 package says.
-func messageOf(fields []qpack.Field) (*h3.Message, error) {
-	m := &h3.Message{}
-	seen := map[string]bool{}
-	for i, f := range fields {
+// keptFields is how many fields an outgoing keeps room for.
+const keptFields = 64
+
+// outgoing is the header section that a program has sent last. Most are like the one before it: a text that comes again at its place is not made anew.
+type outgoing struct {
+	fields  []qpack.Field
+	message h3.Message
+}
+
+// begin makes room for n fields, which set fills in. They are good until the next section.
+func (o *outgoing) begin(n int) {
+	if n > cap(o.fields) || cap(o.fields) > keptFields {
+		o.fields = make([]qpack.Field, n)
+	}
+	o.fields = o.fields[:n]
+	clear(o.fields[n:cap(o.fields)])
+}
+
+func (o *outgoing) set(i int, name, value []byte) {
+	f := &o.fields[i]
+	if string(name) != f.Name {
+		f.Name = string(name)
+	}
+	if string(value) != f.Value {
+		f.Value = string(value)
+	}
+}
+
+// section makes a message of the fields, which begin with the pseudo-header fields (RFC 9114, section 4.3). It is good until the next section. What is
+// wrong with other names and with values the h3 package says.
+func (o *outgoing) section() (*h3.Message, error) {
+	m := &o.message
+	*m = h3.Message{}
+	for i, f := range o.fields {
 		if f.Name == "" || f.Name[0] != ':' {
-			m.Fields = fields[i:]
+			m.Fields = o.fields[i:]
 			break
 		}
-		if seen[f.Name] {
-			return nil, &h3.MessageError{Reason: "the field " + f.Name + " is there twice"}
+		for _, before := range o.fields[:i] {
+			if before.Name == f.Name {
+				return nil, &h3.MessageError{Reason: "the field " + f.Name + " is there twice"}
+			}
 		}
-		seen[f.Name] = true
 		switch f.Name {
 		case ":method":
 			m.Method = f.Value

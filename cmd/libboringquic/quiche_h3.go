@@ -4,9 +4,10 @@ package main
 import "C"
 
 import (
+	"bytes"
 	"errors"
-	"strings"
 	"time"
+	"unicode"
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic"
@@ -21,7 +22,8 @@ type quicheH3 struct {
 	ended    map[uint64]struct{}      // streams that were ended before the program said so: by trailers, or since there can be no body
 	priority map[uint64]quic.Priority // that clients have sent and quiche_h3_take_last_priority_update has not returned
 	fatal    bool                     // it was told that the connection has failed
-	fields   []qpack.Field
+	fields   []qpack.Field            // of an event
+	outgoing outgoing
 }
 
 // onH3 is onQuiche for HTTP/3.
@@ -219,14 +221,17 @@ func h3Event(kind C.enum_quiche_h3_event_type, fields []qpack.Field, more bool) 
 	return ev
 }
 
-// message makes a message of what a program sends.
+// message makes a message of what a program sends, which is good until the next one.
 func (x *quicheH3) message(p *C.quiche_h3_header, n C.size_t) (*h3.Message, error) {
-	x.fields = x.fields[:0]
-	for _, f := range unsafe.Slice(p, n) {
-		name := strings.ToLower(string(memory(f.name, f.name_len)))
-		x.fields = append(x.fields, qpack.Field{Name: name, Value: string(memory(f.value, f.value_len))})
+	x.outgoing.begin(int(n))
+	for i, f := range unsafe.Slice(p, n) {
+		name := memory(f.name, f.name_len)
+		if bytes.ContainsFunc(name, unicode.IsUpper) {
+			name = bytes.ToLower(name)
+		}
+		x.outgoing.set(i, name, memory(f.value, f.value_len))
 	}
-	return messageOf(x.fields)
+	return x.outgoing.section()
 }
 
 //export bq_go_quiche_h3_request
