@@ -13,7 +13,7 @@ import (
 func http(h C.uint64_t, f func(c *conn) error) C.int32_t {
 	return use(h, func(c *conn) error {
 		if c.settings.http == nil {
-			return faultf(errState, "the connection does not speak HTTP/3: its settings have no BQUIC_H3")
+			return errNoHTTP
 		}
 		if err := c.ready(); err != nil {
 			return err
@@ -21,6 +21,8 @@ func http(h C.uint64_t, f func(c *conn) error) C.int32_t {
 		return f(c)
 	})
 }
+
+var errNoHTTP = &fault{errState, "the connection does not speak HTTP/3: its settings have no BQUIC_H3"}
 
 // maxFields is how many fields a header section of C's may have.
 const maxFields = 10000
@@ -68,15 +70,20 @@ func bq_go_h3_request(h C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *
 //export bq_go_h3_respond
 func bq_go_h3_respond(h, id C.uint64_t, list *C.bquic_h3_field, n C.uint32_t, body *C.uint8_t, size C.size_t, flags C.uint32_t, taken *C.int64_t) C.int32_t {
 	return http(h, func(c *conn) error {
-		m, err := c.messageOf(list, n)
-		if err != nil {
-			return err
-		}
-		took, err := c.http.SendResponse(c.time(), uint64(id), m, memory(body, size), flags&C.BQUIC_FIN != 0)
+		took, err := c.respond(uint64(id), list, n, memory(body, size), flags&C.BQUIC_FIN != 0)
 		*taken = C.int64_t(took)
-		c.noteEnd(uint64(id), err == nil && flags&C.BQUIC_FIN != 0 && took == int(size))
 		return err
 	})
+}
+
+func (c *conn) respond(id uint64, list *C.bquic_h3_field, n C.uint32_t, body []byte, fin bool) (taken int, err error) {
+	m, err := c.messageOf(list, n)
+	if err != nil {
+		return 0, err
+	}
+	taken, err = c.http.SendResponse(c.time(), id, m, body, fin)
+	c.noteEnd(id, err == nil && fin && taken == len(body))
+	return taken, err
 }
 
 //export bq_go_h3_trailers

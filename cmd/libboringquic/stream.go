@@ -93,7 +93,7 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 	if op.len > maxSize {
 		return faultf(errArgument, "len is %d, and can be at most 2^31-1", op.len)
 	}
-	carries := op.kind == C.BQUIC_OP_SEND || op.kind == C.BQUIC_OP_RECV || op.kind == C.BQUIC_OP_OPEN
+	carries := op.kind == C.BQUIC_OP_SEND || op.kind == C.BQUIC_OP_RECV || op.kind == C.BQUIC_OP_OPEN || op.kind == C.BQUIC_OP_RESPOND
 	if carries && op.data == nil && op.len > 0 {
 		return faultf(errArgument, "data is NULL, and len is %d", op.len)
 	}
@@ -130,6 +130,14 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 		if fin && err == nil {
 			op.flags = C.BQUIC_FIN
 		}
+	case C.BQUIC_OP_RESPOND:
+		switch {
+		case c.http == nil:
+			return errNoHTTP
+		case op.fields == nil && op.fields_len > 0:
+			return faultf(errArgument, "fields is NULL, and fields_len is %d", op.fields_len)
+		}
+		n, err = c.respond(id, op.fields, op.fields_len, data, op.flags&C.BQUIC_FIN != 0)
 	case C.BQUIC_OP_STOP:
 		err = c.shutdown(id, quic.ReadDirection, uint64(op.code))
 	case C.BQUIC_OP_RESET:

@@ -640,6 +640,14 @@ BQUIC_API int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const voi
 // NULL, is the peer's error code.
 BQUIC_API int64_t bquic_stream_recv(bquic_conn *conn, uint64_t stream, void *buf, size_t len, uint32_t *flags, uint64_t *code);
 
+// bquic_h3_field is a field of a header section of HTTP/3. Names are lower case; those that begin with a colon come first.
+typedef struct bquic_h3_field {
+  const char *name;  // not ended by a zero
+  const char *value;  // not ended by a zero
+  uint32_t name_len;  // bytes
+  uint32_t value_len;  // bytes
+} bquic_h3_field;
+
 // bquic_op is one call of many.
 typedef struct bquic_op {
   bquic_conn *conn;  // of the endpoint
@@ -650,6 +658,8 @@ typedef struct bquic_op {
   size_t len;  // bytes
   uint64_t code;    // BQUIC_OP_STOP and BQUIC_OP_RESET: the code. BQUIC_OP_OPEN: 1: unidirectional. Out: that of BQUIC_ERR_RESET
   int64_t result;   // out: what the function returns
+  const bquic_h3_field *fields;  // BQUIC_OP_RESPOND: the header section
+  uint32_t fields_len;           // how many there are
 } bquic_op;
 
 enum {
@@ -657,7 +667,8 @@ enum {
   BQUIC_OP_RECV = 2,   // bquic_stream_recv
   BQUIC_OP_STOP = 3,   // bquic_stream_shutdown of BQUIC_READ
   BQUIC_OP_RESET = 4,  // bquic_stream_shutdown of BQUIC_WRITE
-  BQUIC_OP_OPEN = 5    // bquic_stream_open, which sets stream, and bquic_stream_send on it
+  BQUIC_OP_OPEN = 5,   // bquic_stream_open, which sets stream, and bquic_stream_send on it
+  BQUIC_OP_RESPOND = 6  // bquic_h3_respond, whose body is data
 };
 
 // bquic_endpoint_ops does n calls on streams of connections of one endpoint, in order, in one crossing. It fails only if the endpoint or ops is no
@@ -705,14 +716,6 @@ BQUIC_API int32_t bquic_datagram_send_many(bquic_conn *conn, const bquic_bytes *
 BQUIC_API int32_t bquic_datagram_recv_many(bquic_conn *conn, bquic_bytes *datagrams, uint32_t max, void *buf, size_t len);
 
 // HTTP/3: connections whose settings have BQUIC_H3.
-
-// bquic_h3_field is a field of a header section. Names are lower case; those that begin with a colon come first.
-typedef struct bquic_h3_field {
-  const char *name;  // not ended by a zero
-  const char *value;  // not ended by a zero
-  uint32_t name_len;  // bytes
-  uint32_t value_len;  // bytes
-} bquic_h3_field;
 
 // bquic_h3_message is a header section that has come, valid as RFC 9114 demands. It is lent as the event is.
 typedef struct bquic_h3_message {

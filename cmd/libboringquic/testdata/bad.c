@@ -226,9 +226,10 @@ int main(int argc, char **argv) {
       {.conn = conn, .kind = BQUIC_OP_RESET, .stream = 1, .len = 5}, // left from a send
       {.conn = conn, .kind = BQUIC_OP_STOP, .stream = 1, .len = 5},
       {.conn = conn, .kind = 9, .len = 5},
+      {.conn = conn, .kind = BQUIC_OP_RESPOND}, // it does not speak HTTP/3
   };
-  GOOD(bquic_endpoint_ops(endpoint, ops, 7));
-  CHECK(ops[4].result == BQUIC_ERR_STREAM && ops[5].result == BQUIC_ERR_STREAM && ops[6].result == BQUIC_ERR_ARGUMENT);
+  GOOD(bquic_endpoint_ops(endpoint, ops, 8));
+  CHECK(ops[4].result == BQUIC_ERR_STREAM && ops[5].result == BQUIC_ERR_STREAM && ops[6].result == BQUIC_ERR_ARGUMENT && ops[7].result == BQUIC_ERR_STATE);
   GOOD(bquic_conn_ping(conn)); // it lives on
   CHECK(ops[0].result == BQUIC_ERR_ARGUMENT && ops[1].result == BQUIC_ERR_ARGUMENT && ops[2].result == BQUIC_ERR_HANDLE && ops[3].result == BQUIC_ERR_STREAM);
   FAILS(bquic_endpoint_ops(endpoint, NULL, 4), BQUIC_ERR_ARGUMENT, "ops is NULL");

@@ -21,6 +21,11 @@ static bquic_conn *conns[EVENTS];
 static uint8_t parts[EVENTS][PART + 64];  // not a power of two apart, so that they do not share the places of caches
 static size_t ops_len;
 
+enum { FIELDS = 4 };
+
+static bquic_h3_field fields[EVENTS][FIELDS];  // of responses
+static char lengths[EVENTS][24], date[40];
+
 static int64_t good(int64_t status, const char *what) {
   if (status < 0) {
     die("%s: %s: %s", what, bquic_status_name((int32_t)status), bquic_error());
@@ -129,23 +134,18 @@ static void receives(void) {
 
 // HTTP/3, of servers alone.
 
-#define FIELD(n, v) {.name = (n), .value = (v), .name_len = sizeof(n) - 1, .value_len = sizeof(v) - 1}
+#define FIELD(n, v) (bquic_h3_field){.name = (n), .value = (v), .name_len = sizeof(n) - 1, .value_len = sizeof(v) - 1}
 
-static void respond(bquic_conn *conn, exchange *x) {
-  char length[24], date[40];
-  bquic_h3_field fields[] = {
-      FIELD(":status", "200"), FIELD("content-type", "application/octet-stream"), {.name = "content-length", .name_len = 14, .value = length, .value_len = decimal(length, x->out)},
-      {.name = "date", .name_len = 4, .value = date, .value_len = http_date(date)},
-  };
-  const uint8_t *data;
-  bool fin;
-  size_t n = next_part(x, &data, &fin);
-  int64_t took = bquic_h3_respond(conn, x->id, fields, 4, data, n, fin ? BQUIC_FIN : 0);
-  if (took < 0) {
-    forget(x);
-  } else if (part_sent(x, (size_t)took, n) && !x->fin) {
-    want_send(conn, x);
-  }
+// want_respond gathers a header section with the first part of its body.
+static void want_respond(bquic_conn *conn, exchange *x) {
+  size_t at = ops_len;
+  bquic_h3_field *f = fields[at];
+  f[0] = FIELD(":status", "200");
+  f[1] = FIELD("content-type", "application/octet-stream");
+  f[2] = (bquic_h3_field){.name = "content-length", .name_len = 14, .value = lengths[at], .value_len = decimal(lengths[at], x->out)};
+  f[3] = (bquic_h3_field){.name = "date", .name_len = 4, .value = date, .value_len = http_date(date)};
+  want_send(conn, x);
+  ops[at].kind = BQUIC_OP_RESPOND, ops[at].fields = f, ops[at].fields_len = FIELDS;
 }
 
 static void request(const bquic_event *ev) {
@@ -158,7 +158,7 @@ static void request(const bquic_event *ev) {
   }
   if (ev->flags & BQUIC_FIN) {
     came(x, NULL, 0, true);
-    respond(ev->conn, x);
+    want_respond(ev->conn, x);
   }
 }
 
@@ -175,7 +175,7 @@ static void body(bquic_conn *conn, exchange *x) {
     came(x, block, (size_t)n, flags & BQUIC_FIN);
   } while (n == sizeof block);
   if (flags & BQUIC_FIN) {
-    respond(conn, x);
+    want_respond(conn, x);
   }
 }
 
