@@ -390,7 +390,7 @@ type quicheH3Config struct {
 func bq_go_quiche_h3_config_new() C.uint64_t {
 	var h handle
 	call(func() error {
-		c := &quicheH3Config{cfg: h3.Config{MaxFieldSectionSize: 32 << 10, QPACKTableCapacity: -1, QPACKBlockedStreams: -1}}
+		c := &quicheH3Config{cfg: h3.Config{MaxFieldSectionSize: 32 << 10}}
 		c.self, c.gate = c, new(gate)
 		register(&c.object, kindQuicheH3Config)
 		h = c.handle

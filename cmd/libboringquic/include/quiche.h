@@ -577,8 +577,8 @@ enum quiche_h3_error {
 typedef struct quiche_h3_config quiche_h3_config;
 quiche_h3_config *quiche_h3_config_new(void);                                             // to be freed
 void quiche_h3_config_set_max_field_section_size(quiche_h3_config *config, uint64_t v);   // of what is received; default 32 KiB
-void quiche_h3_config_set_qpack_max_table_capacity(quiche_h3_config *config, uint64_t v); // of the peer's encoder; default 0
-void quiche_h3_config_set_qpack_blocked_streams(quiche_h3_config *config, uint64_t v);    // default 0
+void quiche_h3_config_set_qpack_max_table_capacity(quiche_h3_config *config, uint64_t v); // of the peer's encoder; default 4096
+void quiche_h3_config_set_qpack_blocked_streams(quiche_h3_config *config, uint64_t v);    // default 100
 void quiche_h3_config_enable_extended_connect(quiche_h3_config *config, bool enabled);    // RFC 9220; a server's
 void quiche_h3_config_set_max_priority_update_size(quiche_h3_config *config, uint64_t v);  // bytes of its payload, at most 264, the default; longer ones are errors
 void quiche_h3_config_free(quiche_h3_config *config);                                     // connections live on

@@ -55,8 +55,8 @@ static void wants_fields(quiche_h3_conn *of, int64_t stream, bool more, const ch
 }
 
 static int settings(uint64_t id, uint64_t value, void *argp) {
-  if (id == 6) {
-    *(uint64_t *)argp = value;
+  if (id < 8) {
+    ((uint64_t *)argp)[id] = value;
   }
   return 0;
 }
@@ -71,18 +71,22 @@ static void begin(void) {
   establish(&p);
   client = quiche_h3_conn_new_with_transport(p.client, h3);
   CHECK(client != NULL);
-  uint64_t size = 0;
-  IS(quiche_h3_for_each_setting(client, settings, &size), QUICHE_H3_ERR_DONE);
+  uint64_t told[8] = {0};
+  IS(quiche_h3_for_each_setting(client, settings, told), QUICHE_H3_ERR_DONE);
   CHECK(!quiche_h3_dgram_enabled_by_peer(client, p.client));
   exchange(&p); // what comes before the server has HTTP/3 waits for it
   quiche_h3_config_enable_extended_connect(h3, true);
+  quiche_h3_config_set_qpack_max_table_capacity(h3, 0);
+  quiche_h3_config_set_qpack_blocked_streams(h3, 0);
   server = quiche_h3_conn_new_with_transport(p.server, h3);
   CHECK(server != NULL && quiche_h3_conn_new_with_transport(p.server, h3) == NULL);
   exchange(&p);
   NOTHING(client);
   NOTHING(server);
-  IS(quiche_h3_for_each_setting(client, settings, &size), 0);
-  IS(size, 20000);
+  IS(quiche_h3_for_each_setting(client, settings, told), 0);
+  CHECK(told[6] == 20000 && told[1] == 0 && told[7] == 0); // MAX_FIELD_SECTION_SIZE, QPACK_MAX_TABLE_CAPACITY, QPACK_BLOCKED_STREAMS
+  IS(quiche_h3_for_each_setting(server, settings, told), 0);
+  CHECK(told[1] == 4096 && told[7] == 100); // the defaults
   CHECK(quiche_h3_dgram_enabled_by_peer(client, p.client) && quiche_h3_dgram_enabled_by_peer(server, p.server));
   CHECK(quiche_h3_extended_connect_enabled_by_peer(client) && !quiche_h3_extended_connect_enabled_by_peer(server));
   IS(quiche_conn_dgram_send(p.client, (const uint8_t *)"\0x", 2), 2); // datagrams are the program's own
