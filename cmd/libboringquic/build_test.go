@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +55,62 @@ type variant string
 const (
 	shared variant = "shared" // libboringquic.so, with BoringSSL in it
 	static variant = "static" // libboringquic.a, and BoringSSL's archives
+
+	// As static, with sanitizers in the program, the library's C files and its code in Go, which knows what of C's memory Go holds.
+	asan variant = "address"
+
+	// As static, with the sanitizer in the program and the library's C files. It takes each call from C to Go and back for one that orders what
+	// threads do.
+	tsan variant = "thread"
+
+	// As static, with Go's memory where valgrind is told not to look: a stack of Go's may lie wherever there was another thing.
+	memcheck variant = "memcheck"
 )
+
+// builds are how the libraries of those variants are built, and their programs.
+var builds = map[variant]struct {
+	cc   []string // for the program
+	cgo  string   // for the library's C files
+	args []string // for go build
+	env  []string
+}{
+	asan:     {[]string{"-fsanitize=address,undefined", "-fno-sanitize-recover=all"}, "", []string{"-asan"}, nil},
+	tsan:     {[]string{"-fsanitize=thread"}, "-fsanitize=thread", nil, nil},
+	memcheck: {nil, "", nil, []string{"GOEXPERIMENT=norandomizedheapbase64"}},
+}
+
+// archive makes libboringquic.a for such a variant, once for all tests.
+func (v variant) archive(t *testing.T) string {
+	t.Helper()
+	dir := prefix(t)
+	archive := filepath.Join(dir, string(v), "libboringquic.a")
+	instrumenting.Lock()
+	defer instrumenting.Unlock()
+	if _, err := os.Stat(archive); err == nil {
+		return archive
+	}
+	header, err := os.ReadFile(filepath.Join(dir, "include/boringquic-bssl/boringquic_key.h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(header), "boringquic_key_")
+	key := strings.Fields(rest)[0]
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bssl := filepath.Join(cache, "boringquic/prefix", key) // of that name each time, for Go's build cache
+	with := builds[v]
+	cmd := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-buildmode=c-archive", "-o", archive}, with.args...), ".")...)
+	cmd.Env = append(append(os.Environ(), with.env...), fmt.Sprintf("CGO_CFLAGS=-O1 -g '-I%s/include' -DBORINGQUIC_BUILD_KEY=%s %s", bssl, key, with.cgo),
+		fmt.Sprintf("CGO_LDFLAGS='-L%s/lib' %s", bssl, with.cgo))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("the library for %s: %v\n%s", v, err, out)
+	}
+	return archive
+}
+
+var instrumenting sync.Mutex
 
 // packaged returns what pkg-config says of the library in dir.
 func packaged(t *testing.T, dir string, args ...string) []string {
@@ -78,10 +134,14 @@ func (v variant) flags(t *testing.T) []string {
 func (v variant) flagsIn(t *testing.T, dir string) []string {
 	t.Helper()
 	args := append(packaged(t, dir, "--cflags"), packaged(t, dir, "--variable=bssl_cflags")...)
-	if v == static {
+	if v != shared {
+		archive := "-l:libboringquic.a"
+		if v != static {
+			archive = v.archive(t)
+		}
 		for _, lib := range packaged(t, dir, "--static", "--libs") {
 			if lib == "-lboringquic" { // the linker would take the shared one
-				lib = "-l:libboringquic.a"
+				lib = archive
 			}
 			args = append(args, lib)
 		}
@@ -95,6 +155,7 @@ func (v variant) compile(t *testing.T, name string, flags ...string) string {
 	t.Helper()
 	exe := filepath.Join(t.TempDir(), name)
 	args := []string{"-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", exe, "testdata/" + name + ".c"}
+	args = append(args, builds[v].cc...)
 	cc(t, append(append(args, flags...), v.flags(t)...)...)
 	return exe
 }
@@ -109,33 +170,30 @@ func cc(t *testing.T, args ...string) {
 // run runs a program, which has to end well, and returns what it prints. What it says is wrong goes to standard error.
 func run(t *testing.T, exe string, args ...string) string {
 	t.Helper()
+	out, errs, err := try(exe, args...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(exe), strings.Join(args, " "), err, out, errs)
+	}
+	return out
+}
+
+// try runs a program.
+func try(exe string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // against one that hangs: its own fault is then seen
 	defer cancel()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	// What Go holds of C's memory the leak sanitizer does not see.
-	// Nor does the thread sanitizer see how Go's threads hand memory on.
-	cmd.Env = append(os.Environ(), "LSAN_OPTIONS=print_suppressions=0:suppressions=testdata/lsan.supp",
-		"TSAN_OPTIONS=print_suppressions=0:suppressions=testdata/tsan.supp")
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(exe), strings.Join(args, " "), err, out.String(), errs.String())
-	}
-	return out.String()
+	// Of programs with the shared library, of which the sanitizer does not see how Go's threads hand memory on.
+	cmd.Env = append(os.Environ(), "TSAN_OPTIONS=print_suppressions=0:suppressions=testdata/tsan.supp")
+	err = cmd.Run()
+	return out.String(), errs.String(), err
 }
 
 // each runs a program of testdata in each variant, and once more with the address sanitizer.
 func each(t *testing.T, name string, args ...string) {
 	t.Helper()
-	for _, c := range []struct {
-		name  string
-		of    variant
-		flags []string
-	}{
-		{"shared", shared, nil},
-		{"static", static, nil},
-		{"asan", shared, []string{"-fsanitize=address,undefined", "-fno-sanitize-recover=all"}},
-	} {
-		t.Run(c.name, func(t *testing.T) { run(t, c.of.compile(t, name, c.flags...), args...) })
+	for _, v := range []variant{shared, static, asan} {
+		t.Run(string(v), func(t *testing.T) { run(t, v.compile(t, name), args...) })
 	}
 }

@@ -25,7 +25,7 @@ func TestHTTP(t *testing.T)    { each(t, "http", certificate(t)...) }
 func TestThreads(t *testing.T) {
 	files := certificate(t)
 	each(t, "threads", files...)
-	run(t, shared.compile(t, "threads", "-fsanitize=thread"), files...)
+	run(t, tsan.compile(t, "threads"), files...)
 }
 
 func TestBad(t *testing.T) { each(t, "bad", certificate(t)...) }

@@ -154,6 +154,9 @@ func TestExports(t *testing.T) {
 	if got, want := got, declared(t); !slices.Equal(got, want) {
 		t.Errorf("exported: %q\nthe header declares %q", got, want)
 	}
+	if out, err = exec.Command("nm", "-D", "--defined-only", static.compile(t, "library")).Output(); err != nil || strings.Contains(string(out), "quic") {
+		t.Errorf("a program with the archive in it exports %s: %v", out, err)
+	}
 	if len(declared(t)) > 120 {
 		t.Errorf("the header has %d functions: more than a reader takes in", len(declared(t)))
 	}

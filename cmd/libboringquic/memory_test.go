@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each checker finds the faults that it is for, and none where there is none.
+func TestCheckersFind(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		of     variant
+		try    func(exe string, args ...string) (stdout, stderr string, err error)
+		faults map[string]string // and what is said of them
+	}{
+		{"AddressSanitizer", asan, try, map[string]string{"overflow": "ERROR: AddressSanitizer", "freed": "heap-use-after-free", "leak": "detected memory leaks"}},
+		{"ThreadSanitizer", tsan, try, map[string]string{"race": "data race"}},
+		{"valgrind", memcheck, valgrind, map[string]string{
+			"overflow": "Invalid write", "freed": "Invalid read", "leak": "definitely lost", "unset": "uninitialised value"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			exe := c.of.compile(t, "faults")
+			if out, errs, err := c.try(exe, "none"); err != nil {
+				t.Errorf("without a fault: %v\n%s%s", err, out, errs)
+			}
+			for fault, says := range c.faults {
+				if out, errs, err := c.try(exe, fault); err == nil || !strings.Contains(errs, says) {
+					t.Errorf("%s: %v\n%s%s", fault, err, out, errs)
+				}
+			}
+		})
+	}
+}
+
+// valgrind runs a program under memcheck. An access that is not allowed, a value that was not set and decides, and memory that nothing points at any
+// more make it fail. Go's first 64 MiB of memory are left out, and testdata/valgrind.supp says what else. Without preemption by signals Go's code runs
+// where memcheck expects it.
+func valgrind(exe string, args ...string) (stdout, stderr string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // against one that hangs
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "valgrind", append([]string{"--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite",
+		"--errors-for-leak-kinds=definite", "--ignore-ranges=0xc000000000-0xc003ffffff", "--suppressions=testdata/valgrind.supp", exe}, args...)...)
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+// The programs of testdata under valgrind, but for those that look at times and threads.
+func TestValgrind(t *testing.T) {
+	for _, name := range []string{"streams", "http", "bad", "quiche_http3", "quiche_tls"} {
+		t.Run(name, func(t *testing.T) {
+			exe := memcheck.compile(t, name, "-I"+filepath.Join(prefix(t), "lib/boringquic-quiche/include"))
+			files := certificate(t)
+			if strings.HasPrefix(name, "quiche_") {
+				files = append(files, certificate(t)[0])
+			}
+			if out, errs, err := valgrind(exe, files...); err != nil {
+				t.Errorf("%v\n%s%s", err, out, errs)
+			}
+		})
+	}
+}
+
+// Threads that share a quiche_config.
+func TestQuicheThreads(t *testing.T) {
+	for _, v := range []variant{asan, tsan} {
+		t.Run(string(v), func(t *testing.T) {
+			run(t, v.compile(t, "quiche_threads", "-I"+filepath.Join(prefix(t), "lib/boringquic-quiche/include")), certificate(t)...)
+		})
+	}
+}
