@@ -159,9 +159,9 @@ func (p *path) dataAllowance() uint64 {
 func (c *Conn) silenced() bool { return c.path.dataAllowance() < c.leastDatagram() }
 
 // leastDatagram is the room without which no datagram is begun, in bytes: a handshake is not carried on with less than a full
-// one.
+// one, nor is anything sent where Initial packets still can be, which fill one.
 func (c *Conn) leastDatagram() uint64 {
-	if c.tls.complete {
+	if c.tls.complete && c.spaces[recovery.InitialSpace] == nil {
 		return minCoalesced
 	}
 	return minDatagramSize
