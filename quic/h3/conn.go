@@ -511,8 +511,10 @@ func (c *Conn) TakeOver(id uint64) (buffered []byte, err error) {
 // as the core does.
 const restAfter = int64(250 * time.Millisecond)
 
-// rests tells whether it will.
-func (c *Conn) rests() bool { return !c.rested && c.streams.first == nil && !c.ended }
+// rests tells whether it will: not before all that there is to be told has been.
+func (c *Conn) rests() bool {
+	return !c.rested && c.streams.first == nil && !c.ended && c.told == len(c.events)
+}
 
 func (c *Conn) rest() {
 	c.rested = true

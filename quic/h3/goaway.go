@@ -135,7 +135,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 	for s := c.blocked.first; s != nil && s.blocked.at+int64(c.cfg.BlockedTimeout) <= t; s = c.blocked.first {
 		c.expire(s, "the header section waits for table entries that do not arrive")
 	}
-	if c.rests() && c.active+restAfter <= t && c.told == len(c.events) {
+	if c.rests() && c.active+restAfter <= t {
 		c.rest()
 	}
 }
