@@ -158,6 +158,7 @@ func (c *Conn) rest() {
 	c.datagrams.in.rest()
 	c.datagrams.out.rest()
 	c.loss.Rest()
+	c.keys.Rest()
 }
 
 // onLossTimer is RFC 9002, section 6.2.4. A probe goes along with others from the packet number spaces that have data in flight.

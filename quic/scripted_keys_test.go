@@ -206,3 +206,50 @@ func TestKeyUpdateOrder(t *testing.T) {
 		}
 	}
 }
+
+// RFC 9001, sections 6.3 and 9.5: a connection that has rested follows its peer's update with the first packet that it gets, and starts one
+// itself; a forged packet that wakes it changes nothing.
+func TestKeyUpdateAfterRest(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		p := play(t, client)
+		p.handshake()
+		p.ping("before any update")
+		rest := func() {
+			p.got = nil
+			for p.conn.restAt() != 0 || p.conn.keys.previousDrop != 0 {
+				p.advance()
+			}
+		}
+		for i := uint32(0); i < 6; i += 2 {
+			rest()
+			p.ping("nothing but a rest")
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+			rest()
+			p.recvFrom(p.remote, p.encode(scriptedPacket{slot: protect.OneRTT, flip: true, frames: [][]byte{frame(wire.FramePing)}}))
+			if p.conn.rested || p.conn.keys.ReadGen() != i {
+				t.Fatalf("client=%v: a forged packet leaves it in generation %d, want %d; resting: %v", client, p.conn.keys.ReadGen(), i, p.conn.rested)
+			}
+			rest()
+			p.updateKeys()
+			p.ping("an update with the first packet after a rest")
+			if gen := p.keys.ReadGen(); gen != i+1 {
+				t.Fatalf("client=%v: conn did not follow: generation %d, want %d (s6.2)", client, gen, i+1)
+			}
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+			rest()
+			p.must(p.conn.KeyUpdate())
+			p.drain()
+			rest() // before the peer answers
+			p.updateKeys()
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+			p.ping("the answer to an update with the first packet after a rest")
+			if read, write := p.conn.keys.ReadGen(), p.conn.keys.WriteGen(); read != i+2 || write != i+2 {
+				t.Fatalf("client=%v: conn reads generation %d and writes %d, want %d", client, read, write, i+2)
+			}
+			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
+		}
+		if n := p.conn.keys.failures; n != 3 {
+			t.Errorf("client=%v: %d packets did not authenticate, and 3 were forged", client, n)
+		}
+	}
+}

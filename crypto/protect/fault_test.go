@@ -2,6 +2,8 @@ package protect_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -81,6 +83,8 @@ func life(t *testing.T, suite protect.Suite, secret []byte) {
 	again("read", func() error { return b.InstallRead(protect.OneRTT, suite, secret) })
 	exchange(t, a, b, protect.OneRTT, 1)
 	for i := range 2 {
+		b.Rest()
+		again("wake", func() error { return opens(a, b, int64(64+i)) })
 		again("advance write", a.AdvanceWrite)
 		exchange(t, a, b, protect.OneRTT, int64(2+2*i))
 		again("advance read", func() error { return b.AdvanceRead(int64(2 + 2*i)) })
@@ -89,6 +93,25 @@ func life(t *testing.T, suite protect.Suite, secret []byte) {
 	if a.WriteGen() != 2 || b.ReadGen() != 2 {
 		t.Errorf("generations %d and %d, want 2", a.WriteGen(), b.ReadGen())
 	}
+}
+
+// opens tells whether b can open a packet of a; if not, that is for want of a key.
+func opens(a, b *protect.Keys, pn int64) error {
+	const size, pnOff = 60, 9
+	buf := make([]byte, size)
+	buf[0], buf[pnOff+3] = 0x43|byte(a.WriteGen()&1)<<2, byte(pn)
+	if !a.Seal(buf, []protect.SealDesc{{Len: size, PNOff: pnOff, PNLen: 4, PN: pn, Slot: protect.OneRTT, Gen: a.WriteGen()}}) {
+		return errors.New("Seal failed")
+	}
+	open := []protect.OpenDesc{{Len: size, PNOff: pnOff, Slot: protect.OneRTT, Largest: pn - 1}}
+	sealed := bytes.Clone(buf)
+	switch b.Open(buf, open); {
+	case open[0].Status == protect.Opened && open[0].PN == pn && open[0].Gen == b.ReadGen():
+		return nil
+	case open[0].Status == protect.NoKey && bytes.Equal(buf, sealed):
+		return errors.New("no key")
+	}
+	panic(fmt.Sprintf("%+v", open[0]))
 }
 
 // exchange seals a train of eight packets, of which more than one mask is made at once, and opens it.

@@ -68,6 +68,7 @@ type Keys struct {
 	suites      [numSlots]Suite
 	read, write slotSet
 	labels      boring.Labels // of SetVersion
+	resting     bool          // the next 1-RTT read key is to be made again
 
 	// 1-RTT key update: the current generations, and the secrets that the next read key and the current write key were
 	// made from.
@@ -139,7 +140,7 @@ func (k *Keys) install(s Slot, suite Suite, secret []byte, write bool) error {
 	if s == OneRTT && write {
 		k.writeSecret, k.writeGen = buf, 0
 	} else if s == OneRTT {
-		k.readSecret, k.readGen = buf, 0
+		k.readSecret, k.readGen, k.resting = buf, 0, false
 	}
 	return nil
 }
@@ -167,6 +168,7 @@ func (k *Keys) Drop(s Slot) {
 	k.read.remove(s)
 	k.write.remove(s)
 	if s == OneRTT {
+		k.resting = false
 		clear(k.readSecret[:])
 		clear(k.writeSecret[:])
 	}
@@ -186,6 +188,7 @@ func (k *Keys) AdvanceRead(firstPN int64) error {
 	if !k.HasRead(OneRTT) {
 		return errors.New("protect: no 1-RTT read key to update")
 	}
+	k.wake()
 	suite := k.suites[OneRTT]
 	if !k.boring.AdvanceRead(k.labels, uint16(suite), k.readSecret[:suite.secretLen()], firstPN) {
 		return errors.New("protect: BoringSSL could not make the next read key")
@@ -212,6 +215,23 @@ func (k *Keys) AdvanceWrite() error {
 func (k *Keys) DropPrevious() {
 	if k.boring.Live() {
 		k.boring.DropPrevious()
+	}
+}
+
+// Rest frees the next 1-RTT read key until packets come again, for connections that have had nothing to do for a while.
+func (k *Keys) Rest() {
+	if k.HasRead(OneRTT) {
+		k.boring.DropNext()
+		k.resting = true
+	}
+}
+
+// wake makes the next 1-RTT read key again that Rest freed. If C memory is short it is tried again the next time, and until then there
+// is no 1-RTT read key.
+func (k *Keys) wake() {
+	if k.resting {
+		suite := k.suites[OneRTT]
+		k.resting = !k.boring.DeriveNext(k.labels, uint16(suite), k.readSecret[:suite.secretLen()])
 	}
 }
 

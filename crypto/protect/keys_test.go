@@ -246,6 +246,66 @@ func TestDropAndReplace(t *testing.T) {
 	}
 }
 
+// Rest frees the next read key. It is there again for the next packet, of whichever generation, and with it all that could be done before.
+func TestRest(t *testing.T) {
+	for _, suite := range suites {
+		for _, labels := range []uint32{version1, version2} {
+			send, recv := newKeys(t), newKeys(t)
+			secret := bytes.Repeat([]byte{0x5a}, suite.secretLen())
+			if errors.Join(send.SetVersion(labels), recv.SetVersion(labels), send.InstallWrite(OneRTT, suite, secret), recv.InstallRead(OneRTT, suite, secret)) != nil {
+				t.Fatal("install")
+			}
+			recv.Rest()
+			live := boring.PacketKeysLive()
+			for gen := range uint32(4) {
+				pn := int64(10 * gen)
+				current := sealOne(t, send, pn, 100)
+				if err := send.AdvanceWrite(); err != nil {
+					t.Fatal(err)
+				}
+				next := sealOne(t, send, pn+5, 100)
+				forged := bytes.Clone(next)
+				forged[99]++
+				for _, first := range []struct {
+					packet []byte
+					status OpenStatus
+					gen    uint32
+				}{{current, Opened, gen}, {next, Opened, gen + 1}, {forged, Failed, gen + 1}, {current[:10], TooShort, 0}} {
+					recv.Rest()
+					recv.Rest()
+					if n := boring.PacketKeysLive(); n != live {
+						t.Fatalf("%d pieces of C memory at rest, %d before", n, live)
+					}
+					if d := openOne(recv, first.packet, pn-1); d.Status != first.status || d.Gen != first.gen {
+						t.Fatalf("%v, first packet after a rest: %+v, want status %d of generation %d", suite, d, first.status, first.gen)
+					}
+					if n := boring.PacketKeysLive(); n != live+1 {
+						t.Fatalf("%d pieces of C memory after it, want %d", n, live+1)
+					}
+				}
+				recv.Rest()
+				if err := recv.AdvanceRead(pn + 5); err != nil || recv.ReadGen() != gen+1 {
+					t.Fatalf("AdvanceRead at rest: %v", err)
+				}
+				recv.Rest()
+				if d := openOne(recv, current, pn+5); d.Status != Opened || d.Gen != gen {
+					t.Fatalf("a late packet of the previous key after a rest: %+v", d)
+				}
+				recv.DropPrevious()
+				recv.Rest()
+			}
+			recv.Drop(OneRTT)
+			if d := openOne(recv, make([]byte, 100), 0); d.Status != NoKey {
+				t.Errorf("after Drop: %+v", d)
+			}
+			recv.Rest()
+			recv.Release()
+			recv.Rest()
+			send.Release()
+		}
+	}
+}
+
 // All C memory goes, once, by Release or by the garbage collector.
 func TestMemory(t *testing.T) {
 	runtime.GC()

@@ -7,8 +7,8 @@ import (
 	"github.com/boringquic/boringquic/crypto/protect"
 )
 
-// TestMemory bounds the C memory of the keys that a connection has after its handshake: 1-RTT keys of both directions and the
-// next one for reading. TLS keeps nothing there at a server: see package handshake's TestMemory.
+// TestMemory bounds the C memory of the keys that a connection has after its handshake: 1-RTT keys of both directions and, unless it
+// rests, the next one for reading. TLS keeps nothing there at a server: see package handshake's TestMemory.
 func TestMemory(t *testing.T) {
 	const n, most = 1000, 2560
 	keys := make([]*protect.Keys, n)
@@ -36,6 +36,14 @@ func TestMemory(t *testing.T) {
 	}
 	if per < 600 {
 		t.Errorf("%d bytes cannot be all: this test looks in the wrong place", per)
+	}
+	for _, k := range keys {
+		k.Rest()
+	}
+	rested := (alloctest.Live() - before) / n
+	t.Logf("%d bytes at rest", rested)
+	if rested > per-500 {
+		t.Errorf("the keys of a resting connection take %d bytes of C memory, and %d before", rested, per)
 	}
 	for _, k := range keys {
 		k.Release()

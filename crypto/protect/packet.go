@@ -50,7 +50,8 @@ const (
 //	buf[d.Off+PNOff+PNLen : d.Off+Len-Overhead]
 //
 // with the packet number in clear before it. Packets may lie in any order; they must not overlap. No key changes and no
-// descriptor panics. After Release every packet is NoKey.
+// descriptor panics. After Release every packet is NoKey. After Rest the next 1-RTT key is made first, whatever the packets are; where C
+// memory is too short for it, those of 1-RTT are NoKey.
 //
 // 1-RTT packets are opened with the key that their key phase bit and number call for: the current one, the next one, or,
 // if it is still kept and the number lies below the first of the current generation, the previous one.
@@ -62,6 +63,7 @@ func (k *Keys) Open(buf []byte, d []OpenDesc) {
 		return
 	}
 	if len(d) > 0 {
+		k.wake() // before anything is known of the packets
 		k.boring.Open(buf, d)
 	}
 }

@@ -148,6 +148,19 @@ func (k *PacketKeys) DropPrevious() {
 	runtime.KeepAlive(k)
 }
 
+// DropNext frees the next 1-RTT read key, without which no 1-RTT packet is opened.
+func (k *PacketKeys) DropNext() {
+	C.bq_keys_drop_next(k.c)
+	runtime.KeepAlive(k)
+}
+
+// DeriveNext makes the next 1-RTT read key again; secret is what Install or AdvanceRead left.
+func (k *PacketKeys) DeriveNext(l Labels, suite uint16, secret []byte) bool {
+	ok := C.bq_keys_derive_next(k.c, C.int(l), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
+	runtime.KeepAlive(k)
+	return ok
+}
+
 // Open opens the packets that d describes, in buf and in place, in one crossing.
 func (k *PacketKeys) Open(buf []byte, d []OpenDesc) {
 	C.bq_open(k.c, bytesPtr(buf), C.size_t(len(buf)), (*C.bq_open_desc)(unsafe.Pointer(unsafe.SliceData(d))),

@@ -88,6 +88,8 @@ void bq_keys_free(bq_keys *k) {
 
 void bq_keys_drop_previous(bq_keys *k) { free_packet_key(&k->previous_read); }
 
+void bq_keys_drop_next(bq_keys *k) { free_packet_key(&k->next_read); }
+
 void bq_keys_drop(bq_keys *k, int slot) {
   free_packet_key(&k->read[slot]);
   free_packet_key(&k->write[slot]);
@@ -287,6 +289,23 @@ int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secre
   return 1;
 }
 
+int bq_keys_derive_next(bq_keys *k, int version, uint16_t suite, const uint8_t *secret, size_t secret_len) {
+  suite_params s;
+  if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->read[BQ_ONE_RTT] == NULL) return 0;
+  packet_key *key = NULL;
+  HMAC_CTX mac;
+  HMAC_CTX_init(&mac);
+  if (key_mac(&mac, s.hash, secret)) key = derive_packet_key(&s, labels_of(version), &mac);
+  HMAC_CTX_cleanup(&mac);
+  if (key == NULL) {
+    ERR_clear_error();
+    return 0;
+  }
+  free_packet_key(&k->next_read);
+  k->next_read = key;
+  return 1;
+}
+
 int bq_keys_advance_write(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->write[BQ_ONE_RTT] == NULL) return 0;
@@ -412,7 +431,8 @@ static int check_open(const bq_keys *k, size_t buf_len, const bq_open_desc *d) {
       d->largest > MAX_PN) {
     return BQ_TOO_SHORT;
   }
-  if (k->read[d->slot] == NULL) return BQ_NO_KEY;
+  // Without the next 1-RTT key the current one is as good as gone, so that nothing depends on the key phase.
+  if (k->read[d->slot] == NULL || (d->slot == BQ_ONE_RTT && k->next_read == NULL)) return BQ_NO_KEY;
   return BQ_OPENED;
 }
 

@@ -77,6 +77,10 @@ int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secre
 // bq_keys_advance_write replaces the secret in place by its successor and makes the write key of that.
 int bq_keys_advance_write(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len);
 void bq_keys_drop_previous(bq_keys *k);
+// bq_keys_drop_next frees the next 1-RTT read key, without which no 1-RTT packet is opened. bq_keys_derive_next makes it again from
+// its secret, which is that which bq_keys_install or bq_keys_advance_read left.
+void bq_keys_drop_next(bq_keys *k);
+int bq_keys_derive_next(bq_keys *k, int version, uint16_t suite, const uint8_t *secret, size_t secret_len);
 
 // bq_open removes header protection and packet protection of n packets in buf, in place, and changes no key.
 void bq_open(const bq_keys *k, uint8_t *buf, size_t buf_len, bq_open_desc *d, size_t n);
