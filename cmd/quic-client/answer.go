@@ -12,7 +12,9 @@ import (
 // answer deals with a response, and returns how many bytes of contents came.
 func (w *web) answer(resp *http.Response, j *job) (n int64, err error) {
 	if w.o.include || resp.Request.Method == http.MethodHead {
-		w.show(statusLine(resp.Proto, resp.StatusCode, resp.Status), resp.Header)
+		if err := w.show(statusLine(resp.Proto, resp.StatusCode, resp.Status), resp.Header); err != nil {
+			return 0, err
+		}
 	}
 	if w.o.httpVersion == overAny && !w.o.quiet {
 		w.say("%s: over %s", j.url, version(resp.Proto))
@@ -28,7 +30,7 @@ func (w *web) answer(resp *http.Response, j *job) (n int64, err error) {
 	}
 	n, err = w.save(resp, j)
 	if err == nil && w.o.include && len(resp.Trailer) > 0 {
-		w.show("", resp.Trailer)
+		err = w.show("", resp.Trailer)
 	}
 	return n, err
 }
@@ -93,8 +95,8 @@ func (r *receiving) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// show prints a status line and fields.
-func (w *web) show(line string, fields http.Header) {
+// show prints a status line and fields on standard output.
+func (w *web) show(line string, fields http.Header) error {
 	var b strings.Builder
 	if line != "" {
 		b.WriteString(line + "\n")
@@ -108,7 +110,10 @@ func (w *web) show(line string, fields http.Header) {
 	w.printing.Lock()
 	defer w.printing.Unlock()
 	w.bar.Done()
-	io.WriteString(w.stdout, b.String())
+	if _, err := io.WriteString(w.stdout, b.String()); err != nil {
+		return fmt.Errorf("cannot write the fields to standard output: %w", err)
+	}
+	return nil
 }
 
 // say prints a sentence beside what was asked for.

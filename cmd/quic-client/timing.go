@@ -82,7 +82,7 @@ func (t *timing) trace(ctx context.Context, w *web) context.Context {
 		GotFirstResponseByte: func() { t.set(&t.first) },
 		Got1xxResponse: func(code int, fields textproto.MIMEHeader) error {
 			if w.o.include {
-				w.show(fmt.Sprintf("%d %s", code, http.StatusText(code)), http.Header(fields))
+				return w.show(fmt.Sprintf("%d %s", code, http.StatusText(code)), http.Header(fields))
 			}
 			return nil
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -355,7 +356,13 @@ func TestWebExitCodes(t *testing.T) {
 	if code != exitFailed || !strings.Contains(stderr, "cannot write /no/such/file: ") {
 		t.Errorf("no folder: exit code %d, %q", code, stderr)
 	}
-	if _, err := os.Stat("/dev/full"); err == nil {
+	if full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0); err == nil {
+		defer full.Close()
+		var errs bytes.Buffer
+		code := run(t.Context(), []string{"--insecure", "-I", s.url + "/file"}, full, &errs)
+		if code != exitFailed || !strings.Contains(errs.String(), "cannot write the fields to standard output: ") {
+			t.Errorf("fields, disk full: exit code %d, %q", code, errs.String())
+		}
 		code, _, stderr = client(t.Context(), "--insecure", "-o", "/dev/full", s.url+"/file")
 		if code != exitFailed || !strings.Contains(stderr, "cannot write /dev/full: ") {
 			t.Errorf("disk full: exit code %d, %q", code, stderr)
