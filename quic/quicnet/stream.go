@@ -129,6 +129,9 @@ func (s *Stream) onRead(n int, fin bool, err error) error {
 			err = io.EOF
 		}
 	}
+	if h.err != nil && s.isOver() {
+		s.c.handleEvents(time.Now()) // the core may be done with the stream, and have nothing to send, nor a timer, with which it would be heard of
+	}
 	return err
 }
 
