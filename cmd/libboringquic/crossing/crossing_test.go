@@ -205,7 +205,7 @@ func TestExamples(t *testing.T) {
 				serve(t, certificate(t), false, servers[p.server.name], "127.0.0.1", port)
 				// A client that is too early sends again. It ends when its connection has: after the draining time, not the idle timeout of 5 s.
 				began := time.Now()
-				if got := run(t, 20*time.Second, clients[p.client.name], "127.0.0.1", port); got != "byez\n" {
+				if got := run(t, 2*time.Minute, clients[p.client.name], "127.0.0.1", port); got != "byez\n" {
 					t.Errorf("the client got %q", got)
 				}
 				t.Logf("it took %v", time.Since(began))
@@ -222,7 +222,7 @@ func TestTalk(t *testing.T) {
 			t.Run(scenario+"/"+p.client.name+" to "+p.server.name, func(t *testing.T) {
 				dir := certificate(t)
 				port := serve(t, dir, true, exes[p.server.name], "server", scenario, "cert.crt", "cert.key")
-				run(t, 20*time.Second, exes[p.client.name], scenario, port, filepath.Join(dir, "cert.crt"))
+				run(t, 2*time.Minute, exes[p.client.name], scenario, port, filepath.Join(dir, "cert.crt"))
 			})
 		}
 	}
