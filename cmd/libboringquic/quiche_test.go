@@ -6,15 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 )
 
 // The version of quiche whose functions quiche.h has.
@@ -296,12 +298,7 @@ func TestQuicheExamples(t *testing.T) {
 // serveExample runs an example's server while f runs. Where it listens it does not say: it has to be told a port that is free.
 func serveExample(t *testing.T, dir, name string, f func(port string)) {
 	t.Helper()
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(free.LocalAddr().String())
-	free.Close()
+	port := strconv.Itoa(freeport.Take(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	server := exec.CommandContext(ctx, filepath.Join(dir, name), "127.0.0.1", port)

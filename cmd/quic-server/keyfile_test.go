@@ -5,8 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
 	"github.com/boringquic/boringquic/quic"
@@ -260,12 +261,7 @@ func TestEarlyData(t *testing.T) {
 
 // Clients speak the version that the server prefers, and come to the address that it prefers.
 func TestPreferences(t *testing.T) {
-	probe, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	preferred := probe.LocalAddr().String()
-	probe.Close()
+	preferred := fmt.Sprintf("127.0.0.1:%d", freeport.Take(t))
 	addr, _ := start(t, "--listen", "127.0.0.1:0", "--root", largeRoot(t), "--versions", "2,1", "--preferred-address", preferred)
 	tlsConf, err := tlsfiles.Client(true, "", hq.ALPN)
 	if err != nil {

@@ -10,10 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 )
 
 // Where the rest of our source tree is.
@@ -201,7 +204,7 @@ func TestExamples(t *testing.T) {
 		servers := compile(t, filepath.Join(dir, example.server+".c"), flags...)
 		for _, p := range pairs {
 			t.Run(example.client+"/"+p.client.name+" to "+p.server.name, func(t *testing.T) {
-				port := freePort(t)
+				port := strconv.Itoa(freeport.Take(t))
 				serve(t, certificate(t), false, servers[p.server.name], "127.0.0.1", port)
 				// A client that is too early sends again. It ends when its connection has: after the draining time, not the idle timeout of 5 s.
 				began := time.Now()

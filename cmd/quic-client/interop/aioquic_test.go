@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 )
 
 // pythonPeers are what pip installs.
@@ -58,7 +60,7 @@ func wantPython(t *testing.T) string {
 func TestAioquicServer(t *testing.T) {
 	root := webRoot(t)
 	_, cert, key := certificate(t)
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(freeport.Take(t))
 	start(t, wantPython(t), "testdata/hq_server.py", port, root, cert, key).firstLine(t)
 	fetchWithOurs(t, "127.0.0.1:"+port, root)
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/cmd/internal/netem"
 	"github.com/boringquic/boringquic/cmd/internal/trace"
 	"github.com/boringquic/boringquic/quic/http3"
@@ -135,7 +136,7 @@ func TestCurlIdle(t *testing.T) {
 func TestCurlServerGone(t *testing.T) {
 	root := webRoot(t)
 	t.Run("nobody listens", func(t *testing.T) {
-		c := newCurl(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), os.DevNull)
+		c := newCurl(t, fmt.Sprintf("127.0.0.1:%d", freeport.Take(t)), os.DevNull)
 		c.args = append(c.args, "--insecure")
 		c.fails([]int{7}, c.base+"/") // CURLE_COULDNT_CONNECT
 	})
@@ -163,7 +164,7 @@ func TestCurlServerGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, cert, key := certificate(t)
-		addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		addr := fmt.Sprintf("127.0.0.1:%d", freeport.Take(t))
 		server := exec.Command(build(t, "quic-server"), "--listen", addr, "--no-tcp", "--root", root, "--cert", cert, "--key", key)
 		startCommand(t, server).firstLine(t)
 		c := newCurl(t, addr, cert)

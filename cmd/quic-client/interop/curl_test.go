@@ -6,14 +6,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-
-	quicgo "github.com/quic-go/quic-go/http3"
 )
 
 // curlSite writes the files, and one of 1 byte and one of 100 MB, into the folder files of a new one, and returns both.
@@ -39,39 +36,26 @@ func TestCurl(t *testing.T) {
 	parent, root := curlSite(t)
 	for _, server := range []struct {
 		name  string
-		start func(t *testing.T, cert, key string) (addr, ca string)
+		start func(t *testing.T, pair tls.Certificate, cert, key string) (addr, ca string)
 		suite bool
 	}{
-		{"quic-server", func(t *testing.T, cert, key string) (string, string) {
+		{"quic-server", func(t *testing.T, pair tls.Certificate, cert, key string) (string, string) {
 			return startOurs(t, parent, "--no-tcp", "--retry", "--cert", cert, "--key", key), cert
 		}, false},
-		{"http3", func(t *testing.T, cert, key string) (string, string) {
+		{"http3", func(t *testing.T, pair tls.Certificate, cert, key string) (string, string) {
 			w := listenWeb(t, root, nil)
 			return w.addr, w.ca
 		}, true},
-		{"quic-go", func(t *testing.T, cert, key string) (string, string) {
-			pair, err := tls.LoadX509KeyPair(cert, key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &quicgo.Server{Handler: newSuite(root), TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}}
-			pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			go s.Serve(pc)
-			t.Cleanup(func() { s.Close(); pc.Close() })
-			return pc.LocalAddr().String(), cert
+		{"quic-go", func(t *testing.T, pair tls.Certificate, cert, key string) (string, string) {
+			return serveQuicGoWeb(t, newSuite(root), pair), cert
 		}, true},
-		{"aioquic", func(t *testing.T, cert, key string) (string, string) {
-			port := strconv.Itoa(freePort(t))
-			start(t, wantPython(t), "testdata/http3_server.py", port, root, cert, key).firstLine(t)
-			return "127.0.0.1:" + port, cert
+		{"aioquic", func(t *testing.T, pair tls.Certificate, cert, key string) (string, string) {
+			return serveAioquicWeb(t, root, cert, key), cert
 		}, true},
 	} {
 		t.Run(server.name, func(t *testing.T) {
-			_, cert, key := certificate(t)
-			addr, ca := server.start(t, cert, key)
+			pair, cert, key := certificate(t)
+			addr, ca := server.start(t, pair, cert, key)
 			c := newCurl(t, addr, ca)
 			t.Run("GET", func(t *testing.T) { c.on(t).get(root) })
 			t.Run("100 at once", func(t *testing.T) { c.on(t).many(root) })

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/quic"
 )
 
@@ -15,7 +16,7 @@ import (
 func startAioquic(t *testing.T, root string, flags ...string) string {
 	t.Helper()
 	_, cert, key := certificate(t)
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(freeport.Take(t))
 	start(t, wantPython(t), append(append([]string{"testdata/hq_server.py"}, flags...), port, root, cert, key)...).firstLine(t)
 	return "127.0.0.1:" + port
 }

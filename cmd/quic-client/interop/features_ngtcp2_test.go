@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
@@ -42,7 +43,7 @@ func compareH3(ctx context.Context, t *testing.T, conn *quicnet.Conn, root, name
 func TestNgtcp2ServerFeatures(t *testing.T) {
 	root := webRoot(t)
 	_, cert, key := certificate(t)
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(freeport.Take(t))
 	start(t, ngtcp2(t, "gtlsserver"), "--quiet", "--htdocs", root, "127.0.0.1", port, key, cert)
 	addr := "127.0.0.1:" + port
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -79,7 +80,7 @@ func TestNgtcp2ServerFeatures(t *testing.T) {
 		})
 	}
 	t.Run("preferred address", func(t *testing.T) {
-		port, preferred := strconv.Itoa(freePort(t)), "127.0.0.1:"+strconv.Itoa(freePort(t))
+		port, preferred := strconv.Itoa(freeport.Take(t)), "127.0.0.1:"+strconv.Itoa(freeport.Take(t))
 		start(t, ngtcp2(t, "gtlsserver"), "--quiet", "--htdocs", root, "--preferred-ipv4-addr="+preferred, "127.0.0.1", port, key, cert)
 		addr := "127.0.0.1:" + port
 		dialUntilUp(ctx, t, addr).Close()
@@ -147,7 +148,7 @@ func TestNgtcp2ClientFeatures(t *testing.T) {
 	late := listenOursH3(t, root, func(*quic.Config) {})
 	early := listenOursH3(t, root, func(cfg *quic.Config) { cfg.EarlyData = true })
 	elsewhere := listenOursH3(t, root, func(cfg *quic.Config) {
-		cfg.PreferredAddress.IPv4 = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(freePort(t)))
+		cfg.PreferredAddress.IPv4 = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(freeport.Take(t)))
 	})
 	for _, test := range []struct { // in this order: some get the session that the next ones resume
 		name    string

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 )
 
 // caddyVersion is what "go install" brings.
@@ -45,7 +47,7 @@ func TestHTTP3CaddyServer(t *testing.T) {
 	_, cert, key := certificate(t)
 	upstream := httptest.NewServer(newSuite(root))
 	defer upstream.Close()
-	port := freePort(t)
+	port := freeport.Take(t)
 	config := filepath.Join(t.TempDir(), "Caddyfile")
 	text := fmt.Sprintf(`{
 	admin off

@@ -20,6 +20,7 @@ import (
 
 	quicgo "github.com/quic-go/quic-go/http3"
 
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/quic/http3"
 )
 
@@ -239,6 +240,11 @@ func TestHTTP3QuicGoServer(t *testing.T) {
 	root := webRoot(t)
 	cert, ca, _ := certificate(t)
 	s := newSuite(root)
+	askWeb(t, serveQuicGoWeb(t, s, cert), ca, root, allOfSuite)
+}
+
+// serveQuicGoWeb has quic-go's server give the suite's answers.
+func serveQuicGoWeb(t *testing.T, s *suite, cert tls.Certificate) (addr string) {
 	server := &quicgo.Server{Handler: s, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	s.shutdown = func() { go server.Shutdown(context.Background()) }
 	pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -247,7 +253,7 @@ func TestHTTP3QuicGoServer(t *testing.T) {
 	}
 	go server.Serve(pc)
 	t.Cleanup(func() { server.Close(); pc.Close() })
-	askWeb(t, pc.LocalAddr().String(), ca, root, allOfSuite)
+	return pc.LocalAddr().String()
 }
 
 // TestHTTP3QuicGoClient: quic-go's client; our server.
@@ -277,16 +283,21 @@ func TestHTTP3QuicGoClient(t *testing.T) {
 func TestHTTP3AioquicServer(t *testing.T) {
 	root := webRoot(t)
 	_, cert, key := certificate(t)
-	port := strconv.Itoa(freePort(t))
+	askWeb(t, serveAioquicWeb(t, root, cert, key), cert, root, allOfSuite)
+}
+
+// serveAioquicWeb has aioquic's server give the suite's answers.
+func serveAioquicWeb(t *testing.T, root, cert, key string) (addr string) {
+	port := strconv.Itoa(freeport.Take(t))
 	start(t, wantPython(t), "testdata/http3_server.py", port, root, cert, key).firstLine(t)
-	askWeb(t, "127.0.0.1:"+port, cert, root, allOfSuite)
+	return "127.0.0.1:" + port
 }
 
 // TestHTTP3HypercornServer: our client; hypercorn, a server for Python's web applications.
 func TestHTTP3HypercornServer(t *testing.T) {
 	root := webRoot(t)
 	_, cert, key := certificate(t)
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(freeport.Take(t))
 	t.Setenv("ROOT", root)
 	start(t, wantPython(t), "-m", "hypercorn", "--bind", "127.0.0.1:0", "--quic-bind", "127.0.0.1:"+port, "--certfile", cert, "--keyfile", key,
 		"--pid", filepath.Join(t.TempDir(), "pid"), "testdata/http3_app:app")
@@ -301,7 +312,7 @@ func TestHTTP3Ngtcp2Server(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, cert, key := certificate(t)
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(freeport.Take(t))
 	start(t, ngtcp2(t, "gtlsserver"), "--quiet", "--htdocs", root, "127.0.0.1", port, key, cert)
 	askWeb(t, "127.0.0.1:"+port, cert, filepath.Join(root, "files"), serverFeatures{noEmpty: true})
 }

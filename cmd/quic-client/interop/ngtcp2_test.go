@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -34,7 +35,7 @@ func TestNgtcp2Server(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := webRoot(t)
 			_, cert, key := certificate(t)
-			port := strconv.Itoa(freePort(t))
+			port := strconv.Itoa(freeport.Take(t))
 			start(t, ngtcp2(t, "gtlsserver"),
 				append(append([]string{"--quiet", "--htdocs", root}, flags...), "127.0.0.1", port, key, cert)...)
 			ctx, cancel := context.WithTimeout(t.Context(), limit)

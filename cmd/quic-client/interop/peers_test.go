@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,17 +161,6 @@ func fetchWithOurs(t *testing.T, addr, root string) {
 	got := t.TempDir()
 	runOK(t, build(t, "quic-client"), append([]string{"--protocol", "hq-interop", "--insecure", "--dir", got}, urls(addr)...)...)
 	wantSame(t, got, root)
-}
-
-// freePort returns a UDP port on which nobody listens, for programs that cannot choose one of their own.
-func freePort(t *testing.T) int {
-	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
 }
 
 // tail shortens a long print-out to its end.
