@@ -44,6 +44,7 @@ var rooms = []room{
 	{dir: "crypto/internal/boring/alloctest", std: only("C")},
 	{dir: "crypto/internal/boring/suitetest", std: only("C", "unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/ssltest", std: only("C", "errors", "runtime", "runtime/cgo", "unsafe"), imports: []string{"crypto/handshake"}},
+	{dir: "quic/internal/heaptest", std: only("runtime")},
 	{dir: "crypto/handshake", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/protect", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/wire", std: anyStd, core: true, imports: []string{"quic/internal/ranges"}},
@@ -117,7 +118,7 @@ func TestArchitecture(t *testing.T) {
 					t.Errorf("%s imports %s: commands and examples use public packages", name, p)
 				}
 				if dir != "quic/http3/h3test" && slices.Contains([]string{"quic/internal/sim", "quic/quicnettest", "quic/http3/h3test", "crypto/internal/boring/alloctest",
-					"crypto/internal/boring/suitetest", "quic/internal/ssltest"}, p) {
+					"crypto/internal/boring/suitetest", "quic/internal/ssltest", "quic/internal/heaptest"}, p) {
 					t.Errorf("%s imports %s, which is for tests", name, p)
 				}
 			}

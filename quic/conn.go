@@ -279,6 +279,17 @@ func (c *Conn) firstFlight(dst ConnID) error {
 	return c.startTLS(*n.begin, n.shared)
 }
 
+// firstFlightAgain has a client that has sent nothing begin anew, to the same connection ID, with what has changed since. It returns c.err.
+func (c *Conn) firstFlightAgain() error {
+	c.tls.release()
+	c.hello.spaces[recovery.InitialSpace] = packetSpace{}
+	c.events = eventQueue{}
+	if err := c.firstFlight(c.hello.origDst); err != nil {
+		c.fail(&TransportError{Code: InternalError, Cause: err})
+	}
+	return c.err
+}
+
 // Accept begins a server's connection for a client whose first Initial packet is at hand; it is to be given to Recv next.
 // The error tells what is wrong with cfg or p.
 func Accept(now time.Time, cfg *Config, p AcceptParams) (*Conn, error) {

@@ -226,7 +226,7 @@ func (c *Conn) packDatagram(t *outTrain, limit int) int {
 	}
 	limit = min(limit, cap(t.buf)-start) // one that is alone may be larger than maxTrainBytes
 	allowance := t.path.dataAllowance()
-	limit = int(min(uint64(max(limit, 0)), allowance-min(uint64(start), allowance))) // start bytes are in the train
+	limit = int(min(uint64(limit), allowance-min(uint64(start), allowance))) // start bytes are in the train
 	if uint64(limit) < c.leastDatagram() {
 		return 0
 	}

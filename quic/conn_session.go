@@ -69,17 +69,12 @@ func (c *Conn) SetSession(s *Session, early bool) error {
 	h := c.hello
 	n := &h.negotiation
 	p := ConnectParams{ServerName: n.begin.ServerName, Session: s, EarlyData: early, ResendEarly: c.resume.resend}
-	c.tls.release()
-	h.spaces[recovery.InitialSpace] = packetSpace{}
 	if !h.ownToken {
 		h.token = nil
 	}
-	c.events = eventQueue{}
+	c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(c.cfg.InitialRTT), 0 // another Session may have been set before
 	c.beginFrom(&p)
-	if err := c.firstFlight(h.origDst); err != nil {
-		c.fail(&TransportError{Code: InternalError, Cause: err})
-	}
-	return c.err
+	return c.firstFlightAgain()
 }
 
 var errSessionLate = errors.New("quic: a Session is for a client that has not begun to send, and has no SSL of the program's")
@@ -89,7 +84,6 @@ func (c *Conn) beginFrom(p *ConnectParams) {
 	c.version = c.cfg.Versions[0]
 	hp := c.resumeFrom(p)
 	hp.CipherSuite = c.cfg.CipherSuite
-	c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(c.cfg.InitialRTT), 0 // another Session may have been set before
 	if s := p.Session; s != nil {
 		if rtt := s.initialRTT(c.path.local.Addr(), c.path.remote.Addr()); rtt > 0 {
 			c.path.rec.RTT, c.streams.rtt = recovery.NewRTT(rtt), int64(rtt)

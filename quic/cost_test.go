@@ -14,6 +14,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/boringquic/boringquic/quic/internal/heaptest"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 )
 
@@ -159,11 +160,11 @@ func TestIdleMemory(t *testing.T) {
 	x := newCrowd(t)
 	conns := make([]*Conn, n)
 	x.part(x.join(n), x.server)
-	before := liveHeap()
+	before := heaptest.Live()
 	for i := range conns {
 		conns[i] = x.join(i)
 	}
-	per := (liveHeap() - before) / n
+	per := (heaptest.Live() - before) / n
 	t.Logf("%d bytes", per)
 	if per > most {
 		t.Errorf("an idle connection takes %d bytes of Go's heap, more than %d", per, most)
@@ -216,14 +217,4 @@ func TestHandshakeAllocs(t *testing.T) {
 	if allocs > n*mostAllocs || bytes > n*mostBytes {
 		t.Errorf("a handshake takes %d allocations of %d bytes in all, more than %d and %d", allocs/n, bytes/n, mostAllocs, mostBytes)
 	}
-}
-
-// liveHeap returns the bytes of Go's heap that are reachable.
-func liveHeap() int64 {
-	var m runtime.MemStats
-	for range 3 {
-		runtime.GC() // what the first one finds unused, cleanups may still hold
-	}
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -238,10 +238,10 @@ func (c *Conn) forgetEarly() {
 
 // takesEarly tells whether a server can open 0-RTT packets, or may be able to once TLS has read the ClientHello.
 func (c *Conn) takesEarly() bool {
-	if c.client || !c.cfg.EarlyData || c.keys.HasRead(protect.ZeroRTT) {
-		return !c.client && c.cfg.EarlyData
+	if c.client || !c.cfg.EarlyData {
+		return false
 	}
-	return c.hello != nil && c.tls.early == EarlyNone && !c.keys.HasRead(protect.Handshake)
+	return c.keys.HasRead(protect.ZeroRTT) || c.hello != nil && c.tls.early == EarlyNone && !c.keys.HasRead(protect.Handshake)
 }
 
 // earlyIDs returns the connection IDs of 0-RTT packets: what the client sends to until it knows an ID of ours, and its own.

@@ -3,8 +3,6 @@ package quic
 import (
 	"errors"
 	"time"
-
-	"github.com/boringquic/boringquic/quic/internal/recovery"
 )
 
 // idle is when silence ends the connection, and when silence is broken (RFC 9000, section 10.1).
@@ -47,13 +45,7 @@ func (c *Conn) SetMaxIdleTimeout(d time.Duration) error {
 	if !c.client {
 		return nil // its transport parameters are made when its client is known
 	}
-	c.tls.release()
-	c.hello.spaces[recovery.InitialSpace] = packetSpace{}
-	c.events = eventQueue{}
-	if err := c.firstFlight(c.hello.origDst); err != nil {
-		c.fail(&TransportError{Code: InternalError, Cause: err})
-	}
-	return c.err
+	return c.firstFlightAgain()
 }
 
 var errIdleLate = errors.New("quic: another idle timeout is for a connection that has neither sent nor received anything")

@@ -47,7 +47,10 @@ func (r rank) whole() bool { return r&1 != 0 }
 // side is where the stream stands in arrays of two: 0 for an incremental one.
 func (r rank) side() int { return int(r & 1) }
 
-// ranked is a stream with the key that it stands in a heap by: its level, and below that what orders streams of one level.
+// key is what orders streams of all levels: the level, and below that n, which orders those of one level.
+func (r rank) key(n uint64) uint64 { return uint64(r.level())<<levelShift | n }
+
+// ranked is a stream with the key that it stands in a queue by: its level, and below that what orders streams of one level.
 type ranked struct {
 	key uint64
 	s   *stream
@@ -218,7 +221,7 @@ func (q *sides) push(s *stream, queue int) {
 		q.pushed++
 		n = q.pushed
 	}
-	q.at[s.rank.side()].push(s, queue, uint64(s.rank.level())<<levelShift|n)
+	q.at[s.rank.side()].push(s, queue, s.rank.key(n))
 }
 
 func (q *sides) remove(s *stream, queue int) {
@@ -274,7 +277,7 @@ func (o *sendOrder) push(s *stream, queue int) {
 		o.lost++
 		n = o.lost&orderMask | turnsBit
 	}
-	o.resend.push(s, queue, uint64(s.rank.level())<<levelShift|n)
+	o.resend.push(s, queue, s.rank.key(n))
 }
 
 // remove takes a stream out of one queue, or leaves it where it is not.

@@ -529,19 +529,19 @@ func (st *streams) writable(yield func(uint64) bool) {
 }
 
 func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {
-	var found []ranked // so that what yield does to streams does not matter
+	var found []struct{ key, id uint64 } // so that what yield does to streams does not matter
 	for s := range st.live.all {
 		if want(s) {
-			key := uint64(s.rank.level())<<levelShift | s.id&orderMask
+			key := s.rank.key(s.id & orderMask)
 			if !s.rank.whole() {
 				key |= turnsBit
 			}
-			found = append(found, ranked{key, s})
+			found = append(found, struct{ key, id uint64 }{key, s.id})
 		}
 	}
-	slices.SortFunc(found, func(a, b ranked) int { return cmp.Compare(a.key, b.key) })
+	slices.SortFunc(found, func(a, b struct{ key, id uint64 }) int { return cmp.Compare(a.key, b.key) })
 	for _, f := range found {
-		if !yield(f.s.id) {
+		if !yield(f.id) {
 			return
 		}
 	}

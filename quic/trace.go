@@ -3,6 +3,7 @@ package quic
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -326,21 +327,11 @@ func (t *tracer) settleProbes(c *Conn) {
 		t.told.probing[p] = p.validated || validated
 	}
 	for p := range t.told.probing {
-		if !c.paths.has(p) {
+		if !slices.Contains(c.paths.list, p) {
 			t.event(c, &qlog.MigrationStateUpdated{New: qlog.ProbingAbandoned, Local: p.local, Remote: p.remote})
 			delete(t.told.probing, p)
 		}
 	}
-}
-
-// has tells whether a path is known.
-func (s *pathSet) has(p *path) bool {
-	for _, o := range s.list {
-		if o == p {
-			return true
-		}
-	}
-	return false
 }
 
 func (t *tracer) settleRecovery(c *Conn) {

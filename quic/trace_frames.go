@@ -1,8 +1,6 @@
 package quic
 
 import (
-	"time"
-
 	"github.com/boringquic/boringquic/quic/internal/ranges"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 	"github.com/boringquic/boringquic/quic/qlog"
@@ -138,10 +136,7 @@ func (t *tracer) consumeAck(b []byte, exponent uint8, f *qlog.Frame) (n int) {
 		t.ranges = append(t.ranges, qlog.Range{Low: uint64(r.Start), High: uint64(r.End - 1)})
 	}
 	f.Kind, f.Ranges = qlog.Ack, t.ranges[from:len(t.ranges):len(t.ranges)]
-	f.AckDelay = time.Duration(min(a.DelayRaw, 1<<40)<<min(exponent, 20)) * time.Microsecond
-	if f.AckDelay < 0 || f.AckDelay > maxIdleTimeoutCap {
-		f.AckDelay = maxIdleTimeoutCap
-	}
+	f.AckDelay = ackDelay(a.DelayRaw, exponent)
 	f.HasECN, f.ECT0, f.ECT1, f.ECN = a.HasECN, a.ECN.ECT0, a.ECN.ECT1, a.ECN.CE
 	return n
 }

@@ -226,12 +226,13 @@ func TestTraceLossesAndDrops(t *testing.T) {
 	p.client.StreamSend(id, make([]byte, 100_000), false)
 	for i := range 100 {
 		if out := p.client.Send(p.now, p.buf); out.N > 0 && i%5 != 2 {
-			again := bytes.Clone(p.buf[:out.N])
+			again, forged := bytes.Clone(p.buf[:out.N]), bytes.Clone(p.buf[:out.N])
+			forged[len(forged)-1] ^= 1
 			p.deliver(p.server, out)
 			if i%5 == 3 {
-				p.server.Recv(p.now, Train{Buf: again, SegSize: out.SegSize, Local: out.Remote, Remote: out.Local})
-				forged := bytes.Clone(again)
-				forged[len(forged)-1] ^= 1
+				for _, b := range [][]byte{forged, again} {
+					p.server.Recv(p.now, Train{Buf: b, SegSize: out.SegSize, Local: out.Remote, Remote: out.Local})
+				}
 			}
 		}
 		p.server.StreamRecv(id, make([]byte, 1<<16))
@@ -258,7 +259,7 @@ func TestTraceLossesAndDrops(t *testing.T) {
 			dropped[ev.Data["trigger"]]++
 		}
 	}
-	if dropped[string(qlog.DropDuplicate)] == 0 {
+	if dropped[string(qlog.DropDuplicate)] == 0 || dropped[string(qlog.DropUndecryptable)] == 0 {
 		t.Errorf("drops by their triggers: %v", dropped)
 	}
 	if !strings.Contains(sender.String(), `"title":"a title","description":"and more"`) {

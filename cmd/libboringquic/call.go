@@ -18,7 +18,7 @@ type panicError struct {
 func (e *panicError) Error() string { return fmt.Sprintf("a fault in boringquic: %v", e.value) }
 
 // call runs f and returns its status: 0, or that of its error, whose text bquic_error then returns. A panic in f is such an error.
-// All functions that C can call are one call, or one of on and with.
+// All functions that C can call are one call, or one of on and in.
 func call(f func() error) (s status) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -63,6 +63,17 @@ func on[T any](h handle, k kind, f func(*T) error) (s status) {
 	return ok
 }
 
+// in is call for an object that any number of threads may be in.
+func in[T any](h handle, k kind, f func(*T) error) status {
+	return call(func() error {
+		o, err := find[T](h, k)
+		if err != nil {
+			return err
+		}
+		return f(o)
+	})
+}
+
 // surrender gives up an object that a panic has left in an unknown state, if it has what can be given up. That may panic, too.
 func surrender(o *object, err error) {
 	defer func() { _ = recover() }()
@@ -97,6 +108,14 @@ func faultf(s status, format string, args ...any) error {
 func fail(err error) status {
 	setErrorText(err.Error())
 	return statusOf(err)
+}
+
+// instead gives an error that no status stands for, in the place where it came up, the status s.
+func instead(s status, err error) error {
+	if err == nil || statusOf(err) != errState {
+		return err
+	}
+	return &fault{s, err.Error()}
 }
 
 func statusOf(err error) status {

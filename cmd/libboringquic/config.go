@@ -114,11 +114,7 @@ func bq_go_config_set_u64(h C.uint64_t, key C.uint32_t, value C.uint64_t) C.int3
 
 //export bq_go_config_get_u64
 func bq_go_config_get_u64(h C.uint64_t, key C.uint32_t, value *C.uint64_t) C.int32_t {
-	return C.int32_t(call(func() error {
-		c, err := find[config](handle(h), kindConfig)
-		if err != nil {
-			return err
-		}
+	return C.int32_t(in(handle(h), kindConfig, func(c *config) error {
 		if _, known := ranges[uint32(key)]; !known {
 			return faultf(errArgument, "there is no number with key %d", key)
 		}

@@ -402,22 +402,14 @@ func bq_go_conn_path(h C.uint64_t, what C.int, localC, remoteC *C.bquic_addr, si
 		now := c.time()
 		switch what {
 		case C.BQ_PATH_PROBE:
-			return pathFault(c.core.ProbePath(now, local, remote))
+			return instead(errArgument, c.core.ProbePath(now, local, remote))
 		case C.BQ_PATH_MIGRATE:
-			return pathFault(c.core.Migrate(now, local, remote))
+			return instead(errArgument, c.core.Migrate(now, local, remote))
 		case C.BQ_PATH_ABANDON:
-			return pathFault(c.core.AbandonPath(now, local, remote))
+			return instead(errArgument, c.core.AbandonPath(now, local, remote))
 		default:
 			c.core.HandleTooLarge(now, local, remote, int(min(size, 65535)))
 			return nil
 		}
 	})
-}
-
-// pathFault has an error that is about the addresses be BQUIC_ERR_ARGUMENT.
-func pathFault(err error) error {
-	if err == nil || statusOf(err) != errState {
-		return err
-	}
-	return &fault{errArgument, err.Error()}
 }

@@ -135,11 +135,8 @@ func (e *endpoint) connect(s *settings, p *C.bquic_connect, taken *C.int32_t) (*
 	if params.ServerName == "" {
 		params.ServerName = remote.Addr().WithZone("").String()
 	}
-	if b := memory((*C.uint8_t)(p.session.data), p.session.len); len(b) > 0 {
-		params.Session = new(quic.Session)
-		if err := params.Session.UnmarshalBinary(b); err != nil {
-			return nil, &fault{errArgument, err.Error()}
-		}
+	if params.Session, err = sessionOf(&p.session); err != nil {
+		return nil, err
 	}
 	if params.SSL = uintptr(unsafe.Pointer(p.ssl)); params.SSL == 0 {
 		if err := hasProtocol(s.client); err != nil {

@@ -83,17 +83,6 @@ func netConnOf(h C.uint64_t) *netConn {
 	return nil
 }
 
-// in is call for an object that any number of threads may be in.
-func in[T any](h C.uint64_t, k kind, f func(*T) error) status {
-	return call(func() error {
-		o, err := find[T](handle(h), k)
-		if err != nil {
-			return err
-		}
-		return f(o)
-	})
-}
-
 // within calls f with the connection's lock, also while there is no connection. A panic strikes the connection alone.
 func (n *netConn) within(f func(c *conn) error) (err error) {
 	for n.quic == nil {
@@ -428,7 +417,7 @@ func (n *netConn) close(code uint64, reason string) error {
 	return n.quic.CloseWithError(code, reason)
 }
 
-// free is bquic_conn_free.
+// freeConn is bquic_conn_free.
 func freeConn(h handle) error {
 	o := lookup(h)
 	for o != nil && !unregister(o) {

@@ -40,7 +40,7 @@ func bq_go_queue_new(h *C.uint64_t) C.int32_t {
 
 //export bq_go_queue_free
 func bq_go_queue_free(h C.uint64_t) C.int32_t {
-	return C.int32_t(in(h, kindQueue, func(q *queue) error {
+	return C.int32_t(in(handle(h), kindQueue, func(q *queue) error {
 		if !unregister(&q.object) {
 			return handleError(handle(h), kindQueue)
 		}
@@ -55,7 +55,7 @@ func bq_go_queue_free(h C.uint64_t) C.int32_t {
 
 //export bq_go_queue_fd
 func bq_go_queue_fd(h C.uint64_t, fd *C.int32_t) C.int32_t {
-	return C.int32_t(in(h, kindQueue, func(q *queue) error {
+	return C.int32_t(in(handle(h), kindQueue, func(q *queue) error {
 		*fd = C.int32_t(q.sign.fd())
 		return nil
 	}))
@@ -63,7 +63,7 @@ func bq_go_queue_fd(h C.uint64_t, fd *C.int32_t) C.int32_t {
 
 //export bq_go_queue_wait
 func bq_go_queue_wait(h C.uint64_t, events *C.bquic_event, most C.uint32_t, timeout C.uint64_t, count *C.int32_t) C.int32_t {
-	return C.int32_t(in(h, kindQueue, func(q *queue) error {
+	return C.int32_t(in(handle(h), kindQueue, func(q *queue) error {
 		if !q.busy.CompareAndSwap(false, true) {
 			return faultf(errBusy, "another thread is waiting for the queue's events")
 		}

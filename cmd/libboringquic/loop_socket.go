@@ -108,21 +108,13 @@ func (l *socket) open(at string, shards int) (err error) {
 		return err
 	}
 	l.endpoint, err = quicnet.ListenConfig{Shards: shards, Protocol: l.accepts}.Listen(at, server)
-	return configFault(err)
+	return instead(errConfig, err) // what is neither the system's nor the peer's is one of the settings
 }
 
 var (
 	errNoCertificate = &fault{errConfig, "a server needs a certificate: bquic_config_add_cert_files or bquic_config_add_cert_pem adds one"}
 	errNoQueue       = &fault{errConfig, "HTTP/3 tells of requests and responses by events: there must be a bquic_queue for them"}
 )
-
-// configFault has an error that is neither the system's nor the peer's be one of the settings.
-func configFault(err error) error {
-	if err != nil && statusOf(err) == errState {
-		return &fault{errConfig, err.Error()}
-	}
-	return err
-}
 
 // accepts has a client's connection, whose turn it is, wait to be accepted. It may not wait itself.
 func (l *socket) accepts(t *quicnet.Turn) quicnet.Protocol {
@@ -172,7 +164,7 @@ func (l *socket) ring() {
 
 //export bq_go_accept
 func bq_go_accept(h, timeout C.uint64_t, out *C.uint64_t) C.int32_t {
-	return C.int32_t(in(h, kindSocket, func(l *socket) error {
+	return C.int32_t(in(handle(h), kindSocket, func(l *socket) error {
 		switch {
 		case l.settings == nil:
 			return faultf(errState, "the socket was opened without settings, and only dials")
@@ -225,7 +217,7 @@ func (l *socket) take() (*netConn, <-chan struct{}) {
 
 //export bq_go_socket_addr
 func bq_go_socket_addr(h C.uint64_t, at *C.bquic_addr) C.int32_t {
-	return C.int32_t(in(h, kindSocket, func(l *socket) error {
+	return C.int32_t(in(handle(h), kindSocket, func(l *socket) error {
 		setAddr(at, l.endpoint.Addr().(*net.UDPAddr).AddrPort())
 		return nil
 	}))
@@ -233,7 +225,7 @@ func bq_go_socket_addr(h C.uint64_t, at *C.bquic_addr) C.int32_t {
 
 //export bq_go_socket_free
 func bq_go_socket_free(h C.uint64_t) C.int32_t {
-	return C.int32_t(in(h, kindSocket, func(l *socket) error {
+	return C.int32_t(in(handle(h), kindSocket, func(l *socket) error {
 		if !unregister(&l.object) {
 			return handleError(handle(h), kindSocket)
 		}
@@ -283,11 +275,10 @@ func bq_go_dial(cfg C.uint64_t, to *C.char, o *C.bquic_dial_options, queue_, soc
 // dialing is a call of bquic_dial.
 type dialing struct {
 	quicnet.Dialer
-	begun    *netConn // that has the handle until there is a connection
-	to       string
-	config   *quic.Config
-	early    bool
-	settings *settings
+	begun  *netConn // that has the handle until there is a connection
+	to     string
+	config *quic.Config
+	early  bool
 }
 
 func newDialing(s *settings, to string, o *C.bquic_dial_options, queue_, socket_ handle) (*dialing, error) {
@@ -306,7 +297,7 @@ func newDialing(s *settings, to string, o *C.bquic_dial_options, queue_, socket_
 	if err := hasProtocol(s.client); err != nil {
 		return nil, err
 	}
-	d := &dialing{to: to, config: s.client, settings: s, early: o.flags&C.BQUIC_DIAL_EARLY != 0}
+	d := &dialing{to: to, config: s.client, early: o.flags&C.BQUIC_DIAL_EARLY != 0}
 	d.ResendEarly, d.FollowNetwork = o.flags&C.BQUIC_DIAL_RESEND != 0, o.flags&C.BQUIC_DIAL_FOLLOW != 0
 	d.Protocol = func(t *quicnet.Turn) quicnet.Protocol { return newNetConn(t, s, q) }
 	if socket_ != 0 {
@@ -322,11 +313,8 @@ func newDialing(s *settings, to string, o *C.bquic_dial_options, queue_, socket_
 		own.TLS.ServerName = name
 		d.config = &own
 	}
-	if b := memory((*C.uint8_t)(o.session.data), o.session.len); len(b) > 0 {
-		d.Session = new(quic.Session)
-		if err := d.Session.UnmarshalBinary(b); err != nil {
-			return nil, &fault{errArgument, err.Error()}
-		}
+	if d.Session, err = sessionOf(&o.session); err != nil {
+		return nil, err
 	}
 	n := &netConn{queue: q, conn: &conn{settings: s, at: -1}}
 	n.conn.net, n.conn.object.self = n, n.conn
@@ -343,7 +331,7 @@ func (d *dialing) run(ctx context.Context) error {
 	}
 	c, err := dial(ctx, d.to, d.config)
 	if err != nil {
-		err = configFault(err)
+		err = instead(errConfig, err)
 		d.begun.fail(err)
 		return err
 	}

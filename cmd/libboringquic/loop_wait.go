@@ -13,15 +13,11 @@ import (
 
 // wait is call for one that waits for something of a connection of the event loop: what try is for, see netConn.await.
 func wait(h C.uint64_t, of uint64, timeout C.uint64_t, try func(c *conn) (done bool, err error)) C.int32_t {
-	return C.int32_t(call(func() error {
-		n := netConnOf(h)
-		if n != nil {
-			return n.await(of, timeout, try)
+	return C.int32_t(in(handle(h), kindConn, func(c *conn) error {
+		if c.net == nil {
+			return faultf(errState, "the connection belongs to an endpoint, where nothing waits: bquic_dial and bquic_accept give those that do")
 		}
-		if o := lookup(handle(h)); o == nil || handle(h).kind() != kindConn {
-			return handleError(handle(h), kindConn)
-		}
-		return faultf(errState, "the connection belongs to an endpoint, where nothing waits: bquic_dial and bquic_accept give those that do")
+		return c.net.await(of, timeout, try)
 	}))
 }
 

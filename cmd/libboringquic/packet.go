@@ -38,6 +38,18 @@ func lend(to *C.bquic_bytes, b []byte) {
 // given is the memory that b names.
 func given(b *C.bquic_bytes) []byte { return memory((*C.uint8_t)(b.data), b.len) }
 
+// sessionOf is the session that b holds, nil for none.
+func sessionOf(b *C.bquic_bytes) (*quic.Session, error) {
+	if b.len == 0 {
+		return nil, nil
+	}
+	s := new(quic.Session)
+	if err := s.UnmarshalBinary(given(b)); err != nil {
+		return nil, &fault{errArgument, err.Error()}
+	}
+	return s, nil
+}
+
 // write copies a packet to out, if it fits.
 func write(out *C.uint8_t, room C.size_t, b []byte, n *C.int64_t) error {
 	if uint64(len(b)) > uint64(room) {

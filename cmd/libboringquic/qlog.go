@@ -19,17 +19,11 @@ func (f qlogFile) Close() error { return syscall.Close(int(f.descriptor)) }
 
 // trace begins a trace, which w belongs to in any case.
 func trace(core *quic.Conn, w io.WriteCloser, title, description *C.char) error {
-	text := func(s *C.char) string {
-		if s == nil {
-			return ""
-		}
-		return C.GoString(s)
-	}
 	if core.Traced() || core.IsDrained() {
 		w.Close()
 		return faultf(errState, "the connection is traced already, or is over")
 	}
-	core.Trace(w, text(title), text(description))
+	core.Trace(w, C.GoString(title), C.GoString(description)) // "" for NULL
 	return nil
 }
 

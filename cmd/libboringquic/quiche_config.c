@@ -4,7 +4,6 @@
 #include "_cgo_export.h"
 #include "quiche_internal.h"
 
-// A config is its handle.
 const char *quiche_version(void) { return "0.30.0"; }
 
 quiche_config *quiche_config_new(uint32_t version) {

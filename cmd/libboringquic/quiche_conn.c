@@ -46,7 +46,7 @@ static quiche_conn *begin(bool server, const char *name, const uint8_t *scid, si
     conn = calloc(1, sizeof *conn);
   }
   if (conn == NULL || bq_go_quiche_begin(conn, &taken, server, (char *)name, (uint8_t *)scid, scid_len, (uint8_t *)other, other_len, (struct sockaddr *)local, local_len,
-                         (struct sockaddr *)peer, peer_len, (uint64_t)(uintptr_t)config, (uintptr_t)ssl)) {
+                         (struct sockaddr *)peer, peer_len, BQ_HANDLE(config), (uintptr_t)ssl)) {
     free(conn);
     if (ssl != NULL && !taken) {
       bq_quiche_free_ssl(ssl);

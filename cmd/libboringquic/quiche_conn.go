@@ -239,15 +239,12 @@ func (b *quicheBegin) begin(c *C.quiche_conn, taken *C.bool) (*quicheConn, error
 
 //export bq_go_quiche_free
 func bq_go_quiche_free(h C.uint64_t) {
-	call(func() error {
-		q, err := find[quicheConn](handle(h), kindQuicheConn)
-		if err == nil {
-			q.unwanted.Store(true)
-			if q.letGo() {
-				C.bq_quiche_free_conn(q.c)
-			}
+	in(handle(h), kindQuicheConn, func(q *quicheConn) error {
+		q.unwanted.Store(true)
+		if q.letGo() {
+			C.bq_quiche_free_conn(q.c)
 		}
-		return err
+		return nil
 	})
 }
 

@@ -8,7 +8,7 @@ enum { FORBIDDEN = QUICHE_H3_TRANSPORT_ERR_INVALID_STATE };
 
 quiche_h3_conn *quiche_h3_conn_new_with_transport(quiche_conn *quiche_conn, quiche_h3_config *config) {
   quiche_h3_conn *conn = BQ_MAY(quiche_conn) && BQ_MAY(config) ? malloc(sizeof *conn) : NULL;
-  if (conn == NULL || bq_go_quiche_h3_new(quiche_conn->handle, (uint64_t)(uintptr_t)config) < 0) {
+  if (conn == NULL || bq_go_quiche_h3_new(quiche_conn->handle, BQ_HANDLE(config)) < 0) {
     free(conn);
     return NULL;
   }

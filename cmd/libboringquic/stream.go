@@ -75,16 +75,11 @@ func (e *endpoint) ops(all []C.bquic_op) (n int) {
 
 // connOf returns the connection that a call is for.
 func (e *endpoint) connOf(op *C.bquic_op) (*conn, error) {
-	h := *(*handle)(unsafe.Pointer(&op.conn))
-	o := lookup(h)
-	if o == nil || h.kind() != kindConn {
-		return nil, handleError(h, kindConn)
+	c, err := find[conn](*(*handle)(unsafe.Pointer(&op.conn)), kindConn)
+	if err == nil && c.endpoint != e {
+		err = faultf(errArgument, "the connection belongs to another endpoint")
 	}
-	c := o.self.(*conn)
-	if c.endpoint != e {
-		return nil, faultf(errArgument, "the connection belongs to another endpoint")
-	}
-	return c, nil
+	return c, err
 }
 
 // do does what op says, and puts what came of it into op.result, unless it fails.
@@ -148,7 +143,7 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 	op.result = C.int64_t(n)
 	if err != nil {
 		op.code = resetCode(err)
-	} else if carries && op.kind != C.BQUIC_OP_RECV {
+	} else if op.kind == C.BQUIC_OP_SEND {
 		c.noteEnd(id, op.flags&C.BQUIC_FIN != 0 && n == len(data))
 	}
 	return err

@@ -79,7 +79,7 @@ func (c *comparison) barsTable(ms []measurement) (t table) {
 	for i := range all {
 		g := &all[i]
 		for k := range ms {
-			if m := &ms[k]; m.name == g.measurement && (m.http || c.C) {
+			if m := &ms[k]; m.name == g.measurement {
 				if row := c.barsRow(g, m); row != nil {
 					t.rows = append(t.rows, row)
 				}

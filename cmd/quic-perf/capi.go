@@ -47,13 +47,9 @@ func (b makeBuilder) command(ctx context.Context, source, dir string, p *peer) *
 }
 
 // capiMeasurements are all that compare measures of the C API, in this order.
-func capiMeasurements(z sizes) (ms []measurement) {
-	ms = slices.DeleteFunc(measurements(z), func(m measurement) bool {
-		return !slices.Contains([]string{"down-1x1", "up-1x1", "requests"}, m.name)
-	})
-	return append(ms, slices.DeleteFunc(httpMeasurements(z), func(m measurement) bool {
-		return !slices.Contains([]string{"h3-requests", "h3-down", "h3-up"}, m.name)
-	})...)
+func capiMeasurements(z sizes) []measurement {
+	of := []string{"down-1x1", "up-1x1", "requests", "h3-requests", "h3-down", "h3-up"}
+	return slices.DeleteFunc(append(measurements(z), httpMeasurements(z)...), func(m measurement) bool { return !slices.Contains(of, m.name) })
 }
 
 // capiGoals are the bars for the C API.

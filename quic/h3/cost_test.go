@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/heaptest"
 )
 
 // TestIdleMemory bounds what a server's connection that has served a request takes of Go's heap, with its quic.Conn and the configuration that
@@ -45,7 +46,7 @@ func TestIdleMemory(t *testing.T) {
 		rest bool
 		most int64
 	}{{"a connection that has just been used", false, mostBusy}, {"a connection at rest", true, mostRested}} {
-		before := liveHeap()
+		before := heaptest.Live()
 		for i := range pairs {
 			p, server := join()
 			if c.rest {
@@ -55,7 +56,7 @@ func TestIdleMemory(t *testing.T) {
 			p.client, p.onClient, p.buf, p.timers = p.server, func(*quic.Event) {}, nil, nil
 			pairs[i], sides[i] = p, server
 		}
-		per := (liveHeap() - before) / n
+		per := (heaptest.Live() - before) / n
 		t.Logf("%s: %d bytes", c.name, per)
 		if per > c.most {
 			t.Errorf("%s takes %d bytes of Go's heap, more than %d", c.name, per, c.most)
@@ -63,14 +64,4 @@ func TestIdleMemory(t *testing.T) {
 		runtime.KeepAlive(pairs)
 		runtime.KeepAlive(sides)
 	}
-}
-
-// liveHeap returns the bytes of Go's heap that are reachable.
-func liveHeap() int64 {
-	var m runtime.MemStats
-	for range 3 {
-		runtime.GC() // what the first one finds unused, cleanups may still hold
-	}
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -173,8 +173,8 @@ func (c *Conn) fits() error {
 	return nil
 }
 
-// encodeSection makes a HEADERS frame of Conn.list, which was prepared; the frame is valid until the next one is made, and has room for another header behind it. Instructions for the peer's decoder are sent before
-// it, and none for which the peer gives no credit now (RFC 9204, section 2.1.3); our encoder stream goes before all others.
+// encodeSection makes a HEADERS frame of Conn.list, which was prepared; the frame is valid until the next one is made, and has room for
+// another header behind it. Instructions for the peer's decoder are sent before it, and none for which the peer gives no credit now (RFC 9204, section 2.1.3); our encoder stream goes before all others.
 func (c *Conn) encodeSection(id uint64) []byte {
 	room := 0
 	if c.enc.MayInstruct() && c.local.opened > localEncoder && len(c.local.out[localEncoder]) == 0 && c.settings.QPACKTableCapacity > 0 {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/heaptest"
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
@@ -28,9 +28,9 @@ func TestIdleMemory(t *testing.T) {
 			s.QUIC = &quic.Config{MaxIdleTimeout: time.Hour}
 		})
 		ts.join(n / 10)
-		before := liveHeap()
+		before := heaptest.Live()
 		ts.join(n)
-		per := (liveHeap() - before) / n
+		per := (heaptest.Live() - before) / n
 		t.Logf("%d bytes", per)
 		ts.mu.Lock()
 		conns := len(ts.conns)
@@ -76,14 +76,4 @@ func (ts *testServer) join(n int) {
 	}
 	time.Sleep(10 * time.Second)
 	ts.net.SetLink(quicnettest.Link{})
-}
-
-// liveHeap returns the bytes of Go's heap that are reachable.
-func liveHeap() int64 {
-	var m runtime.MemStats
-	for range 3 {
-		runtime.GC() // what the first one finds unused, cleanups may still hold
-	}
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -53,9 +53,6 @@ func (sc *serverConn) OnTimeout(t *quicnet.Turn) (woke bool) {
 // rest lets go of what the next request makes again, as h3.Conn does after some silence.
 func (sc *serverConn) rest() {
 	sc.tls = nil
-	if len(sc.deadlines) == 0 {
-		sc.deadlines = nil
-	}
 	if len(sc.handlers.waiting) == 0 {
 		sc.handlers.waiting = nil
 	}

@@ -39,11 +39,7 @@ func (e *encoder) endpoint(name string, a netip.AddrPort, id []byte) {
 	}
 	if len(id) > 0 {
 		e.list("connection_ids")
-		e.b = append(e.b, '"')
-		for _, x := range id {
-			e.b = append(e.b, hexDigits[x>>4], hexDigits[x&15])
-		}
-		e.b = append(e.b, '"')
+		e.hexValue(id)
 		e.endList()
 	}
 	e.close()
@@ -192,9 +188,7 @@ func (ev *VersionInformation) fields(e *encoder) {
 	e.list(name)
 	for _, v := range ev.Versions {
 		e.next()
-		e.b = append(e.b, '"')
-		e.b = appendVersion(e.b, v)
-		e.b = append(e.b, '"')
+		e.versionValue(v)
 	}
 	e.endList()
 	if ev.Chosen != 0 {

@@ -101,6 +101,10 @@ const hexDigits = "0123456789abcdef"
 
 func (e *encoder) hex(name string, v []byte) {
 	e.key(name)
+	e.hexValue(v)
+}
+
+func (e *encoder) hexValue(v []byte) {
 	e.b = append(e.b, '"')
 	for _, x := range v {
 		e.b = append(e.b, hexDigits[x>>4], hexDigits[x&15])
@@ -111,12 +115,14 @@ func (e *encoder) hex(name string, v []byte) {
 // version writes a QUIC version in hexadecimal.
 func (e *encoder) version(name string, v uint32) {
 	e.key(name)
-	e.b = append(e.b, '"')
-	e.b = appendVersion(e.b, v)
-	e.b = append(e.b, '"')
+	e.versionValue(v)
 }
 
-func appendVersion(b []byte, v uint32) []byte { return strconv.AppendUint(b, uint64(v), 16) }
+func (e *encoder) versionValue(v uint32) {
+	e.b = append(e.b, '"')
+	e.b = strconv.AppendUint(e.b, uint64(v), 16)
+	e.b = append(e.b, '"')
+}
 
 // string appends a text, of MaxText bytes at most, with all escaped that is not plain: control characters, quotes, what is no UTF-8, and what ends lines
 // elsewhere.

@@ -1,7 +1,6 @@
 package qlog
 
 import (
-	"encoding/hex"
 	"io"
 	"time"
 )
@@ -62,7 +61,7 @@ func New(w io.WriteCloser, h Header) *Trace {
 	e.open("trace")
 	e.open("common_fields")
 	if len(h.GroupID) > 0 {
-		e.text("group_id", hex.EncodeToString(h.GroupID))
+		e.hex("group_id", h.GroupID)
 	}
 	e.text("time_format", "relative_to_epoch")
 	e.open("reference_time")

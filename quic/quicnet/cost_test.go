@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/boringquic/boringquic/quic/internal/heaptest"
 	"github.com/boringquic/boringquic/quic/udp"
 )
 
@@ -67,7 +68,7 @@ func TestWaitingReadersMemory(t *testing.T) {
 	for i := range streams {
 		streams[i], _ = streamPair(t, s, c)
 	}
-	before := liveHeap()
+	before := heaptest.Live()
 	var readers sync.WaitGroup
 	for _, ss := range streams {
 		readers.Go(func() { _, _ = ss.WriteTo(io.Discard) }) // the end of the connection is an error
@@ -83,7 +84,7 @@ func TestWaitingReadersMemory(t *testing.T) {
 	for waiting() < n {
 		runtime.Gosched()
 	}
-	if per := (liveHeap() - before) / n; per > most {
+	if per := (heaptest.Live() - before) / n; per > most {
 		t.Errorf("a reader that waits takes %d bytes, more than %d", per, most)
 	}
 	s.Close()
@@ -118,9 +119,9 @@ func TestIdleMemory(t *testing.T) {
 	const n, most = 1000, 5 << 10
 	ep := listen(t, serverConfig())
 	conns := leave(t, ep, n/10)
-	before := liveHeap()
+	before := heaptest.Live()
 	conns = append(conns, leave(t, ep, n)...)
-	per := (liveHeap() - before) / n
+	per := (heaptest.Live() - before) / n
 	t.Logf("%d bytes", per)
 	if per > most {
 		t.Errorf("an idle connection takes %d bytes of Go's heap, more than %d", per, most)
@@ -151,16 +152,6 @@ func leave(t *testing.T, ep *Endpoint, n int) []*Conn {
 	sock.Close()
 	<-client.gone
 	return conns
-}
-
-// liveHeap returns the bytes of Go's heap that are reachable.
-func liveHeap() int64 {
-	var m runtime.MemStats
-	for range 3 {
-		runtime.GC() // what the first one finds unused, cleanups may still hold
-	}
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 // TestAnswersLeaveTogether has the requests of 100 connections wait in the server's socket: the server receives many of them, and sends

@@ -1,5 +1,5 @@
-// Package netem is the emulated network of quic-interop's harness: a link between clients and servers with the models of the public
-// interop runner's simulator, ns-3, and some more. It carries UDP between net.PacketConns in memory, in virtual time if it is used in
+// Package netem is an emulated network for tests, quic-interop's harness above all: a link between clients and servers with the models of
+// the public interop runner's simulator, ns-3, and some more. It carries UDP between net.PacketConns in memory, in virtual time if it is used in
 // a bubble of testing/synctest, or, as a Relay, between sockets of the machine.
 //
 // Each direction of the link sends packets at a rate from a queue that drops its tail, and delays them. As in the simulator, what

@@ -321,13 +321,13 @@ enum {
   BQUIC_EVENT_STREAM_FINISHED = 11,    // both parts of stream are over, and it is forgotten. stream_data comes for the last time
   BQUIC_EVENT_DATAGRAM = 12,           // there are datagrams where there were none; with HTTP/3: of stream
   BQUIC_EVENT_DATAGRAM_WRITABLE = 13,  // their queue, which was full, has room
-  BQUIC_EVENT_SESSION = 14,            // data: what a later connection can begin with, to be given to bquic_connect once. It holds secrets
+  BQUIC_EVENT_SESSION = 14,            // data: what a later connection can begin with, to be given to bquic_connect or bquic_dial once. It holds secrets
   BQUIC_EVENT_EARLY_READY = 15,        // a client may open streams and send before the handshake is complete
   BQUIC_EVENT_EARLY_DATA = 16,         // what became of 0-RTT data; value: 0 rejected, 1 accepted, 2 rejected and sent again
   BQUIC_EVENT_PATH = 17,               // data: a bquic_path; value: BQUIC_PATH_*
   BQUIC_EVENT_MTU = 18,                // UDP datagrams carry value bytes now
   BQUIC_EVENT_CLOSED = 19,             // the connection is over: see bquic_conn_error. What had arrived can still be read if the peer ended it
-  BQUIC_EVENT_DRAINED = 20,            // the last event. conn is freed by the next step
+  BQUIC_EVENT_DRAINED = 20,            // the last event. conn is freed by the next step, or bquic_queue_wait
   BQUIC_EVENT_REQUEST = 32,            // a server of HTTP/3: data: a bquic_h3_message. BQUIC_FIN: nothing follows
   BQUIC_EVENT_TOO_LARGE = 33,          // the header section of a request was too large; it can be answered (431)
   BQUIC_EVENT_INTERIM = 34,            // a client: an interim response (1xx); data: a bquic_h3_message
@@ -355,7 +355,7 @@ typedef struct bquic_event {
   uint64_t stream;       // its ID, where the kind is about one
   uint64_t stream_data;  // what bquic_stream_set_user_data stored for it
   uint64_t value;  // what the kind says
-  const void *data;      // lent until the next step of the endpoint, or its end
+  const void *data;      // lent until the next step of the endpoint, or bquic_queue_wait of the queue, or its end
   size_t data_len;  // bytes; 0: there is none
 } bquic_event;
 
@@ -432,10 +432,10 @@ typedef struct bquic_endpoint_info {
   uint64_t replies_lost;  // answers to strangers for which there was no room, since nobody sent those before them
 } bquic_endpoint_info;
 
-// bquic_endpoint_stats fills in *info. BQUIC_ERR_ARGUMENT, BQUIC_ERR_HANDLE, BQUIC_ERR_BUSY.
+// bquic_endpoint_stats fills in *info.
 BQUIC_API int32_t bquic_endpoint_stats(bquic_endpoint *endpoint, bquic_endpoint_info *info);
 
-// Connections. They belong to their endpoint: what is said of threads holds for all of them together.
+// Connections. But for those of the event loop they belong to their endpoint: what is said of threads holds for all of them together.
 
 // bquic_conn_close closes a connection with an error code, below 2^62, of the application's, or, with transport not 0, of the transport's (0: no
 // error). reason is a text for people of len bytes, of which 256 travel. What was not delivered is lost. The peer is told with the next step;
@@ -689,7 +689,8 @@ BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint3
 // (RFC 9218).
 BQUIC_API int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
 
-// bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data). BQUIC_ERR_STREAM.
+// bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data). For a stream that is
+// over, or was never opened, it does nothing.
 BQUIC_API int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value);
 
 // bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error. With BQUIC_H3 they include what frames them.

@@ -477,7 +477,7 @@ enum quiche_path_event_type {
   QUICHE_PATH_EVENT_VALIDATED,                    // the peer receives there
   QUICHE_PATH_EVENT_FAILED_VALIDATION,            // nothing came back in time
   QUICHE_PATH_EVENT_CLOSED,                       // it is forgotten
-  QUICHE_PATH_EVENT_REUSED_SOURCE_CONNECTION_ID,  // does not come
+  QUICHE_PATH_EVENT_REUSED_SOURCE_CONNECTION_ID,  // a client sends there to a connection ID that it uses on another path, as behind a NAT
   QUICHE_PATH_EVENT_PEER_MIGRATED,                // a client has moved there, and is sent to there
   QUICHE_PATH_EVENT_PMTU_UPDATED                  // datagrams carry more, or less
 };

@@ -46,7 +46,7 @@ func Rate(window int64, srtt time.Duration, slowStart bool) int64 {
 	return max(int64(gain*float64(window)/srtt.Seconds()), 1)
 }
 
-// burst is how many bytes the bucket holds at that rate: an initial window at the least (RFC 9002, section 7.7).
+// burst is how many bytes the bucket holds at that rate: an initial window of ten packets at the least (RFC 9002, section 7.7).
 func burst(rate int64, maxDatagram int) int64 {
 	return max(min(rate/int64(time.Second/quantum), maxBurst), initialWindow(initialPackets, int64(maxDatagram)))
 }

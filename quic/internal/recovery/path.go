@@ -93,7 +93,7 @@ func (p *Path) PaceAt(now int64) int64 {
 		return now
 	}
 	p.paced = now
-	rate := p.rate()
+	rate := p.Rate()
 	return p.pacer.Next(now, rate, p.MaxDatagram(), p.train(rate))
 }
 
@@ -102,7 +102,7 @@ func (p *Path) PaceAt(now int64) int64 {
 func (p *Path) Pace(off bool, maxRate int64) { p.unpaced, p.maxRate = off, maxRate }
 
 // Train returns how many bytes leave in one burst.
-func (p *Path) Train() int64 { return p.train(p.rate()) }
+func (p *Path) Train() int64 { return p.train(p.Rate()) }
 
 func (p *Path) train(rate int64) int64 {
 	if p.unpaced {
@@ -121,10 +121,7 @@ func (p *Path) Accelerates() bool { return p.used && p.CC.SlowStart() }
 func (p *Path) SetAppLimited(limited bool) { p.appLimited = limited }
 
 // Rate is how many bytes per second pacing lets leave; 0: any number.
-func (p *Path) Rate() int64 { return p.rate() }
-
-// rate is how many bytes per second may leave; 0: any number.
-func (p *Path) rate() int64 {
+func (p *Path) Rate() int64 {
 	switch {
 	case p.unpaced:
 		return 0

@@ -11,13 +11,13 @@ enum { EVENTS = 128, PART = 2048 };  // PART: bytes that are received of each st
 
 static bquic_endpoint *endpoint;
 static bquic_conn *connection;  // a client's
+static bool ready;               // its handshake is complete
 static bquic_addr self;
 static uint8_t out_buf[TURNS * TRAIN];
 
-// ops are the calls of a crossing, and whose they are.
+// ops are the calls of a crossing, of their exchanges.
 static bquic_op ops[EVENTS];
 static exchange *of[EVENTS];
-static bquic_conn *conns[EVENTS];
 static uint8_t parts[EVENTS][PART + 64];  // not a power of two apart, so that they do not share the places of caches
 static size_t ops_len;
 
@@ -70,7 +70,7 @@ static void want_send(bquic_conn *conn, exchange *x) {
   const uint8_t *data;
   bool fin;
   size_t n = next_part(x, &data, &fin);
-  of[ops_len] = x, conns[ops_len] = conn;
+  of[ops_len] = x;
   ops[ops_len++] = (bquic_op){.conn = conn, .stream = x->id, .kind = BQUIC_OP_SEND, .flags = fin ? BQUIC_FIN : 0, .data = (void *)data, .len = n};
 }
 
@@ -87,14 +87,14 @@ static void sends(void) {
         }
         forget(of[i]);
       } else if (part_sent(of[i], (size_t)ops[i].result, ops[i].len) && !of[i]->fin) {
-        want_send(conns[i], of[i]);
+        want_send(ops[i].conn, of[i]);
       }
     }
   }
 }
 
 static void want_recv(bquic_conn *conn, uint64_t stream) {
-  of[ops_len] = find(stream), conns[ops_len] = conn;
+  of[ops_len] = find(stream);
   ops[ops_len] = (bquic_op){.conn = conn, .stream = stream, .kind = BQUIC_OP_RECV, .data = parts[ops_len], .len = PART};
   ops_len++;
 }
@@ -106,7 +106,7 @@ static void receives(void) {
   ops_len = 0;
   for (size_t i = 0; i < n; i++) {
     exchange *x = of[i];
-    bquic_conn *conn = conns[i];
+    bquic_conn *conn = ops[i].conn;
     int64_t got = ops[i].result;
     uint32_t flags = ops[i].flags;
     size_t asked = PART;

@@ -17,7 +17,7 @@
 options given = {.payload = 1472, .streams = 1, .parallel = 100, .bytes = 1 << 30};
 const uint8_t zeros[BLOCK];
 uint8_t block[BLOCK];
-bool ready, done;
+bool done;
 
 static int fd;
 static exchange slots[SLOTS];

@@ -67,7 +67,7 @@ uint32_t http_date(char to[40]);
 void forget(exchange *x);
 
 // What the file of an API has. begin makes the endpoint, and the client's connection if there is a remote. turn takes n trains in, acts, and sends by
-// send_trains; it returns in how many ns to come again, 0: at once, UINT64_MAX: never. ready tells whether a client may begin.
+// send_trains; it returns in how many ns to come again, 0: at once, UINT64_MAX: never. done tells that a client has nothing more to do.
 typedef struct train {
   uint8_t *data;
   uint32_t len, segment;
@@ -79,7 +79,7 @@ const char *api_version(void);
 void begin(const address *local, const address *remote);
 uint64_t turn(train *in, size_t n);
 void end(void);
-extern bool ready, done;
+extern bool done;
 
 void send_trains(const train *out, size_t n);
 uint64_t clock_ns(void);
