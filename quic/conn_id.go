@@ -443,10 +443,11 @@ func (p *peerIDs) onRetireAcked(seq uint64) {
 	}
 }
 
-func (p *peerIDs) onRetireLost(seq uint64) {
+func (p *peerIDs) onRetireLost(seq uint64) (again bool) {
 	for i := range p.retiring {
 		if p.retiring[i].seq == seq {
-			p.retiring[i].tell.onLost()
+			return p.retiring[i].tell.onLost()
 		}
 	}
+	return false
 }

@@ -43,30 +43,26 @@ func (h *lossHandler) OnFrameAcked(sp recovery.Space, f recovery.Frame) {
 }
 
 // OnFrameLost is told of each frame of a packet that is lost, or that is to be sent again as a probe.
-func (h *lossHandler) OnFrameLost(sp recovery.Space, f recovery.Frame) {
+func (h *lossHandler) OnFrameLost(sp recovery.Space, f recovery.Frame) (again bool) {
 	c := (*Conn)(h)
 	switch f.Type {
 	case wire.FrameStream:
-		c.streams.onFrameLost(f)
+		return c.streams.onFrameLost(f)
 	case wire.FrameAck:
-		// The next one tells more.
+		return false // the next one tells more
 	case wire.FrameCrypto:
-		c.spaces[sp].crypto.onLost(f)
+		return c.spaces[sp].crypto.onLost(f)
 	case wire.FrameHandshakeDone:
-		c.signals.handshakeDone.onLost()
+		return c.signals.handshakeDone.onLost()
 	case wire.FrameNewToken:
-		if f.ID == uint64(c.signals.tokens) {
-			c.signals.newToken.onLost()
-		}
+		return f.ID == uint64(c.signals.tokens) && c.signals.newToken.onLost()
 	case wire.FrameNewConnectionID:
-		if i := c.local.index(f.ID); i >= 0 {
-			c.local.ids[i].tell.onLost()
-		}
+		i := c.local.index(f.ID)
+		return i >= 0 && c.local.ids[i].tell.onLost()
 	case wire.FrameRetireConnectionID:
-		c.peer.onRetireLost(f.ID)
+		return c.peer.onRetireLost(f.ID)
 	case wire.FrameAckFrequency:
-		c.ackFrequency.wished.tell.onLost(f.ID)
-	default:
-		c.streams.onFrameLost(f)
+		return c.ackFrequency.wished.tell.onLost(f.ID)
 	}
+	return c.streams.onFrameLost(f)
 }

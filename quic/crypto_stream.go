@@ -102,4 +102,6 @@ func (s *cryptoStream) onAcked(f recovery.Frame) {
 	}
 }
 
-func (s *cryptoStream) onLost(f recovery.Frame) { s.out.onLost(int64(f.Off), int64(f.Len)) }
+func (s *cryptoStream) onLost(f recovery.Frame) (again bool) {
+	return s.out.onLost(int64(f.Off), int64(f.Len))
+}

@@ -272,26 +272,23 @@ func (st *streams) onFrameAcked(now int64, f recovery.Frame) {
 }
 
 // onFrameLost is told of the loss of a frame of ours: what still matters is sent again.
-func (st *streams) onFrameLost(f recovery.Frame) {
+func (st *streams) onFrameLost(f recovery.Frame) (again bool) {
 	switch f.Type {
 	case wire.FrameMaxData:
-		st.recvWindow.update.onLost(f.Off)
-		return
+		return st.recvWindow.update.onLost(f.Off)
 	case wire.FrameDataBlocked:
-		st.sendWindow.blocked.onLost(f.Off)
-		return
+		return st.sendWindow.blocked.onLost(f.Off)
 	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni, wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
-		st.types[f.ID].tell.onLost(f.Off)
-		return
+		return st.types[f.ID].tell.onLost(f.Off)
 	}
 	s := st.live.get(f.ID) // nil if it is over
 	if s == nil {
-		return
+		return false
 	}
 	due := false
 	switch f.Type {
 	case wire.FrameStream:
-		st.onStreamLost(s, f)
+		return st.onStreamLost(s, f)
 	case wire.FrameResetStream:
 		due = s.send.reset.onLost()
 	case wire.FrameStopSending:
@@ -304,4 +301,5 @@ func (st *streams) onFrameLost(f recovery.Frame) {
 	if due {
 		st.control.push(s, queueControl)
 	}
+	return due
 }

@@ -224,3 +224,37 @@ func TestTokenAfterFirstData(t *testing.T) {
 	p.wantStream("the data is first", id, 0, "settings", false)
 	p.wantType("the token is next", protect.OneRTT, wire.FrameNewToken)
 }
+
+// Where nothing is acknowledged any more, what is to be sent again goes along with probes, though packets before it hold nothing of the kind: PING,
+// a limit that a newer one has replaced, what was written on a stream that was reset since.
+func TestResendBehindOthers(t *testing.T) {
+	p := newScriptedServer(t)
+	p.handshake()
+	p.ignored[wire.FramePing], p.ignored[wire.FrameResetStream] = true, true
+	for range 5 {
+		p.conn.Ping()
+		p.drain()
+	}
+	over, err := p.conn.OpenStream()
+	p.must(err)
+	for range 3 {
+		if n, err := p.conn.StreamSend(over, []byte("over"), false); n != 4 || err != nil {
+			t.Fatalf("StreamSend: %d, %v", n, err)
+		}
+		p.drain()
+	}
+	p.must(p.conn.StreamShutdown(over, WriteDirection, 1))
+	p.drain()
+	id, err := p.conn.OpenStream()
+	p.must(err)
+	if n, err := p.conn.StreamSend(id, []byte("hello"), true); n != 5 || err != nil {
+		t.Fatalf("StreamSend: %d, %v", n, err)
+	}
+	p.drain()
+	p.got = nil
+	for range 3 {
+		p.lose("PTO")
+		p.wantStream("with a probe", id, 0, "hello", true)
+		p.got = nil
+	}
+}

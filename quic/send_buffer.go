@@ -91,11 +91,11 @@ func (s *sendBuffer) onAcked(pool *chunkPool, off, n int64) (freed int64) {
 	return freed
 }
 
-// onLost notes a loss: what of it is not acknowledged otherwise is sent again.
-func (s *sendBuffer) onLost(off, n int64) {
+// onLost notes a loss: what of it is not acknowledged otherwise is sent again, and onLost tells whether there is any.
+func (s *sendBuffer) onLost(off, n int64) (again bool) {
 	start, end := max(off, s.data.base), off+n
 	if start >= end {
-		return
+		return false
 	}
 	g := s.someGaps()
 	g.lost.Add(start, end)
@@ -105,6 +105,8 @@ func (s *sendBuffer) onLost(off, n int64) {
 		}
 		g.lost.Sub(r.Start, r.End)
 	}
+	left := g.lost.From(start)
+	return len(left) > 0 && left[0].Start < end
 }
 
 // done tells whether everything written is acknowledged.

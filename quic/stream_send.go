@@ -289,16 +289,17 @@ func (st *streams) onStreamAcked(now int64, s *stream, f recovery.Frame) {
 }
 
 // onStreamLost acts on the loss of a STREAM frame.
-func (st *streams) onStreamLost(s *stream, f recovery.Frame) {
+func (st *streams) onStreamLost(s *stream, f recovery.Frame) (again bool) {
 	p := s.send
 	if p.cut || p.over {
-		return
+		return false
 	}
-	p.buf.onLost(int64(f.Off), int64(f.Len))
+	again = p.buf.onLost(int64(f.Off), int64(f.Len))
 	if f.Flags&recovery.FlagFin != 0 {
-		p.end.onLost()
+		again = p.end.onLost() || again
 	}
 	st.queueData(s)
+	return again
 }
 
 // offerRoom asks the application for more, of streams that wait for room.

@@ -21,7 +21,10 @@ func (*still) OnCongestion(_, _ int64)     {}
 type tally struct{ acked, lost int64 }
 
 func (h *tally) OnFrameAcked(_ Space, f Frame) { h.acked += int64(f.Len) }
-func (h *tally) OnFrameLost(_ Space, f Frame)  { h.lost += int64(f.Len) }
+func (h *tally) OnFrameLost(_ Space, f Frame) bool {
+	h.lost += int64(f.Len)
+	return true
+}
 
 // bulk is a sender with one stream's data in each packet, and a receiver that acknowledges.
 type bulk struct {

@@ -142,6 +142,24 @@ func TestProbeLost(t *testing.T) {
 	r.wantInFlight(2, "1 and 2 are left")
 }
 
+// A probe carries the oldest of what is to be sent again (RFC 9002, section 6.2.4), however many packets before it carry nothing of the kind.
+func TestProbeCarriesData(t *testing.T) {
+	r := newRig(t, nil)
+	for range 5 { // PING, or a challenge of a path, with an acknowledgement as often as not
+		r.l.onPacketSent(r.now, AppSpace, eliciting, nil, &r.path)
+		r.l.onPacketSent(r.now, AppSpace, eliciting, []Frame{{Type: wire.FrameAck}}, &r.path)
+	}
+	r.sendMany(3)
+	for range 3 {
+		r.lost = nil
+		r.timeout()
+		if got := slices.DeleteFunc(r.lost, func(id uint64) bool { return id == 0 }); !slices.Equal(got, []uint64{10, 11}) {
+			t.Errorf("what was sent in packets %d is to be sent again, want that of 10 and 11", got)
+		}
+		r.l.onPacketSent(r.now, AppSpace, eliciting, nil, &r.path) // a probe that found no room for it
+	}
+}
+
 // The PTO doubles with each timeout (RFC 9002, section 6.2.1), ten times at most, and stays then however many pass.
 func TestBackoff(t *testing.T) {
 	r := newRig(t, nil)
@@ -389,7 +407,11 @@ func TestFramesOfPacket(t *testing.T) {
 type frameLog struct{ acked, lost []Frame }
 
 func (h *frameLog) OnFrameAcked(_ Space, f Frame) { h.acked = append(h.acked, f) }
-func (h *frameLog) OnFrameLost(_ Space, f Frame)  { h.lost = append(h.lost, f) }
+
+func (h *frameLog) OnFrameLost(_ Space, f Frame) bool {
+	h.lost = append(h.lost, f)
+	return true
+}
 
 // Frames whose data follow each other are told of in one, and no others.
 func TestFramesPutTogether(t *testing.T) {

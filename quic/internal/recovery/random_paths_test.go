@@ -25,10 +25,11 @@ type modelHandler struct {
 
 func (h *modelHandler) OnFrameAcked(Space, Frame) {}
 
-func (h *modelHandler) OnFrameLost(_ Space, f Frame) {
+func (h *modelHandler) OnFrameLost(_ Space, f Frame) bool {
 	if !h.probing {
 		h.packets[int64(f.ID)].lost = true
 	}
+	return true
 }
 
 // Packets that are sent on paths at random, which come and go, acknowledged and lost at random: after each step what is in flight on each

@@ -48,7 +48,11 @@ type rig struct {
 }
 
 func (r *rig) OnFrameAcked(_ Space, f Frame) { r.acked = append(r.acked, f.ID) }
-func (r *rig) OnFrameLost(_ Space, f Frame)  { r.lost = append(r.lost, f.ID) }
+
+func (r *rig) OnFrameLost(_ Space, f Frame) bool {
+	r.lost = append(r.lost, f.ID)
+	return f.Type != wire.FrameAck
+}
 
 // newRig is for an established connection, unless configure says otherwise. It begins at 10 s.
 func newRig(t *testing.T, configure func(l *Loss)) *rig {

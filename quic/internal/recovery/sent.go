@@ -45,7 +45,8 @@ func (f *Frame) extend(g *Frame) bool {
 type Handler interface {
 	// OnFrameAcked is told of a frame that was acknowledged, or of several at once whose data follow each other.
 	OnFrameAcked(sp Space, f Frame)
-	OnFrameLost(sp Space, f Frame)
+	// OnFrameLost is told of a frame that is lost, or of one that a probe is to carry again, and tells whether it has to be sent again for that.
+	OnFrameLost(sp Space, f Frame) (again bool)
 }
 
 // SentPacket describes a packet at the moment that it is sent.

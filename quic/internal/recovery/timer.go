@@ -128,7 +128,8 @@ func (l *Loss) Probe(sp Space, h Handler) bool {
 	return true
 }
 
-// resendOldest hands the frames of the two oldest ack-eliciting packets in flight to h, which are not lost for that.
+// resendOldest hands the frames of the two oldest packets in flight that have something to be sent again to h, which are not lost for that.
+// Those before them, with a PING, say, or a challenge of another path, would have each probe carry nothing for as long as nothing is acknowledged.
 func (l *Loss) resendOldest(sp Space, h Handler) {
 	s := l.spaces[sp]
 	found := 0
@@ -137,9 +138,12 @@ func (l *Loss) resendOldest(sp Space, h Handler) {
 		if r.flags&ackEliciting == 0 || r.flags&(acked|lost|probe) != 0 {
 			continue
 		}
-		found++
+		again := false
 		for i := range int64(r.frames) {
-			h.OnFrameLost(sp, *s.frames.at(r.frame + i))
+			again = h.OnFrameLost(sp, *s.frames.at(r.frame + i)) || again
+		}
+		if again {
+			found++
 		}
 	}
 }
