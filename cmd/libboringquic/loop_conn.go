@@ -29,6 +29,7 @@ type netConn struct {
 	teller teller
 	freed  bool
 	live   bool // it has a handle
+	untold bool // which its queue has not told yet: the program does not know of the connection
 	over   atomic.Bool
 
 	opened, accepted [2]uint64           // streams of the peer's, bidirectional and unidirectional
@@ -228,12 +229,21 @@ func (n *netConn) next() (ev quic.Event, ok bool) {
 	return ev, true
 }
 
-// pump finds out what there is to be told, and has the queue know.
+// pump finds out what there is to be told, and has the queue know. Without a queue nobody ever hears of a connection that was not told of.
 func (n *netConn) pump() {
 	n.gather()
-	if len(n.told) > 0 && (n.live || n.quic == nil) {
-		n.queue.push(n)
+	if len(n.told) > 0 && (n.live || n.quic == nil) && !n.queue.push(n) && n.untold {
+		n.known()
+		unregister(&n.conn.object)
+		n.freed, n.events, n.told = true, nil, nil
+		n.conn.core.Close(n.turn.Now, true, n.CloseCode(), "")
 	}
+}
+
+// known takes note that the program knows of the connection, or never will.
+func (n *netConn) known() {
+	n.untold = false
+	n.from.waiting.Add(-1)
 }
 
 // gather finds out what there is to be told.
@@ -282,7 +292,7 @@ func (n *netConn) tell(t *teller, room []C.bquic_event) (count int) {
 			c.tell(t, &room[count])
 			count++
 			if t.found.kind == toldAccepted {
-				n.from.waiting.Add(-1)
+				n.known()
 			}
 			if len(n.told) == 0 {
 				n.gather()

@@ -44,13 +44,22 @@ func bq_go_queue_free(h C.uint64_t) C.int32_t {
 		if !unregister(&q.object) {
 			return handleError(handle(h), kindQueue)
 		}
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		q.freed, q.ready = true, nil
-		q.ring()
-		q.release()
+		for _, n := range q.free() {
+			_ = n.within(func(*conn) error { return nil }) // whoever it was to tell of is gone: see pump
+		}
 		return nil
 	}))
+}
+
+// free lets go of everything, and returns the connections that had something to tell.
+func (q *queue) free() (ready []*netConn) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ready, q.ready = q.ready, nil
+	q.freed = true
+	q.ring()
+	q.release()
+	return ready
 }
 
 //export bq_go_queue_fd
@@ -112,12 +121,12 @@ func (q *queue) wait(h handle, room []C.bquic_event, timeout C.uint64_t) (n int,
 	}
 }
 
-// push has a connection be asked for events. Its lock is held.
-func (q *queue) push(n *netConn) {
+// push has a connection be asked for events; false: nobody will ever ask. Its lock is held.
+func (q *queue) push(n *netConn) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.freed || n.queued {
-		return
+		return !q.freed
 	}
 	n.queued = true
 	q.ready = append(q.ready, n)
@@ -125,6 +134,13 @@ func (q *queue) push(n *netConn) {
 		q.sign.raise()
 		q.ring()
 	}
+	return true
+}
+
+func (q *queue) isFreed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.freed
 }
 
 // pop returns the connection that is to be asked, nil if there is none.

@@ -120,39 +120,40 @@ var (
 func (l *socket) accepts(t *quicnet.Turn) quicnet.Protocol {
 	n := newNetConn(t, l.settings, l.queue)
 	n.from = l
-	if !l.offer(n) {
+	if refusal := l.offer(n); refusal != "" {
 		n.freed = true
-		t.Core.Close(t.Now, false, uint64(quic.ConnectionRefused), "too many connections wait to be accepted")
+		t.Core.Close(t.Now, false, uint64(quic.ConnectionRefused), refusal)
 	}
 	return n
 }
 
-// offer has a connection be accepted; false: there is no room. One that is over makes way.
-func (l *socket) offer(n *netConn) bool {
+// offer has a connection be accepted, or says why not. One that is over makes way.
+func (l *socket) offer(n *netConn) (refusal string) {
+	const nobody, tooMany = "nobody accepts connections any more", "too many connections wait to be accepted"
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return false
+	if l.closed || l.queue != nil && l.queue.isFreed() {
+		return nobody
 	}
 	if l.queue != nil {
 		if l.waiting.Load() >= maxWaiting {
-			return false
+			return tooMany
 		}
 		l.waiting.Add(1)
-		n.conn.accepted, n.live = true, true
+		n.conn.accepted, n.live, n.untold = true, true, true
 		register(&n.conn.object, kindConn)
-		return true
+		return ""
 	}
 	if len(l.ripe) == maxWaiting {
 		dead := slices.IndexFunc(l.ripe, func(n *netConn) bool { return n.over.Load() })
 		if dead < 0 {
-			return false
+			return tooMany
 		}
 		l.ripe = slices.Delete(l.ripe, dead, dead+1)
 	}
 	l.ripe = append(l.ripe, n)
 	l.ring()
-	return true
+	return ""
 }
 
 func (l *socket) ring() {

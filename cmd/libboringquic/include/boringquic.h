@@ -793,7 +793,8 @@ typedef struct bquic_socket bquic_socket;  // a UDP socket, or several of one ad
 // bquic_queue_new returns a queue without events; NULL: bquic_error, and *status if status is not NULL.
 BQUIC_API bquic_queue *bquic_queue_new(int32_t *status);
 
-// bquic_queue_free frees a queue, and closes its descriptor. Sockets and connections stay; their events are dropped.
+// bquic_queue_free frees a queue, and closes its descriptor. Sockets and connections stay; their events are dropped. But connections of which
+// BQUIC_EVENT_ACCEPTED was not told are closed, and gone, and the queue's sockets refuse further ones.
 BQUIC_API int32_t bquic_queue_free(bquic_queue *queue);
 
 // bquic_queue_fd returns a descriptor that is readable as long as there is something that bquic_queue_wait would look at, and at no other time: wait for it with

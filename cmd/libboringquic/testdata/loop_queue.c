@@ -250,6 +250,53 @@ static void descriptor(void) {
   GOOD(bquic_socket_free(server));
 }
 
+// forsaken frees a queue whose connections were not told of, the socket before or behind it: the clients hear of it, and nothing stays. hurry has the
+// clients still be on their way then.
+static void forsaken(int socket_first, int hurry) {
+  enum { MANY = 10 };
+  int64_t before = bquic_live_objects();
+  bquic_queue *queue = bquic_queue_new(NULL);
+  bquic_socket *server = listen_at(config, "127.0.0.1:0", queue), *clients = bquic_listen(NULL, "127.0.0.1:0", NULL, NULL);
+  bquic_conn *conns[MANY];
+  char to[64];
+  where(server, to);
+  for (int i = 0; i < MANY; i++) {
+    conns[i] = hurry ? NULL : dial(config, to, NULL, clients, SECONDS(20));
+    if (hurry) {
+      bquic_dial_options options = {.size = sizeof options, .server_name = "localhost", .socket = clients};
+      CHECK((conns[i] = bquic_dial(config, to, &options, 0, NULL)) != NULL);
+    }
+  }
+  while (!readable(queue)) {
+    usleep(100);
+  }
+  if (socket_first) {
+    GOOD(bquic_socket_free(server));
+  }
+  GOOD(bquic_queue_free(queue));
+  for (int i = 0; i < MANY; i++) {
+    int32_t got = bquic_conn_wait(conns[i], BQUIC_WAIT_CLOSED, SECONDS(20));
+    CHECK(got == BQUIC_OK || (hurry && got == BQUIC_ERR_CLOSED)); // the latter if it was refused
+  }
+  if (!socket_first) {
+    // A later client is refused, before it hears that the handshake is complete or after.
+    bquic_dial_options options = {.size = sizeof options, .server_name = "localhost", .socket = clients};
+    bquic_conn *late = bquic_dial(config, to, &options, 0, NULL);
+    bquic_conn_end end = {.size = sizeof end};
+    int32_t got = bquic_conn_wait(late, BQUIC_WAIT_CLOSED, SECONDS(20));
+    CHECK(got == BQUIC_OK || got == BQUIC_ERR_CLOSED);
+    GOOD(bquic_conn_error(late, &end));
+    CHECK(strstr(end.reason, "nobody accepts connections any more") != NULL);
+    GOOD(bquic_conn_free(late));
+    GOOD(bquic_socket_free(server));
+  }
+  for (int i = 0; i < MANY; i++) {
+    GOOD(bquic_conn_free(conns[i]));
+  }
+  GOOD(bquic_socket_free(clients));
+  CHECK(bquic_live_objects() == before);
+}
+
 // HTTP/3: heads are events; bodies are read and written by calls that wait.
 
 #define FIELD(n, v) {.name = (n), .value = (v), .name_len = sizeof(n) - 1, .value_len = sizeof(v) - 1}
@@ -423,6 +470,9 @@ int main(int argc, char **argv) {
   descriptor();
   many(atoi(argv[3]), 0);
   many(20, EPOLLET);
+  for (int i = 0; i < 12; i++) {
+    forsaken(i & 1, i & 2);
+  }
   http(argv);
   resumes(argv);
   GOOD(bquic_config_free(config));
