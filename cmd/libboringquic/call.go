@@ -1,9 +1,14 @@
 package main
 
+// #include <stdlib.h>
+// #include "internal.h"
+import "C"
+
 import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"unsafe"
 )
 
 // panicker is an object that a panic leaves in a state that nobody knows, and that can be given up.
@@ -17,13 +22,21 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("a fault in boringquic: %v", e.value) }
 
+// panicked makes the error of a panic, and has the program be told of it, with its stack.
+func panicked(value any, stack []byte) error {
+	err := &panicError{value, stack}
+	text := C.CString(err.Error() + "\n" + string(stack))
+	defer C.free(unsafe.Pointer(text))
+	C.bq_log(text)
+	return err
+}
+
 // call runs f and returns its status: 0, or that of its error, whose text bquic_error then returns. A panic in f is such an error.
 // All functions that C can call are one call, or one of on and in.
 func call(f func() error) (s status) {
 	defer func() {
 		if v := recover(); v != nil {
-			err := &panicError{v, debug.Stack()}
-			report(err)
+			err := panicked(v, debug.Stack())
 			s = fail(err)
 		}
 	}()
@@ -51,8 +64,7 @@ func on[T any](h handle, k kind, f func(*T) error) (s status) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err := &panicError{v, debug.Stack()}
-			report(err)
+			err := panicked(v, debug.Stack())
 			s = fail(err)
 			surrender(o, err)
 		}

@@ -384,8 +384,7 @@ func (e *endpoint) guard(c *conn, f func()) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err := &panicError{v, debug.Stack()}
-			report(err)
+			err := panicked(v, debug.Stack())
 			surrender(&c.object, err)
 		}
 	}()

@@ -131,8 +131,7 @@ func (n *netConn) usable() error {
 func (n *netConn) run(f func(c *conn) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			fault := &panicError{v, debug.Stack()}
-			report(fault)
+			fault := panicked(v, debug.Stack())
 			surrender(&n.conn.object, fault)
 			err = fault
 		}

@@ -6,6 +6,7 @@ import "C"
 import (
 	"context"
 	"net"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -323,9 +324,15 @@ func newDialing(s *settings, to string, o *C.bquic_dial_options, queue_, socket_
 	return d, nil
 }
 
-// run dials, and gives the handle to what has come of it.
-func (d *dialing) run(ctx context.Context) error {
+// run dials, and gives the handle to what has come of it. It is on a goroutine of ours, or a thread of C's.
+func (d *dialing) run(ctx context.Context) (err error) {
 	defer d.begun.cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v, debug.Stack())
+			d.begun.fail(err)
+		}
+	}()
 	dial := d.Dial
 	if d.early {
 		dial = d.DialEarly

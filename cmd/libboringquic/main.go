@@ -10,8 +10,8 @@
 // What C holds of an object is a handle: a number in the guise of a pointer to an incomplete type (table.go). Nothing of Go's is ever lent to C, and C
 // never follows a handle, so that one that is freed, or made up, is an error. Memory that the library lends to C is C's.
 //
-// No panic leaves Go (call.go): the object that it struck is given up, a connection of it closed with INTERNAL_ERROR. One on a thread of the event
-// loop's own that strikes while no function of the header is called ends the process, as it does a Go program.
+// No panic leaves Go (call.go): the object that it struck is given up, a connection of it closed with INTERNAL_ERROR. So it is on threads of the event
+// loop's own (quicnet.SurvivePanics).
 //
 // # Limitations
 //
@@ -33,7 +33,13 @@ import "C"
 import (
 	"fmt"
 	"os"
+
+	"github.com/boringquic/boringquic/quic/quicnet"
 )
+
+func init() {
+	quicnet.SurvivePanics(panicked)
+}
 
 // main is what "go build" wants of the package: as a program it has no use.
 func main() {

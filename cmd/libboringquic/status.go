@@ -105,10 +105,3 @@ func setErrorText(text string) {
 	b := unsafe.StringData(text)
 	C.bq_set_error((*C.char)(unsafe.Pointer(b)), C.size_t(len(text)))
 }
-
-// report has the program be told of a panic, with its stack.
-func report(err *panicError) {
-	text := C.CString(err.Error() + "\n" + string(err.stack))
-	defer C.free(unsafe.Pointer(text))
-	C.bq_log(text)
-}

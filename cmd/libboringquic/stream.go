@@ -52,8 +52,7 @@ func (e *endpoint) ops(all []C.bquic_op) (n int) {
 	var c *conn
 	defer func() {
 		if v := recover(); v != nil {
-			err := &panicError{v, debug.Stack()}
-			report(err)
+			err := panicked(v, debug.Stack())
 			all[n-1].result = C.int64_t(fail(err))
 			surrender(&c.object, err)
 		}

@@ -29,6 +29,7 @@ type Conn struct {
 	offered     bool // to Accept
 	closed      bool
 	drained     bool
+	struck      damage
 	flushed     waiter // for the right to send
 	handshake   waiter
 	streams     map[uint64]*Stream // those that the application knows and that are not over
@@ -71,6 +72,10 @@ func typeIndex(id uint64) int { return int(id >> 1 & 1) }
 
 // handleEvents acts on what has happened, and tells whether that woke anybody. c.mu is held.
 func (c *Conn) handleEvents(now time.Time) (woke bool) {
+	if c.struck == lost {
+		return false
+	}
+	defer c.guard(now)
 	for {
 		for c.nextEvent(now, &woke) {
 		}
@@ -211,7 +216,7 @@ func (c *Conn) answer(ev quic.Event) {
 func (c *Conn) answered(ev quic.Event) {
 	c.mu.Lock()
 	now := time.Now()
-	c.core.Answer(ev.Ask)
+	c.guarded(now, func() { c.core.Answer(ev.Ask) })
 	c.handleEvents(now)
 	claimed := c.claim()
 	c.mu.Unlock()
@@ -285,7 +290,7 @@ func (c *Conn) abandon(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	c.core.Abandon(now, cause)
+	c.guarded(now, func() { c.core.Abandon(now, cause) })
 	c.handleEvents(now)
 	c.onDrained()
 }

@@ -65,7 +65,8 @@
 // server refuses a client's certificate the client learns after Dial has returned, from the next call, as in TLS 1.3 over TCP.
 //
 // A panic in code that the tls.Config brings along (its callbacks, KeyLogWriter, Time, a crypto.Signer) does not end the process, as
-// with crypto/tls, but its connection, with an error that errors.As finds a *handshake.PanicError in.
+// with crypto/tls, but its connection, with an error that errors.As finds a *handshake.PanicError in. One of this package's own, of the core or of a
+// Protocol ends it, as in any Go program; for a library in a process of others there is SurvivePanics.
 //
 // # Sessions and early data
 //

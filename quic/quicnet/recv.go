@@ -106,27 +106,31 @@ func (in *inbox) route(now time.Time, sh *shard, trains []udp.Train) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for i := range trains {
-		u := &trains[i]
-		t := quic.Train{Buf: u.Buf, SegSize: u.SegSize, Local: u.Local, Remote: u.Remote, ECN: quic.ECN(u.ECN)}
-		for len(t.Buf) > 0 {
-			if len(in.replies) == replyBatch {
-				sh.mu.Unlock()
-				in.sendReplies()
-				sh.mu.Lock()
-			}
-			r := sh.core.Route(now, t, in.replyBuf())
-			if r.Reply > 0 {
-				in.noteStray(sh, udp.Train{Buf: t.Buf[:r.N], Local: t.Local, Remote: t.Remote})
-				in.replies = append(in.replies, udp.Train{Buf: in.replyBuf()[:r.Reply], Local: t.Local, Remote: t.Remote})
-			}
-			if r.Conn != nil {
-				rest := t
-				t.Buf = t.Buf[:r.N:r.N]
-				in.add(sh.connOf(r), t)
-				t = rest
-			}
-			t.Buf = t.Buf[r.N:]
+		in.routeTrain(now, sh, &trains[i])
+	}
+}
+
+func (in *inbox) routeTrain(now time.Time, sh *shard, u *udp.Train) {
+	defer sh.guard()
+	t := quic.Train{Buf: u.Buf, SegSize: u.SegSize, Local: u.Local, Remote: u.Remote, ECN: quic.ECN(u.ECN)}
+	for len(t.Buf) > 0 {
+		if len(in.replies) == replyBatch {
+			sh.mu.Unlock()
+			in.sendReplies()
+			sh.mu.Lock()
 		}
+		r := sh.core.Route(now, t, in.replyBuf())
+		if r.Reply > 0 {
+			in.noteStray(sh, udp.Train{Buf: t.Buf[:r.N], Local: t.Local, Remote: t.Remote})
+			in.replies = append(in.replies, udp.Train{Buf: in.replyBuf()[:r.Reply], Local: t.Local, Remote: t.Remote})
+		}
+		if r.Conn != nil {
+			rest := t
+			t.Buf = t.Buf[:r.N:r.N]
+			in.add(sh.connOf(r), t)
+			t = rest
+		}
+		t.Buf = t.Buf[r.N:]
 	}
 }
 
@@ -183,7 +187,7 @@ func (in *inbox) deliver(now time.Time) (woke bool) {
 			c.noteLocal(local)
 		}
 		for p := c.firstPart; p >= 0; p = in.parts[p].next {
-			c.core.Recv(now, in.parts[p].train)
+			c.recvTrain(now, in.parts[p].train)
 			if c.core.DatagramsReadable() > keepDatagrams {
 				c.handleEvents(now)
 				c.mu.Unlock()

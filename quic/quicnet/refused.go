@@ -36,7 +36,7 @@ func (c *Conn) onRefused(refused []udp.NetError) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	for _, e := range refused {
-		c.core.HandleRefusal(now, e.Remote, e.Quote, e.Err)
+		c.guarded(now, func() { c.core.HandleRefusal(now, e.Remote, e.Quote, e.Err) })
 	}
 	c.handleEvents(now)
 }

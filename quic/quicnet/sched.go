@@ -138,13 +138,13 @@ func (s *scheduler) turn() bool {
 func (c *Conn) onTimeout(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core.OnTimeout(now)
+	c.onTimers(now)
 	if c.roam != nil {
 		c.noteTimeout()
 	}
 	c.handleEvents(now)
 	if c.seat != nil && !c.drained {
-		c.seat.onTimeout(now)
+		c.guarded(now, func() { c.seat.onTimeout(now) })
 		c.handleEvents(now)
 	}
 	return c.claim()

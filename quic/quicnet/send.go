@@ -142,7 +142,7 @@ func (o *outbox) flush(conns []*Conn, turns int) (left []*Conn, lost error) {
 func (o *outbox) pack(now time.Time, c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.core.Send(now, o.buf[o.used:])
+	t := c.sendTrain(now, o.buf[o.used:])
 	c.handleEvents(now) // writers may go on, and packing may have found out that the connection is at its end
 	c.more = false
 	if t.N == 0 {

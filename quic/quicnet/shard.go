@@ -102,10 +102,13 @@ func (sh *shard) connect(host string, remote netip.AddrPort, cfg *quic.Config, d
 
 // handleEvent carries an event of a connection to the core's endpoint, and its reply back. c.mu is held.
 func (sh *shard) handleEvent(now time.Time, c *Conn, ev quic.EndpointEvent) {
+	c.core.HandleReply(now, sh.reply(c, ev))
+}
+
+func (sh *shard) reply(c *Conn, ev quic.EndpointEvent) quic.EndpointReply {
 	sh.mu.Lock()
-	reply := sh.core.HandleEvent(c.core, ev)
-	sh.mu.Unlock()
-	c.core.HandleReply(now, reply)
+	defer sh.mu.Unlock()
+	return sh.core.HandleEvent(c.core, ev)
 }
 
 // forget lets go of a connection that is drained. c.mu is held.

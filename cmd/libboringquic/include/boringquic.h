@@ -784,8 +784,8 @@ BQUIC_API int32_t bquic_h3_settings(bquic_conn *conn, bquic_h3_peer *settings);
 //
 // These objects are for any number of threads at once; calls that are within one connection take turns, and what waits is not within it. Who frees one
 // has those that wait in it return at once, with BQUIC_ERR_HANDLE. TLS is what the settings say: bquic_config_set_make_ssl is for endpoints. bquic_verify
-// is called on a thread of the library's, and its connection alone waits for it. A fault on a thread of the library's that is not within a
-// function ends the process, where one within a function is BQUIC_ERR_INTERNAL.
+// is called on a thread of the library's, and its connection alone waits for it. A fault of the library's own is told to bquic_set_log, and closes
+// the connection that it strikes with INTERNAL_ERROR, on whichever thread; within a function it is BQUIC_ERR_INTERNAL, too.
 
 typedef struct bquic_queue bquic_queue;    // events that wait to be told
 typedef struct bquic_socket bquic_socket;  // a UDP socket, or several of one address, and connections over it
