@@ -77,6 +77,8 @@ func (c *Conn) checkConnIDs() error {
 		return fmt.Errorf("quic: connection IDs before %d are to be retired, and the next is %d", l.retirePriorTo, l.next)
 	case len(l.ids) > 2*maxIssuedConnIDs+1:
 		return fmt.Errorf("quic: the peer has %d connection IDs", len(l.ids))
+	case l.countLate() > maxLateConnIDs:
+		return fmt.Errorf("quic: %d connection IDs were retired and are kept", l.countLate())
 	case l.stale && l.len() > 0 && c.tls.complete && told && !retiring && !l.asked && len(l.ids) > 0:
 		return errors.New("quic: connection IDs are to be renewed, and nothing is waited for")
 	}

@@ -14,11 +14,23 @@ type localIDs struct {
 	first ConnID    // the Source Connection ID of our long headers
 	asked bool      // the Endpoint is asked for more, and has not answered
 	stale bool      // the peer is to be given others for all of them, as soon as it knows all
+	limit uint8     // how many the peer takes, maxIssuedConnIDs at most
 	ids   []localID // those in force, in the order of their sequence numbers
 	next  uint64    // the sequence number after the last one issued
-	limit uint64    // how many the peer takes
 
 	retirePriorTo uint64 // those with lower numbers are to be retired by the peer
+
+	late *lateID // the oldest of those that the peer has retired, nil: there is none
+}
+
+// lateID is a connection ID that the peer has retired. What it sent to it before may still be under way, and is behind the frame that says so where
+// packets overtake each other: for three probe timeouts it leads to the connection. Else the Endpoint would answer with a stateless reset
+// (RFC 9000, section 10.3) for a connection that is alive.
+type lateID struct {
+	seq   uint64
+	id    ConnID
+	until int64
+	next  *lateID // retired after it
 }
 
 // len returns how many bytes each of them has.
@@ -47,7 +59,7 @@ func (l *localIDs) addPreferred(id *IssuedConnID) {
 }
 
 // setLimit takes the peer's active_connection_id_limit.
-func (l *localIDs) setLimit(limit uint64) { l.limit = min(limit, maxIssuedConnIDs) }
+func (l *localIDs) setLimit(limit uint64) { l.limit = uint8(min(limit, maxIssuedConnIDs)) }
 
 // count returns how many are in force and not to be retired.
 func (l *localIDs) count() (n int) {
@@ -124,7 +136,40 @@ func (l *localIDs) find(id []byte) (seq uint64, ok bool) {
 			return l.ids[i].seq, true
 		}
 	}
+	for late := l.late; late != nil; late = late.next {
+		if bytes.Equal(late.id.Bytes(), id) {
+			return late.seq, true
+		}
+	}
 	return 0, false
+}
+
+// lateTimer is when a connection ID has been retired for long enough, 0 if there is none.
+func (l *localIDs) lateTimer() int64 {
+	if l.late == nil {
+		return 0
+	}
+	return l.late.until
+}
+
+// countLate returns how many connection IDs that the peer has retired still lead to the connection.
+func (l *localIDs) countLate() (n int) {
+	for late := l.late; late != nil; late = late.next {
+		n++
+	}
+	return n
+}
+
+// dropLate forgets the connection IDs that were retired long enough ago.
+func (c *Conn) dropLate(now int64) {
+	for c.local.late != nil && c.local.late.until <= now {
+		c.dropOldestLate()
+	}
+}
+
+func (c *Conn) dropOldestLate() {
+	c.events.pushEndpoint(EndpointEvent{Kind: RetireConnectionID, Seq: c.local.late.seq})
+	c.local.late = c.local.late.next
 }
 
 // index returns where the connection ID with that sequence number is, -1 if it is gone.
@@ -142,7 +187,7 @@ func (l *localIDs) index(seq uint64) int {
 func (c *Conn) requestConnIDs() {
 	l := &c.local
 	n := l.count()
-	if l.len() == 0 || l.asked || uint64(n) >= l.limit {
+	if l.len() == 0 || l.asked || n >= int(l.limit) {
 		return
 	}
 	l.asked = true
@@ -156,7 +201,7 @@ func (c *Conn) HandleReply(_ time.Time, r EndpointReply) {
 	}
 	before := c.local.next
 	for _, id := range r.IDs {
-		if uint64(c.local.count()) >= c.local.limit || id.Seq != c.local.next || id.ID.Len() != c.local.len() {
+		if c.local.count() >= int(c.local.limit) || id.Seq != c.local.next || id.ID.Len() != c.local.len() {
 			continue // not what was asked for
 		}
 		c.local.next++
@@ -191,11 +236,25 @@ func (c *Conn) handleRetireConnectionID(seq, usedSeq uint64) *TransportError {
 	if i < 0 {
 		return nil
 	}
-	c.local.ids = append(c.local.ids[:i], c.local.ids[i+1:]...)
-	c.events.pushEndpoint(EndpointEvent{Kind: RetireConnectionID, Seq: seq})
+	c.retireLocal(i)
 	c.requestConnIDs()
 	c.renewStale()
 	return nil
+}
+
+// retireLocal has a connection ID of ours be a late one. Above the bound the oldest one goes.
+func (c *Conn) retireLocal(i int) {
+	l := &c.local
+	late := &lateID{seq: l.ids[i].seq, id: l.ids[i].id, until: c.clock.now + 3*c.pto(c.path.rec)}
+	l.ids = append(l.ids[:i], l.ids[i+1:]...)
+	at := &l.late
+	for ; *at != nil; at = &(*at).next {
+		late.until = max(late.until, (*at).until) // they go in the order in which they came
+	}
+	*at = late
+	if l.countLate() > maxLateConnIDs {
+		c.dropOldestLate()
+	}
 }
 
 // wantsSend tells whether a NEW_CONNECTION_ID frame is due.

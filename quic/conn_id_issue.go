@@ -33,10 +33,10 @@ func (c *Conn) IssueConnID(id ConnID, token [statelessResetTokenLen]byte, retire
 		return 0, errConnIDLen
 	case known:
 		return 0, errConnIDKnown
-	case !c.tls.complete || uint64(l.count()) >= l.limit && !retire || len(l.ids) > 2*maxIssuedConnIDs:
+	case !c.tls.complete || l.count() >= int(l.limit) && !retire || len(l.ids) > 2*maxIssuedConnIDs:
 		return 0, ErrConnIDLimit
 	}
-	if uint64(l.count()) >= l.limit {
+	if l.count() >= int(l.limit) {
 		for i := range l.ids {
 			if l.ids[i].seq >= l.retirePriorTo {
 				l.retirePriorTo = l.ids[i].seq + 1
@@ -54,8 +54,8 @@ func (c *Conn) IssueConnID(id ConnID, token [statelessResetTokenLen]byte, retire
 // ConnIDsLeft returns how many more connection IDs IssueConnID gives the peer without having it retire any.
 func (c *Conn) ConnIDsLeft() int {
 	l := &c.local
-	if n := uint64(l.count()); c.err == nil && c.tls.complete && l.len() > 0 && n < l.limit {
-		return int(l.limit - n)
+	if n := l.count(); c.err == nil && c.tls.complete && l.len() > 0 && n < int(l.limit) {
+		return int(l.limit) - n
 	}
 	return 0
 }

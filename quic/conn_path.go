@@ -225,12 +225,12 @@ func (s *pathSet) standby() *path {
 }
 
 // arrivedOn returns the path of an authentic packet to our connection ID usedSeq, which it makes if need be. It is nil if new paths came
-// too fast: such a packet counts like any other, but nothing is sent to where it came from.
+// too fast, or for a packet to a connection ID that was retired meanwhile: such a packet counts like any other, but nothing is sent to where it came from.
 func (c *Conn) arrivedOn(now int64, t *inTrain, usedSeq uint64) *path {
 	if t.path == nil {
 		t.path = c.paths.find(t.Local, t.Remote, c.path) // which an earlier packet of the train may have made
 	}
-	if t.path != nil || c.client || !c.roaming().appeared.take(now) {
+	if t.path != nil || c.client || c.local.index(usedSeq) < 0 || !c.roaming().appeared.take(now) {
 		return t.path
 	}
 	if len(c.paths.list) >= maxPaths {

@@ -382,7 +382,7 @@ func (c *Conn) acceptPacket(t *inTrain, d *protect.OpenDesc, packet []byte, in *
 	if d.Slot == protect.OneRTT {
 		var ok bool
 		if in.usedSeq, ok = c.local.find(packet[1 : 1+c.local.len()]); !ok {
-			in.ignore = true // retired by a packet before it in the train
+			in.ignore = true // one too many was retired by a packet before it in the train
 			return nil
 		}
 		if d.Gen+1 < c.keys.ReadGen() {
@@ -453,7 +453,9 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 	if in.slot != protect.OneRTT || c.state != stateActive || in.path == nil {
 		return
 	}
-	in.path.usedSeq = in.usedSeq
+	if newest {
+		in.path.usedSeq = in.usedSeq // else it may be one that the peer has retired since
+	}
 	if len(c.paths.list) == 1 {
 		return
 	}

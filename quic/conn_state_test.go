@@ -193,10 +193,22 @@ func TestIssueConnIDBound(t *testing.T) {
 	}
 }
 
-// wantRetired asserts that the client was told that the server is done with one of its IDs.
+// wantRetired asserts that the client is told that the server is done with one of its IDs, as soon as nothing sent to it is under way any more.
 func (a *alone) wantRetired(seq uint64, id ConnID) {
 	a.t.Helper()
-	for _, ev := range a.events[0] {
+	c := a.client
+	early := len(a.events[0])
+	if at := c.local.lateTimer(); at == 0 {
+		a.t.Errorf("%v is not known to be retired", id)
+	} else {
+		a.now = c.clock.time(at)
+		c.OnTimeout(a.now)
+		a.run()
+	}
+	for i, ev := range a.events[0] {
+		if i < early && ev.Kind == EventEndpoint {
+			a.t.Errorf("before three probe timeouts were over: %+v", ev.Endpoint)
+		}
 		if e := ev.Endpoint; ev.Kind == EventEndpoint && e.Kind == RetireConnectionID {
 			if e.Seq != seq {
 				a.t.Errorf("retired: %d; want %d, %v", e.Seq, seq, id)

@@ -34,6 +34,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.earlyDropAt())
 	at = earlier(at, c.paths.timer())
 	at = earlier(at, c.signAt())
+	at = earlier(at, c.local.lateTimer())
 	if c.silenced() {
 		return at // what is due will be sent when the peer has sent more
 	}
@@ -119,6 +120,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 	if due(c.signAt()) {
 		c.askForSign(n)
 	}
+	c.dropLate(n)
 	c.onPathTimer(n)
 	c.tellSize()
 }

@@ -381,3 +381,39 @@ func BenchmarkStray(b *testing.B) {
 	run("retry", d, retryAlways)
 	run("negotiate", initialSpec{version: 2}.datagram(b))
 }
+
+// Packets that were under way when their connection ID was retired find the connection; a stateless reset would tell the peer that there is none.
+// That comes when nothing can be under way any more.
+func TestRetiredUnderWay(t *testing.T) {
+	w := newNet(t)
+	server, client := w.host(serverHost, endpointConfig(1)), w.host(clientHost, nil)
+	cc := client.connect(endpointConfig(2), ConnectParams{})
+	w.run(func() bool {
+		return cc.HandshakeConfirmed() && !slices.ContainsFunc(server.live[0].local.ids, func(id localID) bool { return id.tell != sentNone && id.tell != sentAcked })
+	})
+	sc := server.live[0]
+	old := slices.Clone(server.conns[sc].ids)
+	id, err := cc.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cc.StreamSend(id, []byte("under way"), true)
+	buf := make([]byte, 65535)
+	held := buf[:cc.Send(w.now, buf).N]
+	sc.RenewConnIDs()
+	w.run(func() bool { return sc.local.countLate() == len(old) })
+	before := sc.Stats().PacketsReceived
+	if r, answer := server.one(held, clientHost); r.Conn != sc || answer != nil || sc.Stats().PacketsReceived != before+1 {
+		t.Errorf("a packet to a connection ID that was retired meanwhile leads to %p and is answered with %d bytes", r.Conn, len(answer))
+	}
+	if n, fin, err := sc.StreamRecv(id, buf); string(buf[:n]) != "under way" || !fin || err != nil {
+		t.Errorf("%q was read, %v, %v", buf[:n], fin, err)
+	}
+	w.run(func() bool { return sc.local.late == nil })
+	server.read(sc)
+	for _, o := range old {
+		if r, answer := server.one(shortPacket(o.id, 100), clientHost); r.Conn != nil || len(answer) == 0 {
+			t.Error("when nothing can be under way any more a connection ID that was retired still leads to the connection")
+		}
+	}
+}

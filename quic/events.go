@@ -101,7 +101,7 @@ type EndpointEventKind uint8
 const (
 	// NeedConnectionIDs: issue Count more connection IDs for this connection.
 	NeedConnectionIDs EndpointEventKind = iota + 1
-	// RetireConnectionID: the peer no longer uses connection ID Seq; stop routing it.
+	// RetireConnectionID: the peer has retired connection ID Seq, and nothing sent to it is under way any more; stop routing it.
 	RetireConnectionID
 	// AddResetToken: a datagram to no known connection ID that ends in Token is a stateless reset for this connection.
 	AddResetToken

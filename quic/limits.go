@@ -45,6 +45,10 @@ const (
 	// paths to come. Each costs an idle connection some 150 bytes.
 	maxIssuedConnIDs = 3
 
+	// maxLateConnIDs is how many connection IDs that a peer has retired still lead to the connection, for three probe timeouts each: what a
+	// path, and all of them when they are renewed, can have had. A peer that retires more at once may lose packets that were under way.
+	maxLateConnIDs = 2 * maxIssuedConnIDs
+
 	// maxConnIDLen is the longest connection ID of version 1, in bytes (RFC 9000, section 17.2).
 	maxConnIDLen = 20
 

@@ -70,11 +70,12 @@ type scripted struct {
 	lastSize  int // of the last datagram from conn, in bytes
 	lastTo    netip.AddrPort
 	lastFrom  netip.AddrPort
-	marked    int     // datagrams from conn with ECT(0)
-	bytes     int     // of all datagrams from conn
-	events    []Event // of conn, but for those that the driver answers
-	nextSeq   uint64  // of connection IDs issued to conn
-	spins     []bool  // the spin bits of the 1-RTT packets that conn sent
+	marked    int      // datagrams from conn with ECT(0)
+	bytes     int      // of all datagrams from conn
+	events    []Event  // of conn, but for those that the driver answers
+	nextSeq   uint64   // of connection IDs issued to conn
+	retired   []uint64 // of RetireConnectionID
+	spins     []bool   // the spin bits of the 1-RTT packets that conn sent
 
 	preferred   *IssuedConnID // conn's
 	tokensAsked int           // tokens that conn asked the Endpoint for
@@ -546,6 +547,9 @@ func (p *scripted) issue(ev EndpointEvent) EndpointReply {
 	if ev.Kind == NeedToken {
 		p.tokensAsked++
 		reply.Token = []byte("token for " + ev.Remote.String())
+	}
+	if ev.Kind == RetireConnectionID {
+		p.retired = append(p.retired, ev.Seq)
 	}
 	if ev.Kind == NeedConnectionIDs {
 		for range ev.Count {

@@ -357,7 +357,6 @@ func (q *quicheConn) readEvents(now time.Time) {
 		case quic.EventHandshakeComplete:
 			q.log("handshake complete, protocol %s", q.core.ALPN())
 		case quic.EventEndpoint:
-			q.onEndpoint(ev.Endpoint)
 			continue
 		case quic.EventPath:
 			q.onPath(ev.Path)

@@ -6,6 +6,7 @@ import "C"
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -43,7 +44,7 @@ func putAddress(to *C.struct_sockaddr_storage, n *C.socklen_t, a netip.AddrPort)
 // quichePaths is what functions of quiche.h tell of paths and connection IDs.
 type quichePaths struct {
 	events  []quichePathEvent
-	issued  map[uint64]quic.ConnID // by their numbers, that the peer has not retired; nil: the first alone
+	issued  []quic.ConnID // in their order, that the peer had not retired; nil: the first alone
 	retired []quic.ConnID
 }
 
@@ -68,17 +69,24 @@ func (p *quichePaths) push(ev quichePathEvent) {
 	p.events = append(p.events, ev)
 }
 
-func (q *quicheConn) onEndpoint(ev *quic.EndpointEvent) {
+// settleRetired notes which connection IDs the peer has retired. As with quiche that is told at once, though for three probe timeouts more the core
+// takes what comes to them.
+func (q *quicheConn) settleRetired() {
 	p := &q.paths
-	id, issued := p.issued[ev.Seq]
-	if ev.Kind != quic.RetireConnectionID || !issued {
+	if len(p.issued) == 0 {
 		return
 	}
-	delete(p.issued, ev.Seq)
-	if len(p.retired) == maxQuicheRetired {
-		p.retired = append(p.retired[:0], p.retired[1:]...)
-	}
-	p.retired = append(p.retired, id)
+	left := q.core.SourceIDs()
+	p.issued = slices.DeleteFunc(p.issued, func(id quic.ConnID) bool {
+		if slices.Contains(left, id) {
+			return false
+		}
+		if len(p.retired) == maxQuicheRetired {
+			p.retired = append(p.retired[:0], p.retired[1:]...)
+		}
+		p.retired = append(p.retired, id)
+		return true
+	})
 }
 
 func (q *quicheConn) onPath(ev *quic.PathEvent) {
@@ -148,6 +156,7 @@ func bq_go_quiche_source_ids(h C.uint64_t, retired C.bool) (it *C.quiche_connect
 			it = idIter(q.core.SourceIDs())
 			return 0, nil
 		}
+		q.settleRetired()
 		it = idIter(q.paths.retired)
 		q.paths.retired = nil
 		return 0, nil
@@ -158,7 +167,7 @@ func bq_go_quiche_source_ids(h C.uint64_t, retired C.bool) (it *C.quiche_connect
 //export bq_go_quiche_retired_next
 func bq_go_quiche_retired_next(h C.uint64_t) C.int64_t {
 	return lookQuiche(h, func(q *quicheConn) (int64, error) {
-		if len(q.paths.retired) == 0 {
+		if q.settleRetired(); len(q.paths.retired) == 0 {
 			return 0, quicheDone
 		}
 		id := q.paths.retired[0]
@@ -172,6 +181,7 @@ func bq_go_quiche_ids(h C.uint64_t, what C.int) C.int64_t {
 	return lookQuiche(h, func(q *quicheConn) (int64, error) {
 		switch what {
 		case C.BQ_IDS_RETIRED:
+			q.settleRetired()
 			return int64(len(q.paths.retired)), nil
 		case C.BQ_IDS_SPARE:
 			return int64(q.core.SpareDestinationIDs()), nil
@@ -195,9 +205,10 @@ func bq_go_quiche_new_scid(h C.uint64_t, scid *C.uint8_t, n C.size_t, token *C.u
 			return 0, err
 		}
 		if q.paths.issued == nil { // so that the first was not retired: there was none in its place
-			q.paths.issued = map[uint64]quic.ConnID{0: first}
+			q.paths.issued = []quic.ConnID{first}
 		}
-		q.paths.issued[number] = id
+		q.settleRetired()
+		q.paths.issued = append(q.paths.issued, id)
 		*seq = C.uint64_t(number)
 		return 0, nil
 	})
