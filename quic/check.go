@@ -118,6 +118,16 @@ func (c *Conn) checkPaths() error {
 	if c.path.state != PathActive || states[PathActive] != 1 || states[PathStandby] > 1 && !c.client || states[pathAbandoned] > 0 {
 		return fmt.Errorf("quic: of the paths %v are probing, active, on standby and abandoned", states)
 	}
+	if r := s.roam; r != nil && len(r.kept) > 0 {
+		if len(r.kept) > maxConnIDLimit {
+			return fmt.Errorf("quic: %d connection IDs of paths that were given up are kept", len(r.kept))
+		}
+		for _, k := range r.kept {
+			if id := c.peer.find(k.seq); id != nil && (!id.used || slices.ContainsFunc(all, func(p *path) bool { return !p.lacksID && p.dcidSeq == k.seq })) {
+				return fmt.Errorf("quic: connection ID %d is kept for a path that was given up, and another has it or may take it", k.seq)
+			}
+		}
+	}
 	for _, r := range s.responses {
 		if !slices.Contains(all, r.path) {
 			return errors.New("quic: an answer waits for a path that is forgotten")

@@ -142,7 +142,9 @@ type Config struct {
 
 	// DisableConnIDReuse has a server answer a client whose address changes, while the connection ID that it sends to does not, as behind a NAT, by
 	// another connection ID than before, too, so that nobody on the way can tell that it is the same connection (RFC 9000, section 9.5); if the
-	// client has given none that is left, nothing is sent to the new address before it gives one. Default false.
+	// client has given none that is left, nothing is sent to the new address before it gives one. That may be never: a client that does not know
+	// that its address is another has no reason to, and whose address changes several times while it is not heard, or is not reached, has none
+	// left; then the connection ends with its idle timeout. Default false.
 	DisableConnIDReuse bool
 
 	// Rand is the source of randomness of the protocol engine (connection IDs, tokens, packet-number skips);

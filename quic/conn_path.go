@@ -239,49 +239,12 @@ func (c *Conn) arrivedOn(now int64, t *inTrain, usedSeq uint64) *path {
 	p := c.newPath(t.Local, t.Remote)
 	p.received = uint64(len(t.Buf))
 	p.usedSeq = usedSeq
-	p.dcid, p.dcidSeq = c.path.dcid, c.path.dcidSeq
 	// RFC 9000, section 9.5: a peer that moved on purpose took another connection ID, and so do we.
-	p.lacksID = (usedSeq != c.path.usedSeq || c.cfg.DisableConnIDReuse) && p.dcid.Len() > 0
+	p.lacksID = c.path.dcid.Len() > 0 && !c.shareID(p)
 	t.path = p
 	c.events.pushPath(PathNew, p)
 	c.tellReuse(p)
 	return p
-}
-
-// giveID gives a path a connection ID if it lacks one, as soon as there is one that no path sends to, and tells whether it has one
-// (RFC 9000, section 9.3). It is called when there is something to be sent: the peer has given us few, and more of them might never arrive
-// where the peer was before.
-func (c *Conn) giveID(p *path) bool {
-	if !p.lacksID {
-		return true
-	}
-	id := c.peer.unused()
-	if id == nil {
-		c.spareID(p)
-		return false
-	}
-	p.lacksID = false
-	c.useID(p, id)
-	return true
-}
-
-// spareID has a server forget the path that was probed first and waits for nothing, for the sake of p, which lacks a connection ID: the client
-// gives another when that one's is retired.
-func (c *Conn) spareID(p *path) {
-	if c.client || len(c.peer.retiring) > 0 {
-		return
-	}
-	for _, o := range c.paths.list {
-		if o.state == pathAbandoned {
-			return // its own is about to be
-		}
-	}
-	for _, o := range c.paths.list {
-		if o != p && o.state == PathProbing && !o.lacksID && o.challenge.at == 0 && !c.paths.answering(o) && !o.wanted {
-			o.abandon()
-			return
-		}
-	}
 }
 
 // evictPath forgets the oldest path that is neither in use nor the one to go back to.
@@ -320,7 +283,11 @@ func (c *Conn) sweepPaths() {
 			sharedID = sharedID || !o.lacksID && o.dcidSeq == p.dcidSeq
 			sharedRec = sharedRec || o.rec == p.rec
 		}
-		if !sharedID {
+		switch {
+		case sharedID:
+		case p.failed && !c.client:
+			c.keepID(p)
+		default:
 			c.dropID(p.dcidSeq)
 		}
 		if !sharedRec {
@@ -336,17 +303,6 @@ func (c *Conn) sweepPaths() {
 	}
 }
 
-// rebind gives the other paths that something is sent on another connection ID for one that was retired.
-func (s *pathSet) rebind(c *Conn) {
-	for _, p := range s.list {
-		p.lacksID = p.lacksID || c.peer.find(p.dcidSeq) == nil
-		used := p.state == PathStandby || p.challenge.at != 0 || s.answering(p)
-		if p != c.path && used && !c.giveID(p) {
-			p.abandon()
-		}
-	}
-}
-
 // follow goes after the peer to the path of its newest packet (RFC 9000, section 9.3), at once or, to the address that we prefer, once it is
 // validated (section 9.6.2).
 func (c *Conn) follow(now int64, p *path) {
@@ -356,6 +312,9 @@ func (c *Conn) follow(now int64, p *path) {
 	}
 	switch {
 	case p == c.path:
+		if p.validated {
+			c.dropKept()
+		}
 	case !wait:
 		c.migrate(now, p)
 	case p.challenge.at == 0:

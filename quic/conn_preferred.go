@@ -11,6 +11,7 @@ type roaming struct {
 	appeared pathBucket // a server's
 	token    netip.Addr // a server's: the client's address that it has a token for
 	answered int64      // when PATH_RESPONSE frames were last sent beyond the congestion window of the path in use
+	kept     []keptID   // a server's, of paths that were given up; see keepID
 
 	// A client's:
 	first     netip.AddrPort    // where the server was reached by the handshake

@@ -456,7 +456,7 @@ func (c *Conn) afterPacket(t *inTrain, in *inPacket) {
 	if newest {
 		in.path.usedSeq = in.usedSeq // else it may be one that the peer has retired since
 	}
-	if len(c.paths.list) == 1 {
+	if r := c.paths.roam; len(c.paths.list) == 1 && (r == nil || len(r.kept) == 0) {
 		return
 	}
 	if c.client { // which goes where it wants

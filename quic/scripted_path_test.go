@@ -272,10 +272,73 @@ func TestMigrationFails(t *testing.T) {
 	if d := p.now.Sub(start); d < 3*p.conn.cfg.InitialRTT {
 		t.Errorf("given up after %v", d)
 	}
-	if len(p.take(wire.FrameRetireConnectionID)) != 1 || len(p.conn.paths.list) != 1 {
-		t.Errorf("%d other paths remain", len(p.conn.paths.list)-1)
-	}
 	p.wantPathTo("reverted", p.remote, "peer-cid")
+	if n := len(p.take(wire.FrameRetireConnectionID)); n != 0 || len(p.conn.paths.list) != 1 {
+		t.Errorf("%d connection IDs are retired, %d other paths remain", n, len(p.conn.paths.list)-1)
+	}
+	p.sendFrames(protect.OneRTT, frame(wire.FramePing))
+	p.wantFrame("the peer is where it was", protect.OneRTT, frame(wire.FrameRetireConnectionID, 1))
+}
+
+// A peer that is on a new path, though its answers to all challenges were lost, is asked again there when it is heard, under the connection ID that
+// the path had, and so it is behind a NAT of there: there is no other, and who has gone back to where nobody is gets none.
+func TestMigrationFailsAndIsTriedAgain(t *testing.T) {
+	neighbour := netip.AddrPortFrom(farHost.Addr(), farHost.Port()+1)
+	for _, again := range []struct {
+		from    netip.AddrPort
+		id      string
+		noReuse bool
+		answer  bool
+	}{
+		{farHost, "cid-0001", false, true},
+		{farHost, "cid-0002", false, true},
+		{neighbour, "cid-0001", false, true},
+		{neighbour, "cid-0002", false, false}, // an address of before and one of now could be told to be one peer's
+		{farHost, "cid-0001", true, true},
+		{neighbour, "cid-0001", true, false},
+	} {
+		p := newMobile(t, func(p *scripted) { p.cfg.DisableConnIDReuse = again.noReuse })
+		p.ignored[wire.FramePing] = true
+		for range 2 {
+			p.sendFrom(farHost, "cid-0001", frame(wire.FramePing), filler(1000))
+			if cs := p.challenges(); len(cs[farHost]) != 1 || cs[farHost][0].dstID != "peercid1" {
+				t.Fatalf("%+v: challenges %v", again, cs)
+			}
+			for p.conn.path.remote == farHost && !p.conn.IsClosed() {
+				p.advance()
+			}
+			p.check()
+			p.challenges()
+		}
+		p.sendFrom(again.from, again.id, frame(wire.FramePing), filler(1000))
+		cs := p.challenges()[again.from]
+		if !again.answer {
+			if len(cs) > 0 {
+				t.Errorf("%+v: challenges %v, want none", again, cs)
+			}
+			continue
+		}
+		if len(cs) != 1 || cs[0].dstID != "peercid1" {
+			t.Fatalf("%+v: challenges %v, want one to peercid1", again, cs)
+		}
+		p.sendFrom(again.from, again.id, answerTo(cs[0]))
+		p.check()
+		p.wantFrame("the path before", protect.OneRTT, frame(wire.FrameRetireConnectionID, 0))
+		p.wantPathTo("it has answered", again.from, "peercid1")
+	}
+}
+
+// Of two addresses from which the peer sends to one connection ID of ours, as behind a NAT, one takes no connection ID of the other's.
+func TestProbesOfOneID(t *testing.T) {
+	p := newMobile(t)
+	challenge := append(frame(wire.FramePathChallenge), "12345678"...)
+	for i := range 2 {
+		p.sendFrom(p.port(i), "cid-0001", challenge, filler(1100))
+		if f := p.take(wire.FramePathResponse); len(f) != 1 || f[0].to != p.port(i) || f[0].dstID != "peercid1" {
+			t.Errorf("answers %v, want one to %v", f, p.port(i))
+		}
+		p.check()
+	}
 }
 
 // Without any path that was validated the connection is given up, silently (section 9.3.2).

@@ -177,8 +177,8 @@ func DrawPlan(seed uint64) *Plan {
 		// Of 256 connection IDs one is soon given again, and a packet to it that is late has the client say that it is not known.
 		p.Sides[serverSide].Knobs[knobNoReuse] = 0
 	}
-	if p.Observer.P > 0 {
-		// Each address that it makes up takes a connection ID, and where none is left the client's own next one has to wait.
+	if p.Observer.P > 0 || len(p.Moves) > 1 || p.Wander > 0 {
+		// Each address takes a connection ID, and where none is left the client's next one has to wait for one, which may be for ever.
 		p.Sides[serverSide].Knobs[knobNoReuse] = 0
 	}
 	if v := p.Sides[serverSide].Knobs[knobVersions]; v+p.Sides[clientSide].Knobs[knobVersions] == 1+2 {
