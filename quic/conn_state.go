@@ -60,12 +60,21 @@ func (c *Conn) SourceID() ConnID {
 // DestinationID returns the connection ID of the peer's that is sent to on the path in use.
 func (c *Conn) DestinationID() ConnID { return c.path.dcid }
 
-// MaxUDPPayload returns how many bytes a UDP datagram carries at most on the path in use, as Stats does. EventMTU tells when it changes.
-func (c *Conn) MaxUDPPayload() int { return c.path.maxDatagram() }
+// MaxUDPPayload returns how many bytes a UDP datagram carries at most on the path in use, however short the buffers of Send were: who offers as
+// many has no shorter datagrams for it. Stats says what it comes to with those buffers.
+func (c *Conn) MaxUDPPayload() int {
+	return c.path.rec.MaxDatagramUnder(c.paths.sizes.roomy(c.cfg, c.path.remote))
+}
 
 // SendQuantum returns how many bytes are good to be sent in a burst on the path in use, whether or not there is that much to send: one
-// datagram at least. A train that Send writes has as many, if its buffer does; who sends each datagram by itself rests after them.
-func (c *Conn) SendQuantum() int { return int(c.path.rec.Train()) }
+// datagram at least. A train that Send writes has as many, if its buffer does; who sends each datagram by itself rests after them. Without
+// pacing nobody rests, and it is what a system call takes.
+func (c *Conn) SendQuantum() int {
+	if c.cfg.Pacing == PaceOff {
+		return max(maxTrainBytes, c.path.maxDatagram())
+	}
+	return int(c.path.rec.Train())
+}
 
 // PeerParams are the peer's transport parameters (RFC 9000, section 18.2). Sizes are in bytes.
 type PeerParams struct {

@@ -30,6 +30,22 @@ func newAlone(t testing.TB, change func(client, server *Config)) *alone {
 	return a
 }
 
+// Who has offered short buffers learns from MaxUDPPayload what longer ones would carry, and without pacing bursts are as long as can be.
+func TestShortBuffers(t *testing.T) {
+	a := newAlone(t, func(client, server *Config) {
+		client.DisablePMTUD, client.MaxUDPPayload, client.Pacing = true, 1472, PaceOff
+	})
+	a.run()
+	c := a.client
+	c.limitRoom(minDatagramSize)
+	if c.MaxUDPPayload() != 1472 || c.Stats().MaxUDPPayload != minDatagramSize {
+		t.Errorf("the payload is %d, and Stats say %d", c.MaxUDPPayload(), c.Stats().MaxUDPPayload)
+	}
+	if c.SendQuantum() != maxTrainBytes || a.server.SendQuantum() >= maxTrainBytes {
+		t.Errorf("quanta are %d without pacing, and %d", c.SendQuantum(), a.server.SendQuantum())
+	}
+}
+
 // What is asked of a connection before, in, and after its life.
 func TestConnState(t *testing.T) {
 	a := newAlone(t, nil)

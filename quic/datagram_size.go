@@ -27,11 +27,16 @@ func (l *sizeLimits) init() {
 
 // ceiling returns how large datagrams to an address may be, whatever the path carries.
 func (l *sizeLimits) ceiling(cfg *Config, remote netip.AddrPort) int {
+	return min(l.roomy(cfg, remote), int(l.room))
+}
+
+// roomy is ceiling for a Send whose buffer is large enough.
+func (l *sizeLimits) roomy(cfg *Config, remote netip.AddrPort) int {
 	most := maxUDPPayloadSize
 	if remote.Addr().Unmap().Is4() {
 		most = maxUDPPayloadIPv4
 	}
-	return min(cfg.MaxUDPPayload, int(l.peer), int(l.room), most)
+	return min(cfg.MaxUDPPayload, int(l.peer), most)
 }
 
 // limitPeer takes the peer's max_udp_payload_size (RFC 9000, section 18.2).

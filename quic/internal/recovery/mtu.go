@@ -95,6 +95,14 @@ func (p *Path) SearchSize(inet6 bool) {
 // MaxDatagram returns how large datagrams on the path are at most, in bytes of UDP payload.
 func (p *Path) MaxDatagram() int { return int(p.maxDatagram) }
 
+// MaxDatagramUnder returns what MaxDatagram is under a ceiling.
+func (p *Path) MaxDatagramUnder(ceiling int) int {
+	if p.size.on {
+		return min(int(p.size.found), ceiling)
+	}
+	return ceiling
+}
+
 // SetCeiling tells the largest that they may be, whatever the path carries: BaseDatagram or more.
 func (p *Path) SetCeiling(size int) {
 	if size := int32(size); size != p.ceiling {
@@ -105,13 +113,10 @@ func (p *Path) SetCeiling(size int) {
 
 // resize brings up to date what follows from what was found and from the ceiling.
 func (p *Path) resize() {
-	m := &p.size
-	size := p.ceiling
-	if m.on {
-		size = min(int32(m.found), p.ceiling)
-		m.plan(int(p.ceiling))
+	if p.size.on {
+		p.size.plan(int(p.ceiling))
 	}
-	if size != p.maxDatagram {
+	if size := int32(p.MaxDatagramUnder(int(p.ceiling))); size != p.maxDatagram {
 		p.maxDatagram = size
 		p.CC.SetMaxDatagram(int(size))
 	}
