@@ -467,19 +467,22 @@ void quiche_conn_dgram_purge_outgoing(quiche_conn *conn, bool (*f)(uint8_t *, si
 
 // What is known of a connection.
 
-#define FIELD(name, type, field, missing) \
-  type quiche_conn_##name(const quiche_conn *conn) { return conn == NULL ? (missing) : bq_quiche_fresh(conn)->field; }
+// arrived is bq_quiche_fresh for what calls on streams do not change, or what they keep up to date.
+static const quiche_conn *arrived(const quiche_conn *conn) { return conn->in_len > 0 ? bq_quiche_fresh(conn) : conn; }
 
-FIELD(send_quantum, size_t, quantum, 0)
-FIELD(max_send_udp_payload_size, size_t, max_payload, 0)
-FIELD(is_established, bool, established, false)
-FIELD(is_resumed, bool, resumed, false)
-FIELD(is_in_early_data, bool, early, false)
-FIELD(is_closed, bool, closed, true)
-FIELD(is_timed_out, bool, timed_out, false)
-FIELD(is_server, bool, server, false)
-FIELD(peer_streams_left_bidi, uint64_t, streams_left[0], 0)
-FIELD(peer_streams_left_uni, uint64_t, streams_left[1], 0)
+#define FIELD(name, type, look, field, missing) \
+  type quiche_conn_##name(const quiche_conn *conn) { return conn == NULL ? (missing) : look(conn)->field; }
+
+FIELD(send_quantum, size_t, arrived, quantum, 0)
+FIELD(max_send_udp_payload_size, size_t, arrived, max_payload, 0)
+FIELD(is_established, bool, arrived, established, false)
+FIELD(is_resumed, bool, arrived, resumed, false)
+FIELD(is_in_early_data, bool, arrived, early, false)
+FIELD(is_closed, bool, bq_quiche_fresh, closed, true)
+FIELD(is_timed_out, bool, bq_quiche_fresh, timed_out, false)
+FIELD(is_server, bool, arrived, server, false)
+FIELD(peer_streams_left_bidi, uint64_t, arrived, streams_left[0], 0)
+FIELD(peer_streams_left_uni, uint64_t, arrived, streams_left[1], 0)
 
 bool quiche_conn_is_draining(const quiche_conn *conn) { return conn != NULL && bq_quiche_fresh(conn)->draining && !waits(conn); }
 

@@ -62,7 +62,9 @@ func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error))
 func onStreams(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 	return within(h, quicheState, quicheCode, func(q *quicheConn) (int64, error) {
 		if q.c.in_len > 0 {
-			q.catchUp(time.Now())
+			now := time.Now()
+			q.catchUp(now)
+			q.settle(now)
 		}
 		q.c.stale = true
 		return f(q)
@@ -267,8 +269,11 @@ func (q *quicheConn) settle(now time.Time) {
 		}
 	}
 	c.max_payload = C.uint32_t(core.MaxUDPPayload())
+	if q.made.core.DisablePMTUD && bool(c.established) {
+		c.cap = C.size_t(c.max_payload) // nothing larger comes
+	}
 	c.quantum = C.uint32_t(core.SendQuantum())
-	c.streams_left[0], c.streams_left[1] = C.uint64_t(core.StreamsOpenable(false)), C.uint64_t(core.StreamsOpenable(true))
+	q.settleStreamsLeft()
 	c.early = C.bool(core.InEarlyData())
 	if id := core.SourceID(); id != q.source {
 		q.source = id
@@ -290,6 +295,12 @@ func (q *quicheConn) settle(now time.Time) {
 	if c.error_by == 0 {
 		q.tellEnd()
 	}
+}
+
+// settleStreamsLeft brings up to date how many streams can be opened: of what getters tell all that calls on streams change.
+func (q *quicheConn) settleStreamsLeft() {
+	left := &q.c.streams_left
+	left[0], left[1] = C.uint64_t(q.core.StreamsOpenable(false)), C.uint64_t(q.core.StreamsOpenable(true))
 }
 
 func putID(to *[C.QUICHE_MAX_CONN_ID_LEN]C.uint8_t, id quic.ConnID) C.uint8_t {

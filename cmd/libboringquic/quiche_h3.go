@@ -34,7 +34,11 @@ func onH3(h C.uint64_t, f func(q *quicheConn, x *quicheH3, now time.Time) (int64
 		}
 		now := time.Now()
 		if q.c.stale {
+			arrived := q.c.in_len > 0
 			q.catchUp(now)
+			if arrived {
+				q.settle(now)
+			}
 		}
 		q.c.stale = true // as onStreams
 		return f(q, q.h3, now)
@@ -242,6 +246,7 @@ func bq_go_quiche_h3_request(h C.uint64_t, fields *C.quiche_h3_header, n C.size_
 			return 0, err
 		}
 		id, _, err := x.conn.SendRequest(now, m, nil, bool(fin))
+		q.settleStreamsLeft()
 		return int64(id), err
 	})
 }

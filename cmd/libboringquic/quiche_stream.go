@@ -59,6 +59,9 @@ func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin 
 	return onStreams(h, func(q *quicheConn) (int64, error) {
 		delete(q.stopped, uint64(id))
 		took, err := q.core.StreamSend(uint64(id), memory(buf, n), bool(fin))
+		if id&1 == 0 == q.core.IsClient() { // it may be new
+			q.settleStreamsLeft()
+		}
 		switch {
 		case err != nil:
 			return 0, q.over(streamFailed(err, code, quicheStopped), quicheState)
