@@ -204,6 +204,12 @@ func (a *admission) most(s *stream) int64 {
 	return max(a.room(s, maxUnsent), little)
 }
 
+// reserve returns how many bytes the part takes whole whatever others hold and want.
+func (a *admission) reserve(p *sendPart) int64 {
+	_, stuck := seatCount(p)
+	return max(min(sendBufferFloor-p.buf.held(), a.limit-p.buf.held(), maxUnsent-stuck, littleUnsent-(p.buf.end-p.buf.sent)), 0)
+}
+
 // onWrite notes that n bytes were written to a part.
 func (a *admission) onWrite(s *stream, n int) {
 	a.held += int64(n)

@@ -68,6 +68,15 @@ func (c *Conn) StreamRoom(id uint64) (n int, err error) {
 	return c.streams.room(id)
 }
 
+// StreamReserve returns how many bytes StreamSend takes whole on stream id in any case, whatever is written on other streams before: 4 KiB, less what
+// waits there to be sent. Of a stream of ours that is not open it is what StreamSend takes as it opens it, if it can. It is 0 where nothing can be sent.
+func (c *Conn) StreamReserve(id uint64) int {
+	if c.err != nil {
+		return 0
+	}
+	return c.streams.reserve(id)
+}
+
 // StreamCredit returns how many bytes StreamSend would take whole that the peer's flow control lets us send now, beyond those that wait: what is
 // written within that waits for nothing but congestion control, if nothing of a higher priority is written meanwhile. What other streams of the same
 // priority, or of a higher one, have waiting counts as sent. It is 0 where nothing can be sent.

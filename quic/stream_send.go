@@ -62,12 +62,17 @@ func (st *streams) writableBy(id uint64) (*stream, error) {
 // 0-RTT data.
 func (st *streams) writtenTo(id uint64) (*stream, error) {
 	s, err := st.writableBy(id)
-	if err == ErrUnknownStream && st.isLocal(id) && id>>2 >= max(st.types[id&3].opened, st.types[id&3].done) {
+	if err == ErrUnknownStream && st.isNew(id) {
 		if err = st.openNew(id); err == nil {
 			s, err = st.writableBy(id)
 		}
 	}
 	return s, err
+}
+
+// isNew tells whether a stream of ours was never open, also not before a rejection of 0-RTT data.
+func (st *streams) isNew(id uint64) bool {
+	return st.isLocal(id) && id>>2 >= max(st.types[id&3].opened, st.types[id&3].done)
 }
 
 // send is Conn.StreamSend.
@@ -150,6 +155,18 @@ func (st *streams) room(id uint64) (int, error) {
 		return 0, err
 	}
 	return int(st.admission.most(s)), nil
+}
+
+// reserve is Conn.StreamReserve.
+func (st *streams) reserve(id uint64) int {
+	s, err := st.asked(id)
+	switch {
+	case err == ErrUnknownStream && st.isNew(id):
+		return int(st.admission.reserve(new(sendPart)))
+	case err != nil || s.send.refusal(id) != nil:
+		return 0
+	}
+	return int(st.admission.reserve(s.send))
 }
 
 // queueData puts a stream where its data will be sent from.
