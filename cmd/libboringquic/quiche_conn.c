@@ -16,6 +16,7 @@ static int null(const char *what) {
 void bq_quiche_free_conn(quiche_conn *conn) {
   free(conn->train);
   free(conn->in);
+  free(conn->ahead);
   free(conn->alpn.data);
   free(conn->name.data);
   free(conn->cert.data);
@@ -138,6 +139,10 @@ static bool gather(quiche_conn *conn, const uint8_t *buf, size_t n, const quiche
 
 // rests gives memory back that a connection does not need while it waits.
 static void rests(quiche_conn *conn) {
+  if (!conn->owed) {
+    free(conn->ahead);
+    conn->ahead = NULL;
+  }
   if (conn->in_len == 0) {
     free(conn->in);
     conn->in = NULL;
@@ -279,16 +284,18 @@ ssize_t quiche_conn_send_ack_eliciting_on_path(quiche_conn *conn, const struct s
   BQ_CALL(conn, bq_go_quiche_ping(conn->handle, (struct sockaddr *)local, local_len, (struct sockaddr *)peer, peer_len));
 }
 
+enum { LONG = 1000000000 }; // ns: nothing is on its way then, as a rule
+
 static uint64_t time_left(const quiche_conn *conn) {
   bq_quiche_fresh(conn);
-  if (conn != NULL) {
-    rests((quiche_conn *)conn); // whoever asks is about to wait
-  }
-  if (conn == NULL || conn->timeout == UINT64_MAX || conn->closed) {
+  if (conn == NULL) {
     return UINT64_MAX;
   }
-  uint64_t now = bquic_now();
-  return conn->timeout > now ? conn->timeout - now : 0;
+  uint64_t now = bquic_now(), left = conn->timeout == UINT64_MAX || conn->closed ? UINT64_MAX : conn->timeout > now ? conn->timeout - now : 0;
+  if (left > LONG) {
+    rests((quiche_conn *)conn); // whoever asks is about to wait
+  }
+  return left;
 }
 
 // 0 is now, and curl calls quiche_conn_on_timeout for nothing else. But quiche's examples set a timer of libev to what they are told here, once after each
@@ -360,6 +367,10 @@ ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *
   if (fin == NULL || out_error_code == NULL) {
     return null("argument of quiche_conn_stream_recv");
   }
+  ssize_t got;
+  if (conn != NULL && !bq_enter() && bq_ahead_recv(conn, stream_id, out, buf_len, fin, &got)) {
+    return got;
+  }
   BQ_CALL(conn, bq_go_quiche_stream_recv(conn->handle, stream_id, out, buf_len, fin, out_error_code));
 }
 
@@ -367,6 +378,9 @@ ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uin
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   if (out_error_code == NULL) {
     return null("argument of quiche_conn_stream_send");
+  }
+  if (conn != NULL && !bq_enter() && bq_ahead_send(conn, stream_id, buf, buf_len, fin)) {
+    return (ssize_t)buf_len;
   }
   BQ_CALL(conn, bq_go_quiche_stream_send(conn->handle, stream_id, (uint8_t *)buf, buf_len, fin, out_error_code));
 }

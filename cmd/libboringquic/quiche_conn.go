@@ -37,7 +37,10 @@ type quicheConn struct {
 	unread  map[uint64]struct{} // streams whose receiving part the program has ended
 	marks   map[uint64]uint64   // how much room quiche_conn_stream_writable wants
 	edges   [2]quicheEdges      // of readable_next, writable_next
-	paths   quichePaths
+	resets  map[uint64]struct{} // streams that the peer has reset
+
+	nextStream C.uint64_t // the bidirectional stream of ours after all that are open
+	paths      quichePaths
 }
 
 func (q *quicheConn) giveUp(err error) {
@@ -52,6 +55,7 @@ func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error))
 		if q.c.stale {
 			q.catchUp(now)
 		}
+		q.hide()
 		n, err := f(q, now)
 		q.settle(now)
 		return n, err
@@ -66,6 +70,7 @@ func onStreams(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 			q.catchUp(now)
 			q.settle(now)
 		}
+		q.hear()
 		q.c.stale = true
 		return f(q)
 	})
@@ -112,7 +117,9 @@ func bq_go_quiche_settle(h C.uint64_t) {
 // catchUp gives the core the datagrams that C has gathered, and reads what comes of them and of calls on streams.
 func (q *quicheConn) catchUp(now time.Time) {
 	c := q.c
+	q.hear()
 	if c.in_len > 0 {
+		q.hide()
 		from, _ := address((*C.struct_sockaddr)(unsafe.Pointer(&c.in_from)), c.in_from_len) // they were good when they were noted
 		to, _ := address((*C.struct_sockaddr)(unsafe.Pointer(&c.in_to)), c.in_to_len)
 		before := q.core.Err()
@@ -232,6 +239,9 @@ func (b *quicheBegin) begin(c *C.quiche_conn, taken *C.bool) (*quicheConn, error
 		return nil, err
 	}
 	c.server, c.cap = b.server == true, C.size_t(made.cap)
+	if b.server {
+		q.nextStream = 1
+	}
 	for i, x := range []byte(q.core.TraceID()) {
 		c.trace[i] = C.char(x)
 	}

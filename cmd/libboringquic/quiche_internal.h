@@ -55,6 +55,36 @@ typedef struct bq_bytes {
   size_t len;
 } bq_bytes;
 
+// What C was shown of streams, and what it has answered from that (quiche_ahead.go). It has somewhat less than 128 KiB, from where on the C library asks the
+// system for memory each time.
+enum { BQ_SHOWN = 96, BQ_SHOWN_EACH = 4096, BQ_SHOWN_BYTES = 56 << 10 };
+
+typedef struct bq_shown {
+  uint64_t id;
+  uint32_t at, end;   // where in in[] the next of its bytes is, and where they end
+  uint32_t taken;     // how many were read of which Go has not heard
+  uint32_t room;      // bytes that may be written on it
+  bool fin;           // the stream ends with its bytes
+  bool over, ends;    // it was read to that end; Go has not heard of it
+  bool writable;
+} bq_shown;
+
+typedef struct bq_written {
+  uint64_t id;
+  uint32_t len;
+  bool fin;
+} bq_written;
+
+typedef struct bq_ahead {
+  uint32_t shown, last;               // streams that are shown; the one that was looked for last
+  uint32_t written, out_len;          // writes of which Go has not heard; their bytes
+  uint64_t opens;                     // the stream that is opened by being written to; none if it cannot be
+  uint32_t opens_room;                // bytes that may be written on it
+  bq_shown streams[BQ_SHOWN];
+  bq_written writes[BQ_SHOWN];
+  uint8_t in[BQ_SHOWN_BYTES], out[BQ_SHOWN_BYTES];
+} bq_ahead;
+
 // A connection is a handle, and what its getters answer, which Go writes. What a call on streams has changed of it, and datagrams that wait, Go looks
 // at when somebody asks: see bq_quiche_fresh.
 struct quiche_conn {
@@ -69,6 +99,8 @@ struct quiche_conn {
   bool h3_news;              // quiche_h3_conn_poll may have something to tell
   bool stale;                // something has happened that Go has not told of here
   bool gathers;              // datagrams need not be looked at before the next call
+  bool owed;                 // Go has not heard of all that was answered from ahead
+  bq_ahead *ahead;           // or NULL
 
   // A train of datagrams that Go has written, of which those from train_at on were not handed out. train has BQ_TRAIN bytes, or is NULL.
   uint8_t *train;
@@ -98,6 +130,10 @@ enum { BQ_TRAIN = 1 << 16 };
 
 // bq_quiche_fresh brings what C knows of a connection up to date, and returns it.
 const quiche_conn *bq_quiche_fresh(const quiche_conn *conn);
+
+// bq_ahead_recv and bq_ahead_send are quiche_conn_stream_recv and quiche_conn_stream_send, if they need not call Go: else false.
+bool bq_ahead_recv(quiche_conn *conn, uint64_t id, uint8_t *out, size_t n, bool *fin, ssize_t *got);
+bool bq_ahead_send(quiche_conn *conn, uint64_t id, const uint8_t *buf, size_t n, bool fin);
 
 struct quiche_h3_conn {
   uint64_t handle;  // of its connection

@@ -42,6 +42,7 @@ func (q *quicheConn) over(err error, what quicheError) error {
 //export bq_go_quiche_stream_recv
 func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin *C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
+		q.hideOne(uint64(id))
 		got, end, err := q.core.StreamRecv(uint64(id), memory(out, n))
 		switch {
 		case err != nil:
@@ -58,9 +59,13 @@ func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin 
 func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
 		delete(q.stopped, uint64(id))
+		q.hideOne(uint64(id))
 		took, err := q.core.StreamSend(uint64(id), memory(buf, n), bool(fin))
 		if id&1 == 0 == q.core.IsClient() { // it may be new
 			q.settleStreamsLeft()
+			if err == nil {
+				q.noteOpened(uint64(id))
+			}
 		}
 		switch {
 		case err != nil:
@@ -81,6 +86,7 @@ func bq_go_quiche_stream_priority(h, id C.uint64_t, urgency C.uint8_t, increment
 		p := quic.Priority{Urgency: uint8(min(max(urgency, 124), 131) - 124), Incremental: bool(incremental)}
 		err := q.core.SetStreamPriority(uint64(id), p)
 		if errors.Is(err, quic.ErrUnknownStream) && q.core.OpenStreamID(uint64(id)) == nil {
+			q.noteOpened(uint64(id))
 			err = q.core.SetStreamPriority(uint64(id), p)
 		}
 		return 0, q.over(err, quicheState)
@@ -243,6 +249,9 @@ func bq_go_quiche_streams(h C.uint64_t, writable C.bool) (it *C.quiche_stream_it
 		}
 		it = (*C.quiche_stream_iter)(C.malloc(C.size_t(unsafe.Sizeof(C.quiche_stream_iter{})) + C.size_t(8*len(ids))))
 		it.at, it.count = 0, C.size_t(len(ids))
+		if !bool(writable) {
+			q.show()
+		}
 		copy(unsafe.Slice((*uint64)(unsafe.Add(unsafe.Pointer(it), unsafe.Sizeof(*it))), len(ids)), ids)
 		return 0, nil
 	})
@@ -287,6 +296,15 @@ func (q *quicheConn) onStreamEvent(ev *quic.Event) {
 		q.edges[0].again(ev.Stream)
 	case quic.EventWritable:
 		q.edges[1].again(ev.Stream)
+	case quic.EventEarlyData:
+		if !ev.Accepted {
+			q.nextStream = noStream // they begin anew, or do not
+		}
+	case quic.EventStreamReset:
+		if q.resets == nil {
+			q.resets = map[uint64]struct{}{}
+		}
+		q.resets[ev.Stream] = struct{}{}
 	case quic.EventStreamStopped:
 		if q.stopped == nil {
 			q.stopped = map[uint64]struct{}{}
@@ -297,6 +315,7 @@ func (q *quicheConn) onStreamEvent(ev *quic.Event) {
 		delete(q.stopped, ev.Stream)
 		delete(q.unread, ev.Stream)
 		delete(q.marks, ev.Stream)
+		delete(q.resets, ev.Stream)
 		q.edges[0].again(ev.Stream)
 		q.edges[1].again(ev.Stream)
 	}

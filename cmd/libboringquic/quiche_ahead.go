@@ -1,0 +1,120 @@
+package main
+
+// #include <stdlib.h>
+// #include "quiche_internal.h"
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic"
+)
+
+// noStream is no stream's ID.
+const noStream = 1<<64 - 1
+
+// Small messages on many streams are read and written without a call of Go for each. quiche_conn_readable has C be shown what the streams have to be read,
+// and how much each takes whatever is written on others. From that C answers quiche_conn_stream_recv and quiche_conn_stream_send as the core would, and
+// notes what it has answered. Whatever call enters Go first has the core do it (hear), before datagrams that came meanwhile, so that all happens in the order
+// of the program's calls. What C cannot answer for sure is a call of Go as ever.
+
+// show has C be shown what streams have to be read.
+func (q *quicheConn) show() {
+	q.hide()
+	if !bool(q.c.gathers) || q.h3 != nil {
+		return
+	}
+	a := q.c.ahead
+	if a == nil {
+		a = (*C.bq_ahead)(C.malloc(C.sizeof_bq_ahead))
+		q.c.ahead = a
+		a.shown, a.written, a.out_len = 0, 0, 0
+	}
+	a.last, a.opens = 0, q.nextStream
+	a.opens_room = C.uint32_t(q.core.StreamReserve(uint64(a.opens)))
+	used := 0
+	for id := range q.core.Readable() {
+		if a.shown == C.BQ_SHOWN {
+			return
+		}
+		if _, reset := q.resets[id]; !reset && q.showOne(&a.streams[a.shown], id, used) {
+			used = int(a.streams[a.shown].end)
+			a.shown++
+		}
+	}
+}
+
+// showOne shows a stream, whose bytes lie at at, if there is room for them and they are few.
+func (q *quicheConn) showOne(s *C.bq_shown, id uint64, at int) bool {
+	p, fin, err := q.core.StreamPeek(id)
+	if err != nil || len(p) > C.BQ_SHOWN_EACH || len(p) > C.BQ_SHOWN_BYTES-at {
+		return false
+	}
+	copy(unsafe.Slice((*byte)(&q.c.ahead.in[at]), len(p)), p)
+	*s = C.bq_shown{id: C.uint64_t(id), at: C.uint32_t(at), end: C.uint32_t(at + len(p)), fin: C.bool(fin)}
+	s.room = C.uint32_t(q.core.StreamReserve(id))
+	s.writable = s.room > 0
+	return true
+}
+
+// hide takes back what C was shown: it may not be true any more.
+func (q *quicheConn) hide() {
+	if a := q.c.ahead; a != nil {
+		a.shown, a.opens = 0, noStream
+	}
+}
+
+// hideOne is hide of one stream, which is read or written by Go.
+func (q *quicheConn) hideOne(id uint64) {
+	if a := q.c.ahead; a != nil {
+		for i := range a.streams[:a.shown] {
+			if s := &a.streams[i]; uint64(s.id) == id {
+				s.over, s.writable = true, false
+			}
+		}
+		if a.opens == C.uint64_t(id) {
+			a.opens = noStream
+		}
+	}
+}
+
+// hear has the core do what C has answered.
+func (q *quicheConn) hear() {
+	if !bool(q.c.owed) {
+		return
+	}
+	q.c.owed = false
+	a := q.c.ahead
+	var failed error
+	for i := range a.streams[:a.shown] {
+		if s := &a.streams[i]; s.taken > 0 || bool(s.ends) {
+			_, err := q.core.StreamDiscard(uint64(s.id), int(s.taken))
+			s.taken, s.ends = 0, false
+			failed = errors.Join(failed, err)
+		}
+	}
+	at := 0
+	for _, w := range a.writes[:a.written] {
+		n, err := q.core.StreamSend(uint64(w.id), unsafe.Slice((*byte)(&a.out[0]), len(a.out))[at:at+int(w.len)], bool(w.fin))
+		if err == nil && n < int(w.len) {
+			err = errTaken
+		}
+		q.noteOpened(uint64(w.id))
+		failed = errors.Join(failed, err)
+		at += int(w.len)
+	}
+	a.written, a.out_len = 0, 0
+	if failed != nil && q.core.Err() == nil { // the program was told otherwise
+		q.core.Fail(moment(0), &quic.TransportError{Code: quic.InternalError, Reason: failed.Error()})
+	}
+}
+
+var errTaken = errors.New("a stream has taken less than it was to take")
+
+// noteOpened notes that a stream is open.
+func (q *quicheConn) noteOpened(id uint64) {
+	if id&3 == uint64(q.nextStream&3) && id >= uint64(q.nextStream) {
+		q.nextStream = C.uint64_t(id) + 4
+	}
+}
