@@ -238,27 +238,41 @@ func packPriority(p quic.Priority) uint32 {
 	return n
 }
 
-// lendMessage lends a header section; m is nil for trailers.
+// lendMessage lends a header section, in one piece; m is nil for trailers.
 func (t *teller) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack.Field) {
 	var pseudo [5]qpack.Field
 	head := pseudo[:0]
-	msg := (*C.bquic_h3_message)(t.lent.take(C.sizeof_bquic_h3_message))
-	*msg = C.bquic_h3_message{content_length: -1}
+	about := C.bquic_h3_message{content_length: -1}
 	if m != nil {
-		*msg = C.bquic_h3_message{
+		about = C.bquic_h3_message{
 			status: C.int32_t(m.Status), content_length: C.int64_t(m.ContentLength), early: boolean(m.Early), priority: C.uint32_t(packPriority(m.Priority)),
 		}
 		head = pseudoFields(head, m)
 	}
-	n := len(head) + len(fields)
-	list := unsafe.Slice((*C.bquic_h3_field)(t.lent.take(max(n, 1)*C.sizeof_bquic_h3_field)), n)
-	for i, part := range [][]qpack.Field{head, fields} {
-		for j, f := range part {
-			list[i*len(head)+j] = C.bquic_h3_field{
-				name: t.lent.text(f.Name), value: t.lent.text(f.Value), name_len: C.uint32_t(len(f.Name)), value_len: C.uint32_t(len(f.Value)),
-			}
+	n, texts := len(head)+len(fields), 0
+	for _, part := range [2][]qpack.Field{head, fields} {
+		for i := range part {
+			texts += len(part[i].Name) + len(part[i].Value)
 		}
 	}
+	piece := t.lent.take(C.sizeof_bquic_h3_message + n*C.sizeof_bquic_h3_field + texts)
+	msg := (*C.bquic_h3_message)(piece)
+	list := unsafe.Slice((*C.bquic_h3_field)(unsafe.Add(piece, C.sizeof_bquic_h3_message)), n)
+	text := unsafe.Slice((*byte)(unsafe.Add(piece, C.sizeof_bquic_h3_message+n*C.sizeof_bquic_h3_field)), texts)
+	*msg = about
 	msg.fields, msg.fields_len = unsafe.SliceData(list), C.uint32_t(n)
-	out.data, out.data_len = unsafe.Pointer(msg), C.sizeof_bquic_h3_message
+	put := func(s string) (p *C.char) {
+		p = (*C.char)(unsafe.Pointer(unsafe.SliceData(text)))
+		text = text[copy(text, s):]
+		return p
+	}
+	for _, part := range [2][]qpack.Field{head, fields} {
+		for i := range part {
+			f, to := &part[i], &list[i]
+			to.name, to.name_len = put(f.Name), C.uint32_t(len(f.Name))
+			to.value, to.value_len = put(f.Value), C.uint32_t(len(f.Value))
+		}
+		list = list[len(part):]
+	}
+	out.data, out.data_len = piece, C.sizeof_bquic_h3_message
 }

@@ -48,13 +48,6 @@ func (a *arena) copy(b []byte) unsafe.Pointer {
 	return p
 }
 
-// text returns a copy of s, without a zero behind it.
-func (a *arena) text(s string) *C.char {
-	p := a.take(max(len(s), 1))
-	copy(unsafe.Slice((*byte)(p), len(s)), s)
-	return (*C.char)(p)
-}
-
 // reset takes everything back, and keeps a chunk for what comes next.
 func (a *arena) reset() {
 	if len(a.chunks) == 1 && a.size == arenaChunk {

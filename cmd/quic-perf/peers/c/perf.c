@@ -144,7 +144,17 @@ uint64_t wanted(const char *path, size_t n) {
   return bytes;
 }
 
-uint32_t decimal(char to[24], uint64_t n) { return (uint32_t)snprintf(to, 24, "%llu", (unsigned long long)n); }
+uint32_t decimal(char to[24], uint64_t n) { // for each response: snprintf would be a good part of it
+  char digits[24];
+  uint32_t len = 0;
+  do {
+    digits[len++] = (char)('0' + n % 10);
+  } while ((n /= 10) > 0);
+  for (uint32_t i = 0; i < len; i++) {
+    to[i] = digits[len - 1 - i];
+  }
+  return len;
+}
 
 uint32_t http_date(char to[40]) {
   static time_t second;
