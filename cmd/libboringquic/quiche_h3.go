@@ -108,6 +108,10 @@ func (q *quicheConn) introduce(now time.Time) {
 //export bq_go_quiche_h3_poll
 func bq_go_quiche_h3_poll(h C.uint64_t, out **C.quiche_h3_event) C.int64_t {
 	return onH3(h, func(q *quicheConn, x *quicheH3, now time.Time) (int64, error) {
+		if bool(q.c.h3_ends) { // there was no memory to tell it
+			q.c.h3_ends = false
+			x.finished = append(x.finished, uint64(q.c.h3_ended))
+		}
 		for {
 			q.readEvents(now)
 			ev := x.conn.NextEvent()
@@ -141,8 +145,8 @@ func (x *quicheH3) tell(q *quicheConn, now time.Time, ev *h3.Event, out **C.quic
 	switch ev.Kind {
 	case h3.EventRequest, h3.EventResponse, h3.EventInterim:
 		*out = h3Event(C.QUICHE_H3_EVENT_HEADERS, x.section(ev.Message), !ev.Fin)
-		if ev.Fin {
-			x.finish(ev.Stream)
+		if ev.Fin && x.finishes(ev.Stream) {
+			q.c.h3_ends, q.c.h3_ended = true, C.uint64_t(ev.Stream)
 		}
 	case h3.EventTrailers:
 		*out = h3Event(C.QUICHE_H3_EVENT_HEADERS, ev.Fields, false)
@@ -185,10 +189,18 @@ var read = new(struct{ byte })
 
 // finish has quiche_h3_conn_poll tell that a message was read to its end, once.
 func (x *quicheH3) finish(id uint64) {
-	if x.conn.StreamData(id) != read {
-		x.conn.SetStreamData(id, read)
+	if x.finishes(id) {
 		x.finished = append(x.finished, id)
 	}
+}
+
+// finishes notes that a message was read to its end, and tells whether that was not known.
+func (x *quicheH3) finishes(id uint64) bool {
+	if x.conn.StreamData(id) == read {
+		return false
+	}
+	x.conn.SetStreamData(id, read)
+	return true
 }
 
 // section returns the fields of a message, the pseudo-header fields first.

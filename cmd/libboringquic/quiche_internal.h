@@ -97,6 +97,8 @@ struct quiche_conn {
   bool server, established, resumed, early, draining, closed, timed_out;
   bool begun;                // a datagram went in or out
   bool h3_news;              // quiche_h3_conn_poll may have something to tell
+  bool h3_ends;              // what it tells next is that h3_ended is at its end, as quiche does right after a header section that was all of a message
+  uint64_t h3_ended;
   bool stale;                // something has happened that Go has not told of here
   bool gathers;              // datagrams need not be looked at before the next call
   bool owed;                 // Go has not heard of all that was answered from ahead
