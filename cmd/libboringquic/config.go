@@ -7,12 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"os"
 	"slices"
 	"syscall"
 	"time"
 	"unsafe"
 
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
 )
@@ -172,11 +172,11 @@ func bq_go_config_add_cert(h C.uint64_t, chain *C.uint8_t, chainLen C.size_t, ke
 //export bq_go_config_add_cert_files
 func bq_go_config_add_cert_files(h C.uint64_t, chain, key *C.char) C.int32_t {
 	return change(h, func(c *config) error {
-		certPEM, err := os.ReadFile(C.GoString(chain))
+		certPEM, err := smallfile.Read(C.GoString(chain))
 		if err != nil {
 			return err
 		}
-		keyPEM, err := os.ReadFile(C.GoString(key))
+		keyPEM, err := smallfile.Read(C.GoString(key))
 		if err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func bq_go_config_add_roots(h C.uint64_t, data *C.uint8_t, n C.size_t) C.int32_t
 func bq_go_config_add_roots_file(h C.uint64_t, file *C.char) C.int32_t {
 	return change(h, func(c *config) error {
 		name := C.GoString(file)
-		b, err := os.ReadFile(name)
+		b, err := smallfile.Read(name)
 		if err != nil {
 			return err
 		}

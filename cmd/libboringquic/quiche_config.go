@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
@@ -139,7 +140,7 @@ func (c *quicheConfig) setText(key C.int, text string) error {
 
 // Certificate and key come by two calls, in any order. A chain that the key before it does not belong to is that of a key which is still to come.
 func (c *quicheConfig) loadChain(path string) error {
-	b, err := os.ReadFile(path)
+	b, err := smallfile.Read(path)
 	if err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func (c *quicheConfig) loadChain(path string) error {
 }
 
 func (c *quicheConfig) loadKey(path string) error {
-	b, err := os.ReadFile(path)
+	b, err := smallfile.Read(path)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (c *quicheConfig) loadKey(path string) error {
 }
 
 func (c *quicheConfig) loadRoots(path string) error {
-	b, err := os.ReadFile(path)
+	b, err := smallfile.Read(path)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 )
 
 // userAgent is the User-Agent of requests, unless --header has another.
@@ -118,6 +120,9 @@ func (c *contents) set(req *http.Request) (err error) {
 	return nil
 }
 
+// mostForm is how many bytes a file of --data may have. All are held in memory, where those of --upload are not.
+const mostForm = 256 << 20
+
 // readForm puts together what --data gives.
 func readForm(data []string) ([]byte, error) {
 	var parts [][]byte
@@ -127,9 +132,13 @@ func readForm(data []string) ([]byte, error) {
 		var err error
 		switch {
 		case isFile && name == stdinName:
-			part, err = io.ReadAll(os.Stdin)
+			part, err = smallfile.ReadAll(os.Stdin, mostForm)
 		case isFile:
-			part, err = os.ReadFile(name)
+			var f *os.File
+			if f, err = os.Open(name); err == nil {
+				part, err = smallfile.ReadAll(f, mostForm)
+				f.Close()
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot send %s: %w", d, err)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 )
 
 // A file of keys holds keys of one size, mostly 32 bytes, one a line, as hexadecimal digits. Empty lines and those that begin with # do not count.
@@ -46,10 +48,10 @@ func keyFile(name, what string) (keys [][32]byte, err error) {
 
 // readKeys is keyFile for keys of size bytes.
 func readKeys(name, what string, size int) ([][]byte, error) {
-	text, err := os.ReadFile(name)
+	text, err := smallfile.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = makeKeyFile(name, size); err == nil {
-			text, err = os.ReadFile(name)
+			text, err = smallfile.Read(name)
 		}
 	}
 	if err != nil {

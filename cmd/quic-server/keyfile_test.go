@@ -17,6 +17,7 @@ import (
 
 	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
@@ -290,5 +291,15 @@ func TestPreferences(t *testing.T) {
 	}
 	if n, err := hq.Get(s, "/file", io.Discard); n != 64<<20 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// A device, which may have no end, holds no keys and no settings.
+func TestDevices(t *testing.T) {
+	if _, err := keyFile("/dev/zero", "key"); !errors.Is(err, smallfile.ErrNoFile) {
+		t.Errorf("keys: %v", err)
+	}
+	if _, err := quicLB("@/dev/zero"); !errors.Is(err, smallfile.ErrNoFile) {
+		t.Errorf("connection IDs: %v", err)
 	}
 }

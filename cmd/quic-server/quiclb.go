@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 	"github.com/boringquic/boringquic/quic/quiclb"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -26,7 +27,7 @@ type lbConfig struct {
 func quicLB(value string) (*lbConfig, error) {
 	text := value
 	if file, ok := strings.CutPrefix(value, "@"); ok {
-		b, err := os.ReadFile(file)
+		b, err := smallfile.Read(file)
 		if err != nil {
 			return nil, fmt.Errorf("no configuration of connection IDs: %w", err)
 		}

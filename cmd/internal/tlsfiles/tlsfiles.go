@@ -15,6 +15,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 )
 
 // Server returns the configuration of a server with the certificate chain and key of two PEM files, or, when both
@@ -28,12 +30,24 @@ func Server(certFile, keyFile string, hosts []string, alpn ...string) (*tls.Conf
 	if certFile == "" {
 		cert, err = selfSigned(hosts)
 	} else {
-		cert, err = tls.LoadX509KeyPair(certFile, keyFile)
+		cert, err = pair(certFile, keyFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("no usable certificate: %w", err)
 	}
 	return withKeyLog(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: alpn})
+}
+
+func pair(certFile, keyFile string) (cert tls.Certificate, err error) {
+	chain, err := smallfile.Read(certFile)
+	if err != nil {
+		return cert, err
+	}
+	key, err := smallfile.Read(keyFile)
+	if err != nil {
+		return cert, err
+	}
+	return tls.X509KeyPair(chain, key)
 }
 
 // Client returns the configuration of a client that trusts the system's roots, or the certificates in the PEM file
@@ -44,7 +58,7 @@ func Client(insecure bool, caFile string, alpn ...string) (*tls.Config, error) {
 	}
 	cfg := &tls.Config{InsecureSkipVerify: insecure, NextProtos: alpn}
 	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
+		pem, err := smallfile.Read(caFile)
 		if err != nil {
 			return nil, err
 		}

@@ -52,7 +52,7 @@ enum {
   BQUIC_ERR_MEMORY = -7,        // not returned: where there is no memory, the process ends
   BQUIC_ERR_INTERNAL = -8,      // a fault of the library: the object can only be freed; of a connection the peer is told INTERNAL_ERROR
   BQUIC_ERR_CONFIG = -9,        // the config lacks something, or contradicts itself
-  BQUIC_ERR_FILE = -10,         // a file cannot be read or written
+  BQUIC_ERR_FILE = -10,         // a file cannot be read or written; one that is read has more than 16 MiB, or is a device
   BQUIC_ERR_PEM = -11,          // what should be in PEM form is not, or is not what it should be
   BQUIC_ERR_CLOSED = -12,       // the connection is over
   BQUIC_ERR_STREAM = -13,       // there is no such stream, or it is over and forgotten

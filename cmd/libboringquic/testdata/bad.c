@@ -137,7 +137,9 @@ int main(int argc, char **argv) {
   FAILS(bquic_config_add_cert_files(config, NULL, argv[2]), BQUIC_ERR_ARGUMENT, "chain_file is NULL");
   FAILS(bquic_config_add_cert_files(config, "/no/such", argv[2]), BQUIC_ERR_FILE, "/no/such");
   FAILS(bquic_config_add_cert_files(config, argv[2], argv[2]), BQUIC_ERR_PEM, "no certificate with its key");
-  FAILS(bquic_config_add_cert_files(config, argv[0], argv[2]), BQUIC_ERR_PEM, "no certificate with its key");
+  FAILS(bquic_config_add_cert_files(config, "/dev/zero", argv[2]), BQUIC_ERR_FILE, "/dev/zero: it is no file");
+  FAILS(bquic_config_add_cert_files(config, argv[1], "/dev/zero"), BQUIC_ERR_FILE, "/dev/zero: it is no file");
+  FAILS(bquic_config_add_roots_file(config, "/dev/zero"), BQUIC_ERR_FILE, "/dev/zero: it is no file");
   FAILS(bquic_config_add_cert_pem(config, "no", 2, "key", 3), BQUIC_ERR_PEM, "no certificate with its key");
   FAILS(bquic_config_add_roots_file(config, "/no/such"), BQUIC_ERR_FILE, "/no/such");
   FAILS(bquic_config_add_roots_file(config, argv[2]), BQUIC_ERR_PEM, "holds no certificate");

@@ -138,6 +138,9 @@ static void configs(void) {
   quiche_config *config = quiche_config_new(0xbabababa);
   CHECK(config != NULL);
   IS(quiche_config_load_cert_chain_from_pem_file(config, "/nowhere"), QUICHE_ERR_TLS_FAIL);
+  IS(quiche_config_load_cert_chain_from_pem_file(config, "/dev/zero"), QUICHE_ERR_TLS_FAIL); // which has no end
+  IS(quiche_config_load_priv_key_from_pem_file(config, "/dev/zero"), QUICHE_ERR_TLS_FAIL);
+  IS(quiche_config_load_verify_locations_from_file(config, "/dev/zero"), QUICHE_ERR_TLS_FAIL);
   IS(quiche_config_load_cert_chain_from_pem_file(config, key_file), QUICHE_ERR_TLS_FAIL);
   IS(quiche_config_load_priv_key_from_pem_file(config, cert_file), QUICHE_ERR_TLS_FAIL);
   IS(quiche_config_load_priv_key_from_pem_file(config, NULL), QUICHE_ERR_INVALID_STATE);
