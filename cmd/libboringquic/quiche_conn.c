@@ -109,7 +109,7 @@ const quiche_conn *bq_quiche_fresh(const quiche_conn *conn) {
 }
 
 static bool same(const struct sockaddr *a, socklen_t a_len, const struct sockaddr_storage *b, socklen_t b_len) {
-  return a != NULL && a_len == b_len && memcmp(a, b, a_len) == 0;
+  return a != NULL && a_len == b_len && b_len > 0 && memcmp(a, b, a_len) == 0;
 }
 
 // gather keeps a datagram for the next call of Go if it is one of those that may wait: a train is cheaper than its datagrams one by one. A train has
@@ -153,6 +153,7 @@ static void rests(quiche_conn *conn) {
   }
 }
 
+// keep notes an address that Go has found good.
 static void keep(struct sockaddr_storage *to, socklen_t *to_len, const struct sockaddr *from, socklen_t from_len) {
   *to_len = 0;
   if (from != NULL && from_len <= sizeof *to) {
@@ -197,8 +198,11 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
     return (ssize_t)buf_len;
   }
   ssize_t n = bq_go_quiche_recv(conn->handle, buf, buf_len, (quiche_recv_info *)info);
-  keep(&conn->in_from, &conn->in_from_len, info->from, info->from_len);
-  keep(&conn->in_to, &conn->in_to_len, info->to, info->to_len);
+  conn->in_from_len = conn->in_to_len = 0;
+  if (n >= 0) {
+    keep(&conn->in_from, &conn->in_from_len, info->from, info->from_len);
+    keep(&conn->in_to, &conn->in_to_len, info->to, info->to_len);
+  }
   return n;
 }
 
@@ -221,7 +225,12 @@ static ssize_t next_of_train(quiche_conn *conn, uint8_t *out, size_t out_len, qu
   return (ssize_t)n;
 }
 
-// names tells whether an address, which may be left out, is that of a train.
+// whole tells whether an address, which may be left out, is a sockaddr_in or a sockaddr_in6.
+static bool whole(const struct sockaddr *a, socklen_t len) {
+  return a == NULL || (len >= sizeof(struct sockaddr_in) && (a->sa_family == AF_INET || (a->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6))));
+}
+
+// names tells whether an address, which is whole, is that of a train.
 static bool names(const struct sockaddr *asked, const struct sockaddr_storage *of) {
   if (asked == NULL) {
     return true;
@@ -252,6 +261,10 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
   }
   if (conn->in_len > 0) {
     bq_quiche_fresh(conn); // it may end the connection
+  }
+  if (!whole(from, from_len) || !whole(to, to_len)) {
+    bq_fail(BQUIC_ERR_ARGUMENT, "an address is neither a sockaddr_in nor a sockaddr_in6");
+    return QUICHE_ERR_INVALID_STATE;
   }
   if (waits(conn)) {
     if (!names(from, &conn->train_info.from) || !names(to, &conn->train_info.to)) {

@@ -82,6 +82,61 @@ static void transport(void) {
   quiche_config_free(config);
 }
 
+// part_of returns the first len bytes of an address in memory that ends there, so that the sanitizer sees who reads on.
+static struct sockaddr *part_of(const void *address, socklen_t len) {
+  struct sockaddr *part = malloc(len ? len : 1);
+  memcpy(part, address, len);
+  return part;
+}
+
+#define NO_ADDRESS(call) SAYS(call, QUICHE_ERR_INVALID_STATE, "neither a sockaddr_in nor a sockaddr_in6")
+
+// Addresses that are cut off, or of another family, wherever one is taken; and the connection lives on. A train waits at send_on_path, or does not.
+static void cut_off(void) {
+  quiche_config *config = config_with("\4test");
+  uint64_t seq, code;
+  quiche_send_info info;
+  static uint8_t much[20000];
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(1), .sin6_addr = in6addr_loopback};
+  struct sockaddr_in other = client_address;
+  other.sin_family = AF_UNIX;
+  for (int train = 0; train < 2; train++) {
+    if (train) {
+      IS(quiche_conn_stream_send(p.client, 0, much, sizeof much, true, &code), sizeof much);
+      CHECK(quiche_conn_send(p.client, buf, sizeof buf, &info) > 1000);
+      quiche_recv_info in = {SOCKADDR(client_address), SOCKADDR(server_address)};
+      IS(quiche_conn_recv(p.server, buf, 1200, &in) < 0, false);
+    }
+    for (int i = 0; i < 16 + 28 + 1; i++) {
+      socklen_t len = (socklen_t)(i < 16 ? i : i < 44 ? i - 16 : 16);
+      struct sockaddr *bad = part_of(i < 16 ? (void *)&client_address : i < 44 ? (void *)&v6 : (void *)&other, len);
+      quiche_recv_info from = {bad, len, SOCKADDR(client_address)}, to = {SOCKADDR(server_address), bad, len};
+      NO_ADDRESS(quiche_conn_send_on_path(p.client, buf, sizeof buf, bad, len, NULL, 0, &info));
+      NO_ADDRESS(quiche_conn_send_on_path(p.client, buf, sizeof buf, NULL, 0, bad, len, &info));
+      for (int again = 0; again < 2; again++) {
+        NO_ADDRESS(quiche_conn_recv(p.client, buf, 100, &from));
+        NO_ADDRESS(quiche_conn_recv(p.client, buf, 100, &to));
+      }
+      NO_ADDRESS(quiche_conn_send_ack_eliciting_on_path(p.client, bad, len, NULL, 0));
+      NO_ADDRESS(quiche_conn_probe_path(p.client, bad, len, SOCKADDR(server_address), &seq));
+      NO_ADDRESS(quiche_conn_migrate(p.client, SOCKADDR(client_address), bad, len, &seq));
+      NO_ADDRESS(quiche_conn_migrate_source(p.client, bad, len, &seq));
+      NO_ADDRESS(quiche_conn_is_path_validated(p.client, SOCKADDR(client_address), bad, len));
+      SAYS(quiche_conn_send_quantum_on_path(p.client, bad, len, SOCKADDR(server_address)), 0, "neither");
+      SAYS(quiche_conn_paths_iter(p.client, bad, len) == NULL, true, "neither");
+      SAYS((intptr_t)quiche_connect("localhost", buf, 8, bad, len, SOCKADDR(server_address), config), 0, "neither");
+      SAYS((intptr_t)quiche_accept(buf, 8, NULL, 0, SOCKADDR(server_address), bad, len, config), 0, "neither");
+      free(bad);
+    }
+  }
+  exchange(&p);
+  works(&p, 4);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
 static void packets(void) {
   uint32_t version;
   uint8_t type, scid[20], dcid[20], token[10];
@@ -214,6 +269,7 @@ int main(int argc, char *argv[]) {
   arguments(argc, argv);
   configs();
   transport();
+  cut_off();
   packets();
   sentences();
   http3();
