@@ -133,7 +133,9 @@ type Config struct {
 	// anybody about its distance, and when it is idle.
 	SpinBit bool
 
-	// ConnIDs makes our connection IDs. Default RandomConnIDs(8).
+	// ConnIDs makes our connection IDs. Default RandomConnIDs(8). All connections of an Endpoint share what there is: 256 of one
+	// byte, of which each connection takes up to three. Where no unused one is found clients are refused, and Connect fails. Of those of three bytes
+	// and less a connection is given none again that its peer has retired (RFC 9000, section 5.1), and after 1024 no more.
 	ConnIDs ConnIDGenerator
 
 	// ActiveConnIDLimit is how many connection IDs of the peer's are kept, 2 to 16 (active_connection_id_limit: RFC 9000, section 18.2): one for

@@ -67,6 +67,7 @@ type registration struct {
 	handshaking bool                           // it counts among handshakes
 	failed      bool                           // it counts among failed
 	resets      [][statelessResetTokenLen]byte // concealed
+	spent       map[ConnID]bool                // short connection IDs that the peer has retired
 }
 
 type routedID struct {
@@ -343,7 +344,7 @@ func (e *Endpoint) chooseID(cfg *Config, p *ConnectParams) (err error) {
 	case e.idLen == 0 && e.remotes[p.Remote] != nil:
 		return fmt.Errorf("quic: with empty connection IDs there can be one connection to %v", p.Remote)
 	case id.Len() == 0:
-		p.SrcConnID, err = e.newID(cfg.ConnIDs)
+		p.SrcConnID, err = e.newID(cfg.ConnIDs, nil)
 	case id.Len() != e.idLen:
 		err = fmt.Errorf("quic: SrcConnID has %d bytes, and the connection IDs of the endpoint have %d", id.Len(), e.idLen)
 	case e.ids[id] != nil:
@@ -367,6 +368,7 @@ func (e *Endpoint) HandleEvent(c *Conn, ev EndpointEvent) EndpointReply {
 		for i := range r.ids {
 			if r.ids[i].seq == ev.Seq {
 				delete(e.ids, r.ids[i].id)
+				r.spend(r.ids[i].id)
 				r.ids = append(r.ids[:i], r.ids[i+1:]...)
 				break
 			}
@@ -427,15 +429,26 @@ func (e *Endpoint) register(c *Conn, r *registration, id ConnID, preferred *Issu
 	}
 }
 
+// spend notes that a connection has had a connection ID, if that may be made again.
+func (r *registration) spend(id ConnID) {
+	if id.Len() > maxShortConnIDLen {
+		return
+	}
+	if r.spent == nil {
+		r.spent = make(map[ConnID]bool)
+	}
+	r.spent[id] = true
+}
+
 // issue makes n more connection IDs for a connection, or fewer if there are no more.
 func (e *Endpoint) issue(c *Conn, r *registration, n int) []IssuedConnID {
-	if e.idLen == 0 {
+	if e.idLen == 0 || len(r.spent) >= maxSpentConnIDs {
 		return nil
 	}
 	n = min(n, maxIssuedConnIDs)
 	out := make([]IssuedConnID, 0, n)
 	for range n {
-		id, err := e.newID(r.cfg.ConnIDs)
+		id, err := e.newID(r.cfg.ConnIDs, r.spent)
 		if err != nil {
 			break
 		}
@@ -481,22 +494,32 @@ func (e *Endpoint) forget(c *Conn, r *registration) {
 // maxIDTries is how often a generator may make a connection ID that is in use.
 const maxIDTries = 64
 
-// newID makes a connection ID that leads to no connection yet.
-func (e *Endpoint) newID(gen ConnIDGenerator) (ConnID, error) {
-	b := e.room[:gen.Len()]
+// newID makes a connection ID that leads to no connection yet, and is none of spent.
+func (e *Endpoint) newID(gen ConnIDGenerator, spent map[ConnID]bool) (ConnID, error) {
 	for range maxIDTries {
-		e.randFailed = false
-		if err := gen.Generate(b, e.fill); err != nil {
-			return ConnID{}, fmt.Errorf("quic: Config.ConnIDs: %w", err)
+		id, err := e.anyID(gen)
+		if err != nil {
+			return ConnID{}, err
 		}
-		if e.randFailed {
-			return ConnID{}, errRand
-		}
-		if id, ok := MakeConnID(b); ok && e.ids[id] == nil {
+		if e.ids[id] == nil && !spent[id] {
 			return id, nil
 		}
 	}
 	return ConnID{}, errNoConnIDs
+}
+
+// anyID makes a connection ID, which may lead to a connection.
+func (e *Endpoint) anyID(gen ConnIDGenerator) (ConnID, error) {
+	b := e.room[:gen.Len()]
+	e.randFailed = false
+	if err := gen.Generate(b, e.fill); err != nil {
+		return ConnID{}, fmt.Errorf("quic: Config.ConnIDs: %w", err)
+	}
+	if e.randFailed {
+		return ConnID{}, errRand
+	}
+	id, _ := MakeConnID(b) // its length was looked at with the Config
+	return id, nil
 }
 
 var errNoConnIDs = errors.New("quic: Config.ConnIDs makes no connection ID that is not in use")

@@ -137,7 +137,7 @@ func (e *Endpoint) authentic(d []byte, h *wire.LongHeader) bool {
 
 // accept makes the connection that a client asks for; nil if that fails.
 func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnID, token *tokenVerdict) *Conn {
-	id, err := e.newID(e.cfg.ConnIDs)
+	id, err := e.newID(e.cfg.ConnIDs, nil)
 	if err != nil {
 		return nil
 	}
@@ -181,7 +181,7 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 // preferredID makes the connection ID that goes with the preferred address, beside the first one; nil if that fails.
 func (e *Endpoint) preferredID(first *ConnID) *IssuedConnID {
 	for range maxIDTries {
-		id, err := e.newID(e.cfg.ConnIDs)
+		id, err := e.newID(e.cfg.ConnIDs, nil)
 		if err != nil {
 			return nil
 		}
@@ -210,12 +210,13 @@ func (e *Endpoint) retry(now time.Time, t *Train, h *wire.LongHeader, dst *ConnI
 	return len(b)
 }
 
-// retryID makes the connection ID of a Retry packet. It is not empty, since the token is bound to it.
+// retryID makes the connection ID of a Retry packet. It is not empty, since the token is bound to it, nor short: before the client comes back with
+// it such a one may be another connection's.
 func (e *Endpoint) retryID() (ConnID, error) {
-	if e.idLen == 0 {
-		return e.newID(RandomConnIDs(minInitialDCIDLen))
+	if e.idLen <= maxShortConnIDLen {
+		return e.newID(RandomConnIDs(minInitialDCIDLen), nil)
 	}
-	return e.newID(e.cfg.ConnIDs)
+	return e.newID(e.cfg.ConnIDs, nil)
 }
 
 // closeAttempt answers a client's first Initial packet, if it opens, with one that says why there will be no connection, and
@@ -224,7 +225,7 @@ func (e *Endpoint) closeAttempt(d []byte, h *wire.LongHeader, code TransportErro
 	if reply == nil || !e.authentic(d, h) {
 		return 0
 	}
-	id, err := e.newID(e.cfg.ConnIDs)
+	id, err := e.anyID(e.cfg.ConnIDs) // no packet will come to it
 	if err != nil {
 		return 0
 	}

@@ -49,6 +49,11 @@ const (
 	// path, and all of them when they are renewed, can have had. A peer that retires more at once may lose packets that were under way.
 	maxLateConnIDs = 2 * maxIssuedConnIDs
 
+	// maxShortConnIDLen is the length in bytes up to which connection IDs, made at random, come again before long: which a connection has had
+	// is remembered, so that it gets none twice (RFC 9000, section 5.1). It gets no more after maxSpentConnIDs that its peer has retired.
+	maxShortConnIDLen = 3
+	maxSpentConnIDs   = 1024
+
 	// maxConnIDLen is the longest connection ID of version 1, in bytes (RFC 9000, section 17.2).
 	maxConnIDLen = 20
 

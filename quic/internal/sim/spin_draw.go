@@ -173,10 +173,6 @@ func DrawPlan(seed uint64) *Plan {
 		p.Flood = Flood{N: d.log(1, 100), Every: d.dur(100*time.Microsecond, 300*time.Millisecond), Hello: d.chance(0.5)}
 		p.Sides[serverSide].Knobs[knobMaxHandshakes] = int64(d.log(2, 64)) // the one of 1 is anybody's
 	}
-	if p.Sides[clientSide].Knobs[knobIDLen] == 2 {
-		// Of 256 connection IDs one is soon given again, and a packet to it that is late has the client say that it is not known.
-		p.Sides[serverSide].Knobs[knobNoReuse] = 0
-	}
 	if p.Observer.P > 0 || len(p.Moves) > 1 || p.Wander > 0 {
 		// Each address takes a connection ID, and where none is left the client's next one has to wait for one, which may be for ever.
 		p.Sides[serverSide].Knobs[knobNoReuse] = 0
