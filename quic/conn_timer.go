@@ -161,6 +161,9 @@ func (c *Conn) rest() {
 	c.datagrams.out.rest()
 	c.loss.Rest()
 	c.keys.Rest()
+	if c.trace != nil {
+		c.trace.rest()
+	}
 }
 
 // onLossTimer is RFC 9002, section 6.2.4. A probe goes along with others from the packet number spaces that have data in flight.

@@ -47,7 +47,7 @@ type told struct {
 
 // Trace has the connection be traced from now on: w gets its events as qlog (package qlog), and is closed when the connection is drained or
 // released, or if it is traced already. title and description stand at the front, and may be empty. Writing is done within calls of the
-// connection's; an error ends the trace and nothing else. Config.Qlog does the same for all connections of a Config.
+// connection's; an error ends the trace, of which w is closed at once, and nothing else. Config.Qlog does the same for all connections of a Config.
 func (c *Conn) Trace(w io.WriteCloser, title, description string) {
 	if c.trace != nil || c.state == stateDrained {
 		w.Close()
@@ -86,7 +86,7 @@ func (c *Conn) traceState() {
 		return
 	}
 	c.trace.settle(c)
-	if c.state == stateDrained {
+	if c.state == stateDrained || c.trace.out.Over() {
 		c.endTrace()
 	}
 }
@@ -98,6 +98,12 @@ func (c *Conn) endTrace() {
 		t.out.Close()
 		c.trace, c.loss.OnPacketLost = nil, nil
 	}
+}
+
+// rest lets go of memory that is kept for reuse, and writes what waits.
+func (t *tracer) rest() {
+	t.out.Rest()
+	t.sent, t.received, t.frames, t.ranges = qlog.PacketSent{}, qlog.PacketReceived{}, nil, nil
 }
 
 func (t *tracer) event(c *Conn, ev qlog.Event) { t.out.Event(time.Duration(c.clock.now-t.start), ev) }

@@ -206,6 +206,9 @@ func TestTraceWriterFails(t *testing.T) {
 	if !p.client.IsEstablished() || f.writes != 1 {
 		t.Errorf("established %v after %d writes, of which the first has failed", p.client.IsEstablished(), f.writes)
 	}
+	if f.closed != 1 || p.client.Traced() { // a server may have many such files
+		t.Errorf("closed %d times when the writer had failed, still traced: %v", f.closed, p.client.Traced())
+	}
 	p.client.Release()
 	if f.closed != 1 {
 		t.Errorf("closed %d times", f.closed)

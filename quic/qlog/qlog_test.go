@@ -69,6 +69,9 @@ func TestMaxSize(t *testing.T) {
 	for i := range 1000 {
 		tr.Event(time.Duration(i)*time.Second, &MTUUpdated{Old: 1200, New: 1452})
 	}
+	if !tr.Over() {
+		t.Error("a trace that is full takes more")
+	}
 	tr.Close()
 	r := records(t, f)
 	if f.Len() > most || f.Len() < most-2*lastRecord-100 || r[len(r)-1]["name"] != "loglevel:warning" {
@@ -91,12 +94,16 @@ func TestWrites(t *testing.T) {
 	if f.writes != before+1 {
 		t.Errorf("%d writes after a second", f.writes-before)
 	}
+	tr.Event(time.Second+1, &MTUUpdated{New: 1})
+	if tr.Rest(); f.writes != before+2 || cap(tr.e.b) != 0 || tr.Over() {
+		t.Errorf("%d writes for a rest, after which %d bytes are kept; over: %v", f.writes-before-1, cap(tr.e.b), tr.Over())
+	}
 	f.fail = errors.New("the disk is full")
 	tr.Event(3*time.Second, &MTUUpdated{New: 1})
 	tr.Event(4*time.Second, &MTUUpdated{New: 1})
 	before = f.writes
 	tr.Event(9*time.Second, &MTUUpdated{New: 1})
-	if f.writes != before || !errors.Is(tr.Err(), f.fail) || !errors.Is(tr.Close(), f.fail) || f.closed != 1 {
+	if f.writes != before || !errors.Is(tr.Err(), f.fail) || !tr.Over() || !errors.Is(tr.Close(), f.fail) || f.closed != 1 {
 		t.Errorf("%d writes after an error: %v, closed %d", f.writes-before, tr.Err(), f.closed)
 	}
 	tr.Close()

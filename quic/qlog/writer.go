@@ -143,6 +143,15 @@ func (t *Trace) Flush() {
 	t.flushed = t.now
 }
 
+// Rest writes what waits, and lets go of memory that is kept for events to come: for a connection that is idle, of which there may be many.
+func (t *Trace) Rest() {
+	t.Flush()
+	t.e.b = nil
+}
+
+// Over tells whether nothing more will be written, for an error or since MaxSize is reached: then the trace may as well be closed.
+func (t *Trace) Over() bool { return t.full || t.err != nil }
+
 // Err returns what was wrong with the writer, nil if nothing was.
 func (t *Trace) Err() error { return t.err }
 
