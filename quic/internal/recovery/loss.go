@@ -395,51 +395,74 @@ func (l *Loss) onSpurious(s *space, pn int64, r *record, i int) {
 
 // detect declares packets lost that were overtaken by the largest acknowledged one by too many packets or too much time
 // (RFC 9002, section 6.1), and sets the time at which the next one is. How many packets have overtaken one says something only if all
-// of them went the same way.
+// of them went the same way; and a packet that is not old enough yet keeps no later one of another path, where a round trip is shorter, from being
+// found, so that each path is looked through by itself, from where that came to an end the last time.
 func (l *Loss) detect(now int64, sp Space, path *Path, h Handler) {
 	s := l.spaces[sp]
 	s.lossTime = 0
 	var found [MaxPaths]pathLoss
-	for ; s.scan < s.largestAcked; s.scan++ {
-		r := s.packets.at(s.scan)
-		if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
-			continue
+	if len(l.paths) == 1 || sp != AppSpace { // before the handshake is confirmed there is one path
+		s.scan = l.detectOn(now, sp, -1, s.scan, path, &found, h)
+	} else {
+		low := s.next()
+		for i, p := range l.paths {
+			p.scan = l.detectOn(now, sp, i, max(p.scan, s.scan), path, &found, h)
+			low = min(low, p.scan)
 		}
-		i := l.pathOf(r)
-		by := path // if the one that it was sent on is forgotten
-		if i >= 0 {
-			by = l.paths[i]
-		}
-		overtaken := r.path == s.largestPath && s.largestAcked-s.scan >= by.PacketThreshold()
-		if age := by.age(); !overtaken && r.time > now-age {
-			s.lossTime, s.lossPath = r.time+age, r.path
-			break
-		}
-		why := LostByTime
-		if overtaken {
-			why = LostByReordering
-		}
-		l.lose(now, sp, s.scan, r, why, h)
-		if i < 0 || r.flags&probe != 0 {
-			continue
-		}
-		l.countLoss(now, s, r, by, &found[i])
-		if sp == AppSpace && r.size > BaseDatagram && by.size.onLargeLost(s.scan, r.size) {
-			by.onHole(now, s.next())
-		}
+		s.scan = low
 	}
 	for i, p := range l.paths {
 		p.onLost(now, &found[i])
 	}
 }
 
+// detectOn does so for the packets from number pn on that were sent on one of l.paths, with the first of them for those of forgotten paths too; -1:
+// for all. It returns the number below which none of them waits any more.
+func (l *Loss) detectOn(now int64, sp Space, only int, pn int64, path *Path, found *[MaxPaths]pathLoss, h Handler) int64 {
+	s := l.spaces[sp]
+	for ; pn < s.largestAcked; pn++ {
+		r := s.packets.at(pn)
+		if r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
+			continue
+		}
+		i := l.pathOf(r)
+		if only >= 0 && max(i, 0) != only {
+			continue
+		}
+		by := path // if the one that it was sent on is forgotten
+		if i >= 0 {
+			by = l.paths[i]
+		}
+		overtaken := r.path == s.largestPath && s.largestAcked-pn >= by.PacketThreshold()
+		if age := by.age(); !overtaken && r.time > now-age {
+			if at := r.time + age; s.lossTime == 0 || at < s.lossTime {
+				s.lossTime, s.lossPath = at, r.path
+			}
+			break
+		}
+		why := LostByTime
+		if overtaken {
+			why = LostByReordering
+		}
+		l.lose(now, sp, pn, r, why, h)
+		if i < 0 || r.flags&probe != 0 {
+			continue
+		}
+		l.countLoss(now, s, pn, r, by, &found[i])
+		if sp == AppSpace && r.size > BaseDatagram && by.size.onLargeLost(pn, r.size) {
+			by.onHole(now, s.next())
+		}
+	}
+	return pn
+}
+
 // countLoss notes a lost packet for the congestion controller of its path.
-func (l *Loss) countLoss(now int64, s *space, r *record, p *Path, found *pathLoss) {
+func (l *Loss) countLoss(now int64, s *space, pn int64, r *record, p *Path, found *pathLoss) {
 	p.epoch.begin(now, r.time)
 	p.epoch.lost++
 	r.epoch = p.epoch.id
 	found.newest = max(found.newest, r.time)
-	found.persistent = l.extendBurst(s, s.scan, r, p) || found.persistent
+	found.persistent = l.extendBurst(s, pn, r, p) || found.persistent
 }
 
 // onLost tells the controller of the losses that were found.

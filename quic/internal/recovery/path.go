@@ -29,6 +29,7 @@ type Path struct {
 	appLimited  bool
 	used        bool  // the window was, as of the last acknowledgement, so that it grows
 	firstSample int64 // when RTT had its first sample
+	scan        int64 // where there is another path, too: no packet of the AppSpace below it that was sent on this one waits to be acknowledged or lost
 	reordering  reordering
 	epoch       epoch
 }
@@ -46,7 +47,7 @@ type epoch struct {
 	id             uint8 // from 1 on; 0: there was no reaction
 	marked         bool  // a CE mark brought it too, so that it stays
 	start          int64
-	lost, spurious int
+	lost, spurious int32
 }
 
 // begin starts an epoch, unless the packet that brings it was sent before the last one.

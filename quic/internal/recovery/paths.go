@@ -13,6 +13,10 @@ func (l *Loss) AddPath(p *Path) {
 	}
 	l.lastPath++
 	p.id = l.lastPath
+	p.scan = l.app.next()
+	if len(l.paths) == 1 {
+		l.paths[0].scan = l.app.scan
+	}
 	l.paths = append(l.paths, p)
 }
 
@@ -29,6 +33,9 @@ func (l *Loss) ForgetPath(p *Path) {
 		if other == p {
 			l.paths = append(l.paths[:i], l.paths[i+1:]...)
 			p.id = 0
+			if len(l.paths) > 0 {
+				l.paths[0].scan = l.app.scan // it looks after those in flight
+			}
 			return
 		}
 	}
@@ -131,6 +138,9 @@ func (l *Loss) Check() error {
 			}
 			if pn < s.scan {
 				return fmt.Errorf("recovery: packet %d of space %d is in flight before %d, where losses are looked for", pn, sp, s.scan)
+			}
+			if i := l.pathOf(r); len(l.paths) > 1 && Space(sp) == AppSpace && pn < l.paths[max(i, 0)].scan {
+				return fmt.Errorf("recovery: packet %d is in flight before %d, where losses on its path are looked for", pn, l.paths[max(i, 0)].scan)
 			}
 			inFlightOn[r.path] += int64(r.size)
 			if r.awaited() {

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func TestRandomPaths(t *testing.T) {
 		inUse := paths[0]
 		for step := range 400 {
 			now += rng.Int64N(20 * ms)
+			acknowledged := false
 			switch n := rng.IntN(20); {
 			case n < 10:
 				p := SentPacket{Size: 50 + rng.IntN(1150), AckEliciting: true, InFlight: true, ECT: inUse.ECN.Mark()}
@@ -68,6 +70,7 @@ func TestRandomPaths(t *testing.T) {
 				for i := len(acks) - 1; i >= 0; i-- {
 					list = append(list, acks[i])
 					for pn := acks[i].Start; pn < acks[i].End; pn++ {
+						acknowledged = acknowledged || pn >= l.app.packets.start && !h.packets[pn].acked
 						h.packets[pn].acked = true
 					}
 				}
@@ -112,9 +115,63 @@ func TestRandomPaths(t *testing.T) {
 					t.Fatalf("seed %d, step %d: %d bytes in flight on path %d, want %d", seed, step, p.InFlight, i, sums[p])
 				}
 			}
+			if why := unnoticed(&l, now, inUse); why != "" && acknowledged && len(paths) > 1 {
+				t.Fatalf("seed %d, step %d: %s", seed, step, why)
+			}
 			if (l.Timer(inUse) != 0) != (all > 0) {
 				t.Fatalf("seed %d, step %d: %d packets in flight, the timer is at %d", seed, step, all, l.Timer(inUse))
 			}
 		}
+	}
+}
+
+// unnoticed tells of a packet that is lost by RFC 9002, section 6.1, and that the record has in flight. On the first path it may stand behind one of
+// a path that was forgotten.
+func unnoticed(l *Loss, now int64, inUse *Path) string {
+	s := &l.app
+	orphans := false
+	for pn := s.packets.start; pn < s.largestAcked; pn++ {
+		r := s.packets.at(pn)
+		i := l.pathOf(r)
+		orphans = orphans || i < 0
+		if i < 0 || i == 0 && orphans || r.flags&inFlight == 0 || r.flags&(acked|lost) != 0 {
+			continue
+		}
+		p := l.paths[i]
+		switch {
+		case r.time <= now-p.age():
+			return fmt.Sprintf("packet %d was sent %v ago on a path where that is too much", pn, time.Duration(now-r.time))
+		case s.lossTime == 0 || s.lossTime > r.time+p.age():
+			return fmt.Sprintf("packet %d is lost at %d, and the timer is set to %d", pn, r.time+p.age(), s.lossTime)
+		}
+	}
+	return ""
+}
+
+// What was sent on a path with long round trips, and may still be acknowledged, keeps no loss from being found on the path in use.
+func TestLossBesideSlowPath(t *testing.T) {
+	r := newRig(t, nil)
+	r.send(AppSpace, eliciting)
+	r.at(1000).ack(AppSpace, 0) // a second
+	r.sendMany(3)               // 1 to 3
+	fast := NewPath(r.cc, 10*time.Millisecond, datagram)
+	fast.RTT.update(10*time.Millisecond, 0)
+	r.l.AddPath(&fast)
+	for range 6 { // 4 to 9
+		r.l.onPacketSent(r.now, AppSpace, eliciting, []Frame{{Type: wire.FrameCrypto, ID: uint64(r.l.NextPN(AppSpace))}}, &fast)
+	}
+	r.now += 10 * ms
+	if err := r.l.OnAck(r.now, AppSpace, []ranges.Range{{Start: 8, End: 9}}, 0, nil, &fast, r); err != nil {
+		t.Fatal(err)
+	}
+	r.wantLost(4, 5)
+	if got, want := r.l.Timer(&fast), r.now-10*ms+fast.age(); got != want {
+		t.Errorf("the timer is set to %v, want %v, when 6 and 7 are too old", got-r.now, want-r.now)
+	}
+	r.now = r.l.Timer(&fast)
+	r.l.OnTimeout(r.now, &fast, r)
+	r.wantLost(6, 7)
+	if r.path.InFlight != 3*datagram {
+		t.Errorf("%d bytes are in flight on the slow path", r.path.InFlight)
 	}
 }
