@@ -76,8 +76,9 @@
 // A connection sends on one path, and a client may prepare others: ProbePath validates one, Migrate moves to it, or back, AbandonPath
 // leaves it. Each pair of addresses has a connection ID of its own, and a server gives three: the one in use and two more; when a
 // path is abandoned its connection ID is replaced after a round trip. A server follows where its client goes, and asks on the new path whether it is really there;
-// until it knows, it sends three bytes for each one that came from there. It goes back to where the client was if there is no answer.
-// Then it sends a new token, if the client's IP address is another. EventPath and Paths tell both roles what there is.
+// until it knows, it sends three bytes for each one that came from there. It goes back to where the client was if there is no answer,
+// and keeps the other's connection ID until it hears the client there. Once it knows, it sends a new token, if the client's IP address is another.
+// EventPath and Paths tell both roles what there is.
 //
 // Config.PreferredAddress has a server's clients move to another address of its once their handshake is confirmed; see there.
 //

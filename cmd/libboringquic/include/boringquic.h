@@ -187,7 +187,7 @@ enum {
   BQUIC_MAX_PACING_RATE = 33,         // bytes per second, at most 2^62. 0: what the congestion window says
   BQUIC_ACK_DELAY_EXPONENT = 34,      // of ACK frames that are sent, at most 20 (RFC 9000, section 18.2). 0: 3; UINT64_MAX: 0
   BQUIC_ACTIVE_CONN_IDS = 35,         // connection IDs of the peer's that are kept, 2 to 16. 0: 4
-  BQUIC_DISABLE_ID_REUSE = 36,        // switch: a client whose address changes is answered to another connection ID, whatever it sends to
+  BQUIC_DISABLE_ID_REUSE = 36,        // switch: a client whose address changes is answered to another connection ID, whatever it sends to, or not at all while none is left
   BQUIC_AMPLIFICATION = 37,           // times what came from an unproven address that may be sent there, 1 to 3 (RFC 9000, section 8.1). 0: 3
   BQUIC_H3 = 64,                      // switch: connections speak HTTP/3; the protocol is "h3" if none is set
   BQUIC_H3_MAX_FIELD_SECTION = 65,    // bytes of the largest header section that is accepted. 0: 64 KiB
