@@ -69,6 +69,8 @@ func (st *streams) left(id uint64) bool {
 // dropKept drops what is left to be read of a stream.
 func (st *streams) dropKept(id uint64) {
 	if s := st.live.get(id); s != nil && st.ended {
+		s.recv.told = false // what waits to be told of it is no more
+		s.events &^= streamReset
 		st.live.remove(s)
 	}
 }

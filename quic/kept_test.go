@@ -205,3 +205,19 @@ func TestOwnCloseEndsAtOnce(t *testing.T) {
 		t.Errorf("Err is %v, want the peer's", p.conn.Err())
 	}
 }
+
+// Of what is not wanted nothing more is told, though it waited to be.
+func TestKeptUnwanted(t *testing.T) {
+	p := stuffed(t, frame(wire.FrameConnectionCloseApp, 7, 0))
+	for _, id := range []uint64{0, 4, 8, 16} {
+		p.conn.StreamShutdown(id, ReadDirection, 1)
+	}
+	for ev, ok := p.conn.NextEvent(); ok; ev, ok = p.conn.NextEvent() {
+		if ev.Kind == EventReadable || ev.Kind == EventStreamReset {
+			t.Errorf("event %d of stream %d", ev.Kind, ev.Stream)
+		}
+	}
+	if got := slices.Collect(p.conn.Readable()); len(got) != 0 {
+		t.Errorf("readable are %v", got)
+	}
+}
