@@ -305,7 +305,7 @@ func (c *Conn) askForSign(now int64) {
 
 // doubtPath is called when a probe timeout has passed.
 func (c *Conn) doubtPath(now int64) {
-	if c.client && c.counts.migrations > 0 && c.loss.Timeouts() >= doubtAfter {
+	if moved := c.counts.migrations > 0 || c.path.own; c.client && moved && c.loss.Timeouts() >= doubtAfter {
 		// The server may have used IDs where we did not hear of it, on a path that we gave up before its answer came.
 		c.local.useAll()
 		c.offerIDs()

@@ -474,3 +474,30 @@ func TestMoveWithoutAnswerGivesConnIDs(t *testing.T) {
 		t.Errorf("the client has %d connection IDs", n)
 	}
 }
+
+// A client whose path has died goes on with another, and gives the server connection IDs for it, if nothing is heard there either: the server may have
+// used those that it had where the client did not hear of it (RFC 9000, section 9.5).
+func TestClientGivesIDsWhereItHasGone(t *testing.T) {
+	p := newWanderer(t)
+	delete(p.ignored, wire.FrameNewConnectionID)
+	p.ignored[wire.FramePing], p.ignored[wire.FrameRetireConnectionID], p.ignored[wire.FramePathChallenge] = true, true, true
+	p.must(p.conn.ProbePath(p.now, wlan, netip.AddrPort{}))
+	p.drain()
+	cs := p.take(wire.FramePathChallenge)
+	if len(cs) != 1 {
+		t.Fatalf("challenges %v", cs)
+	}
+	p.deliver(wlan, answerTo(cs[0]))
+	p.conn.Ping()
+	p.drain()
+	var given []gotFrame
+	for range 40 {
+		p.advance()
+		if given = p.take(wire.FrameNewConnectionID); len(given) > 0 {
+			break
+		}
+	}
+	if len(given) != 2 || given[0].from != wlan || p.conn.LocalAddr() != wlan {
+		t.Errorf("conn is at %v, and has given %v", p.conn.LocalAddr(), given)
+	}
+}
