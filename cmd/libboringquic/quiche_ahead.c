@@ -50,7 +50,7 @@ bool bq_ahead_send(quiche_conn *conn, uint64_t id, const uint8_t *buf, size_t n,
     s->room -= (uint32_t)n;
     s->writable = !fin;
   } else {
-    if (id != a->opens || n > a->opens_room || conn->streams_left[0] == 0) {
+    if (id != a->opens || id == UINT64_MAX || n > a->opens_room || conn->streams_left[0] == 0) {
       return false;
     }
     a->opens += 4;

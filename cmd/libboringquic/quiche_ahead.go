@@ -110,6 +110,15 @@ func (q *quicheConn) hear() {
 	}
 }
 
+// unhear is for a connection that is given up: nobody knows what of it was heard.
+func (q *quicheConn) unhear() {
+	q.hide()
+	q.c.owed = false
+	if a := q.c.ahead; a != nil {
+		a.written, a.out_len = 0, 0
+	}
+}
+
 var errTaken = errors.New("a stream has taken less than it was to take")
 
 // noteOpened notes that a stream is open.

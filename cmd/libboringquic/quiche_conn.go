@@ -44,6 +44,7 @@ type quicheConn struct {
 }
 
 func (q *quicheConn) giveUp(err error) {
+	q.unhear()
 	q.core.Fail(time.Now(), err)
 	q.settle(time.Now())
 }

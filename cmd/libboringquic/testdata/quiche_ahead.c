@@ -210,6 +210,10 @@ static void writes(void) {
   exchange(&p);
   IS(put(p.server, 12, MESSAGE, false), QUICHE_ERR_STREAM_STOPPED);
   IS(code, 5);
+  // There is no such stream, and nothing is ended by asking.
+  CHECK(put(p.server, UINT64_MAX, 1, false) < 0 && put(p.client, UINT64_MAX, 1, false) < 0);
+  exchange(&p);
+  CHECK(!quiche_conn_is_draining(p.client) && !quiche_conn_is_draining(p.server));
   // Streams that are skipped, and the limit of the peer's.
   shown(p.client, 0);
   IS(put(p.client, 24, 1, false), 1);
