@@ -64,7 +64,12 @@ func (c *conn) next(t *teller) bool {
 			return true
 		}
 		var more bool
-		if ev.core, more = c.nextOfCore(); !more {
+		if c.net != nil { // quicnet has taken the core's events, and dealt with some
+			ev.core, more = c.net.next()
+		} else {
+			ev.core, more = c.core.NextEvent()
+		}
+		if !more {
 			if c.core.WantsSend() { // HTTP/3 writes what it has gathered when it has nothing more to tell
 				c.sent = false
 			}
@@ -85,14 +90,6 @@ func (c *conn) next(t *teller) bool {
 			c.handleHTTP(t.now, &ev.core)
 		}
 	}
-}
-
-// nextOfCore returns the core's next event: of the event loop's connections quicnet has taken them, and dealt with some.
-func (c *conn) nextOfCore() (quic.Event, bool) {
-	if c.net != nil {
-		return c.net.next()
-	}
-	return c.core.NextEvent()
 }
 
 // hold keeps the event that next has found until there is room for it.

@@ -39,22 +39,22 @@ bool bq_ahead_recv(quiche_conn *conn, uint64_t id, uint8_t *out, size_t n, bool 
 
 bool bq_ahead_send(quiche_conn *conn, uint64_t id, const uint8_t *buf, size_t n, bool fin) {
   bq_ahead *a = conn->ahead;
-  bq_shown *s = find(conn, id);
   if (a == NULL || conn->in_len > 0 || (n == 0 && !fin) || a->written == BQ_SHOWN || n > sizeof a->out - a->out_len) {
     return false;
   }
-  if (s != NULL) {
-    if (n > s->room || !s->writable) {
-      return false;
-    }
-    s->room -= (uint32_t)n;
-    s->writable = !fin;
-  } else {
-    if (id != a->opens || id == UINT64_MAX || n > a->opens_room || conn->streams_left[0] == 0) {
+  if (id == a->opens && id != UINT64_MAX) {
+    if (n > a->opens_room || conn->streams_left[0] == 0) {
       return false;
     }
     a->opens += 4;
     conn->streams_left[0]--;
+  } else {
+    bq_shown *s = find(conn, id);
+    if (s == NULL || n > s->room || !s->writable) {
+      return false;
+    }
+    s->room -= (uint32_t)n;
+    s->writable = !fin;
   }
   if (n > 0) {
     memcpy(a->out + a->out_len, buf, n);
