@@ -85,26 +85,34 @@ func (q *eventQueue) next() EventKind {
 
 // NextEvent returns what has happened, in order; ok is false if there is nothing to tell.
 func (c *Conn) NextEvent() (ev Event, ok bool) {
+	ok = c.ReadEvent(&ev)
+	return ev, ok
+}
+
+// ReadEvent is NextEvent into memory of the caller's, for who reads so many that copies of them count. It overwrites all of *ev.
+func (c *Conn) ReadEvent(ev *Event) (ok bool) {
 	own := c.events.next()
 	ending := c.streams.ended && own == EventClosed // what had arrived is told before
 	if !ending && (own != 0 || c.state != stateActive) {
-		ev, ok = c.events.pop()
-		c.onTold(&ev)
-		return ev, ok
+		*ev, ok = c.events.pop()
+		c.onTold(ev)
+		return ok
 	}
-	if c.streams.nextEvent(&ev); ev.Kind == 0 {
+	*ev = Event{}
+	if c.streams.nextEvent(ev); ev.Kind == 0 {
 		ev.Kind = c.datagrams.nextEvent()
 	}
 	if ev.Kind != 0 {
-		return ev, true
+		return true
 	}
 	if ending {
-		return c.events.pop()
+		*ev, ok = c.events.pop()
+		return ok
 	}
 	if c.tls.confirmed {
 		c.events.rest()
 	}
-	return ev, false
+	return false
 }
 
 // onTold completes an event of the connection at the moment that it is read, and does what waited for that.

@@ -89,11 +89,11 @@ func (c *Conn) handleEvents(now time.Time) (woke bool) {
 // nextEvent acts on one event, if there is any.
 func (c *Conn) nextEvent(now time.Time, woke *bool) bool {
 	var own quic.Event
-	ev, ok := &own, false
+	ev := &own
 	if c.seat != nil {
 		ev = &c.seat.ev
 	}
-	if *ev, ok = c.core.NextEvent(); !ok {
+	if !c.core.ReadEvent(ev) {
 		return false
 	}
 	if c.handleEvent(now, ev) {
