@@ -37,8 +37,22 @@ type responseState struct {
 	n      int // bytes of buf that wait
 	fields []qpack.Field
 	msg    h3.Message
+	length lengthText
 
 	responseNotes
+}
+
+// lengthText is the value of the Content-Length field that was made last: many responses are of the same length.
+type lengthText struct {
+	n    int64
+	text string
+}
+
+func (l *lengthText) of(n int64) string {
+	if n != l.n || l.text == "" {
+		l.n, l.text = n, strconv.FormatInt(n, 10)
+	}
+	return l.text
 }
 
 // responseNotes are what is known of a response.
@@ -431,7 +445,7 @@ func (w *response) logUnsendable(err error) {
 func (w *response) makeHead(p []byte, whole bool) {
 	st := w.state
 	if n, ok := w.contentLength(len(p), whole); ok {
-		st.fields = append(st.fields, qpack.Field{Name: "content-length", Value: strconv.FormatInt(n, 10)})
+		st.fields = append(st.fields, qpack.Field{Name: "content-length", Value: st.length.of(n)})
 	}
 	if w.isHead() {
 		p = st.buf[:st.n]
