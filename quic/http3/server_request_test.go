@@ -276,6 +276,44 @@ func TestBodyReads(t *testing.T) {
 	}
 }
 
+// TestBodyIsTaken: of a body in large DATA frames what lies between pieces of the memory that it was received into is copied, and no more: that
+// would be what could be taken.
+func TestBodyIsTaken(t *testing.T) {
+	const frame, frames, piece = 128 << 10, 16, 16 << 10
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			var sizes writeSizes
+			n, err := io.Copy(&sizes, r.Body)
+			if err != nil || n != frame*frames {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+			copied := 0
+			for _, size := range sizes {
+				if size > piece {
+					copied += size
+				}
+			}
+			if copied > 4*piece { // before the first piece
+				t.Errorf("%d of %d bytes were copied by more than a piece at once", copied, n)
+			}
+		})
+		q := ts.dial().open().headers(head("POST", "/")...)
+		body := strings.Repeat("0123456789abcdef", frame/16)
+		for range frames {
+			q.data(body)
+		}
+		wantFields(":status", "200")(t, q.end().reply())
+	})
+}
+
+// writeSizes are the sizes of writes.
+type writeSizes []int
+
+func (w *writeSizes) Write(p []byte) (int, error) {
+	*w = append(*w, len(p))
+	return len(p), nil
+}
+
 // TestWriterToError: the error of a writer is not taken for the body's.
 func TestWriterToError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -249,10 +249,15 @@ func (s *Stream) decline() {
 // copyBuffers are what WriteTo and ReadFrom work with.
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
+// tailSize is how much WriteTo copies at once of a stream that it has taken pieces of, in bytes: what lies between two of them, such as the end
+// of a DATA frame of HTTP/3. If it copied more, that would be what it could take.
+const tailSize = 16 << 10
+
 // WriteTo reads the stream to its end and writes it to w. io.Copy uses it. Large amounts are written from the memory that they
 // were received into.
 func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 	var buf *[64 << 10]byte // nil while it waits: many streams may do that at once
+	room := len(buf)        // how much of it is used
 	defer func() {
 		if buf != nil {
 			copyBuffers.Put(buf)
@@ -264,12 +269,13 @@ func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 		n, err := s.receive(false, func() (n int, err error) {
 			s.c.core.StreamGive(pieces[:])
 			if taken, err = s.takeNow(pieces[:]); taken > 0 || err != nil {
+				room = tailSize
 				return taken, err
 			}
 			if buf == nil {
 				buf = copyBuffers.Get().(*[64 << 10]byte)
 			}
-			if n, err = s.readNow(buf[:]); n == 0 {
+			if n, err = s.readNow(buf[:room]); n == 0 {
 				copyBuffers.Put(buf)
 				buf = nil
 			}
