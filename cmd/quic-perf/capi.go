@@ -78,7 +78,7 @@ func (c *comparison) capiLines() []string {
 			n.Certificate.String() + " for all.",
 		"c, c-names and quiche are one program in C, which calls boringquic.h, quiche.h of ours, and quiche itself (0.30.0, from its crate); core is the same " +
 			"work in Go over the bare core. Over streams each is the client of its own server; over HTTP/3 package h3 loads all servers.",
-		fmt.Sprintf("%d rounds, in each of which all take turns at each measurement: %s.", n.Rounds, n.Sizes),
+		fmt.Sprintf("%d rounds, in each of which all take turns at each measurement, every other time in reverse order: %s.", n.Rounds, n.Sizes),
 		"Each figure is the median [smallest to largest] of the rounds, and ratios are those of figures of the same round. " +
 			"CPU seconds are user and system time of the whole process.",
 	}

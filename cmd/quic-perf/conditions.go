@@ -94,7 +94,7 @@ func (c *comparison) lines() []string {
 		fmt.Sprintf("Machine: %s, %d cores, %s, %s.", n.CPU, n.Cores, n.Kernel, n.Go),
 		"Over loopback; for each figure a new server process on one core and a new client process on another. " +
 			"X25519 and a certificate of " + n.Certificate.String() + " for all; sessions are resumed where it says so.",
-		fmt.Sprintf("%d rounds (one for idle connections beyond the fewest, and for what takes longest of growth), in each of which all take turns at each measurement: %s.", n.Rounds, n.Sizes),
+		fmt.Sprintf("%d rounds (one for idle connections beyond the fewest, and for what takes longest of growth), in each of which all take turns at each measurement, every other time in reverse order: %s.", n.Rounds, n.Sizes),
 		"Each figure is the median [smallest to largest] of the rounds, and ratios are those of figures of the same round. " +
 			"CPU seconds are user and system time of the whole process; memory is by how much the server's resident set has grown, per connection.",
 	}

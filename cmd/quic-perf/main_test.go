@@ -81,6 +81,41 @@ func small(args ...string) []string {
 // smallSizes are those of small.
 var smallSizes = sizes{1 << 20, 50 * time.Millisecond, []int{20, 30}, 100}
 
+// wantTurns checks that the second of two rounds went backwards.
+func wantTurns(t *testing.T, c *comparison) {
+	t.Helper()
+	var turns [2][]string
+	for _, s := range c.Samples {
+		if s.Measurement == "requests" {
+			turns[s.Round] = append(turns[s.Round], s.Peer)
+		}
+	}
+	slices.Reverse(turns[1])
+	if len(turns[0]) < 2 || !slices.Equal(turns[0], turns[1]) {
+		t.Errorf("the order of the first round is %v, and that of the second one backwards %v", turns[0], turns[1])
+	}
+}
+
+// What is held to bars has more and shorter rounds, unless flags say otherwise.
+func TestShorterRounds(t *testing.T) {
+	for _, test := range []struct {
+		o        compareOptions
+		rounds   int
+		duration time.Duration
+	}{
+		{compareOptions{usual: true}, 3, 3 * time.Second},
+		{compareOptions{usual: true, http3: true}, 9, time.Second},
+		{compareOptions{usual: true, capi: true}, 9, time.Second},
+		{compareOptions{http3: true}, 3, 3 * time.Second},
+	} {
+		o := test.o
+		o.rounds, o.duration = 3, 3*time.Second
+		if o.shorten(); o.rounds != test.rounds || o.duration != test.duration {
+			t.Errorf("%+v: %d rounds of %v", test.o, o.rounds, o.duration)
+		}
+	}
+}
+
 // The whole bench runs, in small, over every measurement, and writes what it has found: of ours in both ways, and of two peers
 // whose programs are ours too.
 func TestCompare(t *testing.T) {
@@ -112,6 +147,7 @@ func TestCompare(t *testing.T) {
 			}
 		}
 	}
+	wantTurns(t, c)
 	for _, s := range growths(smallSizes) {
 		for _, text := range []string{stdout, markdown} {
 			if !strings.Contains(text, s.about) || !strings.Contains(text, "boringquic-core, "+s.name+", at worst") {
