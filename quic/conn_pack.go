@@ -98,6 +98,10 @@ func (p *packet) pad(start, n int) {
 	}
 }
 
+// fill appends PADDING to the end of the packet's room: a few bytes for which no frame is begun would make a datagram shorter than
+// those of its train, which would end with it. Another train costs more than they do.
+func (p *packet) fill() { p.pad(0, cap(p.b)) }
+
 // wants tells whether there is a packet to be sent in a space: with acksOnly, one that nothing holds back.
 func (c *Conn) wants(now int64, sp recovery.Space, acksOnly bool) bool {
 	s := c.spaces[sp]
@@ -217,6 +221,9 @@ func (c *Conn) appendPayload(pkt *packet) {
 	}
 	if streamsFirst {
 		d.append(pkt)
+	}
+	if pkt.alone && pkt.ackEliciting && pkt.room() <= shortBy && c.streams.wantsData() {
+		pkt.fill()
 	}
 }
 
