@@ -112,10 +112,15 @@ static bool same(const struct sockaddr *a, socklen_t a_len, const struct sockadd
   return a != NULL && a_len == b_len && b_len > 0 && memcmp(a, b, a_len) == 0;
 }
 
+// usual tells whether a datagram is for the connection ID that the peer uses. Any other may be a stateless reset, of which the caller is told at once.
+static bool usual(const quiche_conn *conn, const uint8_t *buf, size_t n) {
+  return n > conn->source_len && memcmp(buf + 1, conn->source, conn->source_len) == 0;
+}
+
 // gather keeps a datagram for the next call of Go if it is one of those that may wait: a train is cheaper than its datagrams one by one. A train has
 // datagrams of one size, but for the last one.
 static bool gather(quiche_conn *conn, const uint8_t *buf, size_t n, const quiche_recv_info *info) {
-  if (!conn->gathers || n > BQ_TRAIN / 2 || !same(info->from, info->from_len, &conn->in_from, conn->in_from_len) ||
+  if (!conn->gathers || n > BQ_TRAIN / 2 || !usual(conn, buf, n) || !same(info->from, info->from_len, &conn->in_from, conn->in_from_len) ||
       !same(info->to, info->to_len, &conn->in_to, conn->in_to_len)) {
     return false;
   }

@@ -418,7 +418,12 @@ func bq_go_quiche_recv(h C.uint64_t, buf *C.uint8_t, n C.size_t, info *C.quiche_
 		if !ok1 || !ok2 {
 			return 0, faultf(errArgument, "an address is neither a sockaddr_in nor a sockaddr_in6")
 		}
+		before := q.core.Err()
 		q.core.Recv(now, quic.Train{Buf: memory(buf, n), Local: to, Remote: from})
+		var reset *quic.StatelessResetError
+		if before == nil && errors.As(q.core.Err(), &reset) {
+			return 0, quicheDone
+		}
 		return int64(n), nil
 	})
 }
