@@ -20,6 +20,8 @@ Usage: ./build.sh [VERB]
   (no verb)           obtain and build BoringSSL, then every package; the commands go to cmd/bin
   demo                the main job: our server, our client, a file of 100 MB
   test                every test, fuzz seed, nested module and peer
+  dnsdist             compile dnsdist of Debian's sources, with libboringquic as its quiche, once, and ask it by DNS over QUIC and
+                      HTTP/3; some minutes
   spin [--time D]     random connections, applications and attackers for that long (30s, 10m, 8h; default 10m), from random seeds:
                       in virtual time, and with goroutines and the race detector; ends at the first fault, whose seed it tells
   install [--prefix DIR]
@@ -135,6 +137,8 @@ install_go() {
   mv "$at" /usr/local/go
   ln -sf /usr/local/go/bin/go /usr/local/go/bin/gofmt /usr/local/bin/
 }
+
+need_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null || ! debian || install_packages python3-venv python3-pip; }
 
 sha256() {
   if have sha256sum; then sha256sum "$@"; else shasum -a 256 "$@"; fi | cut -d' ' -f1
@@ -542,7 +546,7 @@ link_lib() {
   "${cc[@]}" -shared -static-libgcc -o "$dir/$lib_soname" -Wl,-soname,"$lib_soname" -Wl,--version-script="$dir/exports" -Wl,-z,nodelete -Wl,-Bsymbolic \
     -Wl,--whole-archive "${archives[@]}" -Wl,--no-whole-archive ${needs[@]+"${needs[@]}"} -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic -lpthread -ldl -lm ||
     die "$lib_soname did not link; see above"
-  [ "$bssl_form" = so ] || nm -D --defined-only "$dir/$lib_soname" | grep ' T .*SSL_CTX_new$' >/dev/null || # not -q: nm is to write all
+  [ "$bssl_form" = so ] || nm -D --defined-only "$dir/$lib_soname" | grep ' T [^@]*SSL_CTX_new\(@\|$\)' >/dev/null || # not -q: nm is to write all
     say "the functions of BORINGQUIC_BSSL_PATH are hidden, so that $lib_soname exports none of them: programs with SSLs of their own need libboringquic.a"
 }
 
@@ -645,8 +649,8 @@ test_all() {
   need valgrind valgrind
   need python3 python3
   need shellcheck shellcheck
+  need_venv
   if debian; then
-    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
     { [ -f /usr/include/ev.h ] && [ -f /usr/include/uthash.h ] && have pkg-config; } || install_packages libev-dev uthash-dev pkg-config # for quiche's examples
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
     { have chromium && have firefox-esr && have certutil; } || install_packages chromium firefox-esr libnss3-tools
@@ -673,7 +677,27 @@ test_all() {
     say "nested module $module"
     (cd "$module" && go vet ./... && go test -shuffle=on -timeout 30m ./...)
   done
+  (cd cmd/quic-client/interop && go vet -tags dnsdist .) # which "dnsdist" runs
   say "all tests passed"
+}
+
+# test_dnsdist runs the tests that need a dnsdist: too long to compile for "test".
+test_dnsdist() {
+  build
+  need_cargo
+  need cmake cmake # for curl, which asks it, too
+  need make make
+  need pkg-config pkg-config
+  need dpkg-source dpkg-dev
+  need kdig knot-dnsutils
+  need python3 python3
+  need_venv
+  local file
+  for file in boost/version.hpp:libboost-dev lua5.3/lua.h:liblua5.3-dev editline/readline.h:libedit-dev openssl/ssl.h:libssl-dev; do
+    [ -f "/usr/include/${file%:*}" ] || ! debian || install_packages "${file#*:}"
+  done
+  cd "$root/cmd/quic-client/interop"
+  go test -tags dnsdist -count=1 -timeout 2h -v -run '^TestDnsdist' .
 }
 
 # seconds prints what a time like 90s, 10m or 1h30m is in seconds.
@@ -733,6 +757,7 @@ case "$verb" in
   build) build ;;
   demo) demo ;;
   test) test_all ;;
+  dnsdist) test_dnsdist ;;
   env) env_lines ;;
   clean) clean ;;
   *) die "unknown verb \"$verb\"; see ./build.sh --help" ;;

@@ -39,8 +39,11 @@ func prefix(t *testing.T) string {
 		}
 		installed.dir = dir
 		cmd := exec.Command("bash", "../../build.sh", "lib", "--prefix", dir)
-		if out, err := cmd.CombinedOutput(); err != nil {
+		out, err := cmd.CombinedOutput()
+		if err != nil {
 			installed.fail = "build.sh lib: " + err.Error() + "\n" + string(out)
+		} else if strings.Contains(string(out), "hidden") {
+			installed.fail = "build.sh lib says that BoringSSL is hidden, and it is not:\n" + string(out)
 		}
 	})
 	if installed.fail != "" {
