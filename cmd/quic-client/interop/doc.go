@@ -13,5 +13,8 @@
 // The curl_*_test.go build curl, of the crate curl-sys, with libboringquic as its quiche and its BoringSSL, and have it ask our servers, quic-go's and
 // aioquic's.
 //
+// The dnsdist_*_test.go, which "build.sh dnsdist" runs and "go test" does not, as compiling takes some minutes, do so with dnsdist of Debian's sources, which
+// OpenSSL is in besides: DNS over QUIC and HTTP/3, asked by quicnet, http3, aioquic, ngtcp2 (kdig), quic-go and that curl.
+//
 // It is a module of its own, so that nobody who uses the library downloads its peers.
 package interop
