@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -96,6 +97,63 @@ func TestCurlKeyLog(t *testing.T) {
 	}
 	if want, err := os.ReadFile(filepath.Join(root, "small")); err != nil || got != string(want) || !bytes.Contains(fromServer, want) {
 		t.Errorf("curl got %d bytes; the file is not in the %d of the server's streams, of %v packets: %v", len(got), len(fromServer), opened, err)
+	}
+}
+
+// TestCurlQlog: in QLOGDIR curl has the library write what happens on its connection: the file that was fetched is what the packets of its stream brought.
+func TestCurlQlog(t *testing.T) {
+	w := listenWeb(t, webRoot(t), nil)
+	_, port, _ := net.SplitHostPort(w.addr)
+	c := newCurl(t, "127.0.0.1:"+port, w.ca)
+	dir := t.TempDir()
+	c.env = []string{"QLOGDIR=" + dir}
+	body := c.ok(c.base + "/files/medium")
+	found, err := filepath.Glob(filepath.Join(dir, "*.sqlog"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("curl made %q: %v", found, err)
+	}
+	b, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	type frame struct {
+		Type   string `json:"frame_type"`
+		Stream uint64 `json:"stream_id"`
+		Raw    struct {
+			Length int `json:"payload_length"`
+		}
+	}
+	var head struct {
+		Title string
+		Trace struct {
+			VantagePoint struct{ Type string } `json:"vantage_point"`
+		}
+	}
+	events, brought := map[string]int{}, 0
+	for i, record := range strings.Split(string(b), "\x1e")[1:] {
+		if i == 0 {
+			if err := json.Unmarshal([]byte(record), &head); err != nil || head.Title != "qlog title" || head.Trace.VantagePoint.Type != "client" {
+				t.Errorf("the first record is %s: %v", record, err)
+			}
+			continue
+		}
+		var event struct {
+			Name string
+			Data struct{ Frames []frame }
+		}
+		if err := json.Unmarshal([]byte(record), &event); err != nil {
+			t.Fatalf("record %d is %q: %v", i, record, err)
+		}
+		events[event.Name]++
+		for _, f := range event.Data.Frames {
+			if event.Name == "quic:packet_received" && f.Type == "stream" && f.Stream == 0 {
+				brought += f.Raw.Length
+			}
+		}
+	}
+	// HTTP/3 takes some bytes besides.
+	if brought < len(body) || brought > len(body)+1000 || events["quic:packet_sent"] == 0 || events["quic:connection_closed"] != 1 {
+		t.Errorf("%d bytes came on the stream, for a file of %d; the events are %v", brought, len(body), events)
 	}
 }
 
