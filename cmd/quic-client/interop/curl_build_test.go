@@ -165,7 +165,7 @@ func compileCurl(dir, lib string) error {
 
 // inFolder runs a command there, and returns what it printed if it fails.
 func inFolder(dir, name string, args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
