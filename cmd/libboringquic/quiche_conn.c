@@ -192,12 +192,10 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
   if (bq_enter()) {
     return QUICHE_ERR_INVALID_STATE;
   }
-  // Of two ends that have timed out the peer knows nothing any more, whatever came from it before that: curl looks at it before it sends again.
+  // Of two ends that have timed out the peer knows nothing any more, whatever came from it before that. curl, which then has a request to send, makes
+  // another connection if that fails, and not if this does.
   if (conn->in_len == 0 && overdue(conn) > LATE && overdue(bq_quiche_fresh(conn)) > LATE) {
     quiche_conn_on_timeout(conn);
-    if (bq_quiche_fresh(conn)->closed) {
-      return QUICHE_ERR_DONE;
-    }
   }
   if (gather(conn, buf, buf_len, info)) {
     return (ssize_t)buf_len;

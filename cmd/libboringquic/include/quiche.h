@@ -229,8 +229,8 @@ typedef struct {
 } quiche_recv_info;
 
 // quiche_conn_recv takes one datagram, which is decrypted in place, and returns its length. What cannot be used is dropped. Below 0: it has ended the
-// connection, whose last packet is then to be sent; QUICHE_ERR_TLS_FAIL for a failed handshake. QUICHE_ERR_DONE: it has timed out, and was not asked for long, or it was a
-// stateless reset: the peer knows nothing of it.
+// connection, whose last packet is then to be sent; QUICHE_ERR_TLS_FAIL for a failed handshake. QUICHE_ERR_DONE: it was a stateless reset; the
+// peer knows nothing of the connection.
 ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const quiche_recv_info *info);
 
 // Where a datagram goes, and when.
