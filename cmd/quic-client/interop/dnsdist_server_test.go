@@ -203,6 +203,16 @@ func newBackend(t *testing.T) *backend {
 	return b
 }
 
+// wantHeld waits for a question that is not answered.
+func (b *backend) wantHeld(t *testing.T) {
+	t.Helper()
+	select {
+	case <-b.held:
+	case <-time.After(limit):
+		t.Fatal("the backend is not asked")
+	}
+}
+
 func (b *backend) serve(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)

@@ -234,7 +234,7 @@ func TestDnsdistStreams(t *testing.T) {
 		if i%2 == 0 {
 			_, err = s.Write(b[:1+i/2])
 		} else if _, err = s.WriteFinal(b); err == nil {
-			<-d.backend.held
+			d.backend.wantHeld(t)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -289,13 +289,17 @@ func TestDnsdistCertificates(t *testing.T) {
 		if err := os.WriteFile(trigger, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for first := old.ConnectionState().PeerCertificates[0]; ; {
+		first := old.ConnectionState().PeerCertificates[0]
+		for began := time.Now(); ; {
 			c := d.dial(t, func(cfg *quic.Config) { cfg.TLS.InsecureSkipVerify = true })
 			if !c.ConnectionState().PeerCertificates[0].Equal(first) {
 				wantDOQ(t, c, "one.example.")
 				break
 			}
 			c.Close()
+			if time.Since(began) > limit {
+				t.Fatal("dnsdist shows its old certificate")
+			}
 		}
 		wantDOQ(t, old, "one.example.")
 	})
@@ -347,7 +351,7 @@ func TestDnsdistClientGone(t *testing.T) {
 			}
 		}
 		for range 20 {
-			<-d.backend.held
+			d.backend.wantHeld(t)
 		}
 		both[0].CloseWithError(0, "")
 	}
@@ -358,7 +362,7 @@ func TestDnsdistClientGone(t *testing.T) {
 func TestDnsdistEnds(t *testing.T) {
 	d := startDnsdist(t, "", 5)
 	c := d.dial(t, func(cfg *quic.Config) { cfg.MaxIdleTimeout = time.Second })
-	failed := make(chan error)
+	failed := make(chan error, 20)
 	asked := make(chan struct{}, 1000)
 	for range 20 {
 		go func() {
@@ -375,7 +379,11 @@ func TestDnsdistEnds(t *testing.T) {
 		}()
 	}
 	for range cap(asked) {
-		<-asked
+		select {
+		case <-asked:
+		case err := <-failed:
+			t.Fatal(err)
+		}
 	}
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
