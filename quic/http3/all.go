@@ -60,11 +60,15 @@ func (s *Server) ListenAndServeAll(certFile, keyFile string) error {
 
 // ServeAll is ListenAndServeAll at sockets of the program's own, such as ListenAll's, which it takes over.
 func (s *Server) ServeAll(l net.Listener, pc net.PacketConn, certFile, keyFile string) error {
+	if l == nil {
+		s.unopened(pc)
+		return errors.New("http3: ServeAll was given no listener")
+	}
 	handler := s.ownHandler()
 	cfg, err := certificate(s.HTTP.TLSConfig, certFile, keyFile)
 	if err != nil {
 		l.Close()
-		pc.Close()
+		s.unopened(pc)
 		return err
 	}
 	h3, err := s.begin(cfg, handler, s.openSocket(pc))

@@ -24,8 +24,18 @@ type trackedBody struct {
 
 func (b *trackedBody) Read(p []byte) (int, error) {
 	b.read.Store(true)
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	if n < 0 || n > len(p) {
+		if err == nil || err == io.EOF { // what it has not read is not the end
+			err = errInvalidRead
+		}
+		return 0, err
+	}
+	return n, err
 }
+
+// errInvalidRead is why a request with a Body that breaks the rules of io.Reader fails, and nothing else does.
+var errInvalidRead = errors.New("http3: the Read of the request's Body has returned an impossible number of bytes")
 
 func (b *trackedBody) Close() error {
 	b.closed.Store(true)

@@ -105,7 +105,7 @@ func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Con
 	}
 	cfg, err := certificate(cfg, "", "")
 	if err != nil {
-		pc.Close()
+		s.unopened(pc)
 		return err
 	}
 	opened, open := false, s.openSocket(pc)
@@ -121,6 +121,9 @@ func (s *Server) ServeHTTP3(ctx context.Context, pc net.PacketConn, cfg *tls.Con
 
 // unopened closes a socket that the server was given and did not come to use.
 func (s *Server) unopened(pc net.PacketConn) {
+	if c, ok := pc.(*net.UDPConn); pc == nil || ok && c == nil {
+		return
+	}
 	if !s.ListenConfig.Socket.KeepOpen {
 		pc.Close()
 	}
@@ -131,7 +134,7 @@ func (s *Server) openSocket(pc net.PacketConn) func(quicnet.ListenConfig, *quic.
 	return func(lc quicnet.ListenConfig, cfg *quic.Config) (*quicnet.Endpoint, error) {
 		sock, err := udp.New(pc, s.ListenConfig.Socket)
 		if err != nil {
-			pc.Close()
+			s.unopened(pc)
 			return nil, err
 		}
 		ep, err := lc.NewEndpoint(sock, cfg)

@@ -1,6 +1,7 @@
 package quicnet
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"sync"
@@ -253,6 +254,9 @@ var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 // of a DATA frame of HTTP/3. If it copied more, that would be what it could take.
 const tailSize = 16 << 10
 
+// errInvalidWrite is what io.Copy says, too, of a Write that tells of more bytes than it was given, or of less than none.
+var errInvalidWrite = errors.New("quicnet: an io.Writer has returned an impossible number of bytes")
+
 // WriteTo reads the stream to its end and writes it to w. io.Copy uses it. Large amounts are written from the memory that they
 // were received into.
 func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
@@ -295,6 +299,9 @@ func (s *Stream) WriteTo(w io.Writer) (written int64, err error) {
 				p = buf[:n]
 			}
 			m, err := w.Write(p)
+			if m < 0 || m > len(p) {
+				m, err = 0, cmp.Or(err, errInvalidWrite)
+			}
 			written += int64(m)
 			if err == nil && m < len(p) {
 				err = io.ErrShortWrite

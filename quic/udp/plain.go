@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 )
@@ -102,6 +103,9 @@ func (s *Socket) recvSingly(ts []Train, wait bool, failed *failures, read func([
 	for {
 		n, remote, ecn, err := read(b)
 		s.stats.recvCalls.Add(1)
+		if err == nil && (n < 0 || n > len(b)) {
+			err = fmt.Errorf("udp: a net.PacketConn has read %d bytes into %d", n, len(b))
+		}
 		switch {
 		case err != nil && s.closed.Load():
 			return 0, net.ErrClosed

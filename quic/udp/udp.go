@@ -2,6 +2,7 @@ package udp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -138,12 +139,18 @@ func Listen(network, address string, o Options) (*Socket, error) {
 	return s, err
 }
 
+// errNoConn is what New says of nil, also of a *net.UDPConn that is: what net.ListenUDP returns with an error that nobody has looked at.
+var errNoConn = errors.New("udp: there is no net.PacketConn, it is nil")
+
 // New makes a Socket of any net.PacketConn, which it takes over; a deadline that was set is taken away. Only a *net.UDPConn
 // itself is fast. Others, such as a wrapper around one or a network in memory, pass one datagram a call of ReadFrom and WriteTo;
 // if they are a syscall.Conn, the socket beneath is told not to fragment, and its buffers are enlarged. Addresses that they
 // give must be a *net.UDPAddr or print like one, those that they are given are a *net.UDPAddr, and Close must have calls that wait
 // return. A MarkedPacketConn carries ECN marks, too.
 func New(pc net.PacketConn, o Options) (*Socket, error) {
+	if c, ok := pc.(*net.UDPConn); pc == nil || ok && c == nil {
+		return nil, errNoConn
+	}
 	local, ok := addrPort(pc.LocalAddr())
 	if !ok {
 		return nil, fmt.Errorf("udp: %v is not an IP address with a port", pc.LocalAddr())
