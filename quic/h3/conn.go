@@ -321,7 +321,7 @@ func (c *Conn) NextEvent() *Event {
 			if c.tells != nil {
 				c.tells.event = Event{}
 			}
-			if c.goaway.finished(c.requests) && !c.ended {
+			if !c.ended && c.finished() {
 				ev := &c.telling().event
 				ev.Kind = EventShutdown
 				return ev

@@ -377,6 +377,58 @@ func TestAttackF16Shutdown(t *testing.T) {
 }
 
 // A client's shutdown.
+// A server that is idle does not end the connection before the client knows what was taken: where both GOAWAY frames are lost, a request that the client
+// sends meanwhile is rejected, so that it may be sent again, and not left in doubt (RFC 9114, section 5.4).
+func TestAttackF16GoAwayLost(t *testing.T) {
+	p, c, s := newBoth(t, nil, nil, nil)
+	p.pass(time.Second)
+	lose := func() {
+		for p.server.Send(p.now, p.buf).N > 0 {
+		}
+	}
+	s.Shutdown(p.now)
+	lose()
+	p.now = s.Timeout()
+	s.OnTimeout(p.now)
+	s.read()
+	lose()
+	s.wantNone("the client knows nothing yet")
+	late, _, err := c.SendRequest(p.now, &Message{Method: "POST", Scheme: "https", Authority: "peer.example", Path: "/", ContentLength: -1}, nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.pass(time.Second)
+	if ev := c.want(EventRejected); ev.Stream != late {
+		t.Fatalf("%+v", ev)
+	}
+	c.events = slices.DeleteFunc(c.events, func(ev Event) bool { return ev.Kind == EventDone })
+	for _, id := range []uint64{maxRequestID, 0} {
+		if ev := c.want(EventGoAway); ev.ID != id {
+			t.Fatalf("%+v", ev)
+		}
+	}
+	s.want(EventShutdown)
+	s.wantNone("nothing was taken")
+}
+
+// A client that has gone does not keep the server.
+func TestShutdownClientGone(t *testing.T) {
+	p, _, s := newBoth(t, nil, nil, nil)
+	p.pass(time.Second)
+	begun := p.now
+	for s.Shutdown(p.now); len(s.events) == 0; s.read() {
+		for p.server.Send(p.now, p.buf).N > 0 { // which is lost
+		}
+		if p.now = s.Timeout(); p.now.IsZero() {
+			t.Fatal("nothing is due")
+		}
+		s.OnTimeout(p.now)
+	}
+	if d := p.now.Sub(begun); s.events[0].Kind != EventShutdown || d > 100*time.Millisecond {
+		t.Fatalf("%+v after %v", s.events[0], d)
+	}
+}
+
 func TestClientShutdown(t *testing.T) {
 	p, c, s := newBoth(t, nil, nil, nil)
 	id, _, _ := c.SendRequest(p.now, get("/"), nil, true)

@@ -18,7 +18,8 @@ type goaway struct {
 	asked bool   // Shutdown was called
 	last  bool   // the last GOAWAY was sent
 	told  bool   // EventShutdown was
-	timer int64  // when the last one is to be sent, 0: not
+	looks uint8  // how often it was looked at whether the last one has arrived
+	timer int64  // when the last one is to be sent, or its arrival to be looked at, 0: not
 }
 
 func (g *goaway) init() { g.peer, g.sent = noStream, noStream }
@@ -28,18 +29,28 @@ func (g *goaway) takes(id uint64) bool { return !g.last || id < g.sent }
 
 func (g *goaway) onOpened(id uint64) { g.next = max(g.next, id+4) }
 
-// finished tells once that a connection that was shut down has no requests any more.
-func (g *goaway) finished(requests int) bool {
-	if !g.last || g.told || requests > 0 {
+// finished tells once that a connection that was shut down has no requests any more, and that the peer knows which of them were taken. Until
+// then it stays: a request that has crossed the GOAWAY is rejected, so that its client can repeat it; if the connection ended without the GOAWAY, the client would
+// have to assume that the request was processed (RFC 9114, section 5.4).
+func (c *Conn) finished() bool {
+	g := &c.goaway
+	if !g.last || g.told || c.requests > 0 || g.looks < maxGoAwayLooks && !c.client && !c.controlAcked() {
 		return false
 	}
-	g.told = true
+	g.told, g.timer = true, 0
 	return true
+}
+
+// controlAcked tells whether the peer has acknowledged all that was written on our control stream.
+func (c *Conn) controlAcked() bool {
+	n, err := c.core.StreamAcked(c.local.ids[localControl])
+	return err != nil || n == c.local.controlSent && len(c.local.out[localControl]) == 0
 }
 
 // Shutdown begins the end of the connection (RFC 9114, section 5.2). A server sends a first GOAWAY that says so, and, when requests that
 // were under way then have come, after a round trip, a second one that says which of them it has taken; later ones are
-// rejected. A client sends GOAWAY and makes no more requests. Those that are open go on. EventShutdown tells when there is none.
+// rejected. A client sends GOAWAY and makes no more requests. Those that are open go on. EventShutdown tells when there is none; at a server not before
+// the client has acknowledged the second GOAWAY, or been given some round trips for that.
 func (c *Conn) Shutdown(now time.Time) {
 	c.setNow(now)
 	g := &c.goaway
@@ -53,23 +64,41 @@ func (c *Conn) Shutdown(now time.Time) {
 		return
 	}
 	c.sendGoAway(maxRequestID)
-	rtt := c.core.Stats().SmoothedRTT
-	g.timer = c.nanos + int64(max(rtt+rtt/2, minGoAwayWait))
+	c.awaitGoAway()
 }
 
-// minGoAwayWait is the least time between the two GOAWAY frames of a server.
-const minGoAwayWait = 5 * time.Millisecond
+// awaitGoAway sets the timer for what a GOAWAY frame is waited for: requests that were under way when it came.
+func (c *Conn) awaitGoAway() {
+	rtt := c.core.Stats().SmoothedRTT
+	c.goaway.timer = c.nanos + int64(max(rtt+rtt/2, minGoAwayWait))<<c.goaway.looks
+}
+
+const (
+	// minGoAwayWait is the least time between the two GOAWAY frames of a server.
+	minGoAwayWait = 5 * time.Millisecond
+
+	// maxGoAwayLooks is how often it is looked at whether the client has acknowledged the second one, each time after twice as long: so for
+	// 22 round trips, and 75 ms at least.
+	maxGoAwayLooks = 4
+)
 
 func (c *Conn) sendGoAway(id uint64) {
 	c.goaway.sent = id
 	c.local.write(c, localControl, appendIntFrame(nil, frameGoAway, id))
 }
 
-// finishGoAway sends a server's second GOAWAY.
+// finishGoAway sends a server's second GOAWAY, and then looks whether it has arrived.
 func (c *Conn) finishGoAway() {
 	g := &c.goaway
-	g.timer, g.last = 0, true
-	c.sendGoAway(g.next)
+	if !g.last {
+		g.last = true
+		c.sendGoAway(g.next)
+	} else {
+		g.looks++
+	}
+	if g.timer = 0; g.looks < maxGoAwayLooks && !c.controlAcked() {
+		c.awaitGoAway()
+	}
 }
 
 // GoingAway tells whether one side is shutting the connection down, so that a client can make no more requests on it.

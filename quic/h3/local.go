@@ -23,6 +23,8 @@ type localStreams struct {
 	out    [numLocal][]byte
 	opened int  // how many are
 	grease bool // the stream of a reserved type was opened, or is not wanted
+
+	controlSent uint64 // bytes of the control stream that the core has taken
 }
 
 // noStream is no stream's ID.
@@ -102,7 +104,7 @@ func (c *Conn) random() uint64 {
 func (l *localStreams) write(c *Conn, i int, b []byte) (n int) {
 	if i < l.opened && len(l.out[i]) == 0 {
 		var err error
-		if n, err = c.core.StreamSend(l.ids[i], b, false); err != nil {
+		if n, err = l.send(c, i, b); err != nil {
 			return len(b) // the connection is over, or will be: our streams are critical
 		}
 	}
@@ -113,10 +115,19 @@ func (l *localStreams) write(c *Conn, i int, b []byte) (n int) {
 	return n
 }
 
+// send gives the core what it has room for.
+func (l *localStreams) send(c *Conn, i int, b []byte) (n int, err error) {
+	n, err = c.core.StreamSend(l.ids[i], b, false)
+	if i == localControl {
+		l.controlSent += uint64(n)
+	}
+	return n, err
+}
+
 // onWritable completes what waits on one of our streams.
 func (l *localStreams) onWritable(c *Conn, i int) {
 	if b := l.out[i]; len(b) > 0 {
-		n, err := c.core.StreamSend(l.ids[i], b, false)
+		n, err := l.send(c, i, b)
 		if err != nil {
 			return
 		}
