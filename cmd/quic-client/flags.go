@@ -17,6 +17,7 @@ import (
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/qlogdir"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/cmd/internal/versions"
 	"github.com/boringquic/boringquic/quic"
 )
@@ -106,7 +107,7 @@ func command(o *options, stdout, stderr io.Writer) *cobra.Command {
 		Example: examples,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errUsage{errors.New("no URL given")}
+				return usage.Error(errors.New("no URL given"))
 			}
 			return nil
 		},
@@ -115,7 +116,7 @@ func command(o *options, stdout, stderr io.Writer) *cobra.Command {
 		SilenceErrors:         true,
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			if err := o.check(len(urls), cmd.Flags().Changed); err != nil {
-				return errUsage{err}
+				return usage.Error(err)
 			}
 			return fetch(cmd.Context(), o, urls, stdout, stderr)
 		},
@@ -155,7 +156,7 @@ func command(o *options, stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which each connection is traced, in a file that qvis and the like read; by default what QLOGDIR names")
 	f.BoolVar(&o.stats, "stats", false, "say at the end what happened: version, cipher, session, times, packets, losses, paths")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress bar")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
 	return cmd
 }
 
@@ -295,27 +296,27 @@ func (o *options) config() (*quic.Config, error) {
 	}
 	tlsConf, err := tlsfiles.Client(o.insecure, o.ca, alpn...)
 	if err != nil {
-		return nil, errUsage{err}
+		return nil, err
 	}
 	if o.timeout <= 0 {
-		return nil, errUsage{fmt.Errorf("--timeout %v is not above zero", o.timeout)}
+		return nil, usage.Error(fmt.Errorf("--timeout %v is not above zero", o.timeout))
 	}
 	cfg := &quic.Config{TLS: tlsConf, HandshakeTimeout: o.timeout, KeepAlive: askAfter, MaxUDPPayload: o.pmtu}
 	cfg.Qlog = qlogdir.Qlog("quic-client", o.qlogDir, o.stderr)
 	if cfg.Versions, err = versions.Parse("--version", o.versions); err != nil {
-		return nil, errUsage{err}
+		return nil, usage.Error(err)
 	}
 	switch {
 	case o.early && o.session == "":
-		return nil, errUsage{errors.New("--early-data needs --session, which says where the session is")}
+		return nil, usage.Error(errors.New("--early-data needs --session, which says where the session is"))
 	case o.pmtu != 0 && (o.pmtu < 1200 || o.pmtu > 65527):
-		return nil, errUsage{fmt.Errorf("--pmtu %d is not within 1200 and 65527", o.pmtu)}
+		return nil, usage.Error(fmt.Errorf("--pmtu %d is not within 1200 and 65527", o.pmtu))
 	case o.after < 0:
-		return nil, errUsage{fmt.Errorf("--after %d is below zero", o.after)}
+		return nil, usage.Error(fmt.Errorf("--after %d is below zero", o.after))
 	}
 	for flag, addr := range map[string]string{"--local": o.local, "--migrate": o.migrate} {
 		if err := checkLocal(addr); err != nil {
-			return nil, errUsage{fmt.Errorf("%s %q is not IP:PORT: %w", flag, addr, err)}
+			return nil, usage.Error(fmt.Errorf("%s %q is not IP:PORT: %w", flag, addr, err))
 		}
 	}
 	switch o.cc {
@@ -324,7 +325,7 @@ func (o *options) config() (*quic.Config, error) {
 	case "reno":
 		cfg.Congestion = quic.NewReno
 	default:
-		return nil, errUsage{fmt.Errorf("--congestion %q is neither cubic nor reno", o.cc)}
+		return nil, usage.Error(fmt.Errorf("--congestion %q is neither cubic nor reno", o.cc))
 	}
 	return cfg, nil
 }

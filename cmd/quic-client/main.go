@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/boringquic/boringquic/cmd/internal/progress"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -21,10 +22,10 @@ import (
 // The exit codes.
 const (
 	exitOK          = 0
-	exitFailed      = 1   // a file could not be had, or not be written; a status of 400 or above
-	exitUsage       = 2   // bad flags or URLs
-	exitNoConn      = 3   // no connection: name, address, certificate, version, timeout
-	exitInterrupted = 130 // SIGINT, SIGTERM or SIGHUP, as shells count
+	exitFailed      = 1          // a file could not be had, or not be written; a status of 400 or above
+	exitUsage       = usage.Exit // bad flags or URLs
+	exitNoConn      = 3          // no connection: name, address, certificate, version, timeout
+	exitInterrupted = 130        // SIGINT, SIGTERM or SIGHUP, as shells count
 )
 
 func main() {
@@ -37,11 +38,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// errUsage marks an error of the command line, errConn one that kept a connection from coming about.
-type (
-	errUsage struct{ error }
-	errConn  struct{ error }
-)
+// errConn marks an error that kept a connection from coming about.
+type errConn struct{ error }
 
 func (e errConn) Unwrap() error { return e.error }
 
@@ -71,7 +69,7 @@ func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "Certificates that the system does not trust are named with --ca; --insecure accepts any, for tests.")
 	}
 	switch {
-	case errors.As(err, &errUsage{}):
+	case usage.Is(err):
 		fmt.Fprintln(stderr, "Run 'quic-client --help' for the flags.")
 		return exitUsage
 	case errors.As(err, &errConn{}):
@@ -88,7 +86,7 @@ func fetch(ctx context.Context, o *options, urls []string, stdout, stderr io.Wri
 	}
 	servers, err := o.plan(urls)
 	if err != nil {
-		return errUsage{err}
+		return usage.Error(err)
 	}
 	if o.session != "" {
 		sessions, err := quicnet.NewFileSessionCache(o.session)

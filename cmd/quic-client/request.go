@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/boringquic/boringquic/cmd/internal/smallfile"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 // userAgent is the User-Agent of requests, unless --header has another.
@@ -22,7 +23,7 @@ func (w *web) request(j *job) (*http.Request, error) {
 	}
 	req, err := http.NewRequest(w.o.method, j.url.String(), nil)
 	if err != nil {
-		return nil, errUsage{err}
+		return nil, usage.Error(err)
 	}
 	req.Header.Set("User-Agent", userAgent)
 	if body != nil {

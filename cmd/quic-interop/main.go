@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/cmd/quic-interop/internal/endpoint"
 )
 
@@ -22,6 +23,7 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1
+	exitUsage       = usage.Exit
 	exitUnsupported = 127
 )
 
@@ -58,6 +60,10 @@ func (p program) run(ctx context.Context, args []string) int {
 		return exitUnsupported
 	}
 	fmt.Fprintln(stderr, "quic-interop:", err)
+	if usage.Is(err) {
+		fmt.Fprintln(stderr, "Run 'quic-interop --help' for the flags and the environment variables.")
+		return exitUsage
+	}
 	return exitFailed
 }
 
@@ -87,10 +93,11 @@ Files move by HTTP/0.9 (ALPN hq-interop), in the test case http3 by HTTP/3. A cl
 certificate. A server runs until SIGINT or SIGTERM.
 
 Exit codes: 0 all files are there, or the server was stopped; 1 something went
-wrong; 127 the test case is not supported.`,
+wrong; 2 wrong usage: flags
+or environment variables; 127 the test case is not supported.`,
 		Example: `  ROLE=server TESTCASE=transfer quic-interop --listen 127.0.0.1:4433 --www . --certs certs
   ROLE=client TESTCASE=transfer REQUESTS=https://127.0.0.1:4433/README.md quic-interop --downloads /tmp`,
-		Args:                  cobra.NoArgs,
+		Args:                  noArgs,
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
 		SilenceErrors:         true,
@@ -103,6 +110,7 @@ wrong; 127 the test case is not supported.`,
 	f.StringVar(&o.Downloads, "downloads", "/downloads", "`DIR` that a client writes to")
 	f.StringVar(&o.Certs, "certs", "/certs", "`DIR` of a server's cert.pem, the chain with the leaf first, and priv.key")
 	f.IntVar(&o.Version, "version", 1, "`VERSION` of QUIC, 1 or 2, that is spoken in all test cases but v2")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
 	f.StringVar(&o.wait, "wait", "", "`HOST:PORT` at which TCP must answer before a client begins, within 30 s: sim:57832 in the runner's network")
 	return cmd
 }
@@ -117,7 +125,14 @@ func (o *options) run(ctx context.Context) error {
 	case "server":
 		return endpoint.Serve(ctx, o.Options)
 	}
-	return fmt.Errorf("ROLE is %q and must be client or server", o.role)
+	return usage.Error(fmt.Errorf("ROLE is %q and must be client or server", o.role))
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage.Error(fmt.Errorf("unexpected argument %q: all is said by flags and environment variables", args[0]))
+	}
+	return nil
 }
 
 // waitFor waits until somebody listens where --wait says.

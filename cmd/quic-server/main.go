@@ -20,6 +20,7 @@ import (
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/qlogdir"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/cmd/internal/versions"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quiclb"
@@ -28,9 +29,9 @@ import (
 
 // The exit codes.
 const (
-	exitOK     = 0 // stopped by a signal
-	exitFailed = 1 // could not start, or the socket failed
-	exitUsage  = 2 // bad flags
+	exitOK     = 0          // stopped by a signal
+	exitFailed = 1          // could not start, or the socket failed
+	exitUsage  = usage.Exit // bad flags
 )
 
 func main() {
@@ -49,9 +50,6 @@ type options struct {
 	shards                         int
 	lb                             *lbConfig // what quicLB says
 }
-
-// errUsage marks an error of the command line.
-type errUsage struct{ error }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o := options{stderr: stderr}
@@ -102,7 +100,7 @@ key, and connection IDs of the same length; clients change over to it.
 At the first signal it takes no new requests and ends when those under way are done, after 10 seconds
 at most; a second one ends it at once.
 
-Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad flags.`,
+Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 wrong usage.`,
 		Example: `  quic-server --listen 127.0.0.1:4433 --root ./public
   quic-server --listen :443 --proxy http://127.0.0.1:8080 --cert cert.pem --key key.pem
   quic-server --listen :443 --root /srv/www --cert cert.pem --key key.pem --retry
@@ -118,9 +116,9 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case o.proxy != "" && cmd.Flags().Changed("root"):
-				return errUsage{errors.New("--root and --proxy exclude each other: give one of them")}
+				return usage.Error(errors.New("--root and --proxy exclude each other: give one of them"))
 			case o.root == "":
-				return errUsage{errors.New("--root is empty: name the folder to serve")}
+				return usage.Error(errors.New("--root is empty: name the folder to serve"))
 			}
 			return serve(cmd.Context(), o, stdout, stderr)
 		},
@@ -145,7 +143,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which each connection is traced, in a file that qvis and the like read; by default what QLOGDIR names")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each request")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
@@ -154,7 +152,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 		return exitOK
 	}
 	fmt.Fprintln(stderr, "quic-server:", err)
-	if errors.As(err, &errUsage{}) {
+	if usage.Is(err) {
 		fmt.Fprintln(stderr, "Run 'quic-server --help' for the flags.")
 		return exitUsage
 	}
@@ -163,7 +161,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 bad
 
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return errUsage{fmt.Errorf("unexpected argument %q: the folder to serve is given with --root", args[0])}
+		return usage.Error(fmt.Errorf("unexpected argument %q: the folder to serve is given with --root", args[0]))
 	}
 	return nil
 }
@@ -174,7 +172,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.shards < -1 || o.shards > 256 {
-		return errUsage{fmt.Errorf("--shards %d: give a number from 1 to 256, or -1", o.shards)}
+		return usage.Error(fmt.Errorf("--shards %d: give a number from 1 to 256, or -1", o.shards))
 	}
 	log := &logger{w: stderr, verbose: o.verbose}
 	web, err := newWebsite(ctx, &o, log)
@@ -203,7 +201,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 func (o *options) config() (*quic.Config, error) {
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return nil, errUsage{fmt.Errorf("--listen %q is not HOST:PORT: %w", o.listen, err)}
+		return nil, usage.Error(fmt.Errorf("--listen %q is not HOST:PORT: %w", o.listen, err))
 	}
 	tlsConf, err := tlsfiles.Server(o.cert, o.key, []string{"localhost", "127.0.0.1", "::1", host}, "h3", hq.ALPN)
 	if err != nil {
@@ -216,7 +214,7 @@ func (o *options) config() (*quic.Config, error) {
 	case "reno":
 		cfg.Congestion = quic.NewReno
 	default:
-		return nil, errUsage{fmt.Errorf("--congestion %q is neither cubic nor reno", o.cc)}
+		return nil, usage.Error(fmt.Errorf("--congestion %q is neither cubic nor reno", o.cc))
 	}
 	if o.resetKey != "" {
 		if cfg.StatelessResetKey, err = oneKey(o.resetKey, "key for stateless resets"); err != nil {
@@ -235,21 +233,21 @@ func (o *options) config() (*quic.Config, error) {
 	}
 	cfg.EarlyData = o.early
 	if cfg.PreferredAddress, err = preferredAddress(o.preferred); err != nil {
-		return nil, errUsage{err}
+		return nil, usage.Error(err)
 	}
 	if o.quicLB != "" {
 		if o.lb, err = quicLB(o.quicLB); err != nil {
 			return nil, err
 		}
 		if o.shards != 0 && o.shards != 1 && o.lb.ServerUse == 0 {
-			return nil, errUsage{errors.New("--shards needs a byte of each connection ID: add server-use=1 to --quic-lb, at all servers")}
+			return nil, usage.Error(errors.New("--shards needs a byte of each connection ID: add server-use=1 to --quic-lb, at all servers"))
 		}
 		if cfg.ConnIDs, err = quiclb.NewGenerator(o.lb.Config, o.lb.serverID); err != nil {
 			return nil, lbError(o.quicLB, err)
 		}
 	}
 	if cfg.Versions, err = versions.Parse("--versions", o.versions); err != nil {
-		return nil, errUsage{err}
+		return nil, usage.Error(err)
 	}
 	if o.retry {
 		cfg.Retry = func(netip.AddrPort) bool { return true }

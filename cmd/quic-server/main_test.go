@@ -271,6 +271,33 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// A folder for traces that cannot be made or written to, and a key log, are told of when the server starts, not only when a client comes.
+func TestUnwritableLogs(t *testing.T) {
+	dir := root(t)
+	for _, c := range []struct{ name, qlogDir, keyLog, says string }{
+		{"QLOGDIR is a file", filepath.Join(dir, "file"), "", "quic-server: no qlog is written: mkdir " + filepath.Join(dir, "file") + ": not a directory\n"},
+		{"QLOGDIR is beneath a file", filepath.Join(dir, "file", "x"), "", "quic-server: no qlog is written: mkdir " + filepath.Join(dir, "file") + ": not a directory\n"},
+		{"QLOGDIR is nowhere", "/proc/no/such", "", "quic-server: no qlog is written: mkdir /proc/no: "},
+		{"SSLKEYLOGFILE is a folder", "", dir, "quic-server: cannot write the key log that SSLKEYLOGFILE names: open " + dir + ": is a directory\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("QLOGDIR", c.qlogDir)
+			t.Setenv("SSLKEYLOGFILE", c.keyLog)
+			var stderr bytes.Buffer
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			want := exitOK // it works on without traces
+			if c.keyLog != "" {
+				want = exitFailed
+			}
+			code := run(ctx, []string{"--listen", "127.0.0.1:0", "--root", dir}, io.Discard, &stderr)
+			if code != want || !strings.HasPrefix(stderr.String(), c.says) || strings.Count(stderr.String(), "\n") != 1 {
+				t.Errorf("exit code %d, and it says %q, want %q", code, stderr.String(), c.says)
+			}
+		})
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	busy, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -289,7 +316,7 @@ func TestExitCodes(t *testing.T) {
 		{"congestion controller", []string{"--congestion", "warp"}, exitUsage, "neither cubic nor reno"},
 		{"root that is not there", []string{"--root", "no/such/dir"}, exitFailed, "cannot serve no/such/dir"},
 		{"port in use", []string{"--listen", busy.LocalAddr().String()}, exitFailed, "another program uses that port"},
-		{"certificate without key", []string{"--cert", "main.go"}, exitFailed, "--cert and --key go together"},
+		{"certificate without key", []string{"--cert", "main.go"}, exitUsage, "--cert and --key go together"},
 		{"certificate that is not there", []string{"--cert", "no.pem", "--key", "no.pem"}, exitFailed, "no usable certificate: open no.pem"},
 		{"key of resets that is none", []string{"--reset-key", "main.go"}, exitFailed, "line 1 of main.go does not hold 64 hexadecimal digits"},
 		{"key of resets in no folder", []string{"--reset-key", "no/such/key"}, exitFailed, "no key for stateless resets: no/such/key is not there, and cannot be made: no such file"},

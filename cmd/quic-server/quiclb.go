@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/boringquic/boringquic/cmd/internal/smallfile"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/quic/quiclb"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -48,7 +49,7 @@ func quicLB(value string) (*lbConfig, error) {
 }
 
 func lbError(value string, err error) error {
-	return errUsage{fmt.Errorf("--quic-lb %s: %s", value, strings.TrimPrefix(err.Error(), "quiclb: "))}
+	return usage.Error(fmt.Errorf("--quic-lb %s: %s", value, strings.TrimPrefix(err.Error(), "quiclb: ")))
 }
 
 // parse reads the parts of the text but for the key, whose file it returns.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/site"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/http3"
 )
@@ -36,7 +37,7 @@ func newWebsite(ctx context.Context, o *options, log *logger) (*website, error) 
 	if o.proxy != "" {
 		to, err := proxyURL(o.proxy)
 		if err != nil {
-			return nil, errUsage{err}
+			return nil, usage.Error(err)
 		}
 		warnUnreachable(ctx, to, log)
 		return &website{handler: logged(newProxy(to, log), log), close: func() {}, what: "what " + to.String() + " says"}, nil

@@ -17,13 +17,14 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/smallfile"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 // Server returns the configuration of a server with the certificate chain and key of two PEM files, or, when both
 // names are empty, with a certificate made on the spot and signed by itself for the given hosts.
 func Server(certFile, keyFile string, hosts []string, alpn ...string) (*tls.Config, error) {
 	if (certFile == "") != (keyFile == "") {
-		return nil, errors.New("--cert and --key go together: give both or neither")
+		return nil, usage.Error(errors.New("--cert and --key go together: give both or neither"))
 	}
 	var cert tls.Certificate
 	var err error
@@ -54,7 +55,7 @@ func pair(certFile, keyFile string) (cert tls.Certificate, err error) {
 // caFile, or, if insecure, everybody.
 func Client(insecure bool, caFile string, alpn ...string) (*tls.Config, error) {
 	if insecure && caFile != "" {
-		return nil, errors.New("--insecure and --ca exclude each other: give one of them")
+		return nil, usage.Error(errors.New("--insecure and --ca exclude each other: give one of them"))
 	}
 	cfg := &tls.Config{InsecureSkipVerify: insecure, NextProtos: alpn}
 	if caFile != "" {

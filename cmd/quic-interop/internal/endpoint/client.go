@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -30,7 +31,7 @@ func Fetch(ctx context.Context, o Options) error {
 	}
 	files, err := parse(o.Requests)
 	if err != nil {
-		return err
+		return usage.Error(err)
 	}
 	cfg, err := o.config(c, false)
 	if err != nil {

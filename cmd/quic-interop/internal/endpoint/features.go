@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -18,7 +19,7 @@ import (
 func (o *Options) setVersions(cfg *quic.Config, c testCase, server bool) error {
 	switch {
 	case o.Version != 1 && o.Version != 2:
-		return fmt.Errorf("--version %d is neither 1 nor 2", o.Version)
+		return usage.Error(fmt.Errorf("--version %d is neither 1 nor 2", o.Version))
 	case c.v2 && server:
 		cfg.Versions = []uint32{quic.Version2, quic.Version1}
 	case c.v2:
