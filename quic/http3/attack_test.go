@@ -116,6 +116,93 @@ func TestAttackF19SlowBodies(t *testing.T) {
 	})
 }
 
+// TestAttackF19MinBodyRate: what Server.MinBodyRate has to say of bodies that drip, and of those that do not.
+func TestAttackF19MinBodyRate(t *testing.T) {
+	type result struct {
+		n    int64
+		err  error
+		took time.Duration
+	}
+	synctest.Test(t, func(t *testing.T) {
+		results := make(chan result, 1)
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "GET" {
+				return
+			}
+			begun := time.Now()
+			if d, err := time.ParseDuration(r.URL.Query().Get("own")); err == nil {
+				http.NewResponseController(w).SetReadDeadline(begun.Add(d))
+			}
+			var n int64
+			var err error
+			if r.URL.Path == "/slow" { // it is the handler who takes its time
+				for b := make([]byte, 10); err == nil; time.Sleep(time.Minute) {
+					var m int
+					m, err = r.Body.Read(b)
+					n += int64(m)
+				}
+			} else {
+				n, err = io.Copy(io.Discard, r.Body)
+			}
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			if _, again := r.Body.Read(make([]byte, 1)); err != nil && !errors.Is(again, err) {
+				t.Errorf("a body that has ended with %v then gives %v", err, again)
+			}
+			results <- result{n, err, time.Since(begun)}
+		}, func(s *Server) { s.MinBodyRate = 100; s.HTTP.ReadTimeout = 10 * time.Minute })
+		for _, c := range []struct {
+			name, path string
+			size       int // bytes of each piece
+			every      time.Duration
+			pieces     int
+			whole      bool
+			ends       time.Duration // 0: it does not matter
+		}{
+			{"a byte a second", "/", 1, time.Second, 100, false, 11 * time.Second}, // 1 % more than ten seconds
+			{"nothing", "/", 0, time.Second, 100, false, 10 * time.Second},
+			{"just fast enough", "/", 200, 2 * time.Second, 100, true, 0},
+			{"a little too slow", "/", 180, 2 * time.Second, 200, false, 100 * time.Second},
+			{"much now and then", "/", 10000, 9 * time.Second, 20, true, 0},
+			{"what was sent fast is not saved up", "/", 100_000, 11 * time.Second, 2, false, 10 * time.Second},
+			{"a handler that takes its time", "/slow", 100, 0, 1, true, 0},
+			{"a deadline of the handler's own", "/?own=30s", 1, time.Second, 100, false, 30 * time.Second},
+			{"a long one of the handler's own", "/?own=1h", 1, 30 * time.Second, 10, true, 0},
+			{"ReadTimeout comes first", "/", 100, time.Second, 1000, false, 10 * time.Minute},
+		} {
+			p := ts.dial()
+			q := p.open().headers(head("POST", c.path)...)
+			var got result
+			ended := false
+			for i := range c.pieces {
+				if i > 0 {
+					time.Sleep(c.every)
+				}
+				select {
+				case got = <-results:
+					ended = true
+				default:
+					q.data(strings.Repeat("x", c.size))
+					continue
+				}
+				break
+			}
+			if !ended {
+				q.end()
+				got = <-results
+			}
+			if whole := got.err == nil && got.n == int64(c.size*c.pieces); whole != c.whole || !c.whole && !errors.Is(got.err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %d bytes, %v, after %v", c.name, got.n, got.err, got.took)
+			}
+			if d := got.took - c.ends; c.ends > 0 && (d < -c.ends/10 || d > c.ends/10) {
+				t.Errorf("%s: it ended after %v, want %v", c.name, got.took, c.ends)
+			}
+			wantFields(":status", "200")(t, p.get("/").reply())
+		}
+	})
+}
+
 // TestAttackF20Handlers: handlers that panic, or return without a look at the body, again and again on one connection: each request has its
 // error or its answer, and the connection lives.
 func TestAttackF20Handlers(t *testing.T) {

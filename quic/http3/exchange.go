@@ -52,6 +52,7 @@ const (
 	markExpected             // the client waits for 100 (Continue)
 	markEnded                // the body was read to its end
 	markClosed               // the body is not to be read any more
+	markDeadline             // the handler has set a deadline for reading
 )
 
 func (x *exchange) has(mark uint32) bool { return x.marks.Load()&mark != 0 }
@@ -89,6 +90,7 @@ func newExchange(sc *serverConn, t *quicnet.Turn, ev *h3.Event) (*exchange, erro
 	}
 	x.readFields(&r, m)
 	x.req = *r.WithContext(&x.ctx) // which is compiled into this function: no other Request is made
+	sc.limitRate(x)
 	return x, nil
 }
 

@@ -51,6 +51,12 @@ type Server struct {
 	// Early says what becomes of requests that came as early data and whose method is not safe. Default EarlyReject.
 	Early EarlyPolicy
 
+	// MinBodyRate is how fast a client must send the body of a request while the handler waits for it, in bytes a second, against clients that keep handlers
+	// with a byte now and then. Only the time that the handler waits counts, and ten seconds of it are free. A body that comes too slowly ends with
+	// an error that matches os.ErrDeadlineExceeded, as one does for which HTTP.ReadTimeout has passed. A handler that sets a read deadline, by
+	// http.ResponseController, has chosen for itself; tunnels (CONNECT, TakeOver) have no such limit. Default 0: none.
+	MinBodyRate int
+
 	// AltSvc is how AltSvcHandler and SetAltSvcHeader advertise this server.
 	AltSvc AltSvc
 

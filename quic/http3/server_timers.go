@@ -148,6 +148,7 @@ func (w *response) SetReadDeadline(deadline time.Time) error {
 		return nil
 	}
 	x.readBy = 0
+	x.set(markDeadline)
 	if !deadline.IsZero() {
 		x.readBy = x.sc.since(deadline)
 	}
