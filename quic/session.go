@@ -90,6 +90,17 @@ func (s *Session) Expires() time.Time { return s.expires }
 // token.
 func (s *Session) SameTicket(o *Session) bool { return o != nil && bytes.Equal(s.ticket, o.ticket) }
 
+// WithoutToken returns a copy without the address validation token (RFC 9000, section 8.1.3), for another try at a server that has refused it;
+// s itself if it has none.
+func (s *Session) WithoutToken() *Session {
+	if len(s.token) == 0 {
+		return s
+	}
+	out := *s
+	out.token = nil
+	return &out
+}
+
 // AppData returns what SetAppData stored, nil if nothing was. It must not be changed.
 func (s *Session) AppData() []byte { return s.appData }
 

@@ -160,14 +160,26 @@ func (ep *Endpoint) dialAny(ctx context.Context, host string, addrs []netip.Addr
 	return eyeballs.Race(ctx, len(addrs), func(ctx context.Context, i int) (*Conn, error) {
 		d := d
 		if i > 0 {
-			d = d.withoutSession()
+			d = d.withSession(nil) // which is for one connection
 		}
 		return ep.dialOne(ctx, host, addrs[i], cfg, d)
 	}, func(c *Conn) { c.Close() })
 }
 
-// dialOne connects to one address.
+// dialOne connects to one address. A token that the server does not know should count for nothing with it (RFC 9000, section 8.1.3), but one that demands
+// Retry may take it for a Retry token that is wrong and close the connection (section 8.1.2), as nginx does after each reload: then it is tried without.
 func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
+	c, err := ep.tryOne(ctx, host, remote, cfg, d)
+	if refused := (*quic.TransportError)(nil); errors.As(err, &refused) && refused.Remote && refused.Code == quic.InvalidToken && d.session != nil {
+		if session := d.session.WithoutToken(); session != d.session {
+			return ep.tryOne(ctx, host, remote, cfg, d.withSession(session))
+		}
+	}
+	return c, err
+}
+
+// tryOne is dialOne without another try.
+func (ep *Endpoint) tryOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
 	if err := contextError(ctx); err != nil {
 		return nil, err
 	}

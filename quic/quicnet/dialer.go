@@ -126,10 +126,10 @@ func (d *dialing) findSession(ctx context.Context, t target, cfg *quic.Config) (
 	return err
 }
 
-// withoutSession is d for a further address of the server: a session is for one connection.
-func (d *dialing) withoutSession() *dialing {
+// withSession is d with another session, or none.
+func (d *dialing) withSession(session *quic.Session) *dialing {
 	out := *d
-	out.session = nil
+	out.session = session
 	return &out
 }
 
