@@ -145,7 +145,7 @@ func (c *Conn) onDatagram(b []byte) *connError {
 	}
 	id, payload := quarter<<2, b[n:]
 	if s := c.find(id); s != nil {
-		if s.recv.state < recvEnd || s.send.state < sendEnd {
+		if s.recv.state < recvEnd { // else it MUST be dropped silently
 			c.giveDatagram(s, payload)
 		}
 		return nil
@@ -166,14 +166,21 @@ func (c *Conn) datagramsEnabled() bool {
 	return c.cfg.EnableDatagrams && c.settings.H3Datagram && c.core.MaxDatagramSize() > 0
 }
 
-// SendDatagram sends an HTTP datagram of a request's stream (RFC 9297, section 2.1); p is copied. The errors are ErrDatagramsNotEnabled, ErrUnknownStream and
-// those of quic.Conn.DatagramSend.
+// SendDatagram sends an HTTP datagram of a request's stream, as long as we have not ended what we send on that (RFC 9297, section 2.1); p is copied. The errors
+// are ErrDatagramsNotEnabled, ErrUnknownStream, quic.ErrStreamEnded, a *StreamError where the peer wants no more, and those of quic.Conn.DatagramSend.
 func (c *Conn) SendDatagram(id uint64, p []byte) error {
 	if !c.datagramsEnabled() {
 		return ErrDatagramsNotEnabled
 	}
-	if c.find(id) == nil || id&3 != quic.StreamTypeBidi {
+	s := c.find(id)
+	if s == nil || id&3 != quic.StreamTypeBidi {
 		return c.unknown()
+	}
+	switch {
+	case s.send.state == sendEnd:
+		return quic.ErrStreamEnded
+	case s.send.state == sendOver:
+		return s.sendError()
 	}
 	e := c.someDatagrams()
 	e.buf = append(wire.AppendVarint(e.buf[:0], id>>2), p...)
@@ -188,6 +195,13 @@ func (c *Conn) RecvDatagram(id uint64, p []byte) (n int, ok bool) {
 		return 0, false
 	}
 	return copy(p, s.datagrams.pop()), true
+}
+
+// DatagramsOver tells whether no HTTP datagram of a stream can arrive any more, since its receiving part is over: it was read to its end, reset, or stopped by
+// us (RFC 9297, section 2.1). Those that have arrived can still be read.
+func (c *Conn) DatagramsOver(id uint64) bool {
+	s := c.find(id)
+	return s == nil || s.recv.state >= recvEnd
 }
 
 // MaxDatagramSize returns how long an HTTP datagram of a stream may be now, in bytes, 0 if none can be sent.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,81 @@ func TestDatagrams(t *testing.T) {
 	}
 	if err := c.SendDatagram(id, nil); !errors.Is(err, ErrDatagramsNotEnabled) {
 		t.Fatal(err)
+	}
+}
+
+// RFC 9297, section 2.1: datagrams are sent while the sending part of their stream is open, and what comes when the receiving part is over is dropped.
+func TestDatagramsOfEndedStreams(t *testing.T) {
+	cfg := func() *Config { return &Config{EnableDatagrams: true, EnableConnect: true} }
+	connect := &Message{Method: "CONNECT", Scheme: "https", Authority: "example.org", Path: "/", Protocol: "connect-udp"}
+	b := make([]byte, 100)
+	for name, end := range map[string]func(from, to *side, id uint64) (want error){
+		"the end": func(from, to *side, id uint64) error {
+			if _, err := from.StreamSend(id, nil, true); err != nil {
+				t.Fatal(err)
+			}
+			from.p.settle()
+			if _, fin, err := to.readAll(id); !fin || err != nil {
+				t.Fatal(fin, err)
+			}
+			return quic.ErrStreamEnded
+		},
+		"RESET_STREAM": func(from, to *side, id uint64) error {
+			from.StreamShutdown(id, quic.WriteDirection, ErrCodeRequestCancelled)
+			from.p.settle()
+			to.read()
+			return quic.ErrStreamEnded
+		},
+		"STOP_SENDING": func(from, to *side, id uint64) error {
+			to.StreamShutdown(id, quic.ReadDirection, ErrCodeRequestCancelled)
+			from.p.settle()
+			from.read()
+			return &StreamError{Stream: id, Code: ErrCodeRequestCancelled, Remote: true}
+		},
+	} {
+		for _, toServer := range []bool{true, false} {
+			p, c, s := newBoth(t, cfg(), cfg(), withDatagrams)
+			id, _, err := c.SendRequest(p.now, connect, nil, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.settle()
+			s.want(EventRequest)
+			if _, err := s.SendResponse(p.now, id, ok200(), nil, false); err != nil {
+				t.Fatal(err)
+			}
+			p.settle()
+			c.want(EventResponse)
+			from, to := c, s
+			if !toServer {
+				from, to = s, c
+			}
+			if err := from.SendDatagram(id, []byte("before")); err != nil {
+				t.Fatal(err)
+			}
+			p.settle()
+			want := end(from, to, id)
+			if err := from.SendDatagram(id, []byte("after")); !errors.Is(err, want) && !reflect.DeepEqual(err, want) {
+				t.Errorf("%s, to the server %v: SendDatagram says %v, want %v", name, toServer, err, want)
+			}
+			if err := to.SendDatagram(id, []byte("the other way")); err != nil {
+				t.Errorf("%s, to the server %v: the other way SendDatagram says %v", name, toServer, err)
+			}
+			if !to.DatagramsOver(id) || from.DatagramsOver(id) {
+				t.Errorf("%s, to the server %v: over is %v, and the other way %v", name, toServer, to.DatagramsOver(id), from.DatagramsOver(id))
+			}
+			from.core.DatagramSend(append(varint(id>>2), "late"...)) // of a peer that does not keep to it, or that was overtaken
+			p.settle()
+			if n, ok := to.RecvDatagram(id, b); !ok || string(b[:n]) != "before" {
+				t.Errorf("%s, to the server %v: %q, %v", name, toServer, b[:n], ok)
+			}
+			if n, ok := to.RecvDatagram(id, b); ok {
+				t.Errorf("%s, to the server %v: %q came late", name, toServer, b[:n])
+			}
+			if n, ok := from.RecvDatagram(id, b); !ok || string(b[:n]) != "the other way" {
+				t.Errorf("%s, to the server %v: the other way %q, %v", name, toServer, b[:n], ok)
+			}
+		}
 	}
 }
 

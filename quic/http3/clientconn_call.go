@@ -248,6 +248,7 @@ func (cl *call) giveUp(t *quicnet.Turn) {
 	cl.mu.Unlock()
 	cl.stopUpload(t, false)
 	cl.settle(t)
+	tell(cl.datagrams)
 }
 
 // onRejected is told that the server has not processed the request, and will not.

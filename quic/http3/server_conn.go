@@ -125,6 +125,7 @@ func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (wo
 	s := x.stream.Load()
 	switch ev.Kind {
 	case h3.EventData:
+		x.tellDatagram() // it may be the end
 		return s != nil && t.WakeRead(s)
 	case h3.EventWritable:
 		return s != nil && t.WakeWrite(s)
@@ -155,6 +156,7 @@ func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (wo
 // lose ends the request's context since the client has given the request up, or what it has sent is no HTTP.
 func (x *exchange) lose(t *quicnet.Turn, cause error) {
 	x.ctx.cancel(cause)
+	x.tellDatagram()
 	if s := x.stream.Load(); s != nil {
 		t.WakeRead(s)
 		t.WakeWrite(s)
@@ -295,6 +297,9 @@ func (sc *serverConn) shutdown(t *quicnet.Turn) {
 // StreamRecv reads the body of a request.
 func (sc *serverConn) StreamRecv(t *quicnet.Turn, id uint64, p []byte) (n int, fin bool, err error) {
 	n, fin, err = sc.h3.StreamRecv(id, p)
+	if fin || err != nil {
+		sc.tellDatagram(id)
+	}
 	sc.drain(t)
 	if fin && sc.tooManyTrailers(id) {
 		return n, false, errManyTrailers(id)
@@ -327,9 +332,17 @@ func (sc *serverConn) StreamSend(t *quicnet.Turn, id uint64, p []byte, fin bool)
 	return n, err
 }
 
+// tellDatagram has who waits for a datagram of a stream look whether one can still come.
+func (sc *serverConn) tellDatagram(id uint64) {
+	if x, ok := sc.h3.StreamData(id).(*exchange); ok {
+		x.tellDatagram()
+	}
+}
+
 // StreamShutdown ends a part of a stream that was taken over.
 func (sc *serverConn) StreamShutdown(t *quicnet.Turn, id uint64, dir quic.Direction, code uint64) error {
 	err := sc.h3.StreamShutdown(id, dir, ErrorCode(code))
+	sc.tellDatagram(id)
 	sc.drain(t)
 	return err
 }

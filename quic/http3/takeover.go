@@ -46,7 +46,7 @@ var errNotTakeable = errors.New("http3: the ResponseWriter is not that of a requ
 // lives on when the handler returns. The request's context ends with the handler; Stream.Context tells when the client gives the stream up. Deadlines that
 // the server has set are taken away. w may be wrapped, if the wrapper has a method Unwrap as http.ResponseController wants it.
 //
-// The error says that w is not of HTTP/3, that the response has no body, or that the client has gone.
+// The error says that w is not of HTTP/3, that the response has no body, that the stream was taken over before, or that the client has gone.
 func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	r, err := responseOf(w)
 	if err != nil {
@@ -54,8 +54,11 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	}
 	r.lock()
 	defer r.mu.Unlock()
-	if r.state == nil {
+	switch {
+	case r.state == nil:
 		return nil, errHandlerReturned
+	case r.state.tookOver:
+		return nil, errTakenOver
 	}
 	if r.state.status == 0 {
 		r.writeHeader(http.StatusOK)
@@ -101,21 +104,22 @@ func responseOf(w http.ResponseWriter) (*response, error) {
 }
 
 // SendDatagram sends an HTTP datagram of the stream (RFC 9297, section 2), which p is copied for. It may be lost. The error says that
-// one of the sides has not enabled datagrams (Server.Datagrams, Transport.EnableDatagrams), that the stream is over, or that p is larger than
-// MaxDatagramSize.
+// one of the sides has not enabled datagrams (Server.Datagrams, Transport.EnableDatagrams), that what is sent on the stream was ended, by Close for
+// example, or that p is larger than MaxDatagramSize.
 func (s *Stream) SendDatagram(p []byte) (err error) {
 	s.of.do(func(_ *quicnet.Turn, c *h3.Conn) { err = c.SendDatagram(s.ID(), p) })
 	return nameError(err)
 }
 
 // ReceiveDatagram waits for an HTTP datagram of the stream and copies it into p; what does not fit into p is lost. The error is that
-// of ctx, or says that the stream or the connection is over.
+// of ctx, or says that none can come any more: the connection is over, or what the peer sends on the stream is, which is known when somebody has read that to its
+// end (RFC 9297, section 2.1).
 func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
 	for {
 		ok, over := false, false
 		s.of.do(func(_ *quicnet.Turn, c *h3.Conn) {
 			if n, ok = c.RecvDatagram(s.ID(), p); !ok {
-				over = s.of.isOver()
+				over = s.of.isOver() || c.DatagramsOver(s.ID())
 			}
 		})
 		arrived := s.of.arrived()

@@ -108,6 +108,7 @@ func (cl *call) onReadOver(t *quicnet.Turn, err error) {
 		}
 	}
 	cl.mu.Unlock()
+	tell(cl.datagrams)
 	cl.settle(t)
 }
 
