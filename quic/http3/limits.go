@@ -14,6 +14,10 @@ const (
 	// half of it: a request may take longer than that.
 	keptAlive = time.Hour
 
+	// clientReceiveWindow is how much of all responses on a connection a server may send that was not read yet, in bytes: beyond it no response comes, also to who
+	// reads. It is 128 times quic.Config.StreamReceiveWindow's default, which is what a response has of it that nobody reads.
+	clientReceiveWindow = 64 << 20
+
 	// interimBurst is how much of interim responses may wait until RoundTrip tells an httptrace hook of them, in bytes as RFC 9114, section
 	// 4.2.2, counts, if Transport.MaxResponseHeaderBytes is less.
 	interimBurst = 256 << 10

@@ -38,7 +38,8 @@ type Transport struct {
 	TLSClientConfig *tls.Config
 
 	// QUIC is the configuration of connections. TLS in it must be nil; HandshakeTimeout is TLSHandshakeTimeout if that is set. The server may
-	// open three unidirectional streams at least, whatever MaxStreamsUni says, and none that are bidirectional. Default nil: that of the zero quic.Config.
+	// open three unidirectional streams at least, whatever MaxStreamsUni says, and none that are bidirectional. ReceiveWindow is 64 MiB by default, so that a
+	// hundred responses that nobody reads yet do not keep others from coming. Default nil: that of the zero quic.Config.
 	QUIC *quic.Config
 
 	// TLSHandshakeTimeout bounds the handshake, which is that of QUIC and TLS at once, without the look-up of the name. Default 0:

@@ -102,6 +102,9 @@ func (t *Transport) quicConfig(d *dialing) (*quic.Config, error) {
 	if cfg.MaxStreamsUni != 0 {
 		cfg.MaxStreamsUni = max(cfg.MaxStreamsUni, 3) // control and QPACK
 	}
+	if cfg.ReceiveWindow == 0 && cfg.MaxReceiveWindow == 0 {
+		cfg.ReceiveWindow, cfg.MaxReceiveWindow = clientReceiveWindow, clientReceiveWindow
+	}
 	if t.EnableDatagrams && cfg.MaxDatagramFrameSize == 0 {
 		cfg.MaxDatagramFrameSize = 65535
 	}
