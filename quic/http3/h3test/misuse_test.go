@@ -7,8 +7,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,5 +212,76 @@ func TestResetEndsUpload(t *testing.T) {
 			t.Error("the handler still waits for the body")
 		}
 		end.Close()
+	})
+}
+
+// What tests do with a Server out of order.
+func TestServerOutOfOrder(t *testing.T) {
+	panics := func(f func()) (v any) {
+		defer func() { v = recover() }()
+		f()
+		return nil
+	}
+	unstarted := h3test.NewUnstartedServer(nil)
+	if _, _, err := unstarted.Dial(t.Context(), "example.com:443"); err == nil {
+		t.Error("a server that was not started is dialled")
+	}
+	unstarted.CloseClientConnections()
+	if unstarted.Client() != nil || unstarted.Addr() != nil || unstarted.Certificate() != nil {
+		t.Error("a server that was not started has a client, an address or a certificate")
+	}
+	unstarted.Close()
+	unstarted.Close()
+	if panics(unstarted.Start) == nil {
+		t.Error("a server that was closed starts")
+	}
+	s := h3test.NewServer(nil)
+	if panics(s.Start) == nil {
+		t.Error("a server starts twice")
+	}
+	resp, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	s.Close()
+	s.CloseClientConnections()
+	if _, err := s.Client().Get(s.URL); err == nil {
+		t.Error("a server that was closed answers")
+	}
+	if _, _, err := s.Dial(t.Context(), "example.com:443"); err == nil {
+		t.Error("a server that was closed is dialled")
+	}
+}
+
+// Whoever calls Close while it waits for a handler waits as well, and so do those who call it at once.
+func TestCloseWhileHandlerHangs(t *testing.T) {
+	log.SetOutput(io.Discard) // it says what it waits for
+	defer log.SetOutput(os.Stderr)
+	synctest.Test(t, func(t *testing.T) {
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		s := h3test.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(begun)
+			<-goOn // whatever its context says
+		}))
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := s.Client().Get(s.URL); err == nil {
+				t.Error("a request that was broken off has an answer")
+			}
+		})
+		<-begun
+		var closed atomic.Int32
+		for range 3 {
+			all.Go(func() { s.Close(); closed.Add(1) })
+		}
+		time.Sleep(time.Minute)
+		s.CloseClientConnections()
+		time.Sleep(time.Minute)
+		if n := closed.Load(); n != 3 {
+			t.Errorf("%d of 3 calls of Close have returned when no connection was left", n)
+		}
+		close(goOn)
+		all.Wait()
 	})
 }

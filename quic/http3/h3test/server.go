@@ -41,7 +41,8 @@ type Server struct {
 	pc          net.PacketConn
 	certificate *x509.Certificate
 	client      *http.Client
-	serving     chan error // what Serve returned
+	serving     chan error    // what Serve returned
+	ended       chan struct{} // closed when Close has ended all
 
 	mu      sync.Mutex // guards what follows
 	states  map[net.Conn]http.ConnState
@@ -64,8 +65,11 @@ func NewUnstartedServer(h http.Handler) *Server {
 
 // Start starts a server of NewUnstartedServer. It panics if that cannot be.
 func (s *Server) Start() {
-	if s.URL != "" {
+	switch {
+	case s.URL != "":
 		panic("h3test: the server was started already")
+	case s.closed:
+		panic("h3test: the server was closed before it was started")
 	}
 	var err error
 	if s.pc, err = s.listen(); err != nil {
@@ -92,7 +96,7 @@ func (s *Server) Start() {
 	s.sockets = make(map[*clientSocket]struct{})
 	s.wrapConnState()
 	s.HTTP3.HTTP = s.Config
-	s.serving = make(chan error, 1)
+	s.serving, s.ended = make(chan error, 1), make(chan struct{})
 	s.URL = "https://" + s.pc.LocalAddr().String()
 	go func() { s.serving <- s.HTTP3.ServeHTTP3(nil, s.pc, cfg, nil) }()
 }
@@ -145,6 +149,9 @@ func (s *Server) Client() *http.Client { return s.client }
 // Dial is for http3.Transport.Dial of clients: it gives a socket in the server's network, and the address that addr, "HOST:PORT", stands for. A
 // HOST is an IP address, or example.com or a name beneath it, which stand for the server.
 func (s *Server) Dial(_ context.Context, addr string) (net.PacketConn, net.Addr, error) {
+	if s.pc == nil {
+		return nil, nil, errors.New("h3test: the server was not started")
+	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, nil, err
@@ -208,15 +215,20 @@ func (c *clientSocket) Close() error {
 // closePatience is how long Close waits before it says what for, and CloseClientConnections before it gives up.
 const closePatience = 5 * time.Second
 
-// Close ends the server, and blocks until all requests are done. Clients of the network in memory lose their sockets then.
+// Close ends the server, and blocks until all requests are done, as often as it is called. Clients of the network in memory lose their sockets then.
 func (s *Server) Close() {
 	s.mu.Lock()
-	first := !s.closed && s.URL != ""
+	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
-	if !first {
+	switch {
+	case s.URL == "":
+		return
+	case !first:
+		<-s.ended
 		return
 	}
+	defer close(s.ended)
 	s.client.CloseIdleConnections()
 	timer := time.AfterFunc(closePatience, s.logStates)
 	defer timer.Stop()
