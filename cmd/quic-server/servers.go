@@ -115,22 +115,24 @@ func (s *servers) serve(ctx context.Context, ep *quicnet.Endpoint, files *hq.Fil
 	})
 	err := <-failed
 	stop()
-	s.leave(log)
+	s.leave(ep, log)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
 }
 
-// leave lets requests that are under way come to their end, unless there is another signal.
-func (s *servers) leave(log *logger) {
+// leave lets requests that are under way come to their end, unless there is another signal. Who comes now is refused, so that nobody has a request
+// under way when the endpoint is closed.
+func (s *servers) leave(ep *quicnet.Endpoint, log *logger) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
 	var both sync.WaitGroup
 	both.Go(func() {
-		if s.http3.Shutdown(ctx) != nil {
+		ep.Refuse()
+		if ep.WaitHandshakes(ctx) != nil || s.http3.Shutdown(ctx) != nil {
 			log.say("quic-server: requests over HTTP/3 were broken off")
 			s.http3.Close()
 		}
