@@ -11,6 +11,10 @@
 // The request's context is done as soon as the client gives the request up (RESET_STREAM or STOP_SENDING), the connection ends or the
 // handler returns, also while the handler neither reads nor writes.
 //
+// Server.MinBodyRate bounds how slowly a request's body may come, beside http.Server's timeouts. A connection that is idle, and any at Shutdown, is ended in
+// two steps: clients are told to make no more requests, and when what was under way has come, which requests were taken; the connection stays until they know, so
+// that no request is in doubt (RFC 9114, section 5.2).
+//
 // # Fetching
 //
 // A Transport is for http.Client what http.Transport is, over HTTP/3 alone:
@@ -65,11 +69,15 @@
 //   - StreamOf needs the response as RoundTrip has returned it: an http.Client with a Timeout wraps its Body.
 //   - Where the server has gone and a request that must not be done twice was sent, it fails after about a second rather than being held back
 //     until the connection has shown that it is alive.
-//   - Of HTTPS records AutoTransport uses what concerns HTTP/3: connections over TCP go where they always went, plain http stays as it is, and
-//     Encrypted ClientHello is not done.
+//   - Of HTTPS records AutoTransport uses what concerns HTTP/3: connections over TCP go where they always went, and plain http stays as it is.
+//     Encrypted ClientHello is not done: a record for which it is mandatory is as good as none (RFC 9460, section 8), and a tls.Config
+//     that asks for it is refused.
 //   - Alt-Svc fields and HTTPS records name addresses that AutoTransport sends QUIC's first packets to, whichever they are (RFC 9000, section 21.5).
 //     Who must not let servers choose them checks them in Transport.Dial.
-//   - ALTSVC frames of HTTP/2 are not seen, since net/http does not tell of them: the field does the same.
+//   - ALTSVC frames of HTTP/2 are neither seen nor sent, since net/http does not tell of them. A server tells of HTTP/3 by the field or by the
+//     frame (RFC 9114, section 3.1.1); the frame is an extension, which who does not know it ignores (RFC 7838, section 4).
+//   - Two Content-Length fields in one request are refused though they be equal, as RFC 9110, section 8.6, allows: net/http takes the first, and
+//     what takes another one elsewhere has a request smuggled past it (RFC 9112, section 11.2).
 //
 // # In net/http's own Server and Transport
 //

@@ -133,7 +133,7 @@ var differences = []difference{
 	{"S32", h3, "Proto", "HTTP/3.0", "RFC 9114: it is HTTP/3", ""},
 	{"S32", h3, "ProtoMajor", "3", "RFC 9114: it is HTTP/3", ""},
 	{"S32", h3, "ALPN", "h3", "RFC 9114, 3.1: the token is h3", ""},
-	{"S59", h3, "1|1", "reset H3_MESSAGE_ERROR", "RFC 9110, 8.6: a recipient MUST either reject the message as invalid or replace the duplicated field values with a single valid one; ours rejects", ""},
+	{"S59", h3, "1|1", "reset H3_MESSAGE_ERROR", "RFC 9110, 8.6: a recipient MUST either reject the message as invalid or replace the duplicated field values with a single valid one; ours rejects, since two that some take for one are how requests are smuggled (RFC 9112, 11.2)", ""},
 	{"C5", h3, "default", "[\"Go-http-client/3.0\"]", "net/http's has the version of HTTP, 1.1 or 2.0, and so does ours", ""},
 	{"C45", h3, "Proto", "HTTP/3.0", "RFC 9114: it is HTTP/3", ""},
 	{"C45", h3, "version", "3 0", "RFC 9114: it is HTTP/3", ""},

@@ -3,6 +3,7 @@ package http3_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -415,6 +416,40 @@ var serverLifeRows = []row{
 		w.check("the running request", <-slow, "donenil")
 		w.check("Shutdown", <-shut, "<nil>")
 		w.check("Shutdown again", s.Shutdown(w.Context()), "<nil>")
+	}},
+	{id: "S47", what: "a handshake takes no longer than the smallest of the timeouts that are set", run: func(w *world) {
+		for _, c := range []struct {
+			name                string
+			header, read, write time.Duration
+			want                time.Duration
+		}{
+			{"ReadHeaderTimeout alone", 3 * time.Second, 0, 0, 3 * time.Second},
+			{"ReadTimeout alone", 0, 2 * time.Second, 0, 2 * time.Second},
+			{"WriteTimeout alone", 0, 0, 4 * time.Second, 4 * time.Second},
+			{"the first of all", 2 * time.Second, 4 * time.Second, 3 * time.Second, 2 * time.Second},
+			{"the last of all", 4 * time.Second, 3 * time.Second, 2 * time.Second, 2 * time.Second},
+		} {
+			s := w.serve(nil, func(hs *http.Server) {
+				hs.ReadHeaderTimeout, hs.ReadTimeout, hs.WriteTimeout, hs.IdleTimeout = c.header, c.read, c.write, time.Second
+			})
+			goOn := make(chan struct{})
+			cl := w.client(func(o *clientOptions) {
+				o.tls = func(tc *tls.Config) {
+					tc.VerifyConnection = func(tls.ConnectionState) error { <-goOn; return nil } // the client does not finish
+				}
+			})
+			failed := make(chan error)
+			go func() {
+				_, err := cl.Get(s.url)
+				failed <- err
+			}()
+			time.Sleep(c.want - 100*time.Millisecond)
+			w.check(c.name+": before", s.log.String(), "")
+			time.Sleep(200 * time.Millisecond)
+			w.check(c.name+": told", strings.Count(s.log.String(), "TLS handshake error from 198.51.100.7:"), 1)
+			close(goOn)
+			w.check(c.name+": the client has an error", <-failed != nil, true)
+		}
 	}},
 	{id: "S50/idle", what: "Shutdown while all are idle, and a server in its place", run: func(w *world) {
 		var st states
