@@ -20,7 +20,12 @@ var errBodyClosed = errors.New("http3: the response body is closed")
 // Read implements io.Reader. At the end the error is io.EOF, and the response's Trailer is complete. One that matches
 // io.ErrUnexpectedEOF says that the server, or the connection, has ended the body before its time.
 func (b *respBody) Read(p []byte) (n int, err error) {
-	cl := b.cl
+	cl, waited := b.cl, false
+	defer func() {
+		if waited {
+			cl.signal() // who else waits, in another goroutine, looks as well
+		}
+	}()
 	for {
 		cl.mu.Lock()
 		if len(cl.pre) > 0 {
@@ -48,6 +53,7 @@ func (b *respBody) Read(p []byte) (n int, err error) {
 			}
 			return n, err
 		}
+		waited = true
 		<-cl.wake
 	}
 }
