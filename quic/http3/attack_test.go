@@ -14,6 +14,8 @@ import (
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/internal/heaptest"
+	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
 // Attacks on a server with handlers, by the names of their classes. What the frames of HTTP/3 alone can do is tested in package h3.
@@ -200,6 +202,68 @@ func TestAttackF19MinBodyRate(t *testing.T) {
 			}
 			wantFields(":status", "200")(t, p.get("/").reply())
 		}
+	})
+}
+
+// TestAttackF19ManyConnections: hundreds of clients begin a body of a gigabyte, and are not heard of again. Until MinBodyRate ends it, each costs a handler that
+// waits, and little more than an idle connection beside that.
+func TestAttackF19ManyConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, most = 300, 48 << 10
+		var running, late atomic.Int32
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			running.Add(1)
+			defer running.Add(-1)
+			if _, err := io.Copy(io.Discard, r.Body); errors.Is(err, os.ErrDeadlineExceeded) {
+				late.Add(1)
+			}
+		}, func(s *Server) {
+			s.MinBodyRate = 1000
+			s.HTTP.IdleTimeout = time.Hour
+			s.QUIC = &quic.Config{MaxIdleTimeout: time.Hour}
+		})
+		join := func(n int) {
+			tr := &Transport{TLSClientConfig: quicnettest.ClientConfig().TLS, Dial: ts.dialPacket}
+			conns := make([]*ClientConn, n)
+			for i := range conns {
+				var err error
+				if conns[i], err = tr.DialClientConn(context.Background(), ts.addr, nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				r, w := io.Pipe()
+				req, err := http.NewRequest("POST", "https://"+ts.addr+"/", r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.ContentLength = 1e9
+				go conns[i].RoundTrip(req) // fails when the connection is closed
+				w.Write(make([]byte, 1000))
+			}
+			synctest.Wait()
+			ts.net.SetLink(quicnettest.Link{Loss: 1})
+			for _, c := range conns {
+				c.Close()
+			}
+			time.Sleep(5 * time.Second)
+			ts.net.SetLink(quicnettest.Link{})
+		}
+		join(n / 10)
+		time.Sleep(time.Minute)
+		before := heaptest.Live()
+		join(n)
+		if got := running.Load(); got != n {
+			t.Errorf("%d handlers run, want %d", got, n)
+		}
+		if per := (heaptest.Live() - before) / n; per > most {
+			t.Errorf("a client takes %d bytes of Go's heap, more than %d", per, most)
+		} else {
+			t.Logf("%d bytes", per)
+		}
+		time.Sleep(10 * time.Second)
+		if running.Load() != 0 || late.Load() != n+n/10 {
+			t.Errorf("after a while %d handlers run, and %d clients were too slow", running.Load(), late.Load())
+		}
+		wantFields(":status", "200")(t, ts.dial().get("/").reply())
 	})
 }
 
