@@ -126,9 +126,10 @@ func (c *Conn) forget() {
 
 // Abandon tells the connection that its driver can neither send nor receive any more, as when the socket has failed. It ends at once,
 // and the peer learns nothing of it; what had arrived can still be read (KeepsReceived). The error is a *TransportError with InternalError
-// and the cause. On a closed connection it does nothing. Read events after it.
+// and the cause. On a closed connection it ends the trace, if there is one, and does nothing else. Read events after it.
 func (c *Conn) Abandon(now time.Time, cause error) {
 	c.clock.read(now)
+	defer c.endTrace()
 	if c.state != stateActive {
 		return
 	}

@@ -219,6 +219,23 @@ func TestTraceWriterFails(t *testing.T) {
 	}
 }
 
+// A connection whose driver is gone has its trace closed at once, also where it was closed before and what had arrived is still to be read.
+func TestTraceOfAbandoned(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		f := new(traceFile)
+		p := newPair(t, func(_, server *Config) { server.Qlog = func(bool, ConnID) io.WriteCloser { return f } })
+		if closed {
+			p.client.Close(p.now, true, 7, "over")
+			for p.step() {
+			}
+		}
+		p.server.Abandon(p.now, errors.New("the socket is gone"))
+		if f.closed != 1 || p.server.Traced() || !slices.Contains(names(readTrace(t, f.Bytes())), "quic:connection_closed") {
+			t.Errorf("closed before: %v; the trace was closed %d times, and is %v", closed, f.closed, names(readTrace(t, f.Bytes())))
+		}
+	}
+}
+
 // Losses are told with their reason, and duplicates and what does not open as dropped.
 func TestTraceLossesAndDrops(t *testing.T) {
 	var sender, receiver traceFile
