@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/udp"
@@ -16,7 +15,7 @@ import (
 type ListenConfig struct {
 	// Shards is how many sockets share the address, at most 256, each with a goroutine that reads it, timers and connections of its
 	// own: for servers that have more to do than one core can. Default 1; negative: one for each core that Go uses, which is
-	// runtime.GOMAXPROCS(0). Each connection belongs to a shard, which its connection IDs name, so that it has
+	// runtime.GOMAXPROCS(0) where the machine has so many. Each connection belongs to a shard, which its connection IDs name, so that it has
 	// all of its packets though the client's address changes. Connections spread at random, and Accept returns those of all
 	// shards. Away from Linux there is one shard whatever is asked for.
 	//
@@ -67,7 +66,7 @@ func (lc ListenConfig) Listen(addr string, cfg *quic.Config) (*Endpoint, error) 
 	}
 	n := max(lc.Shards, 1)
 	if lc.Shards < 0 {
-		n = min(runtime.GOMAXPROCS(0), maxShards)
+		n = min(cores(), maxShards)
 	}
 	if n > maxShards {
 		return nil, fmt.Errorf("quicnet: %d shards are more than %d", n, maxShards)

@@ -44,8 +44,11 @@ func (s *scheduler) init(sh *shard) {
 	s.wake = make(chan struct{}, 1)
 	s.quit = make(chan struct{})
 	s.done = make(chan struct{})
-	s.parallel = runtime.GOMAXPROCS(0) > 1
+	s.parallel = cores() > 1
 }
+
+// cores is how many goroutines run at the same time: Go may have been given more processors than there are.
+func cores() int { return min(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
 
 func (s *scheduler) run() {
 	defer close(s.done)
