@@ -13,7 +13,8 @@ var rustHTTP3 = []struct {
 	name string
 	can  serverFeatures
 }{
-	// Their GOAWAY names the request under way, which means that it is not served.
+	// Their GOAWAY names the request under way, which by RFC 9114, section 5.2, is one that they reject: our client asks anew over other connections, where
+	// it meets the same.
 	{"h3-quinn", serverFeatures{echo: true, fields: true, trailers: true, early: true, cancel: true, told: true}},
 	// It does not show trailers that come.
 	{"tokio-quiche", serverFeatures{echo: true, fields: true, early: true, cancel: true, told: true}},
