@@ -218,8 +218,11 @@ func bq_go_quiche_new_scid(h C.uint64_t, scid *C.uint8_t, n C.size_t, token *C.u
 func bq_go_quiche_retire_dcid(h, seq C.uint64_t) C.int64_t {
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
 		err := q.core.RetireDestinationID(uint64(seq))
-		if errors.Is(err, quic.ErrConnIDLimit) {
+		switch {
+		case errors.Is(err, quic.ErrConnIDLimit):
 			err = &quicheFault{quicheState, err}
+		case err != nil && q.core.Err() == nil && q.core.DestinationID().Len() > 0 && q.core.SpareDestinationIDs() == 0 && len(q.core.Paths()) == 1:
+			err = quic.ErrNoConnIDs // of the only one quiche does not ask for the number
 		}
 		return 0, err
 	})

@@ -85,9 +85,14 @@ func bq_go_quiche_stream_priority(h, id C.uint64_t, urgency C.uint8_t, increment
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
 		p := quic.Priority{Urgency: uint8(min(max(urgency, 124), 131) - 124), Incremental: bool(incremental)}
 		err := q.core.SetStreamPriority(uint64(id), p)
-		if errors.Is(err, quic.ErrUnknownStream) && q.core.OpenStreamID(uint64(id)) == nil {
-			q.noteOpened(uint64(id))
-			err = q.core.SetStreamPriority(uint64(id), p)
+		if own := id&1 == 0 == q.core.IsClient(); own && errors.Is(err, quic.ErrUnknownStream) {
+			switch err = q.core.OpenStreamID(uint64(id)); {
+			case err == nil:
+				q.noteOpened(uint64(id))
+				err = q.core.SetStreamPriority(uint64(id), p)
+			case errors.Is(err, quic.ErrUnknownStream): // it is over, and nothing of it is to be put in an order
+				err = nil
+			}
 		}
 		return 0, q.over(err, quicheState)
 	})

@@ -189,6 +189,9 @@ static void sentences(void) {
   SAYS(quiche_conn_send(p.client, buf, 0, &info), QUICHE_ERR_BUFFER_TOO_SHORT, "out_len is 0");
   SAYS(quiche_conn_stream_shutdown(p.client, 0, 7, 0), QUICHE_ERR_INVALID_STATE, "direction is 7");
   SAYS(quiche_conn_stream_send(p.client, 3, buf, 1, false, &code), QUICHE_ERR_INVALID_STREAM_STATE, "stream");
+  IS(quiche_conn_stream_priority(p.client, 4000, 1, false), QUICHE_ERR_STREAM_LIMIT);
+  IS(quiche_conn_retire_dcid(p.client, 0), QUICHE_ERR_OUT_OF_IDENTIFIERS);
+  IS(quiche_conn_retire_dcid(p.client, 5), QUICHE_ERR_OUT_OF_IDENTIFIERS); // nor one that there is not
   IS(quiche_conn_stream_send(p.client, 0, buf, 1, false, &code), 1);
   IS(quiche_conn_stream_shutdown(p.client, 0, QUICHE_SHUTDOWN_WRITE, 0), 0);
   SAYS(quiche_conn_stream_send(p.client, 0, buf, 1, false, &code), QUICHE_ERR_INVALID_STREAM_STATE, "the program itself has ended this part");
