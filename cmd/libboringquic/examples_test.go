@@ -147,6 +147,63 @@ func TestExamplesCrossed(t *testing.T) {
 	}
 }
 
+// Where the library lies in a folder with a space in its name, the examples' Makefile and what the README says find it; the README's program is C of
+// any standard since 1999, and the headers can be included, and linked, by C++ of any since 2011.
+func TestSpaces(t *testing.T) {
+	to := filepath.Join(t.TempDir(), "a folder")
+	if err := os.CopyFS(to, os.DirFS(prefix(t))); err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(to, "our examples")
+	if err := os.CopyFS(source, os.DirFS("../../examples/c")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PKG_CONFIG_PATH", filepath.Join(to, "lib/pkgconfig")+":"+filepath.Join(to, "lib/boringquic-quiche"))
+	if out, err := exec.Command("make", "-C", source, "CFLAGS=-Werror", "serve", "quiche_get").CombinedOutput(); err != nil {
+		t.Fatalf("make: %v\n%s", err, out)
+	}
+	files := certificate(t)
+	port := serving(t, syscall.SIGTERM, filepath.Join(source, "serve"), "127.0.0.1", "0", files[0], files[1])
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```c\n")
+	program, _, _ := strings.Cut(rest, "```\n")
+	plus := `#include <boringquic.h>
+#include <quiche.h>
+#include <cstring>
+int main() {
+  bquic_config *config = bquic_config_new();
+  return config == nullptr || bquic_config_free(config) != BQUIC_OK || std::strcmp(quiche_version(), "0.30.0") != 0;
+}
+`
+	for _, c := range []struct{ compiler, std, name, text string }{
+		{"cc", "c99", "get.c", program}, {"cc", "c11", "get.c", program}, {"cc", "c17", "get.c", program},
+		{"c++", "c++11", "get.cc", plus}, {"c++", "c++20", "get.cc", plus},
+	} {
+		if err := os.WriteFile(filepath.Join(source, c.name), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// What a shell makes of the command in the README, with eval since a word has a space in it.
+		cmd := exec.Command("sh", "-c", `eval "$0 -std=$1 -Wall -Wextra -pedantic -Werror -o $1 $2 $(pkg-config --cflags --libs boringquic quiche)" "'-Wl,-rpath,$3'"`,
+			c.compiler, c.std, c.name, filepath.Join(to, "lib"))
+		cmd.Dir = source
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", c.std, err, out)
+			continue
+		}
+		var args []string
+		want := 0
+		if c.compiler == "cc" {
+			args, want = []string{"127.0.0.1", port, files[0]}, 1000
+		}
+		if got := run(t, filepath.Join(source, c.std), args...); len(got) != want {
+			t.Errorf("%s: %d bytes came, want %d", c.std, len(got), want)
+		}
+	}
+}
+
 // What the client sends comes back from the server, more at a time than fits on the way.
 func TestExampleEcho(t *testing.T) {
 	made, cmade := examples(t)
