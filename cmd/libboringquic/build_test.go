@@ -200,3 +200,13 @@ func each(t *testing.T, name string, args ...string) {
 		t.Run(string(v), func(t *testing.T) { run(t, v.compile(t, name), args...) })
 	}
 }
+
+// build makes a program of a C file, and of those that it includes. Flags come behind the library's.
+func (v variant) build(t *testing.T, source string, flags ...string) string {
+	t.Helper()
+	exe := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(source), ".c"))
+	args := append([]string{"-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-pthread", "-o", exe, source}, builds[v].cc...)
+	args = append(args, "-I"+filepath.Join(prefix(t), "lib/boringquic-quiche/include"))
+	cc(t, append(append(args, v.flags(t)...), flags...)...)
+	return exe
+}
