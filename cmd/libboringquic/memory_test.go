@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -44,13 +46,52 @@ func TestCheckersFind(t *testing.T) {
 func valgrind(exe string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // against one that hangs
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "valgrind", append([]string{"--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite",
-		"--errors-for-leak-kinds=definite", "--ignore-ranges=0xc000000000-0xc003ffffff", "--suppressions=testdata/valgrind.supp", exe}, args...)...)
+	cmd := exec.CommandContext(ctx, "valgrind", append(append(slices.Clone(memcheckFlags), exe), args...)...)
 	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
 	return out.String(), errs.String(), err
+}
+
+var memcheckFlags = []string{"--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite",
+	"--ignore-ranges=0xc000000000-0xc003ffffff", "--suppressions=testdata/valgrind.supp"}
+
+// The examples under either checker: client and server of each way to use the library, and some data.
+func TestExamplesChecked(t *testing.T) {
+	files, root := certificate(t), t.TempDir()
+	content := bytes.Repeat([]byte("example "), 40000)
+	if err := os.WriteFile(filepath.Join(root, "file"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GODEBUG", "asyncpreemptoff=1")
+	for _, v := range []variant{asan, memcheck} {
+		t.Run(string(v), func(t *testing.T) {
+			under := func(name string, args ...string) []string {
+				line := append([]string{v.build(t, "../../examples/c/"+name+".c")}, args...)
+				if v == memcheck {
+					line = append(append([]string{"valgrind"}, memcheckFlags...), line...)
+				}
+				return line
+			}
+			server := under("serve", "127.0.0.1", "0", files[0], files[1])
+			port := serving(t, syscall.SIGTERM, server[0], server[1:]...)
+			client := under("get", "127.0.0.1", port, "/300000", files[0])
+			if got := run(t, client[0], client[1:]...); len(got) != 300000 {
+				t.Errorf("get: %d bytes came", len(got))
+			}
+			client = under("loop_get", "localhost", port, "/70000", files[0])
+			if got := run(t, client[0], client[1:]...); len(got) != 70000 {
+				t.Errorf("loop_get: %d bytes came", len(got))
+			}
+			server = under("quiche_serve", "127.0.0.1", "0", files[0], files[1], root)
+			port = serving(t, syscall.SIGTERM, server[0], server[1:]...)
+			client = under("quiche_get", "127.0.0.1", port, "/file", files[0])
+			if got := run(t, client[0], client[1:]...); got != string(content) {
+				t.Errorf("quiche_get: %d bytes came", len(got))
+			}
+		})
+	}
 }
 
 // The programs of testdata under valgrind, but for those that look at times and threads.
