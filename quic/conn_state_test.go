@@ -241,31 +241,43 @@ func (a *alone) wantRetired(seq uint64, id ConnID) {
 func TestStreamReadableFinished(t *testing.T) {
 	p := newScriptedServer(t)
 	p.handshake()
-	want := func(reason string, id uint64, readable, finished bool) {
+	want := func(reason string, id uint64, readable, finished bool, bytes int) {
 		t.Helper()
 		if r, f := p.conn.StreamReadable(id), p.conn.StreamFinished(id); r != readable || f != finished {
 			t.Errorf("%s: readable %v, finished %v; want %v, %v", reason, r, f, readable, finished)
 		}
+		if n := p.conn.StreamBytesReadable(id); n != bytes {
+			t.Errorf("%s: %d bytes are readable, want %d", reason, n, bytes)
+		}
 	}
-	want("a stream that is not there", 1, false, true)
+	want("a stream that is not there", 1, false, true, 0)
 	p.sendFrames(protect.OneRTT, streamFrame(5, 0, "hello", false))
-	want("data", 5, true, false)
-	want("a stream that was opened by one above it", 1, false, false)
+	want("data", 5, true, false, 5)
+	want("a stream that was opened by one above it", 1, false, false, 0)
+	p.sendFrames(protect.OneRTT, streamFrame(5, 7, "lo", false))
+	want("and behind a gap", 5, true, false, 5)
+	p.conn.StreamRecv(5, make([]byte, 2))
+	want("what was left", 5, true, false, 3)
 	p.conn.StreamRecv(5, make([]byte, 10))
-	want("nothing for now", 5, false, false)
-	p.sendFrames(protect.OneRTT, streamFrame(5, 5, "", true))
-	want("the end", 5, true, false)
-	p.conn.StreamRecv(5, nil)
-	want("it was read", 5, false, true)
-	p.sendFrames(protect.OneRTT, frame(wire.FrameResetStream, 1, 9, 0))
-	want("a reset", 1, true, false)
+	want("nothing for now", 5, false, false, 0)
+	p.sendFrames(protect.OneRTT, streamFrame(5, 5, "so", false), streamFrame(5, 9, "", true))
+	want("the gap is filled", 5, true, false, 4)
+	p.conn.StreamRecv(5, make([]byte, 4))
+	want("the end was read with it", 5, false, true, 0)
+	p.sendFrames(protect.OneRTT, streamFrame(9, 0, "", true))
+	want("the end alone", 9, true, false, 0)
+	p.conn.StreamRecv(9, nil)
+	want("it was read", 9, false, true, 0)
+	p.sendFrames(protect.OneRTT, streamFrame(1, 0, "hello", false))
+	p.sendFrames(protect.OneRTT, frame(wire.FrameResetStream, 1, 9, 5))
+	want("a reset", 1, true, false, 0)
 	p.conn.StreamRecv(1, nil)
-	want("which was told", 1, false, true)
+	want("which was told", 1, false, true, 0)
 	p.must(p.conn.OpenStreamID(0))
 	p.must(p.conn.StreamShutdown(0, ReadDirection, 3))
-	want("nobody reads it, and more may come", 0, false, false)
+	want("nobody reads it, and more may come", 0, false, false, 0)
 	p.sendFrames(protect.OneRTT, streamFrame(0, 0, "more", true))
-	want("nobody has read its end", 0, false, true)
+	want("nobody has read its end", 0, false, true, 0)
 }
 
 func TestDatagramQueues(t *testing.T) {

@@ -196,6 +196,15 @@ func (c *Conn) StreamReadable(id uint64) bool {
 	return s != nil && s.recv.readable()
 }
 
+// StreamBytesReadable returns how many bytes StreamRecv would have to take of stream id now.
+func (c *Conn) StreamBytesReadable(id uint64) int {
+	s := c.streams.live.get(id)
+	if s == nil || !s.recv.readable() || s.recv.reset {
+		return 0
+	}
+	return int(s.recv.ready())
+}
+
 // StreamFinished tells whether there is nothing more to come of stream id: its end or a reset has been read, or has come after the application has
 // ended its receiving part, or there is no such part or stream.
 func (c *Conn) StreamFinished(id uint64) bool {

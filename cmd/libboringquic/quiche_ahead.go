@@ -45,10 +45,13 @@ func (q *quicheConn) show() {
 	}
 }
 
-// showOne shows a stream, whose bytes lie at at, if there is room for them and they are few.
+// showOne shows all that a stream has, whose bytes lie at at, if there is room for them and they are few.
 func (q *quicheConn) showOne(s *C.bq_shown, id uint64, at int) bool {
+	if n := q.core.StreamBytesReadable(id); n > C.BQ_SHOWN_EACH || n > C.BQ_SHOWN_BYTES-at {
+		return false
+	}
 	p, fin, err := q.core.StreamPeek(id)
-	if err != nil || len(p) > C.BQ_SHOWN_EACH || len(p) > C.BQ_SHOWN_BYTES-at {
+	if err != nil || len(p) < q.core.StreamBytesReadable(id) { // which lie in two pieces
 		return false
 	}
 	copy(unsafe.Slice((*byte)(&q.c.ahead.in[at]), len(p)), p)
@@ -121,9 +124,13 @@ func (q *quicheConn) unhear() {
 
 var errTaken = errors.New("a stream has taken less than it was to take")
 
-// noteOpened notes that a stream is open.
+// noteOpened notes that a stream is open, and those below it.
 func (q *quicheConn) noteOpened(id uint64) {
-	if id&3 == uint64(q.nextStream&3) && id >= uint64(q.nextStream) {
-		q.nextStream = C.uint64_t(id) + 4
+	if id&3 != uint64(q.nextStream&3) || id < uint64(q.nextStream) {
+		return
+	}
+	q.nextStream = C.uint64_t(id) + 4
+	if a := q.c.ahead; a != nil && a.opens < q.nextStream { // Go has opened it, or one above
+		a.opens = noStream
 	}
 }

@@ -147,6 +147,51 @@ static void in_parts(void) {
   free_pair(&p);
 }
 
+// A read takes all that is there and that it has room for, wherever that lies in the library's memory.
+static void whole(void) {
+  enum { ALL = 40000 };
+  pair p = connected();
+  for (int left = ALL; left > 0; left -= 1000) {
+    IS(put(p.client, 0, 1000, left == 1000), 1000);
+    IS(put(p.client, 4, 1000, false), 1000);
+    exchange(&p);
+  }
+  for (size_t left = ALL; left > 10000; left -= 990) {
+    shown(p.server, 2);
+    for (uint64_t id = 0; id < 8; id += 4) {
+      SAME(get(p.server, id, 990), 990);
+    }
+  }
+  for (uint64_t id = 0; id < 8; id += 4) {
+    shown(p.server, id == 0 ? 2 : 1);
+    SAME(get(p.server, id, sizeof buf), ALL - (ALL - 10000 + 989) / 990 * 990);
+    SAME(fin, id == 0);
+  }
+  free_pair(&p);
+}
+
+// A stream that is opened opens those below it: what was to be opened next is open then, and counts no more.
+static void opened_by_one_above(void) {
+  pair p = connected();
+  shown(p.client, 0);
+  uint64_t left = quiche_conn_peer_streams_left_bidi(p.client);
+  SAME(put(p.client, 8, 70, false), 70);
+  SAME(quiche_conn_peer_streams_left_bidi(p.client), left - 3);
+  SAME(put(p.client, 0, 70, false), 70);
+  SAME(quiche_conn_peer_streams_left_bidi(p.client), left - 3);
+  IS(quiche_conn_peer_streams_left_bidi(p.client), left - 3);
+  // What one of them was written to beforehand counts.
+  shown(p.client, 0);
+  SAME(put(p.client, 20, 70, false), 70);
+  SAME(put(p.client, 16, 70, true), 70);
+  SAME(put(p.client, 12, 70, false), 70);
+  SAME(put(p.client, 16, 70, false), QUICHE_ERR_FINAL_SIZE);
+  exchange(&p);
+  CHECK(!quiche_conn_is_draining(p.client) && !quiche_conn_is_draining(p.server));
+  shown(p.server, 5);
+  free_pair(&p);
+}
+
 // A reset that comes after the stream was shown is told, and what it has taken away is not.
 static void reset(void) {
   pair p = connected();
@@ -259,6 +304,8 @@ int main(int argc, char *argv[]) {
   }
   few_crossings();
   in_parts();
+  whole();
+  opened_by_one_above();
   reset();
   writes();
   leaves();
