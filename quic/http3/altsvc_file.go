@@ -35,8 +35,15 @@ type AltSvcFile struct {
 	err     error
 }
 
-// NewAltSvcFile reads the file, which need not exist; its folder must. What has expired, and lines that are not of this form, are left out.
+// NewAltSvcFile reads the file, which need not exist; its folder must. What has expired, and lines that are not of this form, are left out. What is no file,
+// such as a device, is an error: to write it anew would put a file in its place.
 func NewAltSvcFile(path string) (*AltSvcFile, error) {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved // what is replaced is the file, not a link to it
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("http3: no alternatives in %s: it is not a file", path)
+	}
 	f := &AltSvcFile{path: path, origins: make(map[string][]Alternative)}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

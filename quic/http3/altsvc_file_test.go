@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -117,6 +118,36 @@ func TestAltSvcFileNoFolder(t *testing.T) {
 	}
 	f.Put("b:443", alts)
 	if g := openAltSvcFile(t, path); f.Err() != nil || len(g.Get("a:443")) != 1 || len(g.Get("b:443")) != 1 {
+		t.Errorf("%v, %v", f.Err(), g.origins)
+	}
+}
+
+// A device is not replaced by a file, nor is a link to one.
+func TestAltSvcFileIsNone(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(os.DevNull, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{os.DevNull, t.TempDir(), link} {
+		if _, err := NewAltSvcFile(path); err == nil || !strings.Contains(err.Error(), "it is not a file") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// A link to the file goes on to be one when the file is written anew.
+func TestAltSvcFileLinked(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "alt-svc"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(path, []byte("cut short"), 0o600), os.Symlink(path, link)); err != nil {
+		t.Fatal(err)
+	}
+	f := openAltSvcFile(t, link)
+	f.Put("a:443", []Alternative{{Port: 443, Expires: time.Now().Add(time.Hour)}})
+	if info, err := os.Lstat(link); err != nil || info.Mode().IsRegular() {
+		t.Errorf("the link is a file: %v", err)
+	}
+	if g := openAltSvcFile(t, path); f.Err() != nil || len(g.Get("a:443")) != 1 {
 		t.Errorf("%v, %v", f.Err(), g.origins)
 	}
 }
