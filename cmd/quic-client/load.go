@@ -47,7 +47,9 @@ func (w *web) load(ctx context.Context, s *server) error {
 		return err
 	}
 	if ctx.Err() == nil {
-		sum.print(w.stdout, w.o, j, took)
+		if err := sum.print(w.stdout, w.o, j, took); err != nil {
+			return err
+		}
 	}
 	if w.o.stats {
 		for _, r := range reports {
@@ -115,8 +117,8 @@ func (y *tally) err(n int) error {
 	return fmt.Errorf("%d of %d requests failed: %w", n-len(y.times), n, y.first)
 }
 
-func (y *tally) print(out io.Writer, o *options, j *job, took time.Duration) {
-	done := len(y.times)
+func (y *tally) print(to io.Writer, o *options, j *job, took time.Duration) error {
+	done, out := len(y.times), new(strings.Builder)
 	fmt.Fprintf(out, "%d of %d requests for %s done, %d at once, over %s\n", done, o.requests, j.url, min(o.parallel, o.requests),
 		orDash(strings.Join(slices.Sorted(maps.Keys(y.versions)), " and ")))
 	fmt.Fprintf(out, "%.3f s: %.0f requests/s, %d bytes of contents\n", took.Seconds(), float64(done)/took.Seconds(), y.bytes)
@@ -131,4 +133,8 @@ func (y *tally) print(out io.Writer, o *options, j *job, took time.Duration) {
 	for _, text := range slices.Sorted(maps.Keys(y.errs)) {
 		fmt.Fprintf(out, "%d times: %s\n", y.errs[text], text)
 	}
+	if _, err := io.WriteString(to, out.String()); err != nil {
+		return fmt.Errorf("cannot write the figures to standard output: %w", err)
+	}
+	return nil
 }

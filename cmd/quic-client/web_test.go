@@ -363,6 +363,11 @@ func TestWebExitCodes(t *testing.T) {
 		if code != exitFailed || !strings.Contains(errs.String(), "cannot write the fields to standard output: ") {
 			t.Errorf("fields, disk full: exit code %d, %q", code, errs.String())
 		}
+		errs.Reset()
+		code = run(t.Context(), []string{"--insecure", "--requests", "2", s.url + "/file"}, full, &errs)
+		if code != exitFailed || !strings.Contains(errs.String(), "cannot write the figures to standard output: ") {
+			t.Errorf("figures, disk full: exit code %d, %q", code, errs.String())
+		}
 		code, _, stderr = client(t.Context(), "--insecure", "-o", "/dev/full", s.url+"/file")
 		if code != exitFailed || !strings.Contains(stderr, "cannot write /dev/full: ") {
 			t.Errorf("disk full: exit code %d, %q", code, stderr)
