@@ -6,12 +6,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // stdoutName and stdinName stand for standard output and input.
 const (
-	stdoutName = "-"
-	stdinName  = "-"
+	stdoutName   = "-"
+	stdinName    = "-"
+	stdoutDevice = "/dev/stdout" // opened anew, it would not go on where others have written
 )
 
 // target is where an answer is written. Under its final name a file is complete or not there at all.
@@ -21,16 +23,21 @@ type target struct {
 	name, part string   // part is empty if the name is that of a device or a pipe
 }
 
-// openTarget opens what a job writes to.
+// openTarget opens what a job writes to. Of a symbolic link it is what the link leads to.
 func openTarget(name string, stdout io.Writer) (*target, error) {
 	if name == stdoutName {
 		return &target{Writer: stdout}, nil
 	}
-	t, flag := &target{name: name}, os.O_WRONLY // a device or a pipe keeps its name; a folder fails to open
+	t, flag := &target{name: name}, os.O_WRONLY|os.O_APPEND // a device or a pipe keeps its name; a folder fails to open
 	opened := name
-	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
-		t.part = filepath.Join(filepath.Dir(name), fmt.Sprintf(".quic-client-%016x.part", rand.Uint64()))
-		opened, flag = t.part, flag|os.O_CREATE|os.O_EXCL
+	if !isDevice(name) {
+		if real, err := filepath.EvalSymlinks(name); err == nil {
+			t.name = real
+		}
+		if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
+			t.part = filepath.Join(filepath.Dir(t.name), fmt.Sprintf(".quic-client-%016x.part", rand.Uint64()))
+			opened, flag = t.part, os.O_WRONLY|os.O_CREATE|os.O_EXCL
+		}
 	}
 	f, err := os.OpenFile(opened, flag, 0o666)
 	if err != nil {
@@ -38,6 +45,15 @@ func openTarget(name string, stdout io.Writer) (*target, error) {
 	}
 	t.file, t.Writer = f, f
 	return t, nil
+}
+
+// isDevice tells whether a name is that of a device, or of what is open already, such as /dev/fd/3: behind that there may be a file like any other.
+func isDevice(name string) bool {
+	if abs, err := filepath.Abs(name); err == nil {
+		name = abs
+	}
+	dir := filepath.Dir(name)
+	return dir == "/dev" || dir == "/dev/fd" || strings.HasPrefix(dir, "/proc/")
 }
 
 // end closes the target, which gets its name if err is nil and is removed if not. It returns err, or what has failed here.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -252,6 +254,48 @@ func TestToDevice(t *testing.T) {
 	}
 	if info, err := os.Lstat(name); err != nil || info.Mode().Type() != os.ModeSymlink {
 		t.Errorf("the device's name now means %v, %v", info, err)
+	}
+}
+
+// A name of what is open already is not given to another file: what comes goes behind what was written there.
+func TestToOpenFile(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.WriteString("before ")
+	name := fmt.Sprint("/proc/self/fd/", f.Fd())
+	if _, err := os.Stat(name); err == nil { // there are systems that have no such names
+		addr, contents := serveFiles(t)
+		if code, _, stderr := hqClient(t.Context(), "--insecure", "-o", name, "https://"+addr+"/large"); code != exitOK {
+			t.Errorf("exit code %d: %s", code, stderr)
+		}
+		if b, err := os.ReadFile(f.Name()); string(b) != "before "+string(contents["large"]) {
+			t.Errorf("%d bytes: %.20q, %v", len(b), b, err)
+		}
+	}
+	if s, err := (&options{method: "GET", out: "/dev/stdout"}).plan([]string{"https://localhost/a", "https://localhost/b"}); err != nil || s[0].jobs[1].file != "-" {
+		t.Errorf("/dev/stdout: %v", err)
+	}
+}
+
+// A link to a file stays one, and the file has the new contents.
+func TestToLink(t *testing.T) {
+	addr, _ := serveFiles(t)
+	file, link := filepath.Join(t.TempDir(), "file"), filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(os.WriteFile(file, []byte("old"), 0o666), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := hqClient(t.Context(), "--insecure", "-o", link, "https://"+addr+"/large"); code != exitOK {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	info, err := os.Lstat(link)
+	if err != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	if info, err := os.Lstat(file); err != nil || info.Size() <= 3 {
+		t.Errorf("the file is %v, %v", info, err)
 	}
 }
 

@@ -25,6 +25,9 @@ type job struct {
 
 // plan sorts URLs by server, in the order given, and finds where each answer goes.
 func (o *options) plan(urls []string) ([]*server, error) {
+	if o.out == stdoutDevice {
+		o.out = stdoutName
+	}
 	if o.out != "" && o.out != stdoutName && len(urls) != 1 {
 		return nil, fmt.Errorf("-o takes one URL and %d are given: use --dir", len(urls))
 	}
