@@ -117,6 +117,8 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 wro
 			switch {
 			case o.proxy != "" && cmd.Flags().Changed("root"):
 				return usage.Error(errors.New("--root and --proxy exclude each other: give one of them"))
+			case o.proxy == "" && cmd.Flags().Changed("proxy"): // a script's variable that is not set must not have this folder served
+				return usage.Error(errors.New("--proxy is empty: name the server to hand requests on to"))
 			case o.root == "":
 				return usage.Error(errors.New("--root is empty: name the folder to serve"))
 			}

@@ -116,7 +116,7 @@ func TestProxy(t *testing.T) {
 
 func TestProxyErrors(t *testing.T) {
 	for args, want := range map[string]string{
-		"ftp://host": "is not a URL like", "127.0.0.1:80": "is not a URL like", "http://": "is not a URL like", "http://:": "is not a URL like", "http://u:p@host/": "is not a URL like",
+		"ftp://host": "is not a URL like", "127.0.0.1:80": "is not a URL like", "http://": "is not a URL like", "http://:": "is not a URL like", "http://u:p@host/": "is not a URL like", "": "is empty",
 	} {
 		var stderr bytes.Buffer
 		if code := run(t.Context(), []string{"--listen", "127.0.0.1:0", "--proxy", args}, io.Discard, &stderr); code != exitUsage || !strings.Contains(stderr.String(), want) {
