@@ -552,6 +552,22 @@ func TestCompilers(t *testing.T) {
 	}
 }
 
+// full takes no byte, like a disk that is full.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// What cannot be printed is an error.
+func TestOutputFull(t *testing.T) {
+	addr := startServer(t, "server")
+	for _, args := range [][]string{{"about"}, {"--help"}, {"bulk", "--bytes", "1KiB", addr}, {"requests", "--for", "10ms", "--json", addr}} {
+		var errs bytes.Buffer
+		if code := run(t.Context(), args, full{}, &errs); code != perf.ExitFailed || !strings.Contains(errs.String(), syscall.ENOSPC.Error()) {
+			t.Errorf("%v: exit code %d, %q", args, code, &errs)
+		}
+	}
+}
+
 func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"bulk", "--bytes", "none", "127.0.0.1:1"}, {"bulk", "--streams", "0", "127.0.0.1:1"}, {"bulk", "nowhere"},
@@ -562,6 +578,7 @@ func TestUsageErrors(t *testing.T) {
 		{"h3", "requests", "--for", "0s", "127.0.0.1:1"}, {"h3", "core", "bulk", "nowhere"}, {"compare", "--only", "h3-requests,requests"}, {"compare", "--http3", "--peers", "s2n-quic"},
 		{"server", "--listen", "nowhere"}, {"compare", "--only", "nothing"}, {"compare", "--peers", "nobody"},
 		{"compare", "--rounds", "0"}, {"compare", "--certificate", "dsa"}, {"peers", "--source", "nowhere"}, {"peers", "nobody"}, {"bulk", "--unknown", "127.0.0.1:1"},
+		{"nothing"}, {"h3", "nothing"}, {"h3", "core", "nothing"}, {"requests"}, {"bulk", "127.0.0.1:1", "127.0.0.1:2"}, {"about", "x"}, {"compare", "x"},
 	} {
 		code, _, stderr := command(t, args...)
 		if code != perf.ExitUsage || !strings.Contains(stderr, "--help") {

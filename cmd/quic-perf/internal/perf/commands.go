@@ -55,10 +55,15 @@ func Run(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr 
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	checkArgs(cmd)
+	out := &output{w: stdout}
 	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
+	cmd.SetOut(out)
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("cannot write to standard output: %w", out.err)
+	}
 	if err == nil {
 		return ExitOK
 	}
@@ -68,6 +73,46 @@ func Run(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr 
 		return ExitUsage
 	}
 	return ExitFailed
+}
+
+// checkArgs has arguments that a command does not take, and commands that are none, be wrong usage.
+func checkArgs(cmd *cobra.Command) {
+	check := cmd.Args
+	switch {
+	case !cmd.Runnable():
+		cmd.DisableFlagsInUseLine = true
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath())}
+			}
+			return nil
+		}
+	case check != nil:
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		checkArgs(c)
+	}
+}
+
+// output notes the first error of what is printed, line by line, without a look at each.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // Commands returns the commands of a Stack.
