@@ -2,7 +2,6 @@ package interop
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -30,39 +29,14 @@ var debian13 = sync.OnceValues(func() (string, error) {
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
 	}
-	archive, err := debianArchive()
+	a, err := newApt(dir, "deb")
 	if err != nil {
 		return "", err
 	}
-	for _, d := range []string{"state/lists/partial", "cache/archives/partial", "unpacked"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return "", err
-		}
-	}
-	for name, text := range map[string]string{
-		"status":       "", // as if nothing was installed
-		"sources.list": "deb " + archive + " trixie main\n",
-		"apt.conf": fmt.Sprintf("Dir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"/dev/null\";\nDir::State %q;\nDir::State::status %q;\nDir::Cache %q;\n",
-			filepath.Join(dir, "sources.list"), filepath.Join(dir, "state"), filepath.Join(dir, "status"), filepath.Join(dir, "cache")),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return "", err
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*limit)
-	defer cancel()
-	run := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-		cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"))
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, tail(out))
-		}
-		return nil
-	}
-	if err := run("apt-get", "update"); err != nil {
+	if err := a.run(append([]string{"install", "--yes", "--no-install-recommends", "--download-only"}, debian13Packages...)...); err != nil {
 		return "", err
 	}
-	if err := run(append([]string{"apt-get", "install", "--yes", "--no-install-recommends", "--download-only"}, debian13Packages...)...); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "unpacked"), 0o755); err != nil {
 		return "", err
 	}
 	packages, err := filepath.Glob(filepath.Join(dir, "cache", "archives", "*.deb"))
@@ -70,30 +44,12 @@ var debian13 = sync.OnceValues(func() (string, error) {
 		return "", errors.Join(errors.New("no packages came"), err)
 	}
 	for _, p := range packages {
-		if err := run("dpkg", "-x", p, filepath.Join(dir, "unpacked")); err != nil {
+		if err := inFolder(dir, "dpkg", "-x", p, "unpacked"); err != nil {
 			return "", err
 		}
 	}
 	return root, os.Rename(filepath.Join(dir, "unpacked"), root)
 })
-
-// debianArchive returns the address that the machine has Debian's packages from, with the key that they are signed with.
-func debianArchive() (string, error) {
-	b, err := os.ReadFile("/etc/apt/sources.list.d/debian.sources")
-	if err != nil {
-		return "", err
-	}
-	fields := make(map[string]string)
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && fields[name] == "" { // of the first entry
-			fields[name] = strings.TrimSpace(value)
-		}
-	}
-	if fields["URIs"] == "" || fields["Signed-By"] == "" {
-		return "", errors.New("debian.sources does not say where packages are")
-	}
-	return "[signed-by=" + fields["Signed-By"] + "] " + fields["URIs"], nil
-}
 
 // debian13Command returns the command that runs one of these programs, with its own libraries.
 func debian13Command(t *testing.T, program string, args ...string) *exec.Cmd {

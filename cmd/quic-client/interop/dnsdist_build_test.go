@@ -3,12 +3,9 @@
 package interop
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -16,9 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-// dnsdistRelease is of the Debian whose dnsdist is built, on older and newer ones too.
-const dnsdistRelease = "trixie"
 
 // dnsdistOptions are what dnsdist's configure is told beside where the library is. It takes OpenSSL for DNS over TLS, as Debian's own does, which has to get
 // along with the library's BoringSSL in one process. The compiler optimizes nothing: that halves the time.
@@ -45,7 +39,7 @@ var dnsdistProgram = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	folder := filepath.Join(cache, "boringquic", "interop")
-	sum := sha256.Sum256(fmt.Append(header, dnsdistRelease, dnsdistOptions))
+	sum := sha256.Sum256(fmt.Append(header, dnsdistOptions))
 	bin := filepath.Join(folder, fmt.Sprintf("dnsdist-%x", sum[:6]))
 	if _, err := os.Stat(bin); err == nil {
 		return bin, nil
@@ -74,33 +68,14 @@ var dnsdistProgram = sync.OnceValues(func() (string, error) {
 	return bin, os.Rename(filepath.Join(source, "dnsdist"), bin)
 })
 
-// aptSource has apt bring and check a package's sources, from where the machine's own packages come, and returns their folder. The lists are the call's own,
-// so that what apt knows of the machine stays as it is.
+// aptSource has apt bring and check a package's sources, and returns their folder.
 func aptSource(dir, name string) (string, error) {
-	from, err := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian").Output()
+	a, err := newApt(dir, "deb-src")
 	if err != nil {
-		return "", fmt.Errorf("apt-get indextargets: %w", err)
-	}
-	uri, _, _ := bytes.Cut(from, []byte("\n"))
-	if len(uri) == 0 {
-		return "", errors.New("apt knows no archive of Debian's")
-	}
-	for _, folder := range []string{"lists/partial", "cache/archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
-			return "", err
-		}
-	}
-	list := filepath.Join(dir, "sources.list")
-	line := fmt.Sprintf("deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n", uri, dnsdistRelease)
-	if err := os.WriteFile(list, []byte(line), 0o644); err != nil {
 		return "", err
 	}
-	own := []string{"-o", "Dir::Etc::sourcelist=" + list, "-o", "Dir::Etc::sourceparts=-", "-o", "Dir::State::lists=" + filepath.Join(dir, "lists"),
-		"-o", "Dir::Cache=" + filepath.Join(dir, "cache"), "-o", "APT::Sandbox::User="}
-	for _, args := range [][]string{{"update"}, {"source", name}} {
-		if err := inFolder(dir, "apt-get", append(own[:len(own):len(own)], args...)...); err != nil {
-			return "", err
-		}
+	if err := a.run("source", name); err != nil {
+		return "", err
 	}
 	found, err := filepath.Glob(filepath.Join(dir, name+"-*"))
 	if err != nil || len(found) != 1 {
