@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/progress"
 	"github.com/boringquic/boringquic/cmd/internal/usage"
@@ -35,7 +36,27 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(runPatiently(ctx, tidyTime, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// tidyTime is how long an interrupted command may take to tidy up. Nothing interrupts who opens a pipe, or writes to one, that nobody reads.
+const tidyTime = 2 * time.Second
+
+// runPatiently is run, which it does not wait for once ctx is done and the time has passed.
+func runPatiently(ctx context.Context, patience time.Duration, args []string, stdout, stderr io.Writer) int {
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, args, stdout, stderr) }()
+	select {
+	case code := <-ended:
+		return code
+	case <-ctx.Done():
+	}
+	select {
+	case code := <-ended:
+		return code
+	case <-time.After(patience):
+		return exitInterrupted
+	}
 }
 
 // errConn marks an error that kept a connection from coming about.

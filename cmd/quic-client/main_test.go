@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
@@ -280,11 +281,29 @@ func TestToOpenFile(t *testing.T) {
 	}
 }
 
-// A link to a file stays one, and the file has the new contents.
+// A download whose output nobody takes ends when it is interrupted, by whichever protocol.
+func TestInterruptedWhileNobodyReads(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, p over) {
+		addr := serveEarly(t, new(quic.Config))
+		ctx, interrupt := context.WithCancel(t.Context())
+		out, in := io.Pipe()
+		defer out.Close() // then what was left behind ends, too
+		go func() {
+			out.Read(make([]byte, 1))
+			interrupt()
+		}()
+		args := []string{"--insecure", "--protocol", string(p), "-q", "-o", "-", "https://" + addr + "/large"}
+		if code := runPatiently(ctx, time.Millisecond, args, in, io.Discard); code != exitInterrupted {
+			t.Errorf("exit code %d", code)
+		}
+	})
+}
+
+// A link to a file stays one, and the file has the new contents, and who might read it before.
 func TestToLink(t *testing.T) {
 	addr, _ := serveFiles(t)
 	file, link := filepath.Join(t.TempDir(), "file"), filepath.Join(t.TempDir(), "link")
-	if err := errors.Join(os.WriteFile(file, []byte("old"), 0o666), os.Symlink(file, link)); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte("old"), 0o600), os.Symlink(file, link)); err != nil {
 		t.Fatal(err)
 	}
 	if code, _, stderr := hqClient(t.Context(), "--insecure", "-o", link, "https://"+addr+"/large"); code != exitOK {
@@ -294,7 +313,7 @@ func TestToLink(t *testing.T) {
 	if err != nil || info.Mode().Type() != os.ModeSymlink {
 		t.Errorf("the link is %v, %v", info, err)
 	}
-	if info, err := os.Lstat(file); err != nil || info.Size() <= 3 {
+	if info, err := os.Lstat(file); err != nil || info.Size() <= 3 || info.Mode() != 0o600 {
 		t.Errorf("the file is %v, %v", info, err)
 	}
 }
