@@ -95,7 +95,7 @@ func (n *netConn) is(what C.uint32_t) (bool, error) {
 	c := n.conn
 	switch what {
 	case C.BQUIC_WAIT_HANDSHAKE:
-		return c.core.IsEstablished(), nil
+		return c.core.HandshakeComplete(), nil
 	case C.BQUIC_WAIT_CONFIRMED:
 		return c.core.HandshakeConfirmed(), nil
 	case C.BQUIC_WAIT_STREAMS:

@@ -859,7 +859,7 @@ BQUIC_API bquic_conn *bquic_dial(bquic_config *config, const char *address, cons
 
 // What bquic_conn_wait waits for.
 enum {
-  BQUIC_WAIT_HANDSHAKE = 1,      // the handshake is complete
+  BQUIC_WAIT_HANDSHAKE = 1,      // the handshake is complete, or was when the connection ended
   BQUIC_WAIT_CONFIRMED = 2,      // and the peer knows it
   BQUIC_WAIT_STREAMS = 3,        // a bidirectional stream, or a request, can be opened
   BQUIC_WAIT_STREAMS_UNI = 4,    // a unidirectional one
