@@ -1,4 +1,5 @@
 // quiche.h: connections. Getters read what Go has left in the struct; what does something is a call of Go.
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,12 +26,21 @@ void bq_quiche_free_conn(quiche_conn *conn) {
   free(conn);
 }
 
+// buried is the key of the connection that each thread has buried, which is freed with the thread at the latest. Without a key it stays.
+static pthread_key_t buried;
+static bool buries;
+
+static void free_buried(void *conn) { bq_quiche_free_conn(conn); }
+
+static void make_buried(void) { buries = pthread_key_create(&buried, free_buried) == 0; }
+
 void bq_quiche_bury_conn(quiche_conn *conn) {
-  static _Thread_local quiche_conn *buried;
-  if (buried != NULL) {
-    bq_quiche_free_conn(buried);
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_buried);
+  quiche_conn *before = buries ? pthread_getspecific(buried) : NULL;
+  if (buries && pthread_setspecific(buried, conn) == 0 && before != NULL) {
+    bq_quiche_free_conn(before);
   }
-  buried = conn;
 }
 
 static quiche_conn *begin(bool server, const char *name, const uint8_t *scid, size_t scid_len, const uint8_t *other, size_t other_len,

@@ -1,5 +1,6 @@
 // What quiche.h is given that is no good: an error and a sentence, and the connection lives on.
 #include "quiche_pair.h"
+#include <pthread.h>
 
 static uint8_t buf[2000];
 
@@ -268,6 +269,40 @@ static void addresses(void) {
   quiche_config_free(config);
 }
 
+// A callback frees the connection that calls it. Its memory is freed with the thread at the latest, which the address sanitizer sees.
+static _Thread_local quiche_conn *unwanted;
+
+static bool frees(uint8_t *data, size_t n) {
+  (void)data, (void)n;
+  quiche_conn_free(unwanted);
+  return false;
+}
+
+static void *freed_within(void *config) {
+  for (int i = 0; i < 2; i++) {
+    uint8_t id[16] = {(uint8_t)i, 1};
+    pair p = {.client = quiche_connect("localhost", id, sizeof id, SOCKADDR(client_address), SOCKADDR(server_address), config)};
+    id[1] = 2;
+    p.server = quiche_accept(id, sizeof id, NULL, 0, SOCKADDR(server_address), SOCKADDR(client_address), config);
+    establish(&p);
+    IS(quiche_conn_dgram_send(p.client, (const uint8_t *)"x", 1), 1);
+    unwanted = p.client;
+    quiche_conn_dgram_purge_outgoing(p.client, frees);
+    quiche_conn_free(p.server);
+  }
+  return NULL;
+}
+
+static void in_callbacks(void) {
+  quiche_config *config = config_with("\4test");
+  quiche_config_enable_dgram(config, true, 10, 10);
+  for (int i = 0; i < 30; i++) { // so that Go has forgotten the first ones
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, freed_within, config) == 0 && pthread_join(thread, NULL) == 0);
+  }
+  quiche_config_free(config);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   configs();
@@ -277,6 +312,7 @@ int main(int argc, char *argv[]) {
   sentences();
   http3();
   addresses();
+  in_callbacks();
   IS(bquic_live_objects(), 0);
   return 0;
 }
