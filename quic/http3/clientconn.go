@@ -69,6 +69,7 @@ type places struct {
 // pooled is what a Transport notes of a connection.
 type pooled struct {
 	host       *host // nil: it is not of a pool, or not yet
+	dropped    bool  // somebody closes it
 	over       bool
 	idleSince  time.Time
 	idle       bool // in Transport.idle

@@ -333,7 +333,7 @@ func (t *Transport) unlist(cc *ClientConn) {
 // rest is called for a connection that has no request any more: it is kept for the next one, or closed.
 func (t *Transport) rest(cc *ClientConn) {
 	h, p := cc.pool.host, &cc.pool
-	if p.idle || p.over || slices.Contains(h.suspects, cc) {
+	if p.idle || p.dropped || p.over || slices.Contains(h.suspects, cc) {
 		return
 	}
 	if !slices.Contains(h.conns, cc) {
@@ -356,7 +356,9 @@ func (t *Transport) drop(cc *ClientConn) {
 	go cc.close(errIdleClosed)
 }
 
+// forgetIdle is for who closes the connection then.
 func (t *Transport) forgetIdle(cc *ClientConn) {
+	cc.pool.dropped = true
 	t.unlist(cc)
 	t.idle.remove(cc)
 	if cc.pool.timer != nil {

@@ -12,10 +12,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/freeport"
 	"github.com/boringquic/boringquic/quic/http3"
@@ -93,11 +95,32 @@ func TestHTTP3NginxServer(t *testing.T) {
 			}
 			resp.Body.Close()
 			tr.CloseIdleConnections()
+			before := children(t, nginx.Process.Pid)
 			if err := nginx.Process.Signal(syscall.SIGHUP); err != nil {
 				t.Fatal(err)
 			}
+			for since := time.Now(); !gone(before, children(t, nginx.Process.Pid)); time.Sleep(10 * time.Millisecond) {
+				if time.Since(since) > limit { // a token of one worker's Retry is nothing to the next one
+					t.Fatal("nginx goes on with what it had read before")
+				}
+			}
 		}
 	})
+}
+
+// children returns the processes that one has begun, in the kernel's words.
+func children(t *testing.T, pid int) []string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(b))
+}
+
+// gone tells whether others are there in place of those before.
+func gone(before, now []string) bool {
+	return len(now) > 0 && !slices.ContainsFunc(now, func(pid string) bool { return slices.Contains(before, pid) })
 }
 
 // haproxyConfig has haproxy work with OpenSSL, which has too little of QUIC for 0-RTT.
