@@ -190,7 +190,7 @@ static void ends(void) {
   GOOD(bquic_conn_wait(conn, BQUIC_WAIT_CONFIRMED, SECONDS(20)));
   GOOD(bquic_conn_close(conn, 0, 5, "bye", 3));
   GOOD(bquic_conn_wait(conn, BQUIC_WAIT_CLOSED, 0));
-  FAILS(bquic_conn_wait(conn, BQUIC_WAIT_HANDSHAKE, EVER), BQUIC_ERR_CLOSED, "bye");
+  FAILS(bquic_conn_wait(conn, BQUIC_WAIT_STREAMS_UNI, EVER), BQUIC_ERR_CLOSED, "bye");
   bquic_conn_end end = {.size = sizeof end};
   GOOD(bquic_conn_error(conn, &end));
   CHECK(end.kind == BQUIC_END_APPLICATION && end.code == 5 && !end.remote);
