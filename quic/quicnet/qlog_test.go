@@ -55,18 +55,12 @@ func TestQlogOfConnections(t *testing.T) {
 	server, client := serverConfig(), clientConfig()
 	server.Qlog, client.Qlog = QlogDir(dir, func(err error) { t.Error(err) }), QlogDir(dir, func(err error) { t.Error(err) })
 	ep := listen(t, server)
-	done := make(chan error, 1)
-	go func() {
-		c, err := ep.Accept(t.Context())
-		if err == nil {
-			c.Close()
-		}
-		done <- err
-	}()
 	c := dial(t, ep, client)
-	if err := <-done; err != nil {
+	accepted, err := ep.Accept(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
+	accepted.Close() // not before the client's Dial has returned, which might meet that
 	c.Close()
 	ep.Close()
 	for _, side := range []string{"client", "server"} {
