@@ -45,6 +45,7 @@ var rooms = []room{
 	{dir: "crypto/internal/boring/suitetest", std: only("C", "unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/ssltest", std: only("C", "errors", "runtime", "runtime/cgo", "unsafe"), imports: []string{"crypto/handshake"}},
 	{dir: "quic/internal/heaptest", std: only("runtime")},
+	{dir: "quic/internal/ownfile", std: only("errors", "os", "path/filepath")},
 	{dir: "crypto/handshake", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "crypto/protect", std: allBut("unsafe"), imports: []string{"crypto/internal/boring"}},
 	{dir: "quic/internal/wire", std: anyStd, core: true, imports: []string{"quic/internal/ranges"}},
@@ -64,11 +65,11 @@ var rooms = []room{
 	{dir: "quic/h3", std: and(allBut("net", "os", "syscall", "sync", "sync/atomic", "unsafe"), "github.com/dunglas/httpsfv"), core: true,
 		imports: []string{"quic", "quic/qpack", "quic/internal/wire"}},
 	{dir: "quic/internal/eyeballs", std: only("context", "time")},
-	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp", "quic/internal/eyeballs"}},
+	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp", "quic/internal/eyeballs", "quic/internal/ownfile"}},
 	{dir: "quic/quiclb", std: anyStd, imports: []string{"quic"}},
 	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},
 	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts", "golang.org/x/net/idna", "golang.org/x/net/dns/dnsmessage"),
-		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack", "quic/internal/eyeballs"}},
+		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack", "quic/internal/eyeballs", "quic/internal/ownfile"}},
 	{dir: "quic/http3/h3test", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/quicnettest", "quic/http3"}},
 }
 

@@ -15,16 +15,13 @@ import (
 type panicker interface{ giveUp(err error) }
 
 // panicError is a panic of ours.
-type panicError struct {
-	value any
-	stack []byte
-}
+type panicError struct{ value any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("a fault in boringquic: %v", e.value) }
 
 // panicked makes the error of a panic, and has the program be told of it, with its stack.
 func panicked(value any, stack []byte) error {
-	err := &panicError{value, stack}
+	err := &panicError{value}
 	text := C.CString(err.Error() + "\n" + string(stack))
 	defer C.free(unsafe.Pointer(text))
 	C.bq_log(text)

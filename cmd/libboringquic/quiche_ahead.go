@@ -47,11 +47,12 @@ func (q *quicheConn) show() {
 
 // showOne shows all that a stream has, whose bytes lie at at, if there is room for them and they are few.
 func (q *quicheConn) showOne(s *C.bq_shown, id uint64, at int) bool {
-	if n := q.core.StreamBytesReadable(id); n > C.BQ_SHOWN_EACH || n > C.BQ_SHOWN_BYTES-at {
+	n := q.core.StreamBytesReadable(id)
+	if n > C.BQ_SHOWN_EACH || n > C.BQ_SHOWN_BYTES-at {
 		return false
 	}
 	p, fin, err := q.core.StreamPeek(id)
-	if err != nil || len(p) < q.core.StreamBytesReadable(id) { // which lie in two pieces
+	if err != nil || len(p) < n { // which lie in two pieces
 		return false
 	}
 	copy(unsafe.Slice((*byte)(&q.c.ahead.in[at]), len(p)), p)
@@ -97,15 +98,15 @@ func (q *quicheConn) hear() {
 			failed = errors.Join(failed, err)
 		}
 	}
-	at := 0
+	left := unsafe.Slice((*byte)(&a.out[0]), a.out_len)
 	for _, w := range a.writes[:a.written] {
-		n, err := q.core.StreamSend(uint64(w.id), unsafe.Slice((*byte)(&a.out[0]), len(a.out))[at:at+int(w.len)], bool(w.fin))
+		n, err := q.core.StreamSend(uint64(w.id), left[:w.len], bool(w.fin))
 		if err == nil && n < int(w.len) {
 			err = errTaken
 		}
 		q.noteOpened(uint64(w.id))
 		failed = errors.Join(failed, err)
-		at += int(w.len)
+		left = left[w.len:]
 	}
 	a.written, a.out_len = 0, 0
 	if failed != nil && q.core.Err() == nil { // the program was told otherwise

@@ -39,6 +39,9 @@ func (q *quicheConn) over(err error, what quicheError) error {
 	return &quicheFault{what, err}
 }
 
+// isOwn tells whether a stream is one that we open.
+func (q *quicheConn) isOwn(id uint64) bool { return id&1 == 0 == q.core.IsClient() }
+
 //export bq_go_quiche_stream_recv
 func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin *C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
@@ -61,7 +64,7 @@ func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin 
 		delete(q.stopped, uint64(id))
 		q.hideOne(uint64(id))
 		took, err := q.core.StreamSend(uint64(id), memory(buf, n), bool(fin))
-		if id&1 == 0 == q.core.IsClient() { // it may be new
+		if q.isOwn(uint64(id)) { // it may be new
 			q.settleStreamsLeft()
 			if err == nil {
 				q.noteOpened(uint64(id))
@@ -85,7 +88,7 @@ func bq_go_quiche_stream_priority(h, id C.uint64_t, urgency C.uint8_t, increment
 	return onQuiche(h, func(q *quicheConn, _ time.Time) (int64, error) {
 		p := quic.Priority{Urgency: uint8(min(max(urgency, 124), 131) - 124), Incremental: bool(incremental)}
 		err := q.core.SetStreamPriority(uint64(id), p)
-		if own := id&1 == 0 == q.core.IsClient(); own && errors.Is(err, quic.ErrUnknownStream) {
+		if q.isOwn(uint64(id)) && errors.Is(err, quic.ErrUnknownStream) {
 			switch err = q.core.OpenStreamID(uint64(id)); {
 			case err == nil:
 				q.noteOpened(uint64(id))

@@ -16,7 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 // certificateKind is what the key of the servers' certificate is: it decides what a full handshake costs.
@@ -42,7 +42,7 @@ func (k certificateKind) generate() (crypto.Signer, error) {
 	case certificateRSA:
 		return rsa.GenerateKey(rand.Reader, 2048)
 	}
-	return nil, perf.UsageError(fmt.Errorf("give --certificate %s or %s in place of %q", certificateECDSA, certificateRSA, string(k)))
+	return nil, usage.Error(fmt.Errorf("give --certificate %s or %s in place of %q", certificateECDSA, certificateRSA, string(k)))
 }
 
 // writeCertificate makes the certificate that all servers use, and returns the names of its files. It is an end

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/boringquic/boringquic/cmd/internal/progress"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
 
@@ -139,10 +140,10 @@ type comparison struct {
 func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 	bytes, err := humanize.ParseBytes(o.bytes)
 	if err != nil || bytes < 1<<10 || o.rounds < 1 || o.duration <= 0 {
-		return perf.UsageError(errors.New("give --bytes a size such as 1GiB, and --rounds and --for more than nothing"))
+		return usage.Error(errors.New("give --bytes a size such as 1GiB, and --rounds and --for more than nothing"))
 	}
 	if len(o.connections) == 0 || slices.Min(o.connections) < 2 || o.most < 100 || bytes < 4*o.most {
-		return perf.UsageError(errors.New("give --connections numbers from 2 on, --most one from 100 on, and --bytes four for each of those"))
+		return usage.Error(errors.New("give --connections numbers from 2 on, --most one from 100 on, and --bytes four for each of those"))
 	}
 	z := sizes{bytes, o.duration, o.connections, o.most}
 	if o.from != "" {
@@ -154,7 +155,7 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 		return o.report(c, z, stdout, stderr)
 	}
 	if o.http3 && o.capi {
-		return perf.UsageError(errors.New("give --http3 or --capi, not both"))
+		return usage.Error(errors.New("give --http3 or --capi, not both"))
 	}
 	o.http3 = o.http3 || !o.capi && slices.ContainsFunc(o.only, func(n string) bool { return strings.HasPrefix(n, "h3-") })
 	o.shorten()
@@ -268,7 +269,7 @@ func selected[T any](names []string, all []T, nameOf func(*T) string) (chosen []
 		}
 	}
 	if len(left) > 0 {
-		return nil, perf.UsageError(fmt.Errorf("there is no %q; see quic-perf compare --help", left[0]))
+		return nil, usage.Error(fmt.Errorf("there is no %q; see quic-perf compare --help", left[0]))
 	}
 	return chosen, nil
 }

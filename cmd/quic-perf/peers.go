@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 // peer is an implementation that can be measured, by a program with the commands that peers/README.md describes.
@@ -145,7 +145,7 @@ func buildPeers(ctx context.Context, chosen []peer, source string, stdout, stder
 		built[p.build.program(dir, &p)] = true
 		from := filepath.Join(source, p.source)
 		if _, err := os.Stat(from); err != nil {
-			return perf.UsageError(fmt.Errorf("no sources of %s in %s: run this in the root of our source tree, or name the folder with --source",
+			return usage.Error(fmt.Errorf("no sources of %s in %s: run this in the root of our source tree, or name the folder with --source",
 				p.name, from))
 		}
 		fmt.Fprintf(stdout, "building %s …\n", p.name)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/ownfile"
 )
 
 const (
@@ -38,11 +40,9 @@ type AltSvcFile struct {
 // NewAltSvcFile reads the file, which need not exist; its folder must. What has expired, and lines that are not of this form, are left out. What is no file,
 // such as a device, is an error: to write it anew would put a file in its place.
 func NewAltSvcFile(path string) (*AltSvcFile, error) {
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		path = resolved // what is replaced is the file, not a link to it
-	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("http3: no alternatives in %s: it is not a file", path)
+	path, err := ownfile.Find(path)
+	if err != nil {
+		return nil, fmt.Errorf("http3: no alternatives in %s: %w", path, err)
 	}
 	f := &AltSvcFile{path: path, origins: make(map[string][]Alternative)}
 	file, err := os.Open(path)
@@ -175,16 +175,7 @@ func (f *AltSvcFile) rewrite(now time.Time) error {
 	for _, origin := range f.order {
 		all.Write(altSvcLine(origin, f.origins[origin], now))
 	}
-	file, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(all.Bytes())
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), f.path)
-	}
-	if err != nil {
-		os.Remove(file.Name())
+	if err := ownfile.Replace(f.path, filepath.Base(f.path)+".*", all.Bytes()); err != nil {
 		return err
 	}
 	f.lines = len(f.order)

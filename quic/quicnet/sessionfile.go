@@ -3,10 +3,10 @@ package quicnet
 import (
 	"crypto/tls"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/ownfile"
 )
 
 // FileSessionCache is a tls.ClientSessionCache that keeps sessions in a file, so that a program resumes those of an earlier run, and
@@ -28,11 +28,9 @@ type FileSessionCache struct {
 // writable. A file that cannot be read, that is none of ours, damaged, or written by a newer version of this package is left as it is,
 // and the error says in one sentence what is wrong with it: a program may go on without a cache then, with full handshakes.
 func NewFileSessionCache(path string) (*FileSessionCache, error) {
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		path = resolved // what is replaced is the file, not a link to it
-	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("quicnet: no sessions in %s: it is not a file", path)
+	path, err := ownfile.Find(path)
+	if err != nil {
+		return nil, fmt.Errorf("quicnet: no sessions in %s: %w", path, err)
 	}
 	c := &FileSessionCache{path: path}
 	c.with(func(*sessionFile) {})
@@ -93,26 +91,9 @@ func (c *FileSessionCache) access(use func(*sessionFile)) error {
 		err = fmt.Errorf("quicnet: a session is not kept in %s: %w", c.path, f.err)
 	}
 	if f.changed {
-		if failed := replaceFile(c.path, f.encode()); failed != nil {
+		if failed := ownfile.Replace(c.path, ".sessions-*", f.encode()); failed != nil {
 			return fmt.Errorf("quicnet: sessions are not kept: %w", failed)
 		}
-	}
-	return err
-}
-
-// replaceFile writes a file under another name, and gives it its own when it is complete.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".sessions-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // after the rename there is nothing left to remove
-	_, err = f.Write(data)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package perf
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,23 +11,19 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 // The exit codes.
 const (
 	ExitOK     = 0
-	ExitFailed = 1 // no connection, or it broke
-	ExitUsage  = 2 // bad flags
+	ExitFailed = 1          // no connection, or it broke
+	ExitUsage  = usage.Exit // bad flags
 )
 
 // DefaultPayload fills an Ethernet frame: 1,500 bytes less the headers of IPv4 and UDP.
 const DefaultPayload = 1472
-
-// usageError marks an error of the command line.
-type usageError struct{ error }
-
-// UsageError marks err as one of the command line, for Run.
-func UsageError(err error) error { return usageError{err} }
 
 // Named is a Stack that has its commands below a command of its own.
 type Named struct {
@@ -54,7 +49,7 @@ func Main(name string, s *Stack, more ...Named) {
 func Run(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
 	checkArgs(cmd)
 	out := &output{w: stdout}
 	cmd.SetArgs(args)
@@ -68,7 +63,7 @@ func Run(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr 
 		return ExitOK
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", cmd.Name(), err)
-	if errors.As(err, &usageError{}) {
+	if usage.Is(err) {
 		fmt.Fprintf(stderr, "Run '%s --help' for the commands and their flags.\n", cmd.Name())
 		return ExitUsage
 	}
@@ -84,14 +79,14 @@ func checkArgs(cmd *cobra.Command) {
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath())}
+				return usage.Error(fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath()))
 			}
 			return nil
 		}
 	case check != nil:
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usageError{err}
+				return usage.Error(err)
 			}
 			return nil
 		}

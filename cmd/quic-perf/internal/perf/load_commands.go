@@ -7,6 +7,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 func bulkCommand(s *Stack) *cobra.Command {
@@ -24,13 +26,13 @@ the time; it is part of the CPU seconds.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			b.Bytes, err = humanize.ParseBytes(bytes)
 			if err != nil || b.Bytes == 0 || b.Bytes > 1<<62 {
-				return usageError{fmt.Errorf("--bytes %q is not a size such as 64MiB or 1GiB", bytes)}
+				return usage.Error(fmt.Errorf("--bytes %q is not a size such as 64MiB or 1GiB", bytes))
 			}
 			if b.Streams < 1 || b.Connections < 1 || uint64(b.Streams) > b.Bytes/uint64(b.Connections) {
-				return usageError{errors.New("give --streams and --connections numbers from 1 on, and a byte at least to each stream")}
+				return usage.Error(errors.New("give --streams and --connections numbers from 1 on, and a byte at least to each stream"))
 			}
 			if b.Repeat < 1 || b.Bytes > 1<<62/uint64(b.Repeat) {
-				return usageError{errors.New("give --repeat a number from 1 on")}
+				return usage.Error(errors.New("give --repeat a number from 1 on"))
 			}
 			l := load{name: LoadBulk, total: int64(b.Count()), run: reporting(b.run)}
 			if s.Loop != nil {
@@ -70,7 +72,7 @@ Latency is from the request's beginning to the answer's last byte.`
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if r.Parallel < 1 || r.Connections < 1 || r.Duration <= 0 || r.Beside < 0 {
-				return usageError{errors.New("give --parallel, --connections and --for more than nothing, and --beside no less")}
+				return usage.Error(errors.New("give --parallel, --connections and --for more than nothing, and --beside no less"))
 			}
 			l := load{name: LoadRequests, total: -1, run: reporting(r.run)}
 			if s.Loop != nil {
@@ -107,7 +109,7 @@ handshake is complete. All are full ones, with X25519.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if h.Parallel < 1 || h.Duration <= 0 {
-				return usageError{errors.New("give --parallel and --for more than nothing")}
+				return usage.Error(errors.New("give --parallel and --for more than nothing"))
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadHandshakes, total: -1, run: reporting(h.run)})
 		},
@@ -135,7 +137,7 @@ handshake that is a full one is a failure. What it takes to get the session does
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if h.Parallel < 1 || h.Duration <= 0 {
-				return usageError{errors.New("give --parallel and --for more than nothing")}
+				return usage.Error(errors.New("give --parallel and --for more than nothing"))
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadResumed, total: -1, run: reporting(h.run), prepares: true})
 		},
@@ -163,7 +165,7 @@ protocol in 0-RTT. Latency is from the beginning of the connection to the answer
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if e.Parallel < 1 || e.Duration <= 0 {
-				return usageError{errors.New("give --parallel and --for more than nothing")}
+				return usage.Error(errors.New("give --parallel and --for more than nothing"))
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadEarly, total: -1, run: reporting(e.run), prepares: true})
 		},
@@ -191,7 +193,7 @@ the programs that compare knows: the public perf protocol has no datagrams.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if d.Size < 1 || d.Duration <= 0 {
-				return usageError{errors.New("give --size and --for more than nothing")}
+				return usage.Error(errors.New("give --size and --for more than nothing"))
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadDatagrams, total: -1, run: reporting(d.run)})
 		},
@@ -216,7 +218,7 @@ input ends. What they cost is for others to see: the resident set of the server.
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if i.Connections < 1 || i.Beside < 0 {
-				return usageError{errors.New("give --connections a number from 1 on, and --beside one from 0 on")}
+				return usage.Error(errors.New("give --connections a number from 1 on, and --beside one from 0 on"))
 			}
 			i.Until = cmd.InOrStdin()
 			return o.runLoad(cmd, s, args[0], load{name: LoadIdle, total: int64(i.Connections), run: i.run})

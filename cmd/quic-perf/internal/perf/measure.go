@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/boringquic/boringquic/cmd/internal/progress"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 // clientOptions are flags that all of the client's commands have.
@@ -43,7 +44,7 @@ func besideFlag(f *pflag.FlagSet, n *int) {
 
 func (o *clientOptions) target(addr string, tickets bool) (Target, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return Target{}, usageError{fmt.Errorf("%q is not HOST:PORT: %w", addr, err)}
+		return Target{}, usage.Error(fmt.Errorf("%q is not HOST:PORT: %w", addr, err))
 	}
 	conf, err := clientTLS(o.ca, tickets)
 	return Target{Addr: addr, TLS: conf, UDPPayload: o.payload}, err

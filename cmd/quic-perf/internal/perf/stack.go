@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
 // Stack is an implementation that can be measured.
@@ -81,7 +82,7 @@ func onlyX25519(conf *tls.Config, tickets bool) *tls.Config {
 func serverTLS(cert, key, listen string, tickets bool) (*tls.Config, error) {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--listen %q is not HOST:PORT: %w", listen, err)}
+		return nil, usage.Error(fmt.Errorf("--listen %q is not HOST:PORT: %w", listen, err))
 	}
 	conf, err := tlsfiles.Server(cert, key, []string{"localhost", "127.0.0.1", "::1", host}, ALPN, ALPNUsage, ALPNDatagrams)
 	if err != nil {
@@ -93,7 +94,7 @@ func serverTLS(cert, key, listen string, tickets bool) (*tls.Config, error) {
 func clientTLS(ca string, tickets bool) (*tls.Config, error) {
 	conf, err := tlsfiles.Client(ca == "", ca)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usage.Error(err)
 	}
 	return onlyX25519(conf, tickets), nil
 }
