@@ -40,7 +40,7 @@ void begin(const address *local, const address *remote) {
   self.in4 = *local;
   good(bquic_config_set_u64(config, BQUIC_MAX_UDP_PAYLOAD, given.payload), "config");
   good(bquic_config_set_u64(config, BQUIC_MAX_IDLE_TIMEOUT, 600000000000), "config");
-  good(bquic_config_set_u64(config, BQUIC_MAX_STREAMS_BIDI, given.h3 ? 0 : SLOTS / 2), "config");
+  good(bquic_config_set_u64(config, BQUIC_MAX_STREAMS_BIDI, SLOTS / 2), "config");
   good(bquic_config_set_u64(config, BQUIC_NO_TICKETS, 1), "config");
   good(given.h3 ? bquic_config_set_u64(config, BQUIC_H3, 1) : bquic_config_set_bytes(config, BQUIC_ALPN, perf, sizeof perf - 1), "config");
   if (given.server) {
