@@ -7,18 +7,14 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic/h3"
 	"github.com/boringquic/boringquic/quic/http3"
 )
@@ -26,7 +22,7 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	server, client := certificates()
+	server, client := localhost.TLS()
 	udp, err := net.ListenPacket("udp", "localhost:0")
 	if err != nil {
 		log.Fatal(err)
@@ -113,25 +109,4 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream.Close()
-}
-
-// certificates returns the configuration of a server with a certificate for localhost, and that of a client that trusts it.
-func certificates() (server, client *tls.Config) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"},
-		IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		log.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}, &tls.Config{RootCAs: roots}
 }

@@ -6,19 +6,15 @@ package main
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 )
 
@@ -177,18 +173,14 @@ func ask(c *quic.Conn, ev quic.Event) {
 }
 
 func main() {
-	server := newLoop(&quic.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"example"}},
-	}, shout)
+	serverTLS, clientTLS := localhost.TLS("example")
+	server := newLoop(&quic.Config{TLS: serverTLS}, shout)
 	done := make(chan struct{})
 	go server.run(done)
 	defer close(done)
 
-	cfg := &quic.Config{
-		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"example"}}, // examples/echo verifies
-	}
 	client := newLoop(nil, ask)
-	c, err := client.ep.Connect(time.Now(), cfg, quic.ConnectParams{
+	c, err := client.ep.Connect(time.Now(), &quic.Config{TLS: clientTLS}, quic.ConnectParams{
 		ServerName: "localhost", Local: client.local, Remote: server.local,
 	})
 	if err != nil {
@@ -197,17 +189,4 @@ func main() {
 	client.conns[c] = true
 	client.service(time.Now(), c)
 	client.run(nil)
-}
-
-func certificate() tls.Certificate {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }

@@ -6,17 +6,13 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log"
-	"math/big"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -30,8 +26,9 @@ const (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	serverTLS, clientTLS := localhost.TLS("example")
 	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
-		TLS:                  &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"example"}},
+		TLS:                  serverTLS,
 		MaxDatagramFrameSize: 65535, // any that fits into a packet; 0 would be none
 	})
 	if err != nil {
@@ -41,7 +38,7 @@ func main() {
 	go serve(ctx, server)
 
 	conn, err := quicnet.Dial(ctx, server.Addr().String(), &quic.Config{
-		TLS:                  &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"example"}}, // examples/echo verifies
+		TLS:                  clientTLS,
 		MaxDatagramFrameSize: 65535,
 	})
 	if err != nil {
@@ -103,17 +100,4 @@ func serve(ctx context.Context, server *quicnet.Endpoint) {
 		}
 		conn.SendDatagram(ctx, b[:n])
 	}
-}
-
-func certificate() tls.Certificate {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }

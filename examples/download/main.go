@@ -5,21 +5,18 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -32,18 +29,15 @@ func main() {
 	file := make([]byte, size)
 	rand.Read(file)
 
-	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"example"}},
-	})
+	serverTLS, clientTLS := localhost.TLS("example")
+	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: serverTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer server.Close()
 	go serve(ctx, server, file)
 
-	conn, err := quicnet.Dial(ctx, server.Addr().String(), &quic.Config{
-		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"example"}}, // examples/echo verifies
-	})
+	conn, err := quicnet.Dial(ctx, server.Addr().String(), &quic.Config{TLS: clientTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -81,17 +75,4 @@ func serve(ctx context.Context, server *quicnet.Endpoint, file []byte) {
 	}
 	stream.Write(file)
 	stream.Finish() // ended, and nothing is to be read
-}
-
-func certificate() tls.Certificate {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }

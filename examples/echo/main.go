@@ -6,17 +6,12 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -24,20 +19,16 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	cert, roots := certificate()
+	serverTLS, clientTLS := localhost.TLS("echo")
 
-	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"echo"}},
-	})
+	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: serverTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer server.Close()
 	go serve(ctx, server)
 
-	conn, err := quicnet.Dial(ctx, server.Addr().String(), &quic.Config{
-		TLS: &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"echo"}},
-	})
+	conn, err := quicnet.Dial(ctx, server.Addr().String(), &quic.Config{TLS: clientTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -67,28 +58,4 @@ func serve(ctx context.Context, server *quicnet.Endpoint) {
 			}
 		})
 	}
-}
-
-// certificate makes a certificate for localhost and the roots that trust it.
-func certificate() (tls.Certificate, *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		DNSNames:     []string{"localhost"},
-		NotAfter:     time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		log.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		log.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
 }

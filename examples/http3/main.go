@@ -5,23 +5,19 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
-	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic/http3"
 )
 
 func main() {
-	server, client := certificates()
+	server, client := localhost.TLS()
 	url := serve(server)
 	auto := &http3.AutoTransport{TCP: &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}}
 	for range 3 { // the first response tells of HTTP/3
@@ -57,25 +53,4 @@ func fetch(client *http.Client, url string) string {
 		log.Fatal(err)
 	}
 	return string(body)
-}
-
-// certificates returns the configuration of a server with a certificate for localhost, and that of a client that trusts it.
-func certificates() (server, client *tls.Config) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"},
-		IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		log.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}, &tls.Config{RootCAs: roots}
 }

@@ -7,17 +7,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -27,9 +24,8 @@ func main() {
 	defer cancel()
 	content := make([]byte, 32<<20)
 	rand.Read(content)
-	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"example"}},
-	})
+	serverTLS, clientTLS := localhost.TLS("example")
+	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: serverTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,9 +33,7 @@ func main() {
 	go serve(ctx, server, content)
 
 	dialer := quicnet.Dialer{OnPath: func(_ *quicnet.Conn, ev quic.PathEvent) { fmt.Println("the path from", ev.Local, "is", ev.Kind) }}
-	conn, err := dialer.Dial(ctx, server.Addr().String(), &quic.Config{
-		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"example"}}, // examples/echo verifies
-	})
+	conn, err := dialer.Dial(ctx, server.Addr().String(), &quic.Config{TLS: clientTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -79,17 +73,4 @@ func serve(ctx context.Context, server *quicnet.Endpoint, content []byte) {
 		log.Fatal(err)
 	}
 	<-conn.Context().Done()
-}
-
-func certificate() tls.Certificate {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }

@@ -7,18 +7,14 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -26,11 +22,8 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cert, roots := certificate()
-	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
-		TLS:       &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"example"}},
-		EarlyData: true,
-	})
+	serverTLS, clientTLS := localhost.TLS("example")
+	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: serverTLS, EarlyData: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -46,11 +39,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cfg := &quic.Config{TLS: &tls.Config{
-		RootCAs: roots, ServerName: "localhost", NextProtos: []string{"example"}, ClientSessionCache: sessions,
-	}}
+	clientTLS.ClientSessionCache = sessions
 	for _, early := range []bool{false, false, true} {
-		if err := ask(ctx, server.Addr().String(), cfg, early); err != nil {
+		if err := ask(ctx, server.Addr().String(), &quic.Config{TLS: clientTLS}, early); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -111,25 +102,4 @@ func serve(ctx context.Context, server *quicnet.Endpoint) {
 			s.WriteFinal([]byte("it is " + time.Now().Format(time.TimeOnly)))
 		})
 	}
-}
-
-// certificate returns a certificate for localhost, and the roots that trust it.
-func certificate() (tls.Certificate, *x509.CertPool) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"},
-		IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		log.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, roots
 }

@@ -7,18 +7,15 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -26,9 +23,8 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"example"}},
-	})
+	serverTLS, clientTLS := localhost.TLS("example")
+	server, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: serverTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,13 +32,13 @@ func main() {
 	go serve(server, begun, finish)
 
 	answer := make(chan error)
-	go func() { answer <- request(ctx, server.Addr().String()) }()
+	go func() { answer <- request(ctx, server.Addr().String(), clientTLS) }()
 	<-begun // a request is under way
 
 	over := make(chan error)
 	go func() { over <- server.Shutdown(ctx) }() // ctx bounds how long it may take
 	for err == nil {                             // Shutdown may not have begun yet
-		err = try(ctx, server.Addr().String())
+		err = try(ctx, server.Addr().String(), clientTLS)
 	}
 	fmt.Printf("a new client: %v\n", err)
 	close(finish)
@@ -74,8 +70,8 @@ func serve(server *quicnet.Endpoint, begun, finish chan bool) {
 }
 
 // request asks for something and closes the connection when it has the answer: that is what Shutdown waits for.
-func request(ctx context.Context, addr string) error {
-	conn, err := dial(ctx, addr)
+func request(ctx context.Context, addr string, conf *tls.Config) error {
+	conn, err := dial(ctx, addr, conf)
 	if err != nil {
 		return err
 	}
@@ -91,29 +87,14 @@ func request(ctx context.Context, addr string) error {
 }
 
 // try connects, and tells why that fails.
-func try(ctx context.Context, addr string) error {
-	conn, err := dial(ctx, addr)
+func try(ctx context.Context, addr string, conf *tls.Config) error {
+	conn, err := dial(ctx, addr, conf)
 	if err != nil {
 		return err
 	}
 	return conn.Close()
 }
 
-func dial(ctx context.Context, addr string) (*quicnet.Conn, error) {
-	return quicnet.Dial(ctx, addr, &quic.Config{
-		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"example"}}, // examples/echo verifies
-	})
-}
-
-func certificate() tls.Certificate {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
+func dial(ctx context.Context, addr string, conf *tls.Config) (*quicnet.Conn, error) {
+	return quicnet.Dial(ctx, addr, &quic.Config{TLS: conf})
 }

@@ -6,19 +6,15 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"time"
 
+	"github.com/boringquic/boringquic/examples/internal/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -31,10 +27,9 @@ func main() {
 	}))
 	defer target.Close()
 
+	serverTLS, clientTLS := localhost.TLS("tunnel")
 	// The far end: each stream becomes a TCP connection to the target.
-	far, err := quicnet.Listen("127.0.0.1:0", &quic.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"tunnel"}},
-	})
+	far, err := quicnet.Listen("127.0.0.1:0", &quic.Config{TLS: serverTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -57,9 +52,7 @@ func main() {
 	}()
 
 	// The near end: each TCP connection becomes a stream.
-	conn, err := quicnet.Dial(ctx, far.Addr().String(), &quic.Config{
-		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"tunnel"}}, // examples/echo verifies
-	})
+	conn, err := quicnet.Dial(ctx, far.Addr().String(), &quic.Config{TLS: clientTLS})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -121,17 +114,4 @@ func join(s *quicnet.Stream, tcp net.Conn) {
 			tcp.Close()
 		}
 	}
-}
-
-func certificate() tls.Certificate {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }
