@@ -1,3 +1,4 @@
+// The handshake: contexts, connections, what BoringSSL tells of them and asks, and running it.
 #include "shim_tls.h"
 
 #include <pthread.h>
@@ -6,12 +7,10 @@
 
 #include <openssl/bytestring.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/pool.h>
-#include <openssl/rsa.h>
 
-enum { MAX_GROUPS = 16, MAX_CERTS = 64, EVENT_HEADER = 8 };
+enum { MAX_GROUPS = 16 };
 
 static int64_t live;
 
@@ -39,124 +38,6 @@ bq_tls *bq_of_ssl(const SSL *ssl) {
   return index < 0 ? NULL : SSL_get_ex_data(ssl, index);
 }
 
-// Events.
-
-// bq_put_space appends the header of an event and room for its data, which it returns.
-uint8_t *bq_put_space(bq_tls *t, int kind, int level, uint16_t code, size_t len) {
-  size_t need = t->events_len + EVENT_HEADER + len;
-  if (t->lost) return NULL;  // after a gap nothing more is told
-  if (need > t->events_cap) {
-    size_t cap = need < 1024 ? 1024 : need + need / 2;
-    uint8_t *p = OPENSSL_realloc(t->events, cap);
-    if (p == NULL) {
-      t->lost = 1;
-      return NULL;
-    }
-    t->events = p;
-    t->events_cap = cap;
-  }
-  uint8_t *p = t->events + t->events_len;
-  p[0] = (uint8_t)kind;
-  p[1] = (uint8_t)level;
-  p[2] = (uint8_t)code;
-  p[3] = (uint8_t)(code >> 8);
-  for (int i = 0; i < 4; i++) p[4 + i] = (uint8_t)(len >> (8 * i));
-  t->events_len = need;
-  return p + EVENT_HEADER;
-}
-
-int bq_put(bq_tls *t, int kind, int level, uint16_t code, const void *data, size_t len) {
-  uint8_t *p = bq_put_space(t, kind, level, code, len);
-  if (p == NULL) return 0;
-  if (len > 0) memcpy(p, data, len);
-  return 1;
-}
-
-// bq_put_cbb appends an event whose data is in cbb, and does away with cbb; ok tells whether building it went well.
-int bq_put_cbb(bq_tls *t, int kind, CBB *cbb, int ok) {
-  ok = ok && CBB_flush(cbb) && bq_put(t, kind, t->read_level, 0, CBB_data(cbb), CBB_len(cbb));
-  CBB_cleanup(cbb);
-  return ok;
-}
-
-// bq_put_params tells the peer's transport parameters, once it has them: a server from the first ClientHello on, a client when it has
-// left the Initial level.
-int bq_put_params(bq_tls *t) {
-  if (t->told_params || (t->client && t->read_level == ssl_encryption_initial)) return 1;
-  const uint8_t *p;
-  size_t len;
-  SSL_get_peer_quic_transport_params(t->ssl, &p, &len);
-  t->told_params = 1;
-  return bq_put(t, BQ_EV_PEER_PARAMS, t->read_level, 0, p, len);
-}
-
-static int put_info(bq_tls *t) {
-  const uint8_t *alpn;
-  unsigned alpn_len;
-  uint16_t suite = t->suite, flags = 0;
-  SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
-  const char *name = t->client && !t->foreign ? NULL : SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
-  size_t name_len = name == NULL ? 0 : strlen(name);
-  if (name_len > 255) name_len = 255;
-  if (SSL_session_reused(t->ssl)) flags |= BQ_INFO_RESUMED;
-  if (t->client && t->read_level == ssl_encryption_initial) {
-    flags |= BQ_INFO_RESUMED | BQ_INFO_EARLY;
-    suite = SSL_CIPHER_get_protocol_id(SSL_SESSION_get0_cipher(SSL_get_session(t->ssl)));
-  }
-  if (SSL_used_hello_retry_request(t->ssl)) flags |= BQ_INFO_HELLO_RETRY;
-  CBB cbb, child;
-  if (!CBB_init(&cbb, 64)) return 0;
-  int ok = CBB_add_u16(&cbb, suite) && CBB_add_u16(&cbb, SSL_get_group_id(t->ssl)) && CBB_add_u16(&cbb, flags) &&
-           CBB_add_u8_length_prefixed(&cbb, &child) && CBB_add_bytes(&child, alpn, alpn_len) &&
-           CBB_add_u8_length_prefixed(&cbb, &child) && CBB_add_bytes(&child, (const uint8_t *)name, name_len);
-  return bq_put_cbb(t, BQ_EV_INFO, &cbb, ok);
-}
-
-int bq_add_chain(CBB *cbb, const STACK_OF(CRYPTO_BUFFER) *chain) {
-  size_t n = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain);
-  CBB child;
-  int ok = 1;
-  for (size_t i = 0; i < n && ok; i++) {
-    const CRYPTO_BUFFER *cert = sk_CRYPTO_BUFFER_value(chain, i);
-    ok = CBB_add_u24_length_prefixed(cbb, &child) &&
-         CBB_add_bytes(&child, CRYPTO_BUFFER_data(cert), CRYPTO_BUFFER_len(cert));
-  }
-  return ok && CBB_flush(cbb);  // child must not be looked at any more
-}
-
-int bq_put_peer_certs(bq_tls *t) {
-  CBB cbb;
-  if (!CBB_init(&cbb, 2048)) return 0;
-  int ok = bq_add_chain(&cbb, SSL_get0_peer_certificates(t->ssl));
-  if (!bq_put_cbb(t, BQ_EV_PEER_CERTS, &cbb, ok)) return 0;
-  const uint8_t *p;
-  size_t len;
-  SSL_get0_ocsp_response(t->ssl, &p, &len);
-  if (len > 0 && !bq_put(t, BQ_EV_OCSP, t->read_level, 0, p, len)) return 0;
-  SSL_get0_signed_cert_timestamp_list(t->ssl, &p, &len);
-  return len == 0 || bq_put(t, BQ_EV_SCTS, t->read_level, 0, p, len);
-}
-
-static int put_cert_request(bq_tls *t) {
-  CBB cbb, child;
-  if (!CBB_init(&cbb, 64)) return 0;
-  int ok = 1;
-  if (t->client) {
-    const uint16_t *sigalgs;
-    size_t n = SSL_get0_peer_verify_algorithms(t->ssl, &sigalgs);
-    ok = CBB_add_u16(&cbb, (uint16_t)n);
-    for (size_t i = 0; i < n && ok; i++) ok = CBB_add_u16(&cbb, sigalgs[i]);
-    const STACK_OF(CRYPTO_BUFFER) *names = SSL_get0_server_requested_CAs(t->ssl);
-    n = names == NULL ? 0 : sk_CRYPTO_BUFFER_num(names);
-    for (size_t i = 0; i < n && ok; i++) {
-      const CRYPTO_BUFFER *name = sk_CRYPTO_BUFFER_value(names, i);
-      ok = CBB_add_u16_length_prefixed(&cbb, &child) &&
-           CBB_add_bytes(&child, CRYPTO_BUFFER_data(name), CRYPTO_BUFFER_len(name));
-    }
-  }
-  return bq_put_cbb(t, BQ_EV_ASK_CERT, &cbb, ok);
-}
-
 // What BoringSSL tells.
 
 static void note_alert(bq_tls *t, uint8_t alert) {
@@ -173,7 +54,7 @@ static int on_secret(SSL *ssl, int kind, int level, const SSL_CIPHER *cipher, co
     if (SSL_early_data_accepted(ssl)) t->early_offered = 1;
     if (!bq_put_params(t)) return 0;
   }
-  if (level == ssl_encryption_application && (!bq_put_early(t) || !bq_put_params(t) || !put_info(t))) return 0;
+  if (level == ssl_encryption_application && (!bq_put_early(t) || !bq_put_params(t) || !bq_put_info(t))) return 0;
   return bq_put(t, kind, level, t->suite, secret, len);
 }
 
@@ -254,8 +135,7 @@ static void on_key_log(const SSL *ssl, const char *line) {
 
 // What BoringSSL asks.
 
-// replace puts a copy of data in place of what *p holds.
-static int replace(uint8_t **p, size_t *p_len, const uint8_t *data, size_t len) {
+int bq_replace(uint8_t **p, size_t *p_len, const uint8_t *data, size_t len) {
   OPENSSL_free(*p);
   *p = OPENSSL_memdup(data, len);
   *p_len = *p == NULL ? 0 : len;
@@ -269,7 +149,7 @@ static int on_cert(SSL *ssl, void *arg) {
     return 1;
   }
   if (t->client && !t->ask_cert) return 1;
-  if ((!t->client && !bq_put_params(t)) || !put_info(t) || !put_cert_request(t)) return 0;
+  if ((!t->client && !bq_put_params(t)) || !bq_put_info(t) || !bq_put_cert_request(t)) return 0;
   t->waiting = 1;
   return -1;
 }
@@ -280,7 +160,7 @@ static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *out_alert) {
     t->verify_ok = 0;  // it was said of this chain, and holds for no other
     return ssl_verify_ok;
   }
-  if (!bq_put_params(t) || !put_info(t) || !bq_put_peer_certs(t) || !bq_put(t, BQ_EV_ASK_VERIFY, t->read_level, 0, NULL, 0)) {
+  if (!bq_put_params(t) || !bq_put_info(t) || !bq_put_peer_certs(t) || !bq_put(t, BQ_EV_ASK_VERIFY, t->read_level, 0, NULL, 0)) {
     *out_alert = SSL_AD_INTERNAL_ERROR;
     return ssl_verify_invalid;
   }
@@ -305,84 +185,6 @@ static int on_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static enum ssl_private_key_result_t on_sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out, uint16_t sigalg,
-                                             const uint8_t *in, size_t in_len) {
-  bq_tls *t = bq_of_ssl(ssl);
-  uint64_t id = (uint64_t)(uintptr_t)SSL_get0_selected_credential(ssl);
-  uint8_t *p = bq_put_space(t, BQ_EV_ASK_SIGN, t->read_level, sigalg, 8 + in_len);
-  if (p == NULL) return ssl_private_key_failure;
-  for (int i = 0; i < 8; i++) p[i] = (uint8_t)(id >> (8 * i));
-  memcpy(p + 8, in, in_len);
-  t->waiting = 1;
-  t->has_signature = 0;
-  return ssl_private_key_retry;
-}
-
-static enum ssl_private_key_result_t on_sign_complete(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out) {
-  bq_tls *t = bq_of_ssl(ssl);
-  if (!t->has_signature) return ssl_private_key_retry;
-  if (t->signature_len > max_out) return ssl_private_key_failure;
-  memcpy(out, t->signature, t->signature_len);
-  *out_len = t->signature_len;
-  t->has_signature = 0;
-  return ssl_private_key_success;
-}
-
-static const SSL_PRIVATE_KEY_METHOD key_method = {on_sign, NULL, on_sign_complete};
-
-// A key of ours signs in a crossing of its own. Go's monitor takes the processor away from a thread that it finds in the same
-// crossing twice, and looks again and again once it has: with X25519 and P-256 in one crossing that is a tenth of a handshake's
-// cost, and in two it hardly happens.
-
-static pthread_mutex_t key_index_mutex = PTHREAD_MUTEX_INITIALIZER;
-static int key_index = -1;  // of a credential's EVP_PKEY; once it is there it does not change
-
-static void free_key(void *parent, void *key, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) { EVP_PKEY_free(key); }
-
-// make_key_index tries again if memory was short the last time.
-static int make_key_index(void) {
-  pthread_mutex_lock(&key_index_mutex);
-  if (key_index < 0) key_index = SSL_CREDENTIAL_get_ex_new_index(0, NULL, NULL, NULL, free_key);
-  int ok = key_index >= 0;
-  pthread_mutex_unlock(&key_index_mutex);
-  return ok;
-}
-
-static int own_sign(EVP_PKEY *key, uint16_t sigalg, uint8_t *out, size_t *out_len, const uint8_t *in, size_t in_len) {
-  EVP_MD_CTX ctx;
-  EVP_PKEY_CTX *pctx;
-  EVP_MD_CTX_init(&ctx);
-  int ok = EVP_DigestSignInit(&ctx, &pctx, SSL_get_signature_algorithm_digest(sigalg), NULL, key);
-  if (ok && SSL_is_signature_algorithm_rsa_pss(sigalg)) {
-    ok = EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) &&
-         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST);
-  }
-  ok = ok && EVP_DigestSign(&ctx, out, out_len, in, in_len);
-  EVP_MD_CTX_cleanup(&ctx);
-  return ok;
-}
-
-static enum ssl_private_key_result_t on_own_sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out, uint16_t sigalg,
-                                                 const uint8_t *in, size_t in_len) {
-  bq_tls *t = bq_of_ssl(ssl);
-  if (!replace(&t->signature, &t->signature_len, in, in_len)) return ssl_private_key_failure;
-  t->sigalg = sigalg;
-  t->sign_due = 1;
-  return ssl_private_key_retry;
-}
-
-static enum ssl_private_key_result_t on_own_sign_complete(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out) {
-  bq_tls *t = bq_of_ssl(ssl);
-  EVP_PKEY *key = SSL_CREDENTIAL_get_ex_data(SSL_get0_selected_credential(ssl), key_index);
-  *out_len = max_out;
-  int ok = own_sign(key, t->sigalg, out, out_len, t->signature, t->signature_len);
-  replace(&t->signature, &t->signature_len, NULL, 0);
-  t->sign_due = 0;
-  return ok ? ssl_private_key_success : ssl_private_key_failure;
-}
-
-static const SSL_PRIVATE_KEY_METHOD own_key_method = {on_own_sign, NULL, on_own_sign_complete};
-
 // thread_now is the time of the connection that the thread is at work for; 0: the system's clock.
 static __thread int64_t thread_now;
 
@@ -395,7 +197,7 @@ static void on_time(const SSL *ssl, struct timeval *out) {
   }
 }
 
-// Contexts and credentials.
+// Contexts.
 
 bq_ctx *bq_ctx_new(int client) {
   static const uint16_t verify_sigalgs[] = {
@@ -427,92 +229,11 @@ void bq_ctx_free(bq_ctx *ctx) {
   bq_count(-1);
 }
 
-// read_error writes the first error of the queue to text.
-static void read_error(char *text, size_t len) {
+void bq_read_error(char *text, size_t len) {
   uint32_t err = ERR_peek_error();
   const char *reason = err == 0 ? NULL : ERR_reason_error_string(err);
   OPENSSL_strlcpy(text, reason == NULL ? "unknown error" : reason, len);
 }
-
-// read_blobs fills out with the buffers in data, each after a big-endian length of prefix bytes, and tells how many; -1 if
-// it cannot.
-static int read_blobs(CRYPTO_BUFFER **out, const uint8_t *data, size_t len, int prefix) {
-  CBS cbs, one;
-  CBS_init(&cbs, data, len);
-  int n = 0;
-  while (CBS_len(&cbs) > 0) {
-    int ok = prefix == 3 ? CBS_get_u24_length_prefixed(&cbs, &one) : CBS_get_u16_length_prefixed(&cbs, &one);
-    if (ok && n < MAX_CERTS) out[n] = CRYPTO_BUFFER_new_from_CBS(&one, NULL);
-    if (!ok || n == MAX_CERTS || out[n] == NULL) {
-      while (n > 0) CRYPTO_BUFFER_free(out[--n]);
-      return -1;
-    }
-    n++;
-  }
-  return n;
-}
-
-static int set_chain(SSL_CREDENTIAL *cred, const uint8_t *chain, size_t len) {
-  CRYPTO_BUFFER *certs[MAX_CERTS];
-  int n = read_blobs(certs, chain, len, 3);
-  if (n < 0) return 0;
-  int ok = SSL_CREDENTIAL_set1_cert_chain(cred, certs, (size_t)n);
-  while (n > 0) CRYPTO_BUFFER_free(certs[--n]);
-  return ok;
-}
-
-static int set_key(SSL_CREDENTIAL *cred, const uint8_t *key, size_t len) {
-  if (len == 0) return SSL_CREDENTIAL_set_private_key_method(cred, &key_method);
-  CBS cbs;
-  CBS_init(&cbs, key, len);
-  EVP_PKEY *pkey = EVP_parse_private_key(&cbs);
-  // The first of the two setters checks that certificate and key are a pair.
-  int ok = pkey != NULL && SSL_CREDENTIAL_set1_private_key(cred, pkey) &&
-           SSL_CREDENTIAL_set_private_key_method(cred, &own_key_method) && make_key_index() &&
-           SSL_CREDENTIAL_set_ex_data(cred, key_index, pkey);
-  if (!ok) EVP_PKEY_free(pkey);
-  return ok;
-}
-
-static int set_staples(SSL_CREDENTIAL *cred, const uint8_t *ocsp, size_t ocsp_len, const uint8_t *scts,
-                       size_t scts_len) {
-  int ok = 1;
-  if (ocsp_len > 0) {
-    CRYPTO_BUFFER *b = CRYPTO_BUFFER_new(ocsp, ocsp_len, NULL);
-    ok = b != NULL && SSL_CREDENTIAL_set1_ocsp_response(cred, b);
-    CRYPTO_BUFFER_free(b);
-  }
-  if (ok && scts_len > 0) {
-    CRYPTO_BUFFER *b = CRYPTO_BUFFER_new(scts, scts_len, NULL);
-    ok = b != NULL && SSL_CREDENTIAL_set1_signed_cert_timestamp_list(cred, b);
-    CRYPTO_BUFFER_free(b);
-  }
-  return ok;
-}
-
-bq_cred *bq_cred_new(const uint8_t *chain, size_t chain_len, const uint8_t *key, size_t key_len, const uint8_t *ocsp,
-                     size_t ocsp_len, const uint8_t *scts, size_t scts_len, const uint16_t *sigalgs, size_t num_sigalgs,
-                     uint8_t *text, size_t text_len) {
-  ERR_clear_error();
-  SSL_CREDENTIAL *cred = SSL_CREDENTIAL_new_x509();
-  if (cred != NULL && set_chain(cred, chain, chain_len) && set_key(cred, key, key_len) &&
-      set_staples(cred, ocsp, ocsp_len, scts, scts_len) &&
-      (num_sigalgs == 0 || SSL_CREDENTIAL_set1_signing_algorithm_prefs(cred, sigalgs, num_sigalgs))) {
-    bq_count(1);
-    return (bq_cred *)cred;
-  }
-  read_error((char *)text, text_len);
-  ERR_clear_error();
-  SSL_CREDENTIAL_free(cred);
-  return NULL;
-}
-
-void bq_cred_free(bq_cred *cred) {
-  SSL_CREDENTIAL_free((SSL_CREDENTIAL *)cred);
-  bq_count(-1);
-}
-
-uint64_t bq_cred_id(const bq_cred *cred) { return (uint64_t)(uintptr_t)cred; }
 
 // Connections.
 
@@ -564,7 +285,7 @@ int bq_tls_set_params(bq_tls *t, const uint8_t *params, size_t len) {
 }
 
 int bq_tls_set_alpn(bq_tls *t, const uint8_t *list, size_t len) {
-  if (!t->client) return replace(&t->alpn, &t->alpn_len, list, len);
+  if (!t->client) return bq_replace(&t->alpn, &t->alpn_len, list, len);
   return done(SSL_set_alpn_protos(t->ssl, list, len) == 0);
 }
 
@@ -653,7 +374,7 @@ static int apply(bq_tls *t, int op, const uint8_t *in, size_t len, int level) {
     case BQ_OP_SIGN:
       t->has_signature = 1;
       t->waiting = 0;
-      return replace(&t->signature, &t->signature_len, in, len);
+      return bq_replace(&t->signature, &t->signature_len, in, len);
   }
   return 1;
 }
@@ -720,7 +441,7 @@ static void run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_
     r->why = (uint8_t)why(t, ERR_peek_error());
     if (r->why == BQ_WHY_TOO_LONG) note_alert(t, SSL_AD_ILLEGAL_PARAMETER);
     r->alert = t->has_alert ? t->alert : SSL_AD_INTERNAL_ERROR;
-    read_error(r->text, sizeof r->text);
+    bq_read_error(r->text, sizeof r->text);
   } else if (t->sign_due) {
     r->status = BQ_RUN_MORE;
   }
@@ -740,12 +461,4 @@ void bq_tls_run(bq_tls *t, int op, int level, const uint8_t *in, size_t len, int
 
 void bq_tls_run_foreign(bq_tls *t, int op, int level, const uint8_t *in, size_t len, bq_result *r) {
   run(t, op, level, in, len, r);
-}
-
-void bq_tls_drain(bq_tls *t, uint8_t *out, size_t out_len) {
-  if (out_len > t->events_len) out_len = t->events_len;
-  if (out_len > 0) memcpy(out, t->events, out_len);
-  OPENSSL_free(t->events);
-  t->events = NULL;
-  t->events_len = t->events_cap = 0;
 }

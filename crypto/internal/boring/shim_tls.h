@@ -51,23 +51,37 @@ struct bq_tls {
 bq_tls *bq_of_ssl(const SSL *ssl);
 // bq_bind has an SSL object lead to a connection; 0 is a failure.
 int bq_bind(SSL *ssl, bq_tls *t);
-// bq_put_params tells the peer's transport parameters, once it has them.
-int bq_put_params(bq_tls *t);
 
 extern const SSL_QUIC_METHOD bq_quic_method;
 
 // bq_count counts an object in C memory, and -1 takes it off.
 void bq_count(int64_t n);
 
+// bq_replace puts a copy of data in place of what *p holds.
+int bq_replace(uint8_t **p, size_t *p_len, const uint8_t *data, size_t len);
+// bq_read_error writes the first error of the queue to text.
+void bq_read_error(char *text, size_t len);
+
+// Events (shim_events.c). 0 or NULL: there is no memory, and nothing more is told.
+
 // bq_put_space appends the header of an event and room for its data, which it returns.
 uint8_t *bq_put_space(bq_tls *t, int kind, int level, uint16_t code, size_t len);
 int bq_put(bq_tls *t, int kind, int level, uint16_t code, const void *data, size_t len);
-// bq_add_chain appends certificates to cbb, each after its 24-bit length.
-int bq_add_chain(CBB *cbb, const STACK_OF(CRYPTO_BUFFER) *chain);
 // bq_put_cbb appends an event whose data is in cbb, and does away with cbb; ok tells whether building it went well.
 int bq_put_cbb(bq_tls *t, int kind, CBB *cbb, int ok);
+// bq_put_params tells the peer's transport parameters, once it has them: a server from the first ClientHello on, a client when it has
+// left the Initial level.
+int bq_put_params(bq_tls *t);
+// bq_put_info tells what was negotiated.
+int bq_put_info(bq_tls *t);
+// bq_put_cert_request asks for a certificate.
+int bq_put_cert_request(bq_tls *t);
 // bq_put_peer_certs tells the peer's chain and what was stapled to it.
 int bq_put_peer_certs(bq_tls *t);
+// bq_add_chain appends certificates to cbb, each after its 24-bit length.
+int bq_add_chain(CBB *cbb, const STACK_OF(CRYPTO_BUFFER) *chain);
+
+// Sessions (shim_session.c).
 
 // bq_sessions_init has the connections of ctx work with sessions, tickets and 0-RTT.
 void bq_sessions_init(SSL_CTX *ctx, int client);
