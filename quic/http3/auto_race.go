@@ -34,12 +34,8 @@ func (t *AutoTransport) connectH3(ctx context.Context, o *autoOrigin) *autoAttem
 	a := &autoAttempt{began: now, before: o.cooldown, done: make(chan struct{})}
 	o.attempt = a
 	t.route(o, now)
-	routes := o.routes
-	if o.best > 0 {
-		routes = append([]*route{routes[o.best]}, routes...)
-	}
 	// As with net/http, the hooks of httptrace in the request's context tell of the dial that it caused.
-	go t.try(context.WithoutCancel(ctx), o, a, routes)
+	go t.try(context.WithoutCancel(ctx), o, a, o.routes)
 	return a
 }
 
@@ -60,10 +56,9 @@ func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	o.attempt = nil
-	for i, r := range o.routes {
-		if r == a.route {
-			o.best = i
-		}
+	if a.route != nil {
+		o.works = a.route.key()
+		o.preferWorking()
 	}
 	close(a.done)
 }

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,16 +22,17 @@ const maxOrigins = 1000
 type autoOrigin struct {
 	key, host, port string
 
-	altSvc string // the field that alts are from
-	alts   []Alternative
+	altSvc   string    // the field that alts are from
+	altAgain time.Time // when the same field is read again, since it has alts hold longer
+	alts     []Alternative
 
 	records      []string  // where HTTPS records say that HTTP/3 is, "host:port"; nil: they do not
 	recordsUntil time.Time // when that is asked again
 	asking       *httpsLookup
 
-	routes     []*route // what follows from the above; nil: it is to be found out
+	routes     []*route // what follows from the above, the one that worked last at the front; nil: it is to be found out
 	routeUntil time.Time
-	best       int // the one of routes that worked last
+	works      string // the key of the route that worked last; empty: none, or the origin has said something else since
 
 	cooldown cooldown
 	attempt  *autoAttempt // under way; nil: none
@@ -92,12 +94,14 @@ func (t *AutoTransport) route(o *autoOrigin, now time.Time) *route {
 	if len(o.routes) == 0 {
 		return nil
 	}
-	return o.routes[o.best]
+	return o.routes[0]
 }
 
-// findRoutes sets what follows from alternatives and records: alternatives count for more, since they are the origin's own word.
+// findRoutes sets what follows from alternatives and records: alternatives count for more, since they are the origin's own word. Records that are out
+// of date still lead to the connection that was made by them.
 func (t *AutoTransport) findRoutes(o *autoOrigin, now time.Time) {
-	o.routes, o.best, o.routeUntil = []*route{}, 0, now.Add(maxHTTPSTTL)
+	o.routes, o.routeUntil = []*route{}, now.Add(maxHTTPSTTL)
+	byRecords := &route{origin: o.key, addrs: o.records}
 	for _, a := range o.alts {
 		if now.Before(a.Expires) && len(o.routes) < maxAlternatives {
 			o.routes = append(o.routes, &route{origin: o.key, addrs: []string{a.addr(o.host)}, altUsed: altUsed(a, o.host)})
@@ -108,9 +112,22 @@ func (t *AutoTransport) findRoutes(o *autoOrigin, now time.Time) {
 	case len(o.routes) > 0:
 	case t.Always:
 		o.routes = append(o.routes, &route{origin: o.key})
-	case len(o.records) > 0 && now.Before(o.recordsUntil):
-		o.routes = append(o.routes, &route{origin: o.key, addrs: o.records})
+	case len(o.records) == 0:
+	case now.Before(o.recordsUntil):
+		o.routes = append(o.routes, byRecords)
 		o.routeUntil = earlier(o.routeUntil, o.recordsUntil)
+	case t.h3.connected(byRecords):
+		o.routes = append(o.routes, byRecords)
+		o.routeUntil = now.Add(minHTTPSTTL)
+	}
+	o.preferWorking()
+}
+
+// preferWorking puts the route that worked last at the front, in a new list: attempts to connect go through the old one.
+func (o *autoOrigin) preferWorking() {
+	i := slices.IndexFunc(o.routes, func(r *route) bool { return r.key() == o.works })
+	if i > 0 {
+		o.routes = slices.Concat(o.routes[i:i+1], o.routes[:i], o.routes[i+1:])
 	}
 }
 
@@ -138,7 +155,7 @@ func (t *AutoTransport) advertise(o *autoOrigin, h map[string][]string) {
 	text := strings.Join(h["Alt-Svc"], ",")
 	now := time.Now()
 	t.mu.Lock()
-	if text == o.altSvc && !staleSoon(o.alts, now) {
+	if text == o.altSvc && now.Before(o.altAgain) {
 		t.mu.Unlock()
 		return
 	}
@@ -147,24 +164,25 @@ func (t *AutoTransport) advertise(o *autoOrigin, h map[string][]string) {
 		t.mu.Unlock()
 		return
 	}
-	o.altSvc = text
-	o.alts = alts
-	if len(alts) == 0 {
-		o.altSvc = ""
+	if text != o.altSvc {
+		o.works = ""
 	}
+	nothing := len(alts) == 0 && len(o.alts) == 0
+	o.altSvc, o.alts, o.altAgain = text, alts, halfway(alts, now)
 	o.routes = nil
 	t.mu.Unlock()
-	t.keep(o.key, alts)
+	if !nothing {
+		t.keep(o.key, alts)
+	}
 }
 
-// staleSoon tells whether alternatives are so old that a response which repeats them is worth reading.
-func staleSoon(alts []Alternative, now time.Time) bool {
+// halfway is when half of the time has passed for which all alternatives hold.
+func halfway(alts []Alternative, now time.Time) time.Time {
+	until := now.Add(maxAltSvcAge * time.Second)
 	for _, a := range alts {
-		if a.Expires.Sub(now) < defaultAltAge*time.Second/2 {
-			return true
-		}
+		until = earlier(until, a.Expires)
 	}
-	return false
+	return now.Add(until.Sub(now) / 2)
 }
 
 func (t *AutoTransport) keep(key string, alts []Alternative) {
@@ -176,7 +194,7 @@ func (t *AutoTransport) keep(key string, alts []Alternative) {
 // forget forgets the alternatives or records that a route is from.
 func (t *AutoTransport) forget(o *autoOrigin, r *route) {
 	t.mu.Lock()
-	if len(o.routes) == 0 || o.routes[o.best] != r {
+	if len(o.routes) == 0 || o.routes[0].key() != r.key() {
 		t.mu.Unlock()
 		return // something else holds by now
 	}

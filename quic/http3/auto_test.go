@@ -328,6 +328,7 @@ func TestAutoHTTPSRecords(t *testing.T) {
 				t.Errorf("%s: asked %d times", tt.name, n)
 			}
 			time.Sleep(time.Minute)
+			w.set(func() { clear(w.h3.live) })
 			wantHow(t, tt.name+", later", w.get("/"), tt.then)
 			if n := tt.dns.count(); n != tt.askedL {
 				t.Errorf("%s: asked %d times after a minute, want %d", tt.name, n, tt.askedL)

@@ -1,0 +1,132 @@
+package http3
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// deadEnds is a fake of HTTP/3 that answers at some addresses only.
+type deadEnds struct {
+	*fakeH3
+	dead string
+}
+
+func (d *deadEnds) connect(ctx context.Context, r *route) error {
+	if d.where(r) != d.dead {
+		return d.fakeH3.connect(ctx, r)
+	}
+	time.Sleep(10 * time.Second)
+	d.w.set(func() { d.dialled = append(d.dialled, d.dead) })
+	return errBlackHole
+}
+
+// An alternative that works is used on, though the origin names one before it that does not, and names both again in each response. It is tried first when its
+// connection is lost, until the origin says something else.
+func TestAutoWorkingAlternative(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
+		w.auto.h3 = &deadEnds{w.h3, "example.com:1"}
+		w.header.Set("Alt-Svc", `h3=":1"; ma=3600, h3=":2"; ma=7200`)
+		wantHow(t, "the response that tells", w.get("/"), tcp)
+		wantHow(t, "while the first is tried", w.get("/"), tcp)
+		time.Sleep(11 * time.Second)
+		for range 20 {
+			took, how := w.timed("/")
+			if how != "HTTP/3.0" || took != 0 {
+				t.Fatalf("with the second: %s after %v", how, took)
+			}
+			time.Sleep(15 * time.Minute)
+		}
+		w.set(func() { clear(w.h3.live) })
+		wantHow(t, "when its connection is lost", w.get("/"), "HTTP/3.0")
+		if got, want := w.h3.dials(), []string{"example.com:1", "example.com:2", "example.com:2"}; !slices.Equal(got, want) {
+			t.Errorf("dialled %q, want %q", got, want)
+		}
+		w.header.Set("Alt-Svc", `h3=":3", h3=":2"`)
+		w.get("/")
+		wantHow(t, "of other alternatives", w.get("/"), "HTTP/3.0")
+		if got := w.h3.dials(); got[len(got)-1] != "example.com:3" {
+			t.Errorf("dialled %q, the last of which should be the one that the origin prefers", got)
+		}
+	})
+}
+
+// A cache is told of alternatives that hold for a short time when half of it is over, not with each response that repeats them.
+func TestAutoCacheOfShortLived(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, _ string) {
+		cache := new(mapCache)
+		w.auto.Alternatives = cache
+		w.header.Set("Alt-Svc", `h3=":2"; ma=60, h3=":3"; ma=100000`)
+		for range 100 {
+			w.get("/")
+			time.Sleep(time.Second)
+		}
+		if cache.puts != 4 {
+			t.Errorf("told %d times in 100 s, want 4", cache.puts)
+		}
+		w.header.Set("Alt-Svc", "clear")
+		w.get("/")
+		for range 3 {
+			w.get("/")
+		}
+		w.header.Set("Alt-Svc", `h2=":443"`)
+		w.get("/")
+		if cache.puts != 5 {
+			t.Errorf("told %d times that there are none any more, want once", cache.puts-4)
+		}
+	})
+}
+
+// turningDNS answers as name servers do that are asked again: later, or never, or in another order.
+type turningDNS struct {
+	later   time.Duration // before an answer but the first
+	targets [][]string    // of one priority, for each question; the last one for all that follow
+	asked   int
+}
+
+func (d *turningDNS) LookupHTTPS(ctx context.Context, _ string) (records []HTTPSRecord, ttl time.Duration, err error) {
+	d.asked++
+	if d.asked > 1 && d.later > 0 {
+		select {
+		case <-time.After(d.later):
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		}
+	}
+	for _, target := range d.targets[min(d.asked, len(d.targets))-1] {
+		records = append(records, HTTPSRecord{Priority: 1, Target: target, ALPN: []string{"h3"}})
+	}
+	return records, 20 * time.Second, nil
+}
+
+// A connection is used on when the HTTPS records that it was made by are out of date, whatever has become of the DNS; they are asked for again for the next one.
+func TestAutoRecordsOutlived(t *testing.T) {
+	for name, dns := range map[string]turningDNS{
+		"slow":      {later: 100 * time.Millisecond, targets: [][]string{{"a"}}},
+		"hanging":   {later: time.Hour, targets: [][]string{{"a"}}},
+		"others":    {targets: [][]string{{"a"}, {"b"}}},
+		"withdrawn": {targets: [][]string{{"a"}, {}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newAutoWorld(t, true)
+				w.auto.DisableHTTPSRecords, w.auto.Resolver = false, &dns
+				for range 20 {
+					wantHow(t, "a request", w.get("/"), "HTTP/3.0")
+					time.Sleep(7 * time.Second)
+				}
+				if dials := w.h3.dials(); len(dials) != 1 || dns.asked != 1 {
+					t.Errorf("dialled %q, asked %d times", dials, dns.asked)
+				}
+				w.set(func() { clear(w.h3.live) })
+				time.Sleep(minHTTPSTTL)
+				w.get("/")
+				if dns.asked != 2 {
+					t.Errorf("when the connection is lost: asked %d times", dns.asked)
+				}
+			})
+		})
+	}
+}
