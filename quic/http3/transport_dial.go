@@ -51,12 +51,7 @@ func (t *Transport) dial(ctx context.Context, d dialing) (*ClientConn, error) {
 	if trace != nil && trace.TLSHandshakeStart != nil {
 		trace.TLSHandshakeStart()
 	}
-	var cc *ClientConn
-	if t.Dial != nil {
-		cc, err = t.dialHook(ctx, &d, cfg, trace)
-	} else {
-		cc, err = t.dialAddrs(ctx, &d, cfg, trace)
-	}
+	cc, err := t.dialRoute(ctx, &d, cfg, trace)
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		state := tls.ConnectionState{}
 		if cc != nil {
@@ -119,12 +114,37 @@ func withoutZone(host string) string {
 	return host
 }
 
-// dialHook connects over the socket that Transport.Dial gives.
-func (t *Transport) dialHook(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
-	addr := d.route.origin
-	if len(d.route.addrs) > 0 {
-		addr = d.route.addrs[0]
+// dialRoute connects to the first place of the route that answers. Each begins for itself, so that one with a name that the DNS does not answer for keeps no other.
+func (t *Transport) dialRoute(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
+	addrs := d.route.addrs
+	if len(addrs) == 0 {
+		addrs = []string{d.route.origin}
 	}
+	dial := t.dialAddr
+	if t.Dial != nil {
+		dial = t.dialHook
+	}
+	return eyeballs.Race(ctx, len(addrs), func(ctx context.Context, i int) (*ClientConn, error) {
+		return dial(ctx, d, addrs[i], sessionFor(cfg, i), trace)
+	}, closeLate)
+}
+
+// sessionFor returns the configuration of the i-th attempt to connect: a session is for one connection.
+func sessionFor(cfg *quic.Config, i int) *quic.Config {
+	if i == 0 || cfg.TLS.ClientSessionCache == nil {
+		return cfg
+	}
+	own := *cfg
+	own.TLS = cfg.TLS.Clone()
+	own.TLS.ClientSessionCache = nil
+	return &own
+}
+
+// closeLate ends a connection that came after another one.
+func closeLate(cc *ClientConn) { cc.qc.Close() }
+
+// dialHook connects to addr, "HOST:PORT", over the socket that Transport.Dial gives.
+func (t *Transport) dialHook(ctx context.Context, d *dialing, addr string, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
 	pc, remote, err := t.Dial(ctx, addr)
 	switch {
 	case err != nil:
@@ -161,13 +181,19 @@ func (t *Transport) dialHook(ctx context.Context, d *dialing, cfg *quic.Config, 
 	return cc, nil
 }
 
-// dialAddrs connects to the first address that answers of those of the route.
-func (t *Transport) dialAddrs(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
+// dialAddr connects to the first address that answers of those that addr, "HOST:PORT", has.
+func (t *Transport) dialAddr(ctx context.Context, d *dialing, addr string, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
+	targets, err := resolve(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
 	ep, err := t.openEndpoint()
 	if err != nil {
 		return nil, err
 	}
-	cc, err := t.race(ctx, d, cfg, ep, trace)
+	cc, err := eyeballs.Race(ctx, len(targets), func(ctx context.Context, i int) (*ClientConn, error) {
+		return t.dialOne(ctx, d, sessionFor(cfg, i), ep, targets[i], trace)
+	}, closeLate)
 	if err != nil {
 		t.closeEndpoint()
 		return nil, err
@@ -209,44 +235,6 @@ func (t *Transport) closeEndpoint() {
 	if ep != nil {
 		ep.Close()
 	}
-}
-
-// race tries the addresses in turn, a quarter of a second apart, and takes the first connection.
-func (t *Transport) race(ctx context.Context, d *dialing, cfg *quic.Config, ep *quicnet.Endpoint, trace *httptrace.ClientTrace) (*ClientConn, error) {
-	targets, err := resolveAll(ctx, d.route)
-	if err != nil {
-		return nil, err
-	}
-	return eyeballs.Race(ctx, len(targets), func(ctx context.Context, i int) (*ClientConn, error) {
-		cfg := cfg
-		if i > 0 && cfg.TLS.ClientSessionCache != nil { // a session is for one connection
-			own := *cfg
-			own.TLS = cfg.TLS.Clone()
-			own.TLS.ClientSessionCache = nil
-			cfg = &own
-		}
-		return t.dialOne(ctx, d, cfg, ep, targets[i], trace)
-	}, func(cc *ClientConn) { cc.qc.Close() })
-}
-
-// resolveAll returns the addresses to try, in order.
-func resolveAll(ctx context.Context, r *route) (out []netip.AddrPort, err error) {
-	addrs := r.addrs
-	if len(addrs) == 0 {
-		addrs = []string{r.origin}
-	}
-	var first error
-	for _, addr := range addrs {
-		found, err := resolve(ctx, addr)
-		if err != nil && first == nil {
-			first = err
-		}
-		out = append(out, found...)
-	}
-	if len(out) == 0 {
-		return nil, first
-	}
-	return out, nil
 }
 
 // resolve looks up the addresses of "HOST:PORT". Families alternate, that of the resolver's first answer first (RFC 8305, section 4).
