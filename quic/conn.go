@@ -106,6 +106,8 @@ type hello struct {
 	peerSrc   ConnID // the peer's Source Connection ID, once peerKnown
 	peerKnown bool
 	heard     bool   // a packet of the peer was processed
+	lacks     bool   // the peer seems not to have received what was sent to it: see hasten
+	hastened  uint8  // how often it was sent again for that
 	token     []byte // for the Initial packets of a client
 	ownToken  bool   // that is ConnectParams.Token
 	early     earlyPackets

@@ -349,6 +349,9 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 		}
 	}
 	s := &c.spaces[in.space].crypto
+	if !c.client && in.slot == protect.Initial && off == 0 && s.in.base > 0 {
+		c.hello.lacks = true
+	}
 	before := s.end()
 	next, err := s.handle(off, data, limit)
 	if err == nil && in.space == recovery.AppSpace {

@@ -76,6 +76,7 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	in := inTrain{Train: t, path: p}
 	c.recvTrain(n, &in)
 	c.replayEarly(n)
+	c.hasten(n)
 	if c.state == stateActive {
 		c.loss.Shed(n, c.path.rec, (*lossHandler)(c))
 	}
@@ -187,6 +188,7 @@ func (c *Conn) gather(now int64, t *inTrain, descs *[maxTrainPackets]protect.Ope
 				return n
 			}
 			c.hello.early.add(now, c.earlyLife(), b[:size], d.Slot, t.ECN)
+			c.hello.lacks = c.client
 		case verdictAlone:
 			if n > 0 {
 				return n

@@ -137,6 +137,10 @@ const (
 	maxUndecryptable      = 10
 	maxUndecryptableBytes = 16 << 10
 
+	// maxHastened is how often a server sends its first flight again because the client repeats its ClientHello, which costs who repeats it
+	// nothing, beside the probe timeouts. RFC 9002, section 6.2.3, wants a bound and finds one time enough against one loss.
+	maxHastened = 3
+
 	// maxEarlyPackets is how many 0-RTT packets that came before their keys are kept beside those, in maxUndecryptableBytes too.
 	//
 	// Those that come before the Initial packet of their connection the Endpoint keeps: of maxEarlyAttempts connections at most, as many and

@@ -84,6 +84,9 @@ func (l *Loss) AmplificationLimited() bool { return l.blocked }
 // NextPN returns the packet number that the next packet of a space has.
 func (l *Loss) NextPN(sp Space) int64 { return l.spaces[sp].next() }
 
+// LastSent returns when the last packet of a space that elicits an acknowledgement was sent, 0 if none was.
+func (l *Loss) LastSent(sp Space) int64 { return l.spaces[sp].lastSent }
+
 // LargestAcked returns the largest packet number that the peer has acknowledged, -1 if none.
 func (l *Loss) LargestAcked(sp Space) int64 { return l.spaces[sp].largestAcked }
 

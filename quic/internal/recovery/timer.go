@@ -115,7 +115,7 @@ func (l *Loss) OnTimeout(now int64, path *Path, h Handler) (probes int, sp Space
 		l.spaces[sp].lastSent = now
 		return 1, sp
 	}
-	l.resendOldest(sp, h)
+	l.resend(sp, 2, h)
 	return 2, sp
 }
 
@@ -124,16 +124,21 @@ func (l *Loss) Probe(sp Space, h Handler) bool {
 	if s := l.spaces[sp]; s == nil || s.eliciting == 0 {
 		return false
 	}
-	l.resendOldest(sp, h)
+	l.resend(sp, 2, h)
 	return true
 }
 
-// resendOldest hands the frames of the two oldest packets in flight that have something to be sent again to h, which are not lost for that.
-// Those before them, with a PING, say, or a challenge of another path, would have each probe carry nothing for as long as nothing is acknowledged.
-func (l *Loss) resendOldest(sp Space, h Handler) {
+// Resend hands all data in flight of a space to h as if it were lost, and tells whether any of it is to be sent again.
+func (l *Loss) Resend(sp Space, h Handler) bool {
+	return l.spaces[sp] != nil && l.resend(sp, math.MaxInt, h) > 0
+}
+
+// resend hands the frames of the oldest packets in flight that have something to be sent again to h, which are not lost for that: of most packets, and
+// it returns of how many. Those before them, with a PING, say, or a challenge of another path, would have each probe carry nothing for as long as nothing
+// is acknowledged.
+func (l *Loss) resend(sp Space, most int, h Handler) (found int) {
 	s := l.spaces[sp]
-	found := 0
-	for pn := s.scan; pn < s.packets.end && found < 2; pn++ {
+	for pn := s.scan; pn < s.packets.end && found < most; pn++ {
 		r := s.packets.at(pn)
 		if r.flags&ackEliciting == 0 || r.flags&(acked|lost|probe) != 0 {
 			continue
@@ -146,6 +151,7 @@ func (l *Loss) resendOldest(sp Space, h Handler) {
 			found++
 		}
 	}
+	return found
 }
 
 // Requeue takes every packet of a space out of flight and hands its frames to h as lost, without a word to the congestion
