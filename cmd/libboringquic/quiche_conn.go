@@ -32,12 +32,12 @@ type quicheConn struct {
 	unwanted            atomic.Bool // quiche_conn_free was called
 	unheard             bool        // it was closed before anything had come from the peer, and is over
 
-	opened  [2]uint64           // streams that the peer has opened, bidirectional and unidirectional
-	stopped map[uint64]struct{} // streams that the peer has stopped and that quiche_conn_stream_send has not told
-	unread  map[uint64]struct{} // streams whose receiving part the program has ended
-	marks   map[uint64]uint64   // how much room quiche_conn_stream_writable wants
-	edges   [2]quicheEdges      // of readable_next, writable_next
-	resets  map[uint64]struct{} // streams that the peer has reset
+	opened  [2]uint64                 // streams that the peer has opened, bidirectional and unidirectional
+	stopped map[uint64]struct{}       // streams that the peer has stopped, of which the program is to be told: see tellStopped
+	shut    map[uint64]quic.Direction // what of streams the program has ended before its time
+	marks   map[uint64]uint64         // how much room quiche_conn_stream_writable wants
+	edges   [2]quicheEdges            // of readable_next, writable_next
+	resets  map[uint64]struct{}       // streams that the peer has reset
 
 	nextStream C.uint64_t // the bidirectional stream of ours after all that are open
 	paths      quichePaths
@@ -269,7 +269,9 @@ func (q *quicheConn) settle(now time.Time) {
 	c.gathers = C.bool(core.HandshakeConfirmed() && !core.IsClosed())
 	c.established = C.bool(core.HandshakeComplete())
 	c.closed = C.bool(core.IsDrained() || q.unheard)
-	c.draining = C.bool(core.IsDraining() && !core.WantsSend())
+	if core.IsDraining() && !core.WantsSend() && !q.unheard { // once it is, it is also when it is closed
+		c.draining = true
+	}
 	c.timeout = 1<<64 - 1
 	if at, ok := core.Timeout(); ok {
 		c.timeout = ns(at)

@@ -322,7 +322,7 @@ func bq_go_quiche_h3_send_body(h, id C.uint64_t, body *C.uint8_t, n C.size_t, fi
 		var h3Stopped *h3.StreamError
 		switch {
 		case errors.As(err, &stopped) && stopped.Remote, errors.As(err, &h3Stopped) && h3Stopped.Remote:
-			delete(q.stopped, uint64(id))
+			q.tellStopped(uint64(id))
 			return 0, &quicheFault{quicheTransport + quicheStopped, err}
 		case err != nil:
 			return 0, err

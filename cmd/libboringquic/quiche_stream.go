@@ -15,18 +15,56 @@ import (
 	"github.com/boringquic/boringquic/quic/h3"
 )
 
-// streamFailed stores the code of a stream that was reset or stopped, and tells which of the two it was.
-func streamFailed(err error, code *C.uint64_t, what quicheError) error {
+// readFailed returns what reading from a stream fails with. That nothing comes any more is no error in quiche as long as the stream is there: of a part that
+// the program has read to its end, or ended itself.
+func (q *quicheConn) readFailed(id uint64, err error, code *C.uint64_t) error {
 	var e *quic.StreamError
-	if !errors.As(err, &e) {
+	switch {
+	case errors.Is(err, quic.ErrUnknownStream):
+		if _, gone := q.core.StreamRoom(id); !errors.Is(gone, quic.ErrUnknownStream) && !errors.Is(gone, quic.ErrStreamDirection) {
+			return quicheDone
+		}
 		return err
-	}
-	if !e.Remote {
-		return quichefault(quicheStreamState, "the program itself has ended this part of the stream")
+	case !errors.As(err, &e):
+		return err
+	case !e.Remote:
+		return quicheDone
 	}
 	*code = C.uint64_t(e.Code)
-	return &quicheFault{what, err}
+	return &quicheFault{quicheReset, err}
 }
+
+// writeFailed returns what writing to a stream fails with. forgotten is for a stream that is over, or that the peer has stopped and of which that was told.
+func (q *quicheConn) writeFailed(id uint64, err error, code *C.uint64_t, forgotten error) error {
+	var e *quic.StreamError
+	switch {
+	case errors.Is(err, quic.ErrUnknownStream):
+		if q.wasOpened(id) {
+			return forgotten
+		}
+	case !errors.As(err, &e):
+	case !e.Remote:
+		return &quicheFault{quicheFinalSize, err}
+	case !q.tellStopped(id):
+		return forgotten
+	default:
+		*code = C.uint64_t(e.Code)
+		return &quicheFault{quicheStopped, err}
+	}
+	return err
+}
+
+// tellStopped tells whether the program is still to be told that the peer has stopped a stream: at each call, until nothing more is to be read of it.
+func (q *quicheConn) tellStopped(id uint64) bool {
+	_, tells := q.stopped[id]
+	if q.core.StreamFinished(id) {
+		delete(q.stopped, id)
+	}
+	return tells
+}
+
+// wasOpened tells of a stream that the core does not know whether there was one of that ID. One of ours would have been opened by being written to.
+func (q *quicheConn) wasOpened(id uint64) bool { return q.isOwn(id) || id>>2 < q.opened[id>>1&1] }
 
 // over returns what a stream call fails with where the connection has failed: nothing comes any more, and nothing can be sent.
 func (q *quicheConn) over(err error, what quicheError) error {
@@ -49,7 +87,7 @@ func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin 
 		got, end, err := q.core.StreamRecv(uint64(id), memory(out, n))
 		switch {
 		case err != nil:
-			return 0, q.over(streamFailed(err, code, quicheReset), quicheDone)
+			return 0, q.over(q.readFailed(uint64(id), err, code), quicheDone)
 		case got == 0 && !end:
 			return 0, quicheDone
 		}
@@ -61,7 +99,6 @@ func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin 
 //export bq_go_quiche_stream_send
 func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
-		delete(q.stopped, uint64(id))
 		q.hideOne(uint64(id))
 		took, err := q.core.StreamSend(uint64(id), memory(buf, n), bool(fin))
 		if q.isOwn(uint64(id)) { // it may be new
@@ -72,7 +109,11 @@ func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin 
 		}
 		switch {
 		case err != nil:
-			return 0, q.over(streamFailed(err, code, quicheStopped), quicheState)
+			err = q.over(q.writeFailed(uint64(id), err, code, quicheDone), quicheState)
+			if n == 0 && bool(fin) && quicheCode(err) == quicheFinalSize { // it has an end, which is no other
+				err = nil
+			}
+			return 0, err
 		case took < int(n):
 			q.edges[1].again(uint64(id))
 		}
@@ -89,13 +130,13 @@ func bq_go_quiche_stream_priority(h, id C.uint64_t, urgency C.uint8_t, increment
 		p := quic.Priority{Urgency: uint8(min(max(urgency, 124), 131) - 124), Incremental: bool(incremental)}
 		err := q.core.SetStreamPriority(uint64(id), p)
 		if q.isOwn(uint64(id)) && errors.Is(err, quic.ErrUnknownStream) {
-			switch err = q.core.OpenStreamID(uint64(id)); {
-			case err == nil:
+			if err = q.core.OpenStreamID(uint64(id)); err == nil {
 				q.noteOpened(uint64(id))
 				err = q.core.SetStreamPriority(uint64(id), p)
-			case errors.Is(err, quic.ErrUnknownStream): // it is over, and nothing of it is to be put in an order
-				err = nil
 			}
+		}
+		if (errors.Is(err, quic.ErrUnknownStream) || errors.Is(err, quic.ErrStreamDirection)) && q.wasOpened(uint64(id)) {
+			err = nil // nothing of it is to be put in an order
 		}
 		return 0, q.over(err, quicheState)
 	})
@@ -114,22 +155,17 @@ func bq_go_quiche_stream_shutdown(h, id C.uint64_t, direction C.int, code C.uint
 		if own := id&1 == 0 == q.core.IsClient(); id&2 != 0 && own == (part == quic.ReadDirection) {
 			return 0, &quicheFault{quicheStreamState, quic.ErrStreamDirection}
 		}
-		before := q.shut(uint64(id), part)
 		switch err := q.endPart(uint64(id), part, uint64(code)); {
 		case errors.Is(err, quic.ErrUnknownStream): // which is no error in quiche, for it may have been a stream
 			return 0, quicheDone
 		case err != nil:
 			return 0, q.over(err, quicheStreamState)
-		}
-		if before {
+		case q.shut[uint64(id)]&part != 0:
 			return 0, quicheDone
+		case q.shut == nil:
+			q.shut = map[uint64]quic.Direction{}
 		}
-		if part == quic.ReadDirection {
-			if q.unread == nil {
-				q.unread = map[uint64]struct{}{}
-			}
-			q.unread[uint64(id)] = struct{}{}
-		}
+		q.shut[uint64(id)] |= part
 		return 0, nil
 	})
 }
@@ -145,27 +181,23 @@ func (q *quicheConn) endPart(id uint64, part quic.Direction, code uint64) error 
 	return q.core.StreamShutdown(id, part, code)
 }
 
-// shut tells whether a part of a stream was ended before its time.
-func (q *quicheConn) shut(id uint64, part quic.Direction) bool {
-	if part == quic.ReadDirection {
-		_, found := q.unread[id]
-		return found || q.core.StreamFinished(id)
-	}
-	var e *quic.StreamError
-	_, err := q.core.StreamRoom(id)
-	return errors.As(err, &e)
-}
-
 // capacity returns how much may be written on a stream such that it can leave: by the peer's flow control, congestion control, and what waits.
 func (q *quicheConn) capacity(id uint64) (int, error) {
-	if _, err := q.core.StreamRoom(id); err != nil {
-		if errors.Is(err, quic.ErrStreamEnded) { // of which quiche says what there would be
-			return 0, nil
-		}
-		var code C.uint64_t
-		return 0, q.over(streamFailed(err, &code, quicheStopped), quicheState)
+	_, err := q.core.StreamRoom(id)
+	if err == nil {
+		return min(q.core.StreamCredit(id), q.core.SendCapacity()), nil
 	}
-	return min(q.core.StreamCredit(id), q.core.SendCapacity()), nil
+	if errors.Is(err, quic.ErrStreamDirection) && q.wasOpened(id) && !q.core.StreamFinished(id) {
+		return 0, nil
+	}
+	var code C.uint64_t
+	switch err = q.writeFailed(id, err, &code, &quicheFault{quicheStreamState, err}); quicheCode(err) {
+	case quicheFinalSize:
+		return 0, nil
+	case quicheStopped:
+		q.core.StreamSend(id, nil, false) // it is told, so that the core can forget it
+	}
+	return 0, q.over(err, quicheState)
 }
 
 //export bq_go_quiche_stream_capacity
@@ -201,10 +233,20 @@ func bq_go_quiche_stream_state(h, id C.uint64_t, finished C.bool) C.int64_t {
 	return lookQuiche(h, func(q *quicheConn) (int64, error) {
 		is := q.core.StreamReadable(uint64(id))
 		if finished {
-			is = q.core.StreamFinished(uint64(id))
+			is = q.finished(uint64(id))
 		}
 		return yes(is), nil
 	})
+}
+
+// finished tells whether no bytes of a stream are to come any more, though its end may not have been read. One that only we send on never is, in quiche, as
+// long as it is there.
+func (q *quicheConn) finished(id uint64) bool {
+	if id&2 != 0 && q.isOwn(id) {
+		_, err := q.core.StreamRoom(id)
+		return errors.Is(err, quic.ErrUnknownStream)
+	}
+	return q.core.StreamFinished(id) || q.core.StreamReadable(id) && q.core.StreamBytesReadable(id) == 0
 }
 
 func yes(is bool) int64 {
@@ -321,7 +363,7 @@ func (q *quicheConn) onStreamEvent(ev *quic.Event) {
 		q.edges[1].again(ev.Stream)
 	case quic.EventStreamFinished:
 		delete(q.stopped, ev.Stream)
-		delete(q.unread, ev.Stream)
+		delete(q.shut, ev.Stream)
 		delete(q.marks, ev.Stream)
 		delete(q.resets, ev.Stream)
 		q.edges[0].again(ev.Stream)

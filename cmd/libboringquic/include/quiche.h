@@ -256,12 +256,13 @@ ssize_t quiche_conn_send_on_path(quiche_conn *conn, uint8_t *out, size_t out_len
 size_t quiche_conn_send_quantum_on_path(const quiche_conn *conn, const struct sockaddr *local_addr, socklen_t local_len,
                                         const struct sockaddr *peer_addr, socklen_t peer_len);
 
-// Streams. What the peer sends is read in order: the number of bytes, with *fin if they are the last; QUICHE_ERR_DONE: nothing now; QUICHE_ERR_STREAM_RESET with
-// *out_error_code; QUICHE_ERR_INVALID_STREAM_STATE.
+// Streams. What the peer sends is read in order: the number of bytes, with *fin if they are the last; QUICHE_ERR_DONE: nothing now, or nothing any more of a
+// stream that is still written to; QUICHE_ERR_STREAM_RESET with *out_error_code; QUICHE_ERR_INVALID_STREAM_STATE: there is no such stream, or it is over.
 ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *out, size_t buf_len, bool *fin, uint64_t *out_error_code);
 
-// Takes as many bytes as there is room for; fin only with the last. An ID of ours that was not used opens the stream, and those below it. QUICHE_ERR_DONE: no room;
-// QUICHE_ERR_STREAM_STOPPED with *out_error_code; QUICHE_ERR_STREAM_LIMIT; QUICHE_ERR_FINAL_SIZE after fin.
+// Takes as many bytes as there is room for; fin only with the last. An ID of ours that was not used opens the stream, and those below it. QUICHE_ERR_DONE: no room,
+// or the stream is over; QUICHE_ERR_STREAM_STOPPED with *out_error_code, once if all is read of the stream, else each time; QUICHE_ERR_STREAM_LIMIT;
+// QUICHE_ERR_FINAL_SIZE after fin or QUICHE_SHUTDOWN_WRITE, but 0 for fin again and nothing else.
 ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uint8_t *buf, size_t buf_len, bool fin, uint64_t *out_error_code);
 
 // The parts of a stream, and how they are ended.
@@ -277,7 +278,7 @@ int quiche_conn_stream_priority(quiche_conn *conn, uint64_t stream_id, uint8_t u
 int quiche_conn_stream_shutdown(quiche_conn *conn, uint64_t stream_id, enum quiche_shutdown direction, uint64_t err);
 
 // How many bytes may leave now: by the peer's flow control and congestion control, beyond what waits. quiche_conn_stream_send takes more, and keeps it.
-// QUICHE_ERR_STREAM_STOPPED; QUICHE_ERR_INVALID_STREAM_STATE.
+// 0 after the end. QUICHE_ERR_STREAM_STOPPED, as often as quiche_conn_stream_send says so; QUICHE_ERR_INVALID_STREAM_STATE.
 ssize_t quiche_conn_stream_capacity(quiche_conn *conn, uint64_t stream_id);
 
 bool quiche_conn_stream_readable(const quiche_conn *conn, uint64_t stream_id);  // it has data, its end, or a reset to be read
@@ -289,11 +290,12 @@ int64_t quiche_conn_stream_writable_next(quiche_conn *conn);
 // Whether len bytes may leave now, as quiche_conn_stream_capacity says: 1, 0, or an error. After 0 the stream is writable for the functions below when there is as much.
 int quiche_conn_stream_writable(quiche_conn *conn, uint64_t stream_id, size_t len);
 
-// Whether there is nothing more to be read, ever: its end was read, or has come after quiche_conn_stream_shutdown; also of a stream that is forgotten.
+// Whether no more bytes are to be read, ever: all were, though perhaps not their end, or the stream was reset; also of a stream that is forgotten.
 bool quiche_conn_stream_finished(const quiche_conn *conn, uint64_t stream_id);
 
 // The streams that are readable (writable, as quiche_conn_stream_capacity says) now: by urgency, of one those that are not incremental first, and then by ID.
-// Before all that are writable come those that the peer has stopped, until quiche_conn_stream_send was told. The iterator is the caller's to free.
+// Before all that are writable come those that the peer has stopped, until all is read of them and quiche_conn_stream_send, or quiche_conn_stream_capacity, was
+// told. The iterator is the caller's to free.
 typedef struct quiche_stream_iter quiche_stream_iter;
 quiche_stream_iter *quiche_conn_readable(const quiche_conn *conn);
 quiche_stream_iter *quiche_conn_writable(const quiche_conn *conn);
@@ -329,7 +331,7 @@ bool quiche_conn_is_established(const quiche_conn *conn);    // the handshake is
 bool quiche_conn_is_resumed(const quiche_conn *conn);        // the session of an earlier connection was
 bool quiche_conn_is_in_early_data(const quiche_conn *conn);  // 0-RTT data may be sent, or is taken
 bool quiche_conn_is_readable(const quiche_conn *conn);       // a stream is, or there is a datagram
-bool quiche_conn_is_draining(const quiche_conn *conn);       // it is closed, by either side, and its last packet was sent
+bool quiche_conn_is_draining(const quiche_conn *conn);       // it was closed, by either side, and its last packet was sent
 bool quiche_conn_is_closed(const quiche_conn *conn);         // its time is over, and it can be freed
 bool quiche_conn_is_timed_out(const quiche_conn *conn);      // it ended in silence, or its handshake did not end
 bool quiche_conn_is_server(const quiche_conn *conn);         // it is a server's

@@ -291,7 +291,8 @@ static void streams(void) {
   IS(send_text(p.client, 4, "more", false), QUICHE_ERR_FINAL_SIZE);
   exchange(&p);
   IS(quiche_conn_stream_readable_next(p.server), 4);
-  CHECK(!quiche_conn_stream_finished(p.server, 4));
+  CHECK(quiche_conn_stream_finished(p.server, 4) && quiche_conn_stream_readable(p.server, 4)); // no bytes come any more
+  IS(send_text(p.client, 4, "", true), 0); // which is nothing new
   IS(recv_text(p.server, 4), 0);
   CHECK(fin && quiche_conn_stream_finished(p.server, 4) && quiche_conn_stream_finished(p.server, 400));
 
@@ -411,7 +412,7 @@ static void closing(void) {
   let_pass(p.client);
   let_pass(p.server);
   CHECK(quiche_conn_is_closed(p.client) && quiche_conn_is_closed(p.server) && quiche_conn_is_established(p.client));
-  CHECK(!quiche_conn_is_timed_out(p.client));
+  CHECK(!quiche_conn_is_timed_out(p.client) && quiche_conn_is_draining(p.client) && quiche_conn_is_draining(p.server));
   IS(quiche_conn_timeout_as_nanos(p.client) == UINT64_MAX, 1);
   IS(quiche_conn_timeout_as_millis(p.client) == UINT64_MAX, 1);
   free_pair(&p);

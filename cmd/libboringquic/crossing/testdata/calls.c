@@ -163,7 +163,7 @@ static void state(end *e) {
   size_t len = 0;
   bool closed = quiche_conn_is_closed(q), over = closed || quiche_conn_local_error(q, &app, &code, &reason, &len);
   TELL(e, "established %d early %d draining %d closed %d timed out %d resumed %d server %d readable %d", quiche_conn_is_established(q),
-       quiche_conn_is_in_early_data(q), !closed && quiche_conn_is_draining(q), closed, quiche_conn_is_timed_out(q), quiche_conn_is_resumed(q),
+       quiche_conn_is_in_early_data(q), quiche_conn_is_draining(q), closed, quiche_conn_is_timed_out(q), quiche_conn_is_resumed(q),
        quiche_conn_is_server(q), !over && quiche_conn_is_readable(q));
   bool is = quiche_conn_peer_error(q, &app, &code, &reason, &len);
   TELL(e, "peer_error %d %d %" PRIu64 " %.*s", is, is && app, is ? code : 0, is ? (int)len : 0, is ? (const char *)reason : "");
