@@ -83,10 +83,15 @@ func life(t *testing.T, suite protect.Suite, secret []byte) {
 	again("read", func() error { return b.InstallRead(protect.OneRTT, suite, secret) })
 	exchange(t, a, b, protect.OneRTT, 1)
 	for i := range 2 {
+		a.Rest()
 		b.Rest()
 		again("wake", func() error { return opens(a, b, int64(64+i)) })
+		a.Rest()
 		again("advance write", a.AdvanceWrite)
+		b.Rest()
+		again("wake", func() error { return opens(a, b, int64(66+i)) })
 		exchange(t, a, b, protect.OneRTT, int64(2+2*i))
+		b.Rest()
 		again("advance read", func() error { return b.AdvanceRead(int64(2 + 2*i)) })
 		exchange(t, a, b, protect.OneRTT, int64(3+2*i))
 	}
@@ -106,7 +111,7 @@ func opens(a, b *protect.Keys, pn int64) error {
 	open := []protect.OpenDesc{{Len: size, PNOff: pnOff, Slot: protect.OneRTT, Largest: pn - 1}}
 	sealed := bytes.Clone(buf)
 	switch b.Open(buf, open); {
-	case open[0].Status == protect.Opened && open[0].PN == pn && open[0].Gen == b.ReadGen():
+	case open[0].Status == protect.Opened && open[0].PN == pn && open[0].Gen == a.WriteGen():
 		return nil
 	case open[0].Status == protect.NoKey && bytes.Equal(buf, sealed):
 		return errors.New("no key")

@@ -68,10 +68,10 @@ type Keys struct {
 	suites      [numSlots]Suite
 	read, write slotSet
 	labels      boring.Labels // of SetVersion
-	resting     bool          // the next 1-RTT read key is to be made again
 
-	// 1-RTT key update: the current generations, and the secrets that the next read key and the current write key were
-	// made from.
+	readRests, writeRests bool // the 1-RTT keys are to be made again
+
+	// 1-RTT key update: the current generations, and the secrets that their keys were made from.
 	readGen, writeGen       uint32
 	readSecret, writeSecret [48]byte
 }
@@ -138,9 +138,9 @@ func (k *Keys) install(s Slot, suite Suite, secret []byte, write bool) error {
 		k.read.add(s)
 	}
 	if s == OneRTT && write {
-		k.writeSecret, k.writeGen = buf, 0
+		k.writeSecret, k.writeGen, k.writeRests = buf, 0, false
 	} else if s == OneRTT {
-		k.readSecret, k.readGen, k.resting = buf, 0, false
+		k.readSecret, k.readGen, k.readRests = buf, 0, false
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (k *Keys) Drop(s Slot) {
 	k.read.remove(s)
 	k.write.remove(s)
 	if s == OneRTT {
-		k.resting = false
+		k.readRests, k.writeRests = false, false
 		clear(k.readSecret[:])
 		clear(k.writeSecret[:])
 	}
@@ -188,7 +188,7 @@ func (k *Keys) AdvanceRead(firstPN int64) error {
 	if !k.HasRead(OneRTT) {
 		return errors.New("protect: no 1-RTT read key to update")
 	}
-	k.wake()
+	k.wakeRead()
 	suite := k.suites[OneRTT]
 	if !k.boring.AdvanceRead(k.labels, uint16(suite), k.readSecret[:suite.secretLen()], firstPN) {
 		return errors.New("protect: BoringSSL could not make the next read key")
@@ -202,6 +202,7 @@ func (k *Keys) AdvanceWrite() error {
 	if !k.HasWrite(OneRTT) {
 		return errors.New("protect: no 1-RTT write key to update")
 	}
+	k.wakeWrite()
 	suite := k.suites[OneRTT]
 	if !k.boring.AdvanceWrite(k.labels, uint16(suite), k.writeSecret[:suite.secretLen()]) {
 		return errors.New("protect: BoringSSL could not make the next write key")
@@ -218,21 +219,32 @@ func (k *Keys) DropPrevious() {
 	}
 }
 
-// Rest frees the next 1-RTT read key until packets come again, for connections that have had nothing to do for a while.
+// Rest frees the 1-RTT keys until there are packets again, for connections that have had nothing to do for a while: the read keys are made again
+// from their secret by the next Open, the write key by the next Seal.
 func (k *Keys) Rest() {
-	if k.HasRead(OneRTT) {
-		k.boring.DropNext()
-		k.resting = true
+	if k.boring.Live() {
+		k.boring.Rest()
+		k.readRests, k.writeRests = k.HasRead(OneRTT), k.HasWrite(OneRTT)
 	}
 }
 
-// wake makes the next 1-RTT read key again that Rest freed. If C memory is short it is tried again the next time, and until then there
-// is no 1-RTT read key.
-func (k *Keys) wake() {
-	if k.resting {
-		suite := k.suites[OneRTT]
-		k.resting = !k.boring.DeriveNext(k.labels, uint16(suite), k.readSecret[:suite.secretLen()])
+// wakeRead makes the 1-RTT read keys again that Rest freed. If C memory is short it is tried again the next time, and until then there are none.
+func (k *Keys) wakeRead() {
+	if k.readRests {
+		k.readRests = !k.wake(false, &k.readSecret)
 	}
+}
+
+// wakeWrite is wakeRead for the write key.
+func (k *Keys) wakeWrite() {
+	if k.writeRests {
+		k.writeRests = !k.wake(true, &k.writeSecret)
+	}
+}
+
+func (k *Keys) wake(write bool, secret *[48]byte) bool {
+	suite := k.suites[OneRTT]
+	return k.boring.Wake(k.labels, write, uint16(suite), secret[:suite.secretLen()])
 }
 
 // ExpandLabel is HKDF-Expand-Label(secret, label, context, n) of RFC 8446, section 7.1, over hash, which is crypto.SHA256

@@ -246,7 +246,7 @@ func TestDropAndReplace(t *testing.T) {
 	}
 }
 
-// Rest frees the next read key. It is there again for the next packet, of whichever generation, and with it all that could be done before.
+// Rest frees the 1-RTT keys. They are there again for the next packet, of whichever generation, and with them all that could be done before.
 func TestRest(t *testing.T) {
 	for _, suite := range suites {
 		for _, labels := range []uint32{version1, version2} {
@@ -260,6 +260,11 @@ func TestRest(t *testing.T) {
 			for gen := range uint32(4) {
 				pn := int64(10 * gen)
 				current := sealOne(t, send, pn, 100)
+				send.Rest()
+				if again := sealOne(t, send, pn, 100); !bytes.Equal(again, current) {
+					t.Fatalf("%v, generation %d: after a rest a packet is sealed with another key", suite, gen)
+				}
+				send.Rest()
 				if err := send.AdvanceWrite(); err != nil {
 					t.Fatal(err)
 				}
@@ -279,8 +284,8 @@ func TestRest(t *testing.T) {
 					if d := openOne(recv, first.packet, pn-1); d.Status != first.status || d.Gen != first.gen {
 						t.Fatalf("%v, first packet after a rest: %+v, want status %d of generation %d", suite, d, first.status, first.gen)
 					}
-					if n := boring.PacketKeysLive(); n != live+1 {
-						t.Fatalf("%d pieces of C memory after it, want %d", n, live+1)
+					if n := boring.PacketKeysLive(); n != live+2 {
+						t.Fatalf("%d pieces of C memory after it, want %d", n, live+2)
 					}
 				}
 				recv.Rest()

@@ -50,8 +50,8 @@ const (
 //	buf[d.Off+PNOff+PNLen : d.Off+Len-Overhead]
 //
 // with the packet number in clear before it. Packets may lie in any order; they must not overlap. No key changes and no
-// descriptor panics. After Release every packet is NoKey. After Rest the next 1-RTT key is made first, whatever the packets are; where C
-// memory is too short for it, those of 1-RTT are NoKey.
+// descriptor panics. After Release every packet is NoKey. After Rest the 1-RTT keys are made first, whatever the packets are; where C
+// memory is too short for them, those of 1-RTT are NoKey.
 //
 // 1-RTT packets are opened with the key that their key phase bit and number call for: the current one, the next one, or,
 // if it is still kept and the number lies below the first of the current generation, the previous one.
@@ -63,7 +63,7 @@ func (k *Keys) Open(buf []byte, d []OpenDesc) {
 		return
 	}
 	if len(d) > 0 {
-		k.wake() // before anything is known of the packets
+		k.wakeRead() // before anything is known of the packets
 		k.boring.Open(buf, d)
 	}
 }
@@ -77,10 +77,15 @@ const (
 // Seal applies packet protection and header protection to the packets that d describes, in place in buf, in one crossing
 // into C. Payloads may lie in pieces of other memory, at most MaxPieces, from which they are encrypted into buf without being
 // copied. Bytes of a piece change while Seal runs and are as before when it returns. It returns false if a descriptor points outside of buf, contradicts the header, or names a slot or generation
-// without a key; then no packet was touched. That is a mistake of the caller, never the peer's doing.
+// without a key; then no packet was touched. That is a mistake of the caller, never the peer's doing, or C memory is too short to make the
+// 1-RTT key again after Rest.
 func (k *Keys) Seal(buf []byte, d []SealDesc, pieces ...[]byte) bool {
 	if len(d) == 0 {
 		return true
 	}
-	return k.boring.Live() && len(pieces) <= MaxPieces && k.boring.Seal(buf, d, pieces)
+	if !k.boring.Live() || len(pieces) > MaxPieces {
+		return false
+	}
+	k.wakeWrite()
+	return k.boring.Seal(buf, d, pieces)
 }

@@ -106,8 +106,7 @@ func (k *PacketKeys) Free() {
 	k.c = nil
 }
 
-// Install derives the keys of one direction and slot from secret. For reading at 1-RTT it replaces secret by the one of
-// the next generation.
+// Install derives the keys of one direction and slot from secret.
 func (k *PacketKeys) Install(l Labels, write bool, s Slot, suite uint16, secret []byte) bool {
 	ok := C.bq_keys_install(k.c, C.int(l), cBool(write), C.int(s), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
 	runtime.KeepAlive(k)
@@ -128,7 +127,7 @@ func (k *PacketKeys) Drop(s Slot) {
 	runtime.KeepAlive(k)
 }
 
-// AdvanceRead moves on to the next 1-RTT read key; secret, which Install or AdvanceRead left, is replaced in place.
+// AdvanceRead moves on to the next 1-RTT read key; secret, the current one's, is replaced in place.
 func (k *PacketKeys) AdvanceRead(l Labels, suite uint16, secret []byte, firstPN int64) bool {
 	ok := C.bq_keys_advance_read(k.c, C.int(l), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret)), C.int64_t(firstPN)) == 1
 	runtime.KeepAlive(k)
@@ -148,15 +147,16 @@ func (k *PacketKeys) DropPrevious() {
 	runtime.KeepAlive(k)
 }
 
-// DropNext frees the next 1-RTT read key, without which no 1-RTT packet is opened.
-func (k *PacketKeys) DropNext() {
-	C.bq_keys_drop_next(k.c)
+// Rest frees the 1-RTT keys of both directions, without which no 1-RTT packet is opened or sealed. What is left is the previous read key, and what
+// header protection takes.
+func (k *PacketKeys) Rest() {
+	C.bq_keys_rest(k.c)
 	runtime.KeepAlive(k)
 }
 
-// DeriveNext makes the next 1-RTT read key again; secret is what Install or AdvanceRead left.
-func (k *PacketKeys) DeriveNext(l Labels, suite uint16, secret []byte) bool {
-	ok := C.bq_keys_derive_next(k.c, C.int(l), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
+// Wake makes the 1-RTT keys of a direction again; secret is the current key's.
+func (k *PacketKeys) Wake(l Labels, write bool, suite uint16, secret []byte) bool {
+	ok := C.bq_keys_wake(k.c, C.int(l), cBool(write), C.uint16_t(suite), bytesPtr(secret), C.size_t(len(secret))) == 1
 	runtime.KeepAlive(k)
 	return ok
 }

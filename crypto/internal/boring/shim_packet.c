@@ -88,7 +88,11 @@ void bq_keys_free(bq_keys *k) {
 
 void bq_keys_drop_previous(bq_keys *k) { free_packet_key(&k->previous_read); }
 
-void bq_keys_drop_next(bq_keys *k) { free_packet_key(&k->next_read); }
+void bq_keys_rest(bq_keys *k) {
+  free_packet_key(&k->read[BQ_ONE_RTT]);
+  free_packet_key(&k->next_read);
+  free_packet_key(&k->write[BQ_ONE_RTT]);
+}
 
 void bq_keys_drop(bq_keys *k, int slot) {
   free_packet_key(&k->read[slot]);
@@ -201,24 +205,34 @@ static header_key *derive_header_key(const suite_params *s, const labels *l, HMA
   return key;
 }
 
-// derive_next replaces secret by its successor and returns the key of that (RFC 9001, section 6.1: secret_<n+1> =
-// HKDF-Expand-Label(secret_<n>, "quic ku", "", Hash.length), with version 2's label in version 2). If it fails, secret is as before.
-static packet_key *derive_next(const suite_params *s, const labels *l, uint8_t *secret) {
-  uint8_t next[MAX_SECRET_LEN];
-  const size_t len = EVP_MD_size(s->hash);
-  packet_key *key = NULL;
+// derive_key makes the packet key of a secret alone.
+static packet_key *derive_key(const suite_params *s, const labels *l, const uint8_t *secret) {
   HMAC_CTX mac;
   HMAC_CTX_init(&mac);
-  if (key_mac(&mac, s->hash, secret) && expand(&mac, next, len, l->ku) && key_mac(&mac, s->hash, next)) {
-    key = derive_packet_key(s, l, &mac);
-  }
+  packet_key *key = key_mac(&mac, s->hash, secret) ? derive_packet_key(s, l, &mac) : NULL;
   HMAC_CTX_cleanup(&mac);
-  if (key != NULL) memcpy(secret, next, len);
+  return key;
+}
+
+// derive_secret derives the successor of a secret (RFC 9001, section 6.1: secret_<n+1> = HKDF-Expand-Label(secret_<n>, "quic ku", "",
+// Hash.length), with version 2's label in version 2).
+static int derive_secret(const suite_params *s, const labels *l, const uint8_t *secret, uint8_t next[MAX_SECRET_LEN]) {
+  HMAC_CTX mac;
+  HMAC_CTX_init(&mac);
+  int ok = key_mac(&mac, s->hash, secret) && expand(&mac, next, EVP_MD_size(s->hash), l->ku);
+  HMAC_CTX_cleanup(&mac);
+  return ok;
+}
+
+// derive_next makes the packet key of a secret's successor.
+static packet_key *derive_next(const suite_params *s, const labels *l, const uint8_t *secret) {
+  uint8_t next[MAX_SECRET_LEN];
+  packet_key *key = derive_secret(s, l, secret, next) ? derive_key(s, l, next) : NULL;
   OPENSSL_cleanse(next, sizeof next);
   return key;
 }
 
-int bq_keys_install(bq_keys *k, int version, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len) {
+int bq_keys_install(bq_keys *k, int version, int write, int slot, uint16_t suite, const uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (slot < 0 || slot >= BQ_SLOTS || !find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash)) return 0;
   const labels *l = labels_of(version);
@@ -278,7 +292,11 @@ int bq_keys_install_initial(bq_keys *k, int version, const uint8_t *salt, size_t
 int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->next_read == NULL) return 0;
-  packet_key *next = derive_next(&s, labels_of(version), secret);
+  const labels *l = labels_of(version);
+  uint8_t current[MAX_SECRET_LEN];
+  packet_key *next = derive_secret(&s, l, secret, current) ? derive_next(&s, l, current) : NULL;
+  if (next != NULL) memcpy(secret, current, secret_len);
+  OPENSSL_cleanse(current, sizeof current);
   if (next == NULL) return 0;
   free_packet_key(&k->previous_read);
   k->previous_read = k->read[BQ_ONE_RTT];
@@ -289,27 +307,35 @@ int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secre
   return 1;
 }
 
-int bq_keys_derive_next(bq_keys *k, int version, uint16_t suite, const uint8_t *secret, size_t secret_len) {
+int bq_keys_wake(bq_keys *k, int version, int write, uint16_t suite, const uint8_t *secret, size_t secret_len) {
   suite_params s;
-  if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->read[BQ_ONE_RTT] == NULL) return 0;
-  packet_key *key = NULL;
-  HMAC_CTX mac;
-  HMAC_CTX_init(&mac);
-  if (key_mac(&mac, s.hash, secret)) key = derive_packet_key(&s, labels_of(version), &mac);
-  HMAC_CTX_cleanup(&mac);
-  if (key == NULL) {
+  if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash)) return 0;
+  const labels *l = labels_of(version);
+  packet_key *key = derive_key(&s, l, secret), *next = write ? NULL : derive_next(&s, l, secret);
+  if (key == NULL || (!write && next == NULL)) {
+    free_packet_key(&key);
+    free_packet_key(&next);
     ERR_clear_error();
     return 0;
   }
-  free_packet_key(&k->next_read);
-  k->next_read = key;
+  packet_key **place = write ? &k->write[BQ_ONE_RTT] : &k->read[BQ_ONE_RTT];
+  free_packet_key(place);
+  *place = key;
+  if (!write) {
+    free_packet_key(&k->next_read);
+    k->next_read = next;
+  }
   return 1;
 }
 
 int bq_keys_advance_write(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->write[BQ_ONE_RTT] == NULL) return 0;
-  packet_key *key = derive_next(&s, labels_of(version), secret);
+  const labels *l = labels_of(version);
+  uint8_t next[MAX_SECRET_LEN];
+  packet_key *key = derive_secret(&s, l, secret, next) ? derive_key(&s, l, next) : NULL;
+  if (key != NULL) memcpy(secret, next, secret_len);
+  OPENSSL_cleanse(next, sizeof next);
   if (key == NULL) return 0;
   free_packet_key(&k->write[BQ_ONE_RTT]);
   k->write[BQ_ONE_RTT] = key;

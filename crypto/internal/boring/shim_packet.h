@@ -60,9 +60,8 @@ void bq_keys_free(bq_keys *k);
 enum { BQ_LABELS_V1, BQ_LABELS_V2 };
 
 // bq_keys_install derives key, IV and header-protection key of a secret of TLS cipher suite `suite` and puts them in
-// place of what the slot had. For 1-RTT the generation becomes 0, and a read secret is replaced in place by the secret of
-// generation 1, whose key is made at once.
-int bq_keys_install(bq_keys *k, int version, int write, int slot, uint16_t suite, uint8_t *secret, size_t secret_len);
+// place of what the slot had. For 1-RTT the generation becomes 0, and the read key of generation 1 is made at once, too.
+int bq_keys_install(bq_keys *k, int version, int write, int slot, uint16_t suite, const uint8_t *secret, size_t secret_len);
 
 // bq_keys_install_initial makes the Initial keys of both directions (RFC 9001, section 5.2).
 int bq_keys_install_initial(bq_keys *k, int version, const uint8_t *salt, size_t salt_len, const uint8_t *dcid,
@@ -71,16 +70,15 @@ int bq_keys_install_initial(bq_keys *k, int version, const uint8_t *salt, size_t
 void bq_keys_drop(bq_keys *k, int slot);
 
 // bq_keys_advance_read makes the next 1-RTT read key the current one and the current one the previous one. first_pn is
-// the lowest packet number seen under the new key. secret is the one that the next key came from; it is replaced in place
-// by its successor, from which the new next key is made.
+// the lowest packet number seen under the new key. secret is that of the current key; it is replaced in place by its successor.
 int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn);
 // bq_keys_advance_write replaces the secret in place by its successor and makes the write key of that.
 int bq_keys_advance_write(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len);
 void bq_keys_drop_previous(bq_keys *k);
-// bq_keys_drop_next frees the next 1-RTT read key, without which no 1-RTT packet is opened. bq_keys_derive_next makes it again from
-// its secret, which is that which bq_keys_install or bq_keys_advance_read left.
-void bq_keys_drop_next(bq_keys *k);
-int bq_keys_derive_next(bq_keys *k, int version, uint16_t suite, const uint8_t *secret, size_t secret_len);
+// bq_keys_rest frees the 1-RTT keys but for the previous read key and the small ones of header protection. bq_keys_wake makes those of a direction
+// again, from the secret of its current key: one to write, or the current and the next one to read.
+void bq_keys_rest(bq_keys *k);
+int bq_keys_wake(bq_keys *k, int version, int write, uint16_t suite, const uint8_t *secret, size_t secret_len);
 
 // bq_open removes header protection and packet protection of n packets in buf, in place, and changes no key.
 void bq_open(const bq_keys *k, uint8_t *buf, size_t buf_len, bq_open_desc *d, size_t n);
