@@ -68,9 +68,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o := options{stderr: stderr}
 	cmd := command(&o, stdout, stderr)
 	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	err := usage.Execute(ctx, cmd, stdout)
 	return exitCode(ctx, err, stderr)
 }
 

@@ -243,6 +243,16 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// Help that cannot be written is not taken for written.
+func TestHelpOnFullDisk(t *testing.T) {
+	r, w := io.Pipe()
+	r.Close()
+	var stderr strings.Builder
+	if code := run(t.Context(), []string{"--help"}, w, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "cannot write to standard output: ") {
+		t.Errorf("exit code %d, %q", code, stderr.String())
+	}
+}
+
 // What is not a file keeps its name: /dev/null must not become one.
 func TestToDevice(t *testing.T) {
 	addr, _ := serveFiles(t)

@@ -147,9 +147,8 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 wro
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each request")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
 	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	err := usage.Execute(ctx, cmd, stdout)
 	if err == nil {
 		return exitOK
 	}
@@ -173,7 +172,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.shards < -1 || o.shards > 256 {
+	if o.shards < -1 || o.shards == 0 || o.shards > 256 {
 		return usage.Error(fmt.Errorf("--shards %d: give a number from 1 to 256, or -1", o.shards))
 	}
 	log := &logger{w: stderr, verbose: o.verbose}
@@ -241,7 +240,7 @@ func (o *options) config() (*quic.Config, error) {
 		if o.lb, err = quicLB(o.quicLB); err != nil {
 			return nil, err
 		}
-		if o.shards != 0 && o.shards != 1 && o.lb.ServerUse == 0 {
+		if o.shards != 1 && o.lb.ServerUse == 0 {
 			return nil, usage.Error(errors.New("--shards needs a byte of each connection ID: add server-use=1 to --quic-lb, at all servers"))
 		}
 		if cfg.ConnIDs, err = quiclb.NewGenerator(o.lb.Config, o.lb.serverID); err != nil {

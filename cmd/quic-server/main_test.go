@@ -314,6 +314,7 @@ func TestExitCodes(t *testing.T) {
 		{"unknown flag", []string{"--fast"}, exitUsage, "unknown flag: --fast"},
 		{"address", []string{"--listen", "localhost"}, exitUsage, "is not HOST:PORT"},
 		{"congestion controller", []string{"--congestion", "warp"}, exitUsage, "neither cubic nor reno"},
+		{"no shards", []string{"--shards", "0"}, exitUsage, "--shards 0: give a number from 1 to 256, or -1"},
 		{"root that is not there", []string{"--root", "no/such/dir"}, exitFailed, "cannot serve no/such/dir"},
 		{"port in use", []string{"--listen", busy.LocalAddr().String()}, exitFailed, "another program uses that port"},
 		{"certificate without key", []string{"--cert", "main.go"}, exitUsage, "--cert and --key go together"},
@@ -341,5 +342,15 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit code %d and %q, want %d and %q", code, stderr.String(), c.code, c.says)
 			}
 		})
+	}
+}
+
+// Help that cannot be written is not taken for written.
+func TestHelpOnFullDisk(t *testing.T) {
+	r, w := io.Pipe()
+	r.Close()
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--help"}, w, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "cannot write to standard output: ") {
+		t.Errorf("exit code %d, %q", code, &stderr)
 	}
 }

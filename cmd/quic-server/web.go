@@ -111,11 +111,20 @@ func newProxy(to *url.URL, log *logger) http.Handler {
 			if r.Context().Err() != nil {
 				panic(http.ErrAbortHandler) // the client has given up
 			}
-			text := unreachable(to, err)
-			log.say("quic-server: %s", text)
-			http.Error(w, "502 Bad Gateway: the server behind this one cannot be reached.", http.StatusBadGateway)
+			said, told := unanswered(to, err)
+			log.say("quic-server: %s", said)
+			http.Error(w, "502 Bad Gateway: the server behind this one "+told, http.StatusBadGateway)
 		},
 	}
+}
+
+// unanswered says why there is no answer to a request that was to be handed on: to who runs this server, and to who asked.
+func unanswered(to *url.URL, err error) (said, told string) {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return unreachable(to, err), "cannot be reached."
+	}
+	return fmt.Sprintf("--proxy %s gives no answer that can be handed on: %v", to, err), "gives no answer that can be handed on."
 }
 
 // describe tells over what a request came.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -111,6 +112,57 @@ func TestProxy(t *testing.T) {
 	upstream.Close()
 	if resp, body := fetch(t, c, "https://"+addr+"/"); resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "cannot be reached") {
 		t.Errorf("without a server behind: %s, %q", resp.Status, body)
+	}
+}
+
+// A server behind that can be reached and does not answer, or not in HTTP, is not said to be out of reach.
+func TestProxyNonsense(t *testing.T) {
+	behind := httptest.NewTLSServer(http.NotFoundHandler())
+	defer behind.Close()
+	behind.Config.ErrorLog = log.New(io.Discard, "", 0)
+	for _, test := range []struct{ name, scheme, answer, says string }{
+		{"nothing", "http", "", "EOF"},
+		{"no HTTP", "http", "220 mail.example ESMTP\r\n", "malformed HTTP"},
+		{"no TLS", "https", "HTTP/1.1 400 Bad Request\r\n\r\n", "does not look like a TLS handshake"},
+		{"no certificate for it", "https", "-", "certificate"},
+		{"another protocol unasked", "http", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chess\r\n\r\n", "chess"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					c.Read(make([]byte, 4096))
+					io.WriteString(c, test.answer)
+					c.Close()
+				}
+			}()
+			addr := l.Addr().String()
+			if test.answer == "-" {
+				addr = behind.Listener.Addr().String()
+			}
+			var stderr bytes.Buffer
+			web, err := newWebsite(t.Context(), &options{proxy: test.scheme + "://" + addr}, &logger{w: &stderr})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := httptest.NewRecorder()
+			web.handler.ServeHTTP(rec, httptest.NewRequest("GET", "https://localhost/", nil))
+			want := "--proxy " + test.scheme + "://" + addr + " gives no answer that can be handed on: "
+			if !strings.Contains(stderr.String(), want) || !strings.Contains(stderr.String(), test.says) || strings.Contains(stderr.String(), "cannot reach") {
+				t.Errorf("it says %q, want %q and %q", &stderr, want, test.says)
+			}
+			if rec.Code != http.StatusBadGateway || !strings.Contains(rec.Body.String(), "gives no answer") {
+				t.Errorf("the client gets %d, %q", rec.Code, rec.Body)
+			}
+		})
 	}
 }
 

@@ -51,14 +51,9 @@ func Run(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr 
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
 	checkArgs(cmd)
-	out := &output{w: stdout}
 	cmd.SetArgs(args)
-	cmd.SetOut(out)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
-	if err == nil && out.err != nil {
-		err = fmt.Errorf("cannot write to standard output: %w", out.err)
-	}
+	err := usage.Execute(ctx, cmd, stdout)
 	if err == nil {
 		return ExitOK
 	}
@@ -94,20 +89,6 @@ func checkArgs(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		checkArgs(c)
 	}
-}
-
-// output notes the first error of what is printed, line by line, without a look at each.
-type output struct {
-	w   io.Writer
-	err error
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	if o.err == nil {
-		o.err = err
-	}
-	return n, err
 }
 
 // Commands returns the commands of a Stack.
