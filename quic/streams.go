@@ -528,18 +528,21 @@ func (st *streams) writable(yield func(uint64) bool) {
 	st.each(yield, func(s *stream) bool { p := s.send; return !p.over && !p.cut && !p.fin && st.admission.room(s, 1) > 0 })
 }
 
+// each yields the streams that are wanted, in the order of Conn.Readable. What yield does to streams does not matter.
 func (st *streams) each(yield func(uint64) bool, want func(*stream) bool) {
-	var found []struct{ key, id uint64 } // so that what yield does to streams does not matter
+	type place struct{ key, id uint64 }
+	var few [128]place // as a rule there are no more, and no memory is made
+	found := few[:0]
 	for s := range st.live.all {
 		if want(s) {
 			key := s.rank.key(s.id & orderMask)
 			if !s.rank.whole() {
 				key |= turnsBit
 			}
-			found = append(found, struct{ key, id uint64 }{key, s.id})
+			found = append(found, place{key, s.id})
 		}
 	}
-	slices.SortFunc(found, func(a, b struct{ key, id uint64 }) int { return cmp.Compare(a.key, b.key) })
+	slices.SortFunc(found, func(a, b place) int { return cmp.Compare(a.key, b.key) })
 	for _, f := range found {
 		if !yield(f.id) {
 			return

@@ -223,6 +223,28 @@ func TestRequestsAllocate(t *testing.T) {
 	}
 }
 
+// Listing what is to be read does not allocate, but for the iterator, where as many streams as usual have something.
+func TestReadableAllocates(t *testing.T) {
+	p := newPair(t, fullFrames)
+	var last uint64
+	for range 100 {
+		last = p.openStream()
+		_, err := p.client.StreamSend(last, []byte("x"), false)
+		p.must(err)
+	}
+	p.run(func() bool { return p.server.StreamReadable(last) })
+	listed := 0
+	allocs := testing.AllocsPerRun(100, func() {
+		listed = 0
+		for range p.server.Readable() {
+			listed++
+		}
+	})
+	if listed != 100 || allocs > 2 {
+		t.Errorf("%d streams were listed with %v allocations, want 100 with 2", listed, allocs)
+	}
+}
+
 // request has the client send as many bytes as scratch holds on a new stream, and the server answer with as many.
 func (p *pair) request(scratch []byte) {
 	p.t.Helper()
