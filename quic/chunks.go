@@ -24,7 +24,7 @@ type chunkPool struct {
 }
 
 // of returns where chunks of a size are kept, of which there were some since the connection rested.
-func (p *chunkPool) of(size int) *[][]byte { return &p.free[bits.TrailingZeros(uint(size/smallChunk))] }
+func (p *chunkPool) of(size int) *[][]byte { return &p.free[bits.TrailingZeros(uint(size)/smallChunk)] }
 
 // get returns a chunk with bytes of any value.
 func (p *chunkPool) get(size int) []byte {
@@ -106,28 +106,26 @@ func (c *chunks) piece(pool *chunkPool, off int64, n int) []byte {
 // grow returns a piece of at least need bytes that starts with what have holds. Only where little data is
 // expected, at the start of a stream and after a rest, is it smaller than chunkSize.
 func grow(pool *chunkPool, have []byte, need int, long bool) []byte {
-	size := max(smallChunk, len(have))
-	if pool == nil {
-		size = max(leastChunk, len(have))
-	}
-	for size < need {
-		size *= 2
-	}
-	if long {
+	size := max(smallChunk, 1<<bits.Len(uint(need-1)))
+	switch {
+	case long:
 		size = chunkSize
+	case pool == nil:
+		size = max(size, leastChunk)
 	}
 	c := pool.get(size)
 	copy(c, have)
 	return c
 }
 
+// index returns the place in pieces of the piece that offset off lies in, which is not below base, nor is that below skew.
 func (c *chunks) index(off int64) int {
 	skew := int64(c.skew)
-	return int(c.head) + int((off-skew)/chunkSize-(c.base-skew)/chunkSize)
+	return int(c.head) + int(uint64(off-skew)/chunkSize-uint64(c.base-skew)/chunkSize)
 }
 
 // place returns where in its piece offset off lies.
-func (c *chunks) place(off int64) int { return int((off - int64(c.skew)) % chunkSize) }
+func (c *chunks) place(off int64) int { return int(uint64(off-int64(c.skew)) % chunkSize) }
 
 // at returns the piece that offset off lies in, and where in it.
 func (c *chunks) at(off int64) (piece []byte, at int) { return c.pieces[c.index(off)], c.place(off) }
@@ -211,9 +209,9 @@ func (c *chunks) rest() {
 
 // empty forgets everything but keeps room for pieces to come.
 func (c *chunks) empty(pool *chunkPool) {
-	for _, piece := range c.pieces[c.head:] {
-		pool.put(piece)
+	for i := int(c.head); i < len(c.pieces); i++ { // those before are nil
+		pool.put(c.pieces[i])
+		c.pieces[i] = nil
 	}
-	clear(c.pieces)
 	c.pieces, c.head = c.pieces[:0], 0
 }
