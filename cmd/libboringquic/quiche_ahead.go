@@ -19,8 +19,8 @@ const noStream = 1<<64 - 1
 // notes what it has answered. Whatever call enters Go first has the core do it (hear), before datagrams that came meanwhile, so that all happens in the order
 // of the program's calls. What C cannot answer for sure is a call of Go as ever.
 
-// show has C be shown what streams have to be read.
-func (q *quicheConn) show() {
+// show has C be shown what streams have to be read, of which ids are those that have something.
+func (q *quicheConn) show(ids []uint64) {
 	q.hide()
 	if !bool(q.c.gathers) || q.h3 != nil {
 		return
@@ -31,11 +31,17 @@ func (q *quicheConn) show() {
 		q.c.ahead = a
 		a.shown, a.written, a.out_len = 0, 0, 0
 	}
-	a.last, a.opens = 0, q.nextStream
-	a.opens_room = C.uint32_t(q.core.StreamReserve(uint64(a.opens)))
-	used := 0
-	for id := range q.core.Readable() {
-		if a.shown == C.BQ_SHOWN {
+	q.showOpens()
+	q.showStreams(ids)
+}
+
+// showStreams shows as many streams of ids, in place of those before, as there is room for; the others are shown once the program has come to them.
+func (q *quicheConn) showStreams(ids []uint64) {
+	a, used := q.c.ahead, 0
+	a.last, a.shown, q.unshown = 0, 0, nil
+	for i, id := range ids {
+		if a.shown == C.BQ_SHOWN || used > C.BQ_SHOWN_BYTES-C.BQ_SHOWN_EACH {
+			q.unshown = ids[i:]
 			return
 		}
 		if _, reset := q.resets[id]; !reset && q.showOne(&a.streams[a.shown], id, used) {
@@ -45,10 +51,16 @@ func (q *quicheConn) show() {
 	}
 }
 
-// showOne shows all that a stream has, whose bytes lie at at, if there is room for them and they are few.
+// showOpens shows which stream is opened by being written to.
+func (q *quicheConn) showOpens() {
+	a := q.c.ahead
+	a.opens, a.opens_room = q.nextStream, C.uint32_t(q.core.StreamReserve(uint64(q.nextStream)))
+}
+
+// showOne shows all that a stream has, whose bytes lie at at, if they are few.
 func (q *quicheConn) showOne(s *C.bq_shown, id uint64, at int) bool {
 	n := q.core.StreamBytesReadable(id)
-	if n > C.BQ_SHOWN_EACH || n > C.BQ_SHOWN_BYTES-at {
+	if n > C.BQ_SHOWN_EACH {
 		return false
 	}
 	p, fin, err := q.core.StreamPeek(id)
@@ -67,6 +79,7 @@ func (q *quicheConn) hide() {
 	if a := q.c.ahead; a != nil {
 		a.shown, a.opens = 0, noStream
 	}
+	q.unshown = nil
 }
 
 // hideOne is hide of one stream, which is read or written by Go.
@@ -93,19 +106,22 @@ func (q *quicheConn) hear() {
 	var failed error
 	for i := range a.streams[:a.shown] {
 		if s := &a.streams[i]; s.taken > 0 || bool(s.ends) {
-			_, err := q.core.StreamDiscard(uint64(s.id), int(s.taken))
+			if _, err := q.core.StreamDiscard(uint64(s.id), int(s.taken)); err != nil {
+				failed = err
+			}
 			s.taken, s.ends = 0, false
-			failed = errors.Join(failed, err)
 		}
 	}
 	left := unsafe.Slice((*byte)(&a.out[0]), a.out_len)
-	for _, w := range a.writes[:a.written] {
-		n, err := q.core.StreamSend(uint64(w.id), left[:w.len], bool(w.fin))
-		if err == nil && n < int(w.len) {
-			err = errTaken
+	for i := range a.writes[:a.written] {
+		w := &a.writes[i]
+		switch n, err := q.core.StreamSend(uint64(w.id), left[:w.len], bool(w.fin)); {
+		case err != nil:
+			failed = err
+		case n < int(w.len):
+			failed = errTaken
 		}
 		q.noteOpened(uint64(w.id))
-		failed = errors.Join(failed, err)
 		left = left[w.len:]
 	}
 	a.written, a.out_len = 0, 0

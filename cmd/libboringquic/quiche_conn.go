@@ -40,6 +40,7 @@ type quicheConn struct {
 	resets  map[uint64]struct{}       // streams that the peer has reset
 
 	nextStream C.uint64_t // the bidirectional stream of ours after all that are open
+	unshown    []uint64   // streams that have something to be read, and for which there was no room (quiche_ahead.go)
 	paths      quichePaths
 }
 
@@ -97,12 +98,16 @@ func within(h C.uint64_t, refused quicheError, code func(error) quicheError, f f
 	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
 		in = q
 		n, err := f(q)
-		if err == nil {
+		switch {
+		case err == nil:
 			result = n
-			return nil
+		case err == error(quicheDone): // that there is nothing now is no failure for bquic_error to tell of
+			result = int64(quicheDone)
+		default:
+			result = int64(code(err))
+			return err
 		}
-		result = int64(code(err))
-		return whatFailed(err)
+		return nil
 	})
 	if in != nil && in.unwanted.Load() && in.letGo() {
 		C.bq_quiche_bury_conn(in.c)
@@ -146,14 +151,6 @@ func (q *quicheConn) letGo() bool {
 	q.core.Release()
 	q.keyLog.close()
 	return true
-}
-
-// whatFailed is what bquic_error is to tell of: not that there is nothing now.
-func whatFailed(err error) error {
-	if err == error(quicheDone) {
-		return nil
-	}
-	return err
 }
 
 // quicheBegin is what quiche_accept, quiche_connect and quiche_conn_new_with_tls have in common.
@@ -368,11 +365,8 @@ func (q *quicheConn) log(format string, args ...any) {
 
 // readEvents does what the core asks for, gives HTTP/3 what is its own, and keeps the rest as far as quiche.h tells of it.
 func (q *quicheConn) readEvents(now time.Time) {
-	for {
-		ev, ok := q.core.NextEvent()
-		if !ok {
-			return
-		}
+	var ev quic.Event
+	for q.core.ReadEvent(&ev) {
 		switch ev.Kind {
 		case quic.EventAsk:
 			ev.Ask.Run()
@@ -470,6 +464,9 @@ func (q *quicheConn) dropTrain() {
 
 // ended returns why a connection was closed, if that is a fault that was found here.
 func ended(err error) error {
+	if err == nil {
+		return nil
+	}
 	var transport *quic.TransportError
 	var version *quic.VersionNegotiationError
 	if errors.As(err, &transport) && !transport.Remote && transport.Code != quic.NoError || errors.As(err, &version) {

@@ -84,6 +84,9 @@ func (q *quicheConn) isOwn(id uint64) bool { return id&1 == 0 == q.core.IsClient
 func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin *C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
 		q.hideOne(uint64(id))
+		if len(q.unshown) > 0 && q.unshown[0] == uint64(id) {
+			q.showStreams(q.unshown[1:])
+		}
 		got, end, err := q.core.StreamRecv(uint64(id), memory(out, n))
 		switch {
 		case err != nil:
@@ -99,12 +102,16 @@ func bq_go_quiche_stream_recv(h, id C.uint64_t, out *C.uint8_t, n C.size_t, fin 
 //export bq_go_quiche_stream_send
 func bq_go_quiche_stream_send(h, id C.uint64_t, buf *C.uint8_t, n C.size_t, fin C.bool, code *C.uint64_t) C.int64_t {
 	return onStreams(h, func(q *quicheConn) (int64, error) {
+		opens := q.c.ahead != nil && q.c.ahead.opens == id
 		q.hideOne(uint64(id))
 		took, err := q.core.StreamSend(uint64(id), memory(buf, n), bool(fin))
 		if q.isOwn(uint64(id)) { // it may be new
 			q.settleStreamsLeft()
 			if err == nil {
 				q.noteOpened(uint64(id))
+				if opens {
+					q.showOpens()
+				}
 			}
 		}
 		switch {
@@ -293,16 +300,16 @@ func (q *quicheConn) streams(writable bool) iter.Seq[uint64] {
 //export bq_go_quiche_streams
 func bq_go_quiche_streams(h C.uint64_t, writable C.bool) (it *C.quiche_stream_iter) {
 	lookQuiche(h, func(q *quicheConn) (int64, error) {
-		var ids []uint64
+		ids := make([]uint64, 0, C.BQ_SHOWN)
 		for id := range q.streams(bool(writable)) {
 			ids = append(ids, id)
 		}
 		it = (*C.quiche_stream_iter)(C.malloc(C.size_t(unsafe.Sizeof(C.quiche_stream_iter{})) + C.size_t(8*len(ids))))
 		it.at, it.count = 0, C.size_t(len(ids))
-		if !bool(writable) {
-			q.show()
-		}
 		copy(unsafe.Slice((*uint64)(unsafe.Add(unsafe.Pointer(it), unsafe.Sizeof(*it))), len(ids)), ids)
+		if !bool(writable) {
+			q.show(ids)
+		}
 		return 0, nil
 	})
 	return it
