@@ -157,7 +157,12 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 	limit := t.path.maxDatagram()
 	for segments := 0; segments < maxTrainSegments && t.n+numSpaces <= maxTrainPackets; segments++ {
 		if c.sending.probes[recovery.AppSpace] == 1 {
-			limit = min(limit, minDatagramSize) // the last probe: if larger ones get lost, this one tells (RFC 8899, section 4.3)
+			// The last probe: if larger ones get lost, this one tells (RFC 8899, section 4.3), in a train of its own. Where the kernel of a
+			// router has trains whole, all of one is lost that begins with a datagram which is too large for the next link.
+			if segSize > minDatagramSize {
+				break
+			}
+			limit = min(limit, minDatagramSize)
 		}
 		size := c.packDatagram(t, limit)
 		if size == 0 {

@@ -243,3 +243,37 @@ func TestTooLargeDatagramProbes(t *testing.T) {
 		t.Error("another size is wanted, and there is none")
 	}
 }
+
+// Of two probes of a probe timeout the first is as large as datagrams are, and the second is not, so that it arrives where the path has begun to
+// carry less: also if that is behind a router which takes trains whole and drops them so.
+func TestLastProbeIsATrain(t *testing.T) {
+	s := newSearching(t)
+	for range 30 {
+		s.round(upTo(1472))
+	}
+	s.conn.StreamSend(s.stream, make([]byte, 60_000), false)
+	for range 100 {
+		s.drain() // all of which is lost
+		at, ok := s.conn.Timeout()
+		if !ok {
+			t.Fatal("no timer is set")
+		}
+		s.now = at
+		if s.conn.OnTimeout(s.now); s.conn.Stats().Timeouts > 0 {
+			break
+		}
+	}
+	buf := make([]byte, 65535)
+	var trains [][2]int // bytes, and of the first datagram
+	for {
+		out := s.conn.Send(s.now, buf)
+		if out.N == 0 {
+			break
+		}
+		trains = append(trains, [2]int{out.N, out.SegSize})
+	}
+	if len(trains) != 2 || trains[0] != [2]int{trains[0][0], trains[0][0]} || trains[0][0] < 1400 || trains[1][0] > minDatagramSize ||
+		trains[1][0] != trains[1][1] {
+		t.Errorf("the probes are trains of so many bytes and segments %v, want a large datagram and then one of at most 1200", trains)
+	}
+}
