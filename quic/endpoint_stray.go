@@ -168,6 +168,9 @@ func (e *Endpoint) accept(now time.Time, t *Train, h *wire.LongHeader, dst ConnI
 	p.initial, e.initial = e.initial, nil
 	c, err := Accept(now, e.cfg, p)
 	if err != nil {
+		if p.initial != nil {
+			p.initial.Release() // unless that was done
+		}
 		return nil
 	}
 	e.tokens.use(token)

@@ -57,7 +57,10 @@ func (c *Conn) Continue() error {
 
 // Restart has a client over an SSL of the program's begin its handshake anew, without a session.
 func (c *Conn) Restart() error {
-	if !c.foreign() || !c.client || c.released || c.err != nil {
+	switch {
+	case c.err != nil:
+		return c.err
+	case !c.foreign() || !c.client || c.released:
 		return errReleased
 	}
 	c.dropQueue()

@@ -11,6 +11,10 @@ const (
 	// maxTries is how many probes of one size may be lost before it is taken for too large (MAX_PROBES of RFC 8899, section 5.1.2).
 	maxTries = 3
 
+	// probeWait is the least time after which a probe is lost of which no acknowledgement tells anything (PROBE_TIMER of RFC 8899, section 5.1.1,
+	// "MUST NOT be smaller than 1 second"): a peer that does not come to run for some probe timeouts is no path that carries less.
+	probeWait = time.Second
+
 	// payFor is how many datagrams of full size are sent before each probe: a connection that sends less gains nothing by larger ones.
 	payFor = 3
 
@@ -304,7 +308,7 @@ func (l *Loss) probeTimer() (at int64, path *Path) {
 		if p.size.probe == 0 {
 			continue
 		}
-		if t := p.size.probeAt + int64(l.PTO(p)); at == 0 || t < at {
+		if t := p.size.probeAt + int64(max(l.PTO(p), probeWait)); at == 0 || t < at {
 			at, path = t, p
 		}
 	}

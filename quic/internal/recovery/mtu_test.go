@@ -317,3 +317,28 @@ func TestProbeOfForgottenPath(t *testing.T) {
 		t.Errorf("another path's probe says that this one carries %d", p.path.MaxDatagram())
 	}
 }
+
+// A peer that does not come to run for half a second, longer than some probe timeouts, is no path on which probes get lost: no more of them are sent,
+// and the one that was sent counts.
+func TestProbeOfStalledPeer(t *testing.T) {
+	p := newCarrier(t, false, 1472, 1472)
+	p.round(5) // which pays for a probe, and from which the round-trip time is known
+	var probes []int64
+	for end := p.now + 500*ms; p.now < end; p.now += 10 * ms {
+		if size := p.path.ProbeSize(p.now); size > 0 {
+			probes = append(probes, p.l.NextPN(AppSpace))
+			p.l.onPacketSent(p.now, AppSpace, SentPacket{Size: size, AckEliciting: true, InFlight: true, Probe: true}, nil, &p.path)
+		}
+		for range payFor {
+			p.l.onPacketSent(p.now, AppSpace, SentPacket{Size: 1200, AckEliciting: true, InFlight: true}, nil, &p.path)
+		}
+		p.timeout()
+	}
+	if len(probes) != 1 {
+		t.Fatalf("%d probes were sent to a peer that said nothing", len(probes))
+	}
+	p.ack(AppSpace, probes...)
+	if p.path.MaxDatagram() != 1472 {
+		t.Errorf("datagrams have %d bytes, want 1472", p.path.MaxDatagram())
+	}
+}
