@@ -3,6 +3,7 @@ package quicnet
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,43 @@ func TestQlogDir(t *testing.T) {
 			t.Errorf("%s: told %d times", dir, told)
 		}
 		QlogDir(dir, nil)(true, id)
+	}
+}
+
+// Connections beyond the most that are traced at a time have no trace, which is told once; when one is over, there is room for another.
+func TestQlogDirBound(t *testing.T) {
+	told := 0
+	hook := QlogDir(t.TempDir(), func(err error) {
+		if told++; err.Error() != "no qlog is written: 512 connections are traced, and no more are at a time" {
+			t.Error(err)
+		}
+	})
+	id := func(n int) quic.ConnID {
+		id, _ := quic.MakeConnID([]byte{byte(n >> 8), byte(n)})
+		return id
+	}
+	var open []io.Closer
+	for n := range maxTraces + 10 {
+		if w := hook(false, id(n)); w != nil {
+			open = append(open, w)
+		}
+	}
+	if len(open) != maxTraces || told != 1 {
+		t.Errorf("%d connections are traced, and told %d times", len(open), told)
+	}
+	for round := range 3 {
+		open[round].Close()
+		if w := hook(false, id(0)); w != nil { // which takes no place
+			t.Error("a file was opened that was there")
+		}
+		w := hook(false, id(1000+round))
+		if w == nil {
+			t.Fatal("where one is over, there is no room for another")
+		}
+		open[round] = w
+	}
+	for _, w := range open {
+		w.Close()
 	}
 }
 
