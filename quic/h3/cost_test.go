@@ -12,7 +12,7 @@ import (
 // TestIdleMemory bounds what a server's connection that has served a request takes of Go's heap, with its quic.Conn and the configuration that
 // this test makes for each: as soon as the response has arrived, and at rest.
 func TestIdleMemory(t *testing.T) {
-	const n, mostBusy, mostRested = 200, 21 << 10, 13<<10 + 512
+	const n, mostBusy, mostRested = 200, 21 << 10, 12<<10 + 384
 	pairs := make([]*pair, n)
 	sides := make([]*side, n)
 	join := func() (*pair, *side) {

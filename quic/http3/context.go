@@ -55,7 +55,7 @@ func (c *requestContext) Value(key any) any {
 	case exchangeKey{}:
 		return c.x
 	case http.LocalAddrContextKey:
-		return c.x.sc.localAddr()
+		return c.x.sc.local
 	}
 	return c.x.sc.parent().Value(key)
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
-
 	"sync"
 	"time"
 
@@ -26,13 +26,13 @@ type serverConn struct {
 	h3   *h3.Conn
 	born time.Time
 
-	open      int       // requests whose streams are not over
+	open      int32 // requests whose streams are not over
+	draining  bool
+	closed    bool
 	exchanges *exchange // those of them that something can happen to, the newest first
 	handlers  handlers
 	deadlines []*exchange // those that have one for writing: a heap
 	idleAt    int64       // when the connection ends if no request is open by then; 0: never
-	draining  bool
-	closed    bool
 
 	manyTrailers *exchange // whose trailers have just been refused; nil: none
 
@@ -42,13 +42,10 @@ type serverConn struct {
 
 	states *connStates // nil: nobody wants to know
 
-	once    sync.Once
-	ctx     context.Context // set by once
-	stop    func() bool     // ends what ctx brings along; nil: nothing
-	locally struct {
-		sync.Once
-		addr net.Addr
-	}
+	once  sync.Once
+	ctx   context.Context // set by once
+	stop  func() bool     // ends what ctx brings along; nil: nothing
+	local net.Addr        // set by once
 }
 
 // newServerConn is the Protocol function of a server's ListenConfig.
@@ -59,7 +56,7 @@ func (srv *serving) newServerConn(t *quicnet.Turn) quicnet.Protocol {
 		return nil
 	}
 	sc := &serverConn{srv: srv, conn: t.Conn, h3: c, born: t.Now}
-	sc.handlers.most = int(max(t.Core.PeerStreamLimit(false), 1)) // no stream is over yet
+	sc.handlers.most = int32(min(max(t.Core.PeerStreamLimit(false), 1), math.MaxInt32)) // no stream is over yet
 	sc.setIdle(t.Now)
 	if srv.http.ConnState != nil {
 		sc.states = &connStates{conn: sc.netConn(t), hook: srv.http.ConnState}

@@ -11,8 +11,8 @@ import (
 // runs, with RESET_STREAM and STOP_SENDING (CVE-2023-44487, CVE-2023-39325); so can a handler that goes on behind the end of its response. Requests
 // above that wait. There are no more of these than streams may be open either: who gives one up takes it out of the queue.
 type handlers struct {
-	most    int
-	running int
+	most    int32
+	running int32
 	waiting []*exchange // the oldest first
 }
 

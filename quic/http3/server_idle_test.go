@@ -18,7 +18,7 @@ import (
 // it keep for it. Clients do not count: they go without a word. Of what is measured some 500 bytes are the network's in memory.
 func TestIdleMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n, most = 500, 13 << 10
+		const n, most = 300, 10<<10 + 256
 		text := strings.Repeat("0123456789abcdef", 64)
 		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
@@ -27,7 +27,7 @@ func TestIdleMemory(t *testing.T) {
 			s.HTTP.IdleTimeout = time.Hour
 			s.QUIC = &quic.Config{MaxIdleTimeout: time.Hour}
 		})
-		ts.join(n / 10)
+		ts.join(n) // with as many goroutines at once: their memory is used again
 		before := heaptest.Live()
 		ts.join(n)
 		per := (heaptest.Live() - before) / n
@@ -35,8 +35,8 @@ func TestIdleMemory(t *testing.T) {
 		ts.mu.Lock()
 		conns := len(ts.conns)
 		ts.mu.Unlock()
-		if conns != n+n/10 {
-			t.Fatalf("%d connections are there, want %d", conns, n+n/10)
+		if conns != 2*n {
+			t.Fatalf("%d connections are there, want %d", conns, 2*n)
 		}
 		if per > most {
 			t.Errorf("an idle connection takes %d bytes of Go's heap, more than %d", per, most)

@@ -624,7 +624,7 @@ func TestAnsweredIsLetGo(t *testing.T) {
 			p := ts.dial()
 			s := p.get("/")
 			sc := <-served
-			look := func(wantHeld, wantOpen int) {
+			look := func(wantHeld int, wantOpen int32) {
 				t.Helper()
 				synctest.Wait()
 				sc.conn.Do(func(*quicnet.Turn) {

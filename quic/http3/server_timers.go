@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -52,7 +53,7 @@ func (sc *serverConn) OnTimeout(t *quicnet.Turn) (woke bool) {
 
 // rest lets go of what the next request makes again, as h3.Conn does after some silence.
 func (sc *serverConn) rest() {
-	sc.tls = nil
+	sc.tls, sc.remote, sc.remotePort = nil, "", netip.AddrPort{}
 	if len(sc.handlers.waiting) == 0 {
 		sc.handlers.waiting = nil
 	}

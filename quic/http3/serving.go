@@ -295,7 +295,8 @@ func (sc *serverConn) begin(x *exchange) {
 		if l := sc.srv.listener; l != nil {
 			<-l.opened // a handler finds its own endpoint among Endpoints
 		}
-		ctx := sc.srv.baseContext(addrListener{sc.localAddr(), sc.conn.Close})
+		sc.local = sc.conn.LocalAddr()
+		ctx := sc.srv.baseContext(addrListener{sc.local, sc.conn.Close})
 		if hook := sc.srv.http.ConnContext; hook != nil {
 			var h *handle
 			sc.conn.Do(func(t *quicnet.Turn) { h = sc.netConn(t) })
@@ -331,10 +332,4 @@ func (sc *serverConn) cancelAll() {
 			x.ctx.cancel(context.Cause(sc.ctx))
 		}
 	})
-}
-
-// localAddr returns our address, for http.LocalAddrContextKey.
-func (sc *serverConn) localAddr() net.Addr {
-	sc.locally.Do(func() { sc.locally.addr = sc.conn.LocalAddr() })
-	return sc.locally.addr
 }

@@ -62,10 +62,10 @@ type policy struct {
 	section uint32 // number of the section at work
 	saving  float32
 	balance int
-	refused uint32              // number of the last section that could not evict what it wanted to
-	guesses int                 // short cookies that were not known when they came
-	past    sparse[pastField]   // pastFields of them, in sets of pastSet by their hash
-	names   sparse[nameHistory] // nameHistories of them, by the hash of the name
+	refused uint32                                    // number of the last section that could not evict what it wanted to
+	guesses int                                       // short cookies that were not known when they came
+	past    sparse[pastField, [pastFields]uint8]      // in sets of pastSet by their hash
+	names   sparse[nameHistory, [nameHistories]uint8] // by the hash of the name
 }
 
 const (
@@ -75,13 +75,13 @@ const (
 )
 
 // sparse is an array whose elements take memory when they are first used: most connections send few fields.
-type sparse[T any] struct {
-	places [128]uint8 // index in used plus one; 0: it was never used
+type sparse[T any, P [pastFields]uint8 | [nameHistories]uint8] struct {
+	places P // of each element the index in used plus one; 0: it was never used
 	used   []T
 }
 
 // at returns element i, nil if it was never used. The pointer is valid until the next call of use.
-func (a *sparse[T]) at(i int) *T {
+func (a *sparse[T, P]) at(i int) *T {
 	if place := a.places[i]; place > 0 {
 		return &a.used[place-1]
 	}
@@ -89,9 +89,9 @@ func (a *sparse[T]) at(i int) *T {
 }
 
 // use returns element i, which at did not find.
-func (a *sparse[T]) use(i int) *T {
+func (a *sparse[T, P]) use(i int) *T {
 	if a.used == nil {
-		a.used = make([]T, 0, 8)
+		a.used = make([]T, 0, 4)
 	}
 	var unused T
 	a.used = append(a.used, unused)
