@@ -5,22 +5,20 @@ import "C"
 
 import (
 	"sync"
-	"sync/atomic"
 	"unsafe"
 )
 
 // queue is a bquic_queue: the connections that have events to tell, and a descriptor that is readable as long as there are any.
 type queue struct {
 	object
-	teller             // of the call of wait
-	busy   atomic.Bool // wait is called
+	teller // of the call of wait
 
-	mu    sync.Mutex // taken after the lock of a connection, never before
-	ready []*netConn // the one that has waited longest first
-	sign  sign       // is up as long as ready has any
-	bell  chan struct{}
-	users int // calls of wait
-	freed bool
+	mu      sync.Mutex // taken after the lock of a connection, never before
+	ready   []*netConn // the one that has waited longest first
+	sign    sign       // is up as long as ready has any
+	bell    chan struct{}
+	waiting bool // wait is called
+	freed   bool
 }
 
 //export bq_go_queue_new
@@ -44,22 +42,24 @@ func bq_go_queue_free(h C.uint64_t) C.int32_t {
 		if !unregister(&q.object) {
 			return handleError(handle(h), kindQueue)
 		}
-		for _, n := range q.free() {
-			_ = n.within(func(*conn) error { return nil }) // whoever it was to tell of is gone: see pump
-		}
+		q.free()
 		return nil
 	}))
 }
 
-// free lets go of everything, and returns the connections that had something to tell.
-func (q *queue) free() (ready []*netConn) {
+// free lets go of everything: at once, or when the call of wait returns.
+func (q *queue) free() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	ready, q.ready = q.ready, nil
-	q.freed = true
+	ready, waiting := q.ready, q.waiting
+	q.ready, q.freed = nil, true
 	q.ring()
-	q.release()
-	return ready
+	q.mu.Unlock()
+	for _, n := range ready {
+		_ = n.within(func(*conn) error { return nil }) // whoever it was to tell of is gone: see pump
+	}
+	if !waiting {
+		q.release()
+	}
 }
 
 //export bq_go_queue_fd
@@ -73,12 +73,8 @@ func bq_go_queue_fd(h C.uint64_t, fd *C.int32_t) C.int32_t {
 //export bq_go_queue_wait
 func bq_go_queue_wait(h C.uint64_t, events *C.bquic_event, most C.uint32_t, timeout C.uint64_t, count *C.int32_t) C.int32_t {
 	return C.int32_t(in(handle(h), kindQueue, func(q *queue) error {
-		if !q.busy.CompareAndSwap(false, true) {
-			return faultf(errBusy, "another thread is waiting for the queue's events")
-		}
-		defer q.busy.Store(false)
-		if !q.enter() {
-			return handleError(handle(h), kindQueue)
+		if err := q.enter(handle(h)); err != nil {
+			return err
 		}
 		defer q.exit()
 		n, err := q.wait(handle(h), unsafe.Slice(events, most), timeout)
@@ -89,13 +85,7 @@ func bq_go_queue_wait(h C.uint64_t, events *C.bquic_event, most C.uint32_t, time
 
 // wait is bquic_queue_wait.
 func (q *queue) wait(h handle, room []C.bquic_event, timeout C.uint64_t) (n int, err error) {
-	for _, c := range q.over {
-		if unregister(&c.object) {
-			c.net.leave()
-		}
-	}
-	clear(q.over)
-	q.over = q.over[:0]
+	q.forget()
 	q.lent.reset()
 	p := patience{timeout: timeout, over: timeout == 0}
 	defer p.end()
@@ -180,30 +170,44 @@ func (q *queue) ring() {
 	}
 }
 
-// enter begins a call that uses the descriptor and the memory that is lent; false: they are gone.
-func (q *queue) enter() bool {
+// enter begins a call that uses the descriptor and the memory that is lent.
+func (q *queue) enter(h handle) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.freed {
-		return false
+	switch {
+	case q.freed:
+		return handleError(h, kindQueue)
+	case q.waiting:
+		return faultf(errBusy, "another thread is waiting for the queue's events")
 	}
-	q.users++
-	return true
+	q.waiting = true
+	return nil
 }
 
 func (q *queue) exit() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.users--
-	if q.freed {
+	q.waiting = false
+	freed := q.freed
+	q.mu.Unlock()
+	if freed {
 		q.release()
 	}
 }
 
-// release lets go of what is not Go's when nobody uses it any more.
+// release lets go of what is not Go's, and of what the next call would have, when there is none any more.
 func (q *queue) release() {
-	if q.users == 0 {
-		q.sign.close()
-		q.lent.free()
+	q.sign.close()
+	q.lent.free()
+	q.forget()
+}
+
+// forget frees the connections of which BQUIC_EVENT_DRAINED was told.
+func (q *queue) forget() {
+	for _, c := range q.over {
+		if unregister(&c.object) {
+			c.net.leave()
+		}
 	}
+	clear(q.over)
+	q.over = q.over[:0]
 }

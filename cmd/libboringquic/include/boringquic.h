@@ -794,7 +794,7 @@ typedef struct bquic_socket bquic_socket;  // a UDP socket, or several of one ad
 BQUIC_API bquic_queue *bquic_queue_new(int32_t *status);
 
 // bquic_queue_free frees a queue, and closes its descriptor. Sockets and connections stay; their events are dropped. But connections of which
-// BQUIC_EVENT_ACCEPTED was not told are closed, and gone, and the queue's sockets refuse further ones.
+// BQUIC_EVENT_ACCEPTED was not told are closed, and gone, and the queue's sockets refuse further ones; those of which BQUIC_EVENT_DRAINED was told are freed.
 BQUIC_API int32_t bquic_queue_free(bquic_queue *queue);
 
 // bquic_queue_fd returns a descriptor that is readable as long as there is something that bquic_queue_wait would look at, and at no other time: wait for it with
@@ -804,7 +804,7 @@ BQUIC_API int bquic_queue_fd(bquic_queue *queue);
 
 // bquic_queue_wait waits for events, and writes as many as there are, at most max, which must not be 0. It returns how many; 0: none came in timeout ns. They are
 // BQUIC_EVENT_* of connections, each told once, those of a connection in their order; what they point to is lent until the next call. After
-// BQUIC_EVENT_DRAINED the next call frees the connection. One thread at a time may be in it: BQUIC_ERR_BUSY. Events must be read: a peer that
+// BQUIC_EVENT_DRAINED the next call, or bquic_queue_free, frees the connection. One thread at a time may be in it: BQUIC_ERR_BUSY. Events must be read: a peer that
 // sends more is slowed down by flow control, and with BQUIC_H3 a connection of which more than a hundred events wait does not go on.
 BQUIC_API int32_t bquic_queue_wait(bquic_queue *queue, bquic_event *events, uint32_t max, uint64_t timeout);
 

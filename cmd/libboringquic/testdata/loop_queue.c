@@ -465,9 +465,31 @@ static void resumes(char **argv) {
   GOOD(bquic_config_free(early));
 }
 
+// A connection of which BQUIC_EVENT_DRAINED was told last is freed by whichever call of its queue comes next, the one that frees the queue, too.
+static void told_last(void) {
+  int64_t before = bquic_live_objects();
+  bquic_queue *queue = bquic_queue_new(NULL), *at_server = bquic_queue_new(NULL);
+  bquic_socket *server = listen_at(config, "127.0.0.1:0", at_server);
+  char to[64];
+  bquic_conn *conn = dial(config, where(server, to), queue, NULL, SECONDS(20));
+  GOOD(bquic_conn_close(conn, 0, 0, NULL, 0));
+  bquic_queue *all[] = {queue, at_server};
+  for (int i = 0; i < 2; i++) {
+    bquic_event ev = {0};
+    while (ev.kind != BQUIC_EVENT_DRAINED) {
+      CHECK(GOOD(bquic_queue_wait(all[i], &ev, 1, SECONDS(20))) == 1);
+    }
+    GOOD(bquic_queue_free(all[i]));
+    FAILS(bquic_conn_free(ev.conn), BQUIC_ERR_HANDLE, "it was freed");
+  }
+  GOOD(bquic_socket_free(server));
+  CHECK(bquic_live_objects() == before);
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 4);
   config = settings(argv, "echo");
+  told_last();
   descriptor();
   many(atoi(argv[3]), 0);
   many(20, EPOLLET);
