@@ -64,10 +64,12 @@ __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL
 #define LINKED(name) name
 #endif
 
-// same_object tells whether two functions are of one object of the dynamic linker: the program, or a shared library.
+// same_object tells whether two functions are of one object of the dynamic linker: the program, or a shared library. A program that was linked with
+// -static is none, and has one function of each name.
 static int same_object(void *a, void *b) {
   Dl_info in_a, in_b;
-  return dladdr(a, &in_a) && dladdr(b, &in_b) && in_a.dli_fbase == in_b.dli_fbase;
+  int known = dladdr(a, &in_a);
+  return known == dladdr(b, &in_b) && (!known || in_a.dli_fbase == in_b.dli_fbase);
 }
 
 // exports tells whether the object that symbol is of lets others call it under name.

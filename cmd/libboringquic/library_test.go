@@ -30,6 +30,7 @@ func TestOneBoringSSL(t *testing.T) {
 	for _, v := range []variant{shared, static} {
 		run(t, v.compile(t, "boringssl"))
 	}
+	run(t, static.compile(t, "boringssl", "-static")) // where no dynamic linker knows of any
 	lib := filepath.Join(prefix(t), "lib/boringquic-bssl")
 	own := []string{filepath.Join(lib, "libboringquic_ssl.a"), filepath.Join(lib, "libboringquic_crypto.a"), "-lstdc++"}
 	run(t, shared.compile(t, "boringssl", own...), "two")
