@@ -278,80 +278,124 @@ var attacks = []attack{
 // hostile connects to a server, has play send what it likes with the connection's keys, and looks whether the server closes the connection or goes on; nil
 // sends nothing. It returns why the connection is over, nil if it is not; that the handshake does not come to its end is an error.
 func hostile(to netip.AddrPort, play func(send func(frames []byte))) (end, err error) {
-	sock, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	a, err := newAttacker(nil)
 	if err != nil {
 		return nil, err
 	}
-	defer sock.Close()
-	var log bytes.Buffer
-	endpoint, err := quic.NewEndpoint(nil)
+	defer a.close()
+	cfg := &quic.Config{TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}, KeyLogWriter: &a.log}}
+	if a.conn, err = a.endpoint.Connect(time.Now(), cfg, quic.ConnectParams{ServerName: "localhost", Remote: to}); err != nil {
+		return nil, err
+	}
+	a.peer = to
+	return a.attack(play)
+}
+
+// attacker is a client or a server by a core of ours, which leaves the connection to a test when the handshake is complete.
+type attacker struct {
+	sock     *net.UDPConn
+	endpoint *quic.Endpoint
+	conn     *quic.Conn // nil: a server whose client has not come
+	peer     netip.AddrPort
+	log      bytes.Buffer // of TLS's secrets
+	buf      []byte
+}
+
+// newAttacker makes one with a socket of its own. cfg is a server's.
+func newAttacker(cfg *quic.Config) (*attacker, error) {
+	sock, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, err
 	}
-	cfg := &quic.Config{TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}, KeyLogWriter: &log}}
-	conn, err := endpoint.Connect(time.Now(), cfg, quic.ConnectParams{ServerName: "localhost", Remote: to})
-	if err != nil {
-		return nil, err
+	a := &attacker{sock: sock, buf: make([]byte, 65536)}
+	if cfg != nil {
+		cfg.TLS.KeyLogWriter = &a.log
 	}
-	defer conn.Release()
-	buf := make([]byte, 65536)
-	turn := func() error {
-		for {
-			t := conn.Send(time.Now(), buf)
-			if t.N == 0 {
-				break
-			}
-			for at := 0; at < t.N; at += t.SegSize {
-				_, _ = sock.Write(buf[at:min(at+t.SegSize, t.N)])
-			}
-		}
-		_ = sock.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-		if n, err := sock.Read(buf); err == nil {
-			conn.Recv(time.Now(), quic.Train{Buf: buf[:n], SegSize: n, Remote: to})
-		} else if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		conn.OnTimeout(time.Now())
-		for ev, ok := conn.NextEvent(); ok; ev, ok = conn.NextEvent() {
-			switch ev.Kind {
-			case quic.EventAsk:
-				ev.Ask.Run()
-				conn.Answer(ev.Ask)
-			case quic.EventEndpoint:
-				conn.HandleReply(time.Now(), endpoint.HandleEvent(conn, *ev.Endpoint))
-			}
-		}
-		return conn.Err()
+	if a.endpoint, err = quic.NewEndpoint(cfg); err != nil {
+		sock.Close()
 	}
-	for !conn.HandshakeConfirmed() {
-		if err := turn(); err != nil {
+	return a, err
+}
+
+func (a *attacker) close() {
+	if a.conn != nil {
+		a.conn.Release()
+	}
+	a.sock.Close()
+}
+
+// turn sends what there is, and takes what comes within 20 ms.
+func (a *attacker) turn() error {
+	for a.conn != nil {
+		t := a.conn.Send(time.Now(), a.buf)
+		if t.N == 0 {
+			break
+		}
+		for at := 0; at < t.N; at += t.SegSize {
+			a.write(a.buf[at:min(at+t.SegSize, t.N)])
+		}
+	}
+	_ = a.sock.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	n, from, err := a.sock.ReadFromUDPAddrPort(a.buf)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+	case err != nil:
+		return err
+	default:
+		train := quic.Train{Buf: a.buf[:n], SegSize: n, Remote: from}
+		if a.conn == nil {
+			a.conn, a.peer = a.endpoint.Route(time.Now(), train, nil).Conn, from
+		}
+		if a.conn != nil {
+			a.conn.Recv(time.Now(), train)
+		}
+	}
+	if a.conn == nil {
+		return nil
+	}
+	a.conn.OnTimeout(time.Now())
+	for ev, ok := a.conn.NextEvent(); ok; ev, ok = a.conn.NextEvent() {
+		switch ev.Kind {
+		case quic.EventAsk:
+			ev.Ask.Run()
+			a.conn.Answer(ev.Ask)
+		case quic.EventEndpoint:
+			a.conn.HandleReply(time.Now(), a.endpoint.HandleEvent(a.conn, *ev.Endpoint))
+		}
+	}
+	return a.conn.Err()
+}
+
+func (a *attacker) write(b []byte) { _, _ = a.sock.WriteToUDPAddrPort(b, a.peer) }
+
+// attack is hostile, with a connection that has begun, or will be begun by the peer.
+func (a *attacker) attack(play func(send func(frames []byte))) (end, err error) {
+	for begun := time.Now(); a.conn == nil || !a.conn.HandshakeConfirmed(); {
+		if err := a.turn(); err != nil {
 			return nil, fmt.Errorf("the handshake: %w", err)
+		}
+		if a.conn == nil && time.Since(begun) > 20*time.Second { // else the core has a timeout
+			return nil, errors.New("no client has come")
 		}
 	}
 	if play == nil {
-		conn.Close(time.Now(), true, 0x100, "")
-		_ = turn()
+		a.conn.Close(time.Now(), true, 0x100, "")
+		_ = a.turn()
 		return nil, nil
 	}
-	keys := protect.NewKeys()
-	defer keys.Release()
-	suite := protect.Suite(conn.TLS().CipherSuite)
-	for line := range strings.Lines(log.String()) {
-		words := strings.Fields(line)
-		secret, err := hex.DecodeString(words[len(words)-1])
-		switch words[0] {
-		case "CLIENT_TRAFFIC_SECRET_0":
-			err = errors.Join(err, keys.InstallWrite(protect.OneRTT, suite, secret))
-		case "SERVER_TRAFFIC_SECRET_0":
-			err = errors.Join(err, keys.InstallRead(protect.OneRTT, suite, secret))
-		}
-		if err != nil {
+	for range 3 { // the last flight of the handshake leaves, and a client's request comes
+		if err := a.turn(); err != nil {
 			return nil, err
 		}
 	}
-	dcid := conn.DestinationID()
+	keys := protect.NewKeys()
+	defer keys.Release()
+	if err := a.install(keys); err != nil {
+		return nil, err
+	}
+	dcid := a.conn.DestinationID()
 	pn := int64(1 << 20)
-	largest := int64(-1) // packet number of the server's
+	largest := int64(-1) // packet number of the peer's
 	send := func(frames []byte) {
 		packet := append([]byte{0x43}, dcid.Bytes()...)
 		off := len(packet)
@@ -361,28 +405,48 @@ func hostile(to netip.AddrPort, play func(send func(frames []byte))) (end, err e
 			panic("a packet that cannot be sealed")
 		}
 		pn++
-		_, _ = sock.Write(packet)
+		a.write(packet)
 	}
-	shut := func() { send(append(ints(nil, 0x1d, 0x100), 0)) }
 	play(send)
-	// What the server says from now on concerns packets that the core does not know of.
+	// What the peer says from now on concerns packets that the core does not know of.
 	for {
-		_ = sock.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-		n, err := sock.Read(buf)
+		_ = a.sock.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		n, err := a.sock.Read(a.buf)
 		if err != nil {
 			break
 		}
-		open := []protect.OpenDesc{{Len: uint32(n), PNOff: uint16(1 + conn.SourceID().Len()), Slot: protect.OneRTT, Largest: largest}}
-		if keys.Open(buf[:n], open); open[0].Status == protect.Opened {
+		open := []protect.OpenDesc{{Len: uint32(n), PNOff: uint16(1 + a.conn.SourceID().Len()), Slot: protect.OneRTT, Largest: largest}}
+		if keys.Open(a.buf[:n], open); open[0].Status == protect.Opened {
 			largest = max(largest, open[0].PN)
-			if end = closeIn(buf[1+conn.SourceID().Len()+int(open[0].PNLen) : n-protect.Overhead]); end != nil {
+			if end = closeIn(a.buf[1+a.conn.SourceID().Len()+int(open[0].PNLen) : n-protect.Overhead]); end != nil {
 				return end, nil
 			}
 		}
 	}
 	// It goes on, and is left alone.
-	shut()
+	send(append(ints(nil, 0x1d, 0x100), 0))
 	return nil, nil
+}
+
+// install gives the keys of the connection to keys.
+func (a *attacker) install(keys *protect.Keys) (err error) {
+	write, read := "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"
+	if !a.conn.IsClient() {
+		write, read = read, write
+	}
+	suite := protect.Suite(a.conn.TLS().CipherSuite)
+	for line := range strings.Lines(a.log.String()) {
+		words := strings.Fields(line)
+		secret, bad := hex.DecodeString(words[len(words)-1])
+		err = errors.Join(err, bad)
+		switch words[0] {
+		case write:
+			err = errors.Join(err, keys.InstallWrite(protect.OneRTT, suite, secret))
+		case read:
+			err = errors.Join(err, keys.InstallRead(protect.OneRTT, suite, secret))
+		}
+	}
+	return err
 }
 
 // numbers are how many integers frames consist of that consist of nothing else.

@@ -9,6 +9,14 @@
 static const char *path;
 static int done, failed;
 
+// lost ends the program: there is no whole answer.
+static void lost(const char *why) {
+  if (!done) {
+    fprintf(stderr, "the answer has not come: %s\n", why);
+    failed = done = 1;
+  }
+}
+
 static void handle(const bquic_event *ev) {
   static uint8_t buf[65536];
   switch (ev->kind) {
@@ -30,25 +38,29 @@ static void handle(const bquic_event *ev) {
       break;
     }
     case BQUIC_EVENT_READABLE: {
-      int64_t n;
+      int64_t n = 1;
       uint32_t flags;
-      while ((n = bquic_stream_recv(ev->conn, ev->stream, buf, sizeof buf, &flags, NULL)) > 0) {
-        fwrite(buf, 1, (size_t)n, stdout);
+      while (!done && n > 0) {
+        n = bquic_stream_recv(ev->conn, ev->stream, buf, sizeof buf, &flags, NULL);
+        if (n < 0) {
+          lost(bquic_error());
+        } else {
+          fwrite(buf, 1, (size_t)n, stdout);
+          done = flags & BQUIC_FIN;
+        }
       }
-      done |= n < 0 || flags & BQUIC_FIN;
       break;
     }
+    case BQUIC_EVENT_STREAM_RESET:
+      lost("the server has reset it");
+      break;
     case BQUIC_EVENT_STREAM_FINISHED:
-      done = 1;
+      lost("it was no valid message of HTTP/3");
       break;
     case BQUIC_EVENT_CLOSED: {
-      if (done) {
-        break; // by us
-      }
       bquic_conn_end end = {.size = sizeof end};
       good(bquic_conn_error(ev->conn, &end), "error");
-      fprintf(stderr, "the connection is over: %s\n", end.reason);
-      failed = done = 1;
+      lost(end.reason);
       break;
     }
   }
