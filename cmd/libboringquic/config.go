@@ -4,6 +4,7 @@ package main
 import "C"
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 	"github.com/boringquic/boringquic/quic"
@@ -37,31 +40,52 @@ type settings struct {
 	http           *h3.Config // nil: not HTTP/3
 }
 
-// ranges are the largest values of the keys of bquic_config_set_u64.
-var ranges = map[uint32]uint64{
-	C.BQUIC_MAX_IDLE_TIMEOUT: unbounded, C.BQUIC_HANDSHAKE_TIMEOUT: maxDuration, C.BQUIC_KEEP_ALIVE: maxDuration,
-	C.BQUIC_STREAM_WINDOW: maxCount, C.BQUIC_MAX_STREAM_WINDOW: maxCount, C.BQUIC_WINDOW: maxCount, C.BQUIC_MAX_WINDOW: maxCount,
-	C.BQUIC_MAX_STREAMS_BIDI: unbounded, C.BQUIC_MAX_STREAMS_UNI: unbounded,
-	C.BQUIC_STREAM_SEND_BUFFER: maxSize, C.BQUIC_MAX_STREAM_SEND_BUFFER: maxSize,
-	C.BQUIC_MAX_DATAGRAM_FRAME: 65535, C.BQUIC_MAX_UDP_PAYLOAD: 65527, C.BQUIC_DISABLE_PMTUD: 1, C.BQUIC_CONGESTION: 1,
-	C.BQUIC_INITIAL_RTT: maxDuration, C.BQUIC_MAX_ACK_DELAY: uint64(1<<14*time.Millisecond) - 1, C.BQUIC_VERSIONS: 3,
-	C.BQUIC_NO_GREASE: 1, C.BQUIC_SPIN_BIT: 1, C.BQUIC_CONN_ID_LENGTH: 20, C.BQUIC_RETRY: 1, C.BQUIC_DISABLE_MIGRATION: 1,
-	C.BQUIC_IGNORE_PREFERRED: 1, C.BQUIC_EARLY_DATA: 1, C.BQUIC_MAX_HANDSHAKES: maxSize, C.BQUIC_NO_TICKETS: 1, C.BQUIC_VERIFY: C.BQUIC_VERIFY_REQUIRE,
-	C.BQUIC_MAX_RECV_UDP_PAYLOAD: 65527, C.BQUIC_INITIAL_WINDOW: 1000, C.BQUIC_DISABLE_HYSTART: 1, C.BQUIC_DISABLE_PACING: 1, C.BQUIC_MAX_PACING_RATE: 1 << 62,
-	C.BQUIC_ACK_DELAY_EXPONENT: unbounded, C.BQUIC_ACTIVE_CONN_IDS: 16, C.BQUIC_DISABLE_ID_REUSE: 1, C.BQUIC_AMPLIFICATION: 3,
-	C.BQUIC_H3: 1, C.BQUIC_H3_MAX_FIELD_SECTION: maxSize, C.BQUIC_H3_TABLE_CAPACITY: unbounded, C.BQUIC_H3_BLOCKED_STREAMS: unbounded,
-	C.BQUIC_H3_ENABLE_CONNECT: 1, C.BQUIC_H3_ENABLE_DATAGRAMS: 1, C.BQUIC_H3_HEADER_TIMEOUT: maxDuration,
-	C.BQUIC_H3_MAX_PRIORITY_UPDATE: 264,
+// span are the values that a number can have besides 0, which stands for the default: least to most, and, if there is none of something, or no end to it,
+// unbounded.
+type span struct {
+	least, most uint64
+	unbounded   bool
 }
 
-// leasts are the least values but 0, which stands for the default.
-var leasts = map[uint32]uint64{C.BQUIC_MAX_UDP_PAYLOAD: 1200, C.BQUIC_MAX_RECV_UDP_PAYLOAD: 1200, C.BQUIC_INITIAL_WINDOW: 2, C.BQUIC_ACTIVE_CONN_IDS: 2}
+// spans are the keys of bquic_config_set_u64. What the packages quic and h3 refuse is refused here, with BQUIC_ERR_ARGUMENT.
+var spans = map[uint32]span{
+	C.BQUIC_MAX_IDLE_TIMEOUT: {1, maxDuration, true}, C.BQUIC_HANDSHAKE_TIMEOUT: {1, day, false}, C.BQUIC_KEEP_ALIVE: {1, day, false},
+	C.BQUIC_STREAM_WINDOW: {1, maxCount, false}, C.BQUIC_MAX_STREAM_WINDOW: {1, maxCount, false},
+	C.BQUIC_WINDOW: {1, maxCount, false}, C.BQUIC_MAX_WINDOW: {1, maxCount, false},
+	C.BQUIC_MAX_STREAMS_BIDI: {1, 1 << 60, true}, C.BQUIC_MAX_STREAMS_UNI: {1, 1 << 60, true},
+	C.BQUIC_STREAM_SEND_BUFFER: {1, maxSize, false}, C.BQUIC_MAX_STREAM_SEND_BUFFER: {1, maxSize, false},
+	C.BQUIC_MAX_DATAGRAM_FRAME: {1, 65535, false}, C.BQUIC_MAX_UDP_PAYLOAD: {1200, 65527, false}, C.BQUIC_DISABLE_PMTUD: flag, C.BQUIC_CONGESTION: {1, 1, false},
+	C.BQUIC_INITIAL_RTT: {uint64(time.Microsecond), uint64(time.Minute), false}, C.BQUIC_MAX_ACK_DELAY: {uint64(time.Millisecond), uint64(1<<14*time.Millisecond) - 1, false},
+	C.BQUIC_VERSIONS: {1, 3, false}, C.BQUIC_NO_GREASE: flag, C.BQUIC_SPIN_BIT: flag, C.BQUIC_CONN_ID_LENGTH: {1, 20, false}, C.BQUIC_RETRY: flag,
+	C.BQUIC_DISABLE_MIGRATION: flag, C.BQUIC_IGNORE_PREFERRED: flag, C.BQUIC_EARLY_DATA: flag, C.BQUIC_MAX_HANDSHAKES: {1, maxSize, false}, C.BQUIC_NO_TICKETS: flag,
+	C.BQUIC_VERIFY: {1, C.BQUIC_VERIFY_REQUIRE, false}, C.BQUIC_MAX_RECV_UDP_PAYLOAD: {1200, 65527, false}, C.BQUIC_INITIAL_WINDOW: {2, 1000, false},
+	C.BQUIC_DISABLE_HYSTART: flag, C.BQUIC_DISABLE_PACING: flag, C.BQUIC_MAX_PACING_RATE: {1, 1 << 62, false}, C.BQUIC_ACK_DELAY_EXPONENT: {1, 20, true},
+	C.BQUIC_ACTIVE_CONN_IDS: {2, 16, false}, C.BQUIC_DISABLE_ID_REUSE: flag, C.BQUIC_AMPLIFICATION: {1, 3, false},
+	C.BQUIC_H3: flag, C.BQUIC_H3_MAX_FIELD_SECTION: {1, 16 << 20, false}, C.BQUIC_H3_TABLE_CAPACITY: {1, 1 << 20, true},
+	C.BQUIC_H3_BLOCKED_STREAMS: {1, 1 << 16, true}, C.BQUIC_H3_ENABLE_CONNECT: flag, C.BQUIC_H3_ENABLE_DATAGRAMS: flag,
+	C.BQUIC_H3_HEADER_TIMEOUT: {1, maxDuration, false}, C.BQUIC_H3_MAX_PRIORITY_UPDATE: {1, 264, false},
+}
+
+// flag is of switches.
+var flag = span{1, 1, false}
+
+// growing are what may have so many bytes at first, by default usual, and how many later.
+var growing = []struct {
+	first, later uint32
+	usual        uint64
+	names        [2]string
+}{
+	{C.BQUIC_STREAM_WINDOW, C.BQUIC_MAX_STREAM_WINDOW, 512 << 10, [2]string{"BQUIC_STREAM_WINDOW", "BQUIC_MAX_STREAM_WINDOW"}},
+	{C.BQUIC_WINDOW, C.BQUIC_MAX_WINDOW, 768 << 10, [2]string{"BQUIC_WINDOW", "BQUIC_MAX_WINDOW"}},
+	{C.BQUIC_STREAM_SEND_BUFFER, C.BQUIC_MAX_STREAM_SEND_BUFFER, 1 << 20, [2]string{"BQUIC_STREAM_SEND_BUFFER", "BQUIC_MAX_STREAM_SEND_BUFFER"}},
+}
 
 const (
 	unbounded   = 1<<64 - 1 // or "none", for which the core has negative numbers
 	maxDuration = 1<<63 - 1
 	maxCount    = 1<<62 - 1
 	maxSize     = 1<<31 - 1
+	day         = uint64(24 * time.Hour)
 )
 
 //export bq_go_config_new
@@ -94,18 +118,15 @@ func change(h C.uint64_t, f func(c *config) error) C.int32_t {
 //export bq_go_config_set_u64
 func bq_go_config_set_u64(h C.uint64_t, key C.uint32_t, value C.uint64_t) C.int32_t {
 	return change(h, func(c *config) error {
-		most, known := ranges[uint32(key)]
-		if !known {
+		of, known := spans[uint32(key)]
+		switch {
+		case !known:
 			return faultf(errArgument, "there is no number with key %d", key)
-		}
-		if uint64(value) > most && (most != maxCount || value != unbounded) {
-			return faultf(errArgument, "the number with key %d is %d, and can be at most %d", key, uint64(value), most)
-		}
-		if least := leasts[uint32(key)]; value != 0 && uint64(value) < least {
-			return faultf(errArgument, "the number with key %d is %d, and must be at least %d", key, uint64(value), least)
-		}
-		if key == C.BQUIC_ACK_DELAY_EXPONENT && value != unbounded && value > 20 {
-			return faultf(errArgument, "BQUIC_ACK_DELAY_EXPONENT is %d, and can be at most 20", uint64(value))
+		case value == 0 || of.unbounded && value == unbounded:
+		case uint64(value) > of.most:
+			return faultf(errArgument, "the number with key %d is %d, and can be at most %d", key, uint64(value), of.most)
+		case uint64(value) < of.least:
+			return faultf(errArgument, "the number with key %d is %d, and must be at least %d", key, uint64(value), of.least)
 		}
 		c.numbers[uint32(key)] = uint64(value)
 		return nil
@@ -115,7 +136,7 @@ func bq_go_config_set_u64(h C.uint64_t, key C.uint32_t, value C.uint64_t) C.int3
 //export bq_go_config_get_u64
 func bq_go_config_get_u64(h C.uint64_t, key C.uint32_t, value *C.uint64_t) C.int32_t {
 	return C.int32_t(in(handle(h), kindConfig, func(c *config) error {
-		if _, known := ranges[uint32(key)]; !known {
+		if _, known := spans[uint32(key)]; !known {
 			return faultf(errArgument, "there is no number with key %d", key)
 		}
 		c.made.mu.Lock()
@@ -235,7 +256,7 @@ func bq_go_config_set_keylog_fd(h C.uint64_t, fd C.int) C.int32_t {
 	})
 }
 
-// descriptor is a file of the caller's. The key log is best effort, as crypto/tls has it: what cannot be written is lost.
+// descriptor is a file of the caller's.
 type descriptor int
 
 func (d descriptor) Write(b []byte) (n int, err error) {
@@ -250,6 +271,18 @@ func (d descriptor) Write(b []byte) (n int, err error) {
 		n += m
 	}
 	return n, nil
+}
+
+// keyLines are where secrets are written to, a line at a time. A line that cannot be written at once, since nobody reads, is lost: no connection waits for it,
+// or ends for it.
+type keyLines struct{ descriptor }
+
+func (k keyLines) Write(b []byte) (int, error) {
+	ready := []unix.PollFd{{Fd: int32(k.descriptor), Events: unix.POLLOUT}}
+	if _, err := unix.Poll(ready, 0); err == nil && ready[0].Revents&unix.POLLOUT != 0 {
+		_, _ = k.descriptor.Write(b)
+	}
+	return len(b), nil
 }
 
 // verifier is a bquic_verify and what it is called with, which need not be a pointer.
@@ -321,6 +354,11 @@ func useConfig(h C.uint64_t) (*settings, error) {
 func (c *config) settings() (*settings, error) {
 	n := c.numbers
 	isSet := func(key uint32) bool { return n[key] != 0 }
+	for _, g := range growing {
+		if first, later := cmp.Or(n[g.first], g.usual), n[g.later]; later != 0 && later < first {
+			return nil, faultf(errConfig, "%s is %d, and %s %d: there is more at first than there may be later", g.names[0], first, g.names[1], later)
+		}
+	}
 	protos, _ := protocols(c.bytes[C.BQUIC_ALPN])
 	if len(protos) == 0 && isSet(C.BQUIC_H3) {
 		protos = []string{"h3"}
@@ -336,7 +374,7 @@ func (c *config) settings() (*settings, error) {
 		t.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	if c.keylog >= 0 {
-		t.KeyLogWriter = descriptor(c.keylog)
+		t.KeyLogWriter = keyLines{descriptor(c.keylog)}
 	}
 	q := &quic.Config{
 		TLS: t, MaxIdleTimeout: duration(n[C.BQUIC_MAX_IDLE_TIMEOUT]), HandshakeTimeout: duration(n[C.BQUIC_HANDSHAKE_TIMEOUT]),

@@ -305,11 +305,17 @@ func bq_go_conn_key_update(h C.uint64_t) C.int32_t {
 	return use(h, func(c *conn) error { return c.core.KeyUpdate() })
 }
 
+// maxLabel is how long a label can be that secrets are derived with: with "tls13 " before it 255 bytes (RFC 8446, section 7.1).
+const maxLabel = 249
+
 //export bq_go_conn_export
 func bq_go_conn_export(h C.uint64_t, label *C.char, context *C.uint8_t, contextLen C.size_t, out *C.uint8_t, n C.size_t) C.int32_t {
 	return look(h, func(c *conn) error {
 		if n > 255*32 {
 			return faultf(errArgument, "%d bytes are to be derived, and can be at most 8160", n)
+		}
+		if l := C.GoString(label); len(l) > maxLabel {
+			return faultf(errArgument, "the label has %d bytes, and can have %d", len(l), maxLabel)
 		}
 		b, err := c.core.ExportKeyingMaterial(C.GoString(label), memory(context, contextLen), int(n))
 		if err != nil {

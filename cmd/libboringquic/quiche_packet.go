@@ -94,20 +94,20 @@ func put(out *C.uint8_t, room C.size_t, b []byte) (int, error) {
 
 // keyLog is the file that a connection's secrets are written to, once there is one.
 type keyLog struct {
-	fd   descriptor
-	open bool
+	lines keyLines
+	open  bool
 }
 
 func (k *keyLog) Write(b []byte) (int, error) {
 	if !k.open {
 		return len(b), nil
 	}
-	return k.fd.Write(b)
+	return k.lines.Write(b)
 }
 
 func (k *keyLog) close() {
 	if k != nil && k.open {
-		syscall.Close(int(k.fd))
+		syscall.Close(int(k.lines.descriptor))
 		k.open = false
 	}
 }
@@ -130,7 +130,7 @@ func bq_go_quiche_keylog(h C.uint64_t, path *C.char, fd C.int) C.int64_t {
 			}
 		}
 		q.keyLog.close()
-		*q.keyLog = keyLog{fd: descriptor(file), open: true}
+		*q.keyLog = keyLog{lines: keyLines{descriptor(file)}, open: true}
 		return 1, nil
 	})
 }

@@ -123,7 +123,8 @@ typedef struct bquic_memory {
 BQUIC_API int32_t bquic_memory_stats(bquic_memory *memory);
 
 // bquic_log is told a sentence that the library has to say of itself: of a fault of its own, with the place in its code, which is what a report of it
-// should hold, or of an SSL of bquic_make_ssl that no connection can have. It is called on the thread that is within the library. text lasts until it returns.
+// should hold, or of an SSL of bquic_make_ssl that no connection can have. It is called on the thread that is within the library, which may be one of the
+// library's own: what is said at bquic_verify of functions that it may call holds for it. text lasts until it returns.
 typedef void (*bquic_log)(void *context, const char *text);
 
 // bquic_set_log has callback be called with context from now on. NULL, which is how it begins: nobody is told.
@@ -152,23 +153,23 @@ typedef struct bquic_bytes {
 
 // Keys of bquic_config_set_u64. 0 stands for the default unless something else is said. Switches are 0 or 1, off by default.
 enum {
-  BQUIC_MAX_IDLE_TIMEOUT = 1,         // ns without anything received after which a connection ends. 0: 30 s; UINT64_MAX: never
-  BQUIC_HANDSHAKE_TIMEOUT = 2,        // ns. 0: 10 s
-  BQUIC_KEEP_ALIVE = 3,               // ns after which a PING is sent if nothing else was. 0: never
+  BQUIC_MAX_IDLE_TIMEOUT = 1,         // ns without anything received after which a connection ends, at most a day. 0: 30 s; UINT64_MAX: never
+  BQUIC_HANDSHAKE_TIMEOUT = 2,        // ns, at most a day. 0: 10 s
+  BQUIC_KEEP_ALIVE = 3,               // ns, at most a day, after which a PING is sent if nothing else was. 0: never
   BQUIC_STREAM_WINDOW = 4,            // bytes that may arrive on a stream ahead of what is read, at first. 0: 512 KiB
-  BQUIC_MAX_STREAM_WINDOW = 5,        // and what that may grow to. 0: 6 MiB
+  BQUIC_MAX_STREAM_WINDOW = 5,        // and what that may grow to, not less. 0: 6 MiB
   BQUIC_WINDOW = 6,                   // the same of all streams of a connection together. 0: 768 KiB
-  BQUIC_MAX_WINDOW = 7,               // 0: 15 MiB
-  BQUIC_MAX_STREAMS_BIDI = 8,         // streams that the peer may have open. 0: 100; UINT64_MAX: none
-  BQUIC_MAX_STREAMS_UNI = 9,          // 0: 100; UINT64_MAX: none
+  BQUIC_MAX_WINDOW = 7,               // not less. 0: 15 MiB
+  BQUIC_MAX_STREAMS_BIDI = 8,         // streams that the peer may have open, at most 2^60. 0: 100; UINT64_MAX: none
+  BQUIC_MAX_STREAMS_UNI = 9,          // at most 2^60. 0: 100; UINT64_MAX: none
   BQUIC_STREAM_SEND_BUFFER = 10,      // bytes of a stream that are taken ahead of their acknowledgement. 0: 1 MiB
-  BQUIC_MAX_STREAM_SEND_BUFFER = 11,  // 0: 16 MiB
+  BQUIC_MAX_STREAM_SEND_BUFFER = 11,  // and what that may grow to, not less. 0: 16 MiB
   BQUIC_MAX_DATAGRAM_FRAME = 12,      // bytes of the largest DATAGRAM frame that is accepted (RFC 9221). 0: none is; 65535: any
   BQUIC_MAX_UDP_PAYLOAD = 13,         // bytes of the largest UDP payload that is sent, 1200 to 65527. 0: what the path carries
   BQUIC_DISABLE_PMTUD = 14,           // switch: datagrams have BQUIC_MAX_UDP_PAYLOAD bytes (0: 1200), and nothing is tried out
   BQUIC_CONGESTION = 15,              // 0: CUBIC; 1: NewReno
-  BQUIC_INITIAL_RTT = 16,             // ns. 0: 333 ms
-  BQUIC_MAX_ACK_DELAY = 17,           // ns, below 2^14 ms. 0: 25 ms
+  BQUIC_INITIAL_RTT = 16,             // ns, from 1 us to 60 s. 0: 333 ms
+  BQUIC_MAX_ACK_DELAY = 17,           // ns, from 1 ms to below 2^14 ms. 0: 25 ms
   BQUIC_VERSIONS = 18,                // 0: QUIC 1, then 2; 1: 1 alone; 2: 2 alone; 3: 2, then 1
   BQUIC_NO_GREASE = 19,               // switch
   BQUIC_SPIN_BIT = 20,                // switch
@@ -190,9 +191,9 @@ enum {
   BQUIC_DISABLE_ID_REUSE = 36,        // switch: a client whose address changes is answered to another connection ID, whatever it sends to, or not at all while none is left
   BQUIC_AMPLIFICATION = 37,           // times what came from an unproven address that may be sent there, 1 to 3 (RFC 9000, section 8.1). 0: 3
   BQUIC_H3 = 64,                      // switch: connections speak HTTP/3; the protocol is "h3" if none is set
-  BQUIC_H3_MAX_FIELD_SECTION = 65,    // bytes of the largest header section that is accepted. 0: 64 KiB
-  BQUIC_H3_TABLE_CAPACITY = 66,       // bytes of QPACK's dynamic table for what is received. 0: 4096; UINT64_MAX: none
-  BQUIC_H3_BLOCKED_STREAMS = 67,      // that may wait for it. 0: 100; UINT64_MAX: none
+  BQUIC_H3_MAX_FIELD_SECTION = 65,    // bytes of the largest header section that is accepted, at most 16 MiB. 0: 64 KiB
+  BQUIC_H3_TABLE_CAPACITY = 66,       // bytes of QPACK's dynamic table for what is received, at most 1 MiB. 0: 4096; UINT64_MAX: none
+  BQUIC_H3_BLOCKED_STREAMS = 67,      // that may wait for it, at most 65536. 0: 100; UINT64_MAX: none
   BQUIC_H3_ENABLE_CONNECT = 68,       // switch: a server takes extended CONNECT (RFC 9220)
   BQUIC_H3_ENABLE_DATAGRAMS = 69,     // switch: HTTP datagrams (RFC 9297); BQUIC_MAX_DATAGRAM_FRAME must be set, too
   BQUIC_H3_HEADER_TIMEOUT = 70,       // ns in which the header section of a request must come. 0: any
@@ -276,7 +277,7 @@ BQUIC_API int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd);
 // called within bquic_endpoint_step, and what is said at bquic_verify holds for them. One that has no answer yet is asked again by each step.
 // Sessions are the program's, by BoringSSL's own functions.
 
-// bquic_make_ssl makes the SSL for a client that has just come, from address remote, which lasts until it returns. NULL: the client is dropped; so it is
+// bquic_make_ssl makes the SSL for a client that has just come, from address remote, which lasts until it returns. NULL: the client is refused; so it is
 // where the SSL is another connection's, or another BoringSSL's: that stays the program's, and bquic_log is told.
 typedef struct ssl_st *(*bquic_make_ssl)(void *context, const bquic_addr *remote);
 
@@ -554,8 +555,8 @@ BQUIC_API int32_t bquic_conn_ping(bquic_conn *conn);
 // bquic_conn_key_update replaces the keys, which the library does by itself in good time. BQUIC_ERR_STATE: too soon.
 BQUIC_API int32_t bquic_conn_key_update(bquic_conn *conn);
 
-// bquic_conn_export writes len bytes, at most 8160, to out, derived from the connection's secrets (RFC 8446, section 7.5) with a label that is ended by a
-// zero and a context of context_len bytes. BQUIC_ERR_STATE before the handshake is complete.
+// bquic_conn_export writes len bytes, at most 8160, to out, derived from the connection's secrets (RFC 8446, section 7.5) with a label of at most 249 bytes that
+// is ended by a zero, and a context of context_len bytes. BQUIC_ERR_STATE before the handshake is complete.
 BQUIC_API int32_t bquic_conn_export(bquic_conn *conn, const char *label, const void *context, size_t context_len, void *out, size_t len);
 
 // bquic_conn_peer_cert copies certificate number index of the peer's chain, in DER form, the leaf being 0, into buf of len bytes, and returns

@@ -1,5 +1,7 @@
 // What no program should do: each function has an error and a sentence for it.
 #include "pair.h"
+#include <fcntl.h>
+#include <unistd.h>
 
 // Packets without a connection.
 static void packets(void) {
@@ -103,6 +105,100 @@ static void own_clock(void) {
   GOOD(bquic_config_free(config));
 }
 
+// A key log that nobody reads, or that nobody reads any more, is no concern of connections.
+static int confirmed;
+
+static void on_confirmed(side *s, const bquic_event *ev) {
+  (void)s;
+  CHECK(ev->kind != BQUIC_EVENT_CLOSED);
+  confirmed += ev->kind == BQUIC_EVENT_CONFIRMED;
+}
+
+static void key_log(char **files, int read) {
+  static side server, client;
+  static const char dust[65536];
+  int fds[2];
+  CHECK(pipe(fds) == 0);
+  if (read) {
+    CHECK(fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0);
+    while (write(fds[1], dust, sizeof dust) > 0) {
+    }
+    CHECK(fcntl(fds[1], F_SETFL, 0) == 0); // it would block
+  } else {
+    close(fds[0]);
+  }
+  bquic_config *config = settings(files, "echo");
+  GOOD(bquic_config_set_keylog_fd(config, fds[1]));
+  server.handle = client.handle = on_confirmed;
+  begin(&server, &client, config);
+  dial(&client, &server, config, 0);
+  confirmed = 0;
+  for (int i = 0; i < 100 && confirmed < 2; i++) {
+    step(&server, &client);
+    step(&client, &server);
+  }
+  CHECK(confirmed == 2);
+  GOOD(bquic_endpoint_free(client.endpoint));
+  GOOD(bquic_endpoint_free(server.endpoint));
+  GOOD(bquic_config_free(config));
+  close(fds[1]);
+  if (read) {
+    close(fds[0]);
+  }
+}
+
+// The least and the largest value of each number but the switches; both can be used, and what is beyond is refused at once.
+static void numbers(char **files) {
+  static const struct {
+    uint32_t key;
+    uint64_t least, most;
+    int unbounded; // UINT64_MAX is no number
+    uint32_t first; // a number that may not be larger
+  } spans[] = {
+      {BQUIC_MAX_IDLE_TIMEOUT, 1, INT64_MAX, 1, 0}, {BQUIC_HANDSHAKE_TIMEOUT, 1, 86400000000000, 0, 0}, {BQUIC_KEEP_ALIVE, 1, 86400000000000, 0, 0},
+      {BQUIC_STREAM_WINDOW, 1, (1ull << 62) - 1, 0, 0}, {BQUIC_MAX_STREAM_WINDOW, 1, (1ull << 62) - 1, 0, BQUIC_STREAM_WINDOW},
+      {BQUIC_WINDOW, 1, (1ull << 62) - 1, 0, 0}, {BQUIC_MAX_WINDOW, 1, (1ull << 62) - 1, 0, BQUIC_WINDOW},
+      {BQUIC_MAX_STREAMS_BIDI, 1, 1ull << 60, 1, 0}, {BQUIC_MAX_STREAMS_UNI, 1, 1ull << 60, 1, 0},
+      {BQUIC_STREAM_SEND_BUFFER, 1, INT32_MAX, 0, 0}, {BQUIC_MAX_STREAM_SEND_BUFFER, 1, INT32_MAX, 0, BQUIC_STREAM_SEND_BUFFER},
+      {BQUIC_MAX_DATAGRAM_FRAME, 1, 65535, 0, 0}, {BQUIC_MAX_UDP_PAYLOAD, 1200, 65527, 0, 0}, {BQUIC_CONGESTION, 1, 1, 0, 0},
+      {BQUIC_INITIAL_RTT, 1000, 60000000000, 0, 0}, {BQUIC_MAX_ACK_DELAY, 1000000, 16383999999, 0, 0}, {BQUIC_VERSIONS, 1, 3, 0, 0},
+      {BQUIC_CONN_ID_LENGTH, 1, 20, 0, 0}, {BQUIC_MAX_HANDSHAKES, 1, INT32_MAX, 0, 0}, {BQUIC_VERIFY, 1, BQUIC_VERIFY_REQUIRE, 0, 0},
+      {BQUIC_MAX_RECV_UDP_PAYLOAD, 1200, 65527, 0, 0}, {BQUIC_INITIAL_WINDOW, 2, 1000, 0, 0}, {BQUIC_MAX_PACING_RATE, 1, 1ull << 62, 0, 0},
+      {BQUIC_ACK_DELAY_EXPONENT, 1, 20, 1, 0}, {BQUIC_ACTIVE_CONN_IDS, 2, 16, 0, 0}, {BQUIC_AMPLIFICATION, 1, 3, 0, 0},
+      {BQUIC_H3_MAX_FIELD_SECTION, 1, 16 << 20, 0, 0}, {BQUIC_H3_TABLE_CAPACITY, 1, 1 << 20, 1, 0}, {BQUIC_H3_BLOCKED_STREAMS, 1, 1 << 16, 1, 0},
+      {BQUIC_H3_HEADER_TIMEOUT, 1, INT64_MAX, 0, 0}, {BQUIC_H3_MAX_PRIORITY_UPDATE, 1, 264, 0, 0},
+  };
+  for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+    bquic_config *config = settings(files, NULL);
+    GOOD(bquic_config_set_u64(config, BQUIC_H3, 1));
+    if (spans[i].least > 1) {
+      FAILS(bquic_config_set_u64(config, spans[i].key, spans[i].least - 1), BQUIC_ERR_ARGUMENT, "must be at least");
+    }
+    FAILS(bquic_config_set_u64(config, spans[i].key, spans[i].most + 1), BQUIC_ERR_ARGUMENT, "can be at most");
+    if (!spans[i].unbounded) {
+      FAILS(bquic_config_set_u64(config, spans[i].key, UINT64_MAX), BQUIC_ERR_ARGUMENT, "can be at most");
+    }
+    uint64_t values[] = {spans[i].least, spans[i].most, spans[i].unbounded ? UINT64_MAX : spans[i].most, 0};
+    for (int j = 0; j < 4; j++) {
+      GOOD(bquic_config_set_u64(config, spans[i].key, values[j]));
+      if (spans[i].first != 0) {
+        GOOD(bquic_config_set_u64(config, spans[i].first, j == 0));
+      }
+      int32_t status = 1;
+      bquic_endpoint *endpoint = bquic_endpoint_new(config, &status);
+      GOOD(status);
+      GOOD(bquic_endpoint_free(endpoint));
+    }
+    if (spans[i].first != 0) {
+      int32_t status = BQUIC_OK;
+      GOOD(bquic_config_set_u64(config, spans[i].key, 1000));
+      CHECK(bquic_endpoint_new(config, &status) == NULL);
+      FAILS((int64_t)status, BQUIC_ERR_CONFIG, "more at first than there may be later");
+    }
+    GOOD(bquic_config_free(config));
+  }
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   int32_t status;
@@ -114,6 +210,9 @@ int main(int argc, char **argv) {
   packets();
   own_clock();
   all_or_nothing(argv + 1);
+  numbers(argv);
+  key_log(argv, 0);
+  key_log(argv, 1);
 
   // Settings.
   bquic_config *config = bquic_config_new();
@@ -204,6 +303,9 @@ int main(int argc, char **argv) {
   FAILS(bquic_conn_info(conn, &state), BQUIC_ERR_ARGUMENT, "size of the bquic_conn_state is 4");
   FAILS(bquic_conn_export(conn, "label", NULL, 0, buf, 10), BQUIC_ERR_STATE, "");
   FAILS(bquic_conn_export(conn, NULL, NULL, 0, buf, 10), BQUIC_ERR_ARGUMENT, "label is NULL");
+  char label[251] = "";
+  memset(label, 'x', 250);
+  FAILS(bquic_conn_export(conn, label, NULL, 0, buf, 10), BQUIC_ERR_ARGUMENT, "can have 249");
   FAILS(bquic_conn_export(conn, "label", NULL, 0, NULL, 10), BQUIC_ERR_ARGUMENT, "out is NULL");
   FAILS(bquic_conn_key_update(conn), BQUIC_ERR_STATE, "too soon");
   FAILS(bquic_conn_migrate(conn, NULL, NULL), BQUIC_ERR_PATH, "not confirmed");

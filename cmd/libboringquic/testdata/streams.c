@@ -232,6 +232,9 @@ int main(int argc, char **argv) {
   uint8_t cert[4096], here[32], there[32];
   int64_t n = GOOD(bquic_conn_peer_cert(conn, 0, cert, sizeof cert));
   CHECK(n > 100 && cert[0] == 0x30 && bquic_conn_peer_cert(conn, 0, cert, 1) == n && bquic_conn_peer_cert(conn, 1, cert, sizeof cert) == 0);
+  char longest[250] = "";
+  memset(longest, 'x', 249);
+  GOOD(bquic_conn_export(conn, longest, NULL, 0, here, sizeof here));
   GOOD(bquic_conn_export(conn, "EXPORTER-test", "x", 1, here, sizeof here));
   GOOD(bquic_conn_export(accepted, "EXPORTER-test", "x", 1, there, sizeof there));
   CHECK(memcmp(here, there, sizeof here) == 0);
