@@ -752,7 +752,7 @@ BQUIC_API int32_t bquic_h3_priority(bquic_conn *conn, uint64_t stream, uint32_t 
 BQUIC_API int32_t bquic_h3_shutdown(bquic_conn *conn);
 
 // bquic_h3_datagram_send sends an HTTP datagram of the request of stream (RFC 9297), the len bytes at data, which are copied. The errors are those of
-// bquic_datagram_send.
+// bquic_datagram_send, and those of bquic_stream_send: nothing is sent for a request whose own part has ended.
 BQUIC_API int32_t bquic_h3_datagram_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len);
 
 // bquic_h3_datagram_recv copies the oldest HTTP datagram of the request of stream into buf of cap bytes, and its length into *len; what does not fit is

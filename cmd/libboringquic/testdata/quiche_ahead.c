@@ -1,5 +1,7 @@
 // Small messages are read and written without a call of Go for each (quiche_ahead.c), and nobody sees a difference but in time.
 #include "quiche_pair.h"
+#include <sys/wait.h>
+#include <unistd.h>
 
 // The linker has all that goes from C to Go go through here.
 static unsigned crossings;
@@ -326,6 +328,51 @@ static void leaves(void) {
   free_pair(&p);
 }
 
+// REFUSED wants a function to say that the process was forked.
+#define REFUSED(call)                                \
+  do {                                               \
+    SAME((call), QUICHE_ERR_INVALID_STATE);          \
+    CHECK(strstr(bquic_error(), "forked") != NULL);  \
+  } while (0)
+
+// A child that is forked while datagrams wait for Go, and what C has answered, hangs nowhere, and spoils nothing of its parent's.
+static void forked(void) {
+  quiche_config *config = config_with("\4test");
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  SAME(put(p.client, 0, 100, true), 100);
+  exchange(&p);
+  shown(p.server, 1);
+  SAME(get(p.server, 0, sizeof buf), 100);
+  SAME(put(p.server, 0, 100, true), 100);
+  SAME(put(p.client, 4, 100, true), 100);
+  SAME(carry(&p, p.client, p.server), 0);
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    quiche_send_info to;
+    quiche_recv_info from = {SOCKADDR(client_address), SOCKADDR(server_address)};
+    alarm(30); // against a call that hangs
+    REFUSED(quiche_conn_recv(p.server, message, 100, &from));
+    REFUSED(get(p.server, 4, sizeof buf));
+    REFUSED(put(p.server, 4, 100, true));
+    REFUSED(quiche_conn_send(p.server, buf, 1500, &to));
+    REFUSED(quiche_conn_close(p.server, true, 0, NULL, 0));
+    CHECK(quiche_conn_readable(p.server) == NULL && quiche_conn_is_established(p.server) && !quiche_conn_is_closed(p.server));
+    CHECK(quiche_conn_timeout_as_nanos(p.server) > 0);
+    quiche_conn_on_timeout(p.server);
+    free_pair(&p);
+    _exit(0);
+  }
+  int ended = 1;
+  CHECK(waitpid(child, &ended, 0) == child && ended == 0);
+  exchange(&p);
+  SAME(get(p.server, 4, sizeof buf), 100);
+  SAME(get(p.client, 0, sizeof buf), 100);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   for (size_t i = 0; i < MESSAGE; i++) {
@@ -340,6 +387,7 @@ int main(int argc, char *argv[]) {
   reset();
   writes();
   leaves();
+  forked();
   IS(bquic_live_objects(), 0);
   return 0;
 }
