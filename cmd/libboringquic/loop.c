@@ -45,7 +45,9 @@ static int32_t dial_to(bquic_config *config, const char *address, const bquic_di
   static const bquic_dial_options defaults = {.size = sizeof defaults};
   BQ_WANT(address);
   BQ_TAKE(bquic_dial_options, own, options ? options : &defaults);
-  BQ_BYTES(own.session.data, own.session.len);
+  if (bq_memory(own.session.data, own.session.len, "options->session.data", "options->session.len")) {
+    return BQUIC_ERR_ARGUMENT;
+  }
   return bq_go_dial(BQ_HANDLE(config), (char *)address, &own, BQ_HANDLE(own.queue), BQ_HANDLE(own.socket), timeout, made);
 }
 

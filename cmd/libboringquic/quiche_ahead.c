@@ -7,7 +7,7 @@
 // or the one after it.
 static bq_shown *find(const quiche_conn *conn, uint64_t id) {
   bq_ahead *a = conn->ahead;
-  if (a == NULL || conn->in_len > 0) {
+  if (a == NULL || conn->busy || conn->in_len > 0) {
     return NULL;
   }
   for (uint32_t i = 0; i < a->shown; i++, a->last++) {
@@ -39,7 +39,7 @@ bool bq_ahead_recv(quiche_conn *conn, uint64_t id, uint8_t *out, size_t n, bool 
 
 bool bq_ahead_send(quiche_conn *conn, uint64_t id, const uint8_t *buf, size_t n, bool fin) {
   bq_ahead *a = conn->ahead;
-  if (a == NULL || conn->in_len > 0 || (n == 0 && !fin) || a->written == BQ_SHOWN || n > sizeof a->out - a->out_len) {
+  if (a == NULL || conn->busy || conn->in_len > 0 || (n == 0 && !fin) || a->written == BQ_SHOWN || n > sizeof a->out - a->out_len) {
     return false;
   }
   if (id == a->opens && id != UINT64_MAX) {

@@ -6,6 +6,12 @@
 #include "_cgo_export.h"
 #include "quiche_internal.h"
 
+// busy notes that a function was called from a callback.
+static int busy(void) {
+  bq_fail(BQUIC_ERR_BUSY, "another call is within the quiche_conn, of another thread or from a callback");
+  return QUICHE_ERR_INVALID_STATE;
+}
+
 // null notes that a pointer is NULL.
 static int null(const char *what) {
   bq_fail(BQUIC_ERR_ARGUMENT, "the %s is NULL", what);
@@ -197,11 +203,14 @@ ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const 
     return null("address that the datagram came from");
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
-  conn->begun = true;
-  conn->due = 0;
   if (bq_enter()) {
     return QUICHE_ERR_INVALID_STATE;
   }
+  if (conn->busy) {
+    return busy();
+  }
+  conn->begun = true;
+  conn->due = 0;
   // Of two ends that have timed out the peer knows nothing any more, whatever came from it before that. curl, which then has a request to send, makes
   // another connection if that fails, and not if this does.
   if (conn->in_len == 0 && overdue(conn) > LATE && overdue(bq_quiche_fresh(conn)) > LATE) {
@@ -272,6 +281,9 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
   if (bq_enter()) {
     return QUICHE_ERR_INVALID_STATE;
   }
+  if (conn->busy) {
+    return busy();
+  }
   if (conn->in_len > 0) {
     bq_quiche_fresh(conn); // it may end the connection
   }
@@ -318,7 +330,7 @@ static uint64_t time_left(const quiche_conn *conn) {
     return UINT64_MAX;
   }
   uint64_t now = bquic_now(), left = conn->timeout == UINT64_MAX || conn->closed ? UINT64_MAX : conn->timeout > now ? conn->timeout - now : 0;
-  if (left > LONG) {
+  if (left > LONG && !conn->busy) {
     rests((quiche_conn *)conn); // whoever asks is about to wait
   }
   return left;

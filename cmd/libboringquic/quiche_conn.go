@@ -97,6 +97,8 @@ func within(h C.uint64_t, refused quicheError, code func(error) quicheError, f f
 	var in *quicheConn
 	on(handle(h), kindQuicheConn, func(q *quicheConn) error {
 		in = q
+		q.c.busy = true
+		defer func() { q.c.busy = false }()
 		n, err := f(q)
 		switch {
 		case err == nil:

@@ -83,7 +83,7 @@ static void dials(bquic_config *config) {
   options.session = (bquic_bytes){"nonsense", 8};
   MADE_NOT(bquic_dial(config, "127.0.0.1:1", &options, EVER, &status), BQUIC_ERR_ARGUMENT, "");
   options.session.data = NULL;
-  MADE_NOT(bquic_dial(config, "127.0.0.1:1", &options, EVER, &status), BQUIC_ERR_ARGUMENT, "own.session.data is NULL");
+  MADE_NOT(bquic_dial(config, "127.0.0.1:1", &options, EVER, &status), BQUIC_ERR_ARGUMENT, "options->session.data is NULL");
   options.session.len = 0;
   options.socket = (bquic_socket *)4711;
   MADE_NOT(bquic_dial(config, "127.0.0.1:1", &options, EVER, &status), BQUIC_ERR_HANDLE, "no such socket");

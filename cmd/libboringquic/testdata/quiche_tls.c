@@ -26,8 +26,29 @@ static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const ui
   return SSL_TLSEXT_ERR_OK;
 }
 
+// What callbacks call functions of, in call of which they are; NULL: they call none.
+static pair *around;
+
+// calls_back has a callback call functions of a connection that it is within: they do nothing, and those that only ask have an answer.
+static void calls_back(quiche_conn *conn) {
+  static uint8_t buf[1500];
+  quiche_recv_info from = {SOCKADDR(client_address), SOCKADDR(server_address)};
+  quiche_send_info to;
+  uint64_t code;
+  bool fin;
+  CHECK(!quiche_conn_is_closed(conn));
+  quiche_conn_timeout_as_nanos(conn);
+  IS(quiche_conn_recv(conn, buf, sizeof buf, &from), QUICHE_ERR_INVALID_STATE);
+  IS(quiche_conn_send(conn, buf, sizeof buf, &to), QUICHE_ERR_INVALID_STATE);
+  IS(quiche_conn_stream_send(conn, 0, buf, 1, false, &code), QUICHE_ERR_INVALID_STATE);
+  IS(quiche_conn_stream_recv(conn, 0, buf, 1, &fin, &code), QUICHE_ERR_INVALID_STATE);
+}
+
 static int find_certificate(SSL *ssl, void *arg) {
   (void)arg;
+  if (around != NULL) {
+    calls_back(around->server);
+  }
   CHECK(strcmp(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name), "localhost") == 0);
   return pending-- > 0 ? -1 : 1;
 }
@@ -40,6 +61,9 @@ static int verify(int good, X509_STORE_CTX *store) {
 
 static int keep_session(SSL *ssl, SSL_SESSION *session) {
   (void)ssl;
+  if (around != NULL) {
+    calls_back(around->client);
+  }
   SSL_SESSION_free(ticket);
   ticket = session;
   return 1;
@@ -98,6 +122,27 @@ static enum ssl_verify_result_t free_in_callback(SSL *ssl, uint8_t *alert) {
   IS(quiche_conn_stream_capacity(to_free, 0), QUICHE_ERR_INVALID_STATE); // it is there, and busy
   to_free = NULL;
   return ssl_verify_ok;
+}
+
+static enum ssl_verify_result_t accept_any(SSL *ssl, uint8_t *alert) {
+  (void)ssl, (void)alert;
+  return ssl_verify_ok;
+}
+
+// The certificate is looked for by several calls, of quiche_conn_send among them, whose memory a getter gave back that was called from there.
+static void called_by_callbacks(void) {
+  SSL *ssl = client_ssl();
+  SSL_set_custom_verify(ssl, SSL_VERIFY_PEER, accept_any);
+  pair p = pair_over(ssl);
+  around = &p;
+  pending = 3;
+  for (int i = 0; i < 8; i++) {
+    IS(carry(&p, p.client, p.server), 0);
+    IS(carry(&p, p.server, p.client), 0);
+  }
+  CHECK(quiche_conn_is_established(p.client) && quiche_conn_is_established(p.server) && pending < 0 && ticket != NULL);
+  around = NULL;
+  free_pair(&p);
 }
 
 static void freed_by_callback(void) {
@@ -266,6 +311,7 @@ int main(int argc, char *argv[]) {
   quiche_config_set_initial_max_streams_bidi(config, 10);
   contexts();
   unknown_root();
+  called_by_callbacks();
   freed_by_callback();
   trusted();
   resumed();
