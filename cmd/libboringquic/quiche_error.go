@@ -156,13 +156,14 @@ func quicheH3Code(err error) quicheError {
 		return fault.code
 	case errors.As(err, &message):
 		return quicheH3Message
-	case errors.As(err, &stream):
-		return quicheTransport + quicheReset
 	}
-	for _, m := range quicheH3Map {
+	for _, m := range quicheH3Map { // some are the cause of a stream's end
 		if errors.Is(err, m.is) {
 			return m.code
 		}
+	}
+	if errors.As(err, &stream) {
+		return quicheTransport + quicheReset
 	}
 	return quicheTransport + quicheCode(err)
 }
