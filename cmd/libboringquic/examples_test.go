@@ -87,6 +87,35 @@ func serving(t *testing.T, end os.Signal, exe string, args ...string) (port stri
 	return port
 }
 
+// A program whose arguments are no good says so, and how it is used or what is missing, and ends with 2 or 1.
+func TestExampleArguments(t *testing.T) {
+	made, _ := examples(t)
+	files := certificate(t)
+	none := filepath.Join(t.TempDir(), "none")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"get"}, 2, "usage: get "}, {[]string{"get", "localhost", "1", "/", files[0]}, 2, "usage: get "},
+		{[]string{"get", "127.0.0.1", "1", "/", none}, 1, "none"},
+		{[]string{"quiche_get"}, 2, "usage: quiche_get "}, {[]string{"quiche_get", "::", "1", "/", files[0]}, 2, "usage: quiche_get "},
+		{[]string{"quiche_get", "127.0.0.1", "1", "/", none}, 1, "none"},
+		{[]string{"loop_get", "localhost", "1", "/"}, 2, "usage: loop_get "}, {[]string{"loop_get", "localhost", "1", "/", none}, 1, "none"},
+		{[]string{"serve", "127.0.0.1"}, 2, "usage: serve "}, {[]string{"serve", "127.0.0.1", "0", none, files[1]}, 1, "none"},
+		{[]string{"quiche_serve"}, 2, "usage: quiche_serve "}, {[]string{"quiche_serve", "127.0.0.1", "0", files[0], none, "."}, 1, "none"},
+		{[]string{"loop_echo"}, 2, "usage: loop_echo "}, {[]string{"loop_echo", "127.0.0.1:0", none, files[1]}, 1, "none"},
+	} {
+		cmd := exec.Command(filepath.Join(made, c.args[0]), c.args[1:]...)
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		_ = cmd.Run()
+		if got := cmd.ProcessState.ExitCode(); got != c.code || out.Len() > 0 || !strings.Contains(errs.String(), c.says) {
+			t.Errorf("%q ends with %d: %q and %q; want %d and %q", c.args, got, &out, &errs, c.code, c.says)
+		}
+	}
+}
+
 // Each client fetches from each server: those of examples/c in both of their builds, by the native functions, by quiche's names and by the event
 // loop; and quic-server and quic-client.
 func TestExamplesCrossed(t *testing.T) {

@@ -25,6 +25,23 @@ static void carry(quiche_conn *from, quiche_conn *to, struct sockaddr_in *src, s
   }
 }
 
+// talk carries a message, which the other end reads whole.
+static void talk(quiche_conn *from, quiche_conn *to, struct sockaddr_in *src, struct sockaddr_in *dst) {
+  uint8_t got[6];
+  uint64_t id, code;
+  bool fin = false;
+  carry(from, to, src, dst);
+  carry(to, from, dst, src);
+  quiche_stream_iter *iter = quiche_conn_readable(to);
+  CHECK(quiche_stream_iter_next(iter, &id));
+  CHECK(quiche_conn_stream_recv(to, id, got, sizeof got, &fin, &code) == 5 && fin && memcmp(got, "hello", 5) == 0);
+  CHECK(!quiche_stream_iter_next(iter, &id));
+  quiche_stream_iter_free(iter);
+  if (quiche_conn_timeout_as_millis(to) == 0) {
+    quiche_conn_on_timeout(to);
+  }
+}
+
 static void *works(void *of) {
   worker *w = of;
   uint8_t client_id[16], server_id[16], got[5];
@@ -51,6 +68,12 @@ static void *works(void *of) {
     }
   }
   CHECK(fin);
+  for (uint64_t id = 4; id < 4 * ROUNDS / 10; id += 4) { // small messages, and datagrams that are gathered
+    CHECK(quiche_conn_stream_send(client, id, (const uint8_t *)"hello", 5, true, &code) == 5);
+    talk(client, server, &client_at, &server_at);
+    CHECK(quiche_conn_stream_send(server, id, got, 5, true, &code) == 5);
+    talk(server, client, &server_at, &client_at);
+  }
   quiche_conn_free(client);
   quiche_conn_free(server);
   return NULL;
@@ -62,10 +85,10 @@ int main(int argc, char **argv) {
   CHECK(config != NULL);
   CHECK(quiche_config_load_cert_chain_from_pem_file(config, argv[1]) == 0 && quiche_config_load_priv_key_from_pem_file(config, argv[2]) == 0);
   CHECK(quiche_config_set_application_protos(config, (const uint8_t *)"\1x", 2) == 0);
-  quiche_config_set_initial_max_data(config, 1000);
+  quiche_config_set_initial_max_data(config, 10000);
   quiche_config_set_initial_max_stream_data_bidi_local(config, 1000);
   quiche_config_set_initial_max_stream_data_bidi_remote(config, 1000);
-  quiche_config_set_initial_max_streams_bidi(config, 10);
+  quiche_config_set_initial_max_streams_bidi(config, 2 * ROUNDS);
   worker workers[THREADS];
   for (int i = 0; i < THREADS; i++) {
     workers[i].config = config;

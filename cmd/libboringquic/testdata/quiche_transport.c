@@ -620,6 +620,45 @@ static void trains(void) {
   quiche_config_free(config);
 }
 
+// Datagrams that wait in C memory, and what was answered from there, are the parent's: a child of a fork gets errors, and the parent loses nothing.
+static void gathered(void) {
+  quiche_config *config = config_with("\4test");
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  exchange(&p); // until the handshake is confirmed
+  IS(send_text(p.client, 0, "hello", true), 5);
+  IS(send_text(p.client, 4, "again", true), 5);
+  IS(carry(&p, p.client, p.server), 0);
+  for (int i = 0; i < 2; i++) { // before they are looked at; and when an answer waits, too
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      alarm(20); // a call that waits for Go would wait for ever
+      CHECK(recv_text(p.server, 0) == QUICHE_ERR_INVALID_STATE && strstr(bquic_error(), "was forked") != NULL);
+      CHECK(send_text(p.server, 0, "no", true) == QUICHE_ERR_INVALID_STATE);
+      CHECK(!quiche_conn_is_readable(p.server) && quiche_conn_readable(p.server) == NULL && quiche_conn_is_established(p.server));
+      quiche_conn_timeout_as_nanos(p.server);
+      quiche_conn_free(p.server);
+      _exit(0);
+    }
+    int how;
+    CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    if (i == 0) {
+      quiche_stream_iter_free(quiche_conn_readable(p.server));
+      IS(recv_text(p.server, 0), 5);
+      CHECK(fin && memcmp(buf, "hello", 5) == 0);
+      IS(send_text(p.server, 0, "answer", true), 6);
+    }
+  }
+  IS(recv_text(p.server, 4), 5);
+  CHECK(fin && memcmp(buf, "again", 5) == 0);
+  exchange(&p);
+  IS(recv_text(p.client, 0), 6);
+  CHECK(fin && memcmp(buf, "answer", 6) == 0);
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
 static bool is_short(uint8_t *data, size_t len) {
   memset(data, 0, len);
   return len < 15;
@@ -851,6 +890,7 @@ int main(int argc, char *argv[]) {
   later_roots();
   datagrams();
   trains();
+  gathered();
   purge();
   connection_ids();
   sessions();
