@@ -193,6 +193,7 @@ func bq_go_endpoint_step(h C.uint64_t, s *C.bquic_step) C.int32_t {
 // step is bquic_endpoint_step: in, timers, events, out.
 func (e *endpoint) step(s *C.bquic_step) {
 	e.at = moment(0)
+	giveTurn(e.at)
 	if e.now = e.at; s.now != 0 {
 		e.now = moment(s.now)
 	}

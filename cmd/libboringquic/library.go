@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
@@ -60,6 +61,26 @@ func bq_go_memory_stats(m *C.bquic_memory) C.int32_t {
 func init() {
 	if runtime.GOMAXPROCS(0) == 1 && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2)
+	}
+}
+
+// A thread that calls us often is one goroutine to Go, which runs, as Go sees it, without an end, also while it is out in C. After 10 ms of that Go takes
+// its processor away, which the next call has to get back, and looks every 20 us what becomes of it: some 3 % of the time where a process has one core.
+// So it lets others have their turn before that.
+const turnEvery = 5 * time.Millisecond
+
+var lastTurn atomic.Int64 // of others, in ns since began
+
+// turnIsDue tells whether it is time for a turn of others, which is taken for made then.
+func turnIsDue(now time.Time) bool {
+	at, last := now.Sub(began), lastTurn.Load()
+	return at-time.Duration(last) >= turnEvery && lastTurn.CompareAndSwap(last, int64(at))
+}
+
+// giveTurn lets other goroutines have their turn, if it is time for that. What programs call again and again calls it.
+func giveTurn(now time.Time) {
+	if turnIsDue(now) {
+		runtime.Gosched()
 	}
 }
 

@@ -118,3 +118,20 @@ func TestQuicheThreads(t *testing.T) {
 		})
 	}
 }
+
+// Of calls one after the other, on several threads, one in turnEvery lets others have their turn.
+func TestTurns(t *testing.T) {
+	defer lastTurn.Store(lastTurn.Load())
+	lastTurn.Store(0)
+	for _, x := range []struct {
+		at  time.Duration
+		due bool
+	}{
+		{turnEvery - 1, false}, {turnEvery, true}, {turnEvery + 1, false}, {turnEvery, false}, {2*turnEvery - 1, false}, {2 * turnEvery, true},
+		{9 * turnEvery, true}, {9 * turnEvery, false}, {10*turnEvery + 1, true}, {11 * turnEvery, false},
+	} {
+		if got := turnIsDue(began.Add(x.at)); got != x.due {
+			t.Errorf("%v after the beginning: %v, want %v", x.at, got, x.due)
+		}
+	}
+}

@@ -262,6 +262,7 @@ func bq_go_quiche_free(h C.uint64_t) {
 
 // settle reads what the core has to tell, and brings what C sees of the connection up to date.
 func (q *quicheConn) settle(now time.Time) {
+	giveTurn(now)
 	q.readEvents(now)
 	core, c := q.core, q.c
 	c.stale = false
