@@ -39,6 +39,9 @@ const (
 // maxParallel bounds the requests that are under way at once; the server's stream limit may allow fewer.
 const maxParallel = 100
 
+// maxTimeout is the longest that --timeout can be, as quic.Config has it.
+const maxTimeout = 24 * time.Hour
+
 // askAfter is how long a server may be silent before it is asked whether it is still there: one that was started anew says no, and so
 // does the kernel of a machine on which none runs any more.
 const askAfter = time.Second
@@ -298,8 +301,8 @@ func (o *options) config() (*quic.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.timeout <= 0 {
-		return nil, usage.Error(fmt.Errorf("--timeout %v is not above zero", o.timeout))
+	if o.timeout <= 0 || o.timeout > maxTimeout {
+		return nil, usage.Error(fmt.Errorf("--timeout %v is not above zero and at most %v", o.timeout, maxTimeout))
 	}
 	cfg := &quic.Config{TLS: tlsConf, HandshakeTimeout: o.timeout, KeepAlive: askAfter, MaxUDPPayload: o.pmtu}
 	cfg.Qlog = qlogdir.Qlog("quic-client", o.qlogDir, o.stderr)
@@ -313,6 +316,8 @@ func (o *options) config() (*quic.Config, error) {
 		return nil, usage.Error(fmt.Errorf("--pmtu %d is not within 1200 and 65527", o.pmtu))
 	case o.after < 0:
 		return nil, usage.Error(fmt.Errorf("--after %d is below zero", o.after))
+	case o.expectSize < 0:
+		return nil, usage.Error(fmt.Errorf("--expect-size %d is below zero", o.expectSize))
 	}
 	for flag, addr := range map[string]string{"--local": o.local, "--migrate": o.migrate} {
 		if err := checkLocal(addr); err != nil {

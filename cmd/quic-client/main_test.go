@@ -201,6 +201,8 @@ func TestExitCodes(t *testing.T) {
 		{"unknown flag", []string{"--fast", url}, exitUsage, "unknown flag: --fast"},
 		{"user name", []string{"https://me:secret@" + addr + "/small"}, exitUsage, "has a user name, which HTTP/0.9 cannot carry"},
 		{"no time", []string{"--timeout", "-1s", url + "small"}, exitUsage, "--timeout -1s is not above zero"},
+		{"too much time", []string{"--timeout", "25h", url + "small"}, exitUsage, "--timeout 25h0m0s is not above zero and at most 24h0m0s"},
+		{"less than no size", []string{"--expect-size", "-1", url + "small"}, exitUsage, "--expect-size -1 is below zero"},
 		{"no protocol", []string{"--protocol", "", url + "small"}, exitUsage, "--protocol \"\" is neither h3 nor hq-interop"},
 		{"not a URL", []string{"::"}, exitUsage, "is not a URL"},
 		{"http URL", []string{"http://localhost/x"}, exitUsage, "is not of the form https://HOST:PORT/PATH"},

@@ -2,7 +2,9 @@ package http3
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,4 +131,31 @@ func TestAutoRecordsOutlived(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A request whose Cancel channel is closed while it waits ends then, as over TCP alone; HTTP/3 connects on.
+func TestAutoCancelChannel(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, _ string) {
+		w.auto.Always = true
+		w.h3.delay, w.dialDelay = time.Minute, 2*time.Minute
+		for _, after := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond} {
+			body := &onceBody{Reader: strings.NewReader("x")}
+			req, _ := http.NewRequest("POST", "https://example.com/", body)
+			cancel := make(chan struct{})
+			req.Cancel = cancel
+			time.AfterFunc(after, func() { close(cancel) })
+			began := time.Now()
+			if _, err := w.auto.RoundTrip(req); err == nil || time.Since(began) != after {
+				t.Errorf("%v after %v, want an error after %v", err, time.Since(began), after)
+			}
+			synctest.Wait()
+			if body.closed == 0 {
+				t.Errorf("after %v the body is open", after)
+			}
+		}
+		time.Sleep(time.Minute)
+		if len(w.served()) > 0 {
+			t.Errorf("servers got %q", w.served())
+		}
+	})
 }

@@ -89,6 +89,9 @@ func (t *AutoTransport) race(req *http.Request, o *autoOrigin) (*http.Response, 
 		case <-ctx.Done():
 			closeBody(req)
 			return nil, context.Cause(ctx)
+		case <-req.Cancel:
+			closeBody(req)
+			return nil, errRequestCanceled
 		}
 	}
 	select {
@@ -137,13 +140,16 @@ func (t *AutoTransport) bothWays(req *http.Request, o *autoOrigin, a *autoAttemp
 	if c.winner.Load() == wonByTCP {
 		return nil, tcp.err // it has closed the body
 	}
-	if ctx := req.Context(); c.sought.Load() && ctx.Err() == nil {
+	if ctx := req.Context(); c.sought.Load() && requestEnded(ctx, req) == nil {
 		// TCP found no connection. HTTP/3 may.
 		select {
 		case <-a.done:
 		case <-ctx.Done():
 			closeBody(req)
 			return nil, context.Cause(ctx)
+		case <-req.Cancel:
+			closeBody(req)
+			return nil, errRequestCanceled
 		}
 		if a.err == nil && c.claim(wonByH3) {
 			return t.winH3(req, o, a)
