@@ -130,6 +130,9 @@ void bq_give(void *given, const void *own, uint32_t own_size);
 // bq_memory looks at memory and its length, which is at most 2^31-1: BQUIC_ERR_ARGUMENT if they are no good.
 int32_t bq_memory(const void *pointer, size_t length, const char *pointer_name, const char *length_name);
 
+// bq_received returns what bquic_stream_recv and bquic_stream_read do once op was done, or not, as status says.
+int64_t bq_received(const bquic_op *op, int32_t status, uint32_t *flags, uint64_t *code);
+
 // The calls of bq_go_conn_path.
 enum { BQ_PATH_PROBE, BQ_PATH_MIGRATE, BQ_PATH_ABANDON, BQ_PATH_TOO_LARGE };
 

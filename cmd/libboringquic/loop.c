@@ -66,14 +66,7 @@ int64_t bquic_stream_read(bquic_conn *conn, uint64_t stream, void *buf, size_t l
   bquic_op op = {.stream = stream, .kind = BQUIC_OP_RECV, .data = buf, .len = len};
   BQ_WANT(flags);
   int32_t status = bq_enter();
-  if (status == BQUIC_OK) {
-    status = bq_go_stream_read(BQ_HANDLE(conn), &op, timeout);
-  }
-  *flags = op.flags;
-  if (code != NULL && status == BQUIC_ERR_RESET) {
-    *code = op.code;
-  }
-  return status ? status : op.result;
+  return bq_received(&op, status ? status : bq_go_stream_read(BQ_HANDLE(conn), &op, timeout), flags, code);
 }
 
 int64_t bquic_stream_write(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags, uint64_t timeout) {

@@ -12,12 +12,6 @@ static int busy(void) {
   return QUICHE_ERR_INVALID_STATE;
 }
 
-// null notes that a pointer is NULL.
-static int null(const char *what) {
-  bq_fail(BQUIC_ERR_ARGUMENT, "the %s is NULL", what);
-  return QUICHE_ERR_INVALID_STATE;
-}
-
 // Making and freeing.
 
 void bq_quiche_free_conn(quiche_conn *conn) {
@@ -58,7 +52,7 @@ static quiche_conn *begin(bool server, const char *name, const uint8_t *scid, si
     other_len = 0;
   }
   if (peer == NULL || config == NULL) {
-    null(config == NULL ? "quiche_config" : "peer's address");
+    bq_null(config == NULL ? "the quiche_config" : "the peer's address");
   } else if (!bq_memory(scid, scid_len, "scid", "scid_len") && !bq_memory(other, other_len, "the other ID", "its length") && !bq_enter()) {
     conn = calloc(1, sizeof *conn);
   }
@@ -88,7 +82,7 @@ quiche_conn *quiche_connect(const char *server_name, const uint8_t *scid, size_t
 static quiche_conn *with_tls(bool server, const uint8_t *scid, size_t scid_len, const uint8_t *other, size_t other_len, const struct sockaddr *local,
                              socklen_t local_len, const struct sockaddr *peer, socklen_t peer_len, const quiche_config *config, void *ssl) {
   if (ssl == NULL) {
-    null("SSL");
+    bq_null("the SSL");
     return NULL;
   }
   if (bq_enter() || bq_takes_ssl(ssl)) {
@@ -193,14 +187,14 @@ static uint64_t overdue(const quiche_conn *conn) {
 
 ssize_t quiche_conn_recv(quiche_conn *conn, uint8_t *buf, size_t buf_len, const quiche_recv_info *info) {
   if (conn == NULL || buf == NULL || info == NULL) {
-    return null(conn == NULL ? "quiche_conn" : buf == NULL ? "buffer" : "quiche_recv_info");
+    return bq_null(conn == NULL ? "the quiche_conn" : buf == NULL ? "the buffer" : "the quiche_recv_info");
   }
   if (buf_len == 0) {
     bq_fail(BQUIC_ERR_ARGUMENT, "buf_len is 0, and a datagram has something in it");
     return QUICHE_ERR_BUFFER_TOO_SHORT;
   }
   if (info->from == NULL) {
-    return null("address that the datagram came from");
+    return bq_null("the address that the datagram came from");
   }
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   if (bq_enter()) {
@@ -271,7 +265,7 @@ static bool names(const struct sockaddr *asked, const struct sockaddr_storage *o
 static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const struct sockaddr *from, socklen_t from_len, const struct sockaddr *to,
                        socklen_t to_len, quiche_send_info *out_info) {
   if (conn == NULL || out == NULL || out_info == NULL) {
-    return null(conn == NULL ? "quiche_conn" : out == NULL ? "buffer" : "quiche_send_info");
+    return bq_null(conn == NULL ? "the quiche_conn" : out == NULL ? "the buffer" : "the quiche_send_info");
   }
   if (out_len == 0) {
     bq_fail(BQUIC_ERR_ARGUMENT, "out_len is 0, and a datagram has something in it");
@@ -371,7 +365,7 @@ int quiche_conn_close(quiche_conn *conn, bool app, uint64_t err, const uint8_t *
 
 int quiche_conn_set_session(quiche_conn *conn, const uint8_t *buf, size_t buf_len) {
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
-  BQ_CALL(conn, buf == NULL ? null("session") : conn->ssl ? bq_quiche_set_session(conn, buf, buf_len) : (int)bq_go_quiche_set_session(conn->handle, (uint8_t *)buf, buf_len));
+  BQ_CALL(conn, buf == NULL ? bq_null("the session") : conn->ssl ? bq_quiche_set_session(conn, buf, buf_len) : (int)bq_go_quiche_set_session(conn->handle, (uint8_t *)buf, buf_len));
 }
 
 int quiche_conn_set_max_idle_timeout(quiche_conn *conn, uint64_t v) { BQ_CALL(conn, (int)bq_go_quiche_idle_timeout(conn->handle, v)); }
@@ -403,7 +397,7 @@ void quiche_conn_set_qlog_fd(quiche_conn *conn, int fd, const char *log_title, c
 ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *out, size_t buf_len, bool *fin, uint64_t *out_error_code) {
   BQ_HELD(QUICHE_ERR_INVALID_STATE, out, buf_len);
   if (fin == NULL || out_error_code == NULL) {
-    return null("argument of quiche_conn_stream_recv");
+    return bq_null("an argument of quiche_conn_stream_recv");
   }
   ssize_t got;
   if (conn != NULL && !bq_enter() && bq_ahead_recv(conn, stream_id, out, buf_len, fin, &got)) {
@@ -415,7 +409,7 @@ ssize_t quiche_conn_stream_recv(quiche_conn *conn, uint64_t stream_id, uint8_t *
 ssize_t quiche_conn_stream_send(quiche_conn *conn, uint64_t stream_id, const uint8_t *buf, size_t buf_len, bool fin, uint64_t *out_error_code) {
   BQ_HELD(QUICHE_ERR_INVALID_STATE, buf, buf_len);
   if (out_error_code == NULL) {
-    return null("argument of quiche_conn_stream_send");
+    return bq_null("an argument of quiche_conn_stream_send");
   }
   if (conn != NULL && !bq_enter() && bq_ahead_send(conn, stream_id, buf, buf_len, fin)) {
     return (ssize_t)buf_len;

@@ -17,6 +17,12 @@ static inline bool bq_may(const void *object, const char *what) {
 }
 #define BQ_MAY(object) bq_may((object), #object)
 
+// bq_null notes that an argument is NULL.
+static inline int bq_null(const char *what) {
+  bq_fail(BQUIC_ERR_ARGUMENT, "%s is NULL", what);
+  return QUICHE_ERR_INVALID_STATE;
+}
+
 // BQ_CALL_OR returns what a call of Go returns, or refused where an argument is NULL, which good tells, or no call may be made; BQ_CALL and BQ_H3_CALL
 // are that for most functions.
 #define BQ_CALL_OR(refused, good, call)                                   \

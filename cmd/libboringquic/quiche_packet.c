@@ -45,15 +45,10 @@ ssize_t quiche_retry(const uint8_t *scid, size_t scid_len, const uint8_t *dcid, 
 
 bool quiche_version_is_supported(uint32_t version) { return version == 1 || version == 0x6b3343cf; }
 
-static int null_argument(const char *name) {
-  bq_fail(BQUIC_ERR_ARGUMENT, "%s is NULL", name);
-  return QUICHE_ERR_INVALID_STATE;
-}
-
 // room_for tells whether there are n bytes for an integer, by 0.
 static int room_for(const uint8_t *buf, size_t buf_len, size_t n) {
   if (buf == NULL) {
-    return null_argument("buf");
+    return bq_null("buf");
   }
   if (buf_len < n) {
     bq_fail(BQUIC_ERR_ARGUMENT, "buf_len is %zu, and the integer has %zu bytes", buf_len, n);
@@ -82,7 +77,7 @@ int quiche_put_varint(uint8_t *buf, size_t buf_len, uint64_t val) {
 
 ssize_t quiche_get_varint(const uint8_t *buf, size_t buf_len, uint64_t *val) {
   size_t n = buf && buf_len ? (size_t)1 << (buf[0] >> 6) : 1;
-  int status = val ? room_for(buf, buf_len, n) : null_argument("val");
+  int status = val ? room_for(buf, buf_len, n) : bq_null("val");
   if (status) {
     return status;
   }
@@ -100,7 +95,7 @@ static void *log_argument;
 
 int quiche_enable_debug_logging(void (*cb)(const char *line, void *argp), void *argp) {
   if (cb == NULL) {
-    return null_argument("cb");
+    return bq_null("cb");
   }
   log_callback = cb;
   log_argument = argp;

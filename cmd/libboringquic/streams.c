@@ -12,18 +12,19 @@ int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const void *data, s
   BQ_COUNT(bq_go_stream_op(BQ_HANDLE(conn), &op), op.result);
 }
 
+int64_t bq_received(const bquic_op *op, int32_t status, uint32_t *flags, uint64_t *code) {
+  *flags = op->flags;
+  if (code != NULL && status == BQUIC_ERR_RESET) {
+    *code = op->code;
+  }
+  return status ? status : op->result;
+}
+
 int64_t bquic_stream_recv(bquic_conn *conn, uint64_t stream, void *buf, size_t len, uint32_t *flags, uint64_t *code) {
   bquic_op op = {.stream = stream, .kind = BQUIC_OP_RECV, .data = buf, .len = len};
   BQ_WANT(flags);
   int32_t status = bq_enter();
-  if (status == BQUIC_OK) {
-    status = bq_go_stream_op(BQ_HANDLE(conn), &op);
-  }
-  *flags = op.flags;
-  if (code != NULL && status == BQUIC_ERR_RESET) {
-    *code = op.code;
-  }
-  return status ? status : op.result;
+  return bq_received(&op, status ? status : bq_go_stream_op(BQ_HANDLE(conn), &op), flags, code);
 }
 
 int32_t bquic_endpoint_ops(bquic_endpoint *endpoint, bquic_op *ops, size_t n) {
