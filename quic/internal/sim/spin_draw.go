@@ -50,7 +50,7 @@ const numKnobs = 32
 const (
 	knobIdle, knobHandshake, knobKeepAlive, knobStreamWindow, knobWindow, knobStreamsBidi = 0, 1, 2, 3, 5, 7
 	knobSendBuffer, knobDatagram, knobPayload, knobAckDelay, knobIDLen, knobRetry         = 9, 11, 12, 15, 17, 18
-	knobMaxHandshakes, knobVersions, knobNoReuse                                          = 19, 20, 30
+	knobMaxHandshakes, knobVersions, knobNoReuse, knobInitialRTT, knobInitialWindow       = 19, 20, 30, 14, 24
 )
 
 func drawDur(low, high time.Duration) func(dice) int64 {
