@@ -25,7 +25,7 @@ func (c *comparison) httpLines() []string {
 		"All servers of HTTP/3 are loaded by one client, boringquic's package h3 over the bare core, but where it says that each has its own; " +
 			"that of HTTP/2 by net/http's. http3, quic-go, caddy and tcp run the same handler of net/http, the others one in their language. " +
 			"raw and raw-core move as many bytes as http3 and h3-core do over streams without HTTP.",
-		fmt.Sprintf("%d rounds (one for idle connections), in each of which all take turns at each measurement, every other time in reverse order: %s.", n.Rounds, n.Sizes),
+		fmt.Sprintf("%d rounds, in each of which all take turns at each measurement, every other time in reverse order: %s.", n.Rounds, n.Sizes),
 		"Each figure is the median [smallest to largest] of the rounds, and ratios are those of figures of the same round. " +
 			"CPU seconds are user and system time of the whole process; memory is by how much the server's resident set has grown, per connection.",
 	}

@@ -53,7 +53,7 @@ With --http3, or names of its measurements, HTTP/3 is measured in place of QUIC 
 of other implementations with our client, and as many bytes over streams without HTTP beside
 it. Of HTTP/3 and of the C API ratios are held to bars; so the rounds are three times as many and a third
 as long, unless flags say otherwise: one that the machine has disturbed decides nothing then.
-HTTP/3 takes some nine minutes.
+HTTP/3 takes some twelve minutes.
 
 With --capi the C API is measured: a program in C over boringquic.h, over quiche.h of ours and
 over quiche itself, beside the bare core.

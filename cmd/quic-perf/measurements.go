@@ -180,7 +180,7 @@ func httpMeasurements(z sizes) (ms []measurement) {
 		ms = append(ms, m)
 	}
 	m := z.idle(0)
-	m.name, m.client, m.once = "h3-idle", []string{"h3"}, true
+	m.name, m.client = "h3-idle", []string{"h3"}
 	m.title += ", each of which has made a request"
 	ms = append(ms, m)
 	for i := range ms {
