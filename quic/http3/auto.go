@@ -214,7 +214,7 @@ func (t *AutoTransport) originOf(req *http.Request) string {
 // overTCP sends a request over TCP, and listens to what the response says of alternatives.
 func (t *AutoTransport) overTCP(req *http.Request, o *autoOrigin) (*http.Response, error) {
 	resp, err := t.tcp.RoundTrip(req)
-	if err != nil && req.Context().Err() == nil {
+	if err != nil && requestEnded(req.Context(), req) == nil {
 		t.tcpFailed(o)
 	}
 	t.learn(req, o, resp, err)
@@ -233,7 +233,7 @@ func (t *AutoTransport) overHTTP3(req *http.Request, o *autoOrigin, r *route) (r
 		t.learn(req, o, resp, err)
 		return resp, nil, err
 	}
-	if req.Context().Err() != nil {
+	if requestEnded(req.Context(), req) != nil {
 		if !sent {
 			closeBody(req) // nobody has taken it over
 		}

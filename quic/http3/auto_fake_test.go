@@ -248,7 +248,7 @@ func (f *fakeH3) roundTripOn(req *http.Request, r *route) (*http.Response, bool,
 	live, send, status := f.live[f.where(r)], f.send, f.w.status
 	f.used = append(f.used, r.altUsed)
 	f.w.mu.Unlock()
-	if err := req.Context().Err(); err != nil {
+	if err := requestEnded(req.Context(), req); err != nil {
 		return nil, false, err
 	}
 	if !live || send == errNoConn {

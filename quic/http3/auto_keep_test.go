@@ -133,6 +133,50 @@ func TestAutoRecordsOutlived(t *testing.T) {
 	}
 }
 
+// A request whose Cancel channel is closed tells nothing of TCP, nor of a connection over HTTP/3.
+func TestAutoCancelChannelTellsNothing(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
+		w.auto.Always = true
+		send := func(after time.Duration) {
+			body := &onceBody{Reader: strings.NewReader("x")}
+			req, _ := http.NewRequest("POST", "https://example.com/", body)
+			cancel := make(chan struct{})
+			req.Cancel = cancel
+			if after == 0 {
+				close(cancel)
+			} else {
+				time.AfterFunc(after, func() { close(cancel) })
+			}
+			if resp, err := w.auto.RoundTrip(req); err == nil {
+				t.Errorf("a response: %s", resp.Status)
+			}
+			synctest.Wait()
+			if body.closed == 0 {
+				t.Error("the body is open")
+			}
+		}
+		w.h3.err = errBlackHole
+		wantHow(t, "broken", w.get("/"), tcp)
+		w.auto.TCP.CloseIdleConnections()
+		w.set(func() { w.dialDelay = time.Minute })
+		send(time.Second)
+		w.set(func() { w.dialDelay, w.h3.err = 0, nil })
+		wantHow(t, "while it is left alone", w.get("/"), tcp)
+		if n := len(w.h3.dials()); n != 1 {
+			t.Errorf("%d dials, want 1", n)
+		}
+
+		time.Sleep(time.Hour)
+		w.get("/")
+		wantHow(t, "when it works", w.get("/"), "HTTP/3.0")
+		dials, served := w.dials(), len(w.served())
+		send(0)
+		if len(w.h3.dials()) != 2 || w.dials() != dials || len(w.served()) != served {
+			t.Errorf("dialled %q and TCP %d times, and servers got %d requests", w.h3.dials(), w.dials()-dials, len(w.served())-served)
+		}
+	})
+}
+
 // A request whose Cancel channel is closed while it waits ends then, as over TCP alone; HTTP/3 connects on.
 func TestAutoCancelChannel(t *testing.T) {
 	eachTCP(t, func(t *testing.T, w *autoWorld, _ string) {
