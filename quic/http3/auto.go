@@ -162,14 +162,17 @@ func (t *AutoTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // overBoth sends a request over HTTP/3 if there is a connection, and else over what is connected first.
 func (t *AutoTransport) overBoth(req *http.Request, o *autoOrigin, r *route) (*http.Response, error) {
-	if !t.h3.connected(r) {
-		return t.race(req, o)
+	if t.h3.connected(r) {
+		resp, again, err := t.overHTTP3(req, o, r)
+		if again == nil {
+			return resp, err
+		}
+		req = again
 	}
-	resp, again, err := t.overHTTP3(req, o, r)
-	if again != nil {
-		return t.race(again, o)
+	if r.stale && t.choose(req.Context(), o) == nil {
+		return t.overTCP(req, o)
 	}
-	return resp, err
+	return t.race(req, o)
 }
 
 // CloseIdleConnections closes the connections that are idle, of all versions.

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -131,6 +132,74 @@ func TestAutoRecordsOutlived(t *testing.T) {
 			})
 		})
 	}
+}
+
+// moving is a fake of HTTP/3 whose server at one address goes away: connections to it turn out to be gone when a request is sent on them, and
+// no others come about.
+type moving struct {
+	*fakeH3
+	left  string
+	after time.Duration // how long it takes until that turns out
+}
+
+func (m *moving) connect(ctx context.Context, r *route) error {
+	if m.where(r) != m.left {
+		return m.fakeH3.connect(ctx, r)
+	}
+	m.w.set(func() { m.dialled = append(m.dialled, m.left+" in vain") })
+	return errBlackHole
+}
+
+func (m *moving) roundTripOn(req *http.Request, r *route) (*http.Response, bool, error) {
+	if m.where(r) == m.left {
+		time.Sleep(m.after)
+		m.w.set(func() { delete(m.live, m.left) })
+	}
+	return m.fakeH3.roundTripOn(req, r)
+}
+
+// Records that are out of date are not dialled: when the connection that was made by them is lost, also just as it is to be used, the DNS is asked
+// where the server is by now, and nothing counts as broken.
+func TestAutoRecordsOutOfDate(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprint(late), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newAutoWorld(t, true)
+				dns := &turningDNS{targets: [][]string{{"a"}, {"b"}}}
+				w.auto.DisableHTTPSRecords, w.auto.Resolver = false, dns
+				wantHow(t, "the first request", w.get("/"), "HTTP/3.0")
+				time.Sleep(21 * time.Second)
+				wantHow(t, "when the records are out of date", w.get("/"), "HTTP/3.0")
+				w.auto.h3 = &moving{fakeH3: w.h3, left: "a:443"}
+				if !late {
+					w.set(func() { clear(w.h3.live) })
+				}
+				wantHow(t, "when the server has moved", w.get("/"), "HTTP/3.0")
+				wantHow(t, "the next", w.get("/"), "HTTP/3.0")
+				if got, want := w.h3.dials(), []string{"a:443", "b:443"}; !slices.Equal(got, want) || dns.asked != 2 {
+					t.Errorf("dialled %q, asked %d times; want %q, twice", got, dns.asked, want)
+				}
+			})
+		})
+	}
+}
+
+// An alternative that holds no more when its connection turns out to be gone leaves nothing to dial, and nothing that counts as broken.
+func TestAutoNothingToDial(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
+		m := &moving{fakeH3: w.h3}
+		w.auto.h3 = m
+		w.header.Set("Alt-Svc", `h3=":1"; ma=60`)
+		w.get("/")
+		wantHow(t, "while it holds", w.get("/"), "HTTP/3.0")
+		m.left, m.after = "example.com:1", time.Minute
+		w.header.Set("Alt-Svc", `h3=":2"`)
+		wantHow(t, "when it is gone", w.get("/"), tcp)
+		wantHow(t, "the next", w.get("/"), "HTTP/3.0")
+		if got, want := w.h3.dials(), []string{"example.com:1", "example.com:2"}; !slices.Equal(got, want) {
+			t.Errorf("dialled %q, want %q", got, want)
+		}
+	})
 }
 
 // A request whose Cancel channel is closed tells nothing of TCP, nor of a connection over HTTP/3.

@@ -33,9 +33,12 @@ func (t *AutoTransport) connectH3(ctx context.Context, o *autoOrigin) *autoAttem
 	}
 	a := &autoAttempt{began: now, before: o.cooldown, done: make(chan struct{})}
 	o.attempt = a
-	t.route(o, now)
+	var routes []*route
+	if r := t.route(o, now); r != nil && !r.stale {
+		routes = o.routes
+	}
 	// As with net/http, the hooks of httptrace in the request's context tell of the dial that it caused.
-	go t.try(context.WithoutCancel(ctx), o, a, o.routes)
+	go t.try(context.WithoutCancel(ctx), o, a, routes)
 	return a
 }
 
@@ -43,14 +46,14 @@ func (t *AutoTransport) connectH3(ctx context.Context, o *autoOrigin) *autoAttem
 func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, routes []*route) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	a.err = errNoConn // the alternatives are gone
+	a.err = errNoConn // what led to HTTP/3 is gone
 	for _, r := range routes {
 		if a.err = t.h3.connect(ctx, r); a.err == nil {
 			a.route = r
 			break
 		}
 	}
-	if a.err != nil {
+	if a.err != nil && len(routes) > 0 {
 		t.failed(o)
 	}
 	t.mu.Lock()

@@ -117,8 +117,9 @@ func (t *AutoTransport) findRoutes(o *autoOrigin, now time.Time) {
 		o.routes = append(o.routes, byRecords)
 		o.routeUntil = earlier(o.routeUntil, o.recordsUntil)
 	case t.h3.connected(byRecords):
+		byRecords.stale = true
 		o.routes = append(o.routes, byRecords)
-		o.routeUntil = now.Add(minHTTPSTTL)
+		o.routeUntil = now // as long as there is the connection
 	}
 	o.preferWorking()
 }
