@@ -39,7 +39,7 @@ import (
 // # Alternatives
 //
 // Alt-Svc counts in responses over TLS alone. What it names may be another host and port, and must have a certificate for the origin's name. Requests that go there
-// have an Alt-Used field. If the answer is 421 (Misdirected Request), the alternative is forgotten, and the request goes to the origin
+// have an Alt-Used field. If the answer is 421 (Misdirected Request), the alternative is forgotten, for a minute at least, and the request goes to the origin
 // itself, if its body can be had once more. HTTPS records are looked up for origins of which no alternative is known, and
 // delay a request to a new origin by 50 ms at most. Encrypted ClientHello is not done.
 type AutoTransport struct {

@@ -56,6 +56,52 @@ func TestAutoWorkingAlternative(t *testing.T) {
 	})
 }
 
+// What worked is used on as long as the origin names the same alternatives, in whatever words; a change of the network has it be found out anew.
+func TestAutoWorkingAlternativeReworded(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
+		w.auto.h3 = &deadEnds{w.h3, "example.com:1"}
+		name := func(i int) {
+			w.header.Set("Alt-Svc", fmt.Sprintf(`h3=":1"; ma=%d; persist=1, h3=":2"; ma=%d; persist=1, h2=":%d"`, 7200-i, 7200-i, 443+i%2))
+		}
+		name(0)
+		wantHow(t, "the response that tells", w.get("/"), tcp)
+		wantHow(t, "while the first is tried", w.get("/"), tcp)
+		time.Sleep(11 * time.Second)
+		for i := range 20 {
+			name(i)
+			took, how := w.timed("/")
+			if how != "HTTP/3.0" || took != 0 {
+				t.Fatalf("with the second: %s after %v", how, took)
+			}
+			time.Sleep(time.Second)
+		}
+		w.auto.NetworkChanged()
+		w.auto.h3 = w.h3
+		w.set(func() { clear(w.h3.live) })
+		wantHow(t, "on another network", w.get("/"), "HTTP/3.0")
+		if got, want := w.h3.dials(), []string{"example.com:1", "example.com:2", "example.com:1"}; !slices.Equal(got, want) {
+			t.Errorf("dialled %q, want %q", got, want)
+		}
+	})
+}
+
+// An alternative that answered 421 (Misdirected Request) takes nothing from the one that works, though the origin names both on.
+func TestAutoWorkingAlternativeBesideMisdirected(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
+		w.header.Set("Alt-Svc", `h3=":1", h3=":2"`)
+		w.get("/")
+		w.set(func() { w.status = 421 })
+		wantHow(t, "misdirected", w.get("/"), tcp)
+		w.set(func() { w.status = 0 })
+		for range 3 {
+			wantHow(t, "afterwards", w.get("/"), "HTTP/3.0")
+		}
+		if got, want := w.h3.dials(), []string{"example.com:1", "example.com:2"}; !slices.Equal(got, want) {
+			t.Errorf("dialled %q, want %q", got, want)
+		}
+	})
+}
+
 // A cache is told of alternatives that hold for a short time when half of it is over, not with each response that repeats them.
 func TestAutoCacheOfShortLived(t *testing.T) {
 	eachTCP(t, func(t *testing.T, w *autoWorld, _ string) {
@@ -200,6 +246,30 @@ func TestAutoNothingToDial(t *testing.T) {
 			t.Errorf("dialled %q, want %q", got, want)
 		}
 	})
+}
+
+// An origin whose HTTPS records lead to what answers 421 (Misdirected Request) is not asked for anew with each request, whether or not they
+// are out of date.
+func TestAutoRecordsMisdirected(t *testing.T) {
+	for _, age := range []time.Duration{0, 25 * time.Second} {
+		t.Run(fmt.Sprint(age), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newAutoWorld(t, true)
+				dns := &turningDNS{targets: [][]string{{"a"}}}
+				w.auto.DisableHTTPSRecords, w.auto.Resolver = false, dns
+				wantHow(t, "the first request", w.get("/"), "HTTP/3.0")
+				time.Sleep(age)
+				w.set(func() { w.status = 421 })
+				for range 5 {
+					wantHow(t, "misdirected", w.get("/"), "HTTP/2.0")
+					time.Sleep(failedTTL / 6)
+				}
+				if w.h3.requests != 2 || dns.asked != 1 {
+					t.Errorf("%d requests over HTTP/3, want 2; asked %d times, want once", w.h3.requests, dns.asked)
+				}
+			})
+		})
+	}
 }
 
 // A request whose Cancel channel is closed tells nothing of TCP, nor of a connection over HTTP/3.

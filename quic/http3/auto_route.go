@@ -3,6 +3,7 @@ package http3
 import (
 	"container/list"
 	"errors"
+	"hash/maphash"
 	"net"
 	"slices"
 	"strings"
@@ -22,9 +23,12 @@ const maxOrigins = 1000
 type autoOrigin struct {
 	key, host, port string
 
-	altSvc   string    // the field that alts are from
+	altSvc   uint64    // hash of the field that alts are from; 0: of none
 	altAgain time.Time // when the same field is read again, since it has alts hold longer
 	alts     []Alternative
+
+	refused      []string // alternatives that answered 421 (Misdirected Request), "host:port"
+	refusedUntil time.Time
 
 	records      []string  // where HTTPS records say that HTTP/3 is, "host:port"; nil: they do not
 	recordsUntil time.Time // when that is asked again
@@ -32,7 +36,7 @@ type autoOrigin struct {
 
 	routes     []*route // what follows from the above, the one that worked last at the front; nil: it is to be found out
 	routeUntil time.Time
-	works      string // the key of the route that worked last; empty: none, or the origin has said something else since
+	works      string // the key of the route that worked last; empty: none, or the origin names other alternatives since, or the network is another one
 
 	cooldown cooldown
 	attempt  *autoAttempt // under way; nil: none
@@ -151,12 +155,15 @@ func altUsed(a Alternative, originHost string) string {
 	return host
 }
 
+// altSvcSeed is for the hashes of Alt-Svc fields, which are kept in place of the fields: those may be long, and origins are many.
+var altSvcSeed = maphash.MakeSeed()
+
 // advertise takes over what an Alt-Svc field of a response of the origin says.
 func (t *AutoTransport) advertise(o *autoOrigin, h map[string][]string) {
-	text := strings.Join(h["Alt-Svc"], ",")
+	hash := maphash.String(altSvcSeed, strings.Join(h["Alt-Svc"], ","))
 	now := time.Now()
 	t.mu.Lock()
-	if text == o.altSvc && now.Before(o.altAgain) {
+	if hash == o.altSvc && now.Before(o.altAgain) {
 		t.mu.Unlock()
 		return
 	}
@@ -165,11 +172,16 @@ func (t *AutoTransport) advertise(o *autoOrigin, h map[string][]string) {
 		t.mu.Unlock()
 		return
 	}
-	if text != o.altSvc {
+	again := halfway(alts, now)
+	if now.Before(o.refusedUntil) {
+		alts = slices.DeleteFunc(alts, func(a Alternative) bool { return slices.Contains(o.refused, a.addr(o.host)) })
+		again = earlier(again, o.refusedUntil)
+	}
+	if !slices.EqualFunc(alts, o.alts, func(a, b Alternative) bool { return a.addr(o.host) == b.addr(o.host) }) {
 		o.works = ""
 	}
 	nothing := len(alts) == 0 && len(o.alts) == 0
-	o.altSvc, o.alts, o.altAgain = text, alts, halfway(alts, now)
+	o.altSvc, o.alts, o.altAgain = hash, alts, again
 	o.routes = nil
 	t.mu.Unlock()
 	if !nothing {
@@ -192,14 +204,15 @@ func (t *AutoTransport) keep(key string, alts []Alternative) {
 	}
 }
 
-// forget forgets the alternatives or records that a route is from.
+// forget forgets the alternatives or records that a route is from, and has them not be learnt anew for failedTTL: the origin may well repeat them in
+// its next response.
 func (t *AutoTransport) forget(o *autoOrigin, r *route) {
 	t.mu.Lock()
 	if len(o.routes) == 0 || o.routes[0].key() != r.key() {
 		t.mu.Unlock()
 		return // something else holds by now
 	}
-	fromAlts := r.altUsed != ""
+	fromAlts, until := r.altUsed != "", time.Now().Add(failedTTL)
 	var left []Alternative
 	if fromAlts {
 		for _, a := range o.alts {
@@ -207,15 +220,27 @@ func (t *AutoTransport) forget(o *autoOrigin, r *route) {
 				left = append(left, a)
 			}
 		}
-		o.alts, o.altSvc = left, ""
+		o.alts, o.altSvc = left, 0
+		o.refuse(r.addrs[0], until)
 	} else {
-		o.records = nil // until recordsUntil
+		o.records = nil
+		if o.recordsUntil.Before(until) {
+			o.recordsUntil = until
+		}
 	}
 	o.routes = nil
 	t.mu.Unlock()
 	if fromAlts {
 		t.keep(o.key, left)
 	}
+}
+
+// refuse notes that an alternative does not serve the origin, which holds until then with all that were noted before and still hold.
+func (o *autoOrigin) refuse(addr string, until time.Time) {
+	if o.refusedUntil.Before(time.Now()) || len(o.refused) == maxAlternatives {
+		o.refused = nil
+	}
+	o.refused, o.refusedUntil = append(o.refused, addr), until
 }
 
 // isConnFailure tells whether an error means that HTTP/3 does not work with a server, rather than that a request, or a server that goes away,

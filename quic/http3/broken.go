@@ -64,7 +64,7 @@ func (t *AutoTransport) forgetNetwork() map[string][]Alternative {
 	changed := make(map[string][]Alternative)
 	for e := t.origins.used.Front(); e != nil; e = e.Next() {
 		o := e.Value.(*autoOrigin)
-		o.cooldown = cooldown{}
+		o.cooldown, o.works, o.routes = cooldown{}, "", nil
 		var left []Alternative
 		for _, a := range o.alts {
 			if a.Persist {
@@ -74,7 +74,7 @@ func (t *AutoTransport) forgetNetwork() map[string][]Alternative {
 		if len(left) == len(o.alts) {
 			continue
 		}
-		o.alts, o.altSvc, o.routes = left, "", nil
+		o.alts, o.altSvc = left, 0
 		if t.Alternatives != nil {
 			changed[o.key] = left
 		}
