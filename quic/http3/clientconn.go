@@ -94,7 +94,7 @@ func (t *Transport) DialClientConn(ctx context.Context, addr string, cfg *tls.Co
 	if cfg == nil {
 		cfg = t.TLSClientConfig
 	}
-	return t.dial(ctx, dialing{route: &route{origin: addr}, tls: cfg, hook: stateHook})
+	return t.dial(ctx, &dialing{route: &route{origin: addr}, tls: cfg, hook: stateHook})
 }
 
 // RoundTrip sends a request on this connection, whatever host its URL names, and waits for a place for it if there is none. Nothing is sent again; apart from

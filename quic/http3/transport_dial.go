@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http/httptrace"
 	"net/netip"
+	"slices"
+	"sync"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
@@ -21,6 +23,47 @@ type dialing struct {
 	route *route
 	tls   *tls.Config // may be nil
 	hook  func()      // DialClientConn's
+
+	// What its attempts to connect have in common.
+	mu    sync.Mutex
+	begun bool             // one of them has the session
+	tried []netip.AddrPort // that they are for, apart from those of Transport.Dial
+	err   error            // of the first that failed
+}
+
+// errTried is what a place fails with that has no address but those of other places.
+var errTried = errors.New("http3: no address that is not tried already")
+
+// untried returns those of a place's addresses that no other place has, and notes them.
+func (d *dialing) untried(addrs []netip.AddrPort) []netip.AddrPort {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	addrs = slices.DeleteFunc(addrs, func(a netip.AddrPort) bool { return slices.Contains(d.tried, a) })
+	d.tried = append(d.tried, addrs...)
+	return addrs
+}
+
+// config returns the configuration of an attempt. A session is for one connection: the first attempt that gets so far has it, and stores new ones.
+func (d *dialing) config(cfg *quic.Config) *quic.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.begun || cfg.TLS.ClientSessionCache == nil {
+		d.begun = true
+		return cfg
+	}
+	own := *cfg
+	own.TLS = cfg.TLS.Clone()
+	own.TLS.ClientSessionCache = nil
+	return &own
+}
+
+// failed notes the error of a place.
+func (d *dialing) failed(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil && err != errTried {
+		d.err = err
+	}
 }
 
 // newClientConn returns a connection that is not dialled yet.
@@ -42,8 +85,8 @@ func (t *Transport) newClientConn(d *dialing) (*ClientConn, error) {
 }
 
 // dial makes a connection. The Transport's socket is kept open for it until it is over.
-func (t *Transport) dial(ctx context.Context, d dialing) (*ClientConn, error) {
-	cfg, err := t.quicConfig(&d)
+func (t *Transport) dial(ctx context.Context, d *dialing) (*ClientConn, error) {
+	cfg, err := t.quicConfig(d)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +94,7 @@ func (t *Transport) dial(ctx context.Context, d dialing) (*ClientConn, error) {
 	if trace != nil && trace.TLSHandshakeStart != nil {
 		trace.TLSHandshakeStart()
 	}
-	cc, err := t.dialRoute(ctx, &d, cfg, trace)
+	cc, err := t.dialRoute(ctx, d, cfg, trace)
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		state := tls.ConnectionState{}
 		if cc != nil {
@@ -114,7 +157,9 @@ func withoutZone(host string) string {
 	return host
 }
 
-// dialRoute connects to the first place of the route that answers. Each begins for itself, so that one with a name that the DNS does not answer for keeps no other.
+// dialRoute connects to the first place of the route that answers. Each begins for itself, so that one with a name that the DNS does not answer for holds up
+// no other. Deviation: so places whose names have several addresses keep a pace each, and attempts of two of them may begin at once, which RFC 8305,
+// section 5, says that they SHOULD NOT: one pace would have places wait for each other's names.
 func (t *Transport) dialRoute(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
 	addrs := d.route.addrs
 	if len(addrs) == 0 {
@@ -124,20 +169,17 @@ func (t *Transport) dialRoute(ctx context.Context, d *dialing, cfg *quic.Config,
 	if t.Dial != nil {
 		dial = t.dialHook
 	}
-	return eyeballs.Race(ctx, len(addrs), func(ctx context.Context, i int) (*ClientConn, error) {
-		return dial(ctx, d, addrs[i], sessionFor(cfg, i), trace)
+	cc, err := eyeballs.Race(ctx, len(addrs), func(ctx context.Context, i int) (*ClientConn, error) {
+		cc, err := dial(ctx, d, addrs[i], cfg, trace)
+		if err != nil {
+			d.failed(err)
+		}
+		return cc, err
 	}, closeLate)
-}
-
-// sessionFor returns the configuration of the i-th attempt to connect: a session is for one connection.
-func sessionFor(cfg *quic.Config, i int) *quic.Config {
-	if i == 0 || cfg.TLS.ClientSessionCache == nil {
-		return cfg
+	if err == errTried {
+		err = d.err
 	}
-	own := *cfg
-	own.TLS = cfg.TLS.Clone()
-	own.TLS.ClientSessionCache = nil
-	return &own
+	return cc, err
 }
 
 // closeLate ends a connection that came after another one.
@@ -187,12 +229,15 @@ func (t *Transport) dialAddr(ctx context.Context, d *dialing, addr string, cfg *
 	if err != nil {
 		return nil, err
 	}
+	if targets = d.untried(targets); len(targets) == 0 {
+		return nil, errTried
+	}
 	ep, err := t.openEndpoint()
 	if err != nil {
 		return nil, err
 	}
 	cc, err := eyeballs.Race(ctx, len(targets), func(ctx context.Context, i int) (*ClientConn, error) {
-		return t.dialOne(ctx, d, sessionFor(cfg, i), ep, targets[i], trace)
+		return t.dialOne(ctx, d, cfg, ep, targets[i], trace)
 	}, closeLate)
 	if err != nil {
 		t.closeEndpoint()
@@ -284,6 +329,7 @@ func (t *Transport) dialOne(ctx context.Context, d *dialing, cfg *quic.Config, e
 	if trace != nil && trace.ConnectStart != nil {
 		trace.ConnectStart("udp", to.String())
 	}
+	cfg = d.config(cfg)
 	dialer := quicnet.Dialer{Endpoint: ep, Protocol: cc.open}
 	dial := dialer.Dial
 	if t.EarlyData && cfg.TLS.ClientSessionCache != nil {

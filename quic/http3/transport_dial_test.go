@@ -2,8 +2,12 @@ package http3
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"slices"
 	"sync"
@@ -15,7 +19,7 @@ import (
 )
 
 // Of the places that a route has, as an HTTPS record may name them, the first that answers is taken, also with sockets of Transport.Dial: one that does not
-// answer, one whose name the DNS does not answer for and one that fails keep no other.
+// answer, one whose name the DNS does not answer for and one that fails hold up no other.
 func TestClientDialsEachPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {})
@@ -53,4 +57,72 @@ func TestClientDialsEachPlace(t *testing.T) {
 			t.Errorf("dialled %q, want %q", dialled, addrs[:4])
 		}
 	})
+}
+
+// A session goes to the first place that is connected to, not to one that never gets so far.
+func TestClientSessionOfLaterPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {})
+		cache := tls.NewLRUClientSessionCache(10)
+		for i := range 3 {
+			tr := ts.transport()
+			tr.TLSClientConfig.ClientSessionCache = cache
+			real := tr.Dial
+			tr.Dial = func(ctx context.Context, addr string) (net.PacketConn, net.Addr, error) {
+				if addr == "fails:443" {
+					return nil, nil, errBlackHole
+				}
+				return real(ctx, addr)
+			}
+			if resumed := connectAndFetch(t, tr, "fails:443", "serves:443").TLS.DidResume; resumed != (i > 0) {
+				t.Errorf("connection %d has resumed a session: %v", i, resumed)
+			}
+		}
+	})
+}
+
+// connectAndFetch connects to one of several places and sends a request there.
+func connectAndFetch(t *testing.T, tr *Transport, addrs ...string) *http.Response {
+	t.Helper()
+	rt := &route{origin: "localhost:443", addrs: addrs}
+	if err := tr.connect(t.Context(), rt); err != nil {
+		t.Fatal(err)
+	}
+	resp, _, err := tr.roundTripOn(newRequest(t, "GET", "https://localhost/", nil), rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	time.Sleep(time.Second) // for tickets, as the one below is for their connection's end
+	tr.CloseIdleConnections()
+	time.Sleep(time.Second)
+	return resp
+}
+
+// An address that several places have is tried once, and the error is that of the attempt.
+func TestClientTriesAddressOnce(t *testing.T) {
+	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	_, port, _ := net.SplitHostPort(silent.LocalAddr().String())
+	var mu sync.Mutex
+	var begun []string
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectStart: func(_, addr string) {
+		mu.Lock()
+		defer mu.Unlock()
+		begun = append(begun, addr)
+	}})
+	tr := &Transport{TLSHandshakeTimeout: 2 * eyeballs.Delay}
+	_, err = tr.dial(ctx, &dialing{route: &route{origin: "localhost:443", addrs: []string{"127.0.0.1:" + port, "[::ffff:127.0.0.1]:" + port}}})
+	if err == nil || errors.Is(err, errTried) {
+		t.Errorf("the error is %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(begun) != 1 {
+		t.Errorf("tried %q", begun)
+	}
 }

@@ -265,7 +265,7 @@ func (t *Transport) startDial(h *host, ctx context.Context) {
 	h.dials++
 	h.open++
 	go func() {
-		cc, err := t.dial(context.WithoutCancel(ctx), dialing{route: &h.route, tls: t.TLSClientConfig})
+		cc, err := t.dial(context.WithoutCancel(ctx), &dialing{route: &h.route, tls: t.TLSClientConfig})
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		h.dials--
