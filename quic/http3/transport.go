@@ -48,13 +48,17 @@ type Transport struct {
 
 	// Dial gives the socket for a connection to addr, "HOST:PORT", and the address that datagrams are sent to, in place of the transport's own
 	// socket and the look-up of HOST: for proxies (SOCKS5's UDP ASSOCIATE, CONNECT-UDP), for networks in memory. What the
-	// address prints as must be "IP:PORT". The certificate is still that of HOST. The socket is closed with the connection. Default nil.
+	// address prints as must be "IP:PORT". The certificate is still that of HOST. The socket is closed with the connection. Where HTTPS records name several
+	// places for an origin (AutoTransport), Dial is called for one after the other, a quarter of a second apart or when one has failed, so that calls
+	// may be under way at once. When one place has answered, the contexts of the calls for others end, and their sockets are closed. Default nil.
 	Dial func(ctx context.Context, addr string) (net.PacketConn, net.Addr, error)
 
 	// EarlyData has requests that are safe (GET, HEAD, OPTIONS, TRACE, without a body) be sent before the handshake is complete, where
 	// TLSClientConfig.ClientSessionCache has a session that allows it (0-RTT, RFC 8470). Whoever records them can have them arrive a second
 	// time. One that the server answers with 425 (Too Early), or rejects with all early data, is sent again after the handshake. A request whose
-	// context has WithoutEarlyData waits for the handshake. Default false.
+	// context has WithoutEarlyData waits for the handshake. Of a name with several addresses the first one is taken to answer then: nobody has waited for it when
+	// requests are sent. Where HTTPS records name several places (AutoTransport), there is no early data, since the first one that answers is taken.
+	// Default false.
 	EarlyData bool
 
 	// EnableDatagrams has HTTP datagrams be taken (RFC 9297), and their use be announced to servers. Default false.

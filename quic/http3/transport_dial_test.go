@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/internal/eyeballs"
 )
 
@@ -98,6 +99,31 @@ func connectAndFetch(t *testing.T, tr *Transport, addrs ...string) *http.Respons
 	tr.CloseIdleConnections()
 	time.Sleep(time.Second)
 	return resp
+}
+
+// With a session for early data, too, the first place that answers is taken, and one that does not is not waited for.
+func TestClientEarlyDataSeveralPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {}, func(s *Server) { s.QUIC = &quic.Config{EarlyData: true} })
+		cache := tls.NewLRUClientSessionCache(10)
+		for _, first := range []string{"serves:444", "silent:443"} {
+			tr := ts.transport()
+			tr.TLSClientConfig.ClientSessionCache, tr.EarlyData = cache, true
+			real := tr.Dial
+			tr.Dial = func(ctx context.Context, addr string) (net.PacketConn, net.Addr, error) {
+				pc, to, err := real(ctx, addr)
+				if addr == "silent:443" {
+					to = &net.UDPAddr{IP: net.IPv4(192, 0, 2, 99), Port: to.(*net.UDPAddr).Port} // sessions are kept by port
+				}
+				return pc, to, err
+			}
+			begin := time.Now()
+			connectAndFetch(t, tr, first, "serves:443")
+			if took := time.Since(begin) - 2*time.Second; took > 2*eyeballs.Delay {
+				t.Errorf("with %s it took %v", first, took)
+			}
+		}
+	})
 }
 
 // An address that several places have is tried once, and the error is that of the attempt.
