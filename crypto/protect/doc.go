@@ -17,5 +17,6 @@
 //     caller's.
 //   - Whether a slot has a key shows in the time that Open takes, and by its header a packet tells its slot anyway. Which
 //     1-RTT key a packet failed under does not: the next key is made ahead, and stands in for a previous one that is gone
-//     (RFC 9001, section 9.5). After Rest the current one and the next are made before a packet is looked at. That a key update took place does, as AdvanceRead and AdvanceWrite derive keys.
+//     (RFC 9001, section 9.5). After Rest the current one and the next are made before a packet is looked at. That a key
+//     update took place does, as AdvanceRead and AdvanceWrite derive keys.
 package protect
