@@ -111,7 +111,7 @@ func TestArchitecture(t *testing.T) {
 				if !ours {
 					continue
 				}
-				own := inside(dir, "cmd") && (inside(p, "cmd/internal") || inside(p, command(dir))) || inside(dir, "examples") && p == "examples/internal/localhost"
+				own := inside(dir, "cmd") && (inside(p, "cmd/internal") || inside(p, command(dir))) || inside(dir, "examples") && p == "examples/localhost"
 				if !own && (inside(p, "examples") || inside(p, "cmd")) {
 					t.Errorf("%s imports %s: nobody imports commands and examples", name, p)
 				}

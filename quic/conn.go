@@ -23,7 +23,6 @@ type Conn struct {
 	cfg     *Config // resolved
 	client  bool
 	retried bool // the client has proved its address by a Retry
-	rested  bool // nothing was sent or received since memory was let go
 	state   connState
 	version uint32
 	clock   clock

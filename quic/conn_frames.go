@@ -349,7 +349,7 @@ func (c *Conn) handleCrypto(in *inPacket, off uint64, data []byte) *TransportErr
 		}
 	}
 	s := &c.spaces[in.space].crypto
-	if !c.client && in.slot == protect.Initial && off == 0 && s.in.base > 0 {
+	if !c.client && in.slot == protect.Initial && len(data) > 0 && int64(off)+int64(len(data)) <= s.in.base {
 		c.hello.lacks = true
 	}
 	before := s.end()

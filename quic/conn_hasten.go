@@ -7,13 +7,13 @@ import (
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 )
 
-// sentTogether is how much later than another a packet comes at most that was sent with it.
+// sentTogether is within which time of each other packets arrive that were sent together.
 const sentTogether = int64(5 * time.Millisecond)
 
 // hasten sends handshake data that is not acknowledged again, ahead of the probe timeout, if what came since it was sent shows that the peer
 // has not received it (RFC 9002, section 6.2.3):
 //
-//   - a client's ClientHello begins anew, in a new packet: it has not received our ServerHello,
+//   - what TLS has taken of a client's ClientHello comes again, in a new packet: it has not received our ServerHello,
 //   - a server's Handshake or 1-RTT packets come, for which only the ServerHello brings the keys: it was lost, and the server sends it
 //     again when it sees the ClientHello again.
 //
@@ -28,10 +28,13 @@ func (c *Conn) hasten(now int64) {
 	h.lacks = false
 	most := uint8(maxHastened)
 	if c.client {
-		most = 1 // the packets behind the first that came too early show the same
+		most = maxHastenedClient
 	}
 	if h.hastened >= most || c.state != stateActive || c.spaces[recovery.InitialSpace] == nil || c.client && c.keys.HasRead(protect.Handshake) {
 		return
+	}
+	if c.spaces[recovery.InitialSpace].crypto.out.resends() {
+		return // it waits to be sent again already
 	}
 	if !c.client && now-c.loss.LastSent(recovery.InitialSpace) < sentTogether {
 		return

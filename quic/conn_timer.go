@@ -141,20 +141,27 @@ func (c *Conn) keepAliveAt() int64 {
 }
 
 // restAfter is after how much silence a connection lets go of the memory that it keeps for reuse, so that many that have nothing to
-// do take little, and few that have allocate none. What waking costs, some microseconds (h3's BenchmarkWake), a connection that is merely slow so
-// pays four times a second at most.
+// do take little, and few that have allocate none. What waking costs, some microseconds (h3's BenchmarkWake), a connection so pays four times a second
+// at most, be it slow, or sent what is no packet of its.
 const restAfter = int64(250 * time.Millisecond)
 
 // restAt is when the connection is to let go of memory, 0 if it has or is being made.
 func (c *Conn) restAt() int64 {
-	if c.rested || !c.tls.complete {
+	if c.idle.awake == 0 || !c.tls.complete {
 		return 0
 	}
-	return c.idle.active + restAfter
+	return max(c.idle.active+restAfter, int64(c.idle.awake)*restAfter)
+}
+
+// wake notes that something came or is sent.
+func (i *idle) wake(now int64) {
+	if i.awake == 0 {
+		i.awake = uint32(now/restAfter) + 1
+	}
 }
 
 func (c *Conn) rest() {
-	c.rested = true
+	c.idle.awake = 0
 	c.forgetEarly()
 	c.streams.rest()
 	c.datagrams.in.rest()

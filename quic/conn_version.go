@@ -237,7 +237,7 @@ func (c *Conn) beginAnew(version uint32, offered []uint32) *TransportError {
 	c.loss.Restart(recovery.InitialSpace)
 	c.sending.probes[recovery.InitialSpace] = 0
 	h.spaces[recovery.InitialSpace] = packetSpace{}
-	h.early = earlyPackets{}
+	h.early, h.lacks, h.hastened = earlyPackets{}, false, 0
 	// Token and session were of the other version (RFC 9369, section 5), and nobody has received the 0-RTT data.
 	h.token = nil
 	n.begin.Session, n.begin.EarlyData = nil, false

@@ -17,6 +17,9 @@ type idle struct {
 	eliciting    bool  // an ack-eliciting packet was sent since the last one was received
 	keptAlive    bool  // a PING for this silence is on its way
 	provisional  bool  // timeout is there until the handshake is confirmed
+
+	// In the how many-th restAfter something came or was sent first since memory was let go; 0: nothing has.
+	awake uint32
 }
 
 func (i *idle) init(now int64, cfg *Config) {

@@ -138,8 +138,10 @@ const (
 	maxUndecryptableBytes = 16 << 10
 
 	// maxHastened is how often a server sends its first flight again because the client repeats its ClientHello, which costs who repeats it
-	// nothing, beside the probe timeouts. RFC 9002, section 6.2.3, wants a bound and finds one time enough against one loss.
-	maxHastened = 3
+	// nothing, beside the probe timeouts. RFC 9002, section 6.2.3, wants a bound and finds one time enough against one loss. maxHastenedClient is how
+	// often a client does because packets come too early: those behind the first one show nothing more.
+	maxHastened       = 3
+	maxHastenedClient = 1
 
 	// maxEarlyPackets is how many 0-RTT packets that came before their keys are kept beside those, in maxUndecryptableBytes too.
 	//

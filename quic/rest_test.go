@@ -1,9 +1,13 @@
 package quic
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
 // A connection that was busy keeps memory for more of the same, and lets it go after a moment of silence. What it holds for
@@ -49,6 +53,30 @@ func TestRest(t *testing.T) {
 		t.Errorf("a datagram of %d bytes was received, want 200", n)
 	}
 	p.move(id, 1<<20, make([]byte, 64<<10))
+}
+
+// What is no packet of a connection's, or one that it has had, wakes it four times a second at most, however often it comes.
+func TestRestIsBounded(t *testing.T) {
+	p := play(t, false)
+	p.handshake()
+	for p.conn.restAt() != 0 {
+		p.advance()
+	}
+	rests := 0
+	forged := p.encode(scriptedPacket{slot: protect.OneRTT, flip: true, frames: [][]byte{frame(wire.FramePing)}})
+	for range 100 {
+		p.now = p.now.Add(10 * time.Millisecond)
+		p.recvFrom(p.remote, bytes.Clone(forged))
+		if due, ok := p.conn.Timeout(); ok && !due.After(p.now) {
+			p.conn.OnTimeout(p.now)
+		}
+		if p.conn.idle.awake == 0 {
+			rests++
+		}
+	}
+	if rests < 2 || rests > 4 {
+		t.Errorf("it rested %d times in a second", rests)
+	}
 }
 
 func (p *pair) must(err error) {

@@ -56,6 +56,24 @@ func TestServerHastens(t *testing.T) {
 	p.handshake()
 }
 
+// What came twice before anything could be sent counts once.
+func TestServerHastensOnce(t *testing.T) {
+	p := newScriptedClient(t)
+	p.lossy = true
+	hello := p.takeCrypto(protect.Initial)
+	p.recvFrom(p.remote, p.encode(scriptedPacket{slot: protect.Initial, frames: [][]byte{hello}}))
+	p.drain()
+	p.now = p.now.Add(50 * time.Millisecond)
+	for range 2 {
+		p.recvFrom(p.remote, p.encode(scriptedPacket{slot: protect.Initial, frames: [][]byte{hello}}))
+	}
+	if n := p.conn.hello.hastened; n != 1 {
+		t.Errorf("two probes of one timeout count as %d, want 1", n)
+	}
+	p.drain()
+	p.handshake()
+}
+
 // The same where the ServerHello is acknowledged: what is repeated was under way.
 func TestServerHastensNotWhatArrived(t *testing.T) {
 	p := newScriptedClient(t)

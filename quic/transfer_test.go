@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -242,6 +243,22 @@ func TestReadableAllocates(t *testing.T) {
 	})
 	if listed != 100 || allocs > 2 {
 		t.Errorf("%d streams were listed with %v allocations, want 100 with 2", listed, allocs)
+	}
+}
+
+// More than fit where no memory is made are listed in order, too.
+func TestReadableMany(t *testing.T) {
+	p := newPair(t, func(client, server *Config) { client.MaxStreamsBidi, server.MaxStreamsBidi = 1000, 1000 })
+	var want []uint64
+	for range 300 {
+		id := p.openStream()
+		_, err := p.client.StreamSend(id, []byte("x"), false)
+		p.must(err)
+		want = append(want, id)
+	}
+	p.run(func() bool { return p.server.StreamReadable(want[len(want)-1]) })
+	if got := slices.Collect(p.server.Readable()); !slices.Equal(got, want) {
+		t.Errorf("listed are %d streams, %v, want %d in order", len(got), got, len(want))
 	}
 }
 

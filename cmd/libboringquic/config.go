@@ -40,8 +40,8 @@ type settings struct {
 	http           *h3.Config // nil: not HTTP/3
 }
 
-// span are the values that a number can have besides 0, which stands for the default: least to most, and, if there is none of something, or no end to it,
-// unbounded.
+// span are the values that a number can have besides 0, which stands for the default: least to most. With unbounded UINT64_MAX is one, too, and says that there
+// is none of something, or no end to it.
 type span struct {
 	least, most uint64
 	unbounded   bool
@@ -63,10 +63,10 @@ var spans = map[uint32]span{
 	C.BQUIC_ACTIVE_CONN_IDS: {2, 16, false}, C.BQUIC_DISABLE_ID_REUSE: flag, C.BQUIC_AMPLIFICATION: {1, 3, false},
 	C.BQUIC_H3: flag, C.BQUIC_H3_MAX_FIELD_SECTION: {1, 16 << 20, false}, C.BQUIC_H3_TABLE_CAPACITY: {1, 1 << 20, true},
 	C.BQUIC_H3_BLOCKED_STREAMS: {1, 1 << 16, true}, C.BQUIC_H3_ENABLE_CONNECT: flag, C.BQUIC_H3_ENABLE_DATAGRAMS: flag,
-	C.BQUIC_H3_HEADER_TIMEOUT: {1, maxDuration, false}, C.BQUIC_H3_MAX_PRIORITY_UPDATE: {1, 264, false},
+	C.BQUIC_H3_HEADER_TIMEOUT: {1, day, false}, C.BQUIC_H3_MAX_PRIORITY_UPDATE: {1, 264, false},
 }
 
-// flag is of switches.
+// flag is the span of switches.
 var flag = span{1, 1, false}
 
 // growing are what may have so many bytes at first, by default usual, and how many later.
@@ -193,11 +193,11 @@ func bq_go_config_add_cert(h C.uint64_t, chain *C.uint8_t, chainLen C.size_t, ke
 //export bq_go_config_add_cert_files
 func bq_go_config_add_cert_files(h C.uint64_t, chain, key *C.char) C.int32_t {
 	return change(h, func(c *config) error {
-		certPEM, err := smallfile.Read(C.GoString(chain))
+		certPEM, err := smallfile.Read(text(chain))
 		if err != nil {
 			return err
 		}
-		keyPEM, err := smallfile.Read(C.GoString(key))
+		keyPEM, err := smallfile.Read(text(key))
 		if err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func bq_go_config_add_roots(h C.uint64_t, data *C.uint8_t, n C.size_t) C.int32_t
 //export bq_go_config_add_roots_file
 func bq_go_config_add_roots_file(h C.uint64_t, file *C.char) C.int32_t {
 	return change(h, func(c *config) error {
-		name := C.GoString(file)
+		name := text(file)
 		b, err := smallfile.Read(name)
 		if err != nil {
 			return err

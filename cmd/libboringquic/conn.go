@@ -314,10 +314,11 @@ func bq_go_conn_export(h C.uint64_t, label *C.char, context *C.uint8_t, contextL
 		if n > 255*32 {
 			return faultf(errArgument, "%d bytes are to be derived, and can be at most 8160", n)
 		}
-		if l := C.GoString(label); len(l) > maxLabel {
-			return faultf(errArgument, "the label has %d bytes, and can have %d", len(l), maxLabel)
+		label := text(label)
+		if len(label) > maxLabel {
+			return faultf(errArgument, "the label has %d bytes, and can have %d", len(label), maxLabel)
 		}
-		b, err := c.core.ExportKeyingMaterial(C.GoString(label), memory(context, contextLen), int(n))
+		b, err := c.core.ExportKeyingMaterial(label, memory(context, contextLen), int(n))
 		if err != nil {
 			return &fault{errState, err.Error()}
 		}

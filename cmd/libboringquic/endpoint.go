@@ -130,7 +130,7 @@ func (e *endpoint) connect(s *settings, p *C.bquic_connect, taken *C.int32_t) (*
 		Local: local, Remote: remote, EarlyData: p.flags&C.BQUIC_CONNECT_EARLY != 0, ResendEarly: p.flags&C.BQUIC_CONNECT_RESEND != 0,
 	}
 	if p.server_name != nil {
-		params.ServerName = C.GoString(p.server_name)
+		params.ServerName = text(p.server_name)
 	}
 	if params.ServerName == "" {
 		params.ServerName = remote.Addr().WithZone("").String()
@@ -192,8 +192,7 @@ func bq_go_endpoint_step(h C.uint64_t, s *C.bquic_step) C.int32_t {
 
 // step is bquic_endpoint_step: in, timers, events, out.
 func (e *endpoint) step(s *C.bquic_step) {
-	e.at = moment(0)
-	giveTurn(e.at)
+	e.at = afterTurn()
 	if e.now = e.at; s.now != 0 {
 		e.now = moment(s.now)
 	}

@@ -68,8 +68,8 @@ __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL
 // -static is none, and has one function of each name.
 static int same_object(void *a, void *b) {
   Dl_info in_a, in_b;
-  int known = dladdr(a, &in_a);
-  return known == dladdr(b, &in_b) && (!known || in_a.dli_fbase == in_b.dli_fbase);
+  int known = dladdr(a, &in_a) != 0;
+  return known == (dladdr(b, &in_b) != 0) && (!known || in_a.dli_fbase == in_b.dli_fbase);
 }
 
 // exports tells whether the object that symbol is of lets others call it under name.

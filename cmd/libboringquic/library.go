@@ -66,7 +66,7 @@ func init() {
 
 // A thread that calls us often is one goroutine to Go, which runs, as Go sees it, without an end, also while it is out in C. After 10 ms of that Go takes
 // its processor away, which the next call has to get back, and looks every 20 us what becomes of it: some 3 % of the time where a process has one core.
-// So it lets others have their turn before that.
+// So it lets others have their turn before that; of several such threads the one that comes first when it is time. Who pauses as long has given a turn.
 const turnEvery = 5 * time.Millisecond
 
 var lastTurn atomic.Int64 // of others, in ns since began
@@ -74,14 +74,18 @@ var lastTurn atomic.Int64 // of others, in ns since began
 // turnIsDue tells whether it is time for a turn of others, which is taken for made then.
 func turnIsDue(now time.Time) bool {
 	at, last := now.Sub(began), lastTurn.Load()
-	return at-time.Duration(last) >= turnEvery && lastTurn.CompareAndSwap(last, int64(at))
+	since := at - time.Duration(last)
+	return since >= turnEvery && lastTurn.CompareAndSwap(last, int64(at)) && since < 2*turnEvery
 }
 
-// giveTurn lets other goroutines have their turn, if it is time for that. What programs call again and again calls it.
-func giveTurn(now time.Time) {
+// afterTurn is the time, once other goroutines have had their turn if it was time for that. What programs call again and again asks for it.
+func afterTurn() time.Time {
+	now := time.Now()
 	if turnIsDue(now) {
 		runtime.Gosched()
+		now = time.Now()
 	}
+	return now
 }
 
 // began is one moment on both clocks: Go's, and C's CLOCK_MONOTONIC in nanoseconds, which is not later.

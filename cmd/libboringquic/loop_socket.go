@@ -68,13 +68,13 @@ func bq_go_listen(cfg C.uint64_t, at *C.char, shards C.uint32_t, queue_ C.uint64
 		if l.queue, err = queueOf(handle(queue_)); err != nil {
 			return err
 		}
-		if err := checkAddress(C.GoString(at), 0); err != nil {
+		if err := checkAddress(text(at), 0); err != nil {
 			return err
 		}
 		if shards > 256 {
 			return faultf(errArgument, "shards is %d, and can be at most 256", shards)
 		}
-		if err := l.open(C.GoString(at), int(shards)); err != nil {
+		if err := l.open(text(at), int(shards)); err != nil {
 			return err
 		}
 		l.object.self = l
@@ -246,7 +246,7 @@ func bq_go_dial(cfg C.uint64_t, to *C.char, o *C.bquic_dial_options, queue_, soc
 		if err != nil {
 			return err
 		}
-		d, err := newDialing(s, C.GoString(to), o, handle(queue_), handle(socket_))
+		d, err := newDialing(s, text(to), o, handle(queue_), handle(socket_))
 		if err != nil {
 			return err
 		}
@@ -309,7 +309,7 @@ func newDialing(s *settings, to string, o *C.bquic_dial_options, queue_, socket_
 		}
 		d.Endpoint = from.endpoint
 	}
-	if name := C.GoString(o.server_name); name != "" {
+	if name := text(o.server_name); name != "" {
 		own := *s.client
 		own.TLS = own.TLS.Clone()
 		own.TLS.ServerName = name

@@ -1,6 +1,7 @@
 package main
 
 // #include <stdlib.h>
+// #include <string.h>
 // #include "internal.h"
 import "C"
 
@@ -17,6 +18,14 @@ func memory(p *C.uint8_t, n C.size_t) []byte {
 		return nil
 	}
 	return unsafe.Slice((*byte)(p), int(n))
+}
+
+// text is a text of the caller's, "" for NULL. C.GoString would look for its end beyond it, at memory that has no value yet, which valgrind tells of.
+func text(p *C.char) string {
+	if p == nil {
+		return ""
+	}
+	return C.GoStringN(p, C.int(C.strlen(p)))
 }
 
 // arena is memory of C's that is lent together, and taken back together.

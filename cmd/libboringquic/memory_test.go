@@ -119,7 +119,7 @@ func TestQuicheThreads(t *testing.T) {
 	}
 }
 
-// Of calls one after the other, on several threads, one in turnEvery lets others have their turn.
+// Of calls one after the other, on several threads, one in turnEvery lets others have their turn; one after a pause does not.
 func TestTurns(t *testing.T) {
 	defer lastTurn.Store(lastTurn.Load())
 	lastTurn.Store(0)
@@ -128,7 +128,7 @@ func TestTurns(t *testing.T) {
 		due bool
 	}{
 		{turnEvery - 1, false}, {turnEvery, true}, {turnEvery + 1, false}, {turnEvery, false}, {2*turnEvery - 1, false}, {2 * turnEvery, true},
-		{9 * turnEvery, true}, {9 * turnEvery, false}, {10*turnEvery + 1, true}, {11 * turnEvery, false},
+		{9 * turnEvery, false}, {10*turnEvery - 1, false}, {10 * turnEvery, true}, {11*turnEvery - 1, false}, {11*turnEvery + 1, true}, {11 * turnEvery, false},
 	} {
 		if got := turnIsDue(began.Add(x.at)); got != x.due {
 			t.Errorf("%v after the beginning: %v, want %v", x.at, got, x.due)

@@ -23,7 +23,7 @@ func trace(core *quic.Conn, w io.WriteCloser, title, description *C.char) error 
 		w.Close()
 		return faultf(errState, "the connection is traced already, or is over")
 	}
-	core.Trace(w, C.GoString(title), C.GoString(description)) // "" for NULL
+	core.Trace(w, text(title), text(description)) // "" for NULL
 	return nil
 }
 
@@ -46,7 +46,7 @@ func bq_go_quiche_qlog(h C.uint64_t, fd C.int, path, title, description *C.char)
 	taken := path != nil
 	result := lookQuiche(h, func(q *quicheConn) (int64, error) {
 		if path != nil {
-			f, err := os.Create(C.GoString(path))
+			f, err := os.Create(text(path))
 			if err != nil {
 				return 0, err
 			}

@@ -38,7 +38,11 @@ func (q *quicheConn) show(ids []uint64) {
 // showStreams shows as many streams of ids, in place of those before, as there is room for; the others are shown once the program has come to them.
 func (q *quicheConn) showStreams(ids []uint64) {
 	a, used := q.c.ahead, 0
-	a.last, a.shown, q.unshown = 0, 0, nil
+	q.unshown = nil
+	if a == nil {
+		return // C has given the memory back: they are read by calls of Go
+	}
+	a.last, a.shown = 0, 0
 	for i, id := range ids {
 		if a.shown == C.BQ_SHOWN || used > C.BQ_SHOWN_BYTES-C.BQ_SHOWN_EACH {
 			q.unshown = ids[i:]

@@ -112,7 +112,7 @@ void quiche_conn_free(quiche_conn *conn) {
 // Datagrams in and out.
 
 const quiche_conn *bq_quiche_fresh(const quiche_conn *conn) {
-  if (conn != NULL && conn->stale && !bq_enter()) {
+  if (conn != NULL && conn->stale && !conn->busy && !bq_enter()) {
     bq_go_quiche_settle(conn->handle);
   }
   return conn;
@@ -136,7 +136,7 @@ static bool gather(quiche_conn *conn, const uint8_t *buf, size_t n, const quiche
   }
   if (conn->in_len > 0 && (n > conn->in_seg || conn->in_len % conn->in_seg != 0 || conn->in_len + n > BQ_TRAIN - 1)) {
     bq_quiche_fresh(conn);
-    if (!conn->gathers) {
+    if (!conn->gathers || conn->in_len > 0) {
       return false;
     }
   }

@@ -53,7 +53,7 @@ func (q *quicheConn) giveUp(err error) {
 // onQuiche is on for connections: f returns what is returned to C if its error is nil, else it is that error's QUICHE_ERR_*. Then the connection is settled.
 func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error)) C.int64_t {
 	return within(h, quicheState, quicheCode, func(q *quicheConn) (int64, error) {
-		now := time.Now()
+		now := afterTurn()
 		if q.c.stale {
 			q.catchUp(now)
 		}
@@ -68,7 +68,7 @@ func onQuiche(h C.uint64_t, f func(q *quicheConn, now time.Time) (int64, error))
 func onStreams(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 	return within(h, quicheState, quicheCode, func(q *quicheConn) (int64, error) {
 		if q.c.in_len > 0 {
-			now := time.Now()
+			now := afterTurn()
 			q.catchUp(now)
 			q.settle(now)
 		}
@@ -78,11 +78,11 @@ func onStreams(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 	})
 }
 
-// lookQuiche is onQuiche for what changes nothing.
+// lookQuiche is onQuiche for what changes nothing that has to be settled.
 func lookQuiche(h C.uint64_t, f func(q *quicheConn) (int64, error)) C.int64_t {
 	return within(h, quicheState, quicheCode, func(q *quicheConn) (int64, error) {
 		if q.c.stale {
-			now := time.Now()
+			now := afterTurn()
 			q.catchUp(now)
 			q.settle(now)
 		}
@@ -171,7 +171,7 @@ func bq_go_quiche_begin(c *C.quiche_conn, taken *C.bool, server C.bool, name *C.
 	return C.int32_t(call(func() error {
 		b := quicheBegin{config: config, server: bool(server), hasOther: other != nil, ssl: uintptr(ssl)}
 		if name != nil {
-			b.name = C.GoString(name)
+			b.name = text(name)
 		}
 		var ok1, ok2, ok3, ok4 bool
 		b.source, ok1 = quic.MakeConnID(memory(scid, scidLen))
@@ -262,7 +262,6 @@ func bq_go_quiche_free(h C.uint64_t) {
 
 // settle reads what the core has to tell, and brings what C sees of the connection up to date.
 func (q *quicheConn) settle(now time.Time) {
-	giveTurn(now)
 	q.readEvents(now)
 	core, c := q.core, q.c
 	c.stale = false

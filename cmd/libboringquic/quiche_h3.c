@@ -19,12 +19,12 @@ quiche_h3_conn *quiche_h3_conn_new_with_transport(quiche_conn *quiche_conn, quic
 void quiche_h3_conn_free(quiche_h3_conn *conn) { free(conn); }
 
 int64_t quiche_h3_conn_poll(quiche_h3_conn *conn, quiche_conn *quic_conn, quiche_h3_event **ev) {
-  if (conn != NULL && quic_conn != NULL && ev != NULL && quic_conn->h3_ends && !bq_enter() && (*ev = calloc(1, sizeof **ev)) != NULL) {
+  if (conn != NULL && quic_conn != NULL && ev != NULL && quic_conn->h3_ends && !quic_conn->busy && !bq_enter() && (*ev = calloc(1, sizeof **ev)) != NULL) {
     (*ev)->type = QUICHE_H3_EVENT_FINISHED;
     quic_conn->h3_ends = false;
     return (int64_t)quic_conn->h3_ended;
   }
-  if (conn != NULL && quic_conn != NULL && !quic_conn->stale && !quic_conn->h3_news) {
+  if (conn != NULL && quic_conn != NULL && !quic_conn->stale && !quic_conn->h3_news && !quic_conn->busy) {
     return QUICHE_H3_ERR_DONE;
   }
   BQ_H3_CALL(conn && quic_conn && ev, bq_go_quiche_h3_poll(conn->handle, ev));

@@ -32,7 +32,7 @@ func onH3(h C.uint64_t, f func(q *quicheConn, x *quicheH3, now time.Time) (int64
 		if q.h3 == nil {
 			return 0, faultf(errState, "there is no HTTP/3 on the connection")
 		}
-		now := time.Now()
+		now := afterTurn()
 		if q.c.stale {
 			arrived := q.c.in_len > 0
 			q.catchUp(now)

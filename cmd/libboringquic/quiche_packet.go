@@ -124,8 +124,8 @@ func bq_go_quiche_keylog(h C.uint64_t, path *C.char, fd C.int) C.int64_t {
 		}
 		if path != nil {
 			var err error
-			name := C.GoString(path)
-			if file, err = syscall.Open(name, syscall.O_APPEND|syscall.O_CREAT|syscall.O_WRONLY|syscall.O_CLOEXEC, 0o600); err != nil {
+			name := text(path)
+			if file, err = syscall.Open(name, syscall.O_APPEND|syscall.O_CREAT|syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0o600); err != nil {
 				return 0, &fs.PathError{Op: "open", Path: name, Err: err}
 			}
 		}

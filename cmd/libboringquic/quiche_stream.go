@@ -43,6 +43,7 @@ func (q *quicheConn) writeFailed(id uint64, err error, code *C.uint64_t, forgott
 			return forgotten
 		}
 	case !errors.As(err, &e):
+		return err
 	case !e.Remote:
 		return &quicheFault{quicheFinalSize, err}
 	case !q.tellStopped(id):
@@ -203,6 +204,7 @@ func (q *quicheConn) capacity(id uint64) (int, error) {
 		return 0, nil
 	case quicheStopped:
 		q.core.StreamSend(id, nil, false) // it is told, so that the core can forget it
+		q.c.stale = true
 	}
 	return 0, q.over(err, quicheState)
 }
@@ -273,8 +275,8 @@ func bq_go_quiche_is_readable(h C.uint64_t) C.int64_t {
 	})
 }
 
-// streams yields the streams that are readable, or writable: these are, before others, those that the peer has stopped, as long as the program was not
-// told by quiche_conn_stream_send.
+// streams yields the streams that are readable, or writable: these are, before others, those that the peer has stopped, as long as that is to be
+// told (tellStopped).
 func (q *quicheConn) streams(writable bool) iter.Seq[uint64] {
 	if !writable {
 		return q.core.Readable()
@@ -300,7 +302,7 @@ func (q *quicheConn) streams(writable bool) iter.Seq[uint64] {
 //export bq_go_quiche_streams
 func bq_go_quiche_streams(h C.uint64_t, writable C.bool) (it *C.quiche_stream_iter) {
 	lookQuiche(h, func(q *quicheConn) (int64, error) {
-		ids := make([]uint64, 0, C.BQ_SHOWN)
+		var ids []uint64
 		for id := range q.streams(bool(writable)) {
 			ids = append(ids, id)
 		}

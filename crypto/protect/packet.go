@@ -76,9 +76,9 @@ const (
 
 // Seal applies packet protection and header protection to the packets that d describes, in place in buf, in one crossing
 // into C. Payloads may lie in pieces of other memory, at most MaxPieces, from which they are encrypted into buf without being
-// copied. Bytes of a piece change while Seal runs and are as before when it returns. It returns false if a descriptor points outside of buf, contradicts the header, or names a slot or generation
-// without a key; then no packet was touched. That is a mistake of the caller, never the peer's doing, or C memory is too short to make the
-// 1-RTT key again after Rest.
+// copied. Bytes of a piece change while Seal runs and are as before when it returns. It returns false, and no packet was touched, if a descriptor points
+// outside of buf, contradicts the header, or names a slot or generation without a key, which is a mistake of the caller; or if C memory is too short to
+// make the 1-RTT key again after Rest. It is never the peer's doing.
 func (k *Keys) Seal(buf []byte, d []SealDesc, pieces ...[]byte) bool {
 	if len(d) == 0 {
 		return true

@@ -99,5 +99,8 @@ int main(int argc, char **argv) {
   turn(&l, handle);
   good(bquic_endpoint_free(l.endpoint), "endpoint");
   good(bquic_config_free(config), "settings");
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    die("standard output");
+  }
   return failed;
 }

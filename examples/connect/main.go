@@ -14,7 +14,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/boringquic/boringquic/examples/internal/localhost"
+	"github.com/boringquic/boringquic/examples/localhost"
 	"github.com/boringquic/boringquic/quic/h3"
 	"github.com/boringquic/boringquic/quic/http3"
 )

@@ -18,7 +18,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/boringquic/boringquic/examples/internal/localhost"
+	"github.com/boringquic/boringquic/examples/localhost"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/http3"
 	"github.com/boringquic/boringquic/quic/quicnet"

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/boringquic/boringquic/examples/internal/localhost"
+	"github.com/boringquic/boringquic/examples/localhost"
 	"github.com/boringquic/boringquic/quic/http3"
 )
 

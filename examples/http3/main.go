@@ -12,7 +12,7 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/boringquic/boringquic/examples/internal/localhost"
+	"github.com/boringquic/boringquic/examples/localhost"
 	"github.com/boringquic/boringquic/quic/http3"
 )
 

@@ -13,7 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 
-	"github.com/boringquic/boringquic/examples/internal/localhost"
+	"github.com/boringquic/boringquic/examples/localhost"
 	"github.com/boringquic/boringquic/quic/http3"
 )
 

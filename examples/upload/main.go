@@ -18,7 +18,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/boringquic/boringquic/examples/internal/localhost"
+	"github.com/boringquic/boringquic/examples/localhost"
 	"github.com/boringquic/boringquic/quic/http3"
 )
 

@@ -48,10 +48,10 @@ type Config struct {
 	MaxPriorityUpdate int
 
 	// HeaderTimeout ends a request whose header section has not arrived whole that long after its stream was opened, with
-	// H3_REQUEST_INCOMPLETE. Servers only. Default 0: never.
+	// H3_REQUEST_INCOMPLETE. Servers only. More than a day is a day. Default 0: never.
 	HeaderTimeout time.Duration
 
-	// BlockedTimeout ends a stream whose header section waits for entries of the dynamic table for that long. Default 10 s.
+	// BlockedTimeout ends a stream whose header section waits for entries of the dynamic table for that long, a day at most. Default 10 s.
 	BlockedTimeout time.Duration
 
 	// StreamType tells whether a stream of an unknown type that the peer has opened is for the application, as WebTransport's are: then
@@ -71,6 +71,9 @@ type Setting struct{ ID, Value uint64 }
 
 // maxAdditionalSettings is how many settings of the application's are sent.
 const maxAdditionalSettings = 32
+
+// maxTimeout is what a longer HeaderTimeout or BlockedTimeout is taken for, so that any can be added to a time.
+const maxTimeout = 24 * time.Hour
 
 // Check tells what is wrong with a Config, in one sentence; nil if nothing is.
 func (c *Config) Check() error {
@@ -145,6 +148,7 @@ func (c *Config) resolve() (*Config, error) {
 	if r.BlockedTimeout == 0 {
 		r.BlockedTimeout = 10 * time.Second
 	}
+	r.HeaderTimeout, r.BlockedTimeout = min(r.HeaderTimeout, maxTimeout), min(r.BlockedTimeout, maxTimeout)
 	if r.Rand == nil {
 		r.Rand = rand.Reader
 	}

@@ -2,6 +2,7 @@ package h3
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -309,6 +310,18 @@ func TestAttackF4F19HeaderTimeouts(t *testing.T) {
 	p.pass(2 * time.Second)
 	p.wantReset(blocked, ErrCodeRequestIncomplete, "blocked for 10 s")
 	p.wantServes("the others go on")
+}
+
+// The longest timeouts that there are do not end anything at once.
+func TestLongestTimeouts(t *testing.T) {
+	p := newScript(t, false, &Config{HeaderTimeout: math.MaxInt64, BlockedTimeout: math.MaxInt64}, false)
+	p.bidi(false, getFrame()[:5])
+	p.bidi(true, frameOf(frameHeaders, []byte{2, 0, 0x80}))
+	p.pass(20 * time.Second)
+	p.wantAlive("20 seconds")
+	if n := p.side.OpenRequests(); n != 2 {
+		t.Errorf("%d requests are open, want 2", n)
+	}
 }
 
 // Streams that are blocked go on when the entry comes, in both places of a message; one more than may be is an error (F4).

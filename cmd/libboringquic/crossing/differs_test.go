@@ -102,6 +102,9 @@ func TestDiffers(t *testing.T) {
 		printed := map[string]string{}
 		for line := range strings.Lines(run(t, time.Minute, exes[l.name], filepath.Join(dir, "cert.crt"), filepath.Join(dir, "cert.key"))) {
 			at := strings.LastIndex(line, ": ")
+			if at < 0 {
+				t.Fatalf("%s printed %q, which is no claim", l.name, line)
+			}
 			printed[line[:at]] = strings.TrimSpace(line[at+2:])
 		}
 		for _, d := range differences {

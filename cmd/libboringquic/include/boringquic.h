@@ -153,7 +153,7 @@ typedef struct bquic_bytes {
 
 // Keys of bquic_config_set_u64. 0 stands for the default unless something else is said. Switches are 0 or 1, off by default.
 enum {
-  BQUIC_MAX_IDLE_TIMEOUT = 1,         // ns without anything received after which a connection ends, at most a day. 0: 30 s; UINT64_MAX: never
+  BQUIC_MAX_IDLE_TIMEOUT = 1,         // ns without anything received after which a connection ends; more than a day is a day. 0: 30 s; UINT64_MAX: never
   BQUIC_HANDSHAKE_TIMEOUT = 2,        // ns, at most a day. 0: 10 s
   BQUIC_KEEP_ALIVE = 3,               // ns, at most a day, after which a PING is sent if nothing else was. 0: never
   BQUIC_STREAM_WINDOW = 4,            // bytes that may arrive on a stream ahead of what is read, at first. 0: 512 KiB
@@ -196,7 +196,7 @@ enum {
   BQUIC_H3_BLOCKED_STREAMS = 67,      // that may wait for it, at most 65536. 0: 100; UINT64_MAX: none
   BQUIC_H3_ENABLE_CONNECT = 68,       // switch: a server takes extended CONNECT (RFC 9220)
   BQUIC_H3_ENABLE_DATAGRAMS = 69,     // switch: HTTP datagrams (RFC 9297); BQUIC_MAX_DATAGRAM_FRAME must be set, too
-  BQUIC_H3_HEADER_TIMEOUT = 70,       // ns in which the header section of a request must come. 0: any
+  BQUIC_H3_HEADER_TIMEOUT = 70,       // ns in which the header section of a request must come, at most a day. 0: any
   BQUIC_H3_MAX_PRIORITY_UPDATE = 71   // bytes of the longest PRIORITY_UPDATE frame that a server reads, at most 264. 0: 264
 };
 

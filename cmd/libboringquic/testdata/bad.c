@@ -166,7 +166,7 @@ static void numbers(char **files) {
       {BQUIC_MAX_RECV_UDP_PAYLOAD, 1200, 65527, 0, 0}, {BQUIC_INITIAL_WINDOW, 2, 1000, 0, 0}, {BQUIC_MAX_PACING_RATE, 1, 1ull << 62, 0, 0},
       {BQUIC_ACK_DELAY_EXPONENT, 1, 20, 1, 0}, {BQUIC_ACTIVE_CONN_IDS, 2, 16, 0, 0}, {BQUIC_AMPLIFICATION, 1, 3, 0, 0},
       {BQUIC_H3_MAX_FIELD_SECTION, 1, 16 << 20, 0, 0}, {BQUIC_H3_TABLE_CAPACITY, 1, 1 << 20, 1, 0}, {BQUIC_H3_BLOCKED_STREAMS, 1, 1 << 16, 1, 0},
-      {BQUIC_H3_HEADER_TIMEOUT, 1, INT64_MAX, 0, 0}, {BQUIC_H3_MAX_PRIORITY_UPDATE, 1, 264, 0, 0},
+      {BQUIC_H3_HEADER_TIMEOUT, 1, 86400000000000, 0, 0}, {BQUIC_H3_MAX_PRIORITY_UPDATE, 1, 264, 0, 0},
   };
   for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
     bquic_config *config = settings(files, NULL);

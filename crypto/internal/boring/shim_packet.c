@@ -289,14 +289,20 @@ int bq_keys_install_initial(bq_keys *k, int version, const uint8_t *salt, size_t
   return ok;
 }
 
+// advance replaces a secret by its successor and returns the key that make derives of that, NULL if it cannot: then secret is as before.
+static packet_key *advance(const suite_params *s, const labels *l, uint8_t *secret, packet_key *make(const suite_params *, const labels *, const uint8_t *)) {
+  uint8_t next[MAX_SECRET_LEN];
+  packet_key *key = derive_secret(s, l, secret, next) ? make(s, l, next) : NULL;
+  if (key != NULL) memcpy(secret, next, EVP_MD_size(s->hash));
+  OPENSSL_cleanse(next, sizeof next);
+  if (key == NULL) ERR_clear_error();
+  return key;
+}
+
 int bq_keys_advance_read(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len, int64_t first_pn) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->next_read == NULL) return 0;
-  const labels *l = labels_of(version);
-  uint8_t current[MAX_SECRET_LEN];
-  packet_key *next = derive_secret(&s, l, secret, current) ? derive_next(&s, l, current) : NULL;
-  if (next != NULL) memcpy(secret, current, secret_len);
-  OPENSSL_cleanse(current, sizeof current);
+  packet_key *next = advance(&s, labels_of(version), secret, derive_next);
   if (next == NULL) return 0;
   free_packet_key(&k->previous_read);
   k->previous_read = k->read[BQ_ONE_RTT];
@@ -331,11 +337,7 @@ int bq_keys_wake(bq_keys *k, int version, int write, uint16_t suite, const uint8
 int bq_keys_advance_write(bq_keys *k, int version, uint16_t suite, uint8_t *secret, size_t secret_len) {
   suite_params s;
   if (!find_suite(suite, &s) || secret_len != EVP_MD_size(s.hash) || k->write[BQ_ONE_RTT] == NULL) return 0;
-  const labels *l = labels_of(version);
-  uint8_t next[MAX_SECRET_LEN];
-  packet_key *key = derive_secret(&s, l, secret, next) ? derive_key(&s, l, next) : NULL;
-  if (key != NULL) memcpy(secret, next, secret_len);
-  OPENSSL_cleanse(next, sizeof next);
+  packet_key *key = advance(&s, labels_of(version), secret, derive_key);
   if (key == NULL) return 0;
   free_packet_key(&k->write[BQ_ONE_RTT]);
   k->write[BQ_ONE_RTT] = key;

@@ -1,4 +1,4 @@
-// Package localhost has the TLS of the examples, each of which is server and client in one program.
+// Package localhost has the TLS of the examples, each of which is server and client in one program. Who copies an example can import it.
 package localhost
 
 import (
