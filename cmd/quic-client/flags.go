@@ -156,7 +156,7 @@ func command(o *options, stdout, stderr io.Writer) *cobra.Command {
 	f.Int64Var(&o.after, "after", 1<<20, "`BYTES` of files that come, or are sent, before --migrate and --key-update")
 	f.IntVar(&o.pmtu, "pmtu", 0, "most `BYTES` that a UDP datagram of ours may have, 1200 to 65527; as a rule as many as the path carries")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
-	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which each connection is traced, in a file that qvis and the like read; by default what QLOGDIR names")
+	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which connections are traced, each in a file that qvis and the like read, 512 at a time; by default what QLOGDIR names")
 	f.BoolVar(&o.stats, "stats", false, "say at the end what happened: version, cipher, session, times, packets, losses, paths")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress bar")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })

@@ -84,7 +84,7 @@ client and as a server. The runner says what is to be done by the environment:
   REQUESTS        a client's: URLs to download, separated by spaces, each to a file
                   of its last part's name
   SSLKEYLOGFILE   a file to which TLS secrets are appended
-  QLOGDIR         a folder in which each connection is traced as qlog, in a file
+  QLOGDIR         a folder in which connections are traced as qlog, each in a file
                   ODCID_client.sqlog or ODCID_server.sqlog
   CLIENT_PARAMS, SERVER_PARAMS
                   further flags, for the role that they name

@@ -142,7 +142,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 wro
 	f.StringVar(&o.quicLB, "quic-lb", "", "`CONFIGURATION` of connection IDs that lead a balancer here, as above: server-id=HEX,key-file=FILE and so on")
 	f.StringVar(&o.versions, "versions", "1,2", "QUIC `VERSIONS` to speak, the preferred one first: clients that speak it, too, are moved to it")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
-	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which each connection is traced, in a file that qvis and the like read; by default what QLOGDIR names")
+	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which connections are traced, each in a file that qvis and the like read, 512 at a time; by default what QLOGDIR names")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each request")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
