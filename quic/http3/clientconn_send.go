@@ -84,7 +84,7 @@ func (o *outgoing) addFields(r *attempt) {
 	agent := false
 	for k, vv := range r.req.Header {
 		name, ok := wireName(k)
-		if !ok || connectionSpecific(name) {
+		if !ok || connectionSpecific(name) && name != "te" {
 			continue
 		}
 		switch name {

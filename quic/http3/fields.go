@@ -48,10 +48,10 @@ func wireName(name string) (lower string, ok bool) {
 }
 
 // connectionSpecific tells whether a field, by its name on the wire, is of a connection of HTTP/1.1 and must not be in a message of HTTP/3
-// (RFC 9114, section 4.2).
+// (RFC 9114, section 4.2). TE is one as well, but for "trailers" in the header of a request.
 func connectionSpecific(name string) bool {
 	switch name {
-	case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
+	case "connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade":
 		return true
 	}
 	return false

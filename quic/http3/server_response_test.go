@@ -59,6 +59,15 @@ func TestResponses(t *testing.T) {
 			handler: func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") },
 			check:   wantFields("content-length", "5", ":status", "200"),
 		},
+		"S28 TE is of requests": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("TE", "gzip")
+				w.Header().Set(http.TrailerPrefix+"TE", "gzip")
+				w.WriteHeader(http.StatusEarlyHints)
+				io.WriteString(w, "hello")
+			},
+			check: wantFields(":status", "200", "te", "", "body", "hello"),
+		},
 		"S5 none after Flush": {
 			handler: func(w http.ResponseWriter, r *http.Request) {
 				w.(http.Flusher).Flush()
