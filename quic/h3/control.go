@@ -144,7 +144,7 @@ func (p *peerStreams) of(typ uint64) (s *peerStream) {
 
 // readCritical reads a critical stream as far as it has come.
 func (c *Conn) readCritical(s *peerStream) {
-	for !c.core.IsClosed() || c.core.KeepsReceived() {
+	for !c.isOver() {
 		p, fin, err := c.core.StreamPeek(s.id)
 		if err != nil {
 			var reset *quic.StreamError

@@ -123,7 +123,7 @@ func (c *Conn) readDatagrams() {
 	if cap(e.buf) < maxDatagramFrame {
 		e.buf = make([]byte, maxDatagramFrame)
 	}
-	for !c.core.IsClosed() || c.core.KeepsReceived() {
+	for !c.isOver() {
 		n, ok := c.core.DatagramRecv(e.buf[:maxDatagramFrame])
 		if !ok {
 			return

@@ -67,8 +67,8 @@ func (c *Conn) step(s *stream, taking bool) stepResult {
 		switch {
 		case r.state == recvEnd:
 			return stepEnd
-		case r.state == recvOver || r.blocked || r.waiting || s.raw:
-			return stepNothing
+		case r.state == recvOver || r.blocked || r.waiting || s.raw || c.isOver():
+			return stepNothing // where a section had us close the connection, what was read to its end is no whole message
 		case r.whole:
 			r.whole = false
 			if c.decode(s, r.section, true) {
@@ -262,7 +262,7 @@ func (c *Conn) beginHeaders(s *stream, length uint64, p []byte, used int) (messa
 		if message && r.last && r.length >= 0 && !c.checkWhole(s, p[end:]) {
 			return false, false
 		}
-		if r.state == recvOver && !r.drain || c.core.IsClosed() {
+		if r.state == recvOver && !r.drain || c.isOver() {
 			return false, false
 		}
 		return message, c.consume(s, end)
@@ -520,11 +520,14 @@ func (r *recvPart) failure(c *Conn, err error) error {
 	if err != nil {
 		return err
 	}
-	if c.core.IsClosed() && !c.core.KeepsReceived() {
+	if c.isOver() {
 		return c.core.Err()
 	}
 	return nil
 }
+
+// isOver tells whether the connection is closed, and nothing that had arrived can be read any more.
+func (c *Conn) isOver() bool { return c.core.IsClosed() && !c.core.KeepsReceived() }
 
 // notYet is what StreamRecv says before the header section is there.
 func (c *Conn) notYet(s *stream) error {

@@ -1,0 +1,73 @@
+package h3
+
+import (
+	"testing"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/qpack"
+)
+
+// A section that ends the connection is not passed over because the end of the stream was read with it: nobody takes the message for complete.
+func TestFaultyTrailersAreNoEnd(t *testing.T) {
+	bad := frameOf(frameHeaders, []byte{0, 0, 0xff, 0x24}) // static index 99
+	for _, client := range []bool{false, true} {
+		bothSpeeds(t, map[bool]string{false: "server", true: "client"}[client], func(t *testing.T, slow bool) {
+			p := newScript(t, client, nil, false)
+			whole := false
+			p.side.handle = func(ev Event) {
+				if ev.Kind == EventData {
+					body, fin, err := p.side.readAll(ev.Stream)
+					if whole = whole || fin; fin {
+						t.Errorf("%q, and the end, %v", body, err)
+					}
+				}
+				whole = whole || ev.Fin
+			}
+			var id uint64
+			head := postFrame()
+			if client {
+				id, head = p.request(get("/")), section(":status", "200")
+			} else {
+				id = p.bidi(false)
+			}
+			p.slow = slow
+			p.send(id, false, head)
+			p.send(id, true, frameOf(frameData, []byte("body")), bad)
+			p.wantClosed(ErrCodeDecompressionFailed, "static index 99 in a trailer section")
+			if _, fin, err := p.side.StreamRecv(id, make([]byte, 10)); whole || fin || err == nil {
+				t.Fatalf("the message is whole: %v, %v, %v", whole, fin, err)
+			}
+		})
+	}
+}
+
+// What had arrived of a response when the server closes the connection is read to its end, with the trailer section.
+func TestTrailersAfterClose(t *testing.T) {
+	for _, blocked := range []bool{false, true} {
+		bothSpeeds(t, map[bool]string{false: "plain", true: "dynamic"}[blocked], func(t *testing.T, slow bool) {
+			p := newScript(t, true, nil, false)
+			trailers := section("x", "y")
+			if blocked {
+				p.uni(false, varint(streamQPACKEncoder), insertX)
+				trailers = frameOf(frameHeaders, []byte{2, 0, 0x80})
+			}
+			id := p.request(get("/"))
+			p.slow = slow
+			p.send(id, true, section(":status", "200"), frameOf(frameData, []byte("body")), trailers)
+			p.peer.Close(p.now, true, uint64(ErrCodeNoError), "")
+			p.pass(time.Second)
+			if body, fin, err := p.side.readAll(id); string(body) != "body" || !fin || err != nil {
+				t.Fatalf("%q, %v, %v", body, fin, err)
+			}
+			var got []qpack.Field
+			for _, ev := range p.side.events {
+				if ev.Kind == EventTrailers {
+					got = append(got, ev.Fields...)
+				}
+			}
+			if len(got) != 1 || got[0].Name != "x" || got[0].Value != "y" {
+				t.Errorf("the trailer section is %v", got)
+			}
+		})
+	}
+}
