@@ -27,6 +27,9 @@ type pair struct {
 	timers         []func() (time.Time, func(time.Time)) // of what lives on the connections
 	buf            []byte
 	ev             quic.Event // that is being handled
+
+	// mangle is asked about each train, unless it is nil: false has it not be delivered, now.
+	mangle func(to *quic.Conn, t quic.Transmit) bool
 }
 
 var pairCert = sync.OnceValue(func() tls.Certificate {
@@ -88,6 +91,9 @@ func newPair(t testing.TB, configure func(client, server *quic.Config)) *pair {
 }
 
 func (p *pair) deliver(to *quic.Conn, t quic.Transmit) {
+	if p.mangle != nil && !p.mangle(to, t) {
+		return
+	}
 	to.Recv(p.now, quic.Train{Buf: p.buf[:t.N], SegSize: t.SegSize, Local: t.Remote, Remote: t.Local, ECN: t.ECN})
 }
 
