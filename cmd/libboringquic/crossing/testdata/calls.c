@@ -11,13 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#define CHECK(...)                                                      \
-  do {                                                                  \
-    if (!(__VA_ARGS__)) {                                               \
-      fprintf(stderr, "line %d: not so: %s\n", __LINE__, #__VA_ARGS__); \
-      exit(1);                                                          \
-    }                                                                   \
-  } while (0)
+#include "check.h"
 
 enum { ROOM = 1350, IDS = 24, HELD = 64 };
 

@@ -10,13 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define CHECK(...)                                                      \
-  do {                                                                  \
-    if (!(__VA_ARGS__)) {                                               \
-      fprintf(stderr, "line %d: not so: %s\n", __LINE__, #__VA_ARGS__); \
-      exit(1);                                                          \
-    }                                                                   \
-  } while (0)
+#include "check.h"
 
 #define SAY(claim, ...) (printf("%s: ", claim), printf(__VA_ARGS__), printf("\n"))
 

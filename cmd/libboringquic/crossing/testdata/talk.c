@@ -10,13 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK(...)                                                     \
-  do {                                                                 \
-    if (!(__VA_ARGS__)) {                                              \
-      fprintf(stderr, "line %d: not so: %s\n", __LINE__, #__VA_ARGS__); \
-      exit(1);                                                         \
-    }                                                                  \
-  } while (0)
+#include "check.h"
 
 enum { ID = 16, PAYLOAD = 1350, CONNS = 4, STREAMS = 16, BIG = 300000, RESET_CODE = 42, STOP_CODE = 43, CLOSE_CODE = 77 };
 
