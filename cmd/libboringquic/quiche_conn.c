@@ -285,6 +285,7 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
     bq_fail(BQUIC_ERR_ARGUMENT, "an address is neither a sockaddr_in nor a sockaddr_in6");
     return QUICHE_ERR_INVALID_STATE;
   }
+  conn->asked = false;
   if (waits(conn)) {
     if (!names(from, &conn->train_info.from) || !names(to, &conn->train_info.to)) {
       return QUICHE_ERR_DONE; // what waits has to leave first
@@ -330,12 +331,18 @@ static uint64_t time_left(const quiche_conn *conn) {
   return left;
 }
 
-// 0 is now, and curl calls quiche_conn_on_timeout for nothing else. But quiche's examples set a timer of libev to what they are told here, once after each
-// quiche_conn_recv or quiche_conn_on_timeout, and 0 stops such a timer for good. So who asks first, and not too late, is told of the shortest wait.
+// 0 is now, and curl, which asks before it sends, calls quiche_conn_on_timeout for nothing else. But quiche's examples set a timer of libev to what they are
+// told here, after they have sent, and 0 stops such a timer for good. So who asks first after quiche_conn_send is told of the shortest wait; but once, until
+// quiche_conn_recv, since somebody may send and ask by turns.
 uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn) {
   uint64_t left = time_left(conn);
-  if (left == 0 && conn->due != conn->timeout && overdue(conn) < LATE) {
-    ((quiche_conn *)conn)->due = conn->timeout;
+  if (conn == NULL || conn->asked) {
+    return left;
+  }
+  quiche_conn *c = (quiche_conn *)conn;
+  c->asked = true;
+  if (left == 0 && conn->due != conn->timeout) {
+    c->due = conn->timeout;
     return 1;
   }
   return left;
