@@ -3,6 +3,8 @@ package h3
 import (
 	"errors"
 	"fmt"
+
+	"github.com/boringquic/boringquic/quic"
 )
 
 // ErrorCode is an error code of HTTP/3 or QPACK, with which streams are reset and connections closed.
@@ -124,8 +126,9 @@ var (
 	ErrContentLength = errors.New("h3: the body does not have the declared content-length")
 
 	// ErrMessageOrder: the call is not what may follow on this stream: a second final response, a body before the header section, a
-	// body where there can be none, anything after the end.
+	// body where there can be none, anything after the end. After the end it matches quic.ErrStreamEnded, too.
 	ErrMessageOrder = errors.New("h3: this may not be sent at this point of the message")
+	errAfterEnd     = fmt.Errorf("%w: %w", ErrMessageOrder, quic.ErrStreamEnded)
 
 	// ErrControlBacklog: the peer takes nothing on our control stream, and much waits there.
 	ErrControlBacklog = errors.New("h3: the peer does not read our control stream")

@@ -468,6 +468,8 @@ func (s *stream) sendError() error {
 		return s.send.err
 	case s.send.state == sendOver:
 		return quic.ErrStreamEnded
+	case s.send.state == sendEnd:
+		return errAfterEnd
 	}
 	return ErrMessageOrder
 }

@@ -280,6 +280,9 @@ func TestMessageOrder(t *testing.T) {
 	}
 	_, err = s.StreamSend(id, nil, true)
 	wants(err, ErrMessageOrder)
+	wants(err, quic.ErrStreamEnded)
+	_, err = s.SendResponse(p.now, id, ok200(), nil, true)
+	wants(err, quic.ErrStreamEnded)
 	_, err = c.SendResponse(p.now, id, ok200(), nil, true)
 	wants(err, ErrRole)
 	_, err = s.SendResponse(p.now, 400, ok200(), nil, true)
