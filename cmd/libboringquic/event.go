@@ -44,6 +44,7 @@ func (c *conn) next(t *teller) bool {
 	switch {
 	case c.held != nil:
 		*ev, c.held = *c.held, nil
+		c.renew(ev)
 		return true
 	case c.accepted:
 		c.accepted = false
@@ -89,6 +90,28 @@ func (c *conn) next(t *teller) bool {
 			}
 			c.handleHTTP(t.now, &ev.core)
 		}
+	}
+}
+
+// renew has an event of a stream that has waited carry what the program has stored for the stream meanwhile. Of one that is over the last is there.
+func (c *conn) renew(f *found) {
+	var stored any
+	to := &f.core.Data
+	switch {
+	case f.kind == toldHTTP:
+		switch to = &f.http.Data; f.http.Kind {
+		case h3.EventSettings, h3.EventGoAway, h3.EventCapacity, h3.EventSession, h3.EventShutdown:
+		default:
+			stored = c.http.StreamData(f.http.Stream)
+		}
+	case f.kind == toldCore:
+		switch f.core.Kind {
+		case quic.EventReadable, quic.EventWritable, quic.EventStreamReset, quic.EventStreamStopped, quic.EventStreamAcked, quic.EventStreamFinished:
+			stored = c.core.StreamData(f.core.Stream)
+		}
+	}
+	if stored != nil {
+		*to = stored
 	}
 }
 

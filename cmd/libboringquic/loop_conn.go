@@ -288,6 +288,7 @@ func (n *netConn) tell(t *teller, room []C.bquic_event) (count int) {
 			if n.told = n.told[1:]; len(n.told) == 0 {
 				n.told = nil
 			}
+			c.renew(&t.found)
 			c.tell(t, &room[count])
 			count++
 			if t.found.kind == toldAccepted {
@@ -393,7 +394,15 @@ func (p *patience) end() {
 	}
 }
 
-// noteEnd notes that the end of a stream was written, for BQUIC_WAIT_DELIVERED.
+// ring has other threads of the program look again that wait for stream id, of which this one has ended a part, or for what else may be so since then.
+func (c *conn) ring(id uint64) {
+	if c.net != nil {
+		c.net.ring(id)
+		c.net.ring(anyBell)
+	}
+}
+
+// noteEnd notes that the end of a stream was written, for BQUIC_WAIT_DELIVERED, and for who waits to write more.
 func (c *conn) noteEnd(id uint64, ended bool) {
 	if c.net == nil || !ended {
 		return
@@ -402,6 +411,7 @@ func (c *conn) noteEnd(id uint64, ended bool) {
 		c.net.unacked = make(map[uint64]struct{})
 	}
 	c.net.unacked[id] = struct{}{}
+	c.net.ring(id)
 }
 
 // noteCut notes that a stream's end has arrived, or never will.

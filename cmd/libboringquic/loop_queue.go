@@ -72,11 +72,15 @@ func bq_go_queue_fd(h C.uint64_t, fd *C.int32_t) C.int32_t {
 
 //export bq_go_queue_wait
 func bq_go_queue_wait(h C.uint64_t, events *C.bquic_event, most C.uint32_t, timeout C.uint64_t, count *C.int32_t) C.int32_t {
-	return C.int32_t(in(handle(h), kindQueue, func(q *queue) error {
+	return C.int32_t(in(handle(h), kindQueue, func(q *queue) (err error) {
 		if err := q.enter(handle(h)); err != nil {
 			return err
 		}
-		defer q.exit()
+		defer func() {
+			if q.exit() { // what the events point to went with it
+				err = handleError(handle(h), kindQueue)
+			}
+		}()
 		n, err := q.wait(handle(h), unsafe.Slice(events, most), timeout)
 		*count = C.int32_t(n)
 		return err
@@ -184,14 +188,15 @@ func (q *queue) enter(h handle) error {
 	return nil
 }
 
-func (q *queue) exit() {
+// exit ends it, and tells whether the queue was freed meanwhile.
+func (q *queue) exit() (freed bool) {
 	q.mu.Lock()
-	q.waiting = false
-	freed := q.freed
+	q.waiting, freed = false, q.freed
 	q.mu.Unlock()
 	if freed {
 		q.release()
 	}
+	return freed
 }
 
 // release lets go of what is not Go's, and of what the next call would have, when there is none any more.

@@ -258,7 +258,7 @@ func bq_go_dial(cfg C.uint64_t, to *C.char, o *C.bquic_dial_options, queue_, soc
 		h := n.conn.handle
 		if timeout == 0 {
 			*out = C.uint64_t(h)
-			go d.run(ctx)
+			go d.runUnwaited(ctx)
 			return nil
 		}
 		if timeout <= maxDuration {
@@ -324,13 +324,22 @@ func newDialing(s *settings, to string, o *C.bquic_dial_options, queue_, socket_
 	return d, nil
 }
 
+// runUnwaited is run of a connection that the program has, and hears of by events and by the calls that wait. Of one that it waits for it must not hear so:
+// bquic_dial has said then that there is none.
+func (d *dialing) runUnwaited(ctx context.Context) error {
+	err := d.run(ctx)
+	if err != nil {
+		d.begun.fail(err)
+	}
+	return err
+}
+
 // run dials, and gives the handle to what has come of it. It is on a goroutine of ours, or a thread of C's.
 func (d *dialing) run(ctx context.Context) (err error) {
 	defer d.begun.cancel()
 	defer func() {
 		if v := recover(); v != nil {
 			err = panicked(v, debug.Stack())
-			d.begun.fail(err)
 		}
 	}()
 	dial := d.Dial
@@ -339,9 +348,7 @@ func (d *dialing) run(ctx context.Context) (err error) {
 	}
 	c, err := dial(ctx, d.to, d.config)
 	if err != nil {
-		err = instead(errConfig, err)
-		d.begun.fail(err)
-		return err
+		return instead(errConfig, err)
 	}
 	if n := c.Protocol().(*netConn); !d.begun.move(n) {
 		n.leave()

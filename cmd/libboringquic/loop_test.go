@@ -63,9 +63,22 @@ func (p *panicky) Close() error { return nil }
 func TestDialSurvives(t *testing.T) {
 	n := &netConn{conn: &conn{settings: &settings{}, at: -1}}
 	n.conn.net, n.cancel = n, func() {}
+	s, err := newSign()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	n.queue = &queue{sign: s}
 	d := &dialing{begun: n, to: "127.0.0.1:1", config: &quic.Config{TLS: &tls.Config{NextProtos: []string{"x"}}}}
-	if err := d.run(struct{ context.Context }{}); statusOf(err) != errInternal { // a context that panics
+	// Of what bquic_dial waited for, and does not return, no event tells.
+	if err := d.run(struct{ context.Context }{}); statusOf(err) != errInternal || len(n.queue.ready) != 0 {
+		t.Errorf("bquic_dial: %v, and %d connections with events", err, len(n.queue.ready))
+	}
+	if err := d.runUnwaited(struct{ context.Context }{}); statusOf(err) != errInternal { // a context that panics
 		t.Errorf("bquic_dial: %v", err)
+	}
+	if len(n.queue.ready) != 1 {
+		t.Error("no event tells of a connection that has not come about")
 	}
 	if err := n.do(func(*conn) error { return nil }); statusOf(err) != errClosed || !strings.Contains(err.Error(), "a fault in boringquic") {
 		t.Errorf("the connection: %v", err)

@@ -29,6 +29,9 @@ func trace(core *quic.Conn, w io.WriteCloser, title, description *C.char) error 
 
 //export bq_go_conn_qlog
 func bq_go_conn_qlog(h C.uint64_t, fd C.int, title, description *C.char) C.int32_t {
+	if fd < 0 {
+		return C.int32_t(fail(faultf(errArgument, "fd is %d, and must be a descriptor", fd)))
+	}
 	w, taken := qlogFile{descriptor(fd)}, false
 	s := look(h, func(c *conn) error {
 		taken = true

@@ -182,6 +182,7 @@ func (c *conn) shutdown(id uint64, dir quic.Direction, code uint64) error {
 	if dir&quic.WriteDirection != 0 {
 		c.noteCut(id)
 	}
+	defer c.ring(id)
 	if c.http != nil {
 		return c.http.StreamShutdown(id, dir, h3.ErrorCode(code))
 	}

@@ -3,8 +3,8 @@
 // What holds for all functions:
 //
 //   Status     A function returns 0 (BQUIC_OK), or a number of what it did, above 0; or a BQUIC_ERR_*, below 0: then bquic_error says in one
-//              sentence what was wrong. BQUIC_ERR_ARGUMENT, BQUIC_ERR_HANDLE, BQUIC_ERR_BUSY, BQUIC_ERR_FORKED, BQUIC_ERR_BORINGSSL and
-//              BQUIC_ERR_INTERNAL may come from any; what else may come is said of each. Nothing that is passed in can crash the library but memory
+//              sentence what was wrong. BQUIC_ERR_ARGUMENT, BQUIC_ERR_HANDLE, BQUIC_ERR_BUSY, BQUIC_ERR_STATE, BQUIC_ERR_FORKED, BQUIC_ERR_BORINGSSL
+//              and BQUIC_ERR_INTERNAL may come from any; what else may come is said of each. Nothing that is passed in can crash the library but memory
 //              that is not the caller's, or an SSL that is not BoringSSL's. Where there is no memory, the process ends.
 //   Handles    A bquic_* whose type is incomplete is a handle: a number in the guise of a pointer, which nothing follows. One that was
 //              freed, or that is of another kind, is BQUIC_ERR_HANDLE. NULL is none.
@@ -546,7 +546,8 @@ BQUIC_API int32_t bquic_conn_set_keep_alive(bquic_conn *conn, uint64_t ns);
 // bquic_conn_set_qlog_fd has the connection be traced to the descriptor fd as qlog from now on (draft-ietf-quic-qlog-main-schema, JSON text sequences: files of that kind are
 // named .sqlog): packets, frames, losses, metrics, keys, parameters, states. title and description stand at the front, and may be NULL. It
 // belongs to the connection from this call on, also if it fails, and is closed with it; it should not be one that blocks for long, since it is written to
-// within bquic_endpoint_step. What cannot be written ends the trace and nothing else. BQUIC_ERR_STATE: the connection is traced already, or over.
+// within bquic_endpoint_step. What cannot be written ends the trace and nothing else. BQUIC_ERR_STATE: the connection is traced already, or over;
+// BQUIC_ERR_ARGUMENT: fd is below 0.
 BQUIC_API int32_t bquic_conn_set_qlog_fd(bquic_conn *conn, int fd, const char *title, const char *description);
 
 // bquic_conn_ping has the next step send something that the peer must acknowledge.
@@ -633,7 +634,8 @@ BQUIC_API int64_t bquic_stream_open(bquic_conn *conn, int uni);
 // flags the stream ends behind them, if all of them were taken. If less was taken, BQUIC_EVENT_WRITABLE tells when there is room.
 // A stream of ours that is not open yet is opened by it, and with it those of its type with lower IDs: so a program may choose IDs itself. An ID that was in
 // use before 0-RTT data was rejected (BQUIC_EVENT_EARLY_DATA) is BQUIC_ERR_STREAM until bquic_stream_open has given it out again.
-// BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_LIMIT, BQUIC_ERR_CLOSED.
+// BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_LIMIT, BQUIC_ERR_CLOSED. With BQUIC_H3 BQUIC_ERR_MESSAGE: no header section was sent that a body may
+// follow, or its content-length tells of another length, and the stream is reset.
 BQUIC_API int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags);
 
 // bquic_stream_recv copies what was received on stream into buf of len bytes, and returns how many bytes that was; 0: there is nothing now, or, with BQUIC_FIN in
@@ -690,8 +692,8 @@ BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint3
 // (RFC 9218).
 BQUIC_API int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
 
-// bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data). For a stream that is
-// over, or was never opened, it does nothing.
+// bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data) that is told from now on: with BQUIC_EVENT_STREAM_OPENED, and
+// with what was told in one array with it, comes 0. For a stream that is over, or was never opened, it does nothing.
 BQUIC_API int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value);
 
 // bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error. With BQUIC_H3 they include what frames them.
@@ -736,7 +738,7 @@ BQUIC_API int64_t bquic_h3_request(bquic_conn *conn, const bquic_h3_field *field
                                    size_t *taken);
 
 // bquic_h3_respond answers the request of stream with n fields, ":status" among them, and returns how much of the body of len bytes it has taken; BQUIC_FIN among
-// flags is as there. BQUIC_ERR_STREAM, BQUIC_ERR_RESET, BQUIC_ERR_MESSAGE, BQUIC_ERR_CLOSED. A status of 1xx is an interim
+// flags is as there. BQUIC_ERR_STREAM, BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_MESSAGE, BQUIC_ERR_TOO_LARGE, BQUIC_ERR_CLOSED. A status of 1xx is an interim
 // response, of which there may be several.
 BQUIC_API int64_t bquic_h3_respond(bquic_conn *conn, uint64_t stream, const bquic_h3_field *fields, uint32_t n, const void *body, size_t len,
                                    uint32_t flags);
@@ -755,8 +757,8 @@ BQUIC_API int32_t bquic_h3_shutdown(bquic_conn *conn);
 // bquic_datagram_send, and those of bquic_stream_send: nothing is sent for a request whose own part has ended.
 BQUIC_API int32_t bquic_h3_datagram_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len);
 
-// bquic_h3_datagram_recv copies the oldest HTTP datagram of the request of stream into buf of cap bytes, and its length into *len; what does not fit is
-// lost. It returns 1 if there was one, else 0.
+// bquic_h3_datagram_recv copies the oldest HTTP datagram of the request of stream into buf of cap bytes, and stores in *len how many bytes those are; what does not
+// fit is lost. It returns 1 if there was one, else 0.
 BQUIC_API int32_t bquic_h3_datagram_recv(bquic_conn *conn, uint64_t stream, void *buf, size_t cap, size_t *len);
 
 // bquic_h3_peer is what the peer's SETTINGS say.
@@ -816,7 +818,8 @@ typedef struct bquic_listen_options {
   bquic_queue *queue;  // where connections that are accepted tell their events, BQUIC_EVENT_ACCEPTED first. NULL: bquic_accept gives them out
 } bquic_listen_options;
 
-// bquic_listen opens a socket at an address, "IP:PORT", "[IP]:PORT" or "NAME:PORT": without IP on all addresses of the machine, port 0: one that is free. Clients are
+// bquic_listen opens a socket at an address, "IP:PORT", "[IP]:PORT" or "NAME:PORT": without IP on all addresses of the machine, of IPv4 and of IPv6, and so with
+// 0.0.0.0 or [::]; port 0: one that is free. Clients are
 // accepted with the settings config; with NULL it is for bquic_dial alone. options may be NULL. NULL: bquic_error, and *status if status is not NULL:
 // BQUIC_ERR_ARGUMENT, BQUIC_ERR_CONFIG, BQUIC_ERR_NETWORK.
 BQUIC_API bquic_socket *bquic_listen(bquic_config *config, const char *address, const bquic_listen_options *options, int32_t *status);

@@ -237,7 +237,7 @@ static void times(void) {
 
 // Who waits in something that is freed returns at once.
 typedef struct waiting {
-  enum { ACCEPT, QUEUE, READ, STREAM, WAIT, WRITE } in;
+  enum { ACCEPT, QUEUE, READ, STREAM, WAIT, WRITE, DELIVERED } in;
   void *object;
   uint64_t id;
   atomic_int *begun;
@@ -262,6 +262,7 @@ static void *wait_in(void *given) {
     case STREAM: w->got = bquic_stream_accept(w->object, 1, EVER); break;
     case WAIT: w->got = bquic_conn_wait(w->object, BQUIC_WAIT_CLOSED, EVER); break;
     case WRITE: w->got = bquic_stream_write(w->object, w->id, much, sizeof much, 0, EVER); break;
+    case DELIVERED: w->got = bquic_conn_wait(w->object, BQUIC_WAIT_DELIVERED, EVER); break;
   }
   return NULL;
 }
@@ -304,6 +305,45 @@ static void freed_meanwhile(void) {
       exit(1);
     }
   }
+}
+
+// Who waits for a part of a stream hears that another thread has ended it.
+static void ended_meanwhile(void) {
+  bquic_config *narrow = settings(files, "echo");
+  GOOD(bquic_config_set_u64(narrow, BQUIC_STREAM_WINDOW, 1000));
+  GOOD(bquic_config_set_u64(narrow, BQUIC_MAX_STREAM_WINDOW, 1000));
+  bquic_socket *s = listen_at(narrow, "127.0.0.1:0", NULL);
+  char at[64];
+  static uint8_t much[50000];
+  bquic_conn *conn = dial(config, where(s, at), NULL, NULL, SECONDS(20));
+  uint64_t id[4];
+  for (int i = 0; i < 4; i++) {
+    id[i] = (uint64_t)GOOD(bquic_stream_open(conn, 0));
+  }
+  CHECK(bquic_stream_send(conn, id[2], much, sizeof much, BQUIC_FIN) == sizeof much);
+  atomic_int begun = 0;
+  waiting all[] = {{READ, conn, id[0], &begun, 1}, {WRITE, conn, id[1], &begun, 1}, {DELIVERED, conn, 0, &begun, 1}, {WRITE, conn, id[3], &begun, 1}};
+  enum { N = sizeof all / sizeof *all };
+  pthread_t threads[N];
+  for (int i = 0; i < N; i++) {
+    CHECK(pthread_create(&threads[i], NULL, wait_in, &all[i]) == 0);
+  }
+  while (begun < N) {
+    usleep(1000);
+  }
+  usleep(20000);
+  GOOD(bquic_stream_shutdown(conn, id[0], BQUIC_READ, 1));
+  GOOD(bquic_stream_shutdown(conn, id[1], BQUIC_WRITE, 2));
+  GOOD(bquic_stream_shutdown(conn, id[2], BQUIC_WRITE, 3));
+  for (int i = 0; i < 3; i++) {
+    CHECK(pthread_join(threads[i], NULL) == 0);
+  }
+  CHECK((all[0].got == BQUIC_ERR_RESET || all[0].got == BQUIC_ERR_STREAM) && all[1].got == BQUIC_ERR_RESET && all[2].got == BQUIC_OK);
+  GOOD(bquic_stream_send(conn, id[3], NULL, 0, BQUIC_FIN));
+  CHECK(pthread_join(threads[3], NULL) == 0 && all[3].got == BQUIC_ERR_ENDED);
+  GOOD(bquic_conn_free(conn));
+  GOOD(bquic_socket_free(s));
+  GOOD(bquic_config_free(narrow));
 }
 
 // REFUSED wants a function that makes an object to fail.
@@ -443,6 +483,7 @@ int main(int argc, char **argv) {
   GOOD(bquic_conn_free(left));
   times();
   freed_meanwhile();
+  ended_meanwhile();
   refused();
   judged();
   datagrams();

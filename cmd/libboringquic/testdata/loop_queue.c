@@ -486,10 +486,32 @@ static void told_last(void) {
   CHECK(bquic_live_objects() == before);
 }
 
+// What was stored for a stream comes with what is told afterwards, also if it had happened before.
+static void stored_late(void) {
+  bquic_queue *queue = bquic_queue_new(NULL);
+  bquic_socket *s = listen_at(config, "127.0.0.1:0", queue);
+  char to[64];
+  bquic_conn *client = dial(config, where(s, to), NULL, NULL, SECONDS(20));
+  uint64_t id = (uint64_t)GOOD(bquic_stream_open(client, 0));
+  GOOD(bquic_stream_send(client, id, "x", 1, 0));
+  bquic_event event = {0};
+  while (event.kind != BQUIC_EVENT_STREAM_OPENED) {
+    CHECK(bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1);
+  }
+  GOOD(bquic_stream_set_user_data(event.conn, event.stream, 77));
+  CHECK(event.stream_data == 0 && bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1);
+  CHECK(event.kind == BQUIC_EVENT_READABLE && event.stream == id && event.stream_data == 77);
+  GOOD(bquic_conn_free(event.conn));
+  GOOD(bquic_conn_free(client));
+  GOOD(bquic_socket_free(s));
+  GOOD(bquic_queue_free(queue));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 4);
   config = settings(argv, "echo");
   told_last();
+  stored_late();
   descriptor();
   many(atoi(argv[3]), 0);
   many(20, EPOLLET);

@@ -200,6 +200,42 @@ static void resume(side *server, side *client, bquic_config *config) {
   FAILS(bquic_conn_info(early, &state), BQUIC_ERR_HANDLE, "it was freed");
 }
 
+// With room for one event each time, what was stored for a stream comes with what had happened before.
+static void stored_late(side *server, side *client, bquic_config *config) {
+  client->handle = on_any;
+  bquic_conn *conn = dial(client, server, config, 0);
+  int told = 0, until = 0;
+  bquic_event event;
+  for (int i = 0; i < 10000 && !until; i++) {
+    step(client, server);
+    bquic_step in = {.size = sizeof in, .now = now, .in = client->out, .in_len = client->out_len, .events = &event, .events_max = 1};
+    for (uint32_t k = 0; k < in.in_len; k++) {
+      in.in[k].local = server->addr;
+      in.in[k].remote = client->addr;
+    }
+    do {
+      GOOD(bquic_endpoint_step(server->endpoint, &in));
+      in.in_len = 0;
+      if (in.events_len == 1 && event.kind == BQUIC_EVENT_HANDSHAKE_COMPLETE) {
+        GOOD(bquic_stream_open(conn, 0));
+        GOOD(bquic_stream_send(conn, 0, "x", 1, 0));
+      } else if (in.events_len == 1 && event.kind == BQUIC_EVENT_STREAM_OPENED) {
+        GOOD(bquic_stream_set_user_data(event.conn, event.stream, 77));
+      } else if (in.events_len == 1 && event.kind == BQUIC_EVENT_READABLE) {
+        told += event.stream == 0 && event.stream_data == 77;
+        until = 1;
+      }
+    } while (in.more & BQUIC_MORE_EVENTS);
+    client->out_len = 0;
+    bquic_step out = {.size = sizeof out, .now = now, .out = server->out, .out_max = 64, .buf = server->buf, .buf_len = sizeof server->buf};
+    GOOD(bquic_endpoint_step(server->endpoint, &out));
+    server->out_len = out.out_len;
+    now += 1000000;
+  }
+  CHECK(told == 1);
+  GOOD(bquic_conn_free(conn));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   for (size_t i = 0; i < SIZE; i++) {
@@ -294,6 +330,7 @@ int main(int argc, char **argv) {
   FAILS(bquic_conn_free(accepted), BQUIC_ERR_HANDLE, "it was freed");
 
   resume(&server, &client, config);
+  stored_late(&server, &client, config);
 
   // Who refuses the certificate ends the handshake.
   GOOD(bquic_config_set_verify(config, refuse, &client));
@@ -301,6 +338,7 @@ int main(int argc, char **argv) {
   conn = dial(&client, &server, config, 0);
   int fd = qlog_fd(), second = dup(fd), third = dup(fd);
   GOOD(bquic_conn_set_qlog_fd(conn, fd, "a \"title\"", NULL));
+  FAILS(bquic_conn_set_qlog_fd(conn, -1, NULL, NULL), BQUIC_ERR_ARGUMENT, "fd is -1");
   FAILS(bquic_conn_set_qlog_fd(conn, second, NULL, NULL), BQUIC_ERR_STATE, "traced already");
   FAILS(bquic_conn_set_qlog_fd(accepted, third, NULL, NULL), BQUIC_ERR_HANDLE, "it was freed");
   CHECK(!closed_fd(fd) && closed_fd(second) && closed_fd(third));
