@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -106,7 +107,15 @@ func newProxy(to *url.URL, log *logger) http.Handler {
 				r.Out.Header.Set("Early-Data", "1") // RFC 8470, section 5.1
 			}
 		},
+		ModifyResponse: func(resp *http.Response) error {
+			resp.Header.Del("Alt-Svc") // which tells of the other server's ports, that ours has not (RFC 7838, section 3)
+			if resp.StatusCode < 100 { // which net/http takes from a server, and not from a handler
+				return fmt.Errorf("its status is %q", resp.Status)
+			}
+			return nil
+		},
 		FlushInterval: -1,
+		ErrorLog:      stdlog.New(lineWriter{log}, "quic-server: ", 0),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				panic(http.ErrAbortHandler) // the client has given up

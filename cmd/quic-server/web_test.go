@@ -126,6 +126,7 @@ func TestProxyNonsense(t *testing.T) {
 		{"no TLS", "https", "HTTP/1.1 400 Bad Request\r\n\r\n", "does not look like a TLS handshake"},
 		{"no certificate for it", "https", "-", "certificate"},
 		{"another protocol unasked", "http", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chess\r\n\r\n", "chess"},
+		{"no such status", "http", "HTTP/1.1 099 Hm\r\nContent-Length: 0\r\n\r\n", "099 Hm"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -163,6 +164,37 @@ func TestProxyNonsense(t *testing.T) {
 				t.Errorf("the client gets %d, %q", rec.Code, rec.Body)
 			}
 		})
+	}
+}
+
+// What the server behind says of its own ports is nothing that holds for ours, and what breaks off is told in the log as all else is.
+func TestProxyHandsOn(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Alt-Svc", `h3=":1"`)
+		w.Header().Set("Content-Length", "10")
+		io.WriteString(w, "short")
+	}))
+	defer upstream.Close()
+	var stderr bytes.Buffer
+	web, err := newWebsite(t.Context(), &options{proxy: upstream.URL}, &logger{w: &stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	func() {
+		defer func() {
+			if v := recover(); v != http.ErrAbortHandler {
+				t.Errorf("an answer that ends too soon is not broken off: %v", v)
+			}
+		}()
+		r := httptest.NewRequest("GET", "https://localhost/", nil)
+		web.handler.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, new(http.Server)))) // as a server has it
+	}()
+	if rec.Code != http.StatusOK || rec.Header()["Alt-Svc"] != nil {
+		t.Errorf("the client gets %d, Alt-Svc %q", rec.Code, rec.Header()["Alt-Svc"])
+	}
+	if got := stderr.String(); !strings.HasPrefix(got, "quic-server: httputil: ") || strings.Count(got, "\n") != 1 || !strings.Contains(got, "unexpected EOF") {
+		t.Errorf("the log says %q", got)
 	}
 }
 
