@@ -12,8 +12,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -206,6 +208,34 @@ func TestServeAllHTTPShutdown(t *testing.T) {
 	}
 	if how := fetchAll(t, c, s.port); !strings.HasPrefix(how, "error") {
 		t.Errorf("after the end: %s", how)
+	}
+}
+
+// A configuration that a program makes for each client is for all versions too, whichever protocols it names.
+func TestServeAllConfigForClient(t *testing.T) {
+	for name, protos := range map[string][]string{"none": nil, "those of TCP": {"h2", "http/1.1"}, "all": {"h3", "h2"}} {
+		t.Run(name, func(t *testing.T) {
+			given := &tls.Config{Certificates: []tls.Certificate{autoCert()}, NextProtos: protos}
+			s := startAll(t, http.HandlerFunc(proto), func(s *Server) {
+				s.HTTP.TLSConfig = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return given, nil }}
+			})
+			tr := &Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots(), ClientSessionCache: tls.NewLRUClientSessionCache(1)}}
+			defer tr.CloseIdleConnections()
+			for i := range 2 {
+				resp, err := tr.RoundTrip(httptest.NewRequest("GET", fmt.Sprintf("https://localhost:%d/", s.port), nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if resp.TLS.NegotiatedProtocol != "h3" || resp.TLS.DidResume != (i == 1) {
+					t.Errorf("connection %d speaks %q, resumed: %v", i, resp.TLS.NegotiatedProtocol, resp.TLS.DidResume)
+				}
+				tr.CloseIdleConnections()
+			}
+			if !slices.Equal(given.NextProtos, protos) {
+				t.Errorf("the program's configuration has become one for %q", given.NextProtos)
+			}
+		})
 	}
 }
 

@@ -45,7 +45,8 @@ var emptyServer http.Server
 // alpn is the protocol's name in TLS (RFC 9114, section 3.1).
 const alpn = "h3"
 
-// certificate returns a copy of a TLS configuration that yields a certificate.
+// certificate returns a copy of a TLS configuration that yields a certificate. Its protocol is ours, and so is that of the configurations that its
+// GetConfigForClient returns.
 func certificate(cfg *tls.Config, certFile, keyFile string) (*tls.Config, error) {
 	if cfg = cfg.Clone(); cfg == nil {
 		cfg = new(tls.Config)
@@ -64,6 +65,17 @@ func certificate(cfg *tls.Config, certFile, keyFile string) (*tls.Config, error)
 		return nil, errors.New("http3: HTTP/3 needs a certificate: name its files, or set Certificates or GetCertificate in http.Server.TLSConfig")
 	}
 	cfg.NextProtos = []string{alpn}
+	if choose := cfg.GetConfigForClient; choose != nil {
+		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if err != nil || chosen == nil || slices.Contains(chosen.NextProtos, alpn) {
+				return chosen, err
+			}
+			chosen = chosen.Clone() // it may be for TCP too
+			chosen.NextProtos = []string{alpn}
+			return chosen, nil
+		}
+	}
 	return cfg, nil
 }
 
