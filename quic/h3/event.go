@@ -36,8 +36,8 @@ const (
 	// 0-RTT data that was rejected): it can be made again, on another connection if Conn.GoingAway says so. The stream is over, Event.Code
 	// is H3_REQUEST_REJECTED, and nothing else is told of it.
 	EventRejected
-	// EventPriority, at a server: the client has changed the priority of a request, to Event.Priority (PRIORITY_UPDATE). It was
-	// already applied to the stream.
+	// EventPriority, at a server: the client has changed the priority of a request that EventRequest has told of, to Event.Priority
+	// (PRIORITY_UPDATE). It was already applied to the stream.
 	EventPriority
 	// EventDatagram: there are HTTP datagrams of the stream for RecvDatagram, where there were none.
 	EventDatagram

@@ -164,7 +164,9 @@ func (c *Conn) updatePriority(s *stream, p quic.Priority) {
 	}
 	s.priority = p
 	c.core.SetStreamPriority(s.id, p)
-	c.tell(s, newsPriority)
+	if s.known { // else the request's message tells it
+		c.tell(s, newsPriority)
+	}
 }
 
 // takeEarly gives a stream that was opened what came for it before.
