@@ -23,6 +23,7 @@ type endpoint struct {
 
 	teller
 	at     time.Time // when the last step was, by the clock; now is what the program has said
+	calls  time.Time // while bquic_endpoint_ops makes its calls: the time of all of them
 	work   []*conn   // those that may have something to tell or to send
 	timers timers    // the others
 
@@ -156,6 +157,9 @@ func (e *endpoint) connect(s *settings, p *C.bquic_connect, taken *C.int32_t) (*
 
 // time is now by the clock of who calls bquic_endpoint_step: what that has said last, and what has passed since.
 func (e *endpoint) time() time.Time {
+	if !e.calls.IsZero() {
+		return e.calls
+	}
 	if e.at.IsZero() {
 		return moment(0)
 	}
@@ -296,7 +300,8 @@ func (e *endpoint) sendAll(s *C.bquic_step) {
 	out, buf := unsafe.Slice(s.out, s.out_max), memory(s.buf, s.buf_len)
 	put := func(n, segSize int, local, remote netip.AddrPort, ecn quic.ECN) {
 		t := &out[0]
-		*t = C.bquic_train{data: (*C.uint8_t)(unsafe.SliceData(buf)), len: C.uint32_t(n), seg_size: C.uint32_t(segSize), ecn: C.uint32_t(ecn)}
+		blank(t)
+		t.data, t.len, t.seg_size, t.ecn = (*C.uint8_t)(unsafe.SliceData(buf)), C.uint32_t(n), C.uint32_t(segSize), C.uint32_t(ecn)
 		setAddr(&t.local, local)
 		setAddr(&t.remote, remote)
 		out, buf = out[1:], buf[n:]

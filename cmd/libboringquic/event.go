@@ -33,7 +33,7 @@ const (
 type teller struct {
 	now   time.Time
 	found found   // what is being told
-	lent  arena   // what events refer to that were told
+	lent  lender  // what events refer to that were told
 	over  []*conn // that EVENT_DRAINED was told of: to be forgotten with the next call
 }
 
@@ -64,33 +64,50 @@ func (c *conn) next(t *teller) bool {
 			ev.kind, ev.core, c.pending = toldCore, *c.pending, nil
 			return true
 		}
-		var more bool
-		if c.net != nil { // quicnet has taken the core's events, and dealt with some
-			ev.core, more = c.net.next()
-		} else {
-			ev.core, more = c.core.NextEvent()
+		ev.kind = toldNothing
+		any := c.handleCore(t)
+		if ev.kind == toldCore {
+			return true
 		}
-		if !more {
+		if !any {
 			if c.core.WantsSend() { // HTTP/3 writes what it has gathered when it has nothing more to tell
 				c.sent = false
 			}
 			return false
 		}
+	}
+}
+
+// handleCore reads the core's events, up to one that is for the program, and tells whether there was any. Without HTTP/3 that one is in t.found then. HTTP/3
+// is given all that there are before it is asked for its own, so that it writes what it gathers for the peer once, and not for each.
+func (c *conn) handleCore(t *teller) (any bool) {
+	ev := &t.found.core
+	for c.pending == nil && c.readCore(ev) {
+		any = true
 		c.sent = false // whatever comes of it is to be sent
-		switch ev.core.Kind {
+		switch ev.Kind {
 		case quic.EventAsk:
-			ev.core.Ask.Run()
-			c.core.Answer(ev.core.Ask)
+			ev.Ask.Run()
+			c.core.Answer(ev.Ask)
 		case quic.EventEndpoint:
-			c.core.HandleReply(t.now, c.endpoint.core.HandleEvent(c.core, *ev.core.Endpoint))
+			c.core.HandleReply(t.now, c.endpoint.core.HandleEvent(c.core, *ev.Endpoint))
 		default:
 			if c.settings.http == nil {
-				ev.kind = toldCore
+				t.found.kind = toldCore
 				return true
 			}
-			c.handleHTTP(t.now, &ev.core)
+			c.handleHTTP(t.now, ev)
 		}
 	}
+	return any
+}
+
+// readCore reads the core's next event.
+func (c *conn) readCore(ev *quic.Event) (ok bool) {
+	if c.net != nil { // quicnet has taken them, and dealt with some
+		return c.net.next(ev)
+	}
+	return c.core.ReadEvent(ev)
 }
 
 // renew has an event of a stream that has waited carry what the program has stored for the stream meanwhile. Of one that is over the last is there.
@@ -170,7 +187,8 @@ var httpKinds = [...]C.uint32_t{
 // tell writes the event that is in t.found. What it refers to lies in the arena.
 func (c *conn) tell(t *teller, out *C.bquic_event) {
 	ev := &t.found
-	*out = C.bquic_event{user_data: C.uint64_t(c.userData)}
+	blank(out)
+	out.user_data = C.uint64_t(c.userData)
 	*(*handle)(unsafe.Pointer(&out.conn)) = c.handle
 	switch ev.kind {
 	case toldAccepted:
@@ -260,39 +278,17 @@ func packPriority(p quic.Priority) uint32 {
 
 // lendMessage lends a header section, in one piece; m is nil for trailers.
 func (t *teller) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack.Field) {
-	var pseudo [5]qpack.Field
+	var pseudo [maxPseudo]qpack.Field
 	head := pseudo[:0]
-	about := C.bquic_h3_message{content_length: -1}
 	if m != nil {
-		about = C.bquic_h3_message{
-			status: C.int32_t(m.Status), content_length: C.int64_t(m.ContentLength), early: boolean(m.Early), priority: C.uint32_t(packPriority(m.Priority)),
-		}
 		head = pseudoFields(head, m)
 	}
-	n, texts := len(head)+len(fields), 0
-	for _, part := range [2][]qpack.Field{head, fields} {
-		for i := range part {
-			texts += len(part[i].Name) + len(part[i].Value)
-		}
+	msg := (*C.bquic_h3_message)(t.lent.take(C.sizeof_bquic_h3_message))
+	blank(msg)
+	list, n := t.lent.fields(head, fields)
+	msg.fields, msg.fields_len, msg.content_length = list, C.uint32_t(n), -1
+	if m != nil {
+		msg.status, msg.content_length, msg.early, msg.priority = C.int32_t(m.Status), C.int64_t(m.ContentLength), boolean(m.Early), C.uint32_t(packPriority(m.Priority))
 	}
-	piece := t.lent.take(C.sizeof_bquic_h3_message + n*C.sizeof_bquic_h3_field + texts)
-	msg := (*C.bquic_h3_message)(piece)
-	list := unsafe.Slice((*C.bquic_h3_field)(unsafe.Add(piece, C.sizeof_bquic_h3_message)), n)
-	text := unsafe.Slice((*byte)(unsafe.Add(piece, C.sizeof_bquic_h3_message+n*C.sizeof_bquic_h3_field)), texts)
-	*msg = about
-	msg.fields, msg.fields_len = unsafe.SliceData(list), C.uint32_t(n)
-	put := func(s string) (p *C.char) {
-		p = (*C.char)(unsafe.Pointer(unsafe.SliceData(text)))
-		text = text[copy(text, s):]
-		return p
-	}
-	for _, part := range [2][]qpack.Field{head, fields} {
-		for i := range part {
-			f, to := &part[i], &list[i]
-			to.name, to.name_len = put(f.Name), C.uint32_t(len(f.Name))
-			to.value, to.value_len = put(f.Value), C.uint32_t(len(f.Value))
-		}
-		list = list[len(part):]
-	}
-	out.data, out.data_len = piece, C.sizeof_bquic_h3_message
+	out.data, out.data_len = unsafe.Pointer(msg), C.sizeof_bquic_h3_message
 }

@@ -212,20 +212,19 @@ func (n *netConn) newest(kind quic.EventKind, most int) {
 	}
 }
 
-// next returns the oldest event that was kept.
-func (n *netConn) next() (ev quic.Event, ok bool) {
+// next reads the oldest event that was kept.
+func (n *netConn) next(ev *quic.Event) (ok bool) {
 	if len(n.events) == 0 {
-		return ev, false
+		return false
 	}
-	ev = n.events[0]
-	n.events[0] = quic.Event{}
+	*ev, n.events[0] = n.events[0], quic.Event{}
 	if n.events = n.events[1:]; len(n.events) == 0 {
 		n.events = nil
 	}
 	if ev.Kind == quic.EventStreamsAvailable {
 		n.raised[ev.Stream>>1&1] = false
 	}
-	return ev, true
+	return true
 }
 
 // pump finds out what there is to be told, and has the queue know. Without a queue nobody ever hears of a connection that was not told of.

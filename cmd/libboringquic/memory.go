@@ -20,6 +20,10 @@ func memory(p *C.uint8_t, n C.size_t) []byte {
 	return unsafe.Slice((*byte)(p), int(n))
 }
 
+// blank clears what C has at p, before pointers are written there: while Go collects garbage it looks at a pointer that is overwritten, and in memory of C's
+// that has no value yet that can be anything.
+func blank[T any](p *T) { clear(unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p))) }
+
 // text is a text of the caller's, "" for NULL. C.GoString would look for its end beyond it, at memory that has no value yet, which valgrind tells of.
 func text(p *C.char) string {
 	if p == nil {
@@ -35,14 +39,17 @@ type arena struct {
 	used   int // of the last chunk
 }
 
-// arenaChunk is how large a chunk is that is kept when the arena is reset, in bytes.
-const arenaChunk = 16 << 10
+// How large the first chunk of an arena is, and how large one can be that is kept when the arena is reset, in bytes. Each is twice the one before.
+const (
+	firstChunk   = 16 << 10
+	largestChunk = 128 << 10
+)
 
 // take returns n bytes, aligned for anything.
 func (a *arena) take(n int) unsafe.Pointer {
 	n = (n + 15) &^ 15
 	if len(a.chunks) == 0 || a.used+n > a.size {
-		a.size, a.used = max(n, arenaChunk), 0
+		a.size, a.used = max(n, firstChunk, min(2*a.size, largestChunk)), 0
 		a.chunks = append(a.chunks, C.malloc(C.size_t(a.size))) // never nil: cgo ends the program first
 	}
 	p := unsafe.Add(a.chunks[len(a.chunks)-1], a.used)
@@ -57,13 +64,19 @@ func (a *arena) copy(b []byte) unsafe.Pointer {
 	return p
 }
 
-// reset takes everything back, and keeps a chunk for what comes next.
+// reset takes everything back, and keeps the last chunk for what comes next.
 func (a *arena) reset() {
-	if len(a.chunks) == 1 && a.size == arenaChunk {
-		a.used = 0
+	if a.size > largestChunk {
+		a.free()
 		return
 	}
-	a.free()
+	if last := len(a.chunks) - 1; last > 0 {
+		for _, p := range a.chunks[:last] {
+			C.free(p)
+		}
+		a.chunks = append(a.chunks[:0], a.chunks[last])
+	}
+	a.used = 0
 }
 
 func (a *arena) free() {

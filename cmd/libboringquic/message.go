@@ -79,20 +79,27 @@ func (o *outgoing) section() (*h3.Message, error) {
 	return m, nil
 }
 
+// maxPseudo is how many pseudo-header fields a message has at most.
+const maxPseudo = 5
+
 // pseudoFields appends the pseudo-header fields of a message that has come, in the order in which ours are sent.
 func pseudoFields(to []qpack.Field, m *h3.Message) []qpack.Field {
 	if m.Status != 0 {
 		return append(to, qpack.Field{Name: ":status", Value: strconv.Itoa(m.Status)})
 	}
-	for _, f := range [...]qpack.Field{
-		{Name: ":method", Value: m.Method}, {Name: ":scheme", Value: m.Scheme}, {Name: ":authority", Value: m.Authority}, {Name: ":path", Value: m.Path},
-		{Name: ":protocol", Value: m.Protocol},
-	} {
-		if f.Value != "" {
-			to = append(to, f)
-		}
+	to = appendGiven(to, ":method", m.Method)
+	to = appendGiven(to, ":scheme", m.Scheme)
+	to = appendGiven(to, ":authority", m.Authority)
+	to = appendGiven(to, ":path", m.Path)
+	return appendGiven(to, ":protocol", m.Protocol)
+}
+
+// appendGiven appends a field unless it is empty.
+func appendGiven(to []qpack.Field, name, value string) []qpack.Field {
+	if value == "" {
+		return to
 	}
-	return to
+	return append(to, qpack.Field{Name: name, Value: value})
 }
 
 // protocols takes a list of protocols apart, each of which comes after its length.

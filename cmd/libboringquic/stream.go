@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"runtime/debug"
+	"time"
 	"unsafe"
 
 	"github.com/boringquic/boringquic/quic"
@@ -40,9 +41,11 @@ func bq_go_stream_op(h C.uint64_t, op *C.bquic_op) C.int32_t {
 //export bq_go_endpoint_ops
 func bq_go_endpoint_ops(h C.uint64_t, ops *C.bquic_op, n C.size_t) C.int32_t {
 	return C.int32_t(on(handle(h), kindEndpoint, func(e *endpoint) error {
+		e.calls = e.time()
 		for all := unsafe.Slice(ops, n); len(all) > 0; {
 			all = all[e.ops(all):]
 		}
+		e.calls = time.Time{}
 		return nil
 	}))
 }

@@ -721,7 +721,7 @@ BQUIC_API int32_t bquic_datagram_recv_many(bquic_conn *conn, bquic_bytes *datagr
 
 // HTTP/3: connections whose settings have BQUIC_H3.
 
-// bquic_h3_message is a header section that has come, valid as RFC 9114 demands. It is lent as the event is.
+// bquic_h3_message is a header section that has come, valid as RFC 9114 demands. It is lent as the event is; texts of several may be in one place.
 typedef struct bquic_h3_message {
   const bquic_h3_field *fields;  // with the pseudo-header fields, which come first
   uint32_t fields_len;  // how many there are

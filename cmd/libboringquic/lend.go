@@ -1,0 +1,81 @@
+package main
+
+// #include "internal.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/boringquic/boringquic/quic/qpack"
+)
+
+// lender lends what events refer to, until all of it is taken back.
+type lender struct {
+	arena
+	before []lentField // the fields of the header section that was lent last, keptFields of them at most
+}
+
+// lentField is a field that was lent. Most fields of a section are at the same place as in the one before, and their texts not only alike but the same, which
+// QPACK's tables hold: such ones are not copied again.
+type lentField struct {
+	name, value string // as long as they are here, no other text can be where they are
+	as          cField
+}
+
+// cField is a bquic_h3_field. What are pointers there are numbers here: while Go collects garbage it looks at a pointer that is overwritten, and in memory
+// of C's that can be anything.
+type cField struct {
+	name, value       uintptr
+	nameLen, valueLen uint32
+}
+
+var _ = [1]struct{}{}[unsafe.Sizeof(cField{})-unsafe.Sizeof(C.bquic_h3_field{})]
+
+// fields lends the fields of a header section: two parts, one behind the other.
+func (l *lender) fields(head, rest []qpack.Field) (list *C.bquic_h3_field, n int) {
+	n = len(head) + len(rest)
+	p := l.take(max(n, 1) * C.sizeof_bquic_h3_field)
+	to := unsafe.Slice((*cField)(p), n)
+	l.part(to[:len(head)], head, 0)
+	l.part(to[len(head):], rest, len(head))
+	return (*C.bquic_h3_field)(p), n
+}
+
+// part lends fields of a header section, the first of which has place at in it.
+func (l *lender) part(to []cField, fields []qpack.Field, at int) {
+	before := l.before[min(at, len(l.before)):]
+	for i := range fields {
+		f := &fields[i]
+		if i < len(before) && i < len(to) && same(before[i].name, f.Name) && same(before[i].value, f.Value) {
+			to[i] = before[i].as
+		} else {
+			to[i] = l.field(f, at+i)
+		}
+	}
+}
+
+// same tells whether two texts are one.
+func same(a, b string) bool { return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b) }
+
+// field lends a field that was not there, at that place, in the section before.
+func (l *lender) field(f *qpack.Field, at int) cField {
+	lent := lentField{f.Name, f.Value, cField{l.text(f.Name), l.text(f.Value), uint32(len(f.Name)), uint32(len(f.Value))}}
+	switch {
+	case at < len(l.before):
+		l.before[at] = lent
+	case at < keptFields:
+		l.before = append(l.before, lent)
+	}
+	return lent.as
+}
+
+func (l *lender) text(s string) uintptr {
+	return uintptr(l.copy(unsafe.Slice(unsafe.StringData(s), len(s))))
+}
+
+// reset takes everything back, and keeps memory for what comes next.
+func (l *lender) reset() {
+	l.arena.reset()
+	clear(l.before)
+	l.before = l.before[:0]
+}
