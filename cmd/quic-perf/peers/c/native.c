@@ -7,7 +7,7 @@
 const char *const api_name = "boringquic, boringquic.h";
 const char *api_version(void) { return bquic_version(); }
 
-enum { EVENTS = 128, PART = 2048 };  // PART: bytes that are received of each stream in the common crossing
+enum { EVENTS = 256, PART = 2048 };  // PART: bytes that are received of each stream in the common crossing
 
 static bquic_endpoint *endpoint;
 static bquic_conn *connection;  // a client's
@@ -23,8 +23,14 @@ static size_t ops_len;
 
 enum { FIELDS = 4 };
 
-static bquic_h3_field fields[EVENTS][FIELDS];  // of responses
-static char lengths[EVENTS][24], date[40];
+// heads are the header sections of responses, one for each call of a crossing. Most are as the last one at their place was.
+static struct {
+  bquic_h3_field fields[FIELDS];  // none until the first
+  uint64_t size;                  // that length tells
+  char length[24];
+} heads[EVENTS];
+static char date[40];  // of this turn
+static uint32_t date_len;
 
 static int64_t good(int64_t status, const char *what) {
   if (status < 0) {
@@ -139,11 +145,14 @@ static void receives(void) {
 // want_respond gathers a header section with the first part of its body.
 static void want_respond(bquic_conn *conn, exchange *x) {
   size_t at = ops_len;
-  bquic_h3_field *f = fields[at];
-  f[0] = FIELD(":status", "200");
-  f[1] = FIELD("content-type", "application/octet-stream");
-  f[2] = (bquic_h3_field){.name = "content-length", .name_len = 14, .value = lengths[at], .value_len = decimal(lengths[at], x->out)};
-  f[3] = (bquic_h3_field){.name = "date", .name_len = 4, .value = date, .value_len = http_date(date)};
+  bquic_h3_field *f = heads[at].fields;
+  if (f->name == NULL || heads[at].size != x->out) {
+    heads[at].size = x->out;
+    f[0] = FIELD(":status", "200");
+    f[1] = FIELD("content-type", "application/octet-stream");
+    f[2] = (bquic_h3_field){.name = "content-length", .name_len = 14, .value = heads[at].length, .value_len = decimal(heads[at].length, x->out)};
+    f[3] = (bquic_h3_field){.name = "date", .name_len = 4, .value = date, .value_len = date_len};
+  }
   want_send(conn, x);
   ops[at].kind = BQUIC_OP_RESPOND, ops[at].fields = f, ops[at].fields_len = FIELDS;
 }
@@ -154,6 +163,7 @@ static void request(const bquic_event *ev) {
   for (uint32_t i = 0; i < m->fields_len; i++) {
     if (m->fields[i].name_len == 5 && memcmp(m->fields[i].name, ":path", 5) == 0) {
       x->want = wanted(m->fields[i].value, m->fields[i].value_len);
+      break;
     }
   }
   if (ev->flags & BQUIC_FIN) {
@@ -212,6 +222,7 @@ static void act(const bquic_event *events, size_t n) {
       }
     }
   } else {
+    date_len = http_date(date);
     for (size_t i = 0; i < n; i++) {
       const bquic_event *ev = &events[i];
       if (ev->kind == BQUIC_EVENT_REQUEST) {
