@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/qpack"
 )
 
@@ -70,4 +71,30 @@ func TestTrailersAfterClose(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Behind its last GOAWAY a server keeps no priorities for requests that it will reject: while one is open, a client may go through any number of them.
+func TestPrioritiesOfRejectedRequests(t *testing.T) {
+	p := newScriptWith(t, false, nil, false, func(_, server *quic.Config) { server.MaxStreamsBidi = 10 })
+	p.bidi(false, postFrame())
+	p.side.want(EventRequest)
+	update := func(id uint64) {
+		p.send(p.control, false, frameOf(framePriorityUpdateRequest, append(varint(id), "u=1"...)))
+	}
+	for id := uint64(4); id < 40; id += 4 {
+		update(id)
+	}
+	p.side.Shutdown(p.now)
+	p.pass(time.Second)
+	for range 100 {
+		id := p.bidi(false)
+		update(id + 4)
+		p.send(id, true, getFrame())
+		p.wantReset(id, ErrCodeRequestRejected, "behind the last GOAWAY")
+		p.pass(20 * time.Millisecond)
+	}
+	if n := len(p.side.priorities.early); n > 0 {
+		t.Errorf("%d priorities of requests are kept that will not be taken", n)
+	}
+	p.wantAlive("with a request that is open")
 }

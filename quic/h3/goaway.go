@@ -92,6 +92,7 @@ func (c *Conn) finishGoAway() {
 	g := &c.goaway
 	if !g.last {
 		g.last = true
+		c.priorities.early = nil // nothing of these is taken any more
 		c.sendGoAway(g.next)
 	} else {
 		g.looks++

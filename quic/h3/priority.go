@@ -147,7 +147,7 @@ func (c *Conn) onPriorityUpdate(typ uint64, p []byte) *connError {
 	priority := c.priorities.parse(string(p[n:]))
 	if s := c.find(id); s != nil {
 		c.updatePriority(s, priority)
-	} else if id >= c.goaway.next {
+	} else if id >= c.goaway.next && c.goaway.takes(id) {
 		if c.priorities.early == nil {
 			c.priorities.early = make(map[uint64]quic.Priority)
 		}
