@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
+
+	"github.com/boringquic/boringquic/quic/h3"
 )
 
 // RegisterTransport has an http.Transport make its HTTP/3 connections by t, where the running net/http has a hook for that; nil stands for a zero
@@ -58,7 +61,7 @@ func (h *transportHook) dial(ctx context.Context, addr string, proxy *url.URL, c
 	if err != nil {
 		return nil, err
 	}
-	return &hookedConn{cc}, nil
+	return &hookedConn{ClientConn: cc}, nil
 }
 
 // transport127 dials for http.Transport of Go 1.27.
@@ -81,20 +84,34 @@ func (h *transport128) DialClientConn(ctx context.Context, addr string, proxy *u
 }
 
 // hookedConn is a connection in the pool of an http.Transport.
-type hookedConn struct{ *ClientConn }
+type hookedConn struct {
+	*ClientConn
+	asked atomic.Bool // a request came
+}
 
-// RoundTrip has net/http take another connection where this one can be used no more.
+// RoundTrip has net/http take another connection where this one can be used no more, or the server has not processed the request. net/http does so
+// without end, so the first request of a connection fails instead: the server may treat all of them like that.
 func (c *hookedConn) RoundTrip(req *http.Request) (*http.Response, error) {
-	if c.Err() != nil {
-		return nil, errOver
+	first := !c.asked.Swap(true)
+	if err := c.Err(); err != nil && !first {
+		return nil, &overError{err}
 	}
-	return c.ClientConn.RoundTrip(req)
+	resp, err := c.ClientConn.RoundTrip(req)
+	if err != nil && !first && isUnprocessed(err) && (req.Body == nil || req.Body == http.NoBody) {
+		return nil, &overError{err} // a body may still be being read, which net/http does not expect
+	}
+	return resp, err
+}
+
+// isUnprocessed tells whether a request failed that can be made again on another connection.
+func isUnprocessed(err error) bool {
+	var e *StreamError
+	return errors.Is(err, h3.ErrGoingAway) || errors.As(err, &e) && e.Remote && e.Code == h3.ErrCodeRequestRejected
 }
 
 // overError is what makes net/http drop a connection from its pool and send the request on another one: it looks for the method.
-type overError struct{}
+type overError struct{ err error }
 
-func (overError) Error() string             { return "http3: the connection has come to its end" }
-func (overError) IsHTTP2NoCachedConnError() {}
-
-var errOver = overError{}
+func (e *overError) Error() string           { return e.err.Error() }
+func (e *overError) Unwrap() error           { return e.err }
+func (*overError) IsHTTP2NoCachedConnError() {}
