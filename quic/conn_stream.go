@@ -177,9 +177,31 @@ func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
 		}
 		return c.err
 	case code > MaxErrorCode:
-		return fmt.Errorf("quic: error code 0x%x is above 2^62-1", code)
+		return errCodeTooLarge(code)
 	}
 	return c.streams.shutdown(c.clock.now, id, dir, code)
+}
+
+func errCodeTooLarge(code uint64) error {
+	return fmt.Errorf("quic: error code 0x%x is above 2^62-1", code)
+}
+
+// StreamStopLater is StreamShutdown of ReadDirection for who answers without reading all: what comes is dropped from now on, but the peer is asked to
+// stop only 100 ms after all that we send on the stream, with its end, is acknowledged. To a peer that is told of it while it writes, the end of the one
+// may be that of both, and the answer that has come before is not looked at. Until then the peer can send what the stream's flow-control window has
+// left, as it is given no more of it; the connection's is given back.
+//
+// STOP_SENDING leaves sooner if the end of what we send is not written within 100 ms; if we, or the peer, reset that; if the peer's flow control holds it
+// back, since the peer may read nothing before it has sent all; and with StreamShutdown of ReadDirection, whose code counts then.
+func (c *Conn) StreamStopLater(id, code uint64) error {
+	switch {
+	case c.err != nil:
+		c.streams.dropKept(id)
+		return c.err
+	case code > MaxErrorCode:
+		return errCodeTooLarge(code)
+	}
+	return c.streams.stopLater(c.clock.now, id, code)
 }
 
 // Readable yields the streams that have data, their end or a reset to be read: the most urgent ones first (SetStreamPriority), of one urgency those

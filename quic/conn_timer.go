@@ -29,6 +29,7 @@ func (c *Conn) timer() int64 {
 	at = earlier(at, c.keepAliveAt())
 	at = earlier(at, c.restAt())
 	at = earlier(at, c.streams.admission.timer())
+	at = earlier(at, c.streams.stopTimer())
 	at = earlier(at, c.hello.timer())
 	at = earlier(at, c.keys.previousDrop)
 	at = earlier(at, c.earlyDropAt())
@@ -104,6 +105,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 	if due(c.streams.admission.timer()) {
 		c.streams.offerRoom(n)
 	}
+	c.streams.onStopTimer(n)
 	if due(c.hello.timer()) {
 		c.hello.early = earlyPackets{}
 	}

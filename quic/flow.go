@@ -63,9 +63,12 @@ func (w *sendWindow) raise(limit uint64) bool {
 	return true
 }
 
+// isBlocked tells whether there is data that the limit holds back.
+func (w *sendWindow) isBlocked() bool { return w.blocked.state() != sentNone }
+
 // noteBlocked records that there was data which the limit held back.
 func (w *sendWindow) noteBlocked() bool {
-	if w.blocked.state() != sentNone {
+	if w.isBlocked() {
 		return false
 	}
 	w.blocked.set()

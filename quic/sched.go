@@ -180,7 +180,9 @@ func (st *streams) appendData(pkt *packet) {
 		switch {
 		case s == nil:
 			if st.fresh.head != nil || st.order != nil && st.order.fresh.len() > 0 {
-				st.sendWindow.noteBlocked()
+				if st.sendWindow.noteBlocked() {
+					st.sendStops()
+				}
 			}
 			return
 		case resend:

@@ -62,6 +62,8 @@ type seldom struct {
 
 	// One more than the limit in the peer's last DATA_BLOCKED, and in its last STREAMS_BLOCKED of each kind.
 	dataBlocked, bidiBlocked, uniBlocked uint64
+
+	stops []heldStop // in the order of time, at most maxHeldStops
 }
 
 // count returns what is seldom needed, to be changed.

@@ -8,20 +8,21 @@ import (
 
 // recvPart is the receiving part of a stream (RFC 9000, section 3.2, figure 3).
 type recvPart struct {
-	data    chunks
-	got     ranges.Set // what was received from data.base on
-	window  recvWindow
-	highest uint64    // the largest offset received
-	code    uint64    // of the reset
-	stopErr uint64    // the code that the application gave when it stopped reading
-	blocked uint64    // one more than the limit in the peer's last STREAM_DATA_BLOCKED frame
-	sized   bool      // highest is the final size
-	reset   bool      // the peer has reset its part
-	stop    sentState // of STOP_SENDING
-	stopped bool      // the application reads no more: what comes is dropped
-	told    bool      // EventReadable stands: the application knows that there is something to read
-	looked  bool      // the application has looked at it, and left it: what comes behind it is told of again
-	over    bool      // nothing is left to be read: Data Read or Reset Read
+	data     chunks
+	got      ranges.Set // what was received from data.base on
+	window   recvWindow
+	highest  uint64    // the largest offset received
+	code     uint64    // of the reset
+	stopErr  uint64    // the code that the application gave when it stopped reading
+	blocked  uint64    // one more than the limit in the peer's last STREAM_DATA_BLOCKED frame
+	sized    bool      // highest is the final size
+	reset    bool      // the peer has reset its part
+	stop     sentState // of STOP_SENDING
+	stopHeld bool      // it waits until what we send is acknowledged: see Conn.StreamStopLater
+	stopped  bool      // the application reads no more: what comes is dropped
+	told     bool      // EventReadable stands: the application knows that there is something to read
+	looked   bool      // the application has looked at it, and left it: what comes behind it is told of again
+	over     bool      // nothing is left to be read: Data Read or Reset Read
 }
 
 // ready returns how many bytes are there to be read in order.
@@ -159,7 +160,7 @@ func (st *streams) discard(now int64, s *stream) {
 	p.data.base = int64(p.highest)
 	if p.stopped && p.sized {
 		p.over = true
-		p.stop = sentNone
+		p.stop, p.stopHeld = sentNone, false
 		st.settle(s)
 	}
 }
@@ -268,21 +269,4 @@ func (st *streams) onRead(now int64, s *stream, n int) (fin bool) {
 	}
 	p.told, p.looked = p.ready() > 0, false
 	return false
-}
-
-// stopRecv ends the receiving part at the application's wish: STOP_SENDING, if the peer has not ended it (RFC 9000, section
-// 3.5).
-func (st *streams) stopRecv(now int64, s *stream, code uint64) {
-	p := s.recv
-	if p.over || p.stopped {
-		return
-	}
-	p.stopped, p.stopErr, p.told = true, code, false
-	s.events &^= streamReadable | streamReset
-	if !p.sized {
-		st.count().StreamsStoppedLocal++
-		p.stop.set()
-		st.control.push(s, queueControl)
-	}
-	st.discard(now, s)
 }

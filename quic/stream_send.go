@@ -181,6 +181,7 @@ func (st *streams) queueData(s *stream) {
 			st.pushData(s, queueFresh)
 		} else if p.window.noteBlocked() {
 			st.control.push(s, queueControl)
+			st.sendStop(s)
 		}
 	}
 }
@@ -201,6 +202,7 @@ func (st *streams) resetSend(now int64, s *stream, code uint64, remote bool) {
 	st.unqueueData(s)
 	p.reset.set()
 	st.control.push(s, queueControl)
+	st.sendStop(s)
 	st.offerRoom(now)
 }
 
@@ -302,7 +304,9 @@ func (st *streams) onStreamAcked(now int64, s *stream, f recovery.Frame) {
 	if f.Flags&recovery.FlagFin != 0 {
 		p.end.done()
 	}
-	st.settle(s)
+	if st.settle(s); p.over {
+		st.sendStopSoon(now, s)
+	}
 }
 
 // onStreamLost acts on the loss of a STREAM frame.

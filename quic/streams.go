@@ -206,12 +206,12 @@ func (st *streams) shutdown(now int64, id uint64, dir Direction, code uint64) er
 	if err != nil {
 		return err
 	}
+	if recv {
+		st.stopRecv(now, s, code, false) // before what would have STOP_SENDING leave that was held
+	}
 	if send {
 		st.resetSend(now, s, code, false)
 		s.send.told = true
-	}
-	if recv {
-		st.stopRecv(now, s, code)
 	}
 	st.settle(s)
 	return nil

@@ -383,7 +383,11 @@ func (r *streamsRig) cutOff(m *modelStream, told bool) {
 
 func (r *streamsRig) shutdown(m *modelStream) {
 	dir := Direction(1 + r.rng.IntN(3))
-	if err := r.st.shutdown(r.now, m.id, dir, 7); err != nil {
+	if dir == ReadDirection && r.rng.IntN(2) == 0 {
+		if err := r.st.stopLater(r.now, m.id, 7); err != nil {
+			r.t.Fatal(err)
+		}
+	} else if err := r.st.shutdown(r.now, m.id, dir, 7); err != nil {
 		r.t.Fatal(err)
 	}
 	if dir&WriteDirection != 0 {
@@ -536,6 +540,9 @@ func (r *streamsRig) pass(d int64) {
 		}
 	}
 	r.now = end
+	if r.st.onStopTimer(r.now); r.st.stopTimer() != 0 && r.st.stopTimer() <= r.now {
+		r.t.Fatal("STOP_SENDING is due and does not leave")
+	}
 }
 
 // events reads what there is to tell.

@@ -456,8 +456,7 @@ func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) err
 		}
 	}
 	if dir&quic.ReadDirection != 0 {
-		c.tellEnd(s)
-		c.stopReading(s, &StreamError{Stream: id, Code: code})
+		c.endReading(s, code)
 	}
 	if dir&quic.WriteDirection != 0 {
 		s.send.state = sendOver
@@ -467,6 +466,29 @@ func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) err
 		return nil
 	}
 	return c.core.StreamShutdown(id, dir, uint64(code))
+}
+
+// endReading is the end of what the application reads of a stream, at its wish.
+func (c *Conn) endReading(s *stream, code ErrorCode) {
+	c.tellEnd(s)
+	c.stopReading(s, &StreamError{Stream: s.id, Code: code})
+}
+
+// StreamStopLater ends reading as StreamShutdown does, but STOP_SENDING leaves when quic.Conn.StreamStopLater sends it: as a rule once the peer has all
+// that we send on the stream. It is for a server that answers without reading the rest of the request, with ErrCodeNoError (RFC 9114, section 4.1):
+// there are clients to which STOP_SENDING is the end of the response, too.
+func (c *Conn) StreamStopLater(id uint64, code ErrorCode) error {
+	s := c.find(id)
+	if s == nil {
+		if s = c.findOver(id); s == nil {
+			return c.unknown()
+		}
+	}
+	c.endReading(s, code)
+	if s.over {
+		return nil
+	}
+	return c.core.StreamStopLater(id, uint64(code))
 }
 
 // unknown is the error for a stream that is not there.

@@ -10,7 +10,8 @@
 // A server is told of a request by EventRequest, once its header section has come whole and is valid, and answers with SendResponse. A client
 // calls SendRequest, and is told of EventResponse. Bodies are read with StreamRecv when EventData tells of them, and written with SendRequest,
 // SendResponse, StreamSend and SendTrailers; what is not taken is written when EventWritable comes. A body that nobody reads stays with the core, under its flow control.
-// Who does not want to read on, or to write on, says so with StreamShutdown. EventDone is the last that is told of an exchange.
+// Who does not want to read on, or to write on, says so with StreamShutdown; a server that answers without having read all, with StreamStopLater.
+// EventDone is the last that is told of an exchange.
 //
 // # What a message costs
 //

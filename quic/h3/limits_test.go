@@ -229,6 +229,7 @@ func TestAttackF3TooLarge(t *testing.T) {
 			if _, err := p.side.SendResponse(p.now, id, &Message{Status: 431}, nil, true); err != nil {
 				t.Fatal(err)
 			}
+			p.pass(time.Second) // the client has the answer before it is asked to stop
 			p.wantStopped(id, ErrCodeNoError, "the rest of the request is not wanted")
 			var b [100]byte
 			if n, fin, err := p.peer.StreamRecv(id, b[:]); n == 0 || !fin || err != nil {

@@ -473,7 +473,11 @@ func (s *playSide) answer(r *playRequest, i int) {
 // afterAnswer has the server read no more of a request that it has answered early.
 func (s *playSide) afterAnswer(r *playRequest) {
 	if e := &r.server; r.early && e.sentEnd && !e.fin {
-		s.h3.StreamShutdown(r.id, quic.ReadDirection, ErrCodeNoError)
+		if s.p.rng.IntN(2) == 0 {
+			s.h3.StreamShutdown(r.id, quic.ReadDirection, ErrCodeNoError)
+		} else {
+			s.h3.StreamStopLater(r.id, ErrCodeNoError)
+		}
 	}
 }
 

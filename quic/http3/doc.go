@@ -11,6 +11,10 @@
 // The request's context is done as soon as the client gives the request up (RESET_STREAM or STOP_SENDING), the connection ends or the
 // handler returns, also while the handler neither reads nor writes.
 //
+// A handler may answer without reading all of the request. What comes behind is dropped, and the client is asked to stop (RFC 9114, section 4.1) when it
+// has had time to read the response: there are clients that look at nothing any more once they are asked. Until then it can send what flow control
+// has left of the stream.
+//
 // Server.MinBodyRate bounds how slowly a request's body may come, beside http.Server's timeouts. A connection that is idle, and any at Shutdown, is ended in
 // two steps: clients are told to make no more requests, and when what was under way has come, which requests were taken; the connection stays until they know, so
 // that no request is in doubt (RFC 9114, section 5.2).

@@ -305,7 +305,7 @@ func (s *rawH3Stream) response() *rawResponse {
 
 // stopped is the code of the STOP_SENDING that came, or "".
 func (s *rawH3Stream) stopped() string {
-	s.c.w.settle()
+	time.Sleep(200 * time.Millisecond)  // the client has the response before it is asked to stop
 	_, err := s.Write(frame(0x21, nil)) // a reserved type, which means nothing
 	var cut *quic.StreamError
 	if errors.As(err, &cut) && cut.Remote {

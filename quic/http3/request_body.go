@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -96,7 +95,8 @@ func (b *requestBody) mergeTrailers() {
 	}
 }
 
-// Close tells that nothing more is read: the client is asked to stop (RFC 9114, section 4.1). The response goes on.
+// Close tells that nothing more is read: the client is asked to stop (RFC 9114, section 4.1) when it has the response, or if that takes long. The
+// response goes on.
 func (b *requestBody) Close() error {
 	if !b.x.set(markClosed) || b.x.has(markEnded) {
 		return nil
@@ -111,12 +111,13 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
-// stopReading drops what is left of the body, and asks the client to stop. The connection's lock is held.
+// stopReading drops what is left of the body. The client is asked to stop when it has the response, as net/http closes a connection of HTTP/1.1
+// some time after that: to curl with OpenSSL's QUIC, STOP_SENDING is an error, whatever response came with it. The connection's lock is held.
 func (x *exchange) stopReading(t *quicnet.Turn) {
 	if x.bodiless || x.has(markEnded) {
 		return
 	}
-	x.sc.h3.StreamShutdown(x.id, quic.ReadDirection, h3.ErrCodeNoError)
+	x.sc.h3.StreamStopLater(x.id, h3.ErrCodeNoError)
 	if s := x.stream.Load(); s != nil {
 		t.WakeRead(s)
 	}

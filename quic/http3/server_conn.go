@@ -216,11 +216,11 @@ func (sc *serverConn) refuse(t *quicnet.Turn, id uint64, status int, text string
 	}
 	m := h3.Message{Status: status, ContentLength: -1, Fields: fields}
 	n, err := sc.h3.SendResponse(t.Now, id, &m, []byte(text), true)
-	dir := quic.ReadDirection
 	if err != nil || n < len(text) {
-		dir |= quic.WriteDirection
+		sc.h3.StreamShutdown(id, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeNoError)
+		return
 	}
-	sc.h3.StreamShutdown(id, dir, h3.ErrCodeNoError)
+	sc.h3.StreamStopLater(id, h3.ErrCodeNoError)
 }
 
 // onAnswered lets go of a request whose handler has returned, if nothing more can happen to it though its stream goes on until the client has all

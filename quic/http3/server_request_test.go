@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
@@ -436,7 +437,56 @@ func TestEarlyResponse(t *testing.T) {
 	})
 }
 
-// TestBodyClose: S25.
+// TestAnswerBeforeStop: a client that goes on to write when it has the response is not yet told to stop, and soon is (S23, S24).
+func TestAnswerBeforeStop(t *testing.T) {
+	for name, handler := range map[string]http.HandlerFunc{
+		"reads nothing": func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 413) },
+		"closes the body": func(w http.ResponseWriter, r *http.Request) {
+			defer r.Body.Close()
+			http.Error(w, "no", 413)
+		},
+		"reads some": func(w http.ResponseWriter, r *http.Request) {
+			io.ReadAll(http.MaxBytesReader(w, r.Body, 3))
+			http.Error(w, "no", 413)
+		},
+		"writes more than fits": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(413)
+			w.Write(make([]byte, 300_000))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := serveTest(t, handler).dial().open().headers(head("POST", "/")...).data("hello")
+				wantFields(":status", "413")(t, q.reply())
+				for range 5 {
+					time.Sleep(10 * time.Millisecond)
+					if _, err := q.s.Write(rawFrame(0, []byte("more"))); err != nil {
+						t.Fatalf("the response is there, and the client writes on: %v", err)
+					}
+				}
+				time.Sleep(100 * time.Millisecond)
+				if _, err := q.s.Write(rawFrame(0, []byte("more"))); err == nil {
+					t.Error("the client is not asked to stop")
+				}
+				if c := q.stopped(); c != h3.ErrCodeNoError {
+					t.Errorf("stopped with %v", c)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // what no handler sees
+		ts := serveTest(t, func(http.ResponseWriter, *http.Request) { t.Error("the handler is called") }, func(s *Server) { s.HTTP.MaxHeaderBytes = 1000 })
+		q := ts.dial().open().headers(append(head("POST", "/"), "x", strings.Repeat("v", 8000))...).data("hello")
+		wantFields(":status", "431")(t, q.reply())
+		q.data("more")
+		time.Sleep(200 * time.Millisecond)
+		if c := q.stopped(); c != h3.ErrCodeNoError {
+			t.Errorf("stopped with %v", c)
+		}
+	})
+}
+
+// TestBodyClose: S25. The client is asked to stop though the handler goes on.
 func TestBodyClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})

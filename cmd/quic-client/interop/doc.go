@@ -12,7 +12,6 @@
 //
 //   - GOAWAY of h3-quinn's and tokio-quiche's servers, which names the request under way as one that is not served (RFC 9114, section 5.2);
 //   - early answers and cancelled requests with hypercorn's, which goes on reading after the one and writing after the other;
-//   - early answers to curl with OpenSSL's QUIC, to which a write after STOP_SENDING is an error, whatever answer came with it;
 //   - trailers that come to tokio-quiche, which does not show them; and what of Python's clients has no way to show trailers.
 //
 // aioquic's client holds the response to HEAD to its Content-Length (RFC 9114, section 4.1.2, does not), but for a line in its script.

@@ -162,7 +162,8 @@ func TestHTTP3HaproxyServer(t *testing.T) {
 	askWeb(t, addr, cert, root, serverFeatures{echo: true, fields: true, trailers: true, early: true, cancel: true, told: true})
 }
 
-// TestHTTP3Debian13Curl: curl 8.14 with OpenSSL's QUIC; our server. Early answers are left out (see the package).
+// TestHTTP3Debian13Curl: curl 8.14 with OpenSSL's QUIC; our server. It looks at no answer once it has been told by STOP_SENDING that what it sends is not
+// wanted, so that it is told of early answers several times here.
 func TestHTTP3Debian13Curl(t *testing.T) {
 	root, got := webRoot(t), t.TempDir()
 	w := listenWeb(t, root, nil)
@@ -195,6 +196,11 @@ func TestHTTP3Debian13Curl(t *testing.T) {
 	}
 	if echo := curl("--data-binary", "@"+filepath.Join(root, "large"), base+"/echo"); !bytes.Equal(echo, large) {
 		t.Errorf("%d bytes came back, of %d", len(echo), len(large))
+	}
+	for range 12 {
+		if status := string(curl("--output", os.DevNull, "--write-out", "%{http_code}", "--data-binary", "@"+filepath.Join(root, "large"), base+"/early")); status != fmt.Sprint(http.StatusRequestEntityTooLarge) {
+			t.Errorf("the early answer is %s", status)
+		}
 	}
 	if all := curl("--parallel", "--parallel-max", "100", base+"/files/small?[1-100]"); len(all) != 100*files["small"] {
 		t.Errorf("100 at once: %d bytes came, of %d", len(all), 100*files["small"])
