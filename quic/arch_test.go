@@ -64,7 +64,7 @@ var rooms = []room{
 	{dir: "quic/udp", std: and(anyStd, "golang.org/x/sys/unix", "golang.org/x/sys/windows")},
 	{dir: "quic/h3", std: and(allBut("net", "os", "syscall", "sync", "sync/atomic", "unsafe"), "github.com/dunglas/httpsfv"), core: true,
 		imports: []string{"quic", "quic/qpack", "quic/internal/wire"}},
-	{dir: "quic/internal/eyeballs", std: only("context", "time")},
+	{dir: "quic/internal/eyeballs", std: only("cmp", "context", "errors", "slices", "time")},
 	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp", "quic/internal/eyeballs", "quic/internal/ownfile"}},
 	{dir: "quic/quiclb", std: anyStd, imports: []string{"quic"}},
 	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http/httptrace"
 	"net/netip"
-	"slices"
 	"sync"
 
 	"github.com/boringquic/boringquic/quic"
@@ -24,23 +23,8 @@ type dialing struct {
 	tls   *tls.Config // may be nil
 	hook  func()      // DialClientConn's
 
-	// What its attempts to connect have in common.
 	mu    sync.Mutex
-	begun bool             // one of them has the session
-	tried []netip.AddrPort // that they are for, apart from those of Transport.Dial
-	err   error            // of the first that failed
-}
-
-// errTried is what a place fails with that has no address but those of other places.
-var errTried = errors.New("http3: no address that is not tried already")
-
-// untried returns those of a place's addresses that no other place has, and notes them.
-func (d *dialing) untried(addrs []netip.AddrPort) []netip.AddrPort {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	addrs = slices.DeleteFunc(addrs, func(a netip.AddrPort) bool { return slices.Contains(d.tried, a) })
-	d.tried = append(d.tried, addrs...)
-	return addrs
+	begun bool // one of the attempts to connect has the session
 }
 
 // config returns the configuration of an attempt. A session is for one connection: the first attempt that gets so far has it, and stores new ones.
@@ -55,15 +39,6 @@ func (d *dialing) config(cfg *quic.Config) *quic.Config {
 	own.TLS = cfg.TLS.Clone()
 	own.TLS.ClientSessionCache = nil
 	return &own
-}
-
-// failed notes the error of a place.
-func (d *dialing) failed(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.err == nil && err != errTried {
-		d.err = err
-	}
 }
 
 // newClientConn returns a connection that is not dialled yet.
@@ -157,29 +132,33 @@ func withoutZone(host string) string {
 	return host
 }
 
-// dialRoute connects to the first place of the route that answers. Each begins for itself, so that one with a name that the DNS does not answer for holds up
-// no other. Deviation: so places whose names have several addresses keep a pace each, and attempts of two of them may begin at once, which RFC 8305,
-// section 5, says that they SHOULD NOT: one pace would have places wait for each other's names.
+// dialRoute connects to the first address that answers of the places that the route has. One with a name that the DNS does not answer for holds up no
+// other.
 func (t *Transport) dialRoute(ctx context.Context, d *dialing, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
 	addrs := d.route.addrs
 	if len(addrs) == 0 {
 		addrs = []string{d.route.origin}
 	}
-	dial := t.dialAddr
 	if t.Dial != nil {
-		dial = t.dialHook
+		return eyeballs.Race(ctx, len(addrs), func(ctx context.Context, i int) (*ClientConn, error) {
+			return t.dialHook(ctx, d, addrs[i], cfg, trace)
+		}, closeLate)
 	}
-	cc, err := eyeballs.Race(ctx, len(addrs), func(ctx context.Context, i int) (*ClientConn, error) {
-		cc, err := dial(ctx, d, addrs[i], cfg, trace)
-		if err != nil {
-			d.failed(err)
-		}
-		return cc, err
+	ep, err := t.openEndpoint()
+	if err != nil {
+		return nil, err
+	}
+	cc, err := eyeballs.RacePlaces(ctx, len(addrs), func(ctx context.Context, i int) ([]netip.AddrPort, error) {
+		return resolve(ctx, addrs[i])
+	}, func(ctx context.Context, to netip.AddrPort) (*ClientConn, error) {
+		return t.dialOne(ctx, d, cfg, ep, to, trace)
 	}, closeLate)
-	if err == errTried {
-		err = d.err
+	if err != nil {
+		t.closeEndpoint()
+		return nil, err
 	}
-	return cc, err
+	cc.setDone(t.closeEndpoint)
+	return cc, nil
 }
 
 // closeLate ends a connection that came after another one.
@@ -220,30 +199,6 @@ func (t *Transport) dialHook(ctx context.Context, d *dialing, addr string, cfg *
 		return nil, err
 	}
 	cc.setDone(func() { ep.Close() })
-	return cc, nil
-}
-
-// dialAddr connects to the first address that answers of those that addr, "HOST:PORT", has.
-func (t *Transport) dialAddr(ctx context.Context, d *dialing, addr string, cfg *quic.Config, trace *httptrace.ClientTrace) (*ClientConn, error) {
-	targets, err := resolve(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	if targets = d.untried(targets); len(targets) == 0 {
-		return nil, errTried
-	}
-	ep, err := t.openEndpoint()
-	if err != nil {
-		return nil, err
-	}
-	cc, err := eyeballs.Race(ctx, len(targets), func(ctx context.Context, i int) (*ClientConn, error) {
-		return t.dialOne(ctx, d, cfg, ep, targets[i], trace)
-	}, closeLate)
-	if err != nil {
-		t.closeEndpoint()
-		return nil, err
-	}
-	cc.setDone(t.closeEndpoint)
 	return cc, nil
 }
 

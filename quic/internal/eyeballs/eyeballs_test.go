@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -96,4 +97,102 @@ func TestRaceContext(t *testing.T) {
 			t.Errorf("%v, and %d were begun, want 1", err, begun.Load())
 		}
 	})
+}
+
+// place is one that is found after some time, or not, with addresses: how each try of them goes.
+type place struct {
+	takes time.Duration
+	fails bool
+	ways  []string // names
+}
+
+// One pace holds for the addresses of all places, and no place waits for the name of another (RFC 8305, section 5: "Simultaneous connection attempts SHOULD
+// NOT be made").
+func TestRacePlaces(t *testing.T) {
+	const s, ms = time.Second, time.Millisecond
+	slow, fast, bad := way{takes: time.Hour}, way{takes: 10 * ms}, way{takes: 20 * ms, fails: true}
+	for _, test := range []struct {
+		name   string
+		places []place
+		ways   map[string]way
+		want   string // the name that wins, or the error
+		begun  []string
+		after  time.Duration
+	}{
+		{"the first", []place{{ways: []string{"a"}}, {ways: []string{"b"}}}, map[string]way{"a": fast, "b": fast}, "a", []string{"find 0 0s", "a 0s"}, 10 * ms},
+		{"one place alone", []place{{takes: s, ways: []string{"a", "b"}}}, map[string]way{"a": slow, "b": fast}, "b",
+			[]string{"find 0 0s", "a 1s", "b 1.25s"}, 1260 * ms},
+		{"one pace", []place{{ways: []string{"a", "b"}}, {ways: []string{"c", "d"}}}, map[string]way{"a": slow, "b": slow, "c": slow, "d": fast}, "d",
+			[]string{"find 0 0s", "a 0s", "b 250ms", "find 1 500ms", "c 500ms", "d 750ms"}, 760 * ms},
+		{"a name that is not answered for", []place{{takes: time.Hour}, {ways: []string{"b", "c"}}}, map[string]way{"b": slow, "c": fast}, "c",
+			[]string{"find 0 0s", "find 1 250ms", "b 250ms", "c 500ms"}, 510 * ms},
+		{"a name that is answered for late", []place{{takes: 300 * ms, ways: []string{"a", "b"}}, {ways: []string{"c", "d"}}},
+			map[string]way{"a": slow, "b": slow, "c": slow, "d": fast}, "d",
+			[]string{"find 0 0s", "find 1 250ms", "c 250ms", "a 500ms", "b 750ms", "d 1s"}, 1010 * ms},
+		{"both are late", []place{{takes: 400 * ms, ways: []string{"a", "b"}}, {takes: 100 * ms, ways: []string{"c"}}}, map[string]way{"a": slow, "b": fast, "c": slow},
+			"b", []string{"find 0 0s", "find 1 250ms", "c 350ms", "a 600ms", "b 850ms"}, 860 * ms},
+		{"failures do not wait", []place{{fails: true, takes: 30 * ms}, {ways: []string{"b", "c"}}}, map[string]way{"b": bad, "c": fast}, "c",
+			[]string{"find 0 0s", "find 1 30ms", "b 30ms", "c 50ms"}, 60 * ms},
+		{"an address that two have", []place{{ways: []string{"a"}}, {ways: []string{"a"}}, {ways: []string{"b"}}}, map[string]way{"a": slow, "b": fast}, "b",
+			[]string{"find 0 0s", "a 0s", "find 1 250ms", "find 2 250ms", "b 250ms"}, 260 * ms},
+		{"all fail", []place{{ways: []string{"a"}}, {fails: true}}, map[string]way{"a": bad}, "no a", []string{"find 0 0s", "a 0s", "find 1 20ms"}, 20 * ms},
+		{"none is found", []place{{fails: true}, {fails: true}}, nil, "no place 0", []string{"find 0 0s", "find 1 0s"}, 0},
+		{"they have none", []place{{}, {}}, nil, "no address", []string{"find 0 0s", "find 1 0s"}, 0},
+		{"time is up", []place{{takes: time.Hour}, {ways: []string{"b"}}}, map[string]way{"b": slow}, "context deadline exceeded",
+			[]string{"find 0 0s", "find 1 250ms", "b 250ms"}, 5 * s},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*s)
+				defer cancel()
+				begin := time.Now()
+				var mu sync.Mutex
+				var begun []string
+				note := func(what string) {
+					mu.Lock()
+					defer mu.Unlock()
+					begun = append(begun, fmt.Sprint(what, " ", time.Since(begin)))
+				}
+				wait := func(ctx context.Context, d time.Duration) error {
+					select {
+					case <-time.After(d):
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+				got, err := RacePlaces(ctx, len(test.places), func(ctx context.Context, i int) ([]string, error) {
+					note(fmt.Sprint("find ", i))
+					p := test.places[i]
+					if err := wait(ctx, p.takes); err != nil {
+						return nil, err
+					}
+					if p.fails {
+						return nil, fmt.Errorf("no place %d", i)
+					}
+					return p.ways, nil
+				}, func(ctx context.Context, a string) (string, error) {
+					note(a)
+					if err := wait(ctx, test.ways[a].takes); err != nil {
+						return "", err
+					}
+					if test.ways[a].fails {
+						return "", fmt.Errorf("no %s", a)
+					}
+					return a, nil
+				}, func(a string) { t.Errorf("%s came too late", a) })
+				if err != nil {
+					got = err.Error()
+				}
+				if took := time.Since(begin); got != test.want || took != test.after {
+					t.Errorf("%q after %v, want %q after %v", got, took, test.want, test.after)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if !slices.Equal(begun, test.begun) {
+					t.Errorf("begun:\n%q, want\n%q", begun, test.begun)
+				}
+			})
+		})
+	}
 }
