@@ -10,6 +10,7 @@ import (
 	"github.com/boringquic/boringquic/crypto/handshake"
 	"github.com/boringquic/boringquic/quic/internal/recovery"
 	"github.com/boringquic/boringquic/quic/internal/wire"
+	"github.com/boringquic/boringquic/quic/qlog"
 )
 
 // resumption is what passes to a connection from those before it, and from it to others.
@@ -122,6 +123,9 @@ func (c *Conn) onTicket(ev *handshake.Event) {
 	s.ticket, s.early = bytes.Clone(ev.Data), ev.EarlyData
 	s.expires = c.clock.time(c.clock.now).Add(min(ev.Lifetime, maxTicketLife)).Truncate(time.Second)
 	c.events.pushSession(s)
+	if c.trace != nil {
+		c.trace.event(c, &qlog.TLSParametersSet{Initiator: qlog.Remote, ResumptionAllowed: true})
+	}
 }
 
 // maxTicketLife is how long a ticket may be used, whatever its server says (RFC 8446, section 4.6.1).

@@ -59,9 +59,9 @@ func (c *Conn) offerOwnParams() {
 	n := &c.hello.negotiation
 	var room [maxVersions]uint32
 	chosen := wire.VersionInformation{Chosen: c.version, Available: c.availableVersions(room[:])}
-	c.tls.conn.SetTransportParameters(chosen.Append(n.params))
+	n.params = chosen.Append(n.params)
+	c.tls.conn.SetTransportParameters(n.params)
 	c.tls.conn.SetEarlyContext(c.cfg.earlyContext) // nil unless Config.EarlyData: then there is no 0-RTT, whatever the program has set before
-	n.params = nil
 }
 
 // PeerParamsRaw returns the peer's transport parameters as they came, for a program whose sessions are its own to store: it keeps them with the

@@ -215,7 +215,7 @@ func (c *Conn) onPeerParams(b []byte) *TransportError {
 	}
 	c.tls.hasParams = true
 	if c.trace != nil {
-		c.trace.event(c, parametersSet(qlog.Remote, &p))
+		c.trace.event(c, parametersSet(qlog.Remote, &p, b))
 	}
 	switch {
 	case c.client:

@@ -36,7 +36,7 @@ type negotiation struct {
 	begin   *handshake.Params // what it began with
 	shared  *handshake.Context
 
-	params []byte // a server's own transport parameters but for version_information, until the client's are there
+	params []byte // a server's own transport parameters; without version_information until the client's are there
 }
 
 // releaseKeys lets all keys go.
@@ -178,8 +178,8 @@ func (c *Conn) negotiateVersion(v wire.VersionInformation) *TransportError {
 	}
 	var room [maxVersions]uint32
 	chosen := wire.VersionInformation{Chosen: c.version, Available: c.availableVersions(room[:])}
-	c.tls.conn.Negotiate(chosen.Append(n.params), c.version, c.version != n.original)
-	n.params = nil
+	n.params = chosen.Append(n.params)
+	c.tls.conn.Negotiate(n.params, c.version, c.version != n.original)
 	return nil
 }
 

@@ -174,6 +174,10 @@ const (
 	// maxOfferedVersions is how many versions of a Version Negotiation packet, or of version_information, an error names.
 	maxOfferedVersions = 32
 
+	// maxTracedParams and maxTracedParam bound what a trace tells of transport parameters that nobody knows: how many, and the bytes of one's value.
+	maxTracedParams = 64
+	maxTracedParam  = 128
+
 	// maxReasonLen bounds the reason phrase of CONNECTION_CLOSE that we send, in bytes.
 	maxReasonLen = 256
 

@@ -1,9 +1,12 @@
 package quic
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
@@ -42,7 +45,7 @@ type told struct {
 	metrics    qlog.Metrics
 	closed     bool
 	probing    map[*path]bool // those that are probed, or were; nil: there is one path
-	parameters bool           // ours
+	parameters []byte         // ours, in their encoding
 }
 
 // Trace has the connection be traced from now on: w gets its events as qlog (package qlog), and is closed when the connection is drained or
@@ -236,11 +239,11 @@ func (c *Conn) traceableState() string {
 }
 
 func (t *tracer) settleHandshake(c *Conn) {
-	if !t.told.parameters && len(c.local.ids) > 0 {
-		t.told.parameters = true
-		p := wire.TransportParameters{DisableActiveMigration: !c.client && c.cfg.DisableActiveMigration}
-		c.fillParams(&p)
-		t.event(c, parametersSet(qlog.Local, &p))
+	if own := c.declared(); own != nil && !bytes.Equal(own, t.told.parameters) {
+		t.told.parameters = own
+		if p, err := wire.ParseTransportParameters(own, c.client); err == nil {
+			t.event(c, parametersSet(qlog.Local, &p, own))
+		}
 	}
 	if c.version != t.told.version {
 		t.event(c, &qlog.VersionInformation{Client: c.client, Versions: c.cfg.Versions, Chosen: c.version})
@@ -249,12 +252,36 @@ func (t *tracer) settleHandshake(c *Conn) {
 	if !t.told.alpn && c.tls.complete {
 		t.told.alpn = true
 		t.event(c, &qlog.ALPNInformation{Chosen: c.ALPN()})
+		cipher := strings.TrimPrefix(tls.CipherSuiteName(c.TLS().CipherSuite), "TLS_")
+		t.event(c, &qlog.TLSParametersSet{Initiator: c.serverOf(), Cipher: cipher, EarlyData: c.tls.early == EarlyAccepted})
 	}
 }
 
-// parametersSet is the event of transport parameters.
-func parametersSet(who qlog.Initiator, p *wire.TransportParameters) *qlog.ParametersSet {
-	return &qlog.ParametersSet{
+// serverOf tells which end the server is.
+func (c *Conn) serverOf() qlog.Initiator {
+	if c.client {
+		return qlog.Remote
+	}
+	return qlog.Local
+}
+
+// declared returns the transport parameters that TLS was given, in their encoding: nil of a server that waits for its client's, and when the handshake is
+// confirmed.
+func (c *Conn) declared() []byte {
+	switch {
+	case c.hello == nil:
+		return nil
+	case c.client:
+		return c.hello.negotiation.begin.TransportParameters
+	case !c.tls.hasParams:
+		return nil
+	}
+	return c.hello.negotiation.params
+}
+
+// parametersSet is the event of transport parameters, which are p, and b in their encoding.
+func parametersSet(who qlog.Initiator, p *wire.TransportParameters, b []byte) *qlog.ParametersSet {
+	ev := &qlog.ParametersSet{
 		Initiator: who, OriginalDstConnID: p.OriginalDstConnID, InitialSrcConnID: p.InitialSrcConnID, RetrySrcConnID: p.RetrySrcConnID,
 		MaxIdleTimeout: p.MaxIdleTimeout, MaxUDPPayloadSize: p.MaxUDPPayloadSize, ActiveConnIDLimit: p.ActiveConnIDLimit,
 		AckDelayExponent: p.AckDelayExponent, MaxAckDelay: p.MaxAckDelay, InitialMaxData: p.InitialMaxData,
@@ -262,6 +289,22 @@ func parametersSet(who qlog.Initiator, p *wire.TransportParameters) *qlog.Parame
 		MaxStreamsBidi: p.MaxStreamsBidi, MaxStreamsUni: p.MaxStreamsUni, MaxDatagramFrameSize: p.MaxDatagramFrameSize,
 		DisableActiveMigration: p.DisableActiveMigration, GreaseQUICBit: p.GreaseQUICBit,
 	}
+	if p.StatelessResetToken != nil {
+		ev.StatelessResetToken = p.StatelessResetToken[:]
+	}
+	if a := p.PreferredAddress; a != nil {
+		ev.PreferredAddress = &qlog.PreferredAddress{IPv4: a.IPv4, IPv6: a.IPv6, ConnID: a.ConnID, StatelessResetToken: a.StatelessResetToken[:]}
+	}
+	for id, value := range wire.OtherParameters(b) {
+		if len(ev.Unknown) == maxTracedParams {
+			break
+		}
+		if len(value) > maxTracedParam {
+			value = nil
+		}
+		ev.Unknown = append(ev.Unknown, qlog.Parameter{ID: id, Value: value})
+	}
+	return ev
 }
 
 func (t *tracer) settleKeys(c *Conn) {

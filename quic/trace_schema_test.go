@@ -27,7 +27,10 @@ var traceSchema = map[string]string{
 	"quic:parameters_set": "initiator local|remote, original_destination_connection_id hex, initial_source_connection_id hex, retry_source_connection_id hex, " +
 		"disable_active_migration bool, max_idle_timeout uint, max_udp_payload_size uint, ack_delay_exponent uint, max_ack_delay uint, " +
 		"active_connection_id_limit uint, initial_max_data uint, initial_max_stream_data_bidi_local uint, initial_max_stream_data_bidi_remote uint, " +
-		"initial_max_stream_data_uni uint, initial_max_streams_bidi uint, initial_max_streams_uni uint, max_datagram_frame_size uint, grease_quic_bit bool, unknown_parameters [text",
+		"initial_max_stream_data_uni uint, initial_max_streams_bidi uint, initial_max_streams_uni uint, max_datagram_frame_size uint, grease_quic_bit bool, " +
+		"stateless_reset_token hex, preferred_address {preferred, resumption_allowed bool, early_data_enabled bool, tls_cipher text, unknown_parameters [{parameter",
+	"preferred":            "ip_v4 text, port_v4 uint, ip_v6 text, port_v6 uint, connection_id! hex, stateless_reset_token! hex",
+	"parameter":            "id! uint, value hex",
 	"quic:packet_sent":     "header! {header, frames [{frame, raw {raw, is_mtu_probe_packet bool, trigger retransmit_reordered|retransmit_timeout|pto_probe",
 	"quic:packet_received": "header! {header, frames [{frame, raw {raw, trigger keys_available",
 	"quic:packet_dropped":  "header {header, raw {raw, trigger internal_error|rejected|unsupported|invalid|duplicate|connection_unknown|decryption_failure|key_unavailable|general",

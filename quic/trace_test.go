@@ -2,14 +2,17 @@ package quic
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/boringquic/boringquic/quic/internal/wire"
 	"github.com/boringquic/boringquic/quic/qlog"
 )
 
@@ -233,6 +236,95 @@ func TestTraceOfAbandoned(t *testing.T) {
 		if f.closed != 1 || p.server.Traced() || !slices.Contains(names(readTrace(t, f.Bytes())), "quic:connection_closed") {
 			t.Errorf("closed before: %v; the trace was closed %d times, and is %v", closed, f.closed, names(readTrace(t, f.Bytes())))
 		}
+	}
+}
+
+// Each side's trace has all transport parameters of both, as they were sent; what was given to TLS again is told again.
+func TestTraceParameters(t *testing.T) {
+	p := newPair(t, nil)
+	var files [2]traceFile
+	client, server := *p.client.cfg, *p.server.cfg
+	client.Qlog = func(bool, ConnID) io.WriteCloser { return &files[0] }
+	server.Qlog = func(bool, ConnID) io.WriteCloser { return &files[1] }
+	server.PreferredAddress.IPv4, server.DisableActiveMigration = preferred4, true
+	scid, _ := MakeConnID([]byte("cid-own"))
+	id, _ := MakeConnID([]byte("cid-pref"))
+	c, err := Connect(p.now, &client, ConnectParams{Local: p.client.LocalAddr(), Remote: p.client.RemoteAddr(), ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	origDst := hex.EncodeToString(c.hello.origDst.Bytes())
+	s, err := Accept(p.now, &server, AcceptParams{SrcConnID: scid, AddressValidated: true, Local: p.client.RemoteAddr(), Remote: p.client.LocalAddr(),
+		ResetToken: &[16]byte{1, 2}, Preferred: &IssuedConnID{Seq: 1, ID: id, ResetToken: [16]byte{7}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	if err := errors.Join(c.SetMaxIdleTimeout(3*time.Second), s.SetMaxIdleTimeout(7*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	own := &pair{t: t, now: p.now, client: c, server: s, buf: p.buf}
+	own.run(func() bool { return c.hello == nil && s.hello == nil })
+	for range 10 { // the ticket
+		own.step()
+	}
+	c.Release()
+	s.Release()
+
+	var sets [2]map[string][]map[string]any
+	for side := range files {
+		wantSchema(t, files[side].Bytes())
+		sets[side] = map[string][]map[string]any{}
+		for _, ev := range readTrace(t, files[side].Bytes()) {
+			if ev.Name == "quic:parameters_set" {
+				who := ev.Data["initiator"].(string)
+				delete(ev.Data, "initiator")
+				sets[side][who] = append(sets[side][who], ev.Data)
+			}
+		}
+	}
+	ofClient, ofServer := sets[0]["local"], sets[1]["local"]
+	if len(ofClient) != 2 || ofClient[0]["max_idle_timeout"] == 3000.0 || ofClient[1]["max_idle_timeout"] != 3000.0 {
+		t.Fatalf("the client's own parameters: %v", ofClient)
+	}
+	tlsSet := map[string]any{"early_data_enabled": false, "tls_cipher": ofServer[len(ofServer)-1]["tls_cipher"], "unknown_parameters": []any{}}
+	if len(ofServer) != 2 || ofServer[0]["max_idle_timeout"] != 7000.0 || !reflect.DeepEqual(ofServer[1], tlsSet) || !strings.Contains(ofServer[1]["tls_cipher"].(string), "_SHA") {
+		t.Fatalf("the server's own parameters: %v", ofServer)
+	}
+	if ofOther := sets[1]["remote"]; len(ofOther) != 1 || !reflect.DeepEqual(ofOther[0], ofClient[1]) {
+		t.Errorf("the client says that it has sent\n%v\nand the server that it got\n%v", ofClient[1], ofOther)
+	}
+	ticket := map[string]any{"resumption_allowed": true, "unknown_parameters": []any{}}
+	if ofOther := sets[0]["remote"]; len(ofOther) < 3 || !reflect.DeepEqual(ofOther[:2], ofServer) || !reflect.DeepEqual(ofOther[2], ticket) {
+		t.Errorf("the server says that it has sent\n%v\nand the client that it got\n%v", ofServer, ofOther)
+	}
+	for name, want := range map[string]any{"original_destination_connection_id": origDst, "stateless_reset_token": "01020000000000000000000000000000",
+		"disable_active_migration": true, "preferred_address": map[string]any{"ip_v4": preferred4.Addr().String(), "port_v4": float64(preferred4.Port()),
+			"connection_id": hex.EncodeToString([]byte("cid-pref")), "stateless_reset_token": "07000000000000000000000000000000"}} {
+		if got := ofServer[0][name]; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	unknown := ofServer[0]["unknown_parameters"].([]any)
+	if !slices.ContainsFunc(unknown, func(p any) bool {
+		version := p.(map[string]any)
+		return version["id"] == 17.0 && strings.HasPrefix(version["value"].(string), "00000001")
+	}) {
+		t.Errorf("there is no version_information: %v", unknown)
+	}
+}
+
+// A peer's parameters that nobody knows are told of, some of them, and of the short ones what they hold.
+func TestTraceUnknownParameters(t *testing.T) {
+	b := wire.AppendVarint(nil, 0x3333)
+	b = append(wire.AppendVarint(b, maxTracedParam+1), make([]byte, maxTracedParam+1)...)
+	for i := range uint64(2 * maxTracedParams) {
+		b = append(wire.AppendVarint(b, 0x4000+i), 1, byte(i))
+	}
+	got := parametersSet(qlog.Remote, new(wire.TransportParameters), b).Unknown
+	if len(got) != maxTracedParams || got[0].ID != 0x3333 || got[0].Value != nil || got[1].ID != 0x4000 || !bytes.Equal(got[2].Value, []byte{1}) {
+		t.Errorf("%d are told: %v", len(got), got[:3])
 	}
 }
 

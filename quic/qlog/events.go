@@ -207,10 +207,12 @@ func (ev *ALPNInformation) fields(e *encoder) {
 	e.close()
 }
 
-// ParametersSet: the transport parameters of one side (RFC 9000, section 18.2). Numbers that are 0 count as not sent, but for limits.
+// ParametersSet: the transport parameters of one side (RFC 9000, section 18.2). Numbers that are 0 count as not sent, but for limits. Whoever reads the
+// token of a connection that is still there can end it.
 type ParametersSet struct {
 	Initiator                                                         Initiator
 	OriginalDstConnID, InitialSrcConnID, RetrySrcConnID               []byte // nil: not sent
+	StatelessResetToken                                               []byte // nil: not sent
 	MaxIdleTimeout                                                    time.Duration
 	MaxUDPPayloadSize, ActiveConnIDLimit                              uint64
 	AckDelayExponent                                                  uint8
@@ -220,6 +222,21 @@ type ParametersSet struct {
 	MaxStreamsBidi, MaxStreamsUni                                     uint64
 	MaxDatagramFrameSize                                              uint64
 	DisableActiveMigration, GreaseQUICBit                             bool
+	PreferredAddress                                                  *PreferredAddress // nil: not sent
+	Unknown                                                           []Parameter       // those that the drafts of qlog have no field for
+}
+
+// PreferredAddress is where a server would rather be reached (RFC 9000, section 9.6).
+type PreferredAddress struct {
+	IPv4, IPv6          netip.AddrPort // not valid, or unspecified: none
+	ConnID              []byte
+	StatelessResetToken []byte
+}
+
+// Parameter is a transport parameter in its encoding.
+type Parameter struct {
+	ID    uint64
+	Value []byte // nil: not told
 }
 
 func (*ParametersSet) name() string { return "quic:parameters_set" }
@@ -233,6 +250,7 @@ func (ev *ParametersSet) fields(e *encoder) {
 		{"original_destination_connection_id", ev.OriginalDstConnID},
 		{"initial_source_connection_id", ev.InitialSrcConnID},
 		{"retry_source_connection_id", ev.RetrySrcConnID},
+		{"stateless_reset_token", ev.StatelessResetToken},
 	} {
 		if f.id != nil {
 			e.hex(f.name, f.id)
@@ -254,7 +272,57 @@ func (ev *ParametersSet) fields(e *encoder) {
 	if ev.GreaseQUICBit {
 		e.bool("grease_quic_bit", true)
 	}
+	ev.PreferredAddress.field(e)
 	e.list("unknown_parameters") // which readers expect, qlog 0.18 of Rust among them
+	for _, p := range ev.Unknown {
+		e.open("")
+		e.uint("id", p.ID)
+		if p.Value != nil {
+			e.hex("value", p.Value)
+		}
+		e.close()
+	}
+	e.endList()
+}
+
+func (a *PreferredAddress) field(e *encoder) {
+	if a == nil {
+		return
+	}
+	e.open("preferred_address")
+	if a.IPv4.IsValid() && !a.IPv4.Addr().IsUnspecified() {
+		e.text("ip_v4", a.IPv4.Addr().String())
+		e.uint("port_v4", uint64(a.IPv4.Port()))
+	}
+	if a.IPv6.IsValid() && !a.IPv6.Addr().IsUnspecified() {
+		e.text("ip_v6", a.IPv6.Addr().WithZone("").String())
+		e.uint("port_v6", uint64(a.IPv6.Port()))
+	}
+	e.hex("connection_id", a.ConnID)
+	e.hex("stateless_reset_token", a.StatelessResetToken)
+	e.close()
+}
+
+// TLSParametersSet is ParametersSet for what TLS has agreed on: a server's answer once the handshake is complete, and that a client has a ticket of it.
+type TLSParametersSet struct {
+	Initiator         Initiator // who the server is
+	Cipher            string    // as crypto/tls calls it, without TLS_; empty: nothing new
+	EarlyData         bool      // accepted; counts if Cipher is there
+	ResumptionAllowed bool      // a ticket was received
+}
+
+func (*TLSParametersSet) name() string { return "quic:parameters_set" }
+
+func (ev *TLSParametersSet) fields(e *encoder) {
+	e.text("initiator", string(ev.Initiator))
+	if ev.ResumptionAllowed {
+		e.bool("resumption_allowed", true)
+	}
+	if ev.Cipher != "" {
+		e.bool("early_data_enabled", ev.EarlyData)
+		e.text("tls_cipher", ev.Cipher)
+	}
+	e.list("unknown_parameters") // as in ParametersSet
 	e.endList()
 }
 

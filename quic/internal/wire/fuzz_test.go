@@ -150,6 +150,11 @@ func FuzzTransportParameters(f *testing.F) {
 	f.Add([]byte{}, true)
 	f.Fuzz(func(t *testing.T, b []byte, fromClient bool) {
 		p, err := ParseTransportParameters(b, fromClient)
+		for id, value := range OtherParameters(b) {
+			if id == paramMaxIdleTimeout || id == paramMaxDatagramFrameSize || !bytes.Contains(b, value) {
+				t.Fatalf("%x: parameter 0x%x of %x", b, id, value)
+			}
+		}
 		if err != nil {
 			if err.Error() == "" {
 				t.Fatalf("%x: an error without a text", b)

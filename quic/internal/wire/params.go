@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -224,6 +225,27 @@ func ParseTransportParameters(b []byte, fromClient bool) (TransportParameters, e
 		return p, fmt.Errorf("transport parameter min_ack_delay is %v, above the max_ack_delay of %v", *p.MinAckDelay, p.MaxAckDelay)
 	}
 	return p, nil
+}
+
+// OtherParameters yields the identifiers and values of parameters that are of neither RFC 9000, RFC 9221 nor RFC 9287, up to one that is cut short.
+func OtherParameters(b []byte) iter.Seq2[uint64, []byte] {
+	return func(yield func(uint64, []byte) bool) {
+		for len(b) > 0 {
+			id, n := ConsumeVarint(b)
+			if n < 0 {
+				return
+			}
+			value, m := consumeBytes(b[n:])
+			if m < 0 {
+				return
+			}
+			b = b[n+m:]
+			named := id <= paramRetrySrcConnID || id == paramMaxDatagramFrameSize || id == paramGreaseQUICBit
+			if !named && !yield(id, value) {
+				return
+			}
+		}
+	}
 }
 
 func (p *TransportParameters) set(id uint64, value []byte, fromClient bool) error {
