@@ -42,7 +42,7 @@ type netConn struct {
 	told   []found      // events that wait to be told
 	queued bool         // in queue.ready; guarded by the queue's lock
 
-	bells map[uint64]chan struct{} // of what is waited for: a stream, or anyBell. Closed when it is to be looked at again
+	bells map[uint64]bell // of what is waited for: a stream, or anyBell
 
 	making // while quic is nil
 }
@@ -304,26 +304,20 @@ func (n *netConn) tell(t *teller, room []C.bquic_event) (count int) {
 
 // bell returns what is closed when something has happened to a stream, or, of anyBell, to the connection.
 func (n *netConn) bell(of uint64) <-chan struct{} {
-	ch := n.bells[of]
-	if ch == nil {
-		if n.bells == nil {
-			n.bells = make(map[uint64]chan struct{})
-		}
-		ch = make(chan struct{})
-		n.bells[of] = ch
+	if n.bells == nil {
+		n.bells = make(map[uint64]bell)
 	}
-	return ch
+	b := n.bells[of]
+	next := b.listen()
+	n.bells[of] = b
+	return next
 }
 
 // ring has those who wait look again, and tells whether there may be any.
 func (n *netConn) ring(of uint64) bool {
-	ch := n.bells[of]
-	if ch == nil {
-		return false
-	}
-	close(ch)
+	b := n.bells[of]
 	delete(n.bells, of)
-	return true
+	return b.ring()
 }
 
 func (n *netConn) ringAll() {
@@ -363,35 +357,6 @@ func (n *netConn) await(of uint64, timeout C.uint64_t, try func(c *conn) (done b
 }
 
 var errExpired = &fault{errTimeout, "nothing has come in the time that was given"}
-
-// patience is how long a call waits.
-type patience struct {
-	timeout C.uint64_t // nanoseconds, more than there are stand for ever
-	over    bool       // the time is over
-	timer   *time.Timer
-}
-
-// wait waits for a bell, or until the time is over.
-func (p *patience) wait(bell <-chan struct{}) {
-	if p.timeout > maxDuration {
-		<-bell
-		return
-	}
-	if p.timer == nil {
-		p.timer = time.NewTimer(time.Duration(p.timeout))
-	}
-	select {
-	case <-bell:
-	case <-p.timer.C:
-		p.over = true
-	}
-}
-
-func (p *patience) end() {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-}
 
 // ring has other threads of the program look again that wait for stream id, of which this one has ended a part, or for what else may be so since then.
 func (c *conn) ring(id uint64) {

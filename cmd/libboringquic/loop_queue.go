@@ -16,7 +16,7 @@ type queue struct {
 	mu      sync.Mutex // taken after the lock of a connection, never before
 	ready   []*netConn // the one that has waited longest first
 	sign    sign       // is up as long as ready has any
-	bell    chan struct{}
+	bell    bell
 	waiting bool // wait is called
 	freed   bool
 }
@@ -52,7 +52,7 @@ func (q *queue) free() {
 	q.mu.Lock()
 	ready, waiting := q.ready, q.waiting
 	q.ready, q.freed = nil, true
-	q.ring()
+	q.bell.ring()
 	q.mu.Unlock()
 	for _, n := range ready {
 		_ = n.within(func(*conn) error { return nil }) // whoever it was to tell of is gone: see pump
@@ -126,7 +126,7 @@ func (q *queue) push(n *netConn) bool {
 	q.ready = append(q.ready, n)
 	if len(q.ready) == 1 {
 		q.sign.raise()
-		q.ring()
+		q.bell.ring()
 	}
 	return true
 }
@@ -161,17 +161,7 @@ func (q *queue) listen() (bell <-chan struct{}, freed bool) {
 	if q.freed || len(q.ready) > 0 {
 		return nil, q.freed
 	}
-	if q.bell == nil {
-		q.bell = make(chan struct{})
-	}
-	return q.bell, false
-}
-
-func (q *queue) ring() {
-	if q.bell != nil {
-		close(q.bell)
-		q.bell = nil
-	}
+	return q.bell.listen(), false
 }
 
 // enter begins a call that uses the descriptor and the memory that is lent.

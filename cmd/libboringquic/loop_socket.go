@@ -29,7 +29,7 @@ type socket struct {
 
 	mu     sync.Mutex // taken after the lock of a connection, never before
 	ripe   []*netConn // that wait to be accepted
-	bell   chan struct{}
+	bell   bell
 	closed bool
 }
 
@@ -153,15 +153,8 @@ func (l *socket) offer(n *netConn) (refusal string) {
 		l.ripe = slices.Delete(l.ripe, dead, dead+1)
 	}
 	l.ripe = append(l.ripe, n)
-	l.ring()
+	l.bell.ring()
 	return ""
-}
-
-func (l *socket) ring() {
-	if l.bell != nil {
-		close(l.bell)
-		l.bell = nil
-	}
 }
 
 //export bq_go_accept
@@ -211,10 +204,7 @@ func (l *socket) take() (*netConn, <-chan struct{}) {
 		l.ripe = slices.Delete(l.ripe, 0, 1)
 		return n, nil
 	}
-	if l.bell == nil {
-		l.bell = make(chan struct{})
-	}
-	return nil, l.bell
+	return nil, l.bell.listen()
 }
 
 //export bq_go_socket_addr
@@ -233,7 +223,7 @@ func bq_go_socket_free(h C.uint64_t) C.int32_t {
 		}
 		l.mu.Lock()
 		l.closed, l.ripe = true, nil
-		l.ring()
+		l.bell.ring()
 		l.mu.Unlock()
 		return l.endpoint.Close()
 	}))
