@@ -80,10 +80,19 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 		}
 		x.tunnel.datagrams = make(chan struct{}, 1)
 	})
-	r.SetReadDeadline(time.Time{})
+	x.clearReadDeadline(s)
 	r.state.tookOver, r.state.err = true, errTakenOver
 	x.set(markClosed)
 	return &Stream{s, x}, nil
+}
+
+// clearReadDeadline takes away whatever deadline for reading there is, also one that has passed.
+func (x *exchange) clearReadDeadline(s *quicnet.Stream) {
+	x.ctx.mu.Lock()
+	defer x.ctx.mu.Unlock()
+	x.readBy = 0
+	x.set(markDeadline)
+	s.SetReadDeadline(time.Time{})
 }
 
 // errTakenOver is what the ResponseWriter of a stream that was taken over returns.
