@@ -83,6 +83,7 @@ func (cl *call) onInterim(t *quicnet.Turn, m *h3.Message) {
 	limit := cl.cc.maxHeader
 	if cl.traced { // what was told does not count, and they may come faster than they are told
 		limit = max(limit, interimBurst)
+		cl.interimBytes += statusSize
 	}
 	tooMuch := cl.interimBytes > limit
 	if cl.traced && !tooMuch {
@@ -102,6 +103,9 @@ func (cl *call) onInterim(t *quicnet.Turn, m *h3.Message) {
 	}
 	cl.signal()
 }
+
+// statusSize is how much :status takes of a section, in bytes as RFC 9114, section 4.2.2, counts.
+const statusSize = uint64(len(":status")+len("103")) + 32
 
 // onResponse is told of the response's header.
 func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {

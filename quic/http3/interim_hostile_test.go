@@ -1,0 +1,54 @@
+package http3
+
+import (
+	"context"
+	"errors"
+	"net/http/httptrace"
+	"net/textproto"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/boringquic/boringquic/quic/quicnettest"
+)
+
+// Interim responses without any field but :status wait for a trace hook that takes its time. There may be many, but not any number.
+func TestBareInterimsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := quicnettest.NewNetwork(1, quicnettest.Link{})
+		cfg := quicnettest.ServerConfig()
+		cfg.TLS.NextProtos = []string{"h3"}
+		ep := n.Listen(t, "", cfg)
+		sent := 0
+		go func() {
+			ctx := context.Background()
+			c, err := ep.Accept(ctx)
+			if err != nil {
+				return
+			}
+			control, _ := c.OpenUniStream(ctx)
+			control.Write([]byte{0, 4, 0})
+			s, err := c.AcceptStream(ctx)
+			for ; err == nil && sent < 50_000; sent++ {
+				time.Sleep(2 * time.Millisecond)
+				_, err = s.Write(rawFrame(1, []byte{0, 0, 0xd8})) // :status 103
+			}
+			s.WriteFinal(rawFrame(1, []byte{0, 0, 0xd9}))
+		}()
+		tr := transportOn(t, n, ep.Addr().String())
+		tr.MaxResponseHeaderBytes = 10_000
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(int, textproto.MIMEHeader) error {
+				time.Sleep(time.Minute)
+				return nil
+			},
+		})
+		_, err := tr.RoundTrip(newRequest(t, "GET", "https://localhost/", nil).WithContext(ctx))
+		if !errors.Is(err, errInterimTooLarge) {
+			t.Errorf("after %d interim responses: %v", sent, err)
+		}
+		if most := int(interimBurst/statusSize) + 500; sent > most {
+			t.Errorf("%d interim responses came, and %d may wait", sent, most)
+		}
+	})
+}
