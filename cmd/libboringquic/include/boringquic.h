@@ -447,7 +447,8 @@ BQUIC_API int32_t bquic_conn_close(bquic_conn *conn, int transport, uint64_t cod
 // end need not call it.
 BQUIC_API int32_t bquic_conn_free(bquic_conn *conn);
 
-// bquic_conn_set_user_data stores value, which may be a pointer of the caller's, and comes with each event of the connection.
+// bquic_conn_set_user_data stores value, which may be a pointer of the caller's, and comes with each event of the connection that is told from now on: with
+// BQUIC_EVENT_ACCEPTED, and with what was told in one array with it, comes 0.
 BQUIC_API int32_t bquic_conn_set_user_data(bquic_conn *conn, uint64_t value);
 
 // Bits of bquic_conn_state.flags.
@@ -634,8 +635,8 @@ BQUIC_API int64_t bquic_stream_open(bquic_conn *conn, int uni);
 // flags the stream ends behind them, if all of them were taken. If less was taken, BQUIC_EVENT_WRITABLE tells when there is room.
 // A stream of ours that is not open yet is opened by it, and with it those of its type with lower IDs: so a program may choose IDs itself. An ID that was in
 // use before 0-RTT data was rejected (BQUIC_EVENT_EARLY_DATA) is BQUIC_ERR_STREAM until bquic_stream_open has given it out again.
-// BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_LIMIT, BQUIC_ERR_CLOSED. With BQUIC_H3 BQUIC_ERR_MESSAGE: no header section was sent that a body may
-// follow, or its content-length tells of another length, and the stream is reset.
+// BQUIC_ERR_RESET, BQUIC_ERR_ENDED, BQUIC_ERR_STREAM, BQUIC_ERR_DIRECTION, BQUIC_ERR_LIMIT, BQUIC_ERR_CLOSED. With BQUIC_H3
+// BQUIC_ERR_MESSAGE: no header section was sent that a body may follow, or its content-length tells of another length, and the stream is reset.
 BQUIC_API int64_t bquic_stream_send(bquic_conn *conn, uint64_t stream, const void *data, size_t len, uint32_t flags);
 
 // bquic_stream_recv copies what was received on stream into buf of len bytes, and returns how many bytes that was; 0: there is nothing now, or, with BQUIC_FIN in
@@ -696,7 +697,8 @@ BQUIC_API int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, u
 // with what was told in one array with it, comes 0. For a stream that is over, or was never opened, it does nothing.
 BQUIC_API int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value);
 
-// bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error. With BQUIC_H3 they include what frames them.
+// bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error: of no more it takes all. What is longer may wait for a turn, and
+// nothing of it be taken, where other streams hold much that is to be sent. With BQUIC_H3 they include what frames them.
 BQUIC_API int64_t bquic_stream_room(bquic_conn *conn, uint64_t stream);
 
 // bquic_streams_readable writes to ids the IDs of streams that have something to be read, at most max, and returns how many it has written. Events tell
@@ -856,8 +858,9 @@ typedef struct bquic_dial_options {
 
 // bquic_dial connects to address, "NAME:PORT" or "IP:PORT", with the settings config, and returns when the handshake is complete and the server is who it should be. Of a
 // name's addresses it takes the first that answers. With timeout 0 it returns at once, and BQUIC_EVENT_HANDSHAKE_COMPLETE or BQUIC_EVENT_CLOSED, or bquic_conn_wait,
-// tell what becomes of it; until then functions of the connection return BQUIC_ERR_STATE, but those that wait, bquic_conn_error and bquic_conn_free. The connection
-// is the caller's, who frees it by bquic_conn_free, if BQUIC_EVENT_DRAINED has not. options may be NULL. NULL: bquic_error, and *status if status is not NULL:
+// tell what becomes of it; until then functions of the connection return BQUIC_ERR_STATE, but those that wait, bquic_conn_error, bquic_conn_set_user_data and
+// bquic_conn_free, and BQUIC_ERR_CLOSED where it has come to nothing. The connection is the caller's, who frees it by bquic_conn_free, if BQUIC_EVENT_DRAINED has
+// not. options may be NULL. NULL: bquic_error, and *status if status is not NULL:
 // BQUIC_ERR_CLOSED: the handshake failed; BQUIC_ERR_TIMEOUT, BQUIC_ERR_NETWORK, BQUIC_ERR_ARGUMENT, BQUIC_ERR_CONFIG.
 BQUIC_API bquic_conn *bquic_dial(bquic_config *config, const char *address, const bquic_dial_options *options, uint64_t timeout, int32_t *status);
 
@@ -882,7 +885,8 @@ BQUIC_API int32_t bquic_conn_wait(bquic_conn *conn, uint32_t what, uint64_t time
 BQUIC_API int64_t bquic_stream_accept(bquic_conn *conn, int uni, uint64_t timeout);
 
 // bquic_stream_read is bquic_stream_recv, of stream into buf, that waits until there is something, at most timeout ns: 0 is returned with BQUIC_FIN in *flags alone, or if len is 0. BQUIC_ERR_TIMEOUT, and
-// the errors of bquic_stream_recv, with code as there. With BQUIC_H3 it reads the body of a message, of which BQUIC_EVENT_REQUEST or BQUIC_EVENT_RESPONSE has told.
+// the errors of bquic_stream_recv, with code as there. With BQUIC_H3 it reads the body of a message, of which BQUIC_EVENT_REQUEST or BQUIC_EVENT_RESPONSE
+// has told without BQUIC_FIN: with it there is none. A stream of the peer's can be read when it has come: see bquic_stream_accept.
 BQUIC_API int64_t bquic_stream_read(bquic_conn *conn, uint64_t stream, void *buf, size_t len, uint32_t *flags, uint64_t *code, uint64_t timeout);
 
 // bquic_stream_write is bquic_stream_send, of data with flags, that waits until all is taken, at most timeout ns. It returns how much was taken: less than len only when the time is over, and then the
