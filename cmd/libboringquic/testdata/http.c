@@ -42,7 +42,9 @@ static void on_client(side *s, const bquic_event *ev) {
       post = GOOD(bquic_h3_request(ev->conn, post_fields, 5, body, SIZE, BQUIC_FIN, &n));
       asked = n;
       CHECK(get == 0 && post == 4 && n > 0 && n < SIZE);
+      bquic_h3_field last = FIELD("checksum", "1");
       FAILS(bquic_stream_send(ev->conn, 0, NULL, 0, BQUIC_FIN), BQUIC_ERR_ENDED, "has ended");
+      FAILS(bquic_h3_trailers(ev->conn, 0, &last, 1), BQUIC_ERR_ENDED, "has ended");
       GOOD(bquic_stream_set_user_data(ev->conn, 4, 44));
       GOOD(bquic_h3_priority(ev->conn, 0, 1, 1));
       FAILS(bquic_h3_priority(ev->conn, 0, 8, 1), BQUIC_ERR_ARGUMENT, "at most 7");
@@ -159,6 +161,7 @@ static void on_server(side *s, const bquic_event *ev) {
         FAILS(bquic_h3_trailers(ev->conn, ev->stream, tail, 1), BQUIC_ERR_ENDED, "has ended");
         FAILS(bquic_stream_send(ev->conn, ev->stream, "x", 1, 0), BQUIC_ERR_ENDED, "has ended");
         FAILS(bquic_h3_respond(ev->conn, ev->stream, page, 3, NULL, 0, 0), BQUIC_ERR_ENDED, "has ended");
+        FAILS(bquic_h3_datagram_send(ev->conn, ev->stream, "x", 1), BQUIC_ERR_ENDED, "ended");
       } else {
         CHECK(GOOD(bquic_h3_respond(ev->conn, ev->stream, ok, 2, NULL, 0, 0)) == 0);
         CHECK(m->content_length == (has(m, ":method", "POST") ? SIZE : -1));

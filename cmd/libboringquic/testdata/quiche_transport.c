@@ -1,4 +1,7 @@
 // What callers of quiche.h rely on, for QUIC.
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -609,45 +612,6 @@ static void trains(void) {
   quiche_config_free(config);
 }
 
-// Datagrams that wait in C memory, and what was answered from there, are the parent's: a child of a fork gets errors, and the parent loses nothing.
-static void gathered(void) {
-  quiche_config *config = config_with("\4test");
-  pair p = pair_of(config, config, "localhost");
-  establish(&p);
-  exchange(&p); // until the handshake is confirmed
-  IS(send_text(p.client, 0, "hello", true), 5);
-  IS(send_text(p.client, 4, "again", true), 5);
-  IS(carry(&p, p.client, p.server), 0);
-  for (int i = 0; i < 2; i++) { // before they are looked at; and when an answer waits, too
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-      alarm(20); // a call that waits for Go would wait for ever
-      CHECK(recv_text(p.server, 0) == QUICHE_ERR_INVALID_STATE && strstr(bquic_error(), "was forked") != NULL);
-      CHECK(send_text(p.server, 0, "no", true) == QUICHE_ERR_INVALID_STATE);
-      CHECK(!quiche_conn_is_readable(p.server) && quiche_conn_readable(p.server) == NULL && quiche_conn_is_established(p.server));
-      quiche_conn_timeout_as_nanos(p.server);
-      quiche_conn_free(p.server);
-      _exit(0);
-    }
-    int how;
-    CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0);
-    if (i == 0) {
-      quiche_stream_iter_free(quiche_conn_readable(p.server));
-      IS(recv_text(p.server, 0), 5);
-      CHECK(fin && memcmp(buf, "hello", 5) == 0);
-      IS(send_text(p.server, 0, "answer", true), 6);
-    }
-  }
-  IS(recv_text(p.server, 4), 5);
-  CHECK(fin && memcmp(buf, "again", 5) == 0);
-  exchange(&p);
-  IS(recv_text(p.client, 0), 6);
-  CHECK(fin && memcmp(buf, "answer", 6) == 0);
-  free_pair(&p);
-  quiche_config_free(config);
-}
-
 static bool is_short(uint8_t *data, size_t len) {
   memset(data, 0, len);
   return len < 15;
@@ -831,6 +795,31 @@ static void key_log(void) {
   quiche_conn_set_keylog_fd(p.client, fds[1]);
   establish(&p);
   free_pair(&p);
+  // So it is with a FIFO that has a reader who does not read; without one nobody waits for him.
+  char folder[] = "/tmp/keysXXXXXX", fifo[64];
+  CHECK(mkdtemp(folder) != NULL);
+  snprintf(fifo, sizeof fifo, "%s/fifo", folder);
+  CHECK(mkfifo(fifo, 0600) == 0);
+  p = pair_of(config, silent, "localhost");
+  alarm(30);
+  CHECK(!quiche_conn_set_keylog_path(p.client, fifo) && strstr(bquic_error(), fifo) != NULL);
+  int reader = open(fifo, O_RDONLY | O_NONBLOCK), filler = open(fifo, O_WRONLY | O_NONBLOCK);
+  CHECK(reader >= 0 && filler >= 0 && quiche_conn_set_keylog_path(p.client, fifo));
+  memset(buf, 'x', 4096);
+  while (write(filler, buf, 4096) > 0) {
+  }
+  CHECK(errno == EAGAIN);
+  establish(&p);
+  free_pair(&p);
+  alarm(0);
+  size_t keys = 0;
+  close(filler);
+  for (ssize_t got; (got = read(reader, buf, 4096)) > 0;) {
+    keys += memchr(buf, '_', (size_t)got) != NULL;
+  }
+  IS(keys, 0);
+  close(reader);
+  CHECK(unlink(fifo) == 0 && rmdir(folder) == 0);
   quiche_config_free(config);
   quiche_config_free(silent);
 }
@@ -879,7 +868,6 @@ int main(int argc, char *argv[]) {
   later_roots();
   datagrams();
   trains();
-  gathered();
   purge();
   connection_ids();
   sessions();
