@@ -1,6 +1,7 @@
 package crossing
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,6 +19,11 @@ var differences = []struct{ claim, ours, theirs string }{
 	{"flow control: bidirectional streams", "5000", "1000"},
 	{"flow control: a limit of 0", "1", "0"},
 	{"settings: the initial window", "2400", "1200"},
+	{"settings: the largest initial window", "1200000", "6000000"},
+	{"settings: sent to an address that nobody has validated", "3 times what came", "more"},
+	{"settings: connection IDs", "16", "100"},
+	{"settings: connection IDs if nothing is set", "4", "2"},
+	{"settings: a long PRIORITY_UPDATE", "an error", "taken"},
 	{"pacing: cubic", "at is ahead", "at is now"},
 	{"congestion control: BBR's bandwidth", "none", "there"},
 	{"datagrams: queued", "128", "200"},
@@ -98,9 +104,16 @@ func TestDiffers(t *testing.T) {
 	}
 
 	exes, dir := compile(t, "testdata/differs.c"), certificate(t)
+	chain, err := os.ReadFile(filepath.Join(dir, "cert.crt"))
+	if err == nil { // a server has much to send with it
+		err = os.WriteFile(filepath.Join(dir, "many.crt"), bytes.Repeat(chain, 30), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, l := range []library{ours, theirs} {
 		printed := map[string]string{}
-		for line := range strings.Lines(run(t, time.Minute, exes[l.name], filepath.Join(dir, "cert.crt"), filepath.Join(dir, "cert.key"))) {
+		for line := range strings.Lines(run(t, time.Minute, exes[l.name], filepath.Join(dir, "cert.crt"), filepath.Join(dir, "cert.key"), filepath.Join(dir, "many.crt"))) {
 			at := strings.LastIndex(line, ": ")
 			if at < 0 {
 				t.Fatalf("%s printed %q, which is no claim", l.name, line)
