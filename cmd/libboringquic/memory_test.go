@@ -80,7 +80,7 @@ func TestExamplesChecked(t *testing.T) {
 			if got := run(t, client[0], client[1:]...); len(got) != 300000 {
 				t.Errorf("get: %d bytes came", len(got))
 			}
-			client = under("loop_get", "localhost", port, "/70000", files[0])
+			client = under("loop_get", "localhost", port, "/70000", files[0], "600") // seconds: valgrind is slow
 			if got := run(t, client[0], client[1:]...); len(got) != 70000 {
 				t.Errorf("loop_get: %d bytes came", len(got))
 			}
