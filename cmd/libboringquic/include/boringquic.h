@@ -275,7 +275,8 @@ BQUIC_API int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd);
 // role, QUIC's interface and transport parameters, and quiet shutdown, and touches nothing else: neither ALPN, nor SNI, nor what is verified. The
 // SSL belongs to the connection then, which frees it; it can be looked at as long as the connection is there (bquic_conn_ssl). Its callbacks are
 // called within bquic_endpoint_step, and what is said at bquic_verify holds for them. One that has no answer yet is asked again by each step.
-// Sessions are the program's, by BoringSSL's own functions.
+// Sessions are the program's, by BoringSSL's own functions: BQUIC_EVENT_SESSION brings what proves an address alone, for bquic_connect.session beside the SSL,
+// and a client sends nothing in 0-RTT, also where its context has that enabled. A server accepts what its contexts do, with BQUIC_EARLY_DATA.
 
 // bquic_make_ssl makes the SSL for a client that has just come, from address remote, which lasts until it returns. NULL: the client is refused; so it is
 // where the SSL is another connection's, or another BoringSSL's: that stays the program's, and bquic_log is told.
