@@ -78,7 +78,7 @@ func (g *gPlay) spoilConnection() {
 // judge holds what has happened to what the grammar says.
 func (g *gPlay) judge() {
 	t := g.t
-	err := g.peer.Err()
+	err := g.side.core.Err() // the peer may not have been told: the path was lossy
 	if g.fault.wrong() {
 		if s := g.faultOf; s != nil && (s.sent < s.faultAt || s.stopped || s.sent == len(s.wire) && s.fin && !s.ended) {
 			if err == nil {
@@ -87,7 +87,7 @@ func (g *gPlay) judge() {
 			}
 		}
 		var e *quic.ApplicationError
-		if !errors.As(err, &e) || !e.Remote || !g.fault.allows(ErrorCode(e.Code)) {
+		if !errors.As(err, &e) || e.Remote || !g.fault.allows(ErrorCode(e.Code)) {
 			t.Errorf("%s: the connection: %v, want one of %v", g.fault.why, err, g.fault.codes)
 		}
 		g.judgeStreams(true)

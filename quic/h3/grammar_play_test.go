@@ -65,7 +65,12 @@ type gPlay struct {
 	faultOf *gStream
 	trains  []lateTrain
 	loss    int
-	later   bool // the application reads what it has let lie
+	noises  int
+	pushID  uint64 // of MAX_PUSH_ID, or of a client's GOAWAY frames, which fall
+	gone    bool   // GOAWAY is sent from here on
+
+	controlOut []byte // what of the control stream is still to be sent
+	later      bool   // the application reads what it has let lie
 }
 
 type lateTrain struct {
@@ -264,6 +269,10 @@ func (g *gPlay) act() (more bool) {
 			g.writeOf(s)
 		}
 	}
+	if rng.IntN(12) == 0 && g.noises < 300 {
+		g.noises++
+		g.noise()
+	}
 	if rng.IntN(2) == 0 {
 		g.settle()
 	}
@@ -294,6 +303,10 @@ func (g *gPlay) peerReads(s *gStream) {
 
 // onEvent is the application.
 func (g *gPlay) onEvent(ev Event) {
+	switch ev.Kind {
+	case EventSettings, EventGoAway, EventCapacity, EventSession, EventShutdown, EventOrigin: // of the connection
+		return
+	}
 	s := g.streams[ev.Stream]
 	if s == nil {
 		return
