@@ -90,16 +90,50 @@ func (w *web) fileContents(name string) (*contents, error) {
 	}
 	c := &contents{size: -1, once: !info.Mode().IsRegular()} // a pipe, for instance
 	if info.Mode().IsRegular() {
-		c.size = info.Size()
+		if c.size = info.Size(); c.size == 0 && !isEmpty(name) {
+			c.size = -1 // one of /proc, for instance
+		}
 	}
 	c.open = func() (io.ReadCloser, error) {
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, fmt.Errorf("cannot send %s: %w", name, err)
 		}
-		return w.counted(f), nil
+		if c.size < 0 {
+			return w.counted(f), nil
+		}
+		return w.counted(&steadyFile{f, c.size}), nil
 	}
 	return c, nil
+}
+
+// isEmpty tells whether a file that says that it has no bytes has none.
+func isEmpty(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return true // opening it to send it says why
+	}
+	defer f.Close()
+	n, _ := f.Read(make([]byte, 1))
+	return n == 0
+}
+
+// steadyFile is a file that is sent with the size that it had before.
+type steadyFile struct {
+	*os.File
+	left int64 // bytes that are still to come
+}
+
+func (f *steadyFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.left -= int64(n)
+	switch {
+	case f.left < 0:
+		return 0, fmt.Errorf("cannot send %s: it has become longer meanwhile", f.Name())
+	case err == io.EOF && f.left > 0:
+		return 0, fmt.Errorf("cannot send %s: it has become shorter meanwhile", f.Name())
+	}
+	return n, err
 }
 
 // set gives the contents to a request.

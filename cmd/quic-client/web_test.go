@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/boringquic/boringquic/cmd/internal/progress"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/http3"
@@ -190,6 +191,37 @@ func TestUpload(t *testing.T) {
 	}
 	_, stderr := s.run(t, exitFailed, "/echo", "-d", "@/no/such")
 	wantHas(t, stderr, "cannot send @/no/such: ")
+}
+
+// A file whose size is not told is sent whole, and one that changes while it is sent is a failure.
+func TestUploadSizes(t *testing.T) {
+	s := serveWeb(t)
+	if version, err := os.ReadFile("/proc/version"); err == nil { // Linux has it
+		if out, _ := s.run(t, exitOK, "/echo", "--upload", "/proc/version"); out != "PUT /echo  -1\n"+string(version) {
+			t.Errorf("what came of /proc/version is %q", out)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	for size, want := range map[int64]string{999: "has become shorter meanwhile", 1001: "has become longer meanwhile"} {
+		if err := os.WriteFile(file, make([]byte, 1000), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c, err := (&web{o: &options{upload: file}, bar: new(progress.Bar)}).body()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(file, size); err != nil {
+			t.Fatal(err)
+		}
+		body, err := c.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(body); err == nil || !strings.Contains(err.Error(), want) || c.size != 1000 {
+			t.Errorf("%d bytes in place of %d: %v", size, c.size, err)
+		}
+		body.Close()
+	}
 }
 
 func TestFields(t *testing.T) {
