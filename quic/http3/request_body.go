@@ -2,9 +2,11 @@ package http3
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"sync/atomic"
 
 	"github.com/boringquic/boringquic/quic/h3"
@@ -78,6 +80,8 @@ func (b *requestBody) explain(err error) error {
 		return io.EOF
 	case b.x.has(markClosed):
 		return http.ErrBodyReadAfterClose
+	case b.x.has(markLate): // which has ended the stream
+		return fmt.Errorf("http3: read, after the time to write the response: %w", os.ErrDeadlineExceeded)
 	}
 	return nameError(err)
 }

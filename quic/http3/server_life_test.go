@@ -241,6 +241,21 @@ func TestWriteTimeout(t *testing.T) {
 	}
 }
 
+// A handler that waits for the request's body is told the same when the time to write has passed.
+func TestWriteTimeoutWhileReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadAll(r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Read returned %v", err)
+			}
+			if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Copy returned %v", err)
+			}
+		}, func(s *Server) { s.HTTP.WriteTimeout = 5 * time.Second })
+		wantReset(h3.ErrCodeInternal)(t, ts.dial().open().headers(head("POST", "/")...).data("x").reply())
+	})
+}
+
 // TestDeadlines: S48.
 func TestDeadlines(t *testing.T) {
 	for name, handler := range map[string]func(t *testing.T, w http.ResponseWriter, r *http.Request, rc *http.ResponseController) (whole bool){
