@@ -227,13 +227,17 @@ func priority(urgency C.uint32_t, incremental C.int) (quic.Priority, error) {
 }
 
 //export bq_go_stream_set_user_data
-func bq_go_stream_set_user_data(h, id, value C.uint64_t) C.int32_t {
+func bq_go_stream_set_user_data(h, id, value C.uint64_t, stored *C.int32_t) C.int32_t {
 	return look(h, func(c *conn) error {
+		var streams interface {
+			SetStreamData(id uint64, v any)
+			StreamData(id uint64) any
+		} = c.core
 		if c.http != nil {
-			c.http.SetStreamData(uint64(id), uint64(value))
-			return nil
+			streams = c.http
 		}
-		c.core.SetStreamData(uint64(id), uint64(value))
+		streams.SetStreamData(uint64(id), uint64(value))
+		*stored = C.int32_t(boolean(streams.StreamData(uint64(id)) == any(uint64(value))))
 		return nil
 	})
 }

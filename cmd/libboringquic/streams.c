@@ -40,7 +40,10 @@ int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, uint32_t ur
   BQ_GO(bq_go_stream_set_priority(BQ_HANDLE(conn), stream, urgency, incremental));
 }
 
-int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value) { BQ_GO(bq_go_stream_set_user_data(BQ_HANDLE(conn), stream, value)); }
+int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value) {
+  int32_t stored = 0;
+  BQ_COUNT(bq_go_stream_set_user_data(BQ_HANDLE(conn), stream, value, &stored), stored);
+}
 
 int64_t bquic_stream_room(bquic_conn *conn, uint64_t stream) {
   int64_t room = 0;

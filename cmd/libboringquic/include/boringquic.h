@@ -695,7 +695,8 @@ BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint3
 BQUIC_API int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
 
 // bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data) that is told from now on: with BQUIC_EVENT_STREAM_OPENED, and
-// with what was told in one array with it, comes 0. For a stream that is over, or was never opened, it does nothing.
+// with what was told in one array with it, comes 0. It returns 1. For a stream that was never opened, or is over, as one can be that is only being told of, it
+// stores nothing and returns 0: then no event brings value, and what was allocated for it is to be freed.
 BQUIC_API int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value);
 
 // bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error: of no more it takes all. What is longer may wait for a turn, and

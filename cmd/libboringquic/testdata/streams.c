@@ -220,7 +220,7 @@ static void stored_late(side *server, side *client, bquic_config *config) {
         GOOD(bquic_stream_open(conn, 0));
         GOOD(bquic_stream_send(conn, 0, "x", 1, 0));
       } else if (in.events_len == 1 && event.kind == BQUIC_EVENT_STREAM_OPENED) {
-        GOOD(bquic_stream_set_user_data(event.conn, event.stream, 77));
+        CHECK(bquic_stream_set_user_data(event.conn, event.stream, 77) == 1);
       } else if (in.events_len == 1 && event.kind == BQUIC_EVENT_READABLE) {
         told += event.stream == 0 && event.stream_data == 77;
         until = 1;
@@ -285,6 +285,7 @@ int main(int argc, char **argv) {
   // What fails, fails with its reason.
   uint32_t flags;
   FAILS(bquic_stream_send(conn, 0, "x", 1, 0), BQUIC_ERR_STREAM, "no such stream");
+  CHECK(bquic_stream_set_user_data(conn, 0, 1) == 0 && bquic_stream_set_user_data(conn, 400, 1) == 0); // it is over; and never opened
   FAILS(bquic_stream_send(conn, 1, "x", 1, 0), BQUIC_ERR_STREAM, "no such stream");
   FAILS(bquic_stream_send(conn, 3, "x", 1, 0), BQUIC_ERR_DIRECTION, "does not go in this direction");
   FAILS(bquic_stream_recv(conn, 0, cert, 1, &flags, NULL), BQUIC_ERR_STREAM, "no such stream");
