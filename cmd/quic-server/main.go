@@ -61,7 +61,8 @@ name.br, name.zst or name.gz in a file's place where the client takes it, and a 
 folder that has no index.html. The page at / also tells over what it came: QUIC version, cipher, key
 share, round-trip time, early data, the path's MTU; so does /?connection. Names that begin
 with a dot are not served, but for /.well-known/. With --proxy it hands requests on to another
-server, over HTTP/1.1 or HTTP/2, and that one's answers back.
+server, over HTTP/1.1 or HTTP/2, and that one's answers back; WebSockets go through over HTTP/1.1,
+as browsers open them where HTTP/3 does not offer them.
 
 On the TCP port of the same number it serves the same over HTTP/1.1 and HTTP/2, with an
 Alt-Svc field by which browsers find out that there is HTTP/3; --no-tcp leaves that away.

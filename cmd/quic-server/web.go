@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -211,7 +212,10 @@ func logged(next http.Handler, log *logger) http.Handler {
 			} else if r.Context().Err() != nil {
 				broken = ", then the client had enough"
 			}
-			log.printf("%s: %s %s %s: %d, %d bytes%s%s", r.RemoteAddr, r.Proto, r.Method, r.URL, max(c.status, http.StatusOK), c.bytes, early, broken)
+			if c.status < 200 && c.status != http.StatusSwitchingProtocols {
+				c.status = http.StatusOK
+			}
+			log.printf("%s: %s %s %s: %d, %d bytes%s%s", r.RemoteAddr, r.Proto, r.Method, r.URL, c.status, c.bytes, early, broken)
 		}()
 		next.ServeHTTP(c, r)
 	})
@@ -240,6 +244,15 @@ func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
 	c.bytes += int64(n)
 	return n, err
+}
+
+// Hijack is for a WebSocket, say, that goes through over HTTP/1.1: its answer is written without us.
+func (c *counter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(c.ResponseWriter).Hijack()
+	if err == nil {
+		c.status = http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
 }
 
 // ReadFrom keeps the quick way of a file.

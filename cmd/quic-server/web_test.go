@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -195,6 +196,52 @@ func TestProxyHandsOn(t *testing.T) {
 	}
 	if got := stderr.String(); !strings.HasPrefix(got, "quic-server: httputil: ") || strings.Count(got, "\n") != 1 || !strings.Contains(got, "unexpected EOF") {
 		t.Errorf("the log says %q", got)
+	}
+}
+
+// What changes to another protocol goes through over HTTP/1.1.
+func TestProxyUpgrade(t *testing.T) {
+	const answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, answer)
+		io.CopyN(conn, rw, 4)
+	}))
+	defer upstream.Close()
+	var stderr bytes.Buffer
+	web, err := newWebsite(t.Context(), &options{proxy: upstream.URL}, &logger{w: &stderr, verbose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(done)
+		web.handler.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	conn, err := net.Dial("tcp", front.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("the client gets %v, %v", resp, err)
+	}
+	io.WriteString(conn, "ping")
+	if got, err := io.ReadAll(in); err != nil || string(got) != "ping" {
+		t.Errorf("the client hears %q, %v", got, err)
+	}
+	conn.Close()
+	<-done
+	if want := "HTTP/1.1 GET /chat: 101, 0 bytes"; !strings.Contains(stderr.String(), want) {
+		t.Errorf("the log says %q, want %q in it", &stderr, want)
 	}
 }
 
