@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptrace"
 	"net/textproto"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ func TestBareInterimsAreBounded(t *testing.T) {
 		cfg := quicnettest.ServerConfig()
 		cfg.TLS.NextProtos = []string{"h3"}
 		ep := n.Listen(t, "", cfg)
-		sent := 0
+		var sent atomic.Int64
 		go func() {
 			ctx := context.Background()
 			c, err := ep.Accept(ctx)
@@ -29,7 +30,7 @@ func TestBareInterimsAreBounded(t *testing.T) {
 			control, _ := c.OpenUniStream(ctx)
 			control.Write([]byte{0, 4, 0})
 			s, err := c.AcceptStream(ctx)
-			for ; err == nil && sent < 50_000; sent++ {
+			for ; err == nil && sent.Load() < 50_000; sent.Add(1) {
 				time.Sleep(2 * time.Millisecond)
 				_, err = s.Write(rawFrame(1, []byte{0, 0, 0xd8})) // :status 103
 			}
@@ -45,10 +46,10 @@ func TestBareInterimsAreBounded(t *testing.T) {
 		})
 		_, err := tr.RoundTrip(newRequest(t, "GET", "https://localhost/", nil).WithContext(ctx))
 		if !errors.Is(err, errInterimTooLarge) {
-			t.Errorf("after %d interim responses: %v", sent, err)
+			t.Errorf("after %d interim responses: %v", sent.Load(), err)
 		}
-		if most := int(interimBurst/statusSize) + 500; sent > most {
-			t.Errorf("%d interim responses came, and %d may wait", sent, most)
+		if n, most := sent.Load(), int64(interimBurst/statusSize)+500; n > most {
+			t.Errorf("%d interim responses came, and %d may wait", n, most)
 		}
 	})
 }
