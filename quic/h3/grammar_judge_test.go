@@ -51,10 +51,12 @@ func (g *gPlay) spoilConnection() {
 		},
 		func() {
 			g.fault = connFault("an empty datagram", ErrCodeDatagram)
+			g.mangle = nil // a datagram that is lost is not sent again
 			g.peer.DatagramSend(nil)
 		},
 		func() {
 			g.fault = connFault("a datagram of 2^60", ErrCodeDatagram)
+			g.mangle = nil
 			g.peer.DatagramSend(varint(1 << 60))
 		},
 	}
