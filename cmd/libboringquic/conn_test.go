@@ -19,8 +19,9 @@ import (
 	"github.com/boringquic/boringquic/quic"
 )
 
-func TestStreams(t *testing.T) { each(t, "streams", certificate(t)...) }
-func TestHTTP(t *testing.T)    { each(t, "http", certificate(t)...) }
+func TestStreams(t *testing.T)   { each(t, "streams", certificate(t)...) }
+func TestHTTP(t *testing.T)      { each(t, "http", certificate(t)...) }
+func TestHTTPEarly(t *testing.T) { each(t, "http_early", certificate(t)...) }
 
 func TestThreads(t *testing.T) {
 	files := certificate(t)

@@ -136,9 +136,9 @@ func (c *conn) do(op *C.bquic_op) (err error) {
 		}
 		n, err = c.respond(id, op.fields, op.fields_len, data, op.flags&C.BQUIC_FIN != 0)
 	case C.BQUIC_OP_STOP:
-		err = c.shutdown(id, quic.ReadDirection, uint64(op.code))
+		err = c.shutdown(id, C.BQUIC_READ|op.flags&C.BQUIC_LATER, uint64(op.code))
 	case C.BQUIC_OP_RESET:
-		err = c.shutdown(id, quic.WriteDirection, uint64(op.code))
+		err = c.shutdown(id, C.BQUIC_WRITE, uint64(op.code))
 	default:
 		return faultf(errArgument, "there is no operation of kind %d", op.kind)
 	}
@@ -175,9 +175,13 @@ func resetCode(err error) C.uint64_t {
 	return 0
 }
 
-func (c *conn) shutdown(id uint64, dir quic.Direction, code uint64) error {
-	if code > quic.MaxErrorCode {
+func (c *conn) shutdown(id uint64, parts C.uint32_t, code uint64) error {
+	dir, later := quic.Direction(parts&^C.BQUIC_LATER), parts&C.BQUIC_LATER != 0
+	switch {
+	case code > quic.MaxErrorCode:
 		return faultf(errArgument, "the error code is %d, and must be below 2^62", code)
+	case dir&^(quic.ReadDirection|quic.WriteDirection) != 0 || dir == 0 || later && dir != quic.ReadDirection:
+		return faultf(errArgument, "parts is %d, and must be BQUIC_READ, BQUIC_WRITE or both, or BQUIC_READ | BQUIC_LATER", parts)
 	}
 	if err := c.ready(); err != nil {
 		return err
@@ -186,20 +190,20 @@ func (c *conn) shutdown(id uint64, dir quic.Direction, code uint64) error {
 		c.noteCut(id)
 	}
 	defer c.ring(id)
-	if c.http != nil {
+	switch {
+	case c.http != nil && later:
+		return c.http.StreamStopLater(id, h3.ErrorCode(code))
+	case c.http != nil:
 		return c.http.StreamShutdown(id, dir, h3.ErrorCode(code))
+	case later:
+		return c.core.StreamStopLater(id, code)
 	}
 	return c.core.StreamShutdown(id, dir, code)
 }
 
 //export bq_go_stream_shutdown
 func bq_go_stream_shutdown(h, id C.uint64_t, parts C.uint32_t, code C.uint64_t) C.int32_t {
-	return use(h, func(c *conn) error {
-		if parts&^(C.BQUIC_READ|C.BQUIC_WRITE) != 0 || parts == 0 {
-			return faultf(errArgument, "parts is %d, and must be BQUIC_READ, BQUIC_WRITE or both", parts)
-		}
-		return c.shutdown(uint64(id), quic.Direction(parts), uint64(code))
-	})
+	return use(h, func(c *conn) error { return c.shutdown(uint64(id), parts, uint64(code)) })
 }
 
 //export bq_go_stream_set_priority

@@ -67,7 +67,7 @@ static void handle(const bquic_event *ev) {
       more(ev->conn, ev->stream, ev->stream_data);
       break;
     case BQUIC_EVENT_READABLE: // a body that nobody wants
-      bquic_stream_shutdown(ev->conn, ev->stream, BQUIC_READ, 0x100);
+      bquic_stream_shutdown(ev->conn, ev->stream, BQUIC_READ | BQUIC_LATER, 0x100);
       break;
   }
 }

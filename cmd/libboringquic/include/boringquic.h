@@ -658,7 +658,7 @@ typedef struct bquic_op {
   bquic_conn *conn;  // of the endpoint
   uint64_t stream;  // its ID
   uint32_t kind;    // BQUIC_OP_*
-  uint32_t flags;   // in and out: BQUIC_FIN
+  uint32_t flags;   // in and out: BQUIC_FIN. BQUIC_OP_STOP: BQUIC_LATER
   void *data;       // sent from, or received into
   size_t len;  // bytes
   uint64_t code;    // BQUIC_OP_STOP and BQUIC_OP_RESET: the code. BQUIC_OP_OPEN: 1: unidirectional. Out: that of BQUIC_ERR_RESET
@@ -670,7 +670,7 @@ typedef struct bquic_op {
 enum {
   BQUIC_OP_SEND = 1,   // bquic_stream_send
   BQUIC_OP_RECV = 2,   // bquic_stream_recv
-  BQUIC_OP_STOP = 3,   // bquic_stream_shutdown of BQUIC_READ
+  BQUIC_OP_STOP = 3,   // bquic_stream_shutdown of BQUIC_READ, with BQUIC_LATER among flags: of BQUIC_READ | BQUIC_LATER
   BQUIC_OP_RESET = 4,  // bquic_stream_shutdown of BQUIC_WRITE
   BQUIC_OP_OPEN = 5,   // bquic_stream_open, which sets stream, and bquic_stream_send on it
   BQUIC_OP_RESPOND = 6  // bquic_h3_respond, whose body is data
@@ -682,12 +682,16 @@ BQUIC_API int32_t bquic_endpoint_ops(bquic_endpoint *endpoint, bquic_op *ops, si
 
 // The parts of a stream.
 enum {
-  BQUIC_READ = 1,  // what the peer sends
-  BQUIC_WRITE = 2  // what we send
+  BQUIC_READ = 1,   // what the peer sends
+  BQUIC_WRITE = 2,  // what we send
+  BQUIC_LATER = 4   // with BQUIC_READ alone: when the peer has what we send
 };
 
 // bquic_stream_shutdown ends parts of stream before their time, BQUIC_READ, BQUIC_WRITE or both (BQUIC_READ | BQUIC_WRITE): the peer is asked to stop sending, what we
 // send is reset, with a code below 2^62. A part that is over stays as it is.
+// BQUIC_READ | BQUIC_LATER is for who answers without reading all: what comes is dropped, but the peer is asked to stop only 100 ms after it has acknowledged
+// all that we send on the stream, with its end. To some clients, curl with OpenSSL's QUIC among them, being asked while they write is an error, whatever
+// answer has come. It leaves sooner if the end is not sent within 100 ms, if that part is reset, or if the peer's flow control holds it back.
 BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint32_t parts, uint64_t code);
 
 // bquic_stream_set_priority sets when stream sends among others: urgency 0 to 7, 0 first; incremental ones of one urgency take turns

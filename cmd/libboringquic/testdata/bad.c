@@ -315,7 +315,11 @@ int main(int argc, char **argv) {
   FAILS(bquic_stream_send(conn, 0, NULL, 1, 0), BQUIC_ERR_ARGUMENT, "data is NULL");
   FAILS(bquic_stream_send(conn, 0, buf, SIZE_MAX, 0), BQUIC_ERR_ARGUMENT, "at most 2^31-1");
   FAILS(bquic_stream_send(conn, UINT64_MAX - 2, buf, 1, 0), BQUIC_ERR_STREAM, "no such stream");
-  FAILS(bquic_stream_shutdown(conn, 0, 4, 0), BQUIC_ERR_ARGUMENT, "parts is 4");
+  for (uint32_t parts = 0; parts <= 8; parts += 1 + (parts == 0) * 3) { // of which BQUIC_READ | BQUIC_LATER is one
+    if (parts != (BQUIC_READ | BQUIC_LATER)) {
+      FAILS(bquic_stream_shutdown(conn, 0, parts, 0), BQUIC_ERR_ARGUMENT, "must be BQUIC_READ, BQUIC_WRITE or both, or BQUIC_READ | BQUIC_LATER");
+    }
+  }
   FAILS(bquic_stream_shutdown(conn, 0, BQUIC_READ, UINT64_MAX), BQUIC_ERR_ARGUMENT, "below 2^62");
   FAILS(bquic_stream_set_priority(conn, 0, 8, 0), BQUIC_ERR_ARGUMENT, "at most 7");
   FAILS(bquic_datagram_send(conn, "x", 1), BQUIC_ERR_UNSUPPORTED, "takes no datagrams");
