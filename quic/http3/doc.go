@@ -68,7 +68,7 @@
 //   - http.Server.MaxHeaderBytes can be 16 MiB at most. It counts what is decoded, 32 bytes a field on top (RFC 9114, section 4.2.2).
 //   - The net.Conn that ConnState and ConnContext get has addresses and Close; it cannot be read or written. There is no http.Hijacker (TakeOver
 //     takes its place) and no server push, which no browser takes any more.
-//   - The response to HEAD that is flushed is over for the client; a panic after that it does not see.
+//   - The response to HEAD that is flushed is over for the client; a panic after that it may not see.
 //   - A Transport decompresses gzip alone, and has no proxies of its own: Transport.Dial is where they come in.
 //   - StreamOf needs the response as RoundTrip has returned it: an http.Client with a Timeout wraps its Body.
 //   - Where the server has gone and a request that must not be done twice was sent, it fails after about a second rather than being held back

@@ -69,6 +69,29 @@ func TestContextEnds(t *testing.T) {
 	})
 }
 
+// A BaseContext that returns nil is a panic, as net/http's is, and what was opened before it is closed: a program that recovers can listen again.
+func TestBaseContextNil(t *testing.T) {
+	cert, key := certFiles(t)
+	var addr net.Addr
+	s := &Server{HTTP: &http.Server{Addr: "127.0.0.1:0", BaseContext: func(l net.Listener) context.Context {
+		addr = l.Addr()
+		return nil
+	}}}
+	func() {
+		defer func() {
+			if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "nil context") {
+				t.Errorf("the panic is %v", v)
+			}
+		}()
+		t.Errorf("returned %v", s.ListenAndServeTLS(cert, key))
+	}()
+	c, err := net.ListenPacket("udp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
 // TestContexts: S40, BaseContext and ConnContext, and that what they give ends requests.
 func TestContexts(t *testing.T) {
 	type key string

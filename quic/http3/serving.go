@@ -209,7 +209,15 @@ func (s *Server) serve(ctx context.Context, own bool, tc *tls.Config, h http.Han
 		ep.Close()
 		return http.ErrServerClosed
 	}
+	based := false
+	defer func() {
+		if !based { // BaseContext has panicked, and nobody will close the endpoint
+			ep.Close()
+			s.unlisten(l)
+		}
+	}()
 	srv.baseContext(addrListener{ep.Addr(), ep.Close})
+	based = true
 	_, err = ep.Accept(accepting) // nothing is offered: it waits for the end
 	if s.isEnded() {
 		return http.ErrServerClosed
