@@ -16,6 +16,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/net/idna"
+
 	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
@@ -85,6 +87,9 @@ func withKeyLog(cfg *tls.Config) (*tls.Config, error) {
 	return cfg, nil
 }
 
+// names makes names of hosts what DNS and certificates have. Underscores, which hosts of some networks have, are left to them.
+var names = idna.New(idna.MapForLookup(), idna.StrictDomainName(false))
+
 func selfSigned(hosts []string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -109,7 +114,11 @@ func selfSigned(hosts []string) (tls.Certificate, error) {
 		if ip := net.ParseIP(h); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else if h != "" {
-			template.DNSNames = append(template.DNSNames, h)
+			name, err := names.ToASCII(h)
+			if err != nil {
+				return tls.Certificate{}, fmt.Errorf("%q is no name of a host", h)
+			}
+			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
