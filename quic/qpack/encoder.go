@@ -37,8 +37,8 @@ type Encoder struct {
 	classifier                  *Classifier
 	out                         []byte // instructions that are to be sent
 	partial                     []byte // the beginning of a decoder instruction, at most maxIntLen bytes
-	vain                        int    // stream cancellations that no section waited on, since VainCancellations was asked
 	err                         *Error // what ended it
+	vain                        int32  // stream cancellations that no section waited on, since VainCancellations was asked
 	indexSecrets                bool
 
 	// The section at work.
@@ -115,6 +115,10 @@ func (e *Encoder) MayInstruct() bool { return !e.stood || e.dynamic && e.mayDrai
 // AppendPrepared is AppendSection of the fields that were given to Prepare.
 func (e *Encoder) AppendPrepared(dst []byte, streamID uint64, room int) []byte {
 	e.room = room
+	if e.dynamic && e.flight.givenUp.has(streamID) {
+		e.dynamic, e.risk = false, false
+		e.look()
+	}
 	if e.dynamic {
 		e.count(streamID)
 		e.admit()
@@ -175,10 +179,14 @@ func (e *Encoder) HandleDecoderStream(p []byte) error {
 	return nil
 }
 
+// Unacknowledged is how many sections that refer to the dynamic table wait for what the peer's decoder stream says of them. As long as they do, the
+// entries that they refer to stay (RFC 9204, section 2.1.1).
+func (e *Encoder) Unacknowledged() int { return len(e.flight.sections) }
+
 // VainCancellations returns how many stream cancellations came that no section waited on, since it was asked last. A peer may send some
 // (RFC 9204, section 2.2.2.2), and each costs a look at all sections that wait: who sends very many wants that.
 func (e *Encoder) VainCancellations() (n int) {
-	n, e.vain = e.vain, 0
+	n, e.vain = int(e.vain), 0
 	return n
 }
 
@@ -196,13 +204,14 @@ func (e *Encoder) instruction(p []byte) int {
 			}
 		}
 		return e.length(n)
-	case c&0x40 != 0: // section 4.4.2, Stream Cancellation: one that no section waits on is of no consequence
+	case c&0x40 != 0: // section 4.4.2, Stream Cancellation
 		stream, n := consumeInt(p, 6)
 		if n > 0 {
 			s, ok := e.flight.cancel(stream)
 			if !ok {
 				e.vain++
 			}
+			e.flight.giveUp(stream)
 			for ; ok; s, ok = e.flight.cancel(stream) {
 				e.table.unpin(s.oldest)
 			}

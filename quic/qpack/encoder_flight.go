@@ -12,6 +12,7 @@ type flight struct {
 	risky    []riskyStream   // streams that could become blocked
 	first    int             // those before this one are done: acknowledgements mostly come in the order of the sections
 	dirty    bool            // some of the sections are done
+	givenUp  *givenUp        // nil: no stream was cancelled
 }
 
 type flyingSection struct {
@@ -64,6 +65,28 @@ func (f *flight) cancel(stream uint64) (s flyingSection, ok bool) {
 		f.risky = slices.DeleteFunc(f.risky, func(r riskyStream) bool { return r.stream == stream })
 	}
 	return s, ok
+}
+
+// givenUp are the last streams that the peer has cancelled. A section may be made for such a stream yet, as STOP_SENDING can arrive later; but the peer has
+// said all that it will, so that nothing would ever take that section off (RFC 9204, section 2.2.2.2).
+type givenUp struct {
+	streams [maxGivenUp]uint64
+	noted   int // how many ever were
+}
+
+func (f *flight) giveUp(stream uint64) {
+	g := f.givenUp
+	if g == nil {
+		g = new(givenUp)
+		f.givenUp = g
+	}
+	g.streams[g.noted%maxGivenUp] = stream
+	g.noted++
+}
+
+// has tells whether the peer is known to read no more of a stream.
+func (g *givenUp) has(stream uint64) bool {
+	return g != nil && slices.Contains(g.streams[:min(g.noted, maxGivenUp)], stream)
 }
 
 // takeOff marks the first section of the stream as done.
