@@ -169,6 +169,7 @@ func (c *Conn) onOpened(id uint64) {
 			return
 		}
 	} else if !c.goaway.takes(id) {
+		c.dec.CancelStream(id)
 		c.core.StreamShutdown(id, quic.ReadDirection|quic.WriteDirection, uint64(ErrCodeRequestRejected))
 		return
 	}

@@ -66,6 +66,9 @@ func (c *Conn) tooLarge(s *stream) {
 		return
 	}
 	c.heads.remove(s, linkHead)
+	if !r.fin { // the section, if it was not decoded, and a trailer section
+		c.dec.CancelStream(s.id)
+	}
 	r.state, r.drain, s.known = recvOver, true, true
 	r.err = &StreamError{Stream: s.id, Code: ErrCodeExcessiveLoad, Reason: "the header section is larger than the limit", Cause: ErrTooLarge}
 	c.tell(s, newsTooLarge|newsRead)

@@ -242,3 +242,44 @@ func TestStoppedWhileBlocked(t *testing.T) {
 	p.uni(false, varint(streamQPACKEncoder), insertX)
 	p.wantAlive("at the end")
 }
+
+// Whichever way it is found out that a header section is too large, the peer is told once that no section of the stream is of use any more: neither that one, if
+// it was not decoded, nor a trailer section (RFC 9204, section 2.2.2.2).
+func TestTooLargeIsCancelled(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		size   int
+		client bool
+		want   []byte // behind the increment
+	}{
+		{"decoded", 1000, false, []byte{0x80, 0x40}}, {"by its length", 2000, false, []byte{0x40}},
+		{"a response, decoded", 1000, true, []byte{0x80, 0x40}}, {"a response, by its length", 2000, true, []byte{0x40}},
+	} {
+		p := newScript(t, c.client, &Config{MaxFieldSectionSize: 1000}, false)
+		p.uni(false, varint(streamQPACKEncoder), insertX)
+		id := uint64(0)
+		if c.client {
+			id, _, _ = p.side.SendRequest(p.now, get("/"), nil, true)
+			p.settle()
+		} else {
+			id = p.bidi(false)
+		}
+		head := append([]byte{2, 0, 0x80, 0x23, 'x', '-', 'y', 0x7f}, appendQPACKInt(c.size)...)
+		p.send(id, false, frameOf(frameHeaders, append(head, make([]byte, c.size)...)))
+		p.send(id, true, frameOf(frameHeaders, []byte{2, 0, 0x80}))
+		p.settle()
+		var b [100]byte
+		n, _, err := p.peer.StreamRecv(p.side.local.ids[localDecoder], b[:])
+		if want := append([]byte{streamQPACKDecoder, 1}, c.want...); err != nil || !bytes.Equal(b[:n], want) {
+			t.Errorf("%s: the decoder stream has %x, %v, want %x", c.name, b[:n], err, want)
+		}
+	}
+}
+
+// appendQPACKInt is what follows the prefix of 7 bits, all ones, of an integer that is at least 127.
+func appendQPACKInt(v int) (b []byte) {
+	for v -= 127; v >= 128; v >>= 7 {
+		b = append(b, byte(v)|0x80)
+	}
+	return append(b, byte(v))
+}

@@ -191,7 +191,8 @@ func (c *Conn) beginFrame(s *stream, typ, length uint64, p []byte, used int) (me
 	return false, c.consume(s, used)
 }
 
-// otherFrame returns what is wrong with a frame on a request stream that is neither DATA nor HEADERS; unknown ones are skipped.
+// otherFrame returns what is wrong with a frame on a request stream that is neither DATA nor HEADERS; unknown ones are skipped, and so is
+// ORIGIN, which MUST be ignored on any stream but the server's control stream (RFC 9412, section 2; RFC 8336, section 2.1).
 func (c *Conn) otherFrame(typ, length uint64) *connError {
 	switch typ {
 	case framePushPromise:
@@ -201,7 +202,7 @@ func (c *Conn) otherFrame(typ, length uint64) *connError {
 			}
 			return connErr(ErrCodeID, "PUSH_PROMISE, and no push was allowed") // RFC 9114, section 7.2.5
 		}
-	case frameCancelPush, frameSettings, frameGoAway, frameMaxPushID, frameOrigin, framePriorityUpdateRequest, framePriorityUpdatePush:
+	case frameCancelPush, frameSettings, frameGoAway, frameMaxPushID, framePriorityUpdateRequest, framePriorityUpdatePush:
 	default:
 		if !isHTTP2Frame(typ) {
 			return nil
@@ -253,7 +254,6 @@ func (c *Conn) beginHeaders(s *stream, length uint64, p []byte, used int) (messa
 		if !c.consume(s, used) {
 			return false, false
 		}
-		c.dec.CancelStream(s.id)
 		c.tooLarge(s)
 		return false, r.state != recvOver || r.drain
 	case length <= uint64(len(p)-used): // all of it is at hand, as it is but for long ones: it is read where it lies
