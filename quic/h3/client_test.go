@@ -201,7 +201,6 @@ func TestResponseFrames(t *testing.T) {
 		{"SETTINGS behind a response", [][]byte{section(":status", "200"), frameOf(frameSettings, nil)}, ErrCodeFrameUnexpected},
 		{"CANCEL_PUSH, empty", [][]byte{frameOf(frameCancelPush, nil)}, ErrCodeFrameUnexpected},
 		{"MAX_PUSH_ID", [][]byte{frameOf(frameMaxPushID, varint(0))}, ErrCodeFrameUnexpected},
-		{"ORIGIN", [][]byte{section(":status", "200"), frameOf(frameOrigin, nil)}, ErrCodeFrameUnexpected},
 		{"PRIORITY_UPDATE", [][]byte{frameOf(framePriorityUpdateRequest, varint(0))}, ErrCodeFrameUnexpected},
 		{"HTTP/2's PRIORITY", [][]byte{frameOf(2, nil)}, ErrCodeFrameUnexpected},
 		{"HTTP/2's PING", [][]byte{section(":status", "200"), frameOf(6, nil)}, ErrCodeFrameUnexpected},

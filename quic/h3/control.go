@@ -277,11 +277,11 @@ func (c *Conn) beginControl(typ, length uint64) *connError {
 		}
 		return nil
 	case frameOrigin:
-		if !c.client {
-			return unexpected // RFC 9412, section 2
+		if c.client {
+			s.skipped = length > maxOriginFrame
+			return nil
 		}
-		s.skipped = length > maxOriginFrame
-		return nil
+		// One of a client's is as on any other stream: it MUST be ignored (RFC 9412, section 2; RFC 8336, section 2.1).
 	}
 	if isHTTP2Frame(typ) {
 		return unexpected

@@ -162,8 +162,8 @@ func recall(p []byte) (s Settings, ok bool) {
 	return s, err == nil
 }
 
-// lowered tells in which way settings are less than those that 0-RTT data was sent under, which the server must not do that accepts it
-// (RFC 9114, section 7.2.4.2; RFC 9204, section 3.2.3; RFC 9220, section 3; RFC 9297, section 2.1.1). nil: in none.
+// lowered tells in which way settings are less than those that 0-RTT data was sent under, or lack one that was there, which the server must not do that
+// accepts it (RFC 9114, section 7.2.4.2; RFC 9204, section 3.2.3; RFC 9220, section 3; RFC 9297, section 2.1.1). nil: in none.
 func (s *Settings) lowered(before *Settings) *connError {
 	switch {
 	case before.QPACKTableCapacity != 0 && s.QPACKTableCapacity != before.QPACKTableCapacity:
@@ -172,6 +172,8 @@ func (s *Settings) lowered(before *Settings) *connError {
 		return connErr(ErrCodeSettings, "SETTINGS_QPACK_BLOCKED_STREAMS is lower than it was for 0-RTT data")
 	case s.MaxFieldSectionSize < before.MaxFieldSectionSize:
 		return connErr(ErrCodeSettings, "SETTINGS_MAX_FIELD_SECTION_SIZE is lower than it was for 0-RTT data")
+	case before.MaxFieldSectionSize != NoLimit && s.MaxFieldSectionSize == NoLimit: // more than before, but omitted
+		return connErr(ErrCodeSettings, "SETTINGS_MAX_FIELD_SECTION_SIZE is not there, and was for 0-RTT data")
 	case before.EnableConnect && !s.EnableConnect:
 		return connErr(ErrCodeSettings, "SETTINGS_ENABLE_CONNECT_PROTOCOL is 0 and was 1 for 0-RTT data")
 	case before.H3Datagram && !s.H3Datagram:

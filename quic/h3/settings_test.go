@@ -121,3 +121,62 @@ func TestConfigCheck(t *testing.T) {
 		t.Errorf("Prepare: %+v, %v", r, err)
 	}
 }
+
+// What a server that accepts 0-RTT data may say now in place of what it had said, for each setting: nothing lower, and none left out that was there with
+// a value of its own, whatever leaving it out means (RFC 9114, section 7.2.4.2; RFC 9204, section 3.2.3).
+func TestSettingsBehindEarlyData(t *testing.T) {
+	const none = 1<<64 - 1
+	for _, c := range []struct {
+		id, before, after uint64
+		want              ErrorCode
+	}{
+		{SettingMaxFieldSectionSize, none, none, 0},
+		{SettingMaxFieldSectionSize, 1000, 1000, 0},
+		{SettingMaxFieldSectionSize, 1000, 1001, 0},
+		{SettingMaxFieldSectionSize, 1000, 999, ErrCodeSettings},
+		{SettingMaxFieldSectionSize, none, 1 << 60, ErrCodeSettings},
+		{SettingMaxFieldSectionSize, 1000, none, ErrCodeSettings},
+		{SettingMaxFieldSectionSize, 0, none, ErrCodeSettings},
+		{SettingQPACKBlockedStreams, none, 7, 0},
+		{SettingQPACKBlockedStreams, 7, 1<<62 - 1, 0},
+		{SettingQPACKBlockedStreams, 7, 6, ErrCodeSettings},
+		{SettingQPACKBlockedStreams, 7, none, ErrCodeSettings},
+		{SettingQPACKBlockedStreams, 0, none, 0},
+		{SettingQPACKTableCapacity, none, 7, 0},
+		{SettingQPACKTableCapacity, 0, 1<<62 - 1, 0},
+		{SettingQPACKTableCapacity, 7, 8, ErrCodeDecoderStream},
+		{SettingQPACKTableCapacity, 7, 6, ErrCodeDecoderStream},
+		{SettingQPACKTableCapacity, 7, none, ErrCodeDecoderStream},
+		{SettingEnableConnect, none, 1, 0},
+		{SettingEnableConnect, 1, 0, ErrCodeSettings},
+		{SettingEnableConnect, 1, none, ErrCodeSettings},
+		{SettingEnableConnect, 0, none, 0},
+		{SettingH3Datagram, 0, 1, 0},
+		{SettingH3Datagram, 1, 0, ErrCodeSettings},
+		{SettingH3Datagram, 1, none, ErrCodeSettings},
+	} {
+		with := func(v uint64) Settings {
+			var p []byte
+			if v != none {
+				p = appendSetting(nil, c.id, v)
+			}
+			s, err := parseSettings(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		first, after := with(c.before), with(c.after)
+		before, ok := recall(first.remember())
+		if !ok {
+			t.Fatal("the settings are not recalled")
+		}
+		got := ErrorCode(0)
+		if e := after.lowered(&before); e != nil {
+			got = e.code
+		}
+		if got != c.want {
+			t.Errorf("setting 0x%x from %d to %d: %v, want %v", c.id, int64(c.before), int64(c.after), got, c.want)
+		}
+	}
+}
