@@ -102,7 +102,7 @@ func (w *web) fileContents(name string) (*contents, error) {
 		if c.size < 0 {
 			return w.counted(f), nil
 		}
-		return w.counted(&steadyFile{f, c.size}), nil
+		return w.counted(&steadyFile{f: f, size: c.size, left: c.size}), nil
 	}
 	return c, nil
 }
@@ -118,23 +118,26 @@ func isEmpty(name string) bool {
 	return n == 0
 }
 
-// steadyFile is a file that is sent with the size that it had before.
+// steadyFile is a file that is sent with the size that it told of.
 type steadyFile struct {
-	*os.File
+	f    *os.File
+	size int64
 	left int64 // bytes that are still to come
 }
 
-func (f *steadyFile) Read(p []byte) (int, error) {
-	n, err := f.File.Read(p)
-	f.left -= int64(n)
+func (s *steadyFile) Read(p []byte) (int, error) {
+	n, err := s.f.Read(p)
+	s.left -= int64(n)
 	switch {
-	case f.left < 0:
-		return 0, fmt.Errorf("cannot send %s: it has become longer meanwhile", f.Name())
-	case err == io.EOF && f.left > 0:
-		return 0, fmt.Errorf("cannot send %s: it has become shorter meanwhile", f.Name())
+	case s.left < 0:
+		return 0, fmt.Errorf("cannot send %s: it has more than the %d bytes that it told of", s.f.Name(), s.size)
+	case err == io.EOF && s.left > 0:
+		return 0, fmt.Errorf("cannot send %s: it has fewer than the %d bytes that it told of", s.f.Name(), s.size)
 	}
 	return n, err
 }
+
+func (s *steadyFile) Close() error { return s.f.Close() }
 
 // set gives the contents to a request.
 func (c *contents) set(req *http.Request) (err error) {

@@ -202,7 +202,7 @@ func TestUploadSizes(t *testing.T) {
 		}
 	}
 	file := filepath.Join(t.TempDir(), "file")
-	for size, want := range map[int64]string{999: "has become shorter meanwhile", 1001: "has become longer meanwhile"} {
+	for size, want := range map[int64]string{999: "has fewer than the 1000 bytes", 1001: "has more than the 1000 bytes"} {
 		if err := os.WriteFile(file, make([]byte, 1000), 0o644); err != nil {
 			t.Fatal(err)
 		}

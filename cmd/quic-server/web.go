@@ -9,7 +9,9 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
+	"net/textproto"
 	"net/url"
 	"os"
 	"strings"
@@ -97,9 +99,14 @@ func unreachable(to *url.URL, err error) string {
 	return fmt.Sprintf("cannot reach --proxy %s: %s", to, why)
 }
 
-// newProxy hands requests on to another server, and its answers back, as they come.
+// altSvc is the field of ours that a response is to have, in the context of its request: httputil clears all fields behind an interim response.
+type altSvc struct{}
+
+// newProxy hands requests on to another server, and its answers back, as they come. Alt-Svc of the other server stays behind: it tells of ports that
+// ours has not (RFC 7838, section 3).
 func newProxy(to *url.URL, log *logger) http.Handler {
-	return &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
+		Transport: withoutAltSvc{http.DefaultTransport},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host
@@ -109,9 +116,11 @@ func newProxy(to *url.URL, log *logger) http.Handler {
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			resp.Header.Del("Alt-Svc") // which tells of the other server's ports, that ours has not (RFC 7838, section 3)
-			if resp.StatusCode < 100 { // which net/http takes from a server, and not from a handler
+			if resp.StatusCode < 100 || resp.StatusCode > 999 { // which net/http takes from a server, and not from a handler
 				return fmt.Errorf("its status is %q", resp.Status)
+			}
+			if own, _ := resp.Request.Context().Value(altSvc{}).([]string); own != nil {
+				resp.Header["Alt-Svc"] = own
 			}
 			return nil
 		},
@@ -126,6 +135,26 @@ func newProxy(to *url.URL, log *logger) http.Handler {
 			http.Error(w, "502 Bad Gateway: the server behind this one "+told, http.StatusBadGateway)
 		},
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		own := w.Header()["Alt-Svc"]
+		w.Header().Del("Alt-Svc")
+		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), altSvc{}, own)))
+	})
+}
+
+// withoutAltSvc drops Alt-Svc from what a server answers, interim responses too.
+type withoutAltSvc struct{ http.RoundTripper }
+
+func (t withoutAltSvc) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+		h.Del("Alt-Svc")
+		return nil
+	}})
+	resp, err := t.RoundTripper.RoundTrip(req.WithContext(ctx))
+	if err == nil {
+		resp.Header.Del("Alt-Svc")
+	}
+	return resp, err
 }
 
 // unanswered says why there is no answer to a request that was to be handed on: to who runs this server, and to who asked.

@@ -10,6 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -197,6 +201,72 @@ func TestProxyHandsOn(t *testing.T) {
 	if got := stderr.String(); !strings.HasPrefix(got, "quic-server: httputil: ") || strings.Count(got, "\n") != 1 || !strings.Contains(got, "unexpected EOF") {
 		t.Errorf("the log says %q", got)
 	}
+}
+
+// Of the server behind, Alt-Svc is not handed on, not in interim responses either; ours is in the response, whatever came before.
+func TestProxyAltSvc(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Alt-Svc", `h3=":1"`)
+		if r.URL.Path == "/hints" {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+	}))
+	defer upstream.Close()
+	web, err := newWebsite(t.Context(), &options{proxy: upstream.URL}, &logger{w: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ours = `h3=":2"; ma=86400`
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Alt-Svc", ours)
+		web.handler.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	for _, path := range []string{"/", "/hints"} {
+		interim := 0
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+			if interim++; h.Get("Alt-Svc") != "" {
+				t.Errorf("%s: an interim response says %q", path, h.Values("Alt-Svc"))
+			}
+			return nil
+		}})
+		req, err := http.NewRequestWithContext(ctx, "GET", front.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := front.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header["Alt-Svc"]; !slices.Equal(got, []string{ours}) || (interim == 1) != (path == "/hints") {
+			t.Errorf("%s: Alt-Svc %q, behind %d interim responses", path, got, interim)
+		}
+	}
+}
+
+// A status of four digits, which HTTP/2 can carry, is answered 502.
+func TestProxyStatus(t *testing.T) {
+	answer := withStatus(1000)
+	defer func(old http.RoundTripper) { http.DefaultTransport = old }(http.DefaultTransport)
+	http.DefaultTransport = answer
+	var stderr bytes.Buffer
+	web, err := newWebsite(t.Context(), &options{proxy: "http://127.0.0.1:1"}, &logger{w: &stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	web.handler.ServeHTTP(rec, httptest.NewRequest("GET", "https://localhost/", nil))
+	if rec.Code != http.StatusBadGateway || !strings.Contains(stderr.String(), "1000") {
+		t.Errorf("the client gets %d; the log says %q", rec.Code, &stderr)
+	}
+}
+
+// withStatus answers all requests with a status.
+type withStatus int
+
+func (s withStatus) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: int(s), Status: strconv.Itoa(int(s)), Header: make(http.Header), Body: http.NoBody, Request: req}, nil
 }
 
 // What changes to another protocol goes through over HTTP/1.1.
