@@ -29,7 +29,8 @@ import (
 // to come. If HTTP/3 wins, TCP is cancelled.
 //
 // Where HTTP/3 fails, because UDP does not get through, for instance, requests go over TCP at once for Cooldown, and for twice as long each
-// time that it fails again, up to MaxCooldown. When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response over HTTP/3
+// time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come, or closed, for whatever
+// reason, or takes no more requests, before it has brought any response whole. When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response over HTTP/3
 // has all that forgotten; so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare
 // persistent.
 //

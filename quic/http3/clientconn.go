@@ -26,6 +26,7 @@ type ClientConn struct {
 	maxHeader uint64 // bytes
 	keepAlive bool   // it is set while there are requests
 	hook      func() // DialClientConn's; nil: none
+	broken    func() // the route's; nil: none
 
 	qc          *quicnet.Conn                       // set by the first turn
 	tls         atomic.Pointer[tls.ConnectionState] // nil: the handshake is not complete
@@ -40,6 +41,8 @@ type ClientConn struct {
 	h3      *h3.Conn
 	openErr error // why there is none
 	live    liveness
+	proved  bool             // a response came whole
+	breaks  bool             // broken was called
 	first   *call            // of the list of those that HTTP/3 tells of
 	fresh   []*call          // whose response came in this turn
 	tunnels map[uint64]*call // those whose Stream the program may have; nil: there are none

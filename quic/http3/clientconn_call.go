@@ -261,6 +261,8 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 	kind := rejected
 	if cl.early && t.Core.EarlyData() == quic.EarlyRejected {
 		err, kind = quic.ErrEarlyDataRejected, tooEarly
+	} else if !cl.cc.proved && !cl.cc.isUsable() {
+		cl.cc.tellBroken()
 	}
 	cl.fail(err, kind)
 	cl.giveUp(t)
@@ -376,6 +378,9 @@ func (cl *call) settle(t *quicnet.Turn) {
 		if cl.cut = false; cl.readErr != io.EOF {
 			code = h3.ErrCodeRequestCancelled
 		}
+	}
+	if cl.readErr == io.EOF {
+		cl.cc.proved = true
 	}
 	done := cl.readErr != nil && cl.sent && !cl.finished
 	if done {

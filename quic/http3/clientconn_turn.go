@@ -218,6 +218,9 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 	err := t.Core.Err()
 	kept := t.Core.KeepsReceived()
 	cc.live = liveness{dead: true}
+	if cc.cutsOff() && (isConnFailure(err) && !errors.Is(err, errDead) || isClosedByPeer(err) && !cc.proved) {
+		cc.tellBroken()
+	}
 	for cl := cc.first; cl != nil; cl = cl.next {
 		cl.onLost(t, err, kept)
 	}
@@ -228,6 +231,32 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 		}
 	}
 	go cc.letGo(kept)
+}
+
+// cutsOff tells whether the end of the connection is that of a request before its response has come whole.
+func (cc *ClientConn) cutsOff() bool {
+	for cl := cc.first; cl != nil; cl = cl.next {
+		if !cl.isFinished() {
+			return true
+		}
+	}
+	return false
+}
+
+// isClosedByPeer tells whether a connection was closed by the peer's HTTP/3, for whatever reason.
+func isClosedByPeer(err error) bool {
+	var app *quic.ApplicationError
+	return errors.As(err, &app) && app.Remote
+}
+
+// tellBroken tells whoever chose the route that HTTP/3 does not work with the server, although there was a connection: it was lost under a request, or one that
+// brought no response whole was closed, or takes no more requests. If nobody knew, each request would be tried there again, and fail.
+func (cc *ClientConn) tellBroken() {
+	if cc.broken == nil || cc.breaks {
+		return
+	}
+	cc.breaks = true
+	go cc.broken()
 }
 
 // letGo gives back what the connection has of its Transport's, once word of the end is sent if it is ours.
