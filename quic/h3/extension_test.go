@@ -214,6 +214,21 @@ func TestBadDatagrams(t *testing.T) {
 	if p.side.datagrams.waiting() != 0 || p.side.datagrams.bytes != 0 {
 		t.Fatal("datagrams are left")
 	}
+	// They are kept for the order of a round trip, and not by a connection at rest.
+	p.peer.DatagramSend(append(varint(20), make([]byte, 1000)...))
+	if p.settle(); p.side.datagrams.waiting() != 1 {
+		t.Fatal("the early datagram is not kept")
+	}
+	for _, id := range []uint64{0, 4, 8, 12, 16} {
+		p.side.SendResponse(p.now, id, ok200(), nil, true)
+		p.peer.StreamSend(id, nil, true)
+		p.settle()
+		p.side.readAll(id)
+		p.peer.StreamRecv(id, make([]byte, 1000))
+	}
+	if p.pass(time.Second); p.side.datagrams.waiting() != 0 {
+		t.Fatal("the early datagram is kept without end")
+	}
 	// Where they were not enabled they are dropped.
 	p = newScriptWith(t, false, nil, false, withDatagrams)
 	p.peer.DatagramSend(varint(1 << 60))
