@@ -150,6 +150,28 @@ func TestAutoConnectsInVain(t *testing.T) {
 	}
 }
 
+// The same where requests have deadlines, so that none is left when the connection ends: when others are silent as well, HTTP/3 is left alone.
+func TestAutoDeadlinesInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBrokenH3(t, 30_000, nil, func(_ *quicnet.Conn, s *quicnet.Stream) {
+			s.Write(rawResponse("100000", 100_000))
+			s.Close()
+		})
+		b.client.Timeout = 5 * time.Second
+		wantHow(t, "the response that tells", b.get("/"), "HTTP/2.0")
+		failed := 0
+		for range 10 {
+			if how := b.get("/"); strings.HasPrefix(how, "error: ") {
+				failed++
+			}
+			time.Sleep(time.Second)
+		}
+		if failed > 2 {
+			t.Errorf("%d of ten requests have failed, want two at the most", failed)
+		}
+	})
+}
+
 // A server that has answered, and goes, does not count as broken: neither where it closes an idle connection, nor where a request comes too late.
 func TestAutoServerGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -50,11 +50,15 @@ func (t *AutoTransport) tcpFailed(o *autoOrigin) {
 	o.cooldown = cooldown{}
 }
 
-// worked notes that a response came over HTTP/3.
+// worked notes that a response came over HTTP/3. While a cool-down is on it says nothing: what was under way when that began may have begun to be answered,
+// and be lost as well.
 func (t *AutoTransport) worked(o *autoOrigin) {
+	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o.cooldown = cooldown{}
+	if !o.cooldown.active(now) {
+		o.cooldown = cooldown{}
+	}
 }
 
 // forgetNetwork forgets what a change of the network makes void. It returns what is left of alternatives by origin, where that is to be kept.

@@ -242,6 +242,12 @@ func (cl *call) onReset(t *quicnet.Turn, err error) {
 	cl.giveUp(t)
 }
 
+// refuseDatagram ends a request of which an HTTP datagram has come, and that is none that has such (RFC 9297, section 2).
+func (cl *call) refuseDatagram(t *quicnet.Turn) {
+	cl.cc.h3.StreamShutdown(cl.id, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeDatagram)
+	cl.onReset(t, &StreamError{Stream: cl.id, Code: h3.ErrCodeDatagram, Reason: "an HTTP datagram of a request that has none"})
+}
+
 // giveUp ends what we send where there will be no response. The server has not necessarily asked for that: its stream, and whoever reads the
 // request there, would wait for the end for ever.
 func (cl *call) giveUp(t *quicnet.Turn) {

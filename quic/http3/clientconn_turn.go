@@ -150,6 +150,10 @@ func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
 	case h3.EventStopped:
 		cl.onStopped(t)
 	case h3.EventDatagram:
+		if !cl.isTunnel() {
+			cl.refuseDatagram(t)
+			return
+		}
 		tell(cl.datagrams)
 	case h3.EventDone:
 		cl.onDone(t)
@@ -218,7 +222,7 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 	err := t.Core.Err()
 	kept := t.Core.KeepsReceived()
 	cc.live = liveness{dead: true}
-	if cc.cutsOff() && (isConnFailure(err) && !errors.Is(err, errDead) || isClosedByPeer(err) && !cc.proved) {
+	if cc.cutsOff() && cc.isBroken(err) {
 		cc.tellBroken()
 	}
 	for cl := cc.first; cl != nil; cl = cl.next {
@@ -241,6 +245,15 @@ func (cc *ClientConn) cutsOff() bool {
 		}
 	}
 	return false
+}
+
+// isBroken tells whether a connection that ended so under a request has shown that HTTP/3 does not work. What has worked may be closed, or lost with a
+// server that is started anew.
+func (cc *ClientConn) isBroken(err error) bool {
+	if isConnFailure(err) && !errors.Is(err, errDead) {
+		return true
+	}
+	return !cc.proved && (isClosedByPeer(err) || errors.Is(err, errDead))
 }
 
 // isClosedByPeer tells whether a connection was closed by the peer's HTTP/3, for whatever reason.

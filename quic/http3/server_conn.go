@@ -139,6 +139,8 @@ func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (wo
 	case h3.EventStopped:
 		x.lose(t, &StreamError{Stream: x.id, Code: ev.Code, Remote: true})
 	case h3.EventDatagram:
+		// Deviation: a request that has no datagrams MUST be ended (RFC 9297, section 2). Which has is for the handler to say, by TakeOver, and may be so
+		// after they have come; of others they are never read.
 		x.tellDatagram()
 	case h3.EventDone:
 		x.done = true

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"testing"
+
+	"github.com/boringquic/boringquic/quic"
 )
 
 // TestClientExtendedConnect waits for the server's settings, and fails where they do not have it (C37); over the stream data goes both ways, and
@@ -86,6 +88,43 @@ func TestClientExtendedConnect(t *testing.T) {
 		t.Errorf("after the end ReceiveDatagram returned %v", err)
 	}
 	tr.waitIdle(t)
+	if n := tr.count(); n != 1 {
+		t.Errorf("there are %d connections", n)
+	}
+}
+
+// An HTTP datagram of a request that has none, as a GET, ends the request with H3_DATAGRAM_ERROR (RFC 9297, section 2).
+func TestClientUnwantedDatagram(t *testing.T) {
+	told := make(chan error, 1)
+	ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/after" {
+			return
+		}
+		s, err := TakeOver(w)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := s.SendDatagram([]byte("unasked")); err != nil {
+			t.Error(err)
+		}
+		<-s.Context().Done()
+		told <- context.Cause(s.Context())
+		s.Close()
+	}, func(s *Server) { s.Datagrams = true })
+	tr := ts.transport()
+	tr.EnableDatagrams = true
+	resp, err := tr.RoundTrip(newRequest(t, "GET", "https://localhost/", nil))
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	for _, err := range []error{err, <-told} {
+		if e := (*quic.StreamError)(nil); !errors.As(err, &e) || e.Code != 0x33 {
+			t.Errorf("%v, want H3_DATAGRAM_ERROR", err)
+		}
+	}
+	fetch(t, tr, newRequest(t, "GET", "https://localhost/after", nil))
 	if n := tr.count(); n != 1 {
 		t.Errorf("there are %d connections", n)
 	}
