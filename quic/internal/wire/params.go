@@ -192,15 +192,11 @@ func ParseTransportParameters(b []byte, fromClient bool) (TransportParameters, e
 	}
 	var seen uint64 // a bit for each known parameter
 	for len(b) > 0 {
-		id, n := ConsumeVarint(b)
-		if n < 0 {
-			return p, errors.New("transport parameters are cut short")
+		id, value, n, err := consumeParam(b)
+		if err != nil {
+			return p, err
 		}
-		value, m := consumeBytes(b[n:])
-		if m < 0 {
-			return p, fmt.Errorf("transport parameter 0x%x is cut short", id)
-		}
-		b = b[n+m:]
+		b = b[n:]
 		bit := id
 		switch {
 		case id == paramMinAckDelay:
@@ -231,21 +227,30 @@ func ParseTransportParameters(b []byte, fromClient bool) (TransportParameters, e
 func OtherParameters(b []byte) iter.Seq2[uint64, []byte] {
 	return func(yield func(uint64, []byte) bool) {
 		for len(b) > 0 {
-			id, n := ConsumeVarint(b)
-			if n < 0 {
+			id, value, n, err := consumeParam(b)
+			if err != nil {
 				return
 			}
-			value, m := consumeBytes(b[n:])
-			if m < 0 {
-				return
-			}
-			b = b[n+m:]
+			b = b[n:]
 			named := id <= paramRetrySrcConnID || id == paramMaxDatagramFrameSize || id == paramGreaseQUICBit
 			if !named && !yield(id, value) {
 				return
 			}
 		}
 	}
+}
+
+// consumeParam parses the parameter at the front of b, of which it takes n bytes. The error says which one is cut short.
+func consumeParam(b []byte) (id uint64, value []byte, n int, err error) {
+	id, n = ConsumeVarint(b)
+	if n < 0 {
+		return 0, nil, 0, errors.New("transport parameters are cut short")
+	}
+	value, m := consumeBytes(b[n:])
+	if m < 0 {
+		return 0, nil, 0, fmt.Errorf("transport parameter 0x%x is cut short", id)
+	}
+	return id, value, n + m, nil
 }
 
 func (p *TransportParameters) set(id uint64, value []byte, fromClient bool) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -397,4 +398,23 @@ func TestTransportParametersCutShort(t *testing.T) {
 	}
 	wantError(t, append(source(), unhex(t, "04 ffffffffffffffff 01")...), true, "0x4 is cut short")
 	wantError(t, append(source(), unhex(t, "7fff 02 01")...), true, "0x3fff is cut short")
+}
+
+// Of all parameters that we send, those without a field in RFC 9000, RFC 9221 and RFC 9287 are the other ones.
+func TestOtherParameters(t *testing.T) {
+	p := filled()
+	p.Reserved = Reserved{N: 3, Value: []byte("greasing")}
+	b := append(p.Append(nil), param(paramRetrySrcConnID+2, 7)...)
+	b = append(append(b, param(paramMaxDatagramFrameSize-1)...), paramMaxDatagramFrameSize+1, 9) // of which the last one is cut short
+	want := []uint64{paramMinAckDelay, paramVersionInformation, 31*3 + 27, paramRetrySrcConnID + 2, paramMaxDatagramFrameSize - 1}
+	var got []uint64
+	for id, value := range OtherParameters(b) {
+		got = append(got, id)
+		if id == 31*3+27 && string(value) != "greasing" {
+			t.Errorf("the value of the reserved one is %q", value)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the others are %x, want %x", got, want)
+	}
 }
