@@ -174,7 +174,8 @@ const (
 	// maxOfferedVersions is how many versions of a Version Negotiation packet, or of version_information, an error names.
 	maxOfferedVersions = 32
 
-	// maxTracedParams and maxTracedParam bound what a trace tells of transport parameters that nobody knows: how many, and the bytes of one's value.
+	// maxTracedParams and maxTracedParam bound what a trace tells of transport parameters that the drafts of qlog have no field for: how many,
+	// and the bytes of one's value.
 	maxTracedParams = 64
 	maxTracedParam  = 128
 

@@ -50,7 +50,12 @@ type told struct {
 
 // Trace has the connection be traced from now on: w gets its events as qlog (package qlog), and is closed when the connection is drained or
 // released, or if it is traced already. title and description stand at the front, and may be empty. Writing is done within calls of the
-// connection's; an error ends the trace, of which w is closed at once, and nothing else. Config.Qlog does the same for all connections of a Config.
+// connection's; an error ends the trace, of which w is closed at once, and nothing else. Config.Qlog does the same for all connections of a Config,
+// from their beginning.
+//
+// Transport parameters are told when they are given to TLS, or come from it: of a trace that begins later, ours are there until the handshake is
+// confirmed, and the peer's are not. Of parameters that the drafts of qlog have no field for, 64 of each side's are told, of each of which 128 bytes
+// at most have their value told. Stateless reset tokens, as all that is secret, are never told (package qlog).
 func (c *Conn) Trace(w io.WriteCloser, title, description string) {
 	if c.trace != nil || c.state == stateDrained {
 		w.Close()
@@ -289,11 +294,8 @@ func parametersSet(who qlog.Initiator, p *wire.TransportParameters, b []byte) *q
 		MaxStreamsBidi: p.MaxStreamsBidi, MaxStreamsUni: p.MaxStreamsUni, MaxDatagramFrameSize: p.MaxDatagramFrameSize,
 		DisableActiveMigration: p.DisableActiveMigration, GreaseQUICBit: p.GreaseQUICBit,
 	}
-	if p.StatelessResetToken != nil {
-		ev.StatelessResetToken = p.StatelessResetToken[:]
-	}
 	if a := p.PreferredAddress; a != nil {
-		ev.PreferredAddress = &qlog.PreferredAddress{IPv4: a.IPv4, IPv6: a.IPv6, ConnID: a.ConnID, StatelessResetToken: a.StatelessResetToken[:]}
+		ev.PreferredAddress = &qlog.PreferredAddress{IPv4: a.IPv4, IPv6: a.IPv6, ConnID: a.ConnID}
 	}
 	for id, value := range wire.OtherParameters(b) {
 		if len(ev.Unknown) == maxTracedParams {

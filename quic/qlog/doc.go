@@ -10,8 +10,10 @@
 // # Limitations
 //
 // The events are those that package quic has: packets with their frames, losses, recovery metrics, keys, parameters, versions, paths and the states of a
-// connection. Those of streams' buffers, of timers and of HTTP/3 are not there, nor is the content of anything: of stream data, tokens and
-// stateless reset tokens a trace has the length at most. Secrets are never in it.
+// connection. Those of streams' buffers, of timers and of HTTP/3 are not there, nor is what is secret: of the data of streams, datagrams and TLS, of tickets
+// and of tokens a trace has the length at most, of stateless reset tokens nothing, and keys have names only. The field stateless_reset_token of a
+// preferred address, without which readers take none, is empty.
 //
-// What a peer can choose, reasons and protocols, is escaped and cut; a file ends at Header.MaxSize.
+// What a peer can choose, reasons, protocols and the values of parameters that the drafts have no field for, is escaped and cut; a file ends at
+// Header.MaxSize. Addresses and connection IDs are told as they are: who may read traces learns who has talked with whom, and when.
 package qlog

@@ -207,12 +207,11 @@ func (ev *ALPNInformation) fields(e *encoder) {
 	e.close()
 }
 
-// ParametersSet: the transport parameters of one side (RFC 9000, section 18.2). Numbers that are 0 count as not sent, but for limits. Whoever reads the
-// token of a connection that is still there can end it.
+// ParametersSet: the transport parameters of one side (RFC 9000, section 18.2), but for stateless reset tokens: who reads the token of a connection that
+// is still there can end it (section 21.11). Numbers that are 0 count as not sent, but for limits.
 type ParametersSet struct {
 	Initiator                                                         Initiator
 	OriginalDstConnID, InitialSrcConnID, RetrySrcConnID               []byte // nil: not sent
-	StatelessResetToken                                               []byte // nil: not sent
 	MaxIdleTimeout                                                    time.Duration
 	MaxUDPPayloadSize, ActiveConnIDLimit                              uint64
 	AckDelayExponent                                                  uint8
@@ -228,9 +227,8 @@ type ParametersSet struct {
 
 // PreferredAddress is where a server would rather be reached (RFC 9000, section 9.6).
 type PreferredAddress struct {
-	IPv4, IPv6          netip.AddrPort // not valid, or unspecified: none
-	ConnID              []byte
-	StatelessResetToken []byte
+	IPv4, IPv6 netip.AddrPort // not valid, or unspecified: none
+	ConnID     []byte
 }
 
 // Parameter is a transport parameter in its encoding.
@@ -250,7 +248,6 @@ func (ev *ParametersSet) fields(e *encoder) {
 		{"original_destination_connection_id", ev.OriginalDstConnID},
 		{"initial_source_connection_id", ev.InitialSrcConnID},
 		{"retry_source_connection_id", ev.RetrySrcConnID},
-		{"stateless_reset_token", ev.StatelessResetToken},
 	} {
 		if f.id != nil {
 			e.hex(f.name, f.id)
@@ -299,7 +296,7 @@ func (a *PreferredAddress) field(e *encoder) {
 		e.uint("port_v6", uint64(a.IPv6.Port()))
 	}
 	e.hex("connection_id", a.ConnID)
-	e.hex("stateless_reset_token", a.StatelessResetToken)
+	e.hex("stateless_reset_token", nil) // Deviation: the drafts want the token here, and readers the field, so that it stands there empty
 	e.close()
 }
 

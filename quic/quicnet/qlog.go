@@ -16,7 +16,8 @@ import (
 // <odcid>_client.sqlog or <odcid>_server.sqlog, where odcid is the Destination Connection ID of the client's first packet in hexadecimal, so that the
 // traces of both sides find each other. A file that is there already is not written to. Each has at most qlog.DefaultMaxSize bytes, and at most 512
 // are open at a time, so that traces leave a process descriptors for what it is there for; how many there come to be the clients of a server decide: it
-// is for finding out, not for always.
+// is for finding out, not for always. A trace holds no secrets, but addresses and connection IDs (package qlog): who may read it the umask of the process
+// decides, and the folder.
 //
 // A connection beyond those, or a file that cannot be made or written to, has no trace, or not the rest of it, and goes on. onError, which may be nil,
 // is told of the first such case. It may be called on any goroutine, while a connection's lock is held, and must not call the connection.
