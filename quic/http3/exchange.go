@@ -52,7 +52,7 @@ const (
 	markExpected             // the client waits for 100 (Continue)
 	markEnded                // the body was read to its end
 	markClosed               // the body is not to be read any more
-	markDeadline             // the handler has set a deadline for reading
+	markDeadline             // the handler has set a deadline for reading, or has taken the stream over
 )
 
 func (x *exchange) has(mark uint32) bool { return x.marks.Load()&mark != 0 }

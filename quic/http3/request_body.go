@@ -81,7 +81,7 @@ func (b *requestBody) explain(err error) error {
 	case b.x.has(markClosed):
 		return http.ErrBodyReadAfterClose
 	case b.x.has(markLate): // which has ended the stream
-		return fmt.Errorf("http3: read, after the time to write the response: %w", os.ErrDeadlineExceeded)
+		return fmt.Errorf("http3: read: the time to write the response has passed: %w", os.ErrDeadlineExceeded)
 	}
 	return nameError(err)
 }

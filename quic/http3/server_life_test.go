@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -71,25 +72,27 @@ func TestContextEnds(t *testing.T) {
 
 // A BaseContext that returns nil is a panic, as net/http's is, and what was opened before it is closed: a program that recovers can listen again.
 func TestBaseContextNil(t *testing.T) {
-	cert, key := certFiles(t)
-	var addr net.Addr
-	s := &Server{HTTP: &http.Server{Addr: "127.0.0.1:0", BaseContext: func(l net.Listener) context.Context {
-		addr = l.Addr()
-		return nil
-	}}}
+	cert, err := tls.LoadX509KeyPair(certFiles(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	s := &Server{HTTP: &http.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, BaseContext: func(net.Listener) context.Context { return nil }}}
 	func() {
 		defer func() {
 			if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "nil context") {
 				t.Errorf("the panic is %v", v)
 			}
 		}()
-		t.Errorf("returned %v", s.ListenAndServeTLS(cert, key))
+		t.Errorf("returned %v", s.Serve(pc))
 	}()
-	c, err := net.ListenPacket("udp", addr.String())
-	if err != nil {
-		t.Fatal(err)
+	if err := pc.SetDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) || len(s.listening) > 0 {
+		t.Errorf("the socket's deadline can be set: %v; %d endpoints are served", err, len(s.listening))
 	}
-	c.Close()
 }
 
 // TestContexts: S40, BaseContext and ConnContext, and that what they give ends requests.
