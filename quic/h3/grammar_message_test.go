@@ -10,177 +10,230 @@ import (
 // gLimit is Config.MaxFieldSectionSize of the side under test.
 const gLimit = 2000
 
+// gDraft is a message while it is drawn: head, body, trailers, tail.
+type gDraft struct {
+	*gMessage
+	t      *gTable
+	rng    *rand.Rand
+	client bool // it is a response
+	wild   bool // what ends the connection may be drawn
+	ended  bool // it was, and nothing else of that kind may follow
+
+	method   string // of the request
+	connect  bool   // it opens a tunnel
+	none     bool   // no body may follow
+	size     int    // of the body
+	declared int    // content-length; -1: there is none
+	mismatch bool   // and the body has another size: what would end the connection might be seen before that, or behind
+}
+
 // newMessage draws a request, or a response to a request of a method where to is not empty. wild allows what ends the connection.
-func (t *gTable) newMessage(rng *rand.Rand, to string, extended, wild bool) *gMessage {
-	m := &gMessage{fin: rng.IntN(10) > 0}
-	client := to != ""
-	section := func(fields []qpack.Field) {
-		b, required := t.section(rng, fields)
-		m.required = max(m.required, required)
-		large := len(fields) > 0 && fields[len(fields)-1].Name == "x-large"
-		if wild && !large && rng.IntN(6) == 0 {
-			b = badSection(rng, m, b)
-		}
-		m.frame(rng, frameHeaders, b)
+func (t *gTable) newMessage(rng *rand.Rand, to string, wild bool) *gMessage {
+	d := &gDraft{gMessage: &gMessage{fin: rng.IntN(10) > 0}, t: t, rng: rng, client: to != "", wild: wild, method: to, declared: -1}
+	d.odd(rng)
+	d.misplace(12)
+	if d.mayEnd() && rng.IntN(14) == 0 {
+		d.frame(rng, frameData, make([]byte, rng.IntN(5)))
+		d.fail(connFault("DATA before HEADERS", ErrCodeFrameUnexpected))
 	}
-	misplace := func(chance int) bool {
-		if !wild || rng.IntN(chance) > 0 || m.fault != nil {
-			return false
-		}
-		typ := []uint64{2, 6, 8, 9, 3, 4, 5, 7, 0xd, 0xf0700, 0xf0701}[rng.IntN(11)]
-		codes := []ErrorCode{ErrCodeFrameUnexpected}
-		if typ == framePushPromise && client {
-			codes = append(codes, ErrCodeID, ErrCodeFrame)
-		}
-		at := len(m.wire)
-		m.frame(rng, typ, make([]byte, rng.IntN(12)))
-		m.fail(connFault("a frame of type "+strconv.Itoa(int(typ)), codes...))
-		m.faultAt = min(at+16, len(m.wire))
-		return true
+	if !d.drawHead() {
+		return d.gMessage
 	}
-	m.odd(rng)
-	misplace(12)
-	if wild && rng.IntN(14) == 0 {
-		m.frame(rng, frameData, make([]byte, rng.IntN(5)))
-		m.fail(connFault("DATA before HEADERS", ErrCodeFrameUnexpected))
+	d.drawBody()
+	d.drawTrailers()
+	d.drawTail()
+	return d.gMessage
+}
+
+// mayEnd tells whether something may be drawn that ends the connection.
+func (d *gDraft) mayEnd() bool { return d.wild && !d.ended && !d.mismatch }
+
+// section appends a HEADERS frame, which is spoiled now and then.
+func (d *gDraft) section(fields []qpack.Field) {
+	b, required := d.t.section(d.rng, fields)
+	d.required = max(d.required, required)
+	large := len(fields) > 0 && fields[len(fields)-1].Name == "x-large"
+	if d.mayEnd() && !large && d.rng.IntN(6) == 0 {
+		b = badSection(d.rng, d.gMessage, b)
 	}
-	var method, status string
+	d.frame(d.rng, frameHeaders, b)
+}
+
+// misplace appends a frame that may stand nowhere on a request stream, once in chance times.
+func (d *gDraft) misplace(chance int) {
+	if !d.mayEnd() || d.rng.IntN(chance) > 0 || d.fault != nil {
+		return
+	}
+	typ := []uint64{2, 6, 8, 9, 3, 4, 5, 7, 0xd, 0xf0700, 0xf0701}[d.rng.IntN(11)]
+	codes := []ErrorCode{ErrCodeFrameUnexpected}
+	if typ == framePushPromise && d.client {
+		codes = append(codes, ErrCodeID, ErrCodeFrame)
+	}
+	at := len(d.wire)
+	d.frame(d.rng, typ, make([]byte, d.rng.IntN(12)))
+	d.fail(connFault("a frame of type "+strconv.Itoa(int(typ)), codes...))
+	d.faultAt = min(at+16, len(d.wire))
+}
+
+// drawHead draws interim responses and the header section, and what body is to follow; false: the message ends before its header section.
+func (d *gDraft) drawHead() bool {
+	rng, status := d.rng, "200"
 	var fields []qpack.Field
 	var fault *verdict
-	if client {
-		method = to
-		for rng.IntN(3) == 0 {
-			f, v := responseHead(rng, []string{"100", "103", "199"}[rng.IntN(3)])
-			section(f)
-			m.interims++
-			if v != nil {
-				m.fail(v)
-			}
-			m.odd(rng)
-		}
+	if d.client {
+		d.drawInterims()
 		status = []string{"200", "404", "204", "304", "999", "500", "299"}[rng.IntN(7)]
 		fields, fault = responseHead(rng, status)
 	} else {
-		fields, method, fault = requestHead(rng)
-		for _, f := range fields {
-			extended = extended || f.Name == ":protocol"
-		}
+		fields, d.method, fault = requestHead(rng)
 	}
-	connect := method == "CONNECT" && (!client || status < "300")
-	if !client {
-		status = "200"
+	d.connect = d.method == "CONNECT" && status < "300"
+	d.none = d.client && !d.connect && (d.method == "HEAD" || status == "204" || status == "304")
+	if !d.none || rng.IntN(12) == 0 {
+		d.size = []int{0, 0, 1, 5, 300, 5000}[rng.IntN(6)]
 	}
-	none := client && !connect && (method == "HEAD" || status == "204" || status == "304")
-	size := 0
-	if !none || rng.IntN(12) == 0 {
-		size = []int{0, 0, 1, 5, 300, 5000}[rng.IntN(6)]
-	}
-	declared, mismatch := -1, false
-	if rng.IntN(3) == 0 && fault == nil && method != "CONNECT" {
-		declared = size
-		switch {
-		case none:
-			declared = rng.IntN(100)
-		case rng.IntN(3) == 0:
-			declared = max(size+rng.IntN(7)-3, 0)
-			mismatch = declared != size
-			wild = wild && !mismatch // else either fault may be seen first
-		}
-		fields = append(fields, gField("content-length", strconv.Itoa(declared)))
+	if rng.IntN(3) == 0 && fault == nil && d.method != "CONNECT" {
+		d.declare()
+		fields = append(fields, gField("content-length", strconv.Itoa(d.declared)))
 	}
 	if rng.IntN(16) == 0 && fault == nil {
 		fields = append(fields, gField("x-large", stringOf(gLimit+rng.IntN(300))))
-		m.tooLarge = true
+		d.tooLarge = true
 		fault = streamFault("too large", ErrCodeExcessiveLoad)
 	}
-	if rng.IntN(30) == 0 && !client && m.fault == nil { // and no request
-		m.fin = true
-		m.fail(streamFault("no HEADERS", ErrCodeRequestIncomplete))
-		return m
+	if rng.IntN(30) == 0 && !d.client && d.fault == nil { // and no request
+		d.fin = true
+		d.fail(streamFault("no HEADERS", ErrCodeRequestIncomplete))
+		return false
 	}
-	section(fields)
+	d.section(fields)
 	if fault != nil {
-		m.fail(fault)
+		d.fail(fault)
 	}
-	m.head, m.headEnd = fields, len(m.wire)
-	for left := size; left > 0; {
-		m.odd(rng)
-		misplace(20)
-		n := min(left, 1+rng.IntN(max(size, 3)))
+	d.head, d.headEnd = fields, len(d.wire)
+	return true
+}
+
+// drawInterims draws interim responses.
+func (d *gDraft) drawInterims() {
+	for d.rng.IntN(3) == 0 {
+		fields, fault := responseHead(d.rng, []string{"100", "103", "199"}[d.rng.IntN(3)])
+		d.section(fields)
+		d.interims++
+		if fault != nil {
+			d.fail(fault)
+		}
+		d.odd(d.rng)
+	}
+}
+
+// declare draws a content-length, which may be wrong.
+func (d *gDraft) declare() {
+	d.declared = d.size
+	switch {
+	case d.none:
+		d.declared = d.rng.IntN(100)
+	case d.rng.IntN(3) == 0:
+		d.declared = max(d.size+d.rng.IntN(7)-3, 0)
+		d.mismatch = d.declared != d.size
+	}
+}
+
+// drawBody draws the body, in DATA frames.
+func (d *gDraft) drawBody() {
+	for left := d.size; left > 0; {
+		d.odd(d.rng)
+		d.misplace(20)
+		n := min(left, 1+d.rng.IntN(max(d.size, 3)))
 		part := make([]byte, n)
 		for i := range part {
-			part[i] = byte(len(m.body) + i)
+			part[i] = byte(len(d.body) + i)
 		}
-		before := len(m.body)
-		m.frame(rng, frameData, part)
-		m.body = append(m.body, part...)
+		d.frame(d.rng, frameData, part)
+		d.body = append(d.body, part...)
 		left -= n
-		if none && m.fault == nil {
-			m.fail(streamFault("a body where there is none", ErrCodeMessage))
-		}
-		if !none && declared >= 0 && before+n > declared && m.fault == nil {
-			m.fail(streamFault("a body that is too long", ErrCodeMessage))
+		switch {
+		case d.none:
+			d.fail(streamFault("a body where there is none", ErrCodeMessage))
+		case d.declared >= 0 && len(d.body) > d.declared:
+			d.fail(streamFault("a body that is too long", ErrCodeMessage))
 		}
 	}
-	if rng.IntN(6) == 0 {
-		m.frame(rng, frameData, nil)
+	if d.rng.IntN(6) == 0 {
+		d.frame(d.rng, frameData, nil)
 	}
-	if rng.IntN(4) == 0 && m.fin && !connect {
-		trailers := []qpack.Field{gField("x-t", "1")}
-		var v *verdict
-		for range rng.IntN(4) {
-			trailers = append(trailers, gExtras[rng.IntN(len(gExtras))])
+}
+
+// drawTrailers draws trailers and what may not follow them, or a header section in a tunnel.
+func (d *gDraft) drawTrailers() {
+	rng := d.rng
+	switch {
+	case rng.IntN(4) == 0 && d.fin && !d.connect:
+		var fault *verdict
+		d.trailers, fault = trailerSection(rng)
+		d.section(d.trailers)
+		if fault != nil {
+			d.fail(fault)
 		}
-		switch rng.IntN(6) {
-		case 0:
-			trailers = append(trailers, gField([]string{":path", ":status", ":x"}[rng.IntN(3)], "200"))
-			v = streamFault("a pseudo-header field in trailers", ErrCodeMessage)
-		case 1:
-			trailers = append(trailers, gBadFields[rng.IntN(18)])
-			v = streamFault("a bad field in trailers", ErrCodeMessage)
-		case 2:
-			trailers = append(trailers, gField("x-large", stringOf(gLimit+rng.IntN(300))))
-			v = streamFault("trailers that are too large", ErrCodeExcessiveLoad, ErrCodeMessage)
-		}
-		section(trailers)
-		if v != nil {
-			m.fail(v)
-		}
-		m.trailers = trailers
-		m.odd(rng)
-		if wild && declared < 0 && rng.IntN(6) == 0 { // else DATA may be seen to be too much first, for the stream alone
-			if wild = false; rng.IntN(2) == 0 {
-				section(trailers)
+		d.odd(rng)
+		if d.mayEnd() && d.declared < 0 && rng.IntN(6) == 0 { // else DATA may be seen to be too much first, for the stream alone
+			d.ended = true
+			if rng.IntN(2) == 0 {
+				d.section(d.trailers)
 			} else {
-				m.frame(rng, frameData, []byte("x"))
+				d.frame(rng, frameData, []byte("x"))
 			}
-			m.fail(connFault("behind trailers", ErrCodeFrameUnexpected))
+			d.fail(connFault("behind trailers", ErrCodeFrameUnexpected))
 		}
-	} else if connect && wild && rng.IntN(5) == 0 {
-		wild = false
-		section([]qpack.Field{gField("x-t", "1")})
-		m.fail(connFault("HEADERS in a tunnel", ErrCodeFrameUnexpected))
+	case d.connect && d.mayEnd() && rng.IntN(5) == 0:
+		d.ended = true
+		d.section([]qpack.Field{gField("x-t", "1")})
+		d.fail(connFault("HEADERS in a tunnel", ErrCodeFrameUnexpected))
 	}
-	misplace(15)
-	m.odd(rng)
-	if wild && rng.IntN(10) == 0 && m.fault == nil && !none && declared < 0 {
+}
+
+// trailerSection draws trailers; fault is what is wrong with them.
+func trailerSection(rng *rand.Rand) (fields []qpack.Field, fault *verdict) {
+	fields = []qpack.Field{gField("x-t", "1")}
+	for range rng.IntN(4) {
+		fields = append(fields, gExtras[rng.IntN(len(gExtras))])
+	}
+	switch rng.IntN(6) {
+	case 0:
+		fields = append(fields, gField([]string{":path", ":status", ":x"}[rng.IntN(3)], "200"))
+		fault = streamFault("a pseudo-header field in trailers", ErrCodeMessage)
+	case 1:
+		fields = append(fields, gBadFields[rng.IntN(18)])
+		fault = streamFault("a bad field in trailers", ErrCodeMessage)
+	case 2:
+		fields = append(fields, gField("x-large", stringOf(gLimit+rng.IntN(300))))
+		fault = streamFault("trailers that are too large", ErrCodeExcessiveLoad, ErrCodeMessage)
+	}
+	return fields, fault
+}
+
+// drawTail draws what stands behind all, such as a frame that is cut off, and judges the size of the body.
+func (d *gDraft) drawTail() {
+	rng := d.rng
+	d.misplace(15)
+	d.odd(rng)
+	if d.mayEnd() && rng.IntN(10) == 0 && d.fault == nil && !d.none && d.declared < 0 {
 		typ := []uint64{0, 1, 0x21}[rng.IntN(3)]
-		if m.trailers != nil || connect {
+		if d.trailers != nil || d.connect {
 			typ = 0x21
 		}
 		b := frameOf(typ, make([]byte, 1+rng.IntN(60)))
 		b = b[:1+rng.IntN(len(b)-1)]
-		m.wire = append(m.wire, b...)
+		d.wire = append(d.wire, b...)
 		if typ == frameData {
-			m.body = append(m.body, b[min(2, len(b)):]...) // what has come of it
+			d.body = append(d.body, b[min(2, len(b)):]...) // what has come of it
 		}
-		m.fin = true
-		m.fail(connFault("a frame that is cut off", ErrCodeFrame))
+		d.fin = true
+		d.fail(connFault("a frame that is cut off", ErrCodeFrame))
 	}
-	if mismatch && m.fault == nil && m.fin {
-		m.fail(streamFault("a body that is too short", ErrCodeMessage))
+	if d.mismatch && d.fin {
+		d.fail(streamFault("a body that is too short", ErrCodeMessage))
 	}
-	return m
 }
 
 // badSection spoils a section.

@@ -195,14 +195,14 @@ func (g *gPlay) open(wild bool) {
 		}
 		s.id, s.taken, s.complete, s.sentHead = id, n, n == len(s.answer), true
 		g.streams[s.id] = s // before events of it
-		s.gMessage = g.table.newMessage(g.rng, s.method, false, wild)
+		s.gMessage = g.table.newMessage(g.rng, s.method, wild)
 	} else {
 		id, err := g.peer.OpenStream()
 		if err != nil {
 			g.t.Fatal(err)
 		}
 		s.id = id
-		s.gMessage = g.table.newMessage(g.rng, "", false, wild)
+		s.gMessage = g.table.newMessage(g.rng, "", wild)
 		s.answer = make([]byte, []int{0, 10, 3000, 20_000}[g.rng.IntN(4)])
 		gFill(s.answer)
 	}

@@ -6,7 +6,8 @@ import (
 	"github.com/boringquic/boringquic/quic/qpack"
 )
 
-// A grammar of what a peer sends, and what must come of it. Nothing here uses the code under test: each production says itself what it is.
+// A grammar of what a peer sends, and what must come of it: each production says itself what it is, and that verdict is the grammar's own. Of the code under
+// test some field sections are encoded by qpack's Encoder, and what the other side answers is read with consumeFrameHeader and qpack's Decoder.
 
 // verdict is what a peer's misdeed must lead to, one of codes: for the connection, or the stream alone. None: nothing is wrong.
 type verdict struct {
@@ -192,13 +193,16 @@ func (m *gMessage) odd(rng *rand.Rand) {
 
 func gField(name, value string) qpack.Field { return qpack.Field{Name: name, Value: value} }
 
-var gExtras = []qpack.Field{gField("x-a", "1"), gField("x-a", "2"), gField("x-b", ""), gField("etag", "\"q\""), gField("te", "trailers"), gField("accept", "a, b"), gField("x-utf", "\xc3\xa9"),
-	gField("x-tab", "a\tb"), gField("user-agent", "gram/1"), gField("!#$%&'*+-.^_`|~09az", "odd")}
+var gExtras = []qpack.Field{gField("x-a", "1"), gField("x-a", "2"), gField("x-b", ""), gField("etag", "\"q\""), gField("te", "trailers"),
+	gField("accept", "a, b"), gField("x-utf", "\xc3\xa9"), gField("x-tab", "a\tb"), gField("user-agent", "gram/1"), gField("!#$%&'*+-.^_`|~09az", "odd")}
 
-var gBadFields = []qpack.Field{gField("X-Upper", "1"), gField("", "1"), gField("a b", "1"), gField("a:b", "1"), gField("x", "a\nb"), gField("x", "a\rb"), gField("x", "a\x00b"), gField("x", " a"),
-	gField("x", "a "), gField("x", "\ta"), gField("connection", "close"), gField("keep-alive", "1"), gField("proxy-connection", "1"), gField("transfer-encoding", "chunked"), gField("upgrade", "h2c"),
-	gField("te", "gzip"), gField("te", "trailers, gzip"), gField(":unknown", "1"), gField(":", "1"), gField("content-length", "+1"), gField("content-length", "1, 1"), gField("content-length", "-1"),
-	gField("content-length", ""), gField("content-length", "0x1"), gField("content-length", "99999999999999999999"), gField("x\x7f", "1"), gField("x", "a\x7fb"), gField("\xc3\xa9", "1"), gField(":protocol", "a b")}
+// gBadFields may stand in no header section, and the first 18 of them in no trailers.
+var gBadFields = []qpack.Field{gField("X-Upper", "1"), gField("", "1"), gField("a b", "1"), gField("a:b", "1"), gField("x", "a\nb"), gField("x", "a\rb"),
+	gField("x", "a\x00b"), gField("x", " a"), gField("x", "a "), gField("x", "\ta"), gField("connection", "close"), gField("keep-alive", "1"),
+	gField("proxy-connection", "1"), gField("transfer-encoding", "chunked"), gField("upgrade", "h2c"), gField("te", "gzip"), gField("te", "trailers, gzip"),
+	gField(":unknown", "1"), gField(":", "1"), gField("content-length", "+1"), gField("content-length", "1, 1"), gField("content-length", "-1"),
+	gField("content-length", ""), gField("content-length", "0x1"), gField("content-length", "99999999999999999999"), gField("x\x7f", "1"),
+	gField("x", "a\x7fb"), gField("\xc3\xa9", "1"), gField(":protocol", "a b")}
 
 // requestHead draws the header section of a request; fault is what is wrong with it.
 func requestHead(rng *rand.Rand) (fields []qpack.Field, method string, fault *verdict) {
