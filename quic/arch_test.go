@@ -64,12 +64,14 @@ var rooms = []room{
 	{dir: "quic/udp", std: and(anyStd, "golang.org/x/sys/unix", "golang.org/x/sys/windows")},
 	{dir: "quic/h3", std: and(allBut("net", "os", "syscall", "sync", "sync/atomic", "unsafe"), "github.com/dunglas/httpsfv"), core: true,
 		imports: []string{"quic", "quic/qpack", "quic/internal/wire"}},
-	{dir: "quic/internal/eyeballs", std: only("cmp", "context", "errors", "slices", "time")},
-	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp", "quic/internal/eyeballs", "quic/internal/ownfile"}},
+	{dir: "quic/internal/ctxerr", std: only("context", "fmt")},
+	{dir: "quic/internal/eyeballs", std: only("cmp", "context", "errors", "slices", "time"), imports: []string{"quic/internal/ctxerr"}},
+	{dir: "quic/quicnet", std: anyStd, imports: []string{"quic", "quic/udp", "quic/internal/ctxerr", "quic/internal/eyeballs", "quic/internal/ownfile"}},
 	{dir: "quic/quiclb", std: anyStd, imports: []string{"quic"}},
 	{dir: "quic/quicnettest", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet"}},
 	{dir: "quic/http3", std: and(anyStd, "golang.org/x/net/http/httpguts", "golang.org/x/net/idna", "golang.org/x/net/dns/dnsmessage"),
-		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack", "quic/internal/eyeballs", "quic/internal/ownfile"}},
+		imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/h3", "quic/qpack", "quic/internal/ctxerr", "quic/internal/eyeballs",
+			"quic/internal/ownfile"}},
 	{dir: "quic/http3/h3test", std: anyStd, imports: []string{"quic", "quic/udp", "quic/quicnet", "quic/quicnettest", "quic/http3"}},
 }
 

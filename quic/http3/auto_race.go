@@ -8,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // attemptTimeout bounds an attempt to connect over HTTP/3, all routes taken together.
@@ -91,7 +93,7 @@ func (t *AutoTransport) race(req *http.Request, o *autoOrigin) (*http.Response, 
 		case <-timer.C:
 		case <-ctx.Done():
 			closeBody(req)
-			return nil, context.Cause(ctx)
+			return nil, ctxerr.Of(ctx)
 		case <-req.Cancel:
 			closeBody(req)
 			return nil, errRequestCanceled
@@ -149,7 +151,7 @@ func (t *AutoTransport) bothWays(req *http.Request, o *autoOrigin, a *autoAttemp
 		case <-a.done:
 		case <-ctx.Done():
 			closeBody(req)
-			return nil, context.Cause(ctx)
+			return nil, ctxerr.Of(ctx)
 		case <-req.Cancel:
 			closeBody(req)
 			return nil, errRequestCanceled

@@ -458,20 +458,22 @@ type onceBody struct {
 
 func (c *onceBody) Close() error { c.closed++; return nil }
 
-// A request that ends while it waits has its body closed, and its error is its context's.
+// A request that ends while it waits has its body closed, and its error is its context's, with the cause.
 func TestAutoCancel(t *testing.T) {
 	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
 		w.auto.Always = true
 		w.h3.delay, w.h3.err, w.dialDelay = time.Minute, errBlackHole, time.Minute
+		reason := errors.New("the reason")
 		for _, after := range []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond} {
 			body := &onceBody{Reader: strings.NewReader("x")}
-			ctx, cancel := context.WithTimeout(t.Context(), after)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), after, reason)
 			req, _ := http.NewRequestWithContext(ctx, "POST", "https://example.com/", body)
 			began := time.Now()
 			_, err := w.client.Do(req)
 			cancel()
-			if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != after {
-				t.Errorf("%v after %v, want the context's error after %v", err, time.Since(began), after)
+			byTCP := after == 300*time.Millisecond // of which net/http tells the cause alone
+			if !byTCP && !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, reason) || time.Since(began) != after {
+				t.Errorf("%v after %v, want the context's error and its cause after %v", err, time.Since(began), after)
 			}
 			synctest.Wait()
 			if body.closed == 0 {

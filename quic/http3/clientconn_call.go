@@ -12,6 +12,7 @@ import (
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 	"github.com/boringquic/boringquic/quic/qpack"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -425,7 +426,7 @@ func (cl *call) watch(ctx context.Context) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if !cl.finished {
-		cl.stopDone = context.AfterFunc(ctx, func() { cl.cancel(contextError(ctx)) })
+		cl.stopDone = context.AfterFunc(ctx, func() { cl.cancel(ctxerr.Of(ctx)) })
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // free returns how many places are not taken.
@@ -91,7 +92,7 @@ func (cc *ClientConn) wait(ctx context.Context, req *http.Request) error {
 		case <-ch:
 			continue
 		case <-ctx.Done():
-			err = contextError(ctx)
+			err = ctxerr.Of(ctx)
 		case <-req.Cancel:
 			err = errRequestCanceled
 		}

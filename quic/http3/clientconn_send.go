@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 	"github.com/boringquic/boringquic/quic/qpack"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -222,7 +223,7 @@ func (cc *ClientConn) until(req *http.Request, ch <-chan struct{}) error {
 	select {
 	case <-ch:
 	case <-ctx.Done():
-		return contextError(ctx)
+		return ctxerr.Of(ctx)
 	case <-req.Cancel:
 		return errRequestCanceled
 	}
@@ -384,7 +385,7 @@ func (cl *call) pause(ctx context.Context, req *http.Request, expired <-chan tim
 	case <-cl.wake:
 		return nil
 	case <-ctx.Done():
-		return contextError(ctx)
+		return ctxerr.Of(ctx)
 	case <-req.Cancel:
 		return errRequestCanceled
 	case <-expired:

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // The pool. A Transport has a host for each server, with its connections, what is being dialled, and the requests that wait for a
@@ -118,7 +120,7 @@ func (t *Transport) wait(h *host, w *want, req *http.Request) (err error) {
 	case <-w.ready:
 		return w.err
 	case <-w.ctx.Done():
-		err = contextError(w.ctx)
+		err = ctxerr.Of(w.ctx)
 	case <-cancel:
 		err = errRequestCanceled
 	}
@@ -140,7 +142,7 @@ func (t *Transport) wait(h *host, w *want, req *http.Request) (err error) {
 
 // requestEnded returns why a request is over before it has begun, nil if it is not.
 func requestEnded(ctx context.Context, req *http.Request) error {
-	if err := contextError(ctx); err != nil || req.Cancel == nil {
+	if err := ctxerr.Of(ctx); err != nil || req.Cancel == nil {
 		return err
 	}
 	if isClosed(req.Cancel) {

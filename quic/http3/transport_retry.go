@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // failureKind says what is known of a request that failed before its response came.
@@ -153,7 +154,7 @@ func (r *attempt) backOff() error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return contextError(ctx)
+		return ctxerr.Of(ctx)
 	case <-r.req.Cancel:
 		return errRequestCanceled
 	}
@@ -161,18 +162,6 @@ func (r *attempt) backOff() error {
 
 // errRequestCanceled is the error of a request whose Cancel channel was closed.
 var errRequestCanceled = errors.New("http3: request canceled")
-
-// contextError returns why a context is done, nil if it is not: its error, and the cause if whoever cancelled it gave another.
-func contextError(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != err {
-		return fmt.Errorf("%w: %w", err, cause)
-	}
-	return err
-}
 
 // headerTimeoutError is that of Transport.ResponseHeaderTimeout.
 type headerTimeoutError struct{}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // connect has a connection for a route be in the pool: at once if there is one, else it is dialled, or a dial that is under way is waited for. If ctx
 // ends meanwhile the dial goes on.
 func (t *Transport) connect(ctx context.Context, rt *route) error {
-	if err := contextError(ctx); err != nil {
+	if err := ctxerr.Of(ctx); err != nil {
 		return err
 	}
 	t.mu.Lock()

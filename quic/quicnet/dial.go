@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 	"github.com/boringquic/boringquic/quic/internal/eyeballs"
 )
 
@@ -180,7 +181,7 @@ func (ep *Endpoint) dialOne(ctx context.Context, host string, remote netip.AddrP
 
 // tryOne is dialOne without another try.
 func (ep *Endpoint) tryOne(ctx context.Context, host string, remote netip.AddrPort, cfg *quic.Config, d *dialing) (*Conn, error) {
-	if err := contextError(ctx); err != nil {
+	if err := ctxerr.Of(ctx); err != nil {
 		return nil, err
 	}
 	c, err := ep.connect(host, remote, cfg, d)

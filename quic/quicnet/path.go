@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // Path is a way from one of a client's local addresses to the server: see Conn.AddPath. All its methods are for any number of
@@ -150,7 +151,7 @@ func (p *Path) Err() error {
 
 // addPath is AddPath without its prefix to errors. It tells whether the path was not there before.
 func (c *Conn) addPath(ctx context.Context, local string) (p *Path, added bool, err error) {
-	if err := contextError(ctx); err != nil {
+	if err := ctxerr.Of(ctx); err != nil {
 		return nil, false, err
 	}
 	if !c.client {

@@ -141,11 +141,6 @@ func TestContextCause(t *testing.T) {
 			t.Errorf("the wait ended with %v", err)
 		}
 	}
-	plain, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := contextError(plain); err != context.Canceled {
-		t.Errorf("a context without a cause has %v", err)
-	}
 }
 
 func TestWaiter(t *testing.T) {

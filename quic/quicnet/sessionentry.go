@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"reflect"
 	"sync"
+
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // An entry of a tls.ClientSessionCache is read, changed and written again by one connection of this process at a time, so that no two
@@ -31,7 +33,7 @@ var entryLocks = struct {
 
 // lockEntry waits until nobody uses an entry of a cache, or ctx ends.
 func lockEntry(ctx context.Context, cache tls.ClientSessionCache, key string) (unlock func(), err error) {
-	if err := contextError(ctx); err != nil {
+	if err := ctxerr.Of(ctx); err != nil {
 		return nil, err
 	}
 	k := entryKey{cache, key}
@@ -58,6 +60,6 @@ func lockEntry(ctx context.Context, cache tls.ClientSessionCache, key string) (u
 		return func() { <-l.held; leave() }, nil
 	case <-ctx.Done():
 		leave()
-		return nil, contextError(ctx)
+		return nil, ctxerr.Of(ctx)
 	}
 }

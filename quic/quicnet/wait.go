@@ -2,8 +2,9 @@ package quicnet
 
 import (
 	"context"
-	"fmt"
 	"sync"
+
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // monitor is a mutex that guards things which goroutines wait for, with the channels that they wait on. Those are of one endpoint
@@ -49,7 +50,7 @@ func (w *waiter) wait(mu *monitor) {
 // waitContext is wait that ends with ctx, with its error. Whoever is given the error wakes the next one, since the token
 // may have been meant for it.
 func (w *waiter) waitContext(ctx context.Context, mu *monitor) (err error) {
-	if err := contextError(ctx); err != nil {
+	if err := ctxerr.Of(ctx); err != nil {
 		w.wake()
 		return err
 	}
@@ -58,24 +59,12 @@ func (w *waiter) waitContext(ctx context.Context, mu *monitor) (err error) {
 	select {
 	case <-ch:
 	case <-ctx.Done():
-		err = contextError(ctx)
+		err = ctxerr.Of(ctx)
 	}
 	mu.Lock()
 	w.leave(mu)
 	if err != nil {
 		w.wake()
-	}
-	return err
-}
-
-// contextError returns why a context is done, nil if it is not: its error, and the cause if whoever cancelled it gave another.
-func contextError(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != err {
-		return fmt.Errorf("%w: %w", err, cause)
 	}
 	return err
 }

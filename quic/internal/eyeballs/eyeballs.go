@@ -8,17 +8,20 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
 // Delay is how long one way is tried before the next one is, too (RFC 8305, section 8, "Connection Attempt Delay").
 const Delay = 250 * time.Millisecond
 
-// errNone is why nothing was tried where no place has an address.
-var errNone = errors.New("no address")
+// errNone is why nothing was tried where find gives no address and no error.
+var errNone = errors.New("there is no address")
 
 // Race runs try(ctx, 0) to try(ctx, n-1), each in a goroutine of its own, a Delay apart, or at once where one before has failed, and returns
 // the first result without an error; the context of the others ends then. drop is called with results that come too late. If all fail, or ctx
-// ends and those that were begun fail, the error is that of the first one that did. n is at least 1; a single try runs on the caller's goroutine.
+// ends and those that were begun fail, the error is that of the first one that did; if ctx has ended before any was begun, it is the context's and its cause's,
+// and nothing is tried. n is at least 1; a single try runs on the caller's goroutine, and has to look at ctx itself.
 func Race[T any](ctx context.Context, n int, try func(ctx context.Context, i int) (T, error), drop func(T)) (won T, err error) {
 	if n == 1 {
 		return try(ctx, 0)
@@ -32,7 +35,8 @@ func Race[T any](ctx context.Context, n int, try func(ctx context.Context, i int
 
 // RacePlaces is Race for the addresses of n places, which find(ctx, 0) to find(ctx, n-1) look up: the next place when there is nothing else to try, or
 // after a Delay in which the one before was not found. All attempts together keep the one pace that Race has. Addresses of an earlier place come
-// first, in the order that find gives them, and one that several places have is tried once. An error of find counts as that of a try.
+// first, in the order that find gives them, and one that several places have is tried once. An error of find counts as that of a try: it says which place
+// has no address. n is at least 1; a single place is looked up on the caller's goroutine.
 func RacePlaces[A comparable, T any](ctx context.Context, n int, find func(ctx context.Context, i int) ([]A, error),
 	try func(ctx context.Context, a A) (T, error), drop func(T)) (won T, err error) {
 	if n > 1 {
@@ -105,7 +109,7 @@ func (r *race[A, T]) run(ctx context.Context) (won T, err error) {
 			}
 		}
 		if r.running == 0 && r.finding == 0 && (ctx.Err() != nil || len(r.ready) == 0 && r.asked == r.places) {
-			return won, cmp.Or(r.err, context.Cause(ctx), errNone)
+			return won, cmp.Or(r.err, ctxerr.Of(ctx), errNone)
 		}
 		select {
 		case <-timer.C:

@@ -99,6 +99,22 @@ func TestRaceContext(t *testing.T) {
 	})
 }
 
+// A context that has ended before: nothing is tried, and the error tells of the context and of the reason.
+func TestRaceEnded(t *testing.T) {
+	reason := errors.New("the reason")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(reason)
+	try := func(context.Context, int) (int, error) { t.Error("one was begun"); return 0, nil }
+	find := func(context.Context, int) ([]int, error) { t.Error("a place was looked for"); return nil, nil }
+	_, one := Race(ctx, 2, try, nil)
+	_, two := RacePlaces(ctx, 2, find, try, nil)
+	for _, err := range []error{one, two} {
+		if !errors.Is(err, reason) || !errors.Is(err, context.Canceled) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
 // place is one that is found after some time, or not, with addresses: how each try of them goes.
 type place struct {
 	takes time.Duration
@@ -106,8 +122,8 @@ type place struct {
 	ways  []string // names
 }
 
-// One pace holds for the addresses of all places, and no place waits for the name of another (RFC 8305, section 5: "Simultaneous connection attempts SHOULD
-// NOT be made").
+// One pace holds for the addresses of all places, since attempts are not to be made at the same time (RFC 8305, section 5), and no place waits for the name
+// of another.
 func TestRacePlaces(t *testing.T) {
 	const s, ms = time.Second, time.Millisecond
 	slow, fast, bad := way{takes: time.Hour}, way{takes: 10 * ms}, way{takes: 20 * ms, fails: true}
@@ -137,7 +153,7 @@ func TestRacePlaces(t *testing.T) {
 			[]string{"find 0 0s", "a 0s", "find 1 250ms", "find 2 250ms", "b 250ms"}, 260 * ms},
 		{"all fail", []place{{ways: []string{"a"}}, {fails: true}}, map[string]way{"a": bad}, "no a", []string{"find 0 0s", "a 0s", "find 1 20ms"}, 20 * ms},
 		{"none is found", []place{{fails: true}, {fails: true}}, nil, "no place 0", []string{"find 0 0s", "find 1 0s"}, 0},
-		{"they have none", []place{{}, {}}, nil, "no address", []string{"find 0 0s", "find 1 0s"}, 0},
+		{"they have none", []place{{}, {}}, nil, "there is no address", []string{"find 0 0s", "find 1 0s"}, 0},
 		{"time is up", []place{{takes: time.Hour}, {ways: []string{"b"}}}, map[string]way{"b": slow}, "context deadline exceeded",
 			[]string{"find 0 0s", "find 1 250ms", "b 250ms"}, 5 * s},
 	} {
