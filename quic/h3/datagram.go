@@ -161,9 +161,9 @@ func (c *Conn) onDatagram(b []byte) *connError {
 	return nil
 }
 
-// datagramsEnabled tells whether both sides have said that they understand HTTP datagrams.
+// datagramsEnabled tells whether both sides have said that they understand HTTP datagrams: our SETTINGS wait where the peer allows no stream for them.
 func (c *Conn) datagramsEnabled() bool {
-	return c.cfg.EnableDatagrams && c.settings.H3Datagram && c.core.MaxDatagramSize() > 0
+	return c.cfg.EnableDatagrams && c.local.controlSent > 0 && c.settings.H3Datagram && c.core.MaxDatagramSize() > 0
 }
 
 // SendDatagram sends an HTTP datagram of a request's stream, as long as we have not ended what we send on that (RFC 9297, section 2.1); p is copied. The errors

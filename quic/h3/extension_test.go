@@ -163,6 +163,19 @@ func TestDatagramsOfEndedStreams(t *testing.T) {
 	}
 }
 
+// No datagram leaves before our own SETTINGS have (RFC 9297, section 2.1.1), for which the client allows no stream here.
+func TestDatagramsBeforeSettings(t *testing.T) {
+	p := newScriptWith(t, false, &Config{EnableDatagrams: true}, false, func(client, server *quic.Config) {
+		withDatagrams(client, server)
+		client.MaxStreamsUni = -1
+	}, SettingH3Datagram, 1)
+	id := p.bidi(false, postFrame())
+	p.side.want(EventRequest)
+	if err := p.side.SendDatagram(id, []byte("x")); !errors.Is(err, ErrDatagramsNotEnabled) || p.side.MaxDatagramSize(id) != 0 {
+		t.Fatalf("%v, of %d bytes at the most", err, p.side.MaxDatagramSize(id))
+	}
+}
+
 // What is no HTTP datagram (RFC 9297, section 2.1), and those that come before their stream.
 func TestBadDatagrams(t *testing.T) {
 	for _, c := range []struct {
@@ -422,6 +435,22 @@ func TestOrigin(t *testing.T) {
 	}
 	if ev := s.side.want(EventOrigin); !slices.Equal(ev.Origins, []string{"https://a.example"}) {
 		t.Fatalf("%q", ev.Origins)
+	}
+}
+
+// What is an origin, and what is left out of an ORIGIN frame since it is none (RFC 8336, section 2.1; RFC 6454, section 6.2).
+func TestIsOrigin(t *testing.T) {
+	for s, want := range map[string]bool{
+		"https://example.org": true, "https://example.org:8443": true, "http://a": true, "https://192.0.2.1:1": true, "https://[2001:db8::1]": true,
+		"https://[2001:db8::1]:443": true, "web+x.1://host_name": true, "https://xn--bcher-kva.example": true,
+		"": false, "null": false, "example.org": false, "https://": false, "https:///": false, "https://a/": false, "https://a?b": false, "https://a#b": false, "://a": false,
+		"https://u@a": false, "https://a b": false, "https://a\n": false, "https://:443": false, "https://a:": false, "https://a:0": false, "https://a:65536": false,
+		"https://a:b": false, "https://a:1:2": false, "https://a:+1": false, "https://2001:db8::1": false, "https://[2001:db8::1": false, "https://[2001:db8::1]x": false,
+		"https://[2001:db8::1%25eth0]": false, "https://[192.0.2.1]": false, "https://[]": false, "https://Example.org": false, "HTTPS://a": false, "https://b\xfccher": false,
+	} {
+		if isOrigin(s) != want {
+			t.Errorf("%q: %v", s, !want)
+		}
 	}
 }
 

@@ -1,6 +1,11 @@
 package h3
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"strings"
+)
 
 // ORIGIN frames (RFC 9412): the origins that a server answers for on the connection.
 
@@ -32,4 +37,29 @@ func (c *Conn) onOrigin(p []byte) *connError {
 	}
 	c.push(Event{Kind: EventOrigin, Origins: origins})
 	return nil
+}
+
+// isOrigin tells whether s is the ASCII serialisation of an origin with a host (RFC 6454, section 6.2): a scheme, a host in lower case, and a port if it is not the
+// scheme's own.
+func isOrigin(s string) bool {
+	scheme, host, ok := strings.Cut(s, "://")
+	if !ok || scheme == "" || strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "" {
+		return false
+	}
+	end := strings.LastIndexByte(host, ':')
+	if strings.HasPrefix(host, "[") {
+		end = strings.IndexByte(host, ']') + 1
+	}
+	if end >= 0 && end < len(host) {
+		port, ok := strings.CutPrefix(host[end:], ":")
+		if n, err := strconv.ParseUint(port, 10, 16); !ok || err != nil || n == 0 {
+			return false
+		}
+		host = host[:end]
+	}
+	if address, ok := strings.CutPrefix(host, "["); ok {
+		a, err := netip.ParseAddr(strings.TrimSuffix(address, "]"))
+		return err == nil && a.Is6() && a.Zone() == "" && strings.HasSuffix(address, "]")
+	}
+	return host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%") == ""
 }

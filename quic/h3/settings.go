@@ -191,17 +191,3 @@ func (c *Config) EarlyContext() ([]byte, error) {
 	}
 	return r.appendSettings([]byte(rememberedMagic), false), nil
 }
-
-// isOrigin tells whether s is the ASCII serialisation of an origin with a host (RFC 6454, section 6.2).
-func isOrigin(s string) bool {
-	scheme, host, ok := strings.Cut(s, "://")
-	if !ok || scheme == "" || host == "" || strings.ContainsAny(host, "/?#@ ") {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
