@@ -62,7 +62,7 @@ func besiege(client string, pair tls.Certificate, roots string, a *attack, rng *
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	end, err := s.attack(func(send func([]byte)) { a.play(rng, send) })
+	end, err := s.attack(func(send func([]byte)) { a.play(rng, send) }, a.patience())
 	ended := cmd.Wait()
 	var exit *exec.ExitError
 	switch {

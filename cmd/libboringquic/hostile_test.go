@@ -86,7 +86,7 @@ func TestHostile(t *testing.T) {
 			good := func() {
 				t.Helper()
 				if c.theirs { // it answers with a few words, whatever it is asked
-					if _, err := hostile(to, nil); err != nil {
+					if _, err := hostile(to, nil, 0); err != nil {
 						t.Errorf("a good client: %v", err)
 					}
 				} else if got := run(t, get, "127.0.0.1", port, "/1000", files[0]); len(got) != 1000 {
@@ -100,7 +100,7 @@ func TestHostile(t *testing.T) {
 			before := 0
 			for round := range 4 {
 				for _, a := range attacks {
-					end, err := hostile(to, func(send func(frames []byte)) { a.play(rng, send) })
+					end, err := hostile(to, func(send func(frames []byte)) { a.play(rng, send) }, a.patience())
 					if err != nil {
 						t.Errorf("%s: %v\n%s", a.name, err, &errs)
 						return
@@ -178,6 +178,14 @@ func (a *attack) ends(err error) bool {
 		code = int64(app.Code)
 	}
 	return a.code == 0 || code == a.code
+}
+
+// patience is how long a peer may say nothing before it is taken to go on: where it has to close the connection, however busy the machine is.
+func (a *attack) patience() time.Duration {
+	if a.code != 0 {
+		return 50 * time.Second
+	}
+	return 100 * time.Millisecond
 }
 
 // ints encodes integers as QUIC's (RFC 9000, section 16).
@@ -276,8 +284,8 @@ var attacks = []attack{
 }
 
 // hostile connects to a server, has play send what it likes with the connection's keys, and looks whether the server closes the connection or goes on; nil
-// sends nothing. It returns why the connection is over, nil if it is not; that the handshake does not come to its end is an error.
-func hostile(to netip.AddrPort, play func(send func(frames []byte))) (end, err error) {
+// sends nothing. The server has gone on when it is silent for as long as patience. It returns why the connection is over, nil if it is not; that the handshake does not come to its end is an error.
+func hostile(to netip.AddrPort, play func(send func(frames []byte)), patience time.Duration) (end, err error) {
 	a, err := newAttacker(nil)
 	if err != nil {
 		return nil, err
@@ -288,7 +296,7 @@ func hostile(to netip.AddrPort, play func(send func(frames []byte))) (end, err e
 		return nil, err
 	}
 	a.peer = to
-	return a.attack(play)
+	return a.attack(play, patience)
 }
 
 // attacker is a client or a server by a core of ours, which leaves the connection to a test when the handshake is complete.
@@ -369,7 +377,7 @@ func (a *attacker) turn() error {
 func (a *attacker) write(b []byte) { _, _ = a.sock.WriteToUDPAddrPort(b, a.peer) }
 
 // attack is hostile, with a connection that has begun, or will be begun by the peer.
-func (a *attacker) attack(play func(send func(frames []byte))) (end, err error) {
+func (a *attacker) attack(play func(send func(frames []byte)), patience time.Duration) (end, err error) {
 	for begun := time.Now(); a.conn == nil || !a.conn.HandshakeConfirmed(); {
 		if err := a.turn(); err != nil {
 			return nil, fmt.Errorf("the handshake: %w", err)
@@ -410,7 +418,7 @@ func (a *attacker) attack(play func(send func(frames []byte))) (end, err error) 
 	play(send)
 	// What the peer says from now on concerns packets that the core does not know of.
 	for {
-		_ = a.sock.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_ = a.sock.SetReadDeadline(time.Now().Add(patience))
 		n, err := a.sock.Read(a.buf)
 		if err != nil {
 			break
