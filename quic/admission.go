@@ -322,7 +322,7 @@ func (a *admission) takeBack(now int64) bool {
 
 // timer is when next is to be called because an offer gets old while others wait, 0: never.
 func (a *admission) timer() int64 {
-	if a.first() == nil || len(a.offers) == 0 {
+	if len(a.offers) == 0 || a.first() == nil {
 		return 0
 	}
 	return a.offers[0].at + offerLife

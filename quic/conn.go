@@ -122,6 +122,7 @@ type signals struct {
 	newToken      sentState
 	tokens        uint8 // how many there were, so that an acknowledgement of one does not count for a newer one
 	ping          bool
+	stirred       bool // a call of the application has left what WantsSend sees nowhere else, or made Timeout earlier
 }
 
 // setToken has a token be sent in NEW_TOKEN, instead of one before it that may not have arrived.

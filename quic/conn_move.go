@@ -21,6 +21,7 @@ func (c *Conn) ProbePath(now time.Time, local, remote netip.AddrPort) error {
 	p, err := c.pathTo(local, remote)
 	if err == nil && p.challenge.at == 0 {
 		c.startChallenge(n, p)
+		c.signals.stirred = true
 	}
 	return err
 }
@@ -55,6 +56,7 @@ func (c *Conn) Migrate(now time.Time, local, remote netip.AddrPort) error {
 	c.preferFrom(n, p.local)
 	c.sweepPaths()
 	c.updateLimits()
+	c.signals.stirred = true
 	return nil
 }
 
@@ -86,6 +88,7 @@ func (c *Conn) AbandonPath(now time.Time, local, remote netip.AddrPort) error {
 	p.abandon()
 	c.sweepPaths()
 	c.updateLimits()
+	c.signals.stirred = true
 	return nil
 }
 

@@ -145,13 +145,14 @@ func (c *Conn) wantsControl() bool {
 		c.peer.wantsSend()
 }
 
-// WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams, the
-// end of the connection. It costs little, so that a caller who reads often need not call Send each time.
+// WantsSend tells whether calls of the application may have left something for Send: data, flow-control credit, datagrams, another path, the
+// end of the connection; or have made Timeout earlier, which is to be asked after Send. It costs little, so that a caller who reads often need not
+// call Send each time.
 func (c *Conn) WantsSend() bool {
 	if c.state != stateActive {
 		return c.state == stateClosing && c.closing.due
 	}
-	return c.wantsApp() || c.paths.sizes.wanted && c.sizeProbe() > 0
+	return c.signals.stirred || c.streams.stirred || c.wantsApp() || c.paths.sizes.wanted && c.sizeProbe() > 0
 }
 
 // appendFrames fills the packet of t that is being built with frames of a space, the most urgent first.

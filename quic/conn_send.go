@@ -76,6 +76,7 @@ func (c *Conn) SendPath(now time.Time, buf []byte, local, remote netip.AddrPort)
 func (c *Conn) send(now time.Time, buf []byte, only *path) Transmit {
 	n := c.clock.read(now)
 	defer c.traceState()
+	c.signals.stirred, c.streams.stirred = false, false
 	if c.tls.foreign {
 		c.continueTLS(n)
 	}

@@ -3,6 +3,7 @@ package quic
 import (
 	"fmt"
 	"iter"
+	"time"
 )
 
 // The calls of Conn that are about streams.
@@ -170,6 +171,14 @@ func (c *Conn) StreamAcked(id uint64) (n uint64, err error) {
 // is an error, and nothing is done. A part that
 // is already over is left as it is.
 func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
+	if err := c.mayShutdown(id, dir, code); err != nil {
+		return err
+	}
+	return c.streams.shutdown(c.clock.now, id, dir, code)
+}
+
+// mayShutdown says why parts of a stream cannot be ended. After the end of the connection, what had arrived on it and was not read is dropped.
+func (c *Conn) mayShutdown(id uint64, dir Direction, code uint64) error {
 	switch {
 	case c.err != nil:
 		if dir&ReadDirection != 0 {
@@ -179,7 +188,7 @@ func (c *Conn) StreamShutdown(id uint64, dir Direction, code uint64) error {
 	case code > MaxErrorCode:
 		return errCodeTooLarge(code)
 	}
-	return c.streams.shutdown(c.clock.now, id, dir, code)
+	return nil
 }
 
 func errCodeTooLarge(code uint64) error {
@@ -191,17 +200,15 @@ func errCodeTooLarge(code uint64) error {
 // may be that of both, and the answer that has come before is not looked at. Until then the peer can send what the stream's flow-control window has
 // left, as it is given no more of it; the connection's is given back.
 //
-// STOP_SENDING leaves sooner if the end of what we send is not written within 100 ms; if we, or the peer, reset that; if the peer's flow control holds it
-// back, since the peer may read nothing before it has sent all; and with StreamShutdown of ReadDirection, whose code counts then.
-func (c *Conn) StreamStopLater(id, code uint64) error {
-	switch {
-	case c.err != nil:
-		c.streams.dropKept(id)
-		return c.err
-	case code > MaxErrorCode:
-		return errCodeTooLarge(code)
+// STOP_SENDING leaves sooner if the end of what we send is not written within 100 ms of now; if we, or the peer, reset that; if the peer's flow control
+// holds it back, since the peer may read nothing before it has sent all; where more than 256 of a connection wait for 100 ms to pass, of which the one
+// leaves that has waited longest; and with StreamShutdown of ReadDirection, whose code counts then. On a stream that only the peer sends on it leaves at
+// once. On one whose reading was ended before, by either call, nothing changes, and that call's code stays. The errors are those of StreamShutdown.
+func (c *Conn) StreamStopLater(now time.Time, id, code uint64) error {
+	if err := c.mayShutdown(id, ReadDirection, code); err != nil {
+		return err
 	}
-	return c.streams.stopLater(c.clock.now, id, code)
+	return c.streams.stopLater(c.clock.read(now), id, code)
 }
 
 // Readable yields the streams that have data, their end or a reset to be read: the most urgent ones first (SetStreamPriority), of one urgency those

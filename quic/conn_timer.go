@@ -134,7 +134,9 @@ func (c *Conn) SetKeepAlive(d time.Duration) {
 	if d < 0 {
 		d = c.cfg.KeepAlive
 	}
+	before := c.idle.keepAlive
 	c.idle.keepAlive = int64(min(d, maxIdleTimeoutCap))
+	c.signals.stirred = c.signals.stirred || earlier(before, c.idle.keepAlive) != before
 }
 
 // keepAliveAt is when a PING is due to keep the connection alive, 0 if never.

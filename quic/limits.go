@@ -152,7 +152,7 @@ const (
 	maxEarlyAttempts = 32
 	maxEarlyWait     = 100 * time.Millisecond
 
-	// maxHeldStops is how many STOP_SENDING frames of a connection wait for stopDelay; beyond that the oldest leaves.
+	// maxHeldStops is how many STOP_SENDING frames of a connection wait for stopDelay; beyond that the one leaves that has waited longest.
 	maxHeldStops = 256
 
 	// maxDatagramQueue bounds DATAGRAM frames received and not yet read; the oldest is dropped. The same number

@@ -372,9 +372,9 @@ func (st *streams) check() error {
 		if !p.cut && !s.barred && (lost && !s.queued[queueResend] || fresh && !lost && !s.queued[queueFresh] && !s.queued[queueResend]) {
 			return fmt.Errorf("quic: stream %d has something to send and is not queued", s.id)
 		}
-		if err := st.checkStop(s); err != nil {
-			return err
-		}
+	}
+	if err := st.checkStops(); err != nil {
+		return err
 	}
 	sum := int64(0)
 	for u, n := range unsent {

@@ -63,7 +63,10 @@ type seldom struct {
 	// One more than the limit in the peer's last DATA_BLOCKED, and in its last STREAMS_BLOCKED of each kind.
 	dataBlocked, bidiBlocked, uniBlocked uint64
 
-	stops []heldStop // in the order of time, at most maxHeldStops
+	// STOP_SENDING frames that are held (stream_stop.go): how many there are, and those that wait for a time, in the order of that, at most
+	// maxHeldStops, each stream once.
+	held  int
+	stops []heldStop
 }
 
 // count returns what is seldom needed, to be changed.

@@ -18,7 +18,7 @@ type recvPart struct {
 	sized    bool      // highest is the final size
 	reset    bool      // the peer has reset its part
 	stop     sentState // of STOP_SENDING
-	stopHeld bool      // it waits until what we send is acknowledged: see Conn.StreamStopLater
+	stopHeld bool      // it is to leave, but later: see stream_stop.go
 	stopped  bool      // the application reads no more: what comes is dropped
 	told     bool      // EventReadable stands: the application knows that there is something to read
 	looked   bool      // the application has looked at it, and left it: what comes behind it is told of again
@@ -160,7 +160,8 @@ func (st *streams) discard(now int64, s *stream) {
 	p.data.base = int64(p.highest)
 	if p.stopped && p.sized {
 		p.over = true
-		p.stop, p.stopHeld = sentNone, false
+		p.stop = sentNone
+		st.releaseStop(s)
 		st.settle(s)
 	}
 }

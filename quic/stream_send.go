@@ -117,6 +117,9 @@ func (st *streams) onWritten(now int64, s *stream, n int, partly, fin bool) {
 	}
 	if n > 0 || fin {
 		st.queueData(s)
+		if s.recv.stopHeld {
+			st.onStopWritten(s)
+		}
 	}
 	a.answer(s)
 	switch {
@@ -328,4 +331,5 @@ func (st *streams) offerRoom(now int64) {
 	for s := st.admission.next(now); s != nil; s = st.admission.next(now) {
 		st.tell(s, streamWritable)
 	}
+	st.stirred = st.stirred || st.admission.timer() != 0
 }

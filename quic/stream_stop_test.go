@@ -33,7 +33,7 @@ func (p *stopping) reply(text string) {
 	}
 }
 
-func (p *stopping) later() { p.t.Helper(); p.must(p.conn.StreamStopLater(0, 7)) }
+func (p *stopping) later() { p.t.Helper(); p.must(p.conn.StreamStopLater(p.now, 0, 7)) }
 
 // at has the time be so much after the start, with all that happens until then.
 func (p *stopping) at(d time.Duration) {
@@ -48,6 +48,23 @@ func (p *stopping) at(d time.Duration) {
 	}
 	if p.now.Sub(p.start) < d {
 		p.now = p.start.Add(d)
+	}
+}
+
+// download has another request of the client's be answered with more than its limit on all streams.
+func (p *stopping) download(id uint64) {
+	p.t.Helper()
+	p.sendFrames(protect.OneRTT, streamFrame(id, 0, "a request", true))
+	if n, err := p.conn.StreamSend(id, make([]byte, 100), false); n != 100 || err != nil {
+		p.t.Fatal(n, err)
+	}
+	p.look()
+}
+
+func (p *stopping) wantNoneHeld() {
+	p.t.Helper()
+	if n := p.conn.streams.count(); n.held != 0 || n.stops != nil || p.conn.streams.stopTimer() != 0 {
+		p.t.Errorf("%d are still held, %d for a time", n.held, len(n.stops))
 	}
 }
 
@@ -126,6 +143,17 @@ func TestStreamStopLater(t *testing.T) {
 			p.at(120 * ms)
 			p.acknowledge()
 		}, 220 * ms, 7},
+		{"an answer that comes late, and is acknowledged soon", nil, func(p *stopping) {
+			p.later()
+			p.at(80 * ms)
+			p.reply("no")
+			p.at(90 * ms)
+			p.acknowledge()
+		}, 190 * ms, 7},
+		{"after a time in which nothing happens", nil, func(p *stopping) {
+			p.at(time.Second)
+			p.later()
+		}, 1100 * ms, 7},
 		{"an answer that was acknowledged before", nil, func(p *stopping) {
 			p.reply("no")
 			p.acknowledge()
@@ -145,6 +173,34 @@ func TestStreamStopLater(t *testing.T) {
 			p.at(20 * ms)
 			p.later()
 		}, 20 * ms, 7},
+		{"the peer's limit, which holds another stream back", []scriptedOption{param(0x04, varint(20))}, func(p *stopping) {
+			p.reply("no")
+			p.later()
+			p.download(4)
+			p.at(20 * ms)
+			p.acknowledge()
+		}, 120 * ms, 7},
+		{"the peer's limit, which held another stream back before", []scriptedOption{param(0x04, varint(20))}, func(p *stopping) {
+			p.reply("no")
+			p.download(4)
+			p.at(20 * ms)
+			p.later()
+			p.acknowledge()
+		}, 120 * ms, 7},
+		{"the peer's limit, which another stream has reached", []scriptedOption{param(0x04, varint(20))}, func(p *stopping) {
+			p.later()
+			p.download(4)
+			p.at(20 * ms)
+			p.reply("no")
+		}, 20 * ms, 7},
+		{"the peer's limit, which data has reached that is reset", []scriptedOption{param(0x04, varint(20))}, func(p *stopping) {
+			p.reply("no")
+			p.download(4)
+			p.must(p.conn.StreamShutdown(4, WriteDirection, 9))
+			p.later()
+			p.at(20 * ms)
+			p.acknowledge()
+		}, 120 * ms, 7},
 		{"the peer does not want the answer", nil, func(p *stopping) {
 			p.reply("no")
 			p.later()
@@ -183,8 +239,8 @@ func TestStreamStopLater(t *testing.T) {
 			if err := p.conn.Err(); err != nil {
 				t.Error(err)
 			}
-			if n := len(p.conn.streams.count().stops); n != 0 {
-				t.Errorf("%d are still held", n)
+			if s := p.conn.streams.live.get(0); s == nil || !s.recv.stopHeld {
+				p.wantNoneHeld()
 			}
 		})
 	}
@@ -226,7 +282,7 @@ func TestStopLaterMany(t *testing.T) {
 	const n = maxHeldStops + 50
 	for id := uint64(0); id < 4*n; id += 4 {
 		p.sendFrames(protect.OneRTT, streamFrame(id, 0, "the first part", false))
-		p.must(p.conn.StreamStopLater(id, 7))
+		p.must(p.conn.StreamStopLater(p.now, id, 7))
 	}
 	p.drain()
 	if got := len(p.take(wire.FrameStopSending)); got != n-maxHeldStops {
@@ -239,5 +295,80 @@ func TestStopLaterMany(t *testing.T) {
 	p.at(time.Second)
 	if held := p.conn.streams.count().stops; held != nil {
 		t.Errorf("%d are still held", len(held))
+	}
+}
+
+// What was released takes no place: a peer that ends its streams soon after they were answered does not have others be asked to stop sooner.
+func TestStopLaterPlaces(t *testing.T) {
+	p := newStopping(t, func(p *scripted) { p.cfg.MaxStreamsBidi = 2 * maxHeldStops })
+	p.must(p.conn.StreamStopLater(p.now, 0, 7))
+	for id := uint64(4); id < 8*maxHeldStops; id += 4 {
+		p.sendFrames(protect.OneRTT, streamFrame(id, 0, "the first part", false))
+		p.must(p.conn.StreamStopLater(p.now, id, 7))
+		p.sendFrames(protect.OneRTT, streamFrame(id, 14, " and the last", true))
+	}
+	p.drain()
+	if got := len(p.take(wire.FrameStopSending)); got != 0 {
+		t.Errorf("%d are asked to stop at once", got)
+	}
+	p.after = -1
+	p.at(time.Second)
+	if p.after != 100*time.Millisecond {
+		t.Errorf("STOP_SENDING came after %v", p.after)
+	}
+	p.wantNoneHeld()
+}
+
+// A STOP_SENDING that was held is sent again as any other; and it waits for an acknowledgement of all that was sent, be that the second time.
+func TestResendStopLater(t *testing.T) {
+	resend(t, func(t *testing.T, how string) {
+		p := newStopping(t)
+		p.reply("no")
+		p.later()
+		p.acknowledge()
+		p.at(100 * time.Millisecond)
+		p.wantIdle("the first one has been looked at")
+		p.lose(how)
+		p.wantFrame("lost", protect.OneRTT, frame(wire.FrameStopSending, 0, 7))
+	})
+	resend(t, func(t *testing.T, how string) {
+		p := newStopping(t)
+		p.reply("no")
+		p.later()
+		p.look()
+		p.lose(how)
+		p.wantStream("lost", 0, 0, "no", true)
+		p.start, p.after = p.now, -1
+		p.at(30 * time.Millisecond)
+		p.acknowledge()
+		p.at(time.Second)
+		if p.after != 130*time.Millisecond {
+			t.Errorf("STOP_SENDING came %v after the answer was sent again", p.after)
+		}
+		p.wantNoneHeld()
+	})
+}
+
+// The streams of 0-RTT data that is rejected are over, and what was held of them is not sent.
+func TestStopLaterRejected(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		p := newEarlyServer(t, nothing, rejecting, ConnectParams{})
+		id := write(t, p.conn, false, "early", ended)
+		p.must(p.conn.StreamStopLater(p.now, id, 7))
+		if n := p.conn.streams.count().held; n != 1 {
+			t.Fatalf("%d are held", n)
+		}
+		p.drain()
+		p.handshake()
+		if s := (&stopping{scripted: p}); p.conn.EarlyData() != EarlyRejected {
+			t.Errorf("0-RTT data is %v", p.conn.EarlyData())
+		} else {
+			s.wantNoneHeld()
+		}
+		p.got = nil
+		p.advance()
+		if len(p.take(wire.FrameStopSending)) > 0 {
+			t.Error("the server is asked to stop on a stream that it does not know")
+		}
 	}
 }

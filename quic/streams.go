@@ -14,6 +14,7 @@ type streams struct {
 	rejected bool
 	barred   bool          // streams may be barred
 	untold   bool          // the types may have something to tell: streams that were opened, or a limit that was raised
+	stirred  bool          // a timer may be due sooner than it was at the last Send
 	spare    int16         // how many streams are in unused
 	pool     *chunkPool    // nil: there are none
 	live     streamTable   // those whose state is kept; others are implicit or over
@@ -306,6 +307,7 @@ func (st *streams) rest() {
 // end lets go of everything, when the connection is closed.
 func (st *streams) end() {
 	*st = streams{client: st.client, cfg: st.cfg, seldom: st.seldom}
+	st.forgetStops()
 }
 
 // consumed counts bytes that were read or dropped, over all streams.

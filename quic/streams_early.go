@@ -6,6 +6,7 @@ func (st *streams) startOver() {
 	if st.rejected {
 		bidi, uni := st.localType(StreamTypeBidi).opened, st.localType(StreamTypeUni).opened
 		*st = streams{client: st.client, cfg: st.cfg, rejected: true, rtt: st.rtt, seldom: st.seldom}
+		st.forgetStops()
 		st.init(st.client, st.cfg)
 		st.localType(StreamTypeBidi).done, st.localType(StreamTypeUni).done = bidi, uni
 		return

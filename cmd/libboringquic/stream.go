@@ -192,11 +192,11 @@ func (c *conn) shutdown(id uint64, parts C.uint32_t, code uint64) error {
 	defer c.ring(id)
 	switch {
 	case c.http != nil && later:
-		return c.http.StreamStopLater(id, h3.ErrorCode(code))
+		return c.http.StreamStopLater(c.time(), id, h3.ErrorCode(code))
 	case c.http != nil:
 		return c.http.StreamShutdown(id, dir, h3.ErrorCode(code))
 	case later:
-		return c.core.StreamStopLater(id, code)
+		return c.core.StreamStopLater(c.time(), id, code)
 	}
 	return c.core.StreamShutdown(id, dir, code)
 }

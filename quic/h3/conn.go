@@ -450,11 +450,9 @@ func (c *Conn) StreamData(id uint64) any {
 // StreamShutdown ends a part of a stream before its time, or both, as quic.Conn.StreamShutdown does: reading with STOP_SENDING, writing
 // with RESET_STREAM.
 func (c *Conn) StreamShutdown(id uint64, dir quic.Direction, code ErrorCode) error {
-	s := c.find(id)
+	s := c.findAny(id)
 	if s == nil {
-		if s = c.findOver(id); s == nil {
-			return c.unknown()
-		}
+		return c.unknown()
 	}
 	if dir&quic.ReadDirection != 0 {
 		c.endReading(s, code)
@@ -478,18 +476,17 @@ func (c *Conn) endReading(s *stream, code ErrorCode) {
 // StreamStopLater ends reading as StreamShutdown does, but STOP_SENDING leaves when quic.Conn.StreamStopLater sends it: as a rule once the peer has all
 // that we send on the stream. It is for a server that answers without reading the rest of the request, with ErrCodeNoError (RFC 9114, section 4.1):
 // there are clients to which STOP_SENDING is the end of the response, too.
-func (c *Conn) StreamStopLater(id uint64, code ErrorCode) error {
-	s := c.find(id)
+func (c *Conn) StreamStopLater(now time.Time, id uint64, code ErrorCode) error {
+	c.setNow(now)
+	s := c.findAny(id)
 	if s == nil {
-		if s = c.findOver(id); s == nil {
-			return c.unknown()
-		}
+		return c.unknown()
 	}
 	c.endReading(s, code)
 	if s.over {
 		return nil
 	}
-	return c.core.StreamStopLater(id, uint64(code))
+	return c.core.StreamStopLater(now, id, uint64(code))
 }
 
 // unknown is the error for a stream that is not there.

@@ -476,7 +476,7 @@ func (s *playSide) afterAnswer(r *playRequest) {
 		if s.p.rng.IntN(2) == 0 {
 			s.h3.StreamShutdown(r.id, quic.ReadDirection, ErrCodeNoError)
 		} else {
-			s.h3.StreamStopLater(r.id, ErrCodeNoError)
+			s.h3.StreamStopLater(s.h3.now, r.id, ErrCodeNoError)
 		}
 	}
 }

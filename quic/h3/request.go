@@ -430,11 +430,9 @@ func (c *Conn) endOf(s *stream) stepResult {
 // body had the length that content-length told, and that EventTrailers, if there are trailers, can be read from NextEvent.
 // A *StreamError tells that the peer reset the stream, or that what it sent was malformed.
 func (c *Conn) StreamRecv(id uint64, p []byte) (n int, fin bool, err error) {
-	s := c.find(id)
+	s := c.findAny(id)
 	if s == nil {
-		if s = c.findOver(id); s == nil {
-			return 0, false, c.unknown()
-		}
+		return 0, false, c.unknown()
 	}
 	r := &s.recv
 	if s.raw {

@@ -298,7 +298,7 @@ func (p *sendPart) end(fin bool) {
 func (c *Conn) afterEnd(s *stream) {
 	if s.recv.drain && s.send.state == sendEnd && !s.recv.fin {
 		s.recv.drain = false
-		c.core.StreamStopLater(s.id, uint64(ErrCodeNoError))
+		c.core.StreamStopLater(c.now, s.id, uint64(ErrCodeNoError))
 	}
 }
 

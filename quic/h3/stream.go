@@ -229,6 +229,14 @@ func (c *Conn) find(id uint64) *stream {
 	return s
 }
 
+// findAny is find, and findOver where that finds nothing.
+func (c *Conn) findAny(id uint64) *stream {
+	if s := c.find(id); s != nil {
+		return s
+	}
+	return c.findOver(id)
+}
+
 // findOver returns a stream that the core has forgotten, and that was not read to its end, nil if there is none.
 func (c *Conn) findOver(id uint64) *stream {
 	if s := c.lingering[id]; s != nil {

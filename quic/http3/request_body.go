@@ -121,7 +121,7 @@ func (x *exchange) stopReading(t *quicnet.Turn) {
 	if x.bodiless || x.has(markEnded) {
 		return
 	}
-	x.sc.h3.StreamStopLater(x.id, h3.ErrCodeNoError)
+	x.sc.h3.StreamStopLater(t.Now, x.id, h3.ErrCodeNoError)
 	if s := x.stream.Load(); s != nil {
 		t.WakeRead(s)
 	}

@@ -222,7 +222,7 @@ func (sc *serverConn) refuse(t *quicnet.Turn, id uint64, status int, text string
 		sc.h3.StreamShutdown(id, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeNoError)
 		return
 	}
-	sc.h3.StreamStopLater(id, h3.ErrCodeNoError)
+	sc.h3.StreamStopLater(t.Now, id, h3.ErrCodeNoError)
 }
 
 // onAnswered lets go of a request whose handler has returned, if nothing more can happen to it though its stream goes on until the client has all

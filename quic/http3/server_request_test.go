@@ -513,6 +513,32 @@ func TestBodyClose(t *testing.T) {
 	})
 }
 
+// A client that says nothing is asked to stop 100 ms after Close, not when the next packet has come: the handler's answer may take long.
+func TestBodyCloseSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed time.Time
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			closed = time.Now()
+			r.Body.Close()
+			time.Sleep(20 * time.Second)
+		})
+		q := ts.dial().open().headers(head("POST", "/")...).data("the first part")
+		var err error
+		for err == nil {
+			time.Sleep(time.Millisecond)
+			_, err = q.s.Write(nil) // which sends nothing
+		}
+		if se := (*quic.StreamError)(nil); !errors.As(err, &se) || !se.Remote || se.Code != uint64(h3.ErrCodeNoError) {
+			t.Error(err)
+		}
+		if d := time.Since(closed); d < 100*time.Millisecond || d > 110*time.Millisecond {
+			t.Errorf("asked to stop after %v", d)
+		}
+		wantFields(":status", "200")(t, q.reply())
+	})
+}
+
 // TestConnect: S34 and S35, tunnels both ways.
 func TestConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -104,6 +104,41 @@ func TestProtocolTurns(t *testing.T) {
 	})
 }
 
+// A timer of the core's that Do sets is in force at once, though nothing is sent or received.
+func TestProtocolCoreTimer(t *testing.T) {
+	inBubble(t, serverConfig(), clientConfig(), func(t *testing.T, p *protocolPair) {
+		var id uint64
+		p.c.Do(func(turn *Turn) {
+			var err error
+			if id, err = turn.Core.OpenStream(); err == nil {
+				_, err = turn.Core.StreamSend(id, []byte("x"), false)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(time.Second)
+		p.s.Do(func(turn *Turn) {
+			if err := turn.Core.StreamStopLater(turn.Now, id, 7); err != nil {
+				t.Error(err)
+			}
+		})
+		for _, want := range []uint64{0, 1} {
+			time.Sleep(55 * time.Millisecond)
+			if n := p.c.Stats().StreamsStoppedRemote; n != want {
+				t.Errorf("%d streams were stopped, want %d", n, want)
+			}
+		}
+		time.Sleep(time.Second)
+		before := p.s.Stats().PacketsReceived
+		p.c.Do(func(t *Turn) { t.Core.SetKeepAlive(200 * time.Millisecond) })
+		time.Sleep(500 * time.Millisecond)
+		if n := p.s.Stats().PacketsReceived - before; n == 0 {
+			t.Error("no PING has come in 500 ms, with 200 ms between them")
+		}
+	})
+}
+
 // AfterEvents comes once for what a batch has brought, and no event is without it.
 func TestProtocolAfterEvents(t *testing.T) {
 	inBubble(t, serverConfig(), clientConfig(), func(t *testing.T, p *protocolPair) {
