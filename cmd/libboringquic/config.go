@@ -298,12 +298,14 @@ func (v verifier) judge(cs tls.ConnectionState) error {
 	n := len(cs.PeerCertificates)
 	chain := unsafe.Slice((*C.bquic_bytes)(lent.take(max(n, 1)*C.sizeof_bquic_bytes)), n)
 	for i, cert := range cs.PeerCertificates {
-		chain[i] = C.bquic_bytes{data: lent.copy(cert.Raw), len: C.size_t(len(cert.Raw))}
+		point(&chain[i].data, lent.copy(cert.Raw))
+		chain[i].len = C.size_t(len(cert.Raw))
 	}
 	peer := (*C.bquic_peer)(lent.take(C.sizeof_bquic_peer))
-	*peer = C.bquic_peer{
-		size: C.sizeof_bquic_peer, server_name: (*C.char)(lent.copy(append([]byte(cs.ServerName), 0))), chain: unsafe.SliceData(chain), chain_len: C.size_t(n),
-	}
+	blank(peer)
+	point(&peer.server_name, (*C.char)(lent.copy(append([]byte(cs.ServerName), 0))))
+	point(&peer.chain, unsafe.SliceData(chain))
+	peer.size, peer.chain_len = C.sizeof_bquic_peer, C.size_t(n)
 	if cs.DidResume {
 		peer.resumed = 1
 	}

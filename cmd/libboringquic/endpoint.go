@@ -301,7 +301,8 @@ func (e *endpoint) sendAll(s *C.bquic_step) {
 	put := func(n, segSize int, local, remote netip.AddrPort, ecn quic.ECN) {
 		t := &out[0]
 		blank(t)
-		t.data, t.len, t.seg_size, t.ecn = (*C.uint8_t)(unsafe.SliceData(buf)), C.uint32_t(n), C.uint32_t(segSize), C.uint32_t(ecn)
+		point(&t.data, (*C.uint8_t)(unsafe.SliceData(buf)))
+		t.len, t.seg_size, t.ecn = C.uint32_t(n), C.uint32_t(segSize), C.uint32_t(ecn)
 		setAddr(&t.local, local)
 		setAddr(&t.remote, remote)
 		out, buf = out[1:], buf[n:]

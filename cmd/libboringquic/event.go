@@ -221,7 +221,8 @@ func (c *conn) tellCore(t *teller, out *C.bquic_event, ev *quic.Event) {
 		setAddr(&p.local, ev.Path.Local)
 		setAddr(&p.remote, ev.Path.Remote)
 		out.value = pathKinds[ev.Path.Kind]
-		out.data, out.data_len = unsafe.Pointer(p), C.sizeof_bquic_path
+		point(&out.data, unsafe.Pointer(p))
+		out.data_len = C.sizeof_bquic_path
 	case quic.EventMTU:
 		out.value = C.uint64_t(ev.MaxUDPPayload)
 	case quic.EventDrained:
@@ -236,7 +237,8 @@ var pathKinds = [...]C.uint64_t{
 
 func (t *teller) lendSession(out *C.bquic_event, s *quic.Session) {
 	if b, err := s.MarshalBinary(); err == nil { // the error says that its AppData is too long, which nobody here sets but HTTP/3
-		out.data, out.data_len = t.lent.copy(b), C.size_t(len(b))
+		point(&out.data, t.lent.copy(b))
+		out.data_len = C.size_t(len(b))
 	}
 }
 
@@ -286,9 +288,11 @@ func (t *teller) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack.F
 	msg := (*C.bquic_h3_message)(t.lent.take(C.sizeof_bquic_h3_message))
 	blank(msg)
 	list, n := t.lent.fields(head, fields)
-	msg.fields, msg.fields_len, msg.content_length = list, C.uint32_t(n), -1
+	point(&msg.fields, list)
+	msg.fields_len, msg.content_length = C.uint32_t(n), -1
 	if m != nil {
 		msg.status, msg.content_length, msg.early, msg.priority = C.int32_t(m.Status), C.int64_t(m.ContentLength), boolean(m.Early), C.uint32_t(packPriority(m.Priority))
 	}
-	out.data, out.data_len = unsafe.Pointer(msg), C.sizeof_bquic_h3_message
+	point(&out.data, unsafe.Pointer(msg))
+	out.data_len = C.sizeof_bquic_h3_message
 }

@@ -22,8 +22,7 @@ type lentField struct {
 	as          cField
 }
 
-// cField is a bquic_h3_field. What are pointers there are numbers here: while Go collects garbage it looks at a pointer that is overwritten, and in memory
-// of C's that can be anything.
+// cField is a bquic_h3_field. What are pointers there are numbers here: see point.
 type cField struct {
 	name, value       uintptr
 	nameLen, valueLen uint32

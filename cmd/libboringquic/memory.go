@@ -20,8 +20,13 @@ func memory(p *C.uint8_t, n C.size_t) []byte {
 	return unsafe.Slice((*byte)(p), int(n))
 }
 
-// blank clears what C has at p, before pointers are written there: while Go collects garbage it looks at a pointer that is overwritten, and in memory of C's
-// that has no value yet that can be anything.
+// point writes a pointer into C's memory, as a number: while Go collects garbage it looks at a pointer that is overwritten by another, and in memory of C's that
+// has no value yet that can be anything. To clear the memory before is not enough, since the compiler leaves out what is overwritten at once.
+func point[P any](at *P, to P) {
+	*(*uintptr)(unsafe.Pointer(at)) = *(*uintptr)(unsafe.Pointer(&to))
+}
+
+// blank clears what C has at p, as bytes: see point.
 func blank[T any](p *T) { clear(unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p))) }
 
 // text is a text of the caller's, "" for NULL. C.GoString would look for its end beyond it, at memory that has no value yet, which valgrind tells of.
@@ -39,7 +44,8 @@ type arena struct {
 	used   int // of the last chunk
 }
 
-// How large the first chunk of an arena is, and how large one can be that is kept when the arena is reset, in bytes. Each is twice the one before.
+// How large the first chunk of an arena is, and how large one can be that is kept when the arena is reset, in bytes. One is twice as large as the one before, up
+// to the latter, and larger only if a single piece is.
 const (
 	firstChunk   = 16 << 10
 	largestChunk = 128 << 10

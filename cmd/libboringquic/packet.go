@@ -20,7 +20,8 @@ func bq_go_header_parse(packet *C.uint8_t, n C.size_t, shortLen C.uint32_t, out 
 		if !ok {
 			return faultf(errMessage, "this is no packet of QUIC's")
 		}
-		*out = C.bquic_header{_type: C.uint32_t(h.Type), version: C.uint32_t(h.Version), len: C.uint32_t(h.Len)}
+		blank(out)
+		out._type, out.version, out.len = C.uint32_t(h.Type), C.uint32_t(h.Version), C.uint32_t(h.Len)
 		lend(&out.destination, h.DstConnID)
 		lend(&out.source, h.SrcConnID)
 		lend(&out.token, h.Token)
@@ -28,10 +29,11 @@ func bq_go_header_parse(packet *C.uint8_t, n C.size_t, shortLen C.uint32_t, out 
 	}))
 }
 
-// lend has to name b, which is the caller's memory.
+// lend has to, which is blank, name b, which is the caller's memory.
 func lend(to *C.bquic_bytes, b []byte) {
 	if len(b) > 0 {
-		*to = C.bquic_bytes{data: unsafe.Pointer(unsafe.SliceData(b)), len: C.size_t(len(b))}
+		point(&to.data, unsafe.Pointer(unsafe.SliceData(b)))
+		to.len = C.size_t(len(b))
 	}
 }
 

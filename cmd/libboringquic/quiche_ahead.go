@@ -28,7 +28,7 @@ func (q *quicheConn) show(ids []uint64) {
 	a := q.c.ahead
 	if a == nil {
 		a = (*C.bq_ahead)(C.malloc(C.sizeof_bq_ahead))
-		q.c.ahead = a
+		point(&q.c.ahead, a)
 		a.shown, a.written, a.out_len = 0, 0, 0
 	}
 	q.showOpens()

@@ -125,7 +125,7 @@ func bq_go_quiche_h3_poll(h C.uint64_t, out **C.quiche_h3_event) C.int64_t {
 		if len(x.finished) > 0 {
 			id := x.finished[0]
 			x.finished = append(x.finished[:0], x.finished[1:]...)
-			*out = h3Event(C.QUICHE_H3_EVENT_FINISHED, nil, false)
+			h3Event(out, C.QUICHE_H3_EVENT_FINISHED, nil, false)
 			return int64(id), nil
 		}
 		q.c.h3_news = false
@@ -144,12 +144,12 @@ func bq_go_quiche_h3_poll(h C.uint64_t, out **C.quiche_h3_event) C.int64_t {
 func (x *quicheH3) tell(q *quicheConn, now time.Time, ev *h3.Event, out **C.quiche_h3_event) (id int64, told bool) {
 	switch ev.Kind {
 	case h3.EventRequest, h3.EventResponse, h3.EventInterim:
-		*out = h3Event(C.QUICHE_H3_EVENT_HEADERS, x.section(ev.Message), !ev.Fin)
+		h3Event(out, C.QUICHE_H3_EVENT_HEADERS, x.section(ev.Message), !ev.Fin)
 		if ev.Fin && x.finishes(ev.Stream) {
 			q.c.h3_ends, q.c.h3_ended = true, C.uint64_t(ev.Stream)
 		}
 	case h3.EventTrailers:
-		*out = h3Event(C.QUICHE_H3_EVENT_HEADERS, ev.Fields, false)
+		h3Event(out, C.QUICHE_H3_EVENT_HEADERS, ev.Fields, false)
 	case h3.EventTooLarge: // of which quiche.h cannot tell
 		x.conn.SendResponse(now, ev.Stream, &h3.Message{Status: 431}, nil, true)
 		x.conn.StreamShutdown(ev.Stream, quic.ReadDirection, h3.ErrCodeNoError)
@@ -159,17 +159,17 @@ func (x *quicheH3) tell(q *quicheConn, now time.Time, ev *h3.Event, out **C.quic
 			x.finish(ev.Stream)
 			return 0, false
 		}
-		*out = h3Event(C.QUICHE_H3_EVENT_DATA, nil, false)
+		h3Event(out, C.QUICHE_H3_EVENT_DATA, nil, false)
 	case h3.EventReset, h3.EventRejected:
-		*out = h3Event(C.QUICHE_H3_EVENT_RESET, nil, false)
+		h3Event(out, C.QUICHE_H3_EVENT_RESET, nil, false)
 	case h3.EventPriority:
 		if x.priority == nil {
 			x.priority = map[uint64]quic.Priority{}
 		}
 		x.priority[ev.Stream] = ev.Priority
-		*out = h3Event(C.QUICHE_H3_EVENT_PRIORITY_UPDATE, nil, false)
+		h3Event(out, C.QUICHE_H3_EVENT_PRIORITY_UPDATE, nil, false)
 	case h3.EventGoAway:
-		*out = h3Event(C.QUICHE_H3_EVENT_GOAWAY, nil, false)
+		h3Event(out, C.QUICHE_H3_EVENT_GOAWAY, nil, false)
 		return int64(ev.ID), true
 	case h3.EventSession:
 		q.keepSession(ev.Session)
@@ -209,8 +209,8 @@ func (x *quicheH3) section(m *h3.Message) []qpack.Field {
 	return x.fields
 }
 
-// h3Event makes an event, in one piece of C's memory.
-func h3Event(kind C.enum_quiche_h3_event_type, fields []qpack.Field, more bool) *C.quiche_h3_event {
+// h3Event has *out be a new event, in one piece of C's memory.
+func h3Event(out **C.quiche_h3_event, kind C.enum_quiche_h3_event_type, fields []qpack.Field, more bool) {
 	var ev *C.quiche_h3_event
 	var each C.quiche_h3_header
 	at := unsafe.Sizeof(*ev) + unsafe.Sizeof(each)*uintptr(len(fields))
@@ -231,10 +231,11 @@ func h3Event(kind C.enum_quiche_h3_event_type, fields []qpack.Field, more bool) 
 	}
 	for i := range fields {
 		f := &fields[i]
-		to[i] = C.quiche_h3_header{name_len: C.size_t(len(f.Name)), value_len: C.size_t(len(f.Value))}
-		to[i].name, to[i].value = put(f.Name), put(f.Value)
+		point(&to[i].name, put(f.Name))
+		point(&to[i].value, put(f.Value))
+		to[i].name_len, to[i].value_len = C.size_t(len(f.Name)), C.size_t(len(f.Value))
 	}
-	return ev
+	point(out, ev)
 }
 
 // message makes a message of what a program sends, which is good until the next one.
@@ -384,7 +385,7 @@ func bq_go_quiche_h3_settings(h C.uint64_t, out **C.uint64_t) C.int64_t {
 		for _, o := range s.Other {
 			pairs = append(pairs, o.ID, o.Value)
 		}
-		*out = (*C.uint64_t)(C.malloc(C.size_t(8*len(pairs) + 8)))
+		point(out, (*C.uint64_t)(C.malloc(C.size_t(8*len(pairs)+8))))
 		copy(unsafe.Slice((*uint64)(unsafe.Pointer(*out)), len(pairs)), pairs)
 		return int64(len(pairs) / 2), nil
 	})

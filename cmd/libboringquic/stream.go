@@ -320,7 +320,8 @@ func bq_go_datagrams_recv(h C.uint64_t, list *C.bquic_bytes, most C.uint32_t, bu
 				break
 			}
 			got, _ := c.core.DatagramRecv(room)
-			to[i] = C.bquic_bytes{data: unsafe.Pointer(unsafe.SliceData(room)), len: C.size_t(got)}
+			point(&to[i].data, unsafe.Pointer(unsafe.SliceData(room)))
+			to[i].len = C.size_t(got)
 			room = room[got:]
 			*count++
 		}
