@@ -180,7 +180,7 @@ func (c *conn) shutdown(id uint64, parts C.uint32_t, code uint64) error {
 	switch {
 	case code > quic.MaxErrorCode:
 		return faultf(errArgument, "the error code is %d, and must be below 2^62", code)
-	case dir&^(quic.ReadDirection|quic.WriteDirection) != 0 || dir == 0 || later && dir != quic.ReadDirection:
+	case parts&^(C.BQUIC_READ|C.BQUIC_WRITE|C.BQUIC_LATER) != 0 || dir == 0 || later && dir != quic.ReadDirection:
 		return faultf(errArgument, "parts is %d, and must be BQUIC_READ, BQUIC_WRITE or both, or BQUIC_READ | BQUIC_LATER", parts)
 	}
 	if err := c.ready(); err != nil {

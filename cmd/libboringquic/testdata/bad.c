@@ -320,6 +320,10 @@ int main(int argc, char **argv) {
       FAILS(bquic_stream_shutdown(conn, 0, parts, 0), BQUIC_ERR_ARGUMENT, "must be BQUIC_READ, BQUIC_WRITE or both, or BQUIC_READ | BQUIC_LATER");
     }
   }
+  static const uint32_t beyond[] = {0x101, 0x102, 0x103, 0x105, 1u << 31 | BQUIC_WRITE};
+  for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+    FAILS(bquic_stream_shutdown(conn, 0, beyond[i], 0), BQUIC_ERR_ARGUMENT, "must be BQUIC_READ");
+  }
   FAILS(bquic_stream_shutdown(conn, 0, BQUIC_READ, UINT64_MAX), BQUIC_ERR_ARGUMENT, "below 2^62");
   FAILS(bquic_stream_set_priority(conn, 0, 8, 0), BQUIC_ERR_ARGUMENT, "at most 7");
   FAILS(bquic_datagram_send(conn, "x", 1), BQUIC_ERR_UNSUPPORTED, "takes no datagrams");
