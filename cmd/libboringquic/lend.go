@@ -12,8 +12,11 @@ import (
 // lender lends what events refer to, until all of it is taken back.
 type lender struct {
 	arena
-	before []lentField // the fields of the header section that was lent last, keptFields of them at most
+	before []lentField // the fields of the header section that was lent last, maxBefore of them at most
 }
+
+// maxBefore is how many fields of a header section a lender knows for the next one.
+const maxBefore = 64
 
 // lentField is a field that was lent. Most fields of a section are at the same place as in the one before, and their texts not only alike but the same, which
 // QPACK's tables hold: such ones are not copied again.
@@ -62,7 +65,7 @@ func (l *lender) field(f *qpack.Field, at int) cField {
 	switch {
 	case at < len(l.before):
 		l.before[at] = lent
-	case at < keptFields:
+	case at < maxBefore:
 		l.before = append(l.before, lent)
 	}
 	return lent.as
@@ -75,6 +78,17 @@ func (l *lender) text(s string) uintptr {
 // reset takes everything back, and keeps memory for what comes next.
 func (l *lender) reset() {
 	l.arena.reset()
+	l.forget()
+}
+
+// free takes everything back.
+func (l *lender) free() {
+	l.arena.free()
+	l.forget()
+}
+
+// forget lets go of the fields that were lent last.
+func (l *lender) forget() {
 	clear(l.before)
 	l.before = l.before[:0]
 }

@@ -62,14 +62,18 @@ func TestLendFields(t *testing.T) {
 	}
 
 	var many []qpack.Field
-	for i := range 2 * keptFields {
+	for i := range 2 * maxBefore {
 		many = append(many, qpack.Field{Name: "name", Value: strings.Repeat("x", i)})
 	}
 	check("many", lend(head, many), slices.Concat(head, many)...)
 	check("many again", lend(head, many), slices.Concat(head, many)...)
-	if len(l.before) != keptFields {
-		t.Errorf("%d fields are kept, want %d", len(l.before), keptFields)
+	if len(l.before) != maxBefore {
+		t.Errorf("%d fields are kept, want %d", len(l.before), maxBefore)
 	}
+	if l.free(); len(l.before) != 0 {
+		t.Errorf("%d fields are known of what was freed", len(l.before))
+	}
+	check("anew", lend(head, rest), slices.Concat(head, rest)...)
 }
 
 // An arena keeps one chunk, which is as large as what it was used for asked for, up to a bound.
