@@ -44,7 +44,6 @@ func (c *conn) next(t *teller) bool {
 	switch {
 	case c.held != nil:
 		*ev, c.held = *c.held, nil
-		c.renew(ev)
 		return true
 	case c.accepted:
 		c.accepted = false
@@ -110,32 +109,43 @@ func (c *conn) readCore(ev *quic.Event) (ok bool) {
 	return c.core.ReadEvent(ev)
 }
 
-// renew has an event of a stream that has waited carry what the program has stored for the stream meanwhile. Of one that is over the last is there.
-func (c *conn) renew(f *found) {
-	var stored any
-	to := &f.core.Data
+// bind has an event of a stream that is to wait come with what the program stores for the stream meanwhile. Those that begin a stream come with 0, and nothing can
+// be stored any more once one that ends it is found.
+func (c *conn) bind(f *found) {
 	switch {
-	case f.kind == toldHTTP:
-		switch to = &f.http.Data; f.http.Kind {
-		case h3.EventSettings, h3.EventGoAway, h3.EventCapacity, h3.EventSession, h3.EventShutdown:
-		default:
-			stored = c.http.StreamData(f.http.Stream)
+	case f.kind == toldHTTP && f.http.Data == nil:
+		switch f.http.Kind {
+		case h3.EventInterim, h3.EventResponse, h3.EventData, h3.EventTrailers, h3.EventWritable, h3.EventReset, h3.EventStopped, h3.EventPriority, h3.EventDatagram:
+			f.http.Data = data(c.stored(f.http.Stream))
 		}
 	case f.kind == toldCore:
-		switch f.core.Kind {
-		case quic.EventReadable, quic.EventWritable, quic.EventStreamReset, quic.EventStreamStopped, quic.EventStreamAcked, quic.EventStreamFinished:
-			stored = c.core.StreamData(f.core.Stream)
+		c.bindCore(&f.core)
+	}
+}
+
+// bindCore is bind of an event of the core without HTTP/3.
+func (c *conn) bindCore(ev *quic.Event) {
+	switch ev.Kind {
+	case quic.EventReadable, quic.EventWritable, quic.EventStreamReset, quic.EventStreamStopped, quic.EventStreamAcked:
+		if ev.Data == nil {
+			ev.Data = data(c.stored(ev.Stream))
 		}
 	}
-	if stored != nil {
-		*to = stored
+}
+
+// data is what an Event has as its Data.
+func data(s *stored) any {
+	if s == nil {
+		return nil
 	}
+	return s
 }
 
 // hold keeps the event that next has found until there is room for it.
 func (c *conn) hold(t *teller) {
 	c.held = new(found)
 	*c.held = t.found
+	c.bind(c.held)
 }
 
 // handleHTTP gives HTTP/3 an event of the core, and begins it with the first that it can begin with. What concerns the program, too, is told
@@ -244,8 +254,10 @@ func (t *teller) lendSession(out *C.bquic_event, s *quic.Session) {
 
 // streamData is the number that was stored for a stream.
 func streamData(v any) C.uint64_t {
-	n, _ := v.(uint64)
-	return C.uint64_t(n)
+	if s, there := v.(*stored); there {
+		return C.uint64_t(s.value)
+	}
+	return 0
 }
 
 func (c *conn) tellHTTP(t *teller, out *C.bquic_event, ev *h3.Event) {
@@ -278,7 +290,7 @@ func packPriority(p quic.Priority) uint32 {
 	return n
 }
 
-// lendMessage lends a header section, in one piece; m is nil for trailers.
+// lendMessage lends a header section; m is nil for trailers.
 func (t *teller) lendMessage(out *C.bquic_event, m *h3.Message, fields []qpack.Field) {
 	var pseudo [maxPseudo]qpack.Field
 	head := pseudo[:0]

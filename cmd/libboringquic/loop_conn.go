@@ -58,8 +58,9 @@ type making struct {
 // anyBell rings for all but single streams.
 const anyBell = 1<<64 - 1
 
-// maxUntold is how many events of a connection wait to be told before HTTP/3 is given no more. Those of the core are bounded by the streams that the
-// peer may open, since further ones of a stream come when the program has acted on it.
+// maxUntold is how many events of a connection wait to be told before the core's are taken any more. Where one place is left, HTTP/3 is given all that the core
+// has at once, and keeps what it makes of them: what it may keep of a stream is bounded by h3, and the streams by what the peer may open, which also bounds the
+// core's events: further ones of a stream come when the program has acted on it.
 const maxUntold = 128
 
 // Of events that need no act of the program's, so many wait, the newest.
@@ -197,6 +198,9 @@ func (n *netConn) keep(ev *quic.Event) {
 		n.newest(ev.Kind, maxUntoldSessions)
 	}
 	n.events = append(n.events, *ev)
+	if n.conn.settings.http == nil {
+		n.conn.bindCore(&n.events[len(n.events)-1])
+	}
 }
 
 // newest makes room for one more event of a kind, of which most are kept.
@@ -251,7 +255,9 @@ func (n *netConn) gather() {
 	}
 	n.teller.now = n.turn.Now
 	for len(n.told) < maxUntold && n.conn.next(&n.teller) {
-		n.told = append(n.told, n.teller.found.owned())
+		f := n.teller.found.owned()
+		n.conn.bind(&f)
+		n.told = append(n.told, f)
 		if n.teller.found.kind == toldHTTP {
 			n.ring(n.teller.found.http.Stream)
 			n.ring(anyBell)
@@ -287,7 +293,6 @@ func (n *netConn) tell(t *teller, room []C.bquic_event) (count int) {
 			if n.told = n.told[1:]; len(n.told) == 0 {
 				n.told = nil
 			}
-			c.renew(&t.found)
 			c.tell(t, &room[count])
 			count++
 			if t.found.kind == toldAccepted {
@@ -358,7 +363,7 @@ func (n *netConn) await(of uint64, timeout C.uint64_t, try func(c *conn) (done b
 
 var errExpired = &fault{errTimeout, "nothing has come in the time that was given"}
 
-// ring has other threads of the program look again that wait for stream id, of which this one has ended a part, or for what else may be so since then.
+// ring has other threads of the program look again that wait for stream id, of which this one has ended a part, or for BQUIC_WAIT_DELIVERED.
 func (c *conn) ring(id uint64) {
 	if c.net != nil {
 		c.net.ring(id)

@@ -102,7 +102,7 @@ struct quiche_conn {
   uint32_t max_payload, quantum;
   bool server, established, resumed, early, draining, closed, timed_out;
   bool begun;                // a datagram went in or out
-  bool asked;                // quiche_conn_timeout_as_nanos, since quiche_conn_send was called
+  bool asked;                // quiche_conn_timeout_as_nanos was called since quiche_conn_send was
   bool busy;                 // Go is within it, and reads and writes the memory below: a callback may come to a function that has it as its own otherwise
   bool h3_news;              // quiche_h3_conn_poll may have something to tell
   bool h3_ends;              // what it tells next is that h3_ended is at its end, as quiche does right after a header section that was all of a message

@@ -231,19 +231,39 @@ func priority(urgency C.uint32_t, incremental C.int) (quic.Priority, error) {
 }
 
 //export bq_go_stream_set_user_data
-func bq_go_stream_set_user_data(h, id, value C.uint64_t, stored *C.int32_t) C.int32_t {
+func bq_go_stream_set_user_data(h, id, value C.uint64_t, done *C.int32_t) C.int32_t {
 	return look(h, func(c *conn) error {
-		var streams interface {
-			SetStreamData(id uint64, v any)
-			StreamData(id uint64) any
-		} = c.core
-		if c.http != nil {
-			streams = c.http
+		s := c.stored(uint64(id))
+		if s != nil {
+			s.value = uint64(value)
 		}
-		streams.SetStreamData(uint64(id), uint64(value))
-		*stored = C.int32_t(boolean(streams.StreamData(uint64(id)) == any(uint64(value))))
+		*done = C.int32_t(boolean(s != nil))
 		return nil
 	})
+}
+
+// stored is the number that the program has stored for a stream. Events of the stream that wait to be told have it, too: so it comes with them whatever becomes
+// of the stream meanwhile, even if another one has its ID by then, as it can be when 0-RTT data was rejected.
+type stored struct{ value uint64 }
+
+// stored returns what is stored for a stream, 0 if the program has stored nothing; nil: there is no such stream, or it is over.
+func (c *conn) stored(id uint64) *stored {
+	var streams interface {
+		SetStreamData(id uint64, v any)
+		StreamData(id uint64) any
+	} = c.core
+	if c.http != nil {
+		streams = c.http
+	}
+	if s, there := streams.StreamData(id).(*stored); there {
+		return s
+	}
+	s := new(stored)
+	streams.SetStreamData(id, s)
+	if streams.StreamData(id) != any(s) {
+		return nil
+	}
+	return s
 }
 
 //export bq_go_stream_room

@@ -680,31 +680,33 @@ enum {
 // good; what became of each is its result.
 BQUIC_API int32_t bquic_endpoint_ops(bquic_endpoint *endpoint, bquic_op *ops, size_t n);
 
-// The parts of a stream.
+// The parts of a stream that bquic_stream_shutdown ends, and when.
 enum {
   BQUIC_READ = 1,   // what the peer sends
   BQUIC_WRITE = 2,  // what we send
-  BQUIC_LATER = 4   // with BQUIC_READ alone: when the peer has what we send
+  BQUIC_LATER = 4   // no part: with BQUIC_READ alone, the peer is asked to stop when it has what we send
 };
 
 // bquic_stream_shutdown ends parts of stream before their time, BQUIC_READ, BQUIC_WRITE or both (BQUIC_READ | BQUIC_WRITE): the peer is asked to stop sending, what we
 // send is reset, with a code below 2^62. A part that is over stays as it is.
 // BQUIC_READ | BQUIC_LATER is for who answers without reading all: what comes is dropped, but the peer is asked to stop only 100 ms after it has acknowledged
 // all that we send on the stream, with its end. To some clients, curl with OpenSSL's QUIC among them, being asked while they write is an error, whatever
-// answer has come. It leaves sooner if the end is not sent within 100 ms, if that part is reset, or if the peer's flow control holds it back.
+// answer has come. The peer is asked sooner if our end is not sent within 100 ms, if what we send is reset, or if the peer's flow control holds it back; and at
+// once on a stream that only the peer sends on.
 BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint32_t parts, uint64_t code);
 
 // bquic_stream_set_priority sets when stream sends among others: urgency 0 to 7, 0 first; incremental ones of one urgency take turns
 // (RFC 9218).
 BQUIC_API int32_t bquic_stream_set_priority(bquic_conn *conn, uint64_t stream, uint32_t urgency, int incremental);
 
-// bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data) that is told from now on: with BQUIC_EVENT_STREAM_OPENED, and
-// with what was told in one array with it, comes 0. It returns 1. For a stream that was never opened, or is over, as one can be that is only being told of, it
-// stores nothing and returns 0: then no event brings value, and what was allocated for it is to be freed.
+// bquic_stream_set_user_data stores value, which comes with each event of stream (stream_data) that is told from now on, even if the stream is over by then. With
+// the first event of a stream, BQUIC_EVENT_STREAM_OPENED, or BQUIC_EVENT_REQUEST or BQUIC_EVENT_TOO_LARGE with BQUIC_H3, and with what was told in one array with
+// it, comes 0. It returns 1. For a stream that was never opened, or is over, as one can be that is only being told of, it stores nothing and returns 0: then no
+// event brings value, and what was allocated for it is to be freed.
 BQUIC_API int32_t bquic_stream_set_user_data(bquic_conn *conn, uint64_t stream, uint64_t value);
 
-// bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error: of no more it takes all. What is longer may wait for a turn, and
-// nothing of it be taken, where other streams hold much that is to be sent. With BQUIC_H3 they include what frames them.
+// bquic_stream_room returns how many bytes bquic_stream_send would take on stream now, or its error. A write of that size is taken whole. A longer one may be taken
+// not at all while other streams have much waiting; BQUIC_EVENT_WRITABLE tells when to try again. With BQUIC_H3 the bytes include what frames them.
 BQUIC_API int64_t bquic_stream_room(bquic_conn *conn, uint64_t stream);
 
 // bquic_streams_readable writes to ids the IDs of streams that have something to be read, at most max, and returns how many it has written. Events tell
@@ -816,7 +818,8 @@ BQUIC_API int bquic_queue_fd(bquic_queue *queue);
 // bquic_queue_wait waits for events, and writes as many as there are, at most max, which must not be 0. It returns how many; 0: none came in timeout ns. They are
 // BQUIC_EVENT_* of connections, each told once, those of a connection in their order; what they point to is lent until the next call. After
 // BQUIC_EVENT_DRAINED the next call, or bquic_queue_free, frees the connection. One thread at a time may be in it: BQUIC_ERR_BUSY. Events must be read: a peer that
-// sends more is slowed down by flow control, and with BQUIC_H3 a connection of which more than a hundred events wait does not go on.
+// sends more is slowed down by flow control. With BQUIC_H3 nothing more is read of a connection's streams while 128 of its events wait; when there is room for
+// one, all that has come by then is.
 BQUIC_API int32_t bquic_queue_wait(bquic_queue *queue, bquic_event *events, uint32_t max, uint64_t timeout);
 
 // bquic_listen_options says how to listen. What is 0 or NULL is the default.

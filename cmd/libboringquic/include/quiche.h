@@ -304,7 +304,8 @@ void quiche_stream_iter_free(quiche_stream_iter *iter);
 
 size_t quiche_conn_max_send_udp_payload_size(const quiche_conn *conn);  // of a datagram now; it may change
 
-// How long until quiche_conn_on_timeout is wanted: 0 is now, and UINT64_MAX never. In nanoseconds, who asks right after quiche_conn_send is told 1 first.
+// How long until quiche_conn_on_timeout is wanted: 0 is now, and UINT64_MAX never. When it is time, who asks in nanoseconds right after quiche_conn_send is told 1,
+// once, and then 0.
 uint64_t quiche_conn_timeout_as_nanos(const quiche_conn *conn);
 uint64_t quiche_conn_timeout_as_millis(const quiche_conn *conn);
 void quiche_conn_on_timeout(quiche_conn *conn);  // may be called at any time

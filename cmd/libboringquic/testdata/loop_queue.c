@@ -507,11 +507,42 @@ static void stored_late(void) {
   GOOD(bquic_queue_free(queue));
 }
 
+// over_meanwhile has a stream come to its end while events of it wait: what was stored before comes with them all the same.
+static void over_meanwhile(void) {
+  bquic_queue *queue = bquic_queue_new(NULL);
+  bquic_socket *s = listen_at(config, "127.0.0.1:0", queue);
+  char to[64];
+  bquic_conn *client = dial(config, where(s, to), NULL, NULL, SECONDS(20));
+  uint64_t id = (uint64_t)GOOD(bquic_stream_open(client, 0));
+  GOOD(bquic_stream_send(client, id, "x", 1, 0));
+  bquic_event event = {0};
+  while (event.kind != BQUIC_EVENT_STREAM_OPENED) {
+    CHECK(bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1);
+  }
+  CHECK(bquic_stream_set_user_data(event.conn, id, 76) == 1 && bquic_stream_set_user_data(event.conn, id, 77) == 1);
+  GOOD(bquic_stream_shutdown(event.conn, id, BQUIC_READ | BQUIC_WRITE, 1));
+  GOOD(bquic_stream_shutdown(client, id, BQUIC_READ | BQUIC_WRITE, 1));
+  while (GOOD(bquic_stream_set_user_data(event.conn, id, 77)) == 1) {
+    usleep(1000);
+  }
+  CHECK(bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1 && event.kind == BQUIC_EVENT_READABLE && event.stream == id);
+  CHECK(event.stream_data == 77);
+  while (event.kind != BQUIC_EVENT_STREAM_FINISHED) {
+    CHECK(bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1);
+    CHECK(event.stream != id || event.stream_data == 77 || event.kind == BQUIC_EVENT_MTU || event.kind == BQUIC_EVENT_PATH);
+  }
+  GOOD(bquic_conn_free(event.conn));
+  GOOD(bquic_conn_free(client));
+  GOOD(bquic_socket_free(s));
+  GOOD(bquic_queue_free(queue));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 4);
   config = settings(argv, "echo");
   told_last();
   stored_late();
+  over_meanwhile();
   descriptor();
   many(atoi(argv[3]), 0);
   many(20, EPOLLET);
