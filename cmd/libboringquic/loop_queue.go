@@ -76,15 +76,26 @@ func bq_go_queue_wait(h C.uint64_t, events *C.bquic_event, most C.uint32_t, time
 		if err := q.enter(handle(h)); err != nil {
 			return err
 		}
+		n, room := 0, unsafe.Slice(events, most)
 		defer func() {
 			if q.exit() { // what the events point to went with it
+				abandon(room[:n])
 				err = handleError(handle(h), kindQueue)
 			}
 		}()
-		n, err := q.wait(handle(h), unsafe.Slice(events, most), timeout)
+		n, err = q.wait(handle(h), room, timeout)
 		*count = C.int32_t(n)
 		return err
 	}))
+}
+
+// abandon frees the connections that are new with events which the program will not see: it does not know of them.
+func abandon(events []C.bquic_event) {
+	for i := range events {
+		if ev := &events[i]; ev.kind == C.BQUIC_EVENT_ACCEPTED {
+			_ = freeConn(*(*handle)(unsafe.Pointer(&ev.conn)))
+		}
+	}
 }
 
 // wait is bquic_queue_wait.

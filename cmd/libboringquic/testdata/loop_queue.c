@@ -537,12 +537,53 @@ static void over_meanwhile(void) {
   GOOD(bquic_queue_free(queue));
 }
 
+static atomic_int waited; // wait_once has returned from it
+
+// wait_once waits for the first event of a queue, and frees its connection if it is told of one.
+static void *wait_once(void *queue) {
+  bquic_event event;
+  int32_t got = bquic_queue_wait(queue, &event, 1, SECONDS(20));
+  atomic_store(&waited, 1);
+  if (got == 1) {
+    GOOD(bquic_conn_free(event.conn));
+  } else {
+    CHECK(got == BQUIC_ERR_HANDLE);
+  }
+  return NULL;
+}
+
+// freed_meanwhile frees a queue at the moment that a thread takes BQUIC_EVENT_ACCEPTED out of it: the connection is the program's, or gone.
+static void freed_meanwhile(void) {
+  bquic_socket *clients = bquic_listen(NULL, "127.0.0.1:0", NULL, NULL);
+  for (int i = 0; i < 200; i++) {
+    int64_t before = bquic_live_objects();
+    bquic_queue *queue = bquic_queue_new(NULL);
+    bquic_socket *server = listen_at(config, "127.0.0.1:0", queue);
+    char to[64];
+    pthread_t thread;
+    atomic_store(&waited, 0);
+    CHECK(pthread_create(&thread, NULL, wait_once, queue) == 0);
+    bquic_conn *conn = dial(config, where(server, to), NULL, clients, 0);
+    while (!readable(queue) && !atomic_load(&waited)) {
+    }
+    while (i % 2 == 0 && readable(queue) && !atomic_load(&waited)) {
+    }
+    GOOD(bquic_queue_free(queue));
+    CHECK(pthread_join(thread, NULL) == 0);
+    GOOD(bquic_conn_free(conn));
+    GOOD(bquic_socket_free(server));
+    CHECK(bquic_live_objects() == before);
+  }
+  GOOD(bquic_socket_free(clients));
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 4);
   config = settings(argv, "echo");
   told_last();
   stored_late();
   over_meanwhile();
+  freed_meanwhile();
   descriptor();
   many(atoi(argv[3]), 0);
   many(20, EPOLLET);
