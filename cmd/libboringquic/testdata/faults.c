@@ -31,7 +31,8 @@ static void leak(void) {
   ctx = NULL;
 }
 
-// A value that C has not set decides.
+// A value that C has not set decides, in a part of a function, as compilers call them.
+__attribute__((noinline)) static void unset(void) __asm__("unset.part.0");
 static void unset(void) {
   volatile char *volatile value = malloc(16);
   if (value[7] == 'x') {
