@@ -204,15 +204,17 @@ func serve(t *testing.T, dir string, says bool, exe string, args ...string) stri
 func TestExamples(t *testing.T) {
 	for _, of := range []string{"", "http3-"} {
 		dir := t.TempDir()
-		build := func(l library, name string) string {
+		clients, servers := map[string]string{}, map[string]string{} // by library
+		for _, l := range []library{ours, theirs} {
 			flags := []string{"-pedantic", "-lev", "-lm"}
 			if l.name == theirs.name {
 				flags = append(flags, "-include", "testdata/timer.h")
 			}
-			return compileWith(t, l, dir, filepath.Join(crate(t), "examples", name+".c"), flags...)
+			clients[l.name] = compileWith(t, l, dir, filepath.Join(crate(t), "examples", of+"client.c"), flags...)
+			servers[l.name] = compileWith(t, l, dir, filepath.Join(crate(t), "examples", of+"server.c"), flags...)
 		}
 		for _, p := range pairs {
-			client, server := build(p.client, of+"client"), build(p.server, of+"server")
+			client, server := clients[p.client.name], servers[p.server.name]
 			t.Run(of+"client/"+p.client.name+" to "+p.server.name, func(t *testing.T) {
 				port := strconv.Itoa(freeport.Take(t))
 				serve(t, certificate(t), false, server, "127.0.0.1", port)
