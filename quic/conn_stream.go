@@ -203,7 +203,8 @@ func errCodeTooLarge(code uint64) error {
 // STOP_SENDING leaves sooner if the end of what we send is not written within 100 ms of now; if we, or the peer, reset that; if the peer's flow control
 // holds it back, since the peer may read nothing before it has sent all; where more than 256 of a connection wait for 100 ms to pass, of which the one
 // leaves that has waited longest; and with StreamShutdown of ReadDirection, whose code counts then. On a stream that only the peer sends on it leaves at
-// once. On one whose reading was ended before, by either call, nothing changes, and that call's code stays. The errors are those of StreamShutdown.
+// once, as where all that we send has been acknowledged before. On one whose reading was ended before, by either call, nothing changes, and that call's
+// code stays. The errors are those of StreamShutdown.
 func (c *Conn) StreamStopLater(now time.Time, id, code uint64) error {
 	if err := c.mayShutdown(id, ReadDirection, code); err != nil {
 		return err

@@ -57,7 +57,8 @@ func valgrind(t *testing.T, exe string, args ...string) (stdout, stderr string, 
 //
 // Go keeps goroutines' stacks and all else side by side in its heap, and goes from one stack to another. memcheck takes a small step of the stack pointer for
 // growth, and what lies between for unset: so Go's functions are told of values that were set, which is suppressed, by the packages that the library has. C's
-// functions stay as they are, also parts that a compiler makes of them, in whose names there are dots, too.
+// functions stay as they are, also parts that a compiler makes of them, in whose names there are dots, too, but for those of a function that has the name of
+// one of these packages, as main has.
 func memcheckFlags(t *testing.T) []string {
 	t.Helper()
 	file := filepath.Join(prefix(t), "go.supp")

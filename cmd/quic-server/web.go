@@ -119,9 +119,7 @@ func newProxy(to *url.URL, log *logger) http.Handler {
 			if resp.StatusCode < 100 || resp.StatusCode > 999 { // which net/http takes from a server, and not from a handler
 				return fmt.Errorf("its status is %q", resp.Status)
 			}
-			if own, _ := resp.Request.Context().Value(altSvc{}).([]string); own != nil {
-				resp.Header["Alt-Svc"] = own
-			}
+			tellAltSvc(resp.Header, resp.Request)
 			return nil
 		},
 		FlushInterval: -1,
@@ -132,6 +130,7 @@ func newProxy(to *url.URL, log *logger) http.Handler {
 			}
 			said, told := unanswered(to, err)
 			log.say("quic-server: %s", said)
+			tellAltSvc(w.Header(), r)
 			http.Error(w, "502 Bad Gateway: the server behind this one "+told, http.StatusBadGateway)
 		},
 	}
@@ -140,6 +139,13 @@ func newProxy(to *url.URL, log *logger) http.Handler {
 		w.Header().Del("Alt-Svc")
 		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), altSvc{}, own)))
 	})
+}
+
+// tellAltSvc puts our field into a response.
+func tellAltSvc(h http.Header, r *http.Request) {
+	if own, _ := r.Context().Value(altSvc{}).([]string); own != nil {
+		h["Alt-Svc"] = own
+	}
 }
 
 // withoutAltSvc drops Alt-Svc from what a server answers, interim responses too.

@@ -207,8 +207,11 @@ func TestProxyHandsOn(t *testing.T) {
 func TestProxyAltSvc(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Alt-Svc", `h3=":1"`)
-		if r.URL.Path == "/hints" {
+		switch r.URL.Path {
+		case "/hints":
 			w.WriteHeader(http.StatusEarlyHints)
+		case "/abort":
+			panic(http.ErrAbortHandler)
 		}
 	}))
 	defer upstream.Close()
@@ -222,7 +225,7 @@ func TestProxyAltSvc(t *testing.T) {
 		web.handler.ServeHTTP(w, r)
 	}))
 	defer front.Close()
-	for _, path := range []string{"/", "/hints"} {
+	for _, path := range []string{"/", "/hints", "/abort"} {
 		interim := 0
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
 			if interim++; h.Get("Alt-Svc") != "" {
@@ -239,7 +242,7 @@ func TestProxyAltSvc(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if got := resp.Header["Alt-Svc"]; !slices.Equal(got, []string{ours}) || (interim == 1) != (path == "/hints") {
+		if got := resp.Header["Alt-Svc"]; !slices.Equal(got, []string{ours}) || (interim == 1) != (path == "/hints") || (resp.StatusCode == http.StatusBadGateway) != (path == "/abort") {
 			t.Errorf("%s: Alt-Svc %q, behind %d interim responses", path, got, interim)
 		}
 	}

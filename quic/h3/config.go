@@ -35,8 +35,8 @@ type Config struct {
 	// that HTTP/3 forbids, are refused by New's connection: see Check.
 	AdditionalSettings []Setting
 
-	// Origins are what a server tells that it answers for (RFC 9412), each like "https://example.org" or with a port. Default: none,
-	// and no ORIGIN frame is sent.
+	// Origins are what a server tells that it answers for (RFC 9412), each like "https://example.org" or with a port, in lower
+	// case. Default: none, and no ORIGIN frame is sent.
 	Origins []string
 
 	// NoGrease has nothing reserved be sent: by default a setting, a frame and a unidirectional stream of reserved types remind the

@@ -544,5 +544,5 @@ func (c *Conn) rest() {
 	c.fields, c.list, c.out, c.events, c.told = nil, nil, nil, nil, 0
 	c.tells = nil
 	c.priorities.cache = nil
-	c.datagrams = nil // with those whose stream has not come: they are kept for the order of a round trip (RFC 9297, section 2.1)
+	c.datagrams = nil // with those whose stream has not come: RFC 9297, section 2.1, has them kept for the order of a round trip, and most take less than restAfter
 }

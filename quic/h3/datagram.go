@@ -161,7 +161,8 @@ func (c *Conn) onDatagram(b []byte) *connError {
 	return nil
 }
 
-// datagramsEnabled tells whether both sides have said that they understand HTTP datagrams: our SETTINGS wait where the peer allows no stream for them.
+// datagramsEnabled tells whether both sides have said that they understand HTTP datagrams (RFC 9297, section 2.1.1): our SETTINGS wait where the peer allows no
+// stream for them. Deviation: what counts as said is what the core has taken, which may send a datagram ahead of it.
 func (c *Conn) datagramsEnabled() bool {
 	return c.cfg.EnableDatagrams && c.local.controlSent > 0 && c.settings.H3Datagram && c.core.MaxDatagramSize() > 0
 }

@@ -39,8 +39,8 @@ func (c *Conn) onOrigin(p []byte) *connError {
 	return nil
 }
 
-// isOrigin tells whether s is the ASCII serialisation of an origin with a host (RFC 6454, section 6.2): a scheme, a host in lower case, and a port if it is not the
-// scheme's own.
+// isOrigin tells whether s is the ASCII serialisation of an origin with a host (RFC 6454, section 6.2): a scheme, a host in lower case, and
+// perhaps a port, the scheme's own too.
 func isOrigin(s string) bool {
 	scheme, host, ok := strings.Cut(s, "://")
 	if !ok || scheme == "" || strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "" {

@@ -12,9 +12,9 @@ const (
 	// without it.
 	maxFlight = 1024
 
-	// maxGivenUp is of how many streams the encoder remembers that the peer has cancelled them: the last ones, since it is soon known otherwise that
-	// nothing is to be sent on them.
-	maxGivenUp = 32
+	// maxGivenUp is of how many streams the encoder remembers that the peer has cancelled them: the last ones, more than most peers have open, since it is
+	// soon known otherwise that nothing is to be sent on them.
+	maxGivenUp = 128
 
 	// The cache of literals of a connection has at most so many, of at most so many bytes each, as they come, and together, as they come
 	// and decoded.

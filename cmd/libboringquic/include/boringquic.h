@@ -691,8 +691,8 @@ enum {
 // send is reset, with a code below 2^62. A part that is over stays as it is.
 // BQUIC_READ | BQUIC_LATER is for who answers without reading all: what comes is dropped, but the peer is asked to stop only 100 ms after it has acknowledged
 // all that we send on the stream, with its end. To some clients, curl with OpenSSL's QUIC among them, being asked while they write is an error, whatever
-// answer has come. The peer is asked sooner if our end is not sent within 100 ms, if what we send is reset, or if the peer's flow control holds it back; and at
-// once on a stream that only the peer sends on.
+// answer has come. The peer is asked sooner if our end is not written within 100 ms, if what we send is reset, if the peer's flow control holds it back, or where more
+// than 256 streams of a connection wait; and at once if all was acknowledged before, and on a stream that only the peer sends on.
 BQUIC_API int32_t bquic_stream_shutdown(bquic_conn *conn, uint64_t stream, uint32_t parts, uint64_t code);
 
 // bquic_stream_set_priority sets when stream sends among others: urgency 0 to 7, 0 first; incremental ones of one urgency take turns
