@@ -29,9 +29,10 @@ import (
 // to come. If HTTP/3 wins, TCP is cancelled.
 //
 // Where HTTP/3 fails, because UDP does not get through, for instance, requests go over TCP at once for Cooldown, and for twice as long each
-// time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come, or closed, for whatever
-// reason, or takes no more requests, before it has brought any response whole. When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response over HTTP/3
-// has all that forgotten; so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare
+// time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come; where it is closed so, for whatever
+// reason, or the server has forgotten it, and it has brought no response whole; and where it takes no more requests before it has brought any response.
+// When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response over HTTP/3
+// that has come whole has all that forgotten; so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare
 // persistent.
 //
 // Plain http goes over TCP, and so do requests for which TCP.Proxy names a proxy, with CONNECT as their method, or with an Upgrade field. A
@@ -163,14 +164,15 @@ func (t *AutoTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // overBoth sends a request over HTTP/3 if there is a connection, and else over what is connected first.
 func (t *AutoTransport) overBoth(req *http.Request, o *autoOrigin, r *route) (*http.Response, error) {
+	changed := r.stale
 	if t.h3.connected(r) {
 		resp, again, err := t.overHTTP3(req, o, r)
 		if again == nil {
 			return resp, err
 		}
-		req = again
+		req, changed = again, true
 	}
-	if r.stale && t.choose(req.Context(), o) == nil {
+	if changed && t.choose(req.Context(), o) == nil {
 		return t.overTCP(req, o)
 	}
 	return t.race(req, o)
@@ -230,7 +232,6 @@ func (t *AutoTransport) overTCP(req *http.Request, o *autoOrigin) (*http.Respons
 func (t *AutoTransport) overHTTP3(req *http.Request, o *autoOrigin, r *route) (resp *http.Response, again *http.Request, err error) {
 	resp, sent, err := t.h3.roundTripOn(req, r)
 	if err == nil {
-		t.worked(o)
 		if resp.StatusCode == http.StatusMisdirectedRequest && !r.isOrigin() {
 			resp, err = t.misdirected(req, o, r, resp)
 		}

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,20 +35,52 @@ func (s *deafSocket) ReadFrom(p []byte) (int, net.Addr, error) {
 	}
 }
 
+// deaf is of a test's clients that receive no more than so many bytes on each connection.
+func deaf(most int) func(*brokenH3, net.PacketConn) net.PacketConn {
+	return func(_ *brokenH3, pc net.PacketConn) net.PacketConn { return &deafSocket{pc, most} }
+}
+
+// farmSocket sends all but the first packets to another machine than those, and has what that answers come from the address of the first, as behind a balancer
+// that does not know connection IDs.
+type farmSocket struct {
+	net.PacketConn
+	first, other net.Addr
+}
+
+func (s *farmSocket) WriteTo(p []byte, to net.Addr) (int, error) {
+	if p[0]&0x80 == 0 { // a short header
+		to = s.other
+	}
+	return s.PacketConn.WriteTo(p, to)
+}
+
+func (s *farmSocket) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, _, err := s.PacketConn.ReadFrom(p)
+	return n, s.first, err
+}
+
+// farm is of clients before which there are two machines, of which the second knows no connection.
+func farm(b *brokenH3, pc net.PacketConn) net.PacketConn {
+	return &farmSocket{pc, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.addr)), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.other))}
+}
+
 // brokenH3 is a server whose TCP works and whose HTTP/3 does not.
 type brokenH3 struct {
 	*autoWorld
-	accepted atomic.Int64 // connections over HTTP/3
+	accepted    atomic.Int64 // connections over HTTP/3
+	addr, other string       // of the server, and of one that has its key for stateless resets and no connections
 }
 
-// newBrokenH3 has serve deal with each connection over HTTP/3: with its control stream, and with each request. Clients receive no more than the first so many bytes
-// on each; 0: all.
-func newBrokenH3(t *testing.T, most int, serve func(c *quicnet.Conn, control *quicnet.Stream), request func(c *quicnet.Conn, s *quicnet.Stream)) *brokenH3 {
+// newBrokenH3 has serve deal with each connection over HTTP/3: with its control stream, and with each request. Clients have what socket makes
+// of theirs; nil: nothing.
+func newBrokenH3(t *testing.T, socket func(*brokenH3, net.PacketConn) net.PacketConn, serve func(c *quicnet.Conn, control *quicnet.Stream), request func(c *quicnet.Conn, s *quicnet.Stream)) *brokenH3 {
 	b := &brokenH3{autoWorld: newAutoWorld(t, true)}
 	n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 10 * time.Millisecond})
 	cfg := quicnettest.ServerConfig()
 	cfg.TLS = &tls.Config{Certificates: []tls.Certificate{autoCert()}, NextProtos: []string{"h3"}}
+	cfg.StatelessResetKey = &[32]byte{1}
 	ep := n.Listen(t, "", cfg)
+	b.addr, b.other = ep.Addr().String(), n.Listen(t, "", cfg).Addr().String()
 	go func() {
 		for {
 			c, err := ep.Accept(context.Background())
@@ -74,10 +109,10 @@ func newBrokenH3(t *testing.T, most int, serve func(c *quicnet.Conn, control *qu
 	}()
 	b.auto.h3 = &Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}, Dial: func(context.Context, string) (net.PacketConn, net.Addr, error) {
 		pc, err := n.ListenPacket("")
-		if most > 0 {
-			pc = &deafSocket{pc, most}
+		if socket != nil {
+			pc = socket(b, pc)
 		}
-		return pc, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(ep.Addr().String())), err
+		return pc, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.addr)), err
 	}}
 	b.header.Set("Alt-Svc", `h3=":443"`)
 	return b
@@ -96,6 +131,7 @@ func TestAutoConnectsInVain(t *testing.T) {
 		s.Write(rawResponse("100000", 100_000))
 		s.Close()
 	}
+	nothing := func(*quicnet.Conn, *quicnet.Stream) {}
 	closes := func(code uint64) func(*quicnet.Conn, *quicnet.Stream) {
 		return func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(code, "") }
 	}
@@ -108,23 +144,24 @@ func TestAutoConnectsInVain(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		most    int
+		socket  func(*brokenH3, net.PacketConn) net.PacketConn
 		serve   func(c *quicnet.Conn, control *quicnet.Stream)
 		request func(c *quicnet.Conn, s *quicnet.Stream)
 		first   string // the end of the error of the first request over HTTP/3; empty: it went over TCP in the end
 	}{
-		{"a path that dies within a response", 30_000, nil, answer, "idle timeout"},
-		{"closed at once, without an error", 0, closes(0x100), nil, "H3_NO_ERROR"},
-		{"closed at the request, without an error", 0, nil, closes(0x100), "H3_NO_ERROR"},
-		{"closed at the request, with one", 0, nil, closes(0x102), "H3_INTERNAL_ERROR"},
-		{"closed within a response, without an error", 0, nil, cutsOff(0x100), "H3_NO_ERROR"},
-		{"closed within a response, with one", 0, nil, cutsOff(0x102), "H3_INTERNAL_ERROR"},
-		{"takes no request", 0, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) },
+		{"a path that dies within a response", deaf(30_000), nil, answer, "idle timeout"},
+		{"closed at once, without an error", nil, closes(0x100), nil, "H3_NO_ERROR"},
+		{"closed at the request, without an error", nil, nil, closes(0x100), "H3_NO_ERROR"},
+		{"closed at the request, with one", nil, nil, closes(0x102), "H3_INTERNAL_ERROR"},
+		{"closed within a response, without an error", nil, nil, cutsOff(0x100), "H3_NO_ERROR"},
+		{"closed within a response, with one", nil, nil, cutsOff(0x102), "H3_INTERNAL_ERROR"},
+		{"whose packets go to another machine after the handshake", farm, nil, nothing, "connection's state"},
+		{"takes no request", nil, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) },
 			func(_ *quicnet.Conn, s *quicnet.Stream) { s.Abort(0x10b) }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBrokenH3(t, tt.most, tt.serve, tt.request)
+				b := newBrokenH3(t, tt.socket, tt.serve, tt.request)
 				wantHow(t, "the response that tells", b.get("/0"), "HTTP/2.0")
 				first := b.get("/1")
 				if tt.first == "" {
@@ -132,7 +169,6 @@ func TestAutoConnectsInVain(t *testing.T) {
 				} else if !strings.HasPrefix(first, "error: ") || !strings.HasSuffix(first, tt.first) {
 					t.Fatalf("the first over HTTP/3: %s", first)
 				}
-				synctest.Wait()
 				for range 5 {
 					wantHow(t, "the next", b.do("POST", "/2", strings.NewReader("x"), nil), "HTTP/2.0")
 				}
@@ -153,7 +189,7 @@ func TestAutoConnectsInVain(t *testing.T) {
 // The same where requests have deadlines, so that none is left when the connection ends: when others are silent as well, HTTP/3 is left alone.
 func TestAutoDeadlinesInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBrokenH3(t, 30_000, nil, func(_ *quicnet.Conn, s *quicnet.Stream) {
+		b := newBrokenH3(t, deaf(30_000), nil, func(_ *quicnet.Conn, s *quicnet.Stream) {
 			s.Write(rawResponse("100000", 100_000))
 			s.Close()
 		})
@@ -176,7 +212,7 @@ func TestAutoDeadlinesInVain(t *testing.T) {
 func TestAutoServerGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var requests atomic.Int64
-		b := newBrokenH3(t, 0, nil, func(c *quicnet.Conn, s *quicnet.Stream) {
+		b := newBrokenH3(t, nil, nil, func(c *quicnet.Conn, s *quicnet.Stream) {
 			n := requests.Add(1)
 			if n%3 == 0 {
 				c.CloseWithError(0x100, "")
@@ -196,6 +232,129 @@ func TestAutoServerGoes(t *testing.T) {
 		want := []string{"HTTP/2.0", "33333333", "33333333", "33333333", "33333333", "33333333", "33333333", "33333333"}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
+		}
+	})
+}
+
+// What fails after its cool-down as before is left alone for twice as long, though the response that fails has begun each time.
+func TestAutoBrokenCooldowns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBrokenH3(t, deaf(30_000), nil, func(_ *quicnet.Conn, s *quicnet.Stream) {
+			s.Write(rawResponse("100000", 100_000))
+			s.Close()
+		})
+		wantHow(t, "the response that tells", b.get("/"), "HTTP/2.0")
+		for i, d := range []time.Duration{defaultCooldown, 2 * defaultCooldown, 4 * defaultCooldown} {
+			if how := b.get("/"); !strings.HasSuffix(how, "idle timeout") {
+				t.Fatalf("%d: over HTTP/3: %s", i, how)
+			}
+			time.Sleep(d - time.Second)
+			wantHow(t, "while it is left alone", b.get("/"), "HTTP/2.0")
+			time.Sleep(time.Second)
+			if n := b.accepted.Load(); n != int64(i+1) {
+				t.Fatalf("%d: %d connections over HTTP/3 in a cool-down of %v", i, n, d)
+			}
+			if took, how := b.timed("/"); took != 0 || how != "HTTP/2.0" {
+				t.Errorf("%d: when it may be tried again: %s after %v, want HTTP/2.0 at once", i, how, took)
+			}
+			time.Sleep(time.Second) // until HTTP/3 is connected
+		}
+	})
+}
+
+// The same server's next responses come over HTTP/3 where no response was cut off, whatever became of the connection after it.
+func TestAutoNotCutOff(t *testing.T) {
+	for _, tt := range []struct {
+		name, method string
+		size         int
+		code         uint64
+		body         bool // the request's goes on
+	}{
+		{"read after the server's close", "GET", 100_000, 0x100, false},
+		{"an upload goes on when the server closes with an error", "POST", 8, 0x102, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBrokenH3(t, nil, nil, func(c *quicnet.Conn, s *quicnet.Stream) {
+					s.Write(rawResponse(strconv.Itoa(tt.size), tt.size))
+					s.Close()
+					time.Sleep(time.Second)
+					c.CloseWithError(tt.code, "")
+				})
+				b.get("/")
+				for i := range 3 {
+					var body io.Reader
+					if tt.body {
+						r, w := io.Pipe()
+						defer w.Close()
+						body = r
+					}
+					req, _ := http.NewRequest(tt.method, "https://example.com/", body)
+					resp, err := b.client.Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(2 * time.Second)
+					got, err := io.ReadAll(resp.Body)
+					resp.Body.Close()
+					if resp.Proto != "HTTP/3.0" || len(got) != tt.size || err != nil {
+						t.Errorf("%d: %s with %d bytes, %v; want HTTP/3.0 with %d", i, resp.Proto, len(got), err, tt.size)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A request that a server rejects which goes, while a long response of before comes, is no sign that HTTP/3 does not work.
+func TestAutoGoesDuringResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		var control *quicnet.Stream
+		b := newBrokenH3(t, nil, func(_ *quicnet.Conn, s *quicnet.Stream) { control = s }, func(c *quicnet.Conn, s *quicnet.Stream) {
+			switch requests.Add(1) {
+			case 1:
+				s.Write(rawResponse("1000", 10))
+			case 2:
+				control.Write(rawFrame(7, []byte{4}))
+				s.Abort(0x10b)
+			default:
+				s.Write(rawResponse("8", 8))
+				s.Close()
+			}
+		})
+		b.get("/")
+		long, err := b.client.Get("https://example.com/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer long.Body.Close()
+		b.get("/")
+		time.Sleep(time.Second)
+		wantHow(t, "after the one that was rejected", b.get("/"), "33333333")
+	})
+}
+
+// A response that turns out malformed behind its header is no proof that HTTP/3 works.
+func TestAutoMalformedIsNoProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		b := newBrokenH3(t, nil, nil, func(c *quicnet.Conn, s *quicnet.Stream) {
+			if requests.Add(1) > 1 {
+				c.CloseWithError(0x100, "")
+				return
+			}
+			s.Write(append(rawFrame(1, rawSection(":status: 204")), rawFrame(0, []byte("x"))...))
+			s.Close()
+		})
+		b.get("/")
+		wantHow(t, "malformed", b.get("/"), "204 No Content")
+		for range 2 {
+			wantHow(t, "closed", b.get("/"), "HTTP/2.0")
+			time.Sleep(time.Second)
+		}
+		if n := b.accepted.Load(); n != 1 {
+			t.Errorf("%d connections over HTTP/3, want 1", n)
 		}
 	})
 }

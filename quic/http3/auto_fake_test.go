@@ -271,6 +271,9 @@ func (f *fakeH3) roundTripOn(req *http.Request, r *route) (*http.Response, bool,
 	rec := &recorded{header: http.Header{}}
 	f.w.ServeHTTP(rec, in)
 	in.Body.Close()
+	if r.verdict != nil {
+		r.verdict(true) // it is there whole
+	}
 	if status == 0 {
 		status = 200
 	}

@@ -105,18 +105,24 @@ func (t *AutoTransport) route(o *autoOrigin, now time.Time) *route {
 // of date still lead to the connection that was made by them.
 func (t *AutoTransport) findRoutes(o *autoOrigin, now time.Time) {
 	o.routes, o.routeUntil = []*route{}, now.Add(maxHTTPSTTL)
-	broken := func() { t.failed(o) }
-	byRecords := &route{origin: o.key, addrs: o.records, broken: broken}
+	verdict := func(works bool) {
+		if works {
+			t.worked(o)
+		} else {
+			t.failed(o)
+		}
+	}
+	byRecords := &route{origin: o.key, addrs: o.records, verdict: verdict}
 	for _, a := range o.alts {
 		if now.Before(a.Expires) && len(o.routes) < maxAlternatives {
-			o.routes = append(o.routes, &route{origin: o.key, addrs: []string{a.addr(o.host)}, altUsed: altUsed(a, o.host), broken: broken})
+			o.routes = append(o.routes, &route{origin: o.key, addrs: []string{a.addr(o.host)}, altUsed: altUsed(a, o.host), verdict: verdict})
 			o.routeUntil = earlier(o.routeUntil, a.Expires)
 		}
 	}
 	switch {
 	case len(o.routes) > 0:
 	case t.Always:
-		o.routes = append(o.routes, &route{origin: o.key, broken: broken})
+		o.routes = append(o.routes, &route{origin: o.key, verdict: verdict})
 	case len(o.records) == 0:
 	case now.Before(o.recordsUntil):
 		o.routes = append(o.routes, byRecords)

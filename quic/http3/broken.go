@@ -9,7 +9,7 @@ import (
 // cooldown is for how long an origin's HTTP/3 is left alone. Its zero value is that of one that works, or was not tried.
 type cooldown struct {
 	until time.Time
-	last  time.Duration // how long the last one was; 0: nothing has failed since a response came
+	last  time.Duration // how long the last one was; 0: nothing has failed since a response came whole
 }
 
 // fail begins a cool-down, twice as long as the one before. What fails while one is on is of the same cause, and does not count.
@@ -26,7 +26,8 @@ func (c *cooldown) active(now time.Time) bool { return now.Before(c.until) }
 // recent tells whether HTTP/3 has failed and not shown since that it works, so that nothing should wait for it.
 func (c *cooldown) recent() bool { return c.last > 0 }
 
-// failed notes that HTTP/3 does not work with an origin.
+// failed notes that HTTP/3 does not work with an origin. It is also called within the turn of a connection, and so with its lock held: t.mu is never held while
+// one of those is taken.
 func (t *AutoTransport) failed(o *autoOrigin) {
 	least, most := t.Cooldown, t.MaxCooldown
 	if least <= 0 {
@@ -50,13 +51,11 @@ func (t *AutoTransport) tcpFailed(o *autoOrigin) {
 	o.cooldown = cooldown{}
 }
 
-// worked notes that a response came over HTTP/3. While a cool-down is on it says nothing: what was under way when that began may have begun to be answered,
-// and be lost as well.
+// worked notes that a response came whole over HTTP/3. While a cool-down is on it says nothing: what was under way when that began comes to its end.
 func (t *AutoTransport) worked(o *autoOrigin) {
-	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !o.cooldown.active(now) {
+	if o.cooldown.recent() && !o.cooldown.active(time.Now()) {
 		o.cooldown = cooldown{}
 	}
 }

@@ -68,6 +68,9 @@ func (cl *call) read(p []byte) (n int, err error) {
 		if err == nil && !fin {
 			return
 		}
+		if over := t.Core.Err(); over != nil && errors.Is(err, over) {
+			cc.onCutOff(over) // what had come before the connection's end is not all
+		}
 		cl.mu.Lock()
 		if cl.readErr == nil {
 			cl.readErr = io.EOF

@@ -23,10 +23,10 @@ type ClientConn struct {
 	t         *Transport
 	addr      string // "HOST:PORT" that it was dialled for
 	cfg       *h3.Config
-	maxHeader uint64 // bytes
-	keepAlive bool   // it is set while there are requests
-	hook      func() // DialClientConn's; nil: none
-	broken    func() // the route's; nil: none
+	maxHeader uint64           // bytes
+	keepAlive bool             // it is set while there are requests
+	hook      func()           // DialClientConn's; nil: none
+	verdict   func(works bool) // the route's; nil: none
 
 	qc          *quicnet.Conn                       // set by the first turn
 	tls         atomic.Pointer[tls.ConnectionState] // nil: the handshake is not complete
@@ -42,7 +42,7 @@ type ClientConn struct {
 	openErr error // why there is none
 	live    liveness
 	proved  bool             // a response came whole
-	breaks  bool             // broken was called
+	breaks  bool             // it was told that HTTP/3 does not work
 	first   *call            // of the list of those that HTTP/3 tells of
 	fresh   []*call          // whose response came in this turn
 	tunnels map[uint64]*call // those whose Stream the program may have; nil: there are none

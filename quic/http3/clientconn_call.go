@@ -206,7 +206,9 @@ func (cl *call) skip(t *quicnet.Turn) {
 		return
 	}
 	cl.mu.Lock()
-	cl.readErr = io.EOF
+	if cl.readErr = io.EOF; err != nil {
+		cl.readErr = bodyFailure(err)
+	}
 	cl.mu.Unlock()
 	cl.settle(t)
 }
@@ -268,7 +270,7 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 	kind := rejected
 	if cl.early && t.Core.EarlyData() == quic.EarlyRejected {
 		err, kind = quic.ErrEarlyDataRejected, tooEarly
-	} else if !cl.cc.proved && !cl.cc.isUsable() {
+	} else if !cl.cc.worked.Load() && !cl.cc.isUsable() {
 		cl.cc.tellBroken()
 	}
 	cl.fail(err, kind)
@@ -284,9 +286,12 @@ func (cl *call) onStopped(t *quicnet.Turn) {
 // onLost is told that the connection is over. If it was not we who ended it, what of the response had arrived can still be read.
 func (cl *call) onLost(t *quicnet.Turn, err error, kept bool) {
 	cl.mu.Lock()
-	waits := cl.resp == nil
+	waits, reading := cl.resp == nil, cl.readErr == nil
 	cl.mu.Unlock()
 	if waits || !kept {
+		if reading {
+			cl.cc.onCutOff(err)
+		}
 		cl.fail(err, lost)
 	}
 	cl.stopUpload(t, true)
@@ -386,10 +391,8 @@ func (cl *call) settle(t *quicnet.Turn) {
 			code = h3.ErrCodeRequestCancelled
 		}
 	}
-	if cl.readErr == io.EOF {
-		cl.cc.proved = true
-	}
 	done := cl.readErr != nil && cl.sent && !cl.finished
+	whole := cl.readErr == io.EOF && (done || !cl.cc.proved)
 	if done {
 		cl.finished = true
 	}
@@ -398,6 +401,9 @@ func (cl *call) settle(t *quicnet.Turn) {
 		cl.stopDone = nil
 	}
 	cl.mu.Unlock()
+	if whole {
+		cl.cc.tellWhole()
+	}
 	if cut && !cl.over {
 		cl.cc.h3.StreamShutdown(cl.id, quic.WriteDirection, code)
 	}

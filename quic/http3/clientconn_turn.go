@@ -222,9 +222,6 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 	err := t.Core.Err()
 	kept := t.Core.KeepsReceived()
 	cc.live = liveness{dead: true}
-	if cc.cutsOff() && cc.isBroken(err) {
-		cc.tellBroken()
-	}
 	for cl := cc.first; cl != nil; cl = cl.next {
 		cl.onLost(t, err, kept)
 	}
@@ -237,23 +234,15 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 	go cc.letGo(kept)
 }
 
-// cutsOff tells whether the end of the connection is that of a request before its response has come whole.
-func (cc *ClientConn) cutsOff() bool {
-	for cl := cc.first; cl != nil; cl = cl.next {
-		if !cl.isFinished() {
-			return true
-		}
+// onCutOff is told that the end of the connection is that of a request before its response has come whole. That may have shown that HTTP/3 does not work;
+// what has worked may be closed, or be forgotten by a server that is started anew.
+func (cc *ClientConn) onCutOff(err error) {
+	switch {
+	case isConnFailure(err) && !errors.Is(err, errDead):
+		cc.tellBroken()
+	case !cc.proved && (isClosedByPeer(err) || errors.Is(err, errDead) || errors.Is(err, &quic.StatelessResetError{})):
+		cc.tellBroken()
 	}
-	return false
-}
-
-// isBroken tells whether a connection that ended so under a request has shown that HTTP/3 does not work. What has worked may be closed, or lost with a
-// server that is started anew.
-func (cc *ClientConn) isBroken(err error) bool {
-	if isConnFailure(err) && !errors.Is(err, errDead) {
-		return true
-	}
-	return !cc.proved && (isClosedByPeer(err) || errors.Is(err, errDead))
 }
 
 // isClosedByPeer tells whether a connection was closed by the peer's HTTP/3, for whatever reason.
@@ -263,13 +252,21 @@ func isClosedByPeer(err error) bool {
 }
 
 // tellBroken tells whoever chose the route that HTTP/3 does not work with the server, although there was a connection: it was lost under a request, or one that
-// brought no response whole was closed, or takes no more requests. If nobody knew, each request would be tried there again, and fail.
+// has not worked yet was closed, or takes no more requests. If nobody knew, each request would be tried there again, and fail.
 func (cc *ClientConn) tellBroken() {
-	if cc.broken == nil || cc.breaks {
+	if cc.verdict == nil || cc.breaks {
 		return
 	}
 	cc.breaks = true
-	go cc.broken()
+	cc.verdict(false)
+}
+
+// tellWhole notes that a response has come whole, and tells the same.
+func (cc *ClientConn) tellWhole() {
+	cc.proved = true
+	if cc.verdict != nil {
+		cc.verdict(true)
+	}
 }
 
 // letGo gives back what the connection has of its Transport's, once word of the end is sent if it is ours.

@@ -52,7 +52,7 @@ func (t *Transport) newClientConn(d *dialing) (*ClientConn, error) {
 		return nil, err
 	}
 	cc := &ClientConn{
-		t: t, cfg: cfg, maxHeader: uint64(limit), addr: d.route.origin, hook: d.hook, broken: d.route.broken,
+		t: t, cfg: cfg, maxHeader: uint64(limit), addr: d.route.origin, hook: d.hook, verdict: d.route.verdict,
 		keepAlive:   t.QUIC == nil || t.QUIC.KeepAlive <= 0 || t.QUIC.KeepAlive > keptAlive,
 		established: make(chan struct{}), settings: make(chan struct{}),
 	}
