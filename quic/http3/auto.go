@@ -29,10 +29,10 @@ import (
 // to come. If HTTP/3 wins, TCP is cancelled.
 //
 // Where HTTP/3 fails, because UDP does not get through, for instance, requests go over TCP at once for Cooldown, and for twice as long each
-// time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come; where it is closed so, for whatever
-// reason, or the server has forgotten it, and it has brought no response whole; and where it takes no more requests before it has brought any response.
-// When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response over HTTP/3
-// that has come whole has all that forgotten; so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare
+// time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come; where the server closes it so,
+// for whatever reason, or has forgotten it, and no response has come whole on it; and where, before it has brought any response, it takes no more requests, or is
+// closed within 5 s, even without a request. When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response that has come whole over
+// HTTP/3 has all that forgotten; so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare
 // persistent.
 //
 // Plain http goes over TCP, and so do requests for which TCP.Proxy names a proxy, with CONNECT as their method, or with an Upgrade field. A

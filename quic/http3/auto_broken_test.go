@@ -358,3 +358,37 @@ func TestAutoMalformedIsNoProof(t *testing.T) {
 		}
 	})
 }
+
+// A connection that came about beside TCP, and that the server does not want before there was a request on it, is not dialled again for each request: but for
+// one that was idle for long.
+func TestAutoUnwanted(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		idle time.Duration // of the connection, before the server ends it
+		end  func(c *quicnet.Conn, control *quicnet.Stream)
+		want int64 // connections for three requests
+	}{
+		{"closed", 0, func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(0x100, "") }, 1},
+		{"GOAWAY", 0, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) }, 1},
+		{"closed when it was idle", 10 * time.Second, func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(0x100, "") }, 3},
+		{"GOAWAY when it was idle", 10 * time.Second, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) }, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBrokenH3(t, nil, func(c *quicnet.Conn, control *quicnet.Stream) {
+					time.Sleep(tt.idle)
+					tt.end(c, control)
+				}, nil)
+				b.auto.RaceDelay = -1
+				b.get("/")
+				for range 3 {
+					wantHow(t, "beside the connection", b.get("/"), "HTTP/2.0")
+					time.Sleep(tt.idle + time.Second)
+				}
+				if n := b.accepted.Load(); n != tt.want {
+					t.Errorf("%d connections over HTTP/3, want %d", n, tt.want)
+				}
+			})
+		})
+	}
+}

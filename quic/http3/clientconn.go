@@ -41,6 +41,7 @@ type ClientConn struct {
 	h3      *h3.Conn
 	openErr error // why there is none
 	live    liveness
+	began   time.Time        // when the handshake was complete
 	proved  bool             // a response came whole
 	breaks  bool             // it was told that HTTP/3 does not work
 	first   *call            // of the list of those that HTTP/3 tells of

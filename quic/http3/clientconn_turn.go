@@ -117,6 +117,9 @@ func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
 		cc.onSettings(t)
 		return
 	case h3.EventGoAway:
+		if cc.first == nil && cc.isNew(t) {
+			cc.tellBroken()
+		}
 		cc.retire(nil)
 		return
 	case h3.EventSession:
@@ -162,6 +165,7 @@ func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
 
 // onEstablished notes that the handshake is complete.
 func (cc *ClientConn) onEstablished(t *quicnet.Turn) {
+	cc.began = t.Now
 	state := t.Core.TLS()
 	cc.tls.Store(&state)
 	close(cc.established)
@@ -222,6 +226,9 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 	err := t.Core.Err()
 	kept := t.Core.KeepsReceived()
 	cc.live = liveness{dead: true}
+	if isClosedByPeer(err) && cc.isNew(t) {
+		cc.tellBroken()
+	}
 	for cl := cc.first; cl != nil; cl = cl.next {
 		cl.onLost(t, err, kept)
 	}
@@ -249,6 +256,15 @@ func (cc *ClientConn) onCutOff(err error) {
 func isClosedByPeer(err error) bool {
 	var app *quic.ApplicationError
 	return errors.As(err, &app) && app.Remote
+}
+
+// soon is for how long an end of the connection is a sign that HTTP/3 does not work, though there is no request that it cuts off. Later on it is what servers do
+// with connections that are idle.
+const soon = 5 * time.Second
+
+// isNew tells whether the connection came about a short time ago, and has brought no response yet.
+func (cc *ClientConn) isNew(t *quicnet.Turn) bool {
+	return !cc.worked.Load() && t.Now.Sub(cc.began) < soon
 }
 
 // tellBroken tells whoever chose the route that HTTP/3 does not work with the server, although there was a connection: it was lost under a request, or one that
