@@ -392,3 +392,27 @@ func TestAutoUnwanted(t *testing.T) {
 		})
 	}
 }
+
+// A response is the program's, which may put another Body in it, as http.Client does for its Timeout: what comes is for the one that there was.
+func TestResponseBodyReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBrokenH3(t, nil, nil, func(_ *quicnet.Conn, s *quicnet.Stream) {
+			s.Write(rawResponse("10000", 10))
+			time.Sleep(time.Second)
+			s.Write(rawFrame(0, bytes.Repeat([]byte("3"), 9990)))
+			s.Close()
+		})
+		b.get("/")
+		resp, err := b.client.Get("https://example.com/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := resp.Body
+		defer body.Close()
+		resp.Body = http.NoBody
+		time.Sleep(2 * time.Second)
+		if got, err := io.ReadAll(body); len(got) != 10_000 || err != nil {
+			t.Errorf("%d bytes, %v; want 10000", len(got), err)
+		}
+	})
+}

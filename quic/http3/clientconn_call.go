@@ -41,13 +41,14 @@ type call struct {
 	mu           sync.Mutex // guards what follows; of other locks only ClientConn.mu is taken while it is held
 	interim      []interim  // that came and were not looked at
 	interimBytes uint64
-	resp         *http.Response
-	published    bool     // RoundTrip may have it: all that came in the same turn has been dealt with, such as trailers of a body that was read
-	failed       *failure // RoundTrip's
-	started      bool     // something of a response came
-	proceed      bool     // 100 came
-	pre          []byte   // of the body, what was read in the turn
-	readErr      error    // why nothing follows pre: io.EOF, or another error
+	resp         *http.Response // the program's once it is published: turns read nothing of it after that
+	bare         bool           // it has no body: nothing but the end is to come
+	published    bool           // RoundTrip may have it: all that came in the same turn has been dealt with, such as trailers of a body that was read
+	failed       *failure       // RoundTrip's
+	started      bool           // something of a response came
+	proceed      bool           // 100 came
+	pre          []byte         // of the body, what was read in the turn
+	readErr      error          // why nothing follows pre: io.EOF, or another error
 	trailer      http.Header
 	sent         bool // nothing more will be sent
 	cut          bool // the end of what we send is still to be told: the upload was stopped
@@ -130,7 +131,7 @@ func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
 	}
 	cl.mu.Lock()
 	cl.started = true
-	cl.resp = resp
+	cl.resp, cl.bare = resp, resp.Body == http.NoBody
 	if fin {
 		cl.readErr = io.EOF
 	}
@@ -216,7 +217,7 @@ func (cl *call) skip(t *quicnet.Turn) {
 // onData is told that there is something to be read.
 func (cl *call) onData(t *quicnet.Turn) {
 	cl.mu.Lock()
-	skip := cl.resp != nil && cl.resp.Body == http.NoBody && cl.readErr == nil
+	skip := cl.bare && cl.readErr == nil
 	cl.mu.Unlock()
 	if skip {
 		cl.skip(t)
