@@ -418,9 +418,10 @@ demo() {
   mkdir "$dir/www"
   say "making a file of 100 MB"
   head -c 100000000 /dev/urandom >"$dir/www/file"
+  : >"$dir/server.log" # it is looked at before the server may have begun
   "$bin/quic-server" --listen 127.0.0.1:0 --root "$dir/www" >"$dir/server.log" 2>&1 &
   server_pid=$!
-  for _ in $(seq 100); do
+  for _ in $(seq 1200); do
     port=$(sed -n 's/.*listening on [^ ]*:\([0-9]*\),.*/\1/p' "$dir/server.log")
     [ -z "$port" ] || break
     kill -0 "$server_pid" 2>/dev/null || { cat "$dir/server.log" >&2; die "the server did not start"; }

@@ -56,7 +56,8 @@ func valgrind(t *testing.T, exe string, args ...string) (stdout, stderr string, 
 // memcheckFlags are valgrind's. Go's first 64 MiB of memory are left out, and testdata/valgrind.supp says what else.
 //
 // Go keeps goroutines' stacks and all else side by side in its heap, and goes from one stack to another. memcheck takes a small step of the stack pointer for
-// growth, and what lies between for unset: so Go's functions are told of values that were set, which is suppressed, by the packages that the library has. C's
+// growth, and what lies between for unset, or given back: so Go's functions are told of values that were set, and of buffers in system calls, which is
+// suppressed, by the packages that the library has. C's
 // functions stay as they are, also parts that a compiler makes of them, in whose names there are dots, too, but for those of a function that has the name of
 // one of these packages, as main has.
 func memcheckFlags(t *testing.T) []string {
@@ -78,6 +79,9 @@ func memcheckFlags(t *testing.T) []string {
 			for _, kind := range []string{"Cond", "Value8"} {
 				fmt.Fprintf(&text, "{\n%s\nMemcheck:%s\nfun:%s.*\n}\n", name, kind, name)
 			}
+		}
+		for _, buffer := range []string{"read(buf)", "write(buf)", "openat(filename)", "epoll_pwait(events)", "epoll_ctl(event)", "fstat(buf)", "getrandom(buf)"} {
+			fmt.Fprintf(&text, "{\ncalls\nMemcheck:Param\n%s\nfun:*/syscall*.*\n}\n", buffer)
 		}
 		writeFile(t, file, text.String())
 	}
