@@ -244,9 +244,9 @@ func (c *Conn) traceableState() string {
 }
 
 func (t *tracer) settleHandshake(c *Conn) {
-	if own := c.declared(); own != nil && !bytes.Equal(own, t.told.parameters) {
-		t.told.parameters = own
-		if p, err := wire.ParseTransportParameters(own, c.client); err == nil {
+	if own := c.declared(); !bytes.Equal(own, t.told.parameters) {
+		t.told.parameters = own // nil again when the handshake is over: they change no more
+		if p, err := wire.ParseTransportParameters(own, c.client); own != nil && err == nil {
 			t.event(c, parametersSet(qlog.Local, &p, own))
 		}
 	}

@@ -1,7 +1,6 @@
 package h3
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -63,20 +62,13 @@ type gPlay struct {
 	order   []*gStream
 	fault   *verdict // of the connection
 	faultOf *gStream
-	trains  []lateTrain
-	loss    int
+	path    roughPath
 	noises  int
 	pushID  uint64 // of MAX_PUSH_ID, or of a client's GOAWAY frames, which fall
 	gone    bool   // GOAWAY is sent from here on
 
 	controlOut []byte // what of the control stream is still to be sent
 	later      bool   // the application reads what it has let lie
-}
-
-type lateTrain struct {
-	to  *quic.Conn
-	buf []byte
-	t   quic.Transmit
 }
 
 // TestGrammarPlays has a peer send what the grammar draws: many streams at once, byte by byte, under windows of a few bytes, over a path that loses and reorders, with at
@@ -107,8 +99,7 @@ func playGrammar(t *testing.T, client bool, seed uint64) {
 	}, SettingQPACKTableCapacity, 0, SettingQPACKBlockedStreams, 0, SettingH3Datagram, 1, SettingEnableConnect, 1)
 	g.side.events, g.side.handle = nil, g.onEvent
 	if rng.IntN(2) == 0 {
-		g.loss = rng.IntN(20)
-		g.mangle = g.spoil
+		g.path.begin(g.pair, rng, rng.IntN(20))
 	}
 	var fields []qpack.Field
 	pool := append(slices.Clone(gExtras), gField(":path", "/e1"), gField(":method", "PUT"), gField(":authority", "example.org"), gField(":status", "404"), gField("x-t", "1"))
@@ -137,8 +128,7 @@ func playGrammar(t *testing.T, client bool, seed uint64) {
 			break
 		}
 	}
-	g.loss, g.mangle = 0, nil
-	g.flushLate()
+	g.path.end()
 	g.pass(4 * time.Second)
 	g.later = true
 	for _, s := range g.order {
@@ -152,30 +142,6 @@ func playGrammar(t *testing.T, client bool, seed uint64) {
 		}
 	}
 	g.judge()
-}
-
-// spoil loses, delays and doubles trains.
-func (g *gPlay) spoil(to *quic.Conn, t quic.Transmit) bool {
-	switch {
-	case g.rng.IntN(100) < g.loss:
-		return false
-	case g.rng.IntN(100) < g.loss:
-		g.trains = append(g.trains, lateTrain{to, bytes.Clone(g.buf[:t.N]), t})
-		return g.rng.IntN(3) == 0
-	case len(g.trains) > 0 && g.rng.IntN(3) == 0:
-		keep := bytes.Clone(g.buf[:t.N])
-		g.flushLate()
-		copy(g.buf, keep)
-	}
-	return true
-}
-
-func (g *gPlay) flushLate() {
-	late := g.trains
-	g.trains = nil
-	for _, l := range late {
-		l.to.Recv(g.now, quic.Train{Buf: l.buf, SegSize: l.t.SegSize, Local: l.t.Remote, Remote: l.t.Local, ECN: l.t.ECN})
-	}
 }
 
 // open begins an exchange.

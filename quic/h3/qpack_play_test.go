@@ -1,7 +1,6 @@
 package h3
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -21,8 +20,7 @@ type qpackPlay struct {
 	rng    *rand.Rand
 	sides  [2]*side
 	open   []uint64
-	late   []lateTrain
-	loss   int
+	path   roughPath
 	values int
 }
 
@@ -38,7 +36,7 @@ func TestQPACKPlays(t *testing.T) {
 
 func playQPACK(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 9204))
-	p := &qpackPlay{rng: rng, values: 1 + rng.IntN(30), loss: rng.IntN(25)}
+	p := &qpackPlay{rng: rng, values: 1 + rng.IntN(30)}
 	capacity, blocked := []int{100, 300, 4096, 1 << 16}[rng.IntN(4)], []int{-1, 1, 3, 100}[rng.IntN(4)]
 	cfg := func() *Config {
 		return &Config{QPACKTableCapacity: capacity, EncoderTableCapacity: capacity, QPACKBlockedStreams: blocked}
@@ -49,7 +47,7 @@ func playQPACK(t *testing.T, seed uint64) {
 	for _, side := range p.sides {
 		side.handle = func(ev Event) { p.onEvent(side, ev) }
 	}
-	p.mangle = p.spoil
+	p.path.begin(p.pair, rng, rng.IntN(13))
 	steps := 100 + rng.IntN(300)
 	shutdown := rng.IntN(2 * steps)
 	for step := range steps {
@@ -74,8 +72,7 @@ func playQPACK(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	p.mangle = nil
-	p.flushLate()
+	p.path.end()
 	p.pass(3 * time.Second)
 	for _, id := range p.open {
 		for _, side := range p.sides {
@@ -92,29 +89,6 @@ func playQPACK(t *testing.T, seed uint64) {
 		if n := side.enc.Unacknowledged(); n > 0 || side.streams.len > 0 {
 			t.Errorf("side %d: %d sections wait for an acknowledgement, and %d streams are there", i, n, side.streams.len)
 		}
-	}
-}
-
-func (p *qpackPlay) spoil(to *quic.Conn, t quic.Transmit) bool {
-	switch n := p.rng.IntN(100); {
-	case n < p.loss/2:
-		return false
-	case n < p.loss:
-		p.late = append(p.late, lateTrain{to, bytes.Clone(p.buf[:t.N]), t})
-		return p.rng.IntN(3) == 0
-	case len(p.late) > 0 && p.rng.IntN(3) == 0:
-		keep := bytes.Clone(p.buf[:t.N])
-		p.flushLate()
-		copy(p.buf, keep)
-	}
-	return true
-}
-
-func (p *qpackPlay) flushLate() {
-	late := p.late
-	p.late = nil
-	for _, l := range late {
-		l.to.Recv(p.now, quic.Train{Buf: l.buf, SegSize: l.t.SegSize, Local: l.t.Remote, Remote: l.t.Local, ECN: l.t.ECN})
 	}
 }
 

@@ -267,6 +267,17 @@ static void *wait_in(void *given) {
   return NULL;
 }
 
+// start has n threads wait, of which most are within when it returns.
+static void start(pthread_t *threads, waiting *all, int n, atomic_int *begun) {
+  for (int i = 0; i < n; i++) {
+    CHECK(pthread_create(&threads[i], NULL, wait_in, &all[i]) == 0);
+  }
+  while (*begun < n) {
+    usleep(1000);
+  }
+  usleep(20000);
+}
+
 static void freed_meanwhile(void) {
   bquic_socket *s = listen_at(config, "127.0.0.1:0", NULL);
   char at[64];
@@ -284,13 +295,7 @@ static void freed_meanwhile(void) {
   };
   enum { N = sizeof all / sizeof *all };
   pthread_t threads[N];
-  for (int i = 0; i < N; i++) {
-    CHECK(pthread_create(&threads[i], NULL, wait_in, &all[i]) == 0);
-  }
-  while (begun < N) {
-    usleep(1000);
-  }
-  usleep(20000); // most of them are within by now
+  start(threads, all, N, &begun);
   GOOD(bquic_conn_free(conn));
   GOOD(bquic_conn_free(server));
   GOOD(bquic_queue_free(queue));
@@ -325,13 +330,7 @@ static void ended_meanwhile(void) {
   waiting all[] = {{READ, conn, id[0], &begun, 1}, {WRITE, conn, id[1], &begun, 1}, {DELIVERED, conn, 0, &begun, 1}, {WRITE, conn, id[3], &begun, 1}};
   enum { N = sizeof all / sizeof *all };
   pthread_t threads[N];
-  for (int i = 0; i < N; i++) {
-    CHECK(pthread_create(&threads[i], NULL, wait_in, &all[i]) == 0);
-  }
-  while (begun < N) {
-    usleep(1000);
-  }
-  usleep(20000);
+  start(threads, all, N, &begun);
   GOOD(bquic_stream_shutdown(conn, id[0], BQUIC_READ, 1));
   GOOD(bquic_stream_shutdown(conn, id[1], BQUIC_WRITE, 2));
   GOOD(bquic_stream_shutdown(conn, id[2], BQUIC_WRITE, 3));

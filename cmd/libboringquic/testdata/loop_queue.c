@@ -486,18 +486,27 @@ static void told_last(void) {
   CHECK(bquic_live_objects() == before);
 }
 
-// What was stored for a stream comes with what is told afterwards, also if it had happened before.
-static void stored_late(void) {
-  bquic_queue *queue = bquic_queue_new(NULL);
-  bquic_socket *s = listen_at(config, "127.0.0.1:0", queue);
+// with_stream returns a client of s that has sent on a stream, of which the event tells that it was opened.
+static bquic_conn *with_stream(bquic_socket *s, bquic_queue *queue, bquic_event *event) {
   char to[64];
   bquic_conn *client = dial(config, where(s, to), NULL, NULL, SECONDS(20));
   uint64_t id = (uint64_t)GOOD(bquic_stream_open(client, 0));
   GOOD(bquic_stream_send(client, id, "x", 1, 0));
-  bquic_event event = {0};
-  while (event.kind != BQUIC_EVENT_STREAM_OPENED) {
-    CHECK(bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1);
+  event->kind = 0;
+  while (event->kind != BQUIC_EVENT_STREAM_OPENED) {
+    CHECK(bquic_queue_wait(queue, event, 1, SECONDS(20)) == 1);
   }
+  CHECK(event->stream == id);
+  return client;
+}
+
+// What was stored for a stream comes with what is told afterwards, also if it had happened before.
+static void stored_late(void) {
+  bquic_queue *queue = bquic_queue_new(NULL);
+  bquic_socket *s = listen_at(config, "127.0.0.1:0", queue);
+  bquic_event event;
+  bquic_conn *client = with_stream(s, queue, &event);
+  uint64_t id = event.stream;
   GOOD(bquic_stream_set_user_data(event.conn, event.stream, 77));
   CHECK(event.stream_data == 0 && bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1);
   CHECK(event.kind == BQUIC_EVENT_READABLE && event.stream == id && event.stream_data == 77);
@@ -511,14 +520,9 @@ static void stored_late(void) {
 static void over_meanwhile(void) {
   bquic_queue *queue = bquic_queue_new(NULL);
   bquic_socket *s = listen_at(config, "127.0.0.1:0", queue);
-  char to[64];
-  bquic_conn *client = dial(config, where(s, to), NULL, NULL, SECONDS(20));
-  uint64_t id = (uint64_t)GOOD(bquic_stream_open(client, 0));
-  GOOD(bquic_stream_send(client, id, "x", 1, 0));
-  bquic_event event = {0};
-  while (event.kind != BQUIC_EVENT_STREAM_OPENED) {
-    CHECK(bquic_queue_wait(queue, &event, 1, SECONDS(20)) == 1);
-  }
+  bquic_event event;
+  bquic_conn *client = with_stream(s, queue, &event);
+  uint64_t id = event.stream;
   CHECK(bquic_stream_set_user_data(event.conn, id, 76) == 1 && bquic_stream_set_user_data(event.conn, id, 77) == 1);
   GOOD(bquic_stream_shutdown(event.conn, id, BQUIC_READ | BQUIC_WRITE, 1));
   GOOD(bquic_stream_shutdown(client, id, BQUIC_READ | BQUIC_WRITE, 1));
