@@ -175,7 +175,7 @@ func run(t *testing.T, exe string, args ...string) string {
 	t.Helper()
 	out, errs, err := try(exe, args...)
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(exe), strings.Join(args, " "), err, out, errs)
+		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(exe), strings.Join(args, " "), err, errs, out)
 	}
 	return out
 }
