@@ -138,6 +138,9 @@ install_go() {
   ln -sf /usr/local/go/bin/go /usr/local/go/bin/gofmt /usr/local/bin/
 }
 
+# have_libclang tells whether Debian's libclang is there with its headers: doxygen has it without.
+have_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang.so*' && compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h'; } >/dev/null
+
 need_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null || ! debian || install_packages python3-venv python3-pip; }
 
 sha256() {
@@ -655,7 +658,7 @@ test_all() {
     { [ -f /usr/include/ev.h ] && [ -f /usr/include/uthash.h ] && have pkg-config; } || install_packages libev-dev uthash-dev pkg-config # for quiche's examples
     [ -x /usr/sbin/gtlsserver ] || install_packages ngtcp2-client ngtcp2-server
     { have chromium && have firefox-esr && have certutil; } || install_packages chromium firefox-esr libnss3-tools
-    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || install_packages libclang-dev # for quiche's bindings
+    have_libclang || install_packages libclang-dev # for quiche's bindings
     for lib in libssl.a libz.a libzstd.a; do # OpenSSL's, and what Debian 13's is linked with
       [ "$(cc -print-file-name=$lib)" != "$lib" ] || install_packages libssl-dev zlib1g-dev libzstd-dev
     done
