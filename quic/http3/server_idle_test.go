@@ -18,7 +18,7 @@ import (
 // it keep for it. Clients do not count: they go without a word. Of what is measured some 500 bytes are the network's in memory.
 func TestIdleMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n, most = 300, 10<<10 + 256
+		const n, most = 300, 10 << 10
 		text := strings.Repeat("0123456789abcdef", 64)
 		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")

@@ -20,12 +20,23 @@ type Decoder struct {
 	known uint64 // what the peer will know as our Insert Count once it has read out
 	out   []byte // decoder instructions that are to be sent
 
-	// The section at work: how many bytes of decoded size it may still have; the bytes of its literals, and where in the list of
-	// fields they belong.
+	*decoderWork // nil: nothing has come since Rest
+}
+
+// decoderWork is the section at work: how many bytes of decoded size it may still have; the bytes of its literals, and where in the list of
+// fields they belong.
+type decoderWork struct {
 	left     uint64
 	scratch  []byte
 	literals []literal
 	cache    literalCache
+}
+
+// work has the Decoder have what it works with.
+func (d *Decoder) work() {
+	if d.decoderWork == nil {
+		d.decoderWork = new(decoderWork)
+	}
 }
 
 type blockedStream struct {
@@ -161,7 +172,7 @@ func (d *Decoder) Sent(n int) { d.out = slices.Delete(d.out, 0, n) }
 
 // Rest lets go of memory that only makes the next sections faster. It is for connections that have had nothing to do for a while.
 func (d *Decoder) Rest() {
-	d.scratch, d.literals, d.cache = nil, nil, literalCache{}
+	d.decoderWork = nil
 	if len(d.out) == 0 {
 		d.out = nil
 	}

@@ -60,6 +60,7 @@ func (d *Decoder) requiredInsertCount(encoded uint64) (v uint64, ok bool) {
 
 // decodeLines decodes the field lines that follow the prefix.
 func (d *Decoder) decodeLines(b []byte, p sectionPrefix, into []Field, maxSize uint64) ([]Field, error) {
+	d.work()
 	d.scratch, d.literals, d.left = d.scratch[:0], d.literals[:0], maxSize
 	fields, err := into, error(nil)
 	for len(b) > 0 && err == nil {

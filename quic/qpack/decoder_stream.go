@@ -7,6 +7,7 @@ func (d *Decoder) HandleEncoderStream(p []byte) error {
 	if d.err != nil {
 		return d.err
 	}
+	d.work()
 	if len(d.partial) > 0 {
 		d.partial = append(d.partial, p...)
 		if len(d.partial) < d.need {

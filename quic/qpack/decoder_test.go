@@ -413,7 +413,7 @@ func TestLiteralCache(t *testing.T) {
 		if i%1000 == 999 {
 			d.Rest()
 			e.Rest()
-			held = 0
+			continue
 		}
 		if held != d.cache.bytes || held > maxCachedBytes || len(d.cache.kept) > maxCached {
 			t.Fatalf("seed %#x: %d bytes are held, counted as %d", seed, held, d.cache.bytes)
@@ -522,6 +522,7 @@ func (d *Decoder) decodeByLine(section []byte, maxSize uint64) (fields []Field, 
 	if p.requiredInsertCount > d.table.inserted {
 		return nil, d.block(0, p.requiredInsertCount)
 	}
+	d.work()
 	d.scratch, d.literals, d.left = d.scratch[:0], d.literals[:0], maxSize
 	for b := section[p.len:]; len(b) > 0; {
 		n := 0

@@ -1,6 +1,9 @@
 package qpack
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // EncoderConfig is what an Encoder is made from. The zero value takes the defaults.
 type EncoderConfig struct {
@@ -29,7 +32,7 @@ const maxEncoderCapacity = 1 << 30
 
 // Encoder encodes the field sections that we send on one connection (RFC 9204). It has no lock: one goroutine at a time may use it.
 type Encoder struct {
-	capacityLimit, blockedLimit uint64 // ours
+	capacityLimit, blockedLimit uint32 // ours
 	maxCapacity, maxBlocked     uint64 // the peer's settings
 	table                       encoderTable
 	flight                      flight
@@ -40,8 +43,11 @@ type Encoder struct {
 	err                         *Error // what ended it
 	vain                        int32  // stream cancellations that no section waited on, since VainCancellations was asked
 	indexSecrets                bool
+	*encoderWork                // nil: nothing was encoded since Rest
+}
 
-	// The section at work.
+// encoderWork is the section at work.
+type encoderWork struct {
 	stood    bool // all of fields are those of the section before, and in the tables
 	dynamic  bool // it may use the dynamic table
 	risk     bool // it may refer to entries that are not acknowledged
@@ -55,14 +61,21 @@ type Encoder struct {
 	fixed    uint64 // size of the entries that are not acknowledged
 }
 
+// work has the Encoder have what it works with.
+func (e *Encoder) work() {
+	if e.encoderWork == nil {
+		e.encoderWork = new(encoderWork)
+	}
+}
+
 // NewEncoder returns an Encoder for a connection. Before SetPeer it uses the static table only, as RFC 9204, section 3.2.3, asks for.
 func NewEncoder(config EncoderConfig) *Encoder {
 	e := &Encoder{capacityLimit: DefaultTableCapacity, blockedLimit: DefaultBlockedStreams, classifier: unclassified, indexSecrets: config.IndexSecrets}
 	if config.TableCapacity != 0 {
-		e.capacityLimit = uint64(min(max(config.TableCapacity, 0), maxEncoderCapacity))
+		e.capacityLimit = uint32(min(max(config.TableCapacity, 0), maxEncoderCapacity))
 	}
 	if config.BlockedStreams != 0 {
-		e.blockedLimit = uint64(max(config.BlockedStreams, 0))
+		e.blockedLimit = uint32(min(max(config.BlockedStreams, 0), math.MaxInt32))
 	}
 	return e
 }
@@ -88,8 +101,7 @@ func (e *Encoder) SetClassifier(c *Classifier) { e.classifier = c }
 // Prepare looks fields up in the tables and sets the Class of each, before anything is done that could not be undone: of fields that a table holds it
 // is known, others are classified. If the fields are to be sent then, AppendPrepared follows, before any other call; until then they belong to e.
 func (e *Encoder) Prepare(fields []Field) {
-	e.fields = fields
-	e.begin()
+	e.begin(fields)
 	for i := range fields {
 		fields[i].Class = e.plan[i].class
 	}
@@ -103,8 +115,7 @@ func (e *Encoder) Prepare(fields []Field) {
 // already (RFC 9204, section 2.1.3). Instructions that this makes take no more than that, less what Instructions holds already. They
 // should be sent before the section, or in the same packet.
 func (e *Encoder) AppendSection(dst []byte, streamID uint64, fields []Field, room int) []byte {
-	e.fields = fields
-	e.begin()
+	e.begin(fields)
 	return e.AppendPrepared(dst, streamID, room)
 }
 
@@ -127,7 +138,7 @@ func (e *Encoder) AppendPrepared(dst []byte, streamID uint64, room int) []byte {
 }
 
 // capacity is the capacity that we give the table.
-func (e *Encoder) capacity() uint64 { return min(e.maxCapacity, e.capacityLimit) }
+func (e *Encoder) capacity() uint64 { return min(e.maxCapacity, uint64(e.capacityLimit)) }
 
 // Instructions returns what is to be sent on our encoder stream, of which Sent is told. The slice is valid until the next call of a
 // method of e.
@@ -139,7 +150,7 @@ func (e *Encoder) Sent(n int) { e.out = slices.Delete(e.out, 0, n) }
 // Rest lets go of memory that only makes the next sections faster. It is for connections that have had nothing to do for a while. The
 // dynamic table, and what was learned of the fields, stays.
 func (e *Encoder) Rest() {
-	e.plan, e.before, e.table.spare, e.fields = nil, nil, nil, nil
+	e.encoderWork, e.table.spare = nil, nil
 	if len(e.out) == 0 {
 		e.out = nil
 	}

@@ -28,7 +28,9 @@ const (
 func (k lineKind) dynamic() bool { return k == lineEntry || k == lineName }
 
 // begin finds what of the fields is in the tables, and so makes the plan of the section at work, if it may refer to every entry.
-func (e *Encoder) begin() {
+func (e *Encoder) begin(fields []Field) {
+	e.work()
+	e.fields = fields
 	e.dynamic = e.capacity() >= fieldOverhead && e.err == nil && len(e.flight.sections) < maxFlight
 	e.risk = e.dynamic
 	e.look()
@@ -41,7 +43,7 @@ func (e *Encoder) count(streamID uint64) {
 	}
 	e.policy.section++
 	e.policy.balance = min(e.policy.balance+1, maxBalance)
-	e.risk = e.flight.mayRisk(streamID, min(e.maxBlocked, e.blockedLimit)) && e.worthRisk()
+	e.risk = e.flight.mayRisk(streamID, min(e.maxBlocked, uint64(e.blockedLimit))) && e.worthRisk()
 	if !e.risk {
 		e.look()
 	}

@@ -368,6 +368,7 @@ func TestEncoderRemembersRightly(t *testing.T) {
 			chance := rng.Uint64()
 			for k, l := range links {
 				e := l.e
+				e.work()
 				if k == 1 {
 					e.plan, e.before = nil, nil
 				}
