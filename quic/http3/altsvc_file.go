@@ -172,9 +172,15 @@ func (f *AltSvcFile) append(line []byte) error {
 // rewrite writes all that holds to a new file, which takes the place of the old one.
 func (f *AltSvcFile) rewrite(now time.Time) error {
 	var all bytes.Buffer
-	for _, origin := range f.order {
-		all.Write(altSvcLine(origin, f.origins[origin], now))
-	}
+	f.order = slices.DeleteFunc(f.order, func(origin string) bool {
+		left := slices.DeleteFunc(slices.Clone(f.origins[origin]), func(a Alternative) bool { return !now.Before(a.Expires) })
+		if len(left) == 0 {
+			delete(f.origins, origin)
+			return true
+		}
+		all.Write(altSvcLine(origin, left, now))
+		return false
+	})
 	if err := ownfile.Replace(f.path, filepath.Base(f.path)+".*", all.Bytes()); err != nil {
 		return err
 	}

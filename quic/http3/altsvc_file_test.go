@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -150,4 +151,25 @@ func TestAltSvcFileLinked(t *testing.T) {
 	if g := openAltSvcFile(t, path); f.Err() != nil || len(g.Get("a:443")) != 1 {
 		t.Errorf("%v, %v", f.Err(), g.origins)
 	}
+}
+
+// What is out of date goes when the file is written anew.
+func TestAltSvcFileForgets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "alt-svc")
+	synctest.Test(t, func(t *testing.T) {
+		f := openAltSvcFile(t, path)
+		f.Put("short:443", []Alternative{{Port: 443, Expires: time.Now().Add(time.Second)}})
+		f.Put("half:443", []Alternative{{Port: 1, Expires: time.Now().Add(time.Second)}, {Port: 2, Expires: time.Now().Add(time.Hour)}})
+		time.Sleep(2 * time.Second)
+		for range 300 {
+			f.Put("long:443", []Alternative{{Port: 443, Expires: time.Now().Add(time.Hour)}})
+		}
+		data, err := os.ReadFile(path)
+		if text := string(data); err != nil || strings.Contains(text, "short") || strings.Contains(text, `":1"`) || !strings.Contains(text, `half:443`) {
+			t.Errorf("%s, %v", data, err)
+		}
+		if len(f.origins) != 2 || len(f.order) != 2 {
+			t.Errorf("%v, %v", f.origins, f.order)
+		}
+	})
 }

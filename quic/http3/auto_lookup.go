@@ -121,12 +121,17 @@ func resolveHTTPS(ctx context.Context, resolver HTTPSResolver, host, port string
 			return nil, 0, err
 		}
 		ttl = min(ttl, holds)
-		// Where there is one in AliasMode, those in ServiceMode are ignored (section 2.4.1).
-		alias := slices.IndexFunc(records, func(r HTTPSRecord) bool { return r.Priority == 0 })
-		if alias < 0 {
+		// Where there is one in AliasMode, those in ServiceMode are ignored (section 2.4.1), and of several one is taken at random (section 2.4.2).
+		var aliases []string
+		for _, r := range records {
+			if r.Priority == 0 {
+				aliases = append(aliases, r.Target)
+			}
+		}
+		if len(aliases) == 0 {
 			return h3Addrs(records, port), ttl, nil
 		}
-		if name = records[alias].Target; name == "" || name == "." {
+		if name = aliases[rand.IntN(len(aliases))]; name == "" || name == "." {
 			return nil, ttl, nil
 		}
 	}

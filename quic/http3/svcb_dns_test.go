@@ -239,3 +239,20 @@ func TestResolveHTTPS(t *testing.T) {
 		}
 	}
 }
+
+// Of several aliases one is taken at random (RFC 9460, section 2.4.2).
+func TestResolveHTTPSAliases(t *testing.T) {
+	dns := &fakeDNS{records: map[string][]HTTPSRecord{
+		"a": {{Target: "b"}, {Target: "c"}}, "b": {{Priority: 1, Target: "b", ALPN: []string{"h3"}}}, "c": {{Priority: 1, Target: "c", ALPN: []string{"h3"}}}}}
+	got := make(map[string]bool)
+	for range 200 {
+		addrs, _, err := resolveHTTPS(t.Context(), dns, "a", "443")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[strings.Join(addrs, " ")] = true
+	}
+	if len(got) != 2 || !got["b:443"] || !got["c:443"] {
+		t.Errorf("200 times: %v", got)
+	}
+}
