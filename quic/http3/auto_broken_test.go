@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
@@ -64,9 +65,23 @@ func farm(b *brokenH3, pc net.PacketConn) net.PacketConn {
 	return &farmSocket{pc, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.addr)), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.other))}
 }
 
+// mute is of clients that get no further than the handshake: of the packets after it none comes.
+func mute(_ *brokenH3, pc net.PacketConn) net.PacketConn { return muteSocket{pc} }
+
+type muteSocket struct{ net.PacketConn }
+
+func (s muteSocket) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		if n, from, err := s.PacketConn.ReadFrom(p); err != nil || p[0]&0x80 != 0 {
+			return n, from, err
+		}
+	}
+}
+
 // brokenH3 is a server whose TCP works and whose HTTP/3 does not.
 type brokenH3 struct {
 	*autoWorld
+	net         *quicnettest.Network
 	accepted    atomic.Int64 // connections over HTTP/3
 	addr, other string       // of the server, and of one that has its key for stateless resets and no connections
 }
@@ -74,13 +89,32 @@ type brokenH3 struct {
 // newBrokenH3 has serve deal with each connection over HTTP/3: with its control stream, and with each request. Clients have what socket makes
 // of theirs; nil: nothing.
 func newBrokenH3(t *testing.T, socket func(*brokenH3, net.PacketConn) net.PacketConn, serve func(c *quicnet.Conn, control *quicnet.Stream), request func(c *quicnet.Conn, s *quicnet.Stream)) *brokenH3 {
-	b := &brokenH3{autoWorld: newAutoWorld(t, true)}
+	return newBrokenH3With(t, quicnettest.ServerConfig(), socket, serve, request)
+}
+
+// newBrokenH3With has a configuration of the server's, of which TLS is ours.
+func newBrokenH3With(t *testing.T, cfg *quic.Config, socket func(*brokenH3, net.PacketConn) net.PacketConn,
+	serve func(c *quicnet.Conn, control *quicnet.Stream), request func(c *quicnet.Conn, s *quicnet.Stream)) *brokenH3 {
 	n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 10 * time.Millisecond})
-	cfg := quicnettest.ServerConfig()
+	b := &brokenH3{autoWorld: newAutoWorld(t, true), net: n}
 	cfg.TLS = &tls.Config{Certificates: []tls.Certificate{autoCert()}, NextProtos: []string{"h3"}}
 	cfg.StatelessResetKey = &[32]byte{1}
 	ep := n.Listen(t, "", cfg)
 	b.addr, b.other = ep.Addr().String(), n.Listen(t, "", cfg).Addr().String()
+	b.serve(ep, serve, request)
+	b.auto.h3 = &Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}, Dial: func(context.Context, string) (net.PacketConn, net.Addr, error) {
+		pc, err := n.ListenPacket("")
+		if socket != nil {
+			pc = socket(b, pc)
+		}
+		return pc, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.addr)), err
+	}}
+	b.header.Set("Alt-Svc", `h3=":443"`)
+	return b
+}
+
+// serve accepts connections.
+func (b *brokenH3) serve(ep *quicnet.Endpoint, serve func(c *quicnet.Conn, control *quicnet.Stream), request func(c *quicnet.Conn, s *quicnet.Stream)) {
 	go func() {
 		for {
 			c, err := ep.Accept(context.Background())
@@ -107,21 +141,18 @@ func newBrokenH3(t *testing.T, socket func(*brokenH3, net.PacketConn) net.Packet
 			}()
 		}
 	}()
-	b.auto.h3 = &Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}, Dial: func(context.Context, string) (net.PacketConn, net.Addr, error) {
-		pc, err := n.ListenPacket("")
-		if socket != nil {
-			pc = socket(b, pc)
-		}
-		return pc, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.addr)), err
-	}}
-	b.header.Set("Alt-Svc", `h3=":443"`)
-	return b
 }
 
 // rawResponse is a response of which length bytes are announced, and of whose body size are sent.
 func rawResponse(length string, size int) []byte {
 	frame := rawFrame(1, rawSection(":status: 200", "content-length: "+length))
 	return append(frame, rawFrame(0, bytes.Repeat([]byte("3"), size))...)
+}
+
+// eight answers with eight bytes.
+func eight(_ *quicnet.Conn, s *quicnet.Stream) {
+	s.Write(rawResponse("8", 8))
+	s.Close()
 }
 
 // HTTP/3 that connects, and then does not work, is left alone after the first request, whether it was lost with its connection before the response or within it, and

@@ -104,7 +104,17 @@ func (t *Transport) DialClientConn(ctx context.Context, addr string, cfg *tls.Co
 // RoundTrip sends a request on this connection, whatever host its URL names, and waits for a place for it if there is none. Nothing is sent again; apart from
 // that it is Transport.RoundTrip.
 func (cc *ClientConn) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := checkRequest(req); err != nil {
+	resp, err := cc.try(req)
+	return resp, unwrapFailure(err)
+}
+
+// try is RoundTrip whose error is a *failure where more is known of the request.
+func (cc *ClientConn) try(req *http.Request) (*http.Response, error) {
+	err := checkRequest(req)
+	if err == nil {
+		err = requestEnded(req.Context(), req)
+	}
+	if err != nil {
 		cc.Release()
 		closeBody(req)
 		return nil, err
@@ -122,12 +132,11 @@ func (cc *ClientConn) RoundTrip(req *http.Request) (*http.Response, error) {
 			resp.Request = req
 			return resp, nil
 		}
-		var f *failure
-		if errors.As(err, &f) && (f.kind == crowded || f.kind == tooEarly && r.rewind(err) == nil) {
+		if kind := kindOf(err); kind == crowded || kind == tooEarly && r.rewind(err) == nil {
 			continue
 		}
 		r.closeBody()
-		return nil, unwrapFailure(err)
+		return nil, err
 	}
 }
 

@@ -35,7 +35,7 @@ type call struct {
 	stream     *quicnet.Stream // of an upload; nil: none
 	prev, next *call
 	linked     bool
-	over       bool          // EventDone was told: there is no stream any more
+	over       bool          // EventDone or EventRejected was told: there is no stream any more
 	datagrams  chan struct{} // holds a token when one is to be looked for; nil: nobody wants any
 
 	mu           sync.Mutex // guards what follows; of other locks only ClientConn.mu is taken while it is held
@@ -274,6 +274,9 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 	} else if !cl.cc.worked.Load() && !cl.cc.isUsable() {
 		cl.cc.tellBroken()
 	}
+	cl.over = true // nothing else is told of the stream
+	cl.cc.unlink(t, cl)
+	delete(cl.cc.tunnels, cl.id)
 	cl.fail(err, kind)
 	cl.giveUp(t)
 }

@@ -73,10 +73,10 @@ func (cc *ClientConn) wait(ctx context.Context, req *http.Request) error {
 		switch {
 		case cc.err != nil:
 			defer cc.mu.Unlock()
-			return cc.err
+			return &failure{err: cc.err, kind: unsent}
 		case cc.places.retired:
 			cc.mu.Unlock()
-			return h3.ErrGoingAway
+			return &failure{err: h3.ErrGoingAway, kind: unsent}
 		case cc.places.free() > 0:
 			cc.places.reserved++
 			cc.wakeQueue()

@@ -8,10 +8,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
 	"github.com/boringquic/boringquic/quic/quicnet"
+	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
 // hookedPeer is a client through net/http's hook, and a server that does as serve likes with each stream: control is its control stream, and k which of
@@ -112,4 +115,59 @@ func TestHookedAllRejected(t *testing.T) {
 			t.Errorf("%s: %d connections for five requests", name, n)
 		}
 	}
+}
+
+// A request that waits for a place when its connection ends is made again on another one, whatever ended it, and so is one that is rejected; the first of a
+// connection is not.
+func TestHookedConnUnprocessed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := quicnettest.ServerConfig()
+		cfg.MaxStreamsBidi = 1
+		b := newBrokenH3With(t, cfg, nil, nil, func(c *quicnet.Conn, s *quicnet.Stream) {
+			switch s.ID() {
+			case 0:
+				io.Copy(io.Discard, s) // else it holds its place
+				eight(c, s)
+			case 4:
+				s.Abort(uint64(h3.ErrCodeRequestRejected))
+			case 8:
+				time.Sleep(time.Second)
+				c.CloseWithError(0x102, "")
+			}
+		})
+		cc, err := b.auto.h3.(*Transport).DialClientConn(t.Context(), "example.com:443", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &hookedConn{ClientConn: cc}
+		get := func() error {
+			resp, err := c.RoundTrip(newRequest(t, "GET", "https://example.com/", nil))
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			time.Sleep(100 * time.Millisecond) // for the server's credit
+			return err
+		}
+		var over *overError
+		if err := get(); err != nil {
+			t.Error(err)
+		}
+		if err := get(); !errors.As(err, &over) {
+			t.Errorf("rejected: %v", err)
+		}
+		failed := make(chan error)
+		go func() { failed <- get() }()
+		synctest.Wait()
+		if err := get(); !errors.As(err, &over) {
+			t.Errorf("while it waits: %v", err)
+		}
+		if err := <-failed; err == nil || errors.As(err, &over) {
+			t.Errorf("one that was sent: %v", err)
+		}
+		c = &hookedConn{ClientConn: cc}
+		if err := get(); err == nil || errors.As(err, &over) {
+			t.Errorf("the first: %v", err)
+		}
+	})
 }

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
-
-	"github.com/boringquic/boringquic/quic/h3"
 )
 
 // RegisterTransport has an http.Transport make its HTTP/3 connections by t, where the running net/http has a hook for that; nil stands for a zero
@@ -96,17 +94,12 @@ func (c *hookedConn) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := c.Err(); err != nil && !first {
 		return nil, &overError{err}
 	}
-	resp, err := c.ClientConn.RoundTrip(req)
-	if err != nil && !first && isUnprocessed(err) && (req.Body == nil || req.Body == http.NoBody) {
+	resp, err := c.try(req)
+	kind := kindOf(err)
+	if err = unwrapFailure(err); !first && (kind == unsent || kind == rejected) && (req.Body == nil || req.Body == http.NoBody) {
 		return nil, &overError{err} // a body may still be being read, which net/http does not expect
 	}
 	return resp, err
-}
-
-// isUnprocessed tells whether a request failed that can be made again on another connection.
-func isUnprocessed(err error) bool {
-	var e *StreamError
-	return errors.Is(err, h3.ErrGoingAway) || errors.As(err, &e) && e.Remote && e.Code == h3.ErrCodeRequestRejected
 }
 
 // overError is what makes net/http drop a connection from its pool and send the request on another one: it looks for the method.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/h3"
+	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
@@ -503,6 +504,40 @@ func TestClientConnDirect(t *testing.T) {
 	})
 }
 
+// TestClientConnEnded: what has ended before it has begun is not sent, and its place is free.
+func TestClientConnEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var served atomic.Int64
+		ts := serveTest(t, func(http.ResponseWriter, *http.Request) { served.Add(1) })
+		cc, err := ts.transport().DialClientConn(context.Background(), "localhost:443", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cc.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		closed := make(chan struct{})
+		close(closed)
+		for range 20 {
+			for _, req := range []*http.Request{newRequest(t, "GET", "https://x.test/", nil).WithContext(ctx), newRequest(t, "GET", "https://x.test/", nil)} {
+				if req.Context() != ctx {
+					req.Cancel = closed
+				}
+				if err := cc.Reserve(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := cc.RoundTrip(req); err == nil {
+					t.Error("a response")
+				}
+			}
+		}
+		time.Sleep(time.Second)
+		if served.Load() > 0 || cc.InFlight() > 0 {
+			t.Errorf("%d were served, %d are under way", served.Load(), cc.InFlight())
+		}
+	})
+}
+
 // TestClientConnectionCloses has the server close the connection before the response, in the middle of one, and after one that was not
 // read yet, which can be read all the same.
 func TestClientConnectionCloses(t *testing.T) {
@@ -597,4 +632,33 @@ func TestClientCreditUnasked(t *testing.T) {
 			time.Sleep(time.Second)
 		})
 	}
+}
+
+// TestClientRejected: of a request that was rejected nothing is kept, and it keeps no connection alive.
+func TestClientRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBrokenH3(t, nil, nil, func(_ *quicnet.Conn, s *quicnet.Stream) { s.Abort(uint64(h3.ErrCodeRequestRejected)) })
+		cc, err := b.auto.h3.(*Transport).DialClientConn(t.Context(), "example.com:443", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{"GET", "POST", "CONNECT"} {
+			req := newRequest(t, method, "https://example.com/", nil)
+			if method == "POST" {
+				req.Body = io.NopCloser(io.MultiReader(strings.NewReader("x")))
+			}
+			if _, err := cc.RoundTrip(req); err == nil {
+				t.Errorf("%s: a response", method)
+			}
+		}
+		cc.QUIC().Do(func(*quicnet.Turn) {
+			if cc.first != nil || len(cc.tunnels) > 0 {
+				t.Errorf("a request is kept, and %d tunnels", len(cc.tunnels))
+			}
+		})
+		time.Sleep(time.Minute)
+		if cc.Err() == nil {
+			t.Error("the connection is kept alive")
+		}
+	})
 }

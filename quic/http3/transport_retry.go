@@ -35,6 +35,14 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
+// kindOf returns what is known of a request whose roundTrip failed.
+func kindOf(err error) failureKind {
+	if f, ok := err.(*failure); ok {
+		return f.kind
+	}
+	return final
+}
+
 // unwrapFailure returns what the caller of RoundTrip is told.
 func unwrapFailure(err error) error {
 	if f, ok := err.(*failure); ok {
