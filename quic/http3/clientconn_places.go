@@ -206,6 +206,16 @@ func (cc *ClientConn) retire(err error) {
 	cc.callHook()
 }
 
+// takes tells whether the connection has a place for a request, or had one for another.
+func (cc *ClientConn) takes() bool {
+	if cc.used.Load() {
+		return true
+	}
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	return cc.places.free() > 0 || !cc.places.isIdle()
+}
+
 // isUsable tells whether the connection takes requests, now or when it has room.
 func (cc *ClientConn) isUsable() bool {
 	cc.mu.Lock()

@@ -19,7 +19,7 @@ import (
 // for any number of goroutines. Fields that http.Transport has, too, mean the same, with the same defaults unless they say otherwise.
 //
 // There is one connection to a server as long as its limit on requests at once allows; requests beyond it wait, and after a tenth of a
-// second a further connection is opened, if MaxConnsPerHost allows.
+// second a further connection is opened, if MaxConnsPerHost allows and no connection waits for the server to take its first request.
 //
 // The net.Conn in httptrace.GotConnInfo has a method QUIC() *quicnet.Conn, which is as ClientConn.QUIC.
 //

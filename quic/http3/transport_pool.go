@@ -67,7 +67,7 @@ func (t *Transport) acquire(r *attempt, rt *route, dials bool) (*ClientConn, err
 	}
 	t.mu.Lock()
 	h := t.host(rt)
-	if !dials && len(h.conns) == 0 {
+	if !dials && h.serving() == nil {
 		t.tidy(h)
 		t.mu.Unlock()
 		return nil, errNoConn
@@ -193,9 +193,7 @@ func (t *Transport) deliver(h *host) {
 		w := h.waiting[0]
 		var cc *ClientConn
 		if w.conn {
-			if len(h.conns) > 0 {
-				cc = h.conns[0]
-			}
+			cc = h.serving()
 		} else if cc = t.pick(h); cc != nil {
 			w.idle = t.use(cc)
 		}
@@ -229,11 +227,30 @@ func (t *Transport) next(h *host) *want {
 	return w
 }
 
+// serving returns a connection that takes requests, nil if there is none: a server need not let a client have a place at once, or ever (RFC 9000, section 18.2,
+// initial_max_streams_bidi).
+func (h *host) serving() *ClientConn {
+	for _, cc := range h.conns {
+		if cc.takes() {
+			return cc
+		}
+	}
+	return nil
+}
+
+// promises tells whether there is a connection that never had a place yet: another one would not be better.
+func (h *host) promises() bool {
+	return slices.ContainsFunc(h.conns, func(cc *ClientConn) bool { return !cc.takes() })
+}
+
 // provide sees to it that there will be places: a connection is dialled at once if there is none, and after crowdedPatience if those that
-// there are have no room. One is dialled at a time, since many requests share it; without keep-alives each request has its own.
+// there are have no room, unless one of them has promised only. One is dialled at a time, since many requests share it; without keep-alives each request
+// has its own.
 func (t *Transport) provide(h *host) {
 	limit := 1
 	switch {
+	case h.promises():
+		return
 	case t.DisableKeepAlives:
 		limit = len(h.waiting)
 	case len(h.conns) > 0:
@@ -256,7 +273,7 @@ func (t *Transport) onCrowded(h *host) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h.more = nil
-	if len(h.waiting) > 0 && h.dials == 0 && t.mayOpen(h) {
+	if len(h.waiting) > 0 && h.dials == 0 && !h.promises() && t.mayOpen(h) {
 		t.startDial(h, h.waiting[0].ctx)
 	}
 }
@@ -294,11 +311,31 @@ func (t *Transport) fail(h *host, err error) {
 	t.deliver(h)
 }
 
+// inVain returns why a connection takes no new requests any more, if it never had a place for one and is not closed by us: to dial again and again for
+// those that wait for a place would be of no use.
+func (cc *ClientConn) inVain() error {
+	if cc.pool.dropped || cc.takes() {
+		return nil
+	}
+	return cc.Err()
+}
+
+// lose goes on without a connection. err is its inVain.
+func (t *Transport) lose(h *host, err error) {
+	if err != nil && h.dials == 0 {
+		t.fail(h, err)
+		return
+	}
+	t.deliver(h)
+}
+
 // add takes a new connection into the pool.
 func (t *Transport) add(h *host, cc *ClientConn) {
 	cc.pool.host = h
 	if !cc.isUsable() { // onOver is about to be called, or the server has said that it goes
-		t.fail(h, cc.Err())
+		err := cc.Err()
+		t.rest(cc)
+		t.fail(h, err)
 		return
 	}
 	h.conns = append(h.conns, cc)
@@ -427,13 +464,14 @@ func (t *Transport) onRetired(cc *ClientConn) {
 	if h == nil {
 		return
 	}
+	err := cc.inVain()
 	t.unlist(cc)
 	if cc.pool.idle {
 		t.drop(cc)
 	} else if cc.isIdle() {
 		t.rest(cc)
 	}
-	t.deliver(h)
+	t.lose(h, err)
 }
 
 // onSuspect is told that a connection seems to be dead, or that it is not. In place of one that does, another is made.
@@ -476,6 +514,7 @@ func (t *Transport) onOver(cc *ClientConn) {
 	if h == nil {
 		return
 	}
+	err := cc.inVain()
 	t.unlist(cc)
 	if i := slices.Index(h.suspects, cc); i >= 0 {
 		h.suspects = slices.Delete(h.suspects, i, i+1)
@@ -486,7 +525,7 @@ func (t *Transport) onOver(cc *ClientConn) {
 		cc.pool.timer = nil
 	}
 	h.open--
-	t.deliver(h)
+	t.lose(h, err)
 }
 
 // idleList is the connections without a request, the one that became so last first.

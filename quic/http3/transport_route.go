@@ -17,7 +17,7 @@ func (t *Transport) connect(ctx context.Context, rt *route) error {
 	}
 	t.mu.Lock()
 	h := t.host(rt)
-	if len(h.conns) > 0 {
+	if h.serving() != nil {
 		t.mu.Unlock()
 		return nil
 	}
@@ -32,7 +32,7 @@ func (t *Transport) connected(rt *route) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.hosts[rt.key()]
-	return h != nil && len(h.conns) > 0
+	return h != nil && h.serving() != nil
 }
 
 // roundTripOn is RoundTrip over a connection of a route. If there is none the error is errNoConn. sent tells whether anything of the request may
