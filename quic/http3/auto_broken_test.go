@@ -189,6 +189,7 @@ func TestAutoConnectsInVain(t *testing.T) {
 		{"whose packets go to another machine after the handshake", farm, nil, nothing, "connection's state"},
 		{"takes no request", nil, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) },
 			func(_ *quicnet.Conn, s *quicnet.Stream) { s.Abort(0x10b) }, ""},
+		{"rejects each request, and does not go", nil, nil, func(_ *quicnet.Conn, s *quicnet.Stream) { s.Abort(0x10b) }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

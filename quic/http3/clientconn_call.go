@@ -242,7 +242,11 @@ func (cl *call) onTrailers(fields []qpack.Field) {
 
 // onReset is told that the server has reset the stream, or that its response was malformed.
 func (cl *call) onReset(t *quicnet.Turn, err error) {
-	cl.fail(err, final)
+	kind := final
+	if e, ok := err.(*StreamError); ok && e.Remote && e.Code == h3.ErrCodeVersionFallback {
+		kind = elsewhere
+	}
+	cl.fail(err, kind)
 	cl.giveUp(t)
 }
 
@@ -271,7 +275,7 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 	kind := rejected
 	if cl.early && t.Core.EarlyData() == quic.EarlyRejected {
 		err, kind = quic.ErrEarlyDataRejected, tooEarly
-	} else if !cl.cc.worked.Load() && !cl.cc.isUsable() {
+	} else if !cl.cc.worked.Load() && (!cl.cc.isUsable() || cl.isAlone()) {
 		cl.cc.tellBroken()
 	}
 	cl.over = true // nothing else is told of the stream
@@ -280,6 +284,9 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 	cl.fail(err, kind)
 	cl.giveUp(t)
 }
+
+// isAlone tells whether there is no other call on the connection, so that it is not for their number that the server rejects this one.
+func (cl *call) isAlone() bool { return cl.cc.first == cl && cl.next == nil }
 
 // onStopped is told that the server wants no more of the request (STOP_SENDING). The response may come all the same.
 func (cl *call) onStopped(t *quicnet.Turn) {

@@ -287,7 +287,8 @@ func (t *Transport) dialOne(ctx context.Context, d *dialing, cfg *quic.Config, e
 	cfg = d.config(cfg)
 	dialer := quicnet.Dialer{Endpoint: ep, Protocol: cc.open}
 	dial := dialer.Dial
-	if t.EarlyData && cfg.TLS.ClientSessionCache != nil && len(d.route.addrs) <= 1 { // of several, the first that answers is taken
+	late := ctx.Value(withoutEarlyData{}) != nil
+	if t.EarlyData && !late && cfg.TLS.ClientSessionCache != nil && len(d.route.addrs) <= 1 { // of several, the first that answers is taken
 		dial = dialer.DialEarly
 	}
 	_, err = dial(ctx, to.String(), cfg)

@@ -237,10 +237,19 @@ func TestClientServerGone(t *testing.T) {
 
 // TestClientServerSilent has a network that is silent for a while: a connection that is alive is not given up for it.
 func TestClientServerSilent(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		t.Run(fmt.Sprint("early data: ", early), func(t *testing.T) { testServerSilent(t, early) })
+	}
+}
+
+func testServerSilent(t *testing.T, early bool) {
 	synctest.Test(t, func(t *testing.T) {
 		n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 5 * time.Millisecond})
-		ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+		ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }, func(s *Server) { s.QUIC = &quic.Config{EarlyData: early} })
 		tr := ts.transport()
+		if early {
+			tr.EarlyData, tr.TLSClientConfig.ClientSessionCache = true, tls.NewLRUClientSessionCache(1)
+		}
 		fetch(t, tr, newRequest(t, "GET", "https://localhost/", nil))
 		host := netip.MustParseAddrPort(ts.addr).Addr()
 		n.SetDown(host, true)

@@ -491,7 +491,7 @@ func (t *Transport) onSuspect(cc *ClientConn, suspect bool) {
 		if len(h.conns) > 0 {
 			go cc.lastChance()
 		} else if h.dials == 0 { // MaxConnsPerHost is for connections that are alive
-			t.startDial(h, context.Background())
+			t.startDial(h, WithoutEarlyData(context.Background())) // it shows that the server lives
 		}
 	case !suspect && i >= 0:
 		h.suspects = slices.Delete(h.suspects, i, i+1)

@@ -18,12 +18,13 @@ import (
 type failureKind uint8
 
 const (
-	final    failureKind = iota // it is not to be made again
-	crowded                     // nothing was sent since there was no place for it, against what was thought
-	unsent                      // nothing was sent since the connection takes no more
-	rejected                    // the server has not processed it, and will not
-	tooEarly                    // it was sent as early data, which the server has not taken
-	lost                        // the connection was lost, and nobody knows
+	final     failureKind = iota // it is not to be made again
+	crowded                      // nothing was sent since there was no place for it, against what was thought
+	unsent                       // nothing was sent since the connection takes no more
+	rejected                     // the server has not processed it, and will not
+	elsewhere                    // the same, and it is not to be made again over HTTP/3 (H3_VERSION_FALLBACK)
+	tooEarly                     // it was sent as early data, which the server has not taken
+	lost                         // the connection was lost, and nobody knows
 )
 
 // failure is why RoundTrip failed on a connection.
@@ -117,7 +118,7 @@ func (r *attempt) again(fresh bool, err error) error {
 	case f.kind == crowded:
 		r.tries-- // it waits for its place, as long as it takes
 		return nil
-	case f.kind == final, r.tries == maxTries:
+	case f.kind == final, f.kind == elsewhere, r.tries == maxTries:
 		return giveUp(unwrapFailure(err))
 	case f.kind == lost && (fresh || !isReplayable(r.req)):
 		// A server that breaks off a new connection may not like the request; to send it once more would change nothing.

@@ -35,8 +35,8 @@ func (t *Transport) connected(rt *route) bool {
 	return h != nil && h.serving() != nil
 }
 
-// roundTripOn is RoundTrip over a connection of a route. If there is none the error is errNoConn. sent tells whether anything of the request may
-// have left; if not, its body was neither read nor closed.
+// roundTripOn is RoundTrip over a connection of a route. The error is errNoConn if there is none, and if the request is better sent another way. sent
+// tells whether anything of the request may have left; if not, its body was neither read nor closed.
 func (t *Transport) roundTripOn(req *http.Request, rt *route) (resp *http.Response, sent bool, err error) {
 	if err := checkRequest(req); err != nil {
 		return nil, false, err
@@ -66,13 +66,24 @@ func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, err
 			return resp, nil
 		}
 		last = unwrapFailure(err)
+		if !dials && r.goesElsewhere(cc, kindOf(err)) {
+			r.closeBody()
+			return nil, &noOtherConnError{last}
+		}
 		if err = r.again(fresh, err); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// noOtherConnError is an errNoConn for a request that was to be sent again, after the cause.
+// goesElsewhere tells whether a request that has failed on a connection is better sent another way, where there is one, than on this connection again or not at
+// all: the server does not want it, or it was early data, which may be repeated, and has had no answer.
+func (r *attempt) goesElsewhere(cc *ClientConn, kind failureKind) bool {
+	unanswered := cc.tls.Load() == nil
+	return kind == rejected || kind == elsewhere || kind == lost && unanswered && isReplayable(r.req)
+}
+
+// noOtherConnError is an errNoConn for a request that is to be sent again, after the cause.
 type noOtherConnError struct{ cause error }
 
 func (e *noOtherConnError) Error() string        { return e.cause.Error() }

@@ -59,9 +59,10 @@ type allVersions struct {
 	auto    *http3.AutoTransport
 }
 
-func newAllVersions(t *testing.T) *allVersions {
+func newAllVersions(t *testing.T, early bool) *allVersions {
 	s := h3test.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
 	s.Network = quicnettest.NewNetwork(1, quicnettest.Link{Delay: 20 * time.Millisecond})
+	s.HTTP3.QUIC = &quic.Config{EarlyData: early}
 	s.Start()
 	synctest.Wait()
 
@@ -76,6 +77,9 @@ func newAllVersions(t *testing.T) *allVersions {
 		TCP:                 &http.Transport{DialContext: l.dial, TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true},
 		HTTP3:               &http3.Transport{Dial: s.Dial, TLSClientConfig: &tls.Config{RootCAs: roots}, QUIC: &quic.Config{MaxIdleTimeout: 5 * time.Second}},
 		DisableHTTPSRecords: true,
+	}
+	if early {
+		auto.HTTP3.EarlyData, auto.HTTP3.TLSClientConfig.ClientSessionCache = true, tls.NewLRUClientSessionCache(10)
 	}
 	t.Cleanup(func() {
 		auto.CloseIdleConnections()
@@ -112,7 +116,7 @@ func (a *allVersions) want(what, proto string, took time.Duration) {
 // found again when the cool-down is over, without a request that waits for it.
 func TestAutoTransportBlackHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAllVersions(t)
+		a := newAllVersions(t, false)
 		a.want("nothing is known", "HTTP/2.0", dialTime)
 		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond) // the handshake and the request, a round trip each
 		a.want("it is connected", "HTTP/3.0", 40*time.Millisecond)
@@ -137,7 +141,7 @@ func TestAutoTransportBlackHole(t *testing.T) {
 // A connection that dies while a request is under way is that request's error, and the next one goes over TCP at once.
 func TestAutoTransportDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAllVersions(t)
+		a := newAllVersions(t, false)
 		a.want("nothing is known", "HTTP/2.0", dialTime)
 		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond)
 		a.network.SetLink(quicnettest.Link{Loss: 1})
@@ -148,5 +152,36 @@ func TestAutoTransportDies(t *testing.T) {
 		}
 		a.want("the next request", "HTTP/2.0", -1)
 		a.want("one after it", "HTTP/2.0", 0)
+	})
+}
+
+// A request that has left as early data, and of which nobody has seen anything, goes over TCP in the end.
+func TestAutoTransportEarlyIntoBlackHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAllVersions(t, true)
+		a.want("nothing is known", "HTTP/2.0", dialTime)
+		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond)
+		time.Sleep(time.Second) // for tickets
+		a.auto.CloseIdleConnections()
+		a.want("early data", "HTTP/3.0", 40*time.Millisecond)
+		time.Sleep(time.Second)
+		a.auto.CloseIdleConnections()
+
+		a.network.SetLink(quicnettest.Link{Loss: 1})
+		a.want("no UDP gets through", "HTTP/2.0", -1)
+		a.want("HTTP/3 is left alone", "HTTP/2.0", 0)
+	})
+}
+
+// A request whose path dies goes over TCP, though there is a session with which another connection could be used at once.
+func TestAutoTransportEarlyDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAllVersions(t, true)
+		a.want("nothing is known", "HTTP/2.0", dialTime)
+		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond)
+		time.Sleep(time.Second) // for tickets
+		a.network.SetLink(quicnettest.Link{Loss: 1})
+		a.want("the path has died", "HTTP/2.0", -1)
+		a.want("HTTP/3 is left alone", "HTTP/2.0", 0)
 	})
 }
