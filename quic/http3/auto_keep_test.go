@@ -343,3 +343,35 @@ func TestAutoCancelChannel(t *testing.T) {
 		}
 	})
 }
+
+// misdirecting is a fake of HTTP/3 which answers 421 (Misdirected Request), while something else happens.
+type misdirecting struct {
+	*fakeH3
+	meanwhile func()
+}
+
+func (m *misdirecting) roundTripOn(req *http.Request, r *route) (*http.Response, bool, error) {
+	resp, sent, err := m.fakeH3.roundTripOn(req, r)
+	resp.StatusCode = 421
+	m.meanwhile()
+	return resp, sent, err
+}
+
+// An alternative that answers 421 (Misdirected Request) is forgotten though the origin says something else of alternatives at that time (RFC 7838, section 6).
+func TestAutoMisdirectedMeanwhile(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
+		m := &misdirecting{w.h3, func() {
+			w.auto.advertise(w.auto.origin("example.com:443"), http.Header{"Alt-Svc": {`h3=":1"; ma=100, h3=":2"`}})
+		}}
+		w.auto.h3 = m
+		w.header.Set("Alt-Svc", `h3=":1"`)
+		w.get("/")
+		w.header.Set("Alt-Svc", `h3=":1", h3=":2"`)
+		wantHow(t, "misdirected", w.get("/"), tcp)
+		w.auto.h3 = w.h3
+		wantHow(t, "the next", w.get("/"), "HTTP/3.0")
+		if got, want := w.h3.dials(), []string{"example.com:1", "example.com:2"}; !slices.Equal(got, want) {
+			t.Errorf("dialled %q, want %q", got, want)
+		}
+	})
+}

@@ -211,33 +211,33 @@ func (t *AutoTransport) keep(key string, alts []Alternative) {
 	}
 }
 
-// forget forgets the alternatives or records that a route is from, and has them not be learnt anew for failedTTL: the origin may well repeat them in
-// its next response.
+// forget forgets the alternative that a route is from, whatever the origin has said since, or the records, and has them not be learnt anew for failedTTL:
+// the origin may well repeat them in its next response.
 func (t *AutoTransport) forget(o *autoOrigin, r *route) {
-	t.mu.Lock()
-	if len(o.routes) == 0 || o.routes[0].key() != r.key() {
-		t.mu.Unlock()
-		return // something else holds by now
-	}
-	fromAlts, until := r.altUsed != "", time.Now().Add(failedTTL)
-	var left []Alternative
-	if fromAlts {
-		for _, a := range o.alts {
-			if a.addr(o.host) != r.addrs[0] {
-				left = append(left, a)
+	until := time.Now().Add(failedTTL)
+	if r.altUsed == "" {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if slices.Equal(o.records, r.addrs) {
+			o.records, o.routes = nil, nil
+			if o.recordsUntil.Before(until) {
+				o.recordsUntil = until
 			}
 		}
-		o.alts, o.altSvc = left, 0
-		o.refuse(r.addrs[0], until)
-	} else {
-		o.records = nil
-		if o.recordsUntil.Before(until) {
-			o.recordsUntil = until
+		return
+	}
+	t.mu.Lock()
+	var left []Alternative
+	for _, a := range o.alts {
+		if a.addr(o.host) != r.addrs[0] {
+			left = append(left, a)
 		}
 	}
-	o.routes = nil
+	known := len(left) < len(o.alts)
+	o.alts, o.altSvc, o.routes = left, 0, nil
+	o.refuse(r.addrs[0], until)
 	t.mu.Unlock()
-	if fromAlts {
+	if known {
 		t.keep(o.key, left)
 	}
 }
@@ -247,7 +247,10 @@ func (o *autoOrigin) refuse(addr string, until time.Time) {
 	if o.refusedUntil.Before(time.Now()) || len(o.refused) == maxAlternatives {
 		o.refused = nil
 	}
-	o.refused, o.refusedUntil = append(o.refused, addr), until
+	if !slices.Contains(o.refused, addr) {
+		o.refused = append(o.refused, addr)
+	}
+	o.refusedUntil = until
 }
 
 // isConnFailure tells whether an error means that HTTP/3 does not work with a server, rather than that a request, or a server that goes away,
