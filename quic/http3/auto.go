@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,11 +32,11 @@ import (
 // to come. If HTTP/3 wins, TCP is cancelled.
 //
 // Where HTTP/3 fails, because UDP does not get through, for instance, requests go over TCP at once for Cooldown, and for twice as long each
-// time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come; where the server closes it so,
-// for whatever reason, or has forgotten it, and no response has come whole on it; and where, before it has brought any response, it takes no more requests, or is
-// closed within 5 s, even without a request. When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response that has come whole over
-// HTTP/3 has all that forgotten; so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare
-// persistent.
+// time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come; where the server
+// closes it so, for whatever reason, has forgotten it, or is silent while it answers another, and no response has come whole on it; and where, before
+// it has brought any response, it takes no more requests, rejects the only one that there is, or comes to an end within 5 s, even without a request.
+// When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response that has come whole over HTTP/3 has all that forgotten;
+// so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare persistent.
 //
 // Plain http goes over TCP, and so do requests for which TCP.Proxy names a proxy, with CONNECT as their method, or with an Upgrade field. A
 // function that dials for TCP (http.Transport.DialContext and others) is not asked about HTTP/3: who must not connect directly sets HTTP3.Dial as well.
@@ -220,12 +222,30 @@ func (t *AutoTransport) originOf(req *http.Request) string {
 
 // overTCP sends a request over TCP, and listens to what the response says of alternatives.
 func (t *AutoTransport) overTCP(req *http.Request, o *autoOrigin) (*http.Response, error) {
-	resp, err := t.tcp.RoundTrip(req)
-	if err != nil && requestEnded(req.Context(), req) == nil {
+	out, noConn := req, func() bool { return false }
+	if t.hasFailed(o) {
+		out, noConn = watchTCP(req)
+	}
+	resp, err := t.tcp.RoundTrip(out)
+	if err != nil && noConn() && requestEnded(req.Context(), req) == nil {
 		t.tcpFailed(o)
+	}
+	if resp != nil {
+		resp.Request = req
 	}
 	t.learn(req, o, resp, err)
 	return resp, err
+}
+
+// watchTCP returns a request for http.Transport that is like req, and what tells whether a connection was looked for and not found: any other failure is
+// that of the request.
+func watchTCP(req *http.Request) (out *http.Request, noConn func() bool) {
+	var sought, found atomic.Bool
+	out = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { sought.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { found.Store(true) },
+	}))
+	return out, func() bool { return sought.Load() && !found.Load() }
 }
 
 // overHTTP3 sends a request over HTTP/3. If again is not nil there was no connection for it after all, and again is to be sent another way: nothing of
@@ -244,9 +264,6 @@ func (t *AutoTransport) overHTTP3(req *http.Request, o *autoOrigin, r *route) (r
 			closeBody(req) // nobody has taken it over
 		}
 		return nil, nil, err
-	}
-	if isConnFailure(err) {
-		t.failed(o)
 	}
 	if !sent {
 		return nil, req, err

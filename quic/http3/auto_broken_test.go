@@ -394,20 +394,29 @@ func TestAutoMalformedIsNoProof(t *testing.T) {
 // A connection that came about beside TCP, and that the server does not want before there was a request on it, is not dialled again for each request: but for
 // one that was idle for long.
 func TestAutoUnwanted(t *testing.T) {
+	nothing := func(*quicnet.Conn, *quicnet.Stream) {}
+	shuts := func(c *quicnet.Conn, _ *quicnet.Stream) {
+		c.Do(func(t *quicnet.Turn) { t.Core.Close(t.Now, false, uint64(quic.ConnectionRefused), "") })
+	}
 	for _, tt := range []struct {
-		name string
-		idle time.Duration // of the connection, before the server ends it
-		end  func(c *quicnet.Conn, control *quicnet.Stream)
-		want int64 // connections for three requests
+		name   string
+		socket func(*brokenH3, net.PacketConn) net.PacketConn
+		idle   time.Duration // of the connection, before the server ends it
+		end    func(c *quicnet.Conn, control *quicnet.Stream)
+		want   int64 // connections for three requests
 	}{
-		{"closed", 0, func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(0x100, "") }, 1},
-		{"GOAWAY", 0, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) }, 1},
-		{"closed when it was idle", 10 * time.Second, func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(0x100, "") }, 3},
-		{"GOAWAY when it was idle", 10 * time.Second, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) }, 3},
+		{"closed", nil, 0, func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(0x100, "") }, 1},
+		{"closed by the server's QUIC", nil, 0, shuts, 1},
+		{"closed by us, since it is no HTTP/3", nil, 0, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(4, nil)) }, 1},
+		{"whose packets go to another machine", farm, 0, nothing, 1},
+		{"GOAWAY", nil, 0, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) }, 1},
+		{"closed when it was idle", nil, 10 * time.Second, func(c *quicnet.Conn, _ *quicnet.Stream) { c.CloseWithError(0x100, "") }, 3},
+		{"closed by the server's QUIC when it was idle", nil, 10 * time.Second, shuts, 3},
+		{"GOAWAY when it was idle", nil, 10 * time.Second, func(_ *quicnet.Conn, control *quicnet.Stream) { control.Write(rawFrame(7, []byte{0})) }, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBrokenH3(t, nil, func(c *quicnet.Conn, control *quicnet.Stream) {
+				b := newBrokenH3(t, tt.socket, func(c *quicnet.Conn, control *quicnet.Stream) {
 					time.Sleep(tt.idle)
 					tt.end(c, control)
 				}, nil)

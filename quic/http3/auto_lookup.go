@@ -33,7 +33,7 @@ func (t *AutoTransport) choose(ctx context.Context, o *autoOrigin) *route {
 	now := time.Now()
 	t.mu.Lock()
 	left := o.cooldown.active(now)
-	if left && t.network.changed(now) {
+	if left && t.network.now(now) != o.cooldown.network {
 		t.mu.Unlock()
 		t.NetworkChanged()
 		t.mu.Lock()

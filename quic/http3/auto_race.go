@@ -20,6 +20,7 @@ const attemptTimeout = 30 * time.Second
 type autoAttempt struct {
 	began  time.Time
 	before cooldown      // what it was when the attempt began
+	on     networkID     // what there was then
 	done   chan struct{} // closed when what follows is set
 	route  *route        // that there is a connection for
 	err    error
@@ -33,7 +34,7 @@ func (t *AutoTransport) connectH3(ctx context.Context, o *autoOrigin) *autoAttem
 	if o.attempt != nil {
 		return o.attempt
 	}
-	a := &autoAttempt{began: now, before: o.cooldown, done: make(chan struct{})}
+	a := &autoAttempt{began: now, before: o.cooldown, on: t.network.now(now), done: make(chan struct{})}
 	o.attempt = a
 	var routes []*route
 	if r := t.route(o, now); r != nil && !r.stale {
@@ -55,7 +56,7 @@ func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, 
 			break
 		}
 	}
-	if a.err != nil && len(routes) > 0 {
+	if a.err != nil && len(routes) > 0 && t.onNetwork(a.on) {
 		t.failed(o)
 	}
 	t.mu.Lock()

@@ -57,6 +57,14 @@ func (ot *originTable) find(key string) *autoOrigin {
 	return e.Value.(*autoOrigin)
 }
 
+// known returns what is known by now of an origin: it may have been forgotten, and found again, while connections to it lived on.
+func (ot *originTable) known(o *autoOrigin) *autoOrigin {
+	if e := ot.byKey[o.key]; e != nil {
+		return e.Value.(*autoOrigin)
+	}
+	return o
+}
+
 func (ot *originTable) add(o *autoOrigin) {
 	if ot.byKey == nil {
 		ot.byKey = make(map[string]*list.Element)

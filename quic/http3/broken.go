@@ -8,17 +8,15 @@ import (
 
 // cooldown is for how long an origin's HTTP/3 is left alone. Its zero value is that of one that works, or was not tried.
 type cooldown struct {
-	until time.Time
-	last  time.Duration // how long the last one was; 0: nothing has failed since a response came whole
+	until   time.Time
+	last    time.Duration // how long the last one was; 0: nothing has failed since a response came whole
+	network networkID     // that it began on
 }
 
-// fail begins a cool-down, twice as long as the one before. What fails while one is on is of the same cause, and does not count.
-func (c *cooldown) fail(now time.Time, least, most time.Duration) {
-	if c.active(now) {
-		return
-	}
+// fail begins a cool-down, twice as long as the one before.
+func (c *cooldown) fail(now time.Time, least, most time.Duration, on networkID) {
 	c.last = min(max(2*c.last, least), most)
-	c.until = now.Add(c.last)
+	c.until, c.network = now.Add(c.last), on
 }
 
 func (c *cooldown) active(now time.Time) bool { return now.Before(c.until) }
@@ -39,11 +37,19 @@ func (t *AutoTransport) failed(o *autoOrigin) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o.cooldown.fail(now, least, max(least, most))
-	t.network.seen(now)
+	if o = t.origins.known(o); !o.cooldown.active(now) { // what fails while one is on is of the same cause, and does not count
+		o.cooldown.fail(now, least, max(least, most), t.network.now(now))
+	}
 }
 
-// tcpFailed notes that a request failed over TCP. If HTTP/3 has failed as well it is the network or the server, and there is no better way to go
+// hasFailed tells whether HTTP/3 has failed with an origin, and not shown since that it works.
+func (t *AutoTransport) hasFailed(o *autoOrigin) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return o.cooldown.recent()
+}
+
+// tcpFailed notes that there was no connection over TCP. If HTTP/3 has failed as well it is the network or the server, and there is no better way to go
 // to: the next request tries both.
 func (t *AutoTransport) tcpFailed(o *autoOrigin) {
 	t.mu.Lock()
@@ -55,7 +61,7 @@ func (t *AutoTransport) tcpFailed(o *autoOrigin) {
 func (t *AutoTransport) worked(o *autoOrigin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if o.cooldown.recent() && !o.cooldown.active(time.Now()) {
+	if o = t.origins.known(o); o.cooldown.recent() && !o.cooldown.active(time.Now()) {
 		o.cooldown = cooldown{}
 	}
 }
@@ -64,6 +70,7 @@ func (t *AutoTransport) worked(o *autoOrigin) {
 func (t *AutoTransport) forgetNetwork() map[string][]Alternative {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.network.is.told++
 	changed := make(map[string][]Alternative)
 	for e := t.origins.used.Front(); e != nil; e = e.Next() {
 		o := e.Value.(*autoOrigin)
@@ -85,36 +92,38 @@ func (t *AutoTransport) forgetNetwork() map[string][]Alternative {
 	return changed
 }
 
-// networkWatch finds out whether the machine has another network than before.
+// onNetwork tells whether the machine has the same network as before.
+func (t *AutoTransport) onNetwork(before networkID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.network.now(time.Now()) == before
+}
+
+// networkID tells networks of the machine apart.
+type networkID struct {
+	addrs string
+	told  int // how often the program has told of another one, or it was found out
+}
+
+// networkWatch finds out which network the machine has.
 type networkWatch struct {
 	look func() string // nil: localAddrs
-	last string
+	is   networkID
 	at   time.Time // when it was looked at; zero: never
 }
 
 // networkEvery is how often the network is looked at, at most.
 const networkEvery = time.Second
 
-// seen notes which network there is.
-func (w *networkWatch) seen(now time.Time) {
-	w.last, w.at = w.current(), now
-}
-
-// changed tells whether there is another network than when something failed.
-func (w *networkWatch) changed(now time.Time) bool {
-	if w.at.IsZero() || now.Sub(w.at) < networkEvery {
-		return false
+func (w *networkWatch) now(now time.Time) networkID {
+	switch {
+	case !w.at.IsZero() && now.Sub(w.at) < networkEvery:
+	case w.look != nil:
+		w.is.addrs, w.at = w.look(), now
+	default:
+		w.is.addrs, w.at = localAddrs(), now
 	}
-	before := w.last
-	w.seen(now)
-	return w.last != before
-}
-
-func (w *networkWatch) current() string {
-	if w.look != nil {
-		return w.look()
-	}
-	return localAddrs()
+	return w.is
 }
 
 // localAddrs returns the addresses that the system would send from to somewhere far away. The addresses asked about are for documentation

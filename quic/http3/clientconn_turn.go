@@ -226,7 +226,7 @@ func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 	err := t.Core.Err()
 	kept := t.Core.KeepsReceived()
 	cc.live = liveness{dead: true}
-	if isClosedByPeer(err) && cc.isNew(t) {
+	if cc.endShows(t, err) {
 		cc.tellBroken()
 	}
 	for cl := cc.first; cl != nil; cl = cl.next {
@@ -247,15 +247,28 @@ func (cc *ClientConn) onCutOff(err error) {
 	switch {
 	case isConnFailure(err) && !errors.Is(err, errDead):
 		cc.tellBroken()
-	case !cc.proved && (isClosedByPeer(err) || errors.Is(err, errDead) || errors.Is(err, &quic.StatelessResetError{})):
+	case !cc.proved && (isEndedByPeer(err) || errors.Is(err, errDead)):
 		cc.tellBroken()
 	}
 }
 
-// isClosedByPeer tells whether a connection was closed by the peer's HTTP/3, for whatever reason.
-func isClosedByPeer(err error) bool {
+// endShows tells whether the end of the connection shows that HTTP/3 does not work although there is no request that it cuts off: they may have ended
+// before, or have gone another way.
+func (cc *ClientConn) endShows(t *quicnet.Turn, err error) bool {
+	var idle *quic.IdleTimeoutError
+	switch {
+	case errors.Is(err, errDead): // there was a request, and nothing came
+		return !cc.proved
+	case errors.As(err, &idle):
+		return cc.tls.Load() == nil && cc.used.Load() // early data went nowhere. Of other handshakes whoever dials learns
+	}
+	return cc.isNew(t) && (isEndedByPeer(err) || isConnFailure(err))
+}
+
+// isEndedByPeer tells whether a connection was closed by the peer's HTTP/3, for whatever reason, or forgotten by it.
+func isEndedByPeer(err error) bool {
 	var app *quic.ApplicationError
-	return errors.As(err, &app) && app.Remote
+	return errors.As(err, &app) && app.Remote || errors.Is(err, &quic.StatelessResetError{})
 }
 
 // soon is for how long an end of the connection is a sign that HTTP/3 does not work, though there is no request that it cuts off. Later on it is what servers do
