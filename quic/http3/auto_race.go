@@ -57,7 +57,7 @@ func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, 
 		}
 	}
 	if a.err != nil && len(routes) > 0 && t.onNetwork(a.on) {
-		t.failed(o)
+		t.failed(o, time.Time{})
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

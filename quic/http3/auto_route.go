@@ -39,6 +39,7 @@ type autoOrigin struct {
 	works      string // the key of the route that worked last; empty: none, or the origin names other alternatives since, or the network is another one
 
 	cooldown cooldown
+	worked   time.Time    // when a response was seen to have come whole over HTTP/3, or the connection ended that it came on
 	attempt  *autoAttempt // under way; nil: none
 }
 
@@ -113,11 +114,11 @@ func (t *AutoTransport) route(o *autoOrigin, now time.Time) *route {
 // of date still lead to the connection that was made by them.
 func (t *AutoTransport) findRoutes(o *autoOrigin, now time.Time) {
 	o.routes, o.routeUntil = []*route{}, now.Add(maxHTTPSTTL)
-	verdict := func(works bool) {
+	verdict := func(works bool, ended time.Time) {
 		if works {
-			t.worked(o)
+			t.worked(o, ended)
 		} else {
-			t.failed(o)
+			t.failed(o, ended)
 		}
 	}
 	byRecords := &route{origin: o.key, addrs: o.records, verdict: verdict}

@@ -141,3 +141,32 @@ func TestAutoForgottenOrigin(t *testing.T) {
 		wantHow(t, "the next", b.get("/"), "HTTP/2.0")
 	})
 }
+
+// The end of a connection that is found out late, by who reads the rest of a response, has nothing left alone that has worked since.
+func TestAutoReadLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		b := newBrokenH3(t, nil, nil, func(c *quicnet.Conn, s *quicnet.Stream) {
+			if requests.Add(1) > 1 {
+				eight(c, s)
+				return
+			}
+			s.Write(rawResponse("1000", 10))
+			time.Sleep(time.Second)
+			c.CloseWithError(0x102, "")
+		})
+		b.get("/")
+		resp, err := b.client.Get("https://example.com/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		time.Sleep(2 * time.Second)
+		wantHow(t, "on another connection", b.get("/"), "33333333")
+		time.Sleep(time.Minute)
+		if got, err := io.ReadAll(resp.Body); err == nil || len(got) != 10 {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		wantHow(t, "the next", b.get("/"), "33333333")
+	})
+}

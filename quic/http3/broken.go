@@ -24,9 +24,9 @@ func (c *cooldown) active(now time.Time) bool { return now.Before(c.until) }
 // recent tells whether HTTP/3 has failed and not shown since that it works, so that nothing should wait for it.
 func (c *cooldown) recent() bool { return c.last > 0 }
 
-// failed notes that HTTP/3 does not work with an origin. It is also called within the turn of a connection, and so with its lock held: t.mu is never held while
-// one of those is taken.
-func (t *AutoTransport) failed(o *autoOrigin) {
+// failed notes that HTTP/3 does not work with an origin, unless it has worked since the connection ended that shows it (verdict). It is also called within the
+// turn of a connection, and so with its lock held: t.mu is never held while one of those is taken.
+func (t *AutoTransport) failed(o *autoOrigin, ended time.Time) {
 	least, most := t.Cooldown, t.MaxCooldown
 	if least <= 0 {
 		least = defaultCooldown
@@ -37,7 +37,11 @@ func (t *AutoTransport) failed(o *autoOrigin) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if o = t.origins.known(o); !o.cooldown.active(now) { // what fails while one is on is of the same cause, and does not count
+	o = t.origins.known(o)
+	if !ended.IsZero() && ended.Before(o.worked) {
+		return
+	}
+	if !o.cooldown.active(now) { // what fails while one is on is of the same cause, and does not count
 		o.cooldown.fail(now, least, max(least, most), t.network.now(now))
 	}
 }
@@ -58,10 +62,17 @@ func (t *AutoTransport) tcpFailed(o *autoOrigin) {
 }
 
 // worked notes that a response came whole over HTTP/3. While a cool-down is on it says nothing: what was under way when that began comes to its end.
-func (t *AutoTransport) worked(o *autoOrigin) {
+func (t *AutoTransport) worked(o *autoOrigin, ended time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if o = t.origins.known(o); o.cooldown.recent() && !o.cooldown.active(time.Now()) {
+	o = t.origins.known(o)
+	now := time.Now()
+	if ended.IsZero() {
+		o.worked = now
+	} else if o.worked.Before(ended) {
+		o.worked = ended
+	}
+	if o.cooldown.recent() && !o.cooldown.active(now) {
 		o.cooldown = cooldown{}
 	}
 }

@@ -23,10 +23,10 @@ type ClientConn struct {
 	t         *Transport
 	addr      string // "HOST:PORT" that it was dialled for
 	cfg       *h3.Config
-	maxHeader uint64           // bytes
-	keepAlive bool             // it is set while there are requests
-	hook      func()           // DialClientConn's; nil: none
-	verdict   func(works bool) // the route's; nil: none
+	maxHeader uint64  // bytes
+	keepAlive bool    // it is set while there are requests
+	hook      func()  // DialClientConn's; nil: none
+	verdict   verdict // the route's; nil: none
 
 	qc          *quicnet.Conn                       // set by the first turn
 	tls         atomic.Pointer[tls.ConnectionState] // nil: the handshake is not complete
@@ -42,6 +42,7 @@ type ClientConn struct {
 	openErr error // why there is none
 	live    liveness
 	began   time.Time        // when the handshake was complete
+	ended   time.Time        // when the connection was over
 	proved  bool             // a response came whole
 	breaks  bool             // it was told that HTTP/3 does not work
 	first   *call            // of the list of those that HTTP/3 tells of

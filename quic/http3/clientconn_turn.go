@@ -225,7 +225,7 @@ func isClosed(ch <-chan struct{}) bool {
 func (cc *ClientConn) onClosed(t *quicnet.Turn) {
 	err := t.Core.Err()
 	kept := t.Core.KeepsReceived()
-	cc.live = liveness{dead: true}
+	cc.live, cc.ended = liveness{dead: true}, t.Now
 	if cc.endShows(t, err) {
 		cc.tellBroken()
 	}
@@ -287,14 +287,14 @@ func (cc *ClientConn) tellBroken() {
 		return
 	}
 	cc.breaks = true
-	cc.verdict(false)
+	cc.verdict(false, cc.ended)
 }
 
 // tellWhole notes that a response has come whole, and tells the same.
 func (cc *ClientConn) tellWhole() {
 	cc.proved = true
 	if cc.verdict != nil {
-		cc.verdict(true)
+		cc.verdict(true, cc.ended)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"time"
 
 	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
@@ -92,12 +93,16 @@ func (e *noOtherConnError) Is(target error) bool { return target == errNoConn }
 
 // route is a way to an origin over HTTP/3.
 type route struct {
-	origin  string           // "host:port": certificates are checked for the host
-	addrs   []string         // where to connect to, "host:port" each, the preferred one first; nil: to the origin itself
-	altUsed string           // value of the Alt-Used field of requests; empty: there is none
-	verdict func(works bool) // is called when a response has come whole, and when HTTP/3 turns out not to work there after all, with locks held; nil: nobody wants to know
-	stale   bool             // addrs are of HTTPS records that are out of date: it leads to the connection that there is, and is not dialled
+	origin  string   // "host:port": certificates are checked for the host
+	addrs   []string // where to connect to, "host:port" each, the preferred one first; nil: to the origin itself
+	altUsed string   // value of the Alt-Used field of requests; empty: there is none
+	verdict verdict  // nil: nobody wants to know
+	stale   bool     // addrs are of HTTPS records that are out of date: it leads to the connection that there is, and is not dialled
 }
+
+// verdict is called when a response has come whole over a route, and when HTTP/3 turns out not to work there after all, with locks held. ended is when the
+// connection did, whose end may be found out later by who reads a response; zero: it goes on.
+type verdict func(works bool, ended time.Time)
 
 // errNoConn is what sending over a route fails with if there is no connection. Nothing was sent then.
 var errNoConn = errors.New("http3: no connection")
