@@ -122,8 +122,8 @@ var errNotEnded = errors.New("quicnet: Acked waits for a stream that was ended: 
 
 // Acked waits until everything that was written on the stream, its end included, is acknowledged: then the peer's QUIC has it all,
 // although the peer's program may not have read it yet. It is called after Close, Finish or WriteFinal, and fails at once before. The
-// error is ctx's, a *quic.StreamError if the sending part was reset or the peer wants no more of it, or that of the connection if it
-// was closed too early.
+// error is ctx's, a *quic.StreamError if the sending part was reset or the peer wants no more of it (without the code, if a Protocol has reset it), or
+// that of the connection if it was closed too early.
 //
 // A side that closes a connection soon after its last Write waits for Acked first, or calls Conn.CloseGracefully.
 func (s *Stream) Acked(ctx context.Context) error {

@@ -68,6 +68,7 @@ func (s *Stream) coreShutdown(dir quic.Direction, code uint64) error {
 // onFinished is told that the core has forgotten the stream. Of a framed one there may be more to come: what the Protocol has read and
 // its reader has not.
 func (s *Stream) onFinished() {
+	s.cutEnd(&quic.StreamError{StreamID: s.id}) // the Protocol has reset what was ended, and was not acknowledged
 	if s.mode != rawStream && !s.isOver() {
 		s.mode = framedOver
 		return

@@ -457,3 +457,46 @@ func TestProtocolNone(t *testing.T) {
 		}
 	})
 }
+
+// A stream whose end was written, and that the Protocol has reset before it was acknowledged, keeps nobody waiting for that.
+func TestProtocolResetsWhatHasEnded(t *testing.T) {
+	inBubble(t, serverConfig(), clientConfig(), func(t *testing.T, p *protocolPair) {
+		s, err := ask(p.c, "echo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.c.Do(func(t *Turn) {
+			if _, err = s.writeNow([]byte("hello"), true); err == nil {
+				err = t.Core.StreamShutdown(s.ID(), quic.ReadDirection|quic.WriteDirection, 7)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if e := (*quic.StreamError)(nil); !errors.As(s.Acked(ctx), &e) {
+			t.Errorf("Acked returned %v", s.Acked(ctx))
+		}
+		if err := p.c.CloseGracefully(ctx, 0, ""); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// End with io.EOF has reads come to the end, and writes fail.
+func TestTurnEndEOF(t *testing.T) {
+	inBubble(t, serverConfig(), clientConfig(), func(t *testing.T, p *protocolPair) {
+		s, err := ask(p.c, "echo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.c.Do(func(t *Turn) { t.End(s, io.EOF) })
+		if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("Read returned %v", err)
+		}
+		if _, err := s.Write([]byte("x")); err != quic.ErrStreamEnded {
+			t.Errorf("Write returned %v", err)
+		}
+	})
+}

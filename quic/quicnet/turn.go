@@ -1,6 +1,7 @@
 package quicnet
 
 import (
+	"io"
 	"net/netip"
 	"time"
 
@@ -104,10 +105,14 @@ func (t *Turn) WakeWrite(s *Stream) bool {
 }
 
 // End ends both parts of s for the program, though not for the peer: what waits in its calls, and later calls, return err, where
-// the part has not ended otherwise. It is for a Stream whose user has gone, such as the handler of a request.
+// the part has not ended otherwise. With io.EOF reads are at the end of what was sent, and writes return quic.ErrStreamEnded. It is for a Stream whose
+// user has gone, such as the handler of a request, and for one of which the Protocol will be told nothing more.
 func (t *Turn) End(s *Stream, err error) {
 	t.woke = s.recv.n+s.send.n > 0 || t.woke
 	s.recv.end(err)
+	if err == io.EOF {
+		err = quic.ErrStreamEnded
+	}
 	s.send.end(err)
 	s.settle()
 }
