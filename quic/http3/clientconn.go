@@ -47,7 +47,7 @@ type ClientConn struct {
 	breaks  bool             // it was told that HTTP/3 does not work
 	first   *call            // of the list of those that HTTP/3 tells of
 	fresh   []*call          // whose response came in this turn
-	tunnels map[uint64]*call // those whose Stream the program may have; nil: there are none
+	tunnels map[uint64]*call // those that are CONNECT without a Body, by their streams; nil: there were none
 
 	mu                  sync.Mutex // guards what follows; nothing is locked while it is held
 	places              places

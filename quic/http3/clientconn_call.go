@@ -283,6 +283,7 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 	delete(cl.cc.tunnels, cl.id)
 	cl.fail(err, kind)
 	cl.giveUp(t)
+	cl.onDone(t) // nothing else is told of it
 }
 
 // isAlone tells whether there is no other call on the connection, so that it is not for their number that the server rejects this one.
@@ -316,14 +317,18 @@ func (cl *call) onDone(t *quicnet.Turn) {
 	cl.over = true
 	tell(cl.datagrams)
 	cl.cc.unlink(t, cl)
-	switch {
-	case cl.isTunnel():
-		t.WakeRead(cl.stream)
-	case cl.stream != nil:
-		t.End(cl.stream, quic.ErrStreamEnded)
-	}
 	// All was received, and what the program has not read yet is no more than the end.
 	cl.onReadOver(t, nil)
+	switch {
+	case cl.isTunnel():
+		delete(cl.cc.tunnels, cl.id)
+		cl.mu.Lock()
+		err := cl.readErr
+		cl.mu.Unlock()
+		t.End(cl.stream, err)
+	case cl.stream != nil:
+		t.End(cl.stream, errUploadStopped)
+	}
 	cl.signal()
 }
 

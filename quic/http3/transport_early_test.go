@@ -109,8 +109,7 @@ func TestClientEarlyDataRejected(t *testing.T) {
 				}
 			}
 			time.Sleep(time.Second)
-			tr.CloseIdleConnections()
-			time.Sleep(time.Second)
+			tr.wantNothingKept(t)
 		}
 		if served.Load() != 4 {
 			t.Errorf("%d requests were served", served.Load())

@@ -54,14 +54,11 @@ func (p *clientProtocol) StreamRecv(t *quicnet.Turn, id uint64, b []byte) (n int
 	if cl == nil {
 		return 0, false, quic.ErrStreamDirection
 	}
-	if !cl.over {
-		n, fin, err = p.h3.StreamRecv(id, b)
-		(*ClientConn)(p).handleEvents(t)
-	}
-	if cl.over && n == 0 { // the end, or that the stream failed, was told before
+	n, fin, err = p.h3.StreamRecv(id, b)
+	(*ClientConn)(p).handleEvents(t)
+	if cl.over && n == 0 { // the end, or that the stream failed, was told meanwhile
 		cl.mu.Lock()
 		defer cl.mu.Unlock()
-		delete(p.tunnels, id)
 		if cl.readErr == io.EOF {
 			return 0, true, nil
 		}
