@@ -50,7 +50,7 @@ func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id
 		return 0, 0, err
 	}
 	if id, err = c.core.OpenStream(); err != nil {
-		if errors.Is(err, quic.ErrStreamLimit) {
+		if errors.Is(err, quic.ErrStreamLimit) || err == quic.ErrEarlyDataRejected { // which says that new ones can be opened soon
 			c.wanted = true
 			err = ErrStreamLimit
 		}

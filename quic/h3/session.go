@@ -32,6 +32,10 @@ func (c *Conn) onEarlyData(ev *quic.Event) {
 	if !c.settled {
 		c.settings = defaultSettings()
 	}
+	if c.wanted { // since it was known that new streams have to wait for this
+		c.wanted = false
+		c.push(Event{Kind: EventCapacity})
+	}
 	if ev.Resent {
 		return // streams go on as if nothing had been
 	}

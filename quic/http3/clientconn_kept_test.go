@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"sync"
@@ -151,6 +152,46 @@ func TestNothingIsKeptOfRequests(t *testing.T) {
 					t.Errorf("there are %d connections", n)
 				}
 				tr.wantNothingKept(t)
+			})
+		})
+	}
+}
+
+// Requests that come while it is known that early data is rejected, and the handshake is not complete yet, wait for it: after HelloRetryRequest, after
+// Version Negotiation, and where the ticket is not known.
+func TestClientEarlyDataWhileRejected(t *testing.T) {
+	for name, change := range map[string]func(*Server){
+		"HelloRetryRequest":   func(s *Server) { s.HTTP.TLSConfig.CurvePreferences = []tls.CurveID{tls.CurveP384} },
+		"Version Negotiation": func(s *Server) { s.QUIC.Versions = []uint32{quic.Version2} },
+		"other keys":          func(s *Server) { s.QUIC.TicketKeys = [][32]byte{{2}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 50 * time.Millisecond})
+				store, cache := new(replays), tls.NewLRUClientSessionCache(10)
+				before := func(s *Server) {
+					s.QUIC = &quic.Config{EarlyData: true, TicketKeys: [][32]byte{{1}}, EarlyReplay: store, Versions: []uint32{quic.Version1}}
+				}
+				handler := func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }
+				for _, change := range []func(*Server){func(*Server) {}, change} {
+					tr := serveOver(t, n, handler, before, change).transport()
+					tr.TLSClientConfig.ClientSessionCache, tr.EarlyData = cache, true
+					var requests sync.WaitGroup
+					for i := range 40 {
+						requests.Go(func() {
+							time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+							resp, err := tr.RoundTrip(newRequest(t, "GET", "https://localhost/", nil))
+							if err != nil {
+								t.Errorf("a GET %d ms after the first one: %v", 10*i, err)
+								return
+							}
+							resp.Body.Close()
+						})
+					}
+					requests.Wait()
+					time.Sleep(time.Second)
+					tr.wantNothingKept(t)
+				}
 			})
 		})
 	}
