@@ -48,6 +48,8 @@
 //   - A stream that is reset before its type was seen is nothing to complain of, although it may have been a control stream: a reset drops what came before it.
 //   - A peer that tells SETTINGS_H3_DATAGRAM without the transport parameter has datagrams off (RFC 9297, section 2.1.1), not the connection closed.
 //   - A field section that cannot be decoded closes the connection (RFC 9204, section 2.2), also on a request stream.
+//   - Where 0-RTT data is sent again (quic.ConnectParams.ResendEarly) to a server that has rejected it, extended CONNECT and datagrams are not: they rely on
+//     settings that this server has not sent. The former is told as EventRejected, and can be made again when EventSettings has come.
 //
 // # Limitations
 //

@@ -31,6 +31,7 @@ func newEarlyRun(t *testing.T, client, server *Config, ctx *Config) *earlyRun {
 	var serverConfig *quic.Config
 	r.clientConfig, serverConfig = playConfigs(r.w)
 	serverConfig.EarlyData = true
+	r.clientConfig.MaxDatagramFrameSize, serverConfig.MaxDatagramFrameSize = 1<<16-1, 1<<16-1
 	var err error
 	if serverConfig.EarlyContext, err = ctx.EarlyContext(); err != nil {
 		t.Fatal(err)
@@ -220,5 +221,51 @@ func TestEarlyRejected(t *testing.T) {
 		if rejected := other.saw(true, EventRejected) != nil; rejected == resend {
 			t.Fatalf("resend %v, and rejected %v", resend, rejected)
 		}
+	}
+}
+
+// What was said in early data under settings that the server has not sent now is not said to it, though the rest is sent again by itself: no datagrams and no
+// extended CONNECT.
+func TestEarlyResentWithoutSettings(t *testing.T) {
+	before := &Config{EnableDatagrams: true, EnableConnect: true}
+	r := newEarlyRun(t, &Config{EnableDatagrams: true}, before, before)
+	conn := r.connect(false, false, func() bool { return r.session != nil && r.session.EarlyData() })
+	conn.Close(r.w.Now(), true, 0, "")
+	conn.Touch()
+	other := newEarlyRun(t, &Config{EnableDatagrams: true}, &Config{}, &Config{})
+	other.session = r.session
+	var connect, plain uint64
+	other.onReady = func(h *Conn) {
+		m := get("/")
+		m.Method, m.Protocol = "CONNECT", "echo"
+		var err error
+		if connect, _, err = h.SendRequest(other.w.Now(), m, nil, false); err != nil {
+			t.Fatal(err)
+		}
+		if plain, _, err = h.SendRequest(other.w.Now(), get("/"), nil, true); err != nil {
+			t.Fatal(err)
+		}
+		sent := 0
+		for range 100 { // of which those that wait would leave behind the handshake
+			if h.SendDatagram(connect, make([]byte, 1000)) == nil {
+				sent++
+			}
+		}
+		if sent < 50 {
+			t.Fatalf("%d datagrams were taken", sent)
+		}
+	}
+	conn = other.connect(true, true, func() bool { return other.saw(true, EventResponse) != nil && other.saw(true, EventSettings) != nil })
+	if conn.Err() != nil || conn.EarlyData() != quic.EarlyRejected {
+		t.Fatal(conn.Err(), conn.EarlyData())
+	}
+	if ev := other.saw(true, EventRejected); ev == nil || ev.Stream != connect {
+		t.Errorf("%+v: extended CONNECT is not rejected", ev)
+	}
+	if ev := other.saw(true, EventResponse); ev.Stream != plain || ev.Message.Status != 200 {
+		t.Errorf("%+v: the other request has no response", ev)
+	}
+	if n := other.server.Conns[0].Stats().DatagramFramesReceived; n > 0 {
+		t.Errorf("%d datagrams came to a server that has not enabled them", n)
 	}
 }

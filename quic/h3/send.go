@@ -58,7 +58,7 @@ func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id
 	}
 	s := c.newStream(id)
 	c.requests++
-	s.known, s.connect, s.noContent = true, m.Method == "CONNECT", m.Method == "HEAD"
+	s.known, s.connect, s.extended, s.noContent = true, m.Method == "CONNECT", m.Protocol != "", m.Method == "HEAD"
 	s.send.length = notes.length
 	c.setOwnPriority(s, notes.priorityValue())
 	n, err = c.sendHead(s, body, fin)

@@ -37,7 +37,8 @@ func (c *Conn) onEarlyData(ev *quic.Event) {
 		c.push(Event{Kind: EventCapacity})
 	}
 	if ev.Resent {
-		return // streams go on as if nothing had been
+		c.onResent()
+		return
 	}
 	for s := c.streams.first; s != nil; {
 		next := s.all.next
@@ -46,4 +47,15 @@ func (c *Conn) onEarlyData(ev *quic.Event) {
 		s = next
 	}
 	c.begin()
+}
+
+// onResent is for streams that go on as if nothing had been. What needs a setting that the server has not sent now does not: datagrams (RFC 9297, section
+// 2.1.1) and extended CONNECT (RFC 9220, section 3).
+func (c *Conn) onResent() {
+	c.core.DatagramPurge(func([]byte) bool { return true })
+	for s := c.streams.first; s != nil; s = s.all.next {
+		if s.extended {
+			c.reject(s)
+		}
+	}
 }
