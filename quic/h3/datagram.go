@@ -145,7 +145,7 @@ func (c *Conn) onDatagram(b []byte) *connError {
 	}
 	id, payload := quarter<<2, b[n:]
 	if s := c.find(id); s != nil {
-		if s.recv.state < recvEnd { // else it MUST be dropped silently
+		if !c.recvOver(s) { // else it MUST be dropped silently
 			c.giveDatagram(s, payload)
 		}
 		return nil
@@ -182,6 +182,10 @@ func (c *Conn) SendDatagram(id uint64, p []byte) error {
 		return quic.ErrStreamEnded
 	case s.send.state == sendOver:
 		return s.sendError()
+	case s.raw: // only the core knows
+		if _, err := c.core.StreamRoom(id); err != nil {
+			return err
+		}
 	}
 	e := c.someDatagrams()
 	e.buf = append(wire.AppendVarint(e.buf[:0], id>>2), p...)
@@ -202,7 +206,12 @@ func (c *Conn) RecvDatagram(id uint64, p []byte) (n int, ok bool) {
 // us (RFC 9297, section 2.1). Those that have arrived can still be read.
 func (c *Conn) DatagramsOver(id uint64) bool {
 	s := c.find(id)
-	return s == nil || s.recv.state >= recvEnd
+	return s == nil || c.recvOver(s)
+}
+
+// recvOver tells whether the receiving part of a stream is over; of one that was taken over the core knows.
+func (c *Conn) recvOver(s *stream) bool {
+	return s.recv.state >= recvEnd || s.raw && c.core.StreamFinished(s.id)
 }
 
 // MaxDatagramSize returns how long an HTTP datagram of a stream may be now, in bytes, 0 if none can be sent.

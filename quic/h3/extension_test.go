@@ -117,7 +117,12 @@ func TestDatagramsOfEndedStreams(t *testing.T) {
 			return &StreamError{Stream: id, Code: ErrCodeRequestCancelled, Remote: true}
 		},
 	} {
-		for _, toServer := range []bool{true, false} {
+		for i := range 4 {
+			toServer, taken := i&1 == 0, i&2 != 0
+			name := name
+			if taken {
+				name += " of a stream that was taken over"
+			}
 			p, c, s := newBoth(t, cfg(), cfg(), withDatagrams)
 			id, _, err := c.SendRequest(p.now, connect, nil, false)
 			if err != nil {
@@ -130,6 +135,14 @@ func TestDatagramsOfEndedStreams(t *testing.T) {
 			}
 			p.settle()
 			c.want(EventResponse)
+			for _, side := range []*side{c, s} {
+				if !taken {
+					break
+				}
+				if _, err := side.TakeOver(id); err != nil {
+					t.Fatal(err)
+				}
+			}
 			from, to := c, s
 			if !toServer {
 				from, to = s, c
