@@ -31,6 +31,9 @@ const NoLimit = 1<<64 - 1
 
 func defaultSettings() Settings { return Settings{MaxFieldSectionSize: NoLimit} }
 
+// ownSettings is how many settings remember adds at most to those that came.
+const ownSettings = 5
+
 // isOwnSetting tells whether a setting is one that this package sends by itself.
 func isOwnSetting(id uint64) bool {
 	switch id {
@@ -65,7 +68,10 @@ func appendSetting(b []byte, id, value uint64) []byte {
 }
 
 // parseSettings reads the payload of a SETTINGS frame (RFC 9114, section 7.2.4). The error is that of the connection.
-func parseSettings(p []byte) (Settings, *connError) {
+func parseSettings(p []byte) (Settings, *connError) { return readSettings(p, maxSettings) }
+
+// readSettings is parseSettings for at most so many settings.
+func readSettings(p []byte, most int) (Settings, *connError) {
 	out := defaultSettings()
 	var ids []uint64
 	for len(p) > 0 {
@@ -78,7 +84,7 @@ func parseSettings(p []byte) (Settings, *connError) {
 			return out, connErr(ErrCodeFrame, "a SETTINGS frame that ends within a setting")
 		}
 		p = p[n+m:]
-		if ids = append(ids, id); len(ids) > maxSettings {
+		if ids = append(ids, id); len(ids) > most {
 			return out, connErr(ErrCodeExcessiveLoad, "too many settings")
 		}
 		if err := out.set(id, v); err != nil {
@@ -158,7 +164,7 @@ func recall(p []byte) (s Settings, ok bool) {
 	if !ok {
 		return defaultSettings(), false
 	}
-	s, err := parseSettings([]byte(rest))
+	s, err := readSettings([]byte(rest), maxSettings+ownSettings)
 	return s, err == nil
 }
 

@@ -63,6 +63,15 @@ func TestRememberedSettings(t *testing.T) {
 	if !ok || !bytes.Equal(got.append(nil), s.append(nil)) {
 		t.Fatalf("recall(remember(%v)) = %v, %v", s, got, ok)
 	}
+	most := []byte(nil) // none of which is one that remember would write anyway
+	for i := range uint64(maxSettings) {
+		most = appendSetting(most, 0x22+0x1f*i, i) // none is for greasing
+	}
+	if s, err := parseSettings(most); err != nil {
+		t.Error(err)
+	} else if got, ok := recall(s.remember()); !ok || !bytes.Equal(got.append(nil), s.append(nil)) {
+		t.Errorf("of as many settings as may come %d are recalled, %v", len(got.Other), ok)
+	}
 	for _, bad := range []string{"", "h3", "h3\x02", "h3\x01\x02\x01", "something else"} {
 		if _, ok := recall([]byte(bad)); ok {
 			t.Errorf("%q was recalled", bad)
