@@ -301,10 +301,11 @@ func (cl *call) onLost(t *quicnet.Turn, err error, kept bool) {
 	waits, reading := cl.resp == nil, cl.readErr == nil
 	cl.mu.Unlock()
 	if waits || !kept {
-		if reading {
+		kind := cl.cc.kindOf(err, lost)
+		if reading && kind != unsent {
 			cl.cc.onCutOff(err)
 		}
-		cl.fail(err, lost)
+		cl.fail(err, kind)
 	}
 	cl.stopUpload(t, true)
 	cl.settle(t)

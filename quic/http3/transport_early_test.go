@@ -3,7 +3,9 @@ package http3
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -191,6 +193,97 @@ func serveByProtocol(t *testing.T, n *quicnettest.Network, s *Server) string {
 	}
 	t.Cleanup(func() { ep.Close() })
 	return ep.Addr().String()
+}
+
+// suspicious is the socket of a server that takes every token for a Retry token that is wrong, says so, and keeps nothing, as nginx does after a reload.
+type suspicious struct {
+	net.PacketConn
+	refused map[string]bool // the connection IDs that clients chose
+}
+
+func (s *suspicious) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := s.PacketConn.ReadFrom(p)
+		if err != nil {
+			return n, from, err
+		}
+		h, ok := quic.ParseHeader(p[:n], 8)
+		if id := string(h.DstConnID); ok && len(h.Token) > 0 && !s.refused[id] {
+			s.refused[id] = true
+			s.refuse(&h, from)
+		} else if !s.refused[id] {
+			return n, from, err
+		}
+	}
+}
+
+func (s *suspicious) refuse(h *quic.Header, to net.Addr) {
+	params := quic.AcceptParams{Version: h.Version, Remote: to.(*net.UDPAddr).AddrPort(), AddressValidated: true}
+	params.SrcConnID, _ = quic.MakeConnID([]byte("serverid"))
+	params.PeerConnID, _ = quic.MakeConnID(h.SrcConnID)
+	params.ClientDstConnID, _ = quic.MakeConnID(h.DstConnID)
+	params.OrigDstConnID = params.ClientDstConnID
+	c, err := quic.Accept(time.Now(), quicnettest.ServerConfig(), params)
+	if err != nil {
+		panic(err)
+	}
+	defer c.Release()
+	c.Close(time.Now(), false, uint64(quic.InvalidToken), "")
+	b := make([]byte, 1500)
+	s.WriteTo(b[:c.Send(time.Now(), b).N], to)
+}
+
+// A server that refuses the token of a session has read no request, which is made again, early data or not.
+func TestClientEarlyDataTokenRefused(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 20 * time.Millisecond})
+			ts := newTestServer(t, n, func(http.ResponseWriter, *http.Request) {}, func(s *Server) { s.QUIC = &quic.Config{EarlyData: true} })
+			pc := &suspicious{ts.listenPacket(), map[string]bool{}}
+			go func() { ts.done <- ts.Serve(pc) }()
+			cache := tls.NewLRUClientSessionCache(10)
+			for range 4 {
+				for _, method := range []string{"GET", "POST"} {
+					tr := ts.transport()
+					tr.TLSClientConfig.ClientSessionCache, tr.EarlyData = cache, early
+					req := newRequest(t, method, "https://localhost/", nil)
+					if method == "POST" {
+						req = newRequest(t, method, "https://localhost/", strings.NewReader("body"))
+					}
+					fetch(t, tr, req)
+					time.Sleep(time.Second)
+					tr.CloseIdleConnections()
+					time.Sleep(time.Second)
+				}
+			}
+			ts.Close()
+			if len(pc.refused) != 7 {
+				t.Errorf("early data %v: %d tokens were refused", early, len(pc.refused))
+			}
+		})
+	}
+}
+
+// A request that waits for the end of a handshake which early data was sent in fails when that does, as it would without early data: a further
+// session, and a further wait, would bring nothing.
+func TestClientEarlyDataServerDown(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 20 * time.Millisecond})
+			ts := serveOver(t, n, func(http.ResponseWriter, *http.Request) {}, func(s *Server) { s.QUIC = &quic.Config{EarlyData: true} })
+			tr := ts.transport()
+			tr.TLSClientConfig.ClientSessionCache, tr.EarlyData = tls.NewLRUClientSessionCache(10), early
+			fetch(t, tr, newRequest(t, "GET", "https://localhost/", nil))
+			time.Sleep(time.Second)
+			tr.CloseIdleConnections()
+			n.SetLink(quicnettest.Link{Loss: 1})
+			start := time.Now()
+			_, err := tr.RoundTrip(newRequest(t, "POST", "https://localhost/", strings.NewReader("body")))
+			if e := (*quic.IdleTimeoutError)(nil); !errors.As(err, &e) || time.Since(start) != 10*time.Second {
+				t.Errorf("early data %v: %v after %v", early, err, time.Since(start))
+			}
+		})
+	}
 }
 
 // An upload that was stopped sends nothing more, at whatever point its goroutine is: after early data was rejected the stream with its ID is another

@@ -52,6 +52,19 @@ func unwrapFailure(err error) error {
 	return err
 }
 
+// kindOf returns what is known of a request that waits when the connection ends with err: kind, unless that is before the handshake is complete. Then it
+// is what a dial would have failed with if there was no early data, and the request with it; but a server that refuses the token of a session has
+// looked at nothing else, and takes a client that comes without it (quicnet sees to that where a dial waits for the handshake).
+func (cc *ClientConn) kindOf(err error, kind failureKind) failureKind {
+	if cc.tls.Load() != nil {
+		return kind
+	}
+	if e := (*quic.TransportError)(nil); errors.As(err, &e) && e.Remote && e.Code == quic.InvalidToken {
+		return unsent
+	}
+	return final
+}
+
 // attempt is a request with what RoundTrip's tries to send it have in common.
 type attempt struct {
 	req     *http.Request // never changed

@@ -79,7 +79,8 @@ func (d Dialer) Dial(ctx context.Context, addr string, cfg *quic.Config) (*Conn,
 // accepts early data is known after a round trip; Dialer.ResendEarly says what happens if it does not.
 //
 // That a server cannot be reached is not known yet when DialEarly returns with early data: the connection ends then with the error that
-// Dial would have returned. Of several addresses of a name it has taken the first one: early data goes to one alone.
+// Dial would have returned, and with quic.InvalidToken where a server refuses the session's token, after which Dial would have tried again
+// without. Of several addresses of a name it has taken the first one: early data goes to one alone.
 func (d Dialer) DialEarly(ctx context.Context, addr string, cfg *quic.Config) (*Conn, error) {
 	return d.dial(ctx, addr, cfg, true)
 }
