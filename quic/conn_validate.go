@@ -56,7 +56,12 @@ func (c *Conn) nextChallenge(now int64, p *path) ([8]byte, bool) {
 	ch.sent++
 	ch.due = false
 	ch.at = now + c.challengeTime(p)
-	if ch.sent == maxPathChallenges {
+	switch ch.sent {
+	case maxPathChallenges - 1:
+		// The last one is sent when half of the time that is left has passed: all of them may be lost within a moment, and the round-trip
+		// time is known now that ch.end was set without.
+		ch.at = max(ch.at, now+(ch.end-now)/2)
+	case maxPathChallenges:
 		ch.end = max(ch.end, ch.at)
 	}
 	return data, true

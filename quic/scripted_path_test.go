@@ -764,3 +764,30 @@ func TestLastHopeIsAskedAgain(t *testing.T) {
 		}
 	}
 }
+
+// Where the round trip turns out to be short while the time for validation is that of an unknown one, the last challenge does not follow the one before at
+// once: what has lost that may still lose it, and then the peer would not be asked for most of the time.
+func TestLastChallengeWaits(t *testing.T) {
+	p := newMobile(t)
+	p.sendFrom(farHost, "cid-0001", frame(wire.FramePing), filler(1000))
+	began := p.now
+	p.sendFrom(farHost, "cid-0001", filler(1100)) // leave to send
+	p.conn.Ping()
+	p.drain()
+	p.now = p.now.Add(20 * time.Millisecond)
+	p.sendFrom(farHost, "cid-0001", p.ackReceived(protect.OneRTT), filler(1100))
+	p.sendFrom(farHost, "cid-0001", filler(1100))
+	if rtt := p.conn.path.rec.RTT; !rtt.HasSample() || rtt.Smoothed > 50*time.Millisecond {
+		t.Fatalf("the round-trip time of the new path is %v", rtt.Smoothed)
+	}
+	var at []time.Duration
+	for p.conn.path.remote == farHost && !p.conn.IsClosed() {
+		for range p.challenges()[farHost] {
+			at = append(at, p.now.Sub(began))
+		}
+		p.advance()
+	}
+	if end := p.now.Sub(began); len(at) != maxPathChallenges || at[2] < end*3/5 {
+		t.Errorf("challenges after %v, and it was given up after %v", at, end)
+	}
+}
