@@ -93,8 +93,9 @@ var errNoPlace = errors.New("http3: the client connection takes no further reque
 
 // DialClientConn connects to addr, "HOST:PORT", for a program that manages its connections itself; the connection is not in the Transport's
 // pool and does not count against its limits. cfg, if not nil, is in the place of TLSClientConfig. It returns when the handshake is
-// complete; ctx is for the time until then. stateHook, if not nil, is called in a goroutine of its own, one call at a time, after Available may have increased,
-// InFight may have decreased or Err may have become an error.
+// complete or, with EarlyData and a session that allows it, when requests can be sent as early data; ctx is for the time until then.
+// stateHook, if not nil, is called in a goroutine of its own, one call at a time, after Available may have increased, InFlight may have decreased or Err
+// may have become an error.
 func (t *Transport) DialClientConn(ctx context.Context, addr string, cfg *tls.Config, stateHook func()) (*ClientConn, error) {
 	if cfg == nil {
 		cfg = t.TLSClientConfig
