@@ -278,9 +278,6 @@ func (cl *call) onRejected(t *quicnet.Turn) {
 	} else if !cl.cc.worked.Load() && (!cl.cc.isUsable() || cl.isAlone()) {
 		cl.cc.tellBroken()
 	}
-	cl.over = true // nothing else is told of the stream
-	cl.cc.unlink(t, cl)
-	delete(cl.cc.tunnels, cl.id)
 	cl.fail(err, kind)
 	cl.giveUp(t)
 	cl.onDone(t) // nothing else is told of it
