@@ -25,6 +25,7 @@ const (
 	elsewhere                    // the same, and it is not to be made again over HTTP/3 (H3_VERSION_FALLBACK)
 	tooEarly                     // it was sent as early data, which the server has not taken
 	lost                         // the connection was lost, and nobody knows
+	unproved                     // likewise, before its handshake was complete: a dial that waits for that would have failed
 )
 
 // failure is why RoundTrip failed on a connection.
@@ -62,7 +63,7 @@ func (cc *ClientConn) kindOf(err error, kind failureKind) failureKind {
 	if e := (*quic.TransportError)(nil); errors.As(err, &e) && e.Remote && e.Code == quic.InvalidToken {
 		return unsent
 	}
-	return final
+	return unproved
 }
 
 // attempt is a request with what RoundTrip's tries to send it have in common.
@@ -131,7 +132,7 @@ func (r *attempt) again(fresh bool, err error) error {
 	case f.kind == crowded:
 		r.tries-- // it waits for its place, as long as it takes
 		return nil
-	case f.kind == final, f.kind == elsewhere, r.tries == maxTries:
+	case f.kind == final, f.kind == elsewhere, f.kind == unproved, r.tries == maxTries:
 		return giveUp(unwrapFailure(err))
 	case f.kind == lost && (fresh || !isReplayable(r.req)):
 		// A server that breaks off a new connection may not like the request; to send it once more would change nothing.

@@ -67,7 +67,7 @@ func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, err
 			return resp, nil
 		}
 		last = unwrapFailure(err)
-		if !dials && r.goesElsewhere(cc, kindOf(err)) {
+		if !dials && r.goesElsewhere(kindOf(err)) {
 			r.closeBody()
 			return nil, &noOtherConnError{last}
 		}
@@ -79,9 +79,8 @@ func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, err
 
 // goesElsewhere tells whether a request that has failed on a connection is better sent another way, where there is one, than on this connection again or not at
 // all: the server does not want it, or it was early data, which may be repeated, and has had no answer.
-func (r *attempt) goesElsewhere(cc *ClientConn, kind failureKind) bool {
-	unanswered := cc.tls.Load() == nil
-	return kind == rejected || kind == elsewhere || kind == lost && unanswered && isReplayable(r.req)
+func (r *attempt) goesElsewhere(kind failureKind) bool {
+	return kind == rejected || kind == elsewhere || kind == unproved && isReplayable(r.req)
 }
 
 // noOtherConnError is an errNoConn for a request that is to be sent again, after the cause.
