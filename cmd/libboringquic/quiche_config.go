@@ -375,7 +375,7 @@ func unnamed(t *tls.Config) *tls.Config {
 		for _, cert := range s.PeerCertificates[1:] {
 			opts.Intermediates.AddCert(cert)
 		}
-		_, err := s.PeerCertificates[0].Verify(opts)
+		_, err := handshake.Verify(s.PeerCertificates[0], opts)
 		return err
 	}
 	return t

@@ -166,7 +166,21 @@ func (a *Ask) verifyChain(certs []*x509.Certificate) ([][]*x509.Certificate, err
 	for _, cert := range certs[1:] {
 		opts.Intermediates.AddCert(cert)
 	}
-	return certs[0].Verify(opts)
+	return Verify(certs[0], opts)
+}
+
+// Verify is cert.Verify that tries again to read the system's roots: Go reads them once, and where no file descriptor was left then, no certificate
+// would ever be good.
+func Verify(cert *x509.Certificate, opts x509.VerifyOptions) ([][]*x509.Certificate, error) {
+	chains, err := cert.Verify(opts)
+	var unread x509.SystemRootsError
+	if !errors.As(err, &unread) {
+		return chains, err
+	}
+	if opts.Roots, err = x509.SystemCertPool(); err != nil {
+		return nil, unread
+	}
+	return cert.Verify(opts)
 }
 
 // alertFor is the alert that tells the peer what x509.Certificate.Verify found.
