@@ -23,6 +23,7 @@ func TestStreams(t *testing.T)   { each(t, "streams", certificate(t)...) }
 func TestHTTP(t *testing.T)      { each(t, "http", certificate(t)...) }
 func TestHTTPEarly(t *testing.T) { each(t, "http_early", certificate(t)...) }
 func TestStored(t *testing.T)    { each(t, "stored", certificate(t)...) }
+func TestWaits(t *testing.T)     { each(t, "waits", certificate(t)...) }
 
 // Go looks at nothing that memory of C's has without a value.
 func TestUnset(t *testing.T) { run(t, shared.compile(t, "unset"), certificate(t)...) }

@@ -286,6 +286,7 @@ func (e *endpoint) tellAll(s *C.bquic_step) {
 				room = room[1:]
 				s.events_len++
 			}
+			c.sent = c.sent && !c.core.WantsSend() // HTTP/3 writes what it has gathered when it has nothing more to tell
 		})
 	}
 	if n := len(e.work); n > 1 { // who was last is first the next time
@@ -352,9 +353,11 @@ func (e *endpoint) rest(s *C.bquic_step) {
 		e.guard(c, func() {
 			// What was sent may have brought an event.
 			if c.sent && c.held == nil {
+				waits := c.core.WantsSend() // for the congestion window or its pace: so does what HTTP/3 adds, and a timer, or the peer, has it go on
 				if c.working = c.next(&e.teller); c.working {
 					c.hold(&e.teller)
 				}
+				c.sent = c.sent && (waits || !c.core.WantsSend())
 			}
 		})
 		switch {

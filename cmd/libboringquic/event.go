@@ -69,9 +69,6 @@ func (c *conn) next(t *teller) bool {
 			return true
 		}
 		if !any {
-			if c.core.WantsSend() { // HTTP/3 writes what it has gathered when it has nothing more to tell
-				c.sent = false
-			}
 			return false
 		}
 	}
