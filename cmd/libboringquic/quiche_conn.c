@@ -384,18 +384,20 @@ bool quiche_conn_set_keylog_path(quiche_conn *conn, const char *path) {
 void quiche_conn_set_keylog_fd(quiche_conn *conn, int fd) {
   if (BQ_MAY(conn)) {
     bq_go_quiche_keylog(conn->handle, NULL, fd);
+  } else {
+    close(fd);
   }
 }
 
 bool quiche_conn_set_qlog_path(quiche_conn *conn, const char *path, const char *log_title, const char *log_desc) {
-  return conn != NULL && path != NULL && !bq_enter() && bq_go_quiche_qlog(conn->handle, -1, (char *)path, (char *)log_title, (char *)log_desc) > 0;
+  return BQ_MAY(path) && BQ_MAY(conn) && bq_go_quiche_qlog(conn->handle, -1, (char *)path, (char *)log_title, (char *)log_desc) > 0;
 }
 
 void quiche_conn_set_qlog_fd(quiche_conn *conn, int fd, const char *log_title, const char *log_desc) {
-  if (conn == NULL || bq_enter()) {
-    close(fd);
-  } else {
+  if (BQ_MAY(conn)) {
     bq_go_quiche_qlog(conn->handle, fd, NULL, (char *)log_title, (char *)log_desc);
+  } else {
+    close(fd);
   }
 }
 

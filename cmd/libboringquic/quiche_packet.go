@@ -114,12 +114,9 @@ func (k *keyLog) close() {
 
 //export bq_go_quiche_keylog
 func bq_go_quiche_keylog(h C.uint64_t, path *C.char, fd C.int) C.int64_t {
-	return lookQuiche(h, func(q *quicheConn) (int64, error) {
-		file := int(fd)
+	file, taken := int(fd), path != nil
+	result := lookQuiche(h, func(q *quicheConn) (int64, error) {
 		if q.keyLog == nil {
-			if path == nil {
-				syscall.Close(file)
-			}
 			return 0, faultf(errState, "the config says nothing of keys that are logged, or TLS is the program's")
 		}
 		if path != nil {
@@ -130,7 +127,11 @@ func bq_go_quiche_keylog(h C.uint64_t, path *C.char, fd C.int) C.int64_t {
 			}
 		}
 		q.keyLog.close()
-		*q.keyLog = keyLog{lines: keyLines{descriptor(file)}, open: true}
+		*q.keyLog, taken = keyLog{lines: keyLines{descriptor(file)}, open: true}, true
 		return 1, nil
 	})
+	if !taken {
+		syscall.Close(file)
+	}
+	return result
 }

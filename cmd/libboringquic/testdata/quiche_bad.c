@@ -1,6 +1,9 @@
 // What quiche.h is given that is no good: an error and a sentence, and the connection lives on.
 #include "quiche_pair.h"
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static uint8_t buf[2000];
 
@@ -303,6 +306,54 @@ static void in_callbacks(void) {
   quiche_config_free(config);
 }
 
+// A descriptor that is given away is closed, also where nothing can be written to it.
+static quiche_conn *asked;
+static int given[2];
+
+static bool gives(uint8_t *data, size_t n) {
+  (void)data, (void)n;
+  quiche_conn_set_keylog_fd(asked, given[0]);
+  quiche_conn_set_qlog_fd(asked, given[1], NULL, NULL);
+  return false;
+}
+
+static void want_closed(void) {
+  for (int i = 0; i < 2; i++) {
+    CHECK(fcntl(given[i], F_GETFD) == -1);
+  }
+}
+
+static void descriptors(void) {
+  quiche_config *config = config_with("\4test");
+  quiche_config_enable_dgram(config, true, 10, 10);
+  quiche_config_log_keys(config);
+  pair p = pair_of(config, config, "localhost");
+  establish(&p);
+  CHECK(pipe(given) == 0);
+  asked = NULL;
+  gives(NULL, 0);
+  want_closed();
+  CHECK(pipe(given) == 0);
+  IS(quiche_conn_dgram_send(p.client, (const uint8_t *)"x", 1), 1);
+  asked = p.client;
+  quiche_conn_dgram_purge_outgoing(p.client, gives);
+  want_closed();
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    CHECK(pipe(given) == 0);
+    gives(NULL, 0);
+    want_closed();
+    _exit(0);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  SAYS(quiche_conn_set_qlog_path(NULL, "/no/such/file", NULL, NULL), false, "conn is NULL");
+  SAYS(quiche_conn_set_qlog_path(p.client, NULL, NULL, NULL), false, "path is NULL");
+  free_pair(&p);
+  quiche_config_free(config);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   configs();
@@ -313,6 +364,7 @@ int main(int argc, char *argv[]) {
   http3();
   addresses();
   in_callbacks();
+  descriptors();
   IS(bquic_live_objects(), 0);
   return 0;
 }
