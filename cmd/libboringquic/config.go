@@ -457,10 +457,7 @@ func key32(b []byte) *[32]byte {
 
 // duration is a length of time of C's, of which "never" is a negative one in Go.
 func duration(n uint64) time.Duration {
-	if n > maxDuration {
-		return -1
-	}
-	return time.Duration(n)
+	return time.Duration(count(n))
 }
 
 // count is a number of C's, of which "none" is a negative one in Go.

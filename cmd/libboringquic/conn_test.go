@@ -113,3 +113,15 @@ func certificate(t *testing.T) []string {
 	}
 	return names
 }
+
+// A length of time may be longer than Go's are: it is a long one then, and UINT64_MAX alone stands for something else.
+func TestDuration(t *testing.T) {
+	for _, n := range []uint64{day, maxDuration, maxDuration + 1, unbounded - 1} {
+		if d := duration(n); d < 24*time.Hour {
+			t.Errorf("%d ns are %v", n, d)
+		}
+	}
+	if duration(unbounded) >= 0 || duration(0) != 0 || duration(5) != 5 {
+		t.Errorf("%v, %v, %v", duration(unbounded), duration(0), duration(5))
+	}
+}
