@@ -105,20 +105,25 @@ static int32_t own_boringssl(void) {
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int32_t refused;
 static char refusal[sizeof error_text];
 
 static void find_out(void) {
-  int32_t status = own_boringssl();
-  if (status != BQUIC_OK) {
+  refused = own_boringssl();
+  if (refused != BQUIC_OK) {
     memcpy(refusal, error_text, sizeof refusal);
   }
-  int unknown = 1;
-  atomic_compare_exchange_strong(&bq_gate, &unknown, status);
 }
 
 int32_t bq_enter_first(void) {
   if (atomic_load(&bq_gate) == 1) {
     pthread_once(&once, find_out);
+    int32_t begun = refused ? refused : bq_go_begin();
+    if (begun == BQUIC_ERR_STATE) {
+      return begun; // for now
+    }
+    int unknown = 1;
+    atomic_compare_exchange_strong(&bq_gate, &unknown, begun);
   }
   int32_t status = atomic_load(&bq_gate);
   if (status == BQUIC_ERR_FORKED) {
@@ -179,6 +184,10 @@ static bquic_log log_callback;
 static void *log_context;
 
 int32_t bquic_set_log(bquic_log callback, void *context) {
+  int32_t status = bq_enter();
+  if (status) {
+    return status; // in a child nobody may ever unlock it
+  }
   pthread_mutex_lock(&log_lock);
   log_callback = callback;
   log_context = context;

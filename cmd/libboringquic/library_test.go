@@ -18,6 +18,9 @@ import (
 func TestLibrary(t *testing.T) { each(t, "library") }
 func TestProcess(t *testing.T) { each(t, "process") }
 
+// Without file descriptors functions fail, and the process lives.
+func TestDescriptors(t *testing.T) { each(t, "descriptors") }
+
 // A program may be older, or newer, than the library.
 func TestSized(t *testing.T) {
 	exe := filepath.Join(t.TempDir(), "sized")

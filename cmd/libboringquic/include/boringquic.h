@@ -19,7 +19,10 @@
 //              library is answered what it knows; to one that is newer, and sets what the library does not know, that is BQUIC_ERR_UNSUPPORTED. Others, which
 //              are elements of arrays, do not change.
 //   Stack      A thread that calls the library should have 256 KiB of it.
-//   Fork       A child that has not called exec gets BQUIC_ERR_FORKED from each function. daemon(3) forks: call it before the library is used.
+//   Fork       A child that has not called exec gets BQUIC_ERR_FORKED from each function that has a status, if its parent had loaded the library. daemon(3)
+//              forks: a program that calls it is not linked with the library, but loads it afterwards (dlopen).
+//   Files      The library opens descriptors of its own, which nobody else may close. It begins with two, when a function is called for the first time: where
+//              there are none, that is BQUIC_ERR_STATE. Who closes all that it has inherited does so before.
 //   Loading    Linux with glibc; with musl no library written in Go loads. dlclose does nothing. A program can be linked with one archive written in
 //              Go, and with any number of shared libraries.
 #ifndef BORINGQUIC_H
@@ -96,7 +99,7 @@ typedef struct bquic_options {
 
 // bquic_init sets options, and says what keeps the library from working in this process: BQUIC_ERR_BORINGSSL if the functions of
 // BoringSSL that the program calls are not those that the library does, since two of them number their data alike and know nothing of each
-// other's objects; BQUIC_ERR_FORKED. Who does not call it has the defaults, and is told the same by each other function. options may be NULL.
+// other's objects; BQUIC_ERR_STATE if there are no descriptors to begin with; BQUIC_ERR_FORKED. Who does not call it has the defaults, and is told the same by each other function. options may be NULL.
 BQUIC_API int32_t bquic_init(const bquic_options *options);
 
 // bquic_now returns the time: CLOCK_MONOTONIC in nanoseconds.

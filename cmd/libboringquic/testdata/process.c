@@ -31,6 +31,7 @@ static void forks(void) {
       FAILS(bquic_memory_stats(&memory), BQUIC_ERR_FORKED, "has not called exec");
       FAILS(bquic_init(NULL), BQUIC_ERR_FORKED, "was forked");
       FAILS(bquic_live_objects(), BQUIC_ERR_FORKED, "was forked");
+      FAILS(bquic_set_log(NULL, NULL), BQUIC_ERR_FORKED, "was forked");
       CHECK(bquic_now() > 0);
       _exit(0);
     }
