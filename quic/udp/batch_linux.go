@@ -6,7 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,8 +27,12 @@ type batch struct {
 	in   receiver
 	errs errorQueue
 
-	mu   sync.Mutex
-	free []*sendOp // at most maxFreeOps
+	fullWait time.Duration // how long a send waits for room in the kernel's buffer; a field for tests' sake
+	full     atomic.Bool   // one has waited so long, and there was no room since: further ones do not wait
+
+	mu      sync.Mutex
+	free    []*sendOp // at most maxFreeOps
+	waiting int       // sends that wait for room
 }
 
 // open sets the socket up for batches, or for one datagram a call if the kernel cannot do them.
@@ -35,7 +41,7 @@ func (s *Socket) open(c *net.UDPConn, o Options) error {
 	if err != nil {
 		return err
 	}
-	b := &batch{s: s, rc: rc, wildcard: s.local.Addr().IsUnspecified(), recvmmsg: recvmmsg, sendmmsg: sendmmsg}
+	b := &batch{s: s, rc: rc, wildcard: s.local.Addr().IsUnspecified(), recvmmsg: recvmmsg, sendmmsg: sendmmsg, fullWait: maxFullWait}
 	batches := false
 	err = rc.Control(func(fd uintptr) {
 		batches = canBatch(fd)

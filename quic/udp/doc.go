@@ -14,7 +14,7 @@
 //
 // # When the kernel refuses
 //
-// Send waits, without trying again, while the kernel's buffer is full. What it refuses for another reason is lost, as it
+// Send waits, without trying again, while the kernel's buffer is full, on Linux for a second at most. What it refuses for another reason is lost, as it
 // could be on the network, and counted: a datagram that is too long for the device (EMSGSIZE), a queue that is full (ENOBUFS), a
 // firewall (EPERM). Nothing is sent twice. What the network says of earlier sends, such as a port that is unreachable, stops
 // neither direction; Socket.ReportErrors tells it. Reads that fail slow down, and after a thousand in a row the socket is given up.

@@ -451,3 +451,46 @@ func TestWrapper(t *testing.T) {
 		t.Errorf("the next one brought %v", err)
 	}
 }
+
+// TestSendFull has the kernel's buffer stay full: a send waits for a time and loses what it has, and those behind it lose theirs at once, until there is room
+// again.
+func TestSendFull(t *testing.T) {
+	a, b := open(t, "udp4", "127.0.0.1:0", Options{}), open(t, "udp4", "127.0.0.1:0", Options{})
+	a.io.(*batch).fullWait = time.Millisecond
+	full := true
+	calls := faulty(a, func(*mmsghdr) syscall.Errno {
+		if full {
+			return unix.EAGAIN
+		}
+		return 0
+	})
+	ts := []Train{{Buf: []byte("one"), Remote: b.LocalAddr()}, {Buf: []byte("two"), Remote: b.LocalAddr()}}
+	for range 3 {
+		before := calls.Load()
+		for i := range ts {
+			ts[i].Err = nil
+		}
+		if err := a.Send(ts); !errors.Is(err, unix.EAGAIN) || !errors.Is(ts[0].Err, unix.EAGAIN) || !errors.Is(ts[1].Err, unix.EAGAIN) {
+			t.Fatalf("Send: %v; trains: %v, %v", err, ts[0].Err, ts[1].Err)
+		}
+		if before > 0 && calls.Load() != before+1 {
+			t.Errorf("with a buffer that is known to be full there were %d calls", calls.Load()-before)
+		}
+	}
+	full = false
+	for range 2 {
+		if err := a.Send(ts[:1]); err != nil {
+			t.Errorf("with room: %v", err)
+		}
+		receive(t, b, 1)
+	}
+	// It waits again, also for one that is woken by the end of the socket.
+	full = true
+	a.io.(*batch).fullWait = time.Hour
+	sent := make(chan error)
+	go func() { sent <- a.Send(ts[:1]) }()
+	a.Close()
+	if err := <-sent; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Send of a socket that was closed: %v", err)
+	}
+}

@@ -3,8 +3,10 @@ package udp
 import (
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +19,10 @@ const (
 
 	// maxFreeOps is how many idle sendOps a socket keeps.
 	maxFreeOps = 16
+
+	// maxFullWait is how long a send waits for room in the kernel's buffer, which may stay full for as long as a device takes nothing. Behind it wait calls that
+	// have a time limit, the timers of all connections, and the end of the socket. What has no room then is lost, as in any other full queue on the way.
+	maxFullWait = time.Second
 )
 
 // sendOp is what one call of Send works with: the messages for sendmmsg. It is used again.
@@ -95,14 +101,45 @@ func (b *batch) push(fd uintptr, o *sendOp) (blocked bool) {
 func (b *batch) run(o *sendOp) error {
 	o.errno = 0
 	err := b.rc.Control(o.try)
-	if err == nil && o.blocked {
-		err = b.rc.Write(o.retry)
+	switch {
+	case err == nil && o.blocked && b.full.Load():
+		err = unix.EAGAIN
+	case err == nil && o.blocked:
+		err = b.awaitRoom(o)
+	case err == nil:
+		b.full.Store(false)
 	}
 	runtime.KeepAlive(o)
+	if err == error(unix.EAGAIN) {
+		b.s.stats.sendErrors.Add(uint64(o.count - o.done))
+	}
 	if errors.Is(err, net.ErrClosed) {
 		return net.ErrClosed
 	}
 	return err
+}
+
+// awaitRoom sends what is prepared once there is room, which it waits for as long as fullWait after the first of those that wait now: then it is EAGAIN.
+func (b *batch) awaitRoom(o *sendOp) error {
+	b.mu.Lock()
+	if b.waiting++; b.waiting == 1 {
+		_ = b.s.pc.SetWriteDeadline(time.Now().Add(b.fullWait)) // an error says that the socket is closed
+	}
+	b.mu.Unlock()
+	err := b.rc.Write(o.retry)
+	b.mu.Lock()
+	if b.waiting--; b.waiting == 0 {
+		_ = b.s.pc.SetWriteDeadline(time.Time{})
+	}
+	b.mu.Unlock()
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case b.s.closed.Load():
+		return net.ErrClosed
+	}
+	b.full.Store(true)
+	return unix.EAGAIN
 }
 
 func (b *batch) send(ts []Train) error {

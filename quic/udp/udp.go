@@ -248,8 +248,8 @@ func (s *Socket) TryRecv(ts []Train) (n int, err error) { return s.io.recv(ts, f
 func (s *Socket) Wake() { s.io.wake() }
 
 // Send sends trains, in order, in as few messages and system calls as the kernel allows. It waits while the kernel's buffer is
-// full. Only an error that is net.ErrClosed is about the socket as a whole; any other says why something of ts was lost, the
-// rest having been sent. Train.Err tells of which trains; it is left alone at those that went.
+// full, on Linux for a second at most: what has no room then is lost, and further ones do not wait until there was room. Only an error
+// that is net.ErrClosed is about the socket as a whole; any other says why something of ts was lost, the rest having been sent. Train.Err tells of which trains; it is left alone at those that went.
 func (s *Socket) Send(ts []Train) error { return s.io.send(ts) }
 
 // NetError is what the network has said of a datagram that was sent before (ICMP).
