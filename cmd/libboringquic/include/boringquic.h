@@ -99,7 +99,8 @@ typedef struct bquic_options {
 
 // bquic_init sets options, and says what keeps the library from working in this process: BQUIC_ERR_BORINGSSL if the functions of
 // BoringSSL that the program calls are not those that the library does, since two of them number their data alike and know nothing of each
-// other's objects; BQUIC_ERR_STATE if there are no descriptors to begin with; BQUIC_ERR_FORKED. Who does not call it has the defaults, and is told the same by each other function. options may be NULL.
+// other's objects; BQUIC_ERR_STATE if there are no descriptors to begin with; BQUIC_ERR_FORKED. Who does not call it has the defaults, and is told the same
+// by each other function. options may be NULL.
 BQUIC_API int32_t bquic_init(const bquic_options *options);
 
 // bquic_now returns the time: CLOCK_MONOTONIC in nanoseconds.
@@ -107,7 +108,8 @@ BQUIC_API uint64_t bquic_now(void);
 
 // bquic_fix_signals adds SA_ONSTACK to every signal handler of the process that lacks it, and returns how many it has changed. A handler
 // without SA_ONSTACK that is set after the library was loaded runs, now and then, on a stack of the library's that has no room for it, and
-// the process ends. Call it after signal handlers were set.
+// the process ends. Call it after signal handlers were set. A thread that has called the library has an alternate stack for them (sigaltstack), the library's
+// if it had none: another one may take its place, but to disable it ends the process, too.
 BQUIC_API int32_t bquic_fix_signals(void);
 
 // bquic_live_objects returns how many objects there are that were made and not freed: for tests.
@@ -270,7 +272,8 @@ typedef int32_t (*bquic_verify)(void *context, const bquic_peer *peer);
 BQUIC_API int32_t bquic_config_set_verify(bquic_config *config, bquic_verify callback, void *context);
 
 // bquic_config_set_keylog_fd has the secrets of connections be written to the file descriptor fd, a line each, as Wireshark reads them. It
-// stays the caller's, and must be open as long as there are connections; a line that cannot be written at once is lost. Below 0: none are written.
+// stays the caller's, and must be open as long as there are connections; a line that cannot be written at once is lost. Below 0: none are written. A pipe, or a
+// socket, whose reader has gone raises SIGPIPE where the process has said since the library was loaded what is to be done with it, also with SIG_DFL.
 BQUIC_API int32_t bquic_config_set_keylog_fd(bquic_config *config, int fd);
 
 // TLS by an SSL of the program's. Where the settings of certificates do not do, a program makes SSL objects of the BoringSSL that the library calls
