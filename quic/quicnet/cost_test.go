@@ -116,7 +116,7 @@ func TestSmallWritesAreGathered(t *testing.T) {
 
 // TestIdleMemory bounds what an idle connection of a server costs in Go's heap, in the core and here.
 func TestIdleMemory(t *testing.T) {
-	const n, most = 1000, 4<<10 + 768
+	const n, most = 1000, 5 << 10
 	ep := listen(t, serverConfig())
 	conns := leave(t, ep, n/10)
 	before := heaptest.Live()

@@ -106,7 +106,7 @@ func (b *batch) run(o *sendOp) error {
 		err = unix.EAGAIN
 	case err == nil && o.blocked:
 		err = b.awaitRoom(o)
-	case err == nil:
+	case err == nil && b.full.Load():
 		b.full.Store(false)
 	}
 	runtime.KeepAlive(o)
