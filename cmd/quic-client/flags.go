@@ -39,6 +39,9 @@ const (
 // maxParallel bounds the requests that are under way at once; the server's stream limit may allow fewer.
 const maxParallel = 100
 
+// maxRequests bounds --requests: of each the time that it took is held in memory, eight bytes.
+const maxRequests = 100_000_000
+
 // maxTimeout is the longest that --timeout can be, as quic.Config has it.
 const maxTimeout = 24 * time.Hour
 
@@ -157,6 +160,7 @@ func command(o *options, stdout, stderr io.Writer) *cobra.Command {
 	f.IntVar(&o.pmtu, "pmtu", 0, "most `BYTES` that a UDP datagram of ours may have, 1200 to 65527; as a rule as many as the path carries")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which connections are traced, each in a file that qvis and the like read, 512 at a time; by default what QLOGDIR names")
+	usage.MayBeEmpty(f, "qlog-dir")
 	f.BoolVar(&o.stats, "stats", false, "say at the end what happened: version, cipher, session, times, packets, losses, paths")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress bar")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })
@@ -220,8 +224,8 @@ func (o *options) checkRequests(urls int, given func(string) bool) error {
 		return nil
 	}
 	switch {
-	case o.requests < 1:
-		return fmt.Errorf("--requests %d is not above zero", o.requests)
+	case o.requests < 1 || o.requests > maxRequests:
+		return fmt.Errorf("--requests %d is not within 1 and %d", o.requests, maxRequests)
 	case urls != 1:
 		return fmt.Errorf("--requests takes one URL and %d are given", urls)
 	case o.upload == stdinName:

@@ -52,26 +52,26 @@ func (s *server) download(ctx context.Context, cfg *quic.Config, o *options, bar
 // runJobs gets the files, many at a time, and tells progress of what has come. It returns how many bytes that was, and what failed.
 func (s *server) runJobs(ctx context.Context, conn *quicnet.Conn, parallel int, progress, stdout io.Writer) (n int64, errs []error) {
 	var bytes atomic.Int64
-	errs = eachJob(s.jobs, parallel, func(j *job) error {
-		n, err := j.run(ctx, conn, progress, stdout)
+	errs = eachJob(len(s.jobs), parallel, func(i int) error {
+		n, err := s.jobs[i].run(ctx, conn, progress, stdout)
 		bytes.Add(n)
 		return err
 	})
 	return bytes.Load(), errs
 }
 
-// eachJob does jobs, some at a time, and returns the errors of those that failed.
-func eachJob(jobs []job, parallel int, do func(*job) error) (errs []error) {
+// eachJob does n jobs, some at a time, and returns the errors of those that failed.
+func eachJob(n, parallel int, do func(i int) error) (errs []error) {
 	var (
 		wg     sync.WaitGroup
 		mu     sync.Mutex
 		places = make(chan struct{}, parallel)
 	)
-	for i := range jobs {
+	for i := range n {
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			if err := do(&jobs[i]); err != nil {
+			if err := do(i); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()

@@ -30,9 +30,8 @@ func (w *web) load(ctx context.Context, s *server) error {
 	j, n := &s.jobs[0], w.o.requests
 	bar := progress.Steps(w.stderr, j.path, n, w.o.quiet)
 	sum := &tally{statuses: make(map[int]int), versions: make(map[string]int), errs: make(map[string]int)}
-	jobs := make([]job, n)
 	begin := time.Now()
-	eachJob(jobs, min(w.o.parallel, n), func(*job) error {
+	eachJob(n, min(w.o.parallel, n), func(int) error {
 		if ctx.Err() != nil {
 			return nil
 		}

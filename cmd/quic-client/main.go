@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/boringquic/boringquic/cmd/internal/progress"
@@ -30,11 +29,7 @@ const (
 )
 
 func main() {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-		signals = append(signals, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	ctx, stop := signal.NotifyContext(context.Background(), usage.Signals()...)
 	defer stop()
 	os.Exit(runPatiently(ctx, tidyTime, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -203,7 +203,10 @@ func TestExitCodes(t *testing.T) {
 		{"no time", []string{"--timeout", "-1s", url + "small"}, exitUsage, "--timeout -1s is not above zero"},
 		{"too much time", []string{"--timeout", "25h", url + "small"}, exitUsage, "--timeout 25h0m0s is not above zero and at most 24h0m0s"},
 		{"less than no size", []string{"--expect-size", "-1", url + "small"}, exitUsage, "--expect-size -1 is below zero"},
-		{"no protocol", []string{"--protocol", "", url + "small"}, exitUsage, "--protocol \"\" is neither h3 nor hq-interop"},
+		{"other protocol", []string{"--protocol", "spdy", url + "small"}, exitUsage, "--protocol \"spdy\" is neither h3 nor hq-interop"},
+		{"no protocol", []string{"--protocol", "", url + "small"}, exitUsage, "--protocol is empty: give it a value, or leave it away"},
+		{"nothing to send", []string{"--upload", "", url + "small"}, exitUsage, "--upload is empty"},
+		{"nobody to trust", []string{"--ca=", url + "small"}, exitUsage, "--ca is empty"},
 		{"not a URL", []string{"::"}, exitUsage, "is not a URL"},
 		{"http URL", []string{"http://localhost/x"}, exitUsage, "is not of the form https://HOST:PORT/PATH"},
 		{"one file twice", []string{"https://a/x", "https://b/x"}, exitUsage, "would both be written to"},
@@ -309,6 +312,16 @@ func TestInterruptedWhileNobodyReads(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 	})
+}
+
+// A URL that ends like the name of standard output brings a file of that name.
+func TestToDash(t *testing.T) {
+	for dir, want := range map[string]string{".": "./-", "x": "x/-", "x/..": "./-"} {
+		s, err := (&options{method: "GET", dir: dir}).plan([]string{"https://localhost/a/-"})
+		if err != nil || s[0].jobs[0].file != filepath.FromSlash(want) {
+			t.Errorf("--dir %s: %+v, %v; want the file %s", dir, s[0].jobs, err, want)
+		}
+	}
 }
 
 // A link to a file stays one, and the file has the new contents, and who might read it before.

@@ -112,5 +112,9 @@ func (o *options) fileName(u *url.URL) (string, error) {
 	case base == "." || base == ".." || filepath.Base(base) != base:
 		return "", fmt.Errorf("%q does not end in a usable file name: give one with -o", u)
 	}
-	return filepath.Join(o.dir, base), nil
+	name := filepath.Join(o.dir, base)
+	if name == stdoutName { // which is a file here
+		name = "." + string(filepath.Separator) + name
+	}
+	return name, nil
 }

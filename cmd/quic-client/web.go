@@ -174,8 +174,8 @@ func (w *web) fetchFrom(ctx context.Context, s *server, sizes *sizes) error {
 	w.during.Store(nil)
 	began := time.Now()
 	var bytes atomic.Int64
-	errs := eachJob(s.jobs, w.o.places(s), func(j *job) error {
-		n, err := w.do(ctx, j, sizes)
+	errs := eachJob(len(s.jobs), w.o.places(s), func(i int) error {
+		n, err := w.do(ctx, &s.jobs[i], sizes)
 		bytes.Add(n)
 		return err
 	})

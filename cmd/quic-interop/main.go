@@ -49,9 +49,8 @@ func (p program) run(ctx context.Context, args []string) int {
 	o.Log, o.Network = stderr, p.network
 	cmd := command(&o)
 	cmd.SetArgs(append(args, strings.Fields(env(strings.ToUpper(o.role)+"_PARAMS"))...))
-	cmd.SetOut(stderr)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	err := usage.Execute(ctx, cmd, stderr)
 	switch {
 	case err == nil:
 		return exitOK

@@ -40,6 +40,7 @@ func TestExitCodes(t *testing.T) {
 		{"key log", "ROLE=server;TESTCASE=handshake;SSLKEYLOGFILE=/no/such/file", "--certs " + certs, exitFailed, "SSLKEYLOGFILE"},
 		{"flag", "ROLE=server;TESTCASE=handshake", "--no-such-flag", exitUsage, "--no-such-flag"},
 		{"flag of the runner's", "ROLE=server;TESTCASE=handshake;SERVER_PARAMS=--no-such-flag;CLIENT_PARAMS=--other", "", exitUsage, "--no-such-flag"},
+		{"flag without a value", "ROLE=server;TESTCASE=handshake", "--www=", exitUsage, "--www is empty"},
 		{"argument", "ROLE=server;TESTCASE=handshake", "x", exitUsage, "x"},
 		{"version", "ROLE=client;TESTCASE=handshake;REQUESTS=https://a/x", "--version 3", exitUsage, "--version 3 is neither 1 nor 2"},
 		{"help", "", "--help", exitOK, "Exit codes: 0 all files are there"},

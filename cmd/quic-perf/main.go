@@ -6,11 +6,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
 
@@ -18,7 +18,7 @@ import (
 const idleTimeout = 10 * time.Minute
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), usage.Signals()...)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

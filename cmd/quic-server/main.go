@@ -76,7 +76,7 @@ QLOGDIR a folder for qlog (--qlog-dir).
 It runs until SIGINT or SIGTERM.
 
 Files of keys hold 64 hexadecimal digits a line, readable by their owner alone; one
-that is not there is made. Servers that are given the same files resume each
+that is not there is made. They, --key and SSLKEYLOGFILE are not served, wherever they lie. Servers that are given the same files resume each
 other's sessions and accept each other's tokens, and a server that was started anew
 its own old ones. --ticket-keys may hold several, the newest first: put a new key
 before the others once a day and remove those older than a week, then send SIGHUP,
@@ -115,13 +115,8 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 wro
 		SilenceUsage:          true,
 		SilenceErrors:         true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case o.proxy != "" && cmd.Flags().Changed("root"):
+			if o.proxy != "" && cmd.Flags().Changed("root") {
 				return usage.Error(errors.New("--root and --proxy exclude each other: give one of them"))
-			case o.proxy == "" && cmd.Flags().Changed("proxy"): // a script's variable that is not set must not have this folder served
-				return usage.Error(errors.New("--proxy is empty: name the server to hand requests on to"))
-			case o.root == "":
-				return usage.Error(errors.New("--root is empty: name the folder to serve"))
 			}
 			return serve(cmd.Context(), o, stdout, stderr)
 		},
@@ -144,6 +139,7 @@ Exit codes: 0 stopped by a signal, 1 could not start or the socket failed, 2 wro
 	f.StringVar(&o.versions, "versions", "1,2", "QUIC `VERSIONS` to speak, the preferred one first: clients that speak it, too, are moved to it")
 	f.StringVar(&o.cc, "congestion", "cubic", "congestion `CONTROLLER`: cubic or reno")
 	f.StringVar(&o.qlogDir, "qlog-dir", os.Getenv("QLOGDIR"), "`DIR` to which connections are traced, each in a file that qvis and the like read, 512 at a time; by default what QLOGDIR names")
+	usage.MayBeEmpty(f, "qlog-dir")
 	f.IntVar(&o.shards, "shards", 1, "`NUMBER` of sockets that share the address, each with a core of its own; -1: as many as there are cores")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "a line for each connection, also for those that fail, and each request")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error(err) })

@@ -200,24 +200,9 @@ func TestRequestsThatDoNotEnd(t *testing.T) {
 
 // A certificate and a key from files, and the key log, which must hold what the client's secrets are.
 func TestCertificateAndKeyLog(t *testing.T) {
-	tlsConf, err := tlsfiles.Server("", "", []string{"127.0.0.1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(tlsConf.Certificates[0].PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	cert, keyFile, log := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "secrets")
-	for name, block := range map[string]*pem.Block{
-		cert:    {Type: "CERTIFICATE", Bytes: tlsConf.Certificates[0].Certificate[0]},
-		keyFile: {Type: "PRIVATE KEY", Bytes: key},
-	} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cert, keyFile := writeCertificate(t, dir)
+	log := filepath.Join(dir, "secrets")
 	t.Setenv("SSLKEYLOGFILE", log)
 	addr, stop := start(t, "--listen", "127.0.0.1:0", "--root", root(t), "--cert", cert, "--key", keyFile)
 	if got, err := get(t, addr, cert, "/file"); got != "contents of file" || err != nil {
@@ -242,6 +227,29 @@ func TestCertificateAndKeyLog(t *testing.T) {
 			t.Errorf("%d lines %q, want one of each side", n, line)
 		}
 	}
+}
+
+// writeCertificate makes a certificate for 127.0.0.1 and its key, in files of a folder.
+func writeCertificate(t *testing.T, dir string) (cert, keyFile string) {
+	t.Helper()
+	tlsConf, err := tlsfiles.Server("", "", []string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(tlsConf.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, block := range map[string]*pem.Block{
+		cert:    {Type: "CERTIFICATE", Bytes: tlsConf.Certificates[0].Certificate[0]},
+		keyFile: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, keyFile
 }
 
 func TestIPv6(t *testing.T) {
@@ -318,6 +326,7 @@ func TestExitCodes(t *testing.T) {
 		{"root that is not there", []string{"--root", "no/such/dir"}, exitFailed, "cannot serve no/such/dir"},
 		{"port in use", []string{"--listen", busy.LocalAddr().String()}, exitFailed, "another program uses that port"},
 		{"certificate without key", []string{"--cert", "main.go"}, exitUsage, "--cert and --key go together"},
+		{"certificate without a name", []string{"--cert", "", "--key", ""}, exitUsage, "--cert is empty: give it a value, or leave it away"},
 		{"certificate that is not there", []string{"--cert", "no.pem", "--key", "no.pem"}, exitFailed, "no usable certificate: open no.pem"},
 		{"key of resets that is none", []string{"--reset-key", "main.go"}, exitFailed, "line 1 of main.go does not hold 64 hexadecimal digits"},
 		{"key of resets in no folder", []string{"--reset-key", "no/such/key"}, exitFailed, "no key for stateless resets: no/such/key is not there, and cannot be made: no such file"},

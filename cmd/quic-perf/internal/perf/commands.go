@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +32,7 @@ type Named struct {
 
 // Main is the whole main function of a program that is nothing but Stacks.
 func Main(name string, s *Stack, more ...Named) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), usage.Signals()...)
 	defer stop()
 	cmd := &cobra.Command{Use: name + " COMMAND", Short: "Do with this implementation what quic-perf does with boringquic"}
 	cmd.AddCommand(Commands(s)...)
