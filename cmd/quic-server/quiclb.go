@@ -22,10 +22,20 @@ type lbConfig struct {
 	text string // without the name of a file
 	quiclb.Config
 	serverID []byte
+	keyFile  string // empty: there is none
 }
 
 // quicLB reads the value of --quic-lb: NAME=VALUE and names with commas between them, or @ and a file that holds them.
 func quicLB(value string) (*lbConfig, error) {
+	lb, err := readLB(value)
+	if err == nil && lb.keyFile != "" {
+		lb.Key, err = soleKey(lb.keyFile, "key for connection IDs", 16)
+	}
+	return lb, err
+}
+
+// readLB is quicLB without the key, of which it finds the file.
+func readLB(value string) (*lbConfig, error) {
 	text := value
 	if file, ok := strings.CutPrefix(value, "@"); ok {
 		b, err := smallfile.Read(file)
@@ -35,17 +45,14 @@ func quicLB(value string) (*lbConfig, error) {
 		text = strings.TrimSpace(string(b))
 	}
 	lb := &lbConfig{text: text, Config: quiclb.Config{NonceLen: 8}}
-	keyFile, err := lb.parse()
-	if err == nil {
+	var err error
+	if lb.keyFile, err = lb.parse(); err == nil {
 		err = lb.Check() // before a file is made
 	}
 	if err != nil {
 		return nil, lbError(value, err)
 	}
-	if keyFile != "" {
-		lb.Key, err = soleKey(keyFile, "key for connection IDs", 16)
-	}
-	return lb, err
+	return lb, nil
 }
 
 func lbError(value string, err error) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	stdlog "log"
 	"net"
 	"net/http"
@@ -55,8 +56,32 @@ func newWebsite(ctx context.Context, o *options, log *logger) (*website, error) 
 		root.Close()
 		return nil, fmt.Errorf("cannot serve %s: %w", o.root, err)
 	}
-	files := site.New(root, site.Options{Server: "quic-server of boringquic", Describe: describe})
+	old.Withheld = o.withheld
+	files := site.New(root, site.Options{Server: "quic-server of boringquic", Describe: describe, Withheld: o.withheld})
 	return &website{logged(files, log), old, func() { root.Close(); old.Close() }, o.root}, nil
+}
+
+// withheld tells whether a file is one of the secrets that the server was given: who serves the folder where they lie does not mean them. What is under
+// their names is looked up each time, since keys are replaced.
+func (o *options) withheld(info fs.FileInfo) bool {
+	names := []string{o.key, o.resetKey, o.tokenKey, o.ticketKeys, os.Getenv("SSLKEYLOGFILE")}
+	if o.lb != nil {
+		names = append(names, o.lb.keyFile)
+	}
+	if strings.HasPrefix(o.quicLB, "@") {
+		if lb, err := readLB(o.quicLB); err == nil { // it may name another since
+			names = append(names, lb.keyFile)
+		}
+	}
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if secret, err := os.Stat(name); err == nil && os.SameFile(secret, info) {
+			return true
+		}
+	}
+	return false
 }
 
 // proxyURL reads --proxy.

@@ -12,6 +12,8 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +69,39 @@ func TestWebsite(t *testing.T) {
 	}
 	if code := stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// The server's own secrets are not served, though they lie in the folder that is, also under other names, over each protocol.
+func TestSecretsAreNotServed(t *testing.T) {
+	dir := root(t)
+	t.Chdir(dir)
+	writeCertificate(t, dir)
+	t.Setenv("SSLKEYLOGFILE", filepath.Join(dir, "log"))
+	addr, _ := start(t, "--listen", "127.0.0.1:0", "--root", ".", "--cert", "cert.pem", "--key", "key.pem", "--reset-key", "reset", "--token-key", "token",
+		"--ticket-keys", "tickets", "--quic-lb", "server-id=0a,key-file=lb")
+	if err := os.Symlink("key.pem", "alias"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove("index.html"); err != nil {
+		t.Fatal(err)
+	}
+	_, page := fetch(t, over(t, true), "https://"+addr+"/")
+	for _, name := range []string{"key.pem", "reset", "token", "tickets", "lb", "log", "alias"} {
+		if resp, body := fetch(t, over(t, true), "https://"+addr+"/"+name); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s, %q", name, resp.Status, body)
+		}
+		if body, err := get(t, addr, "", "/"+name); err == nil {
+			t.Errorf("%s over HTTP/0.9: %q", name, body)
+		}
+		if strings.Contains(page, `"./`+name+`"`) {
+			t.Errorf("%s is listed", name)
+		}
+	}
+	for _, name := range []string{"cert.pem", "file"} {
+		if resp, _ := fetch(t, over(t, true), "https://"+addr+"/"+name); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", name, resp.Status)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/boringquic/boringquic/cmd/internal/dotfile"
 	"github.com/boringquic/boringquic/quic"
 )
 
@@ -22,7 +23,7 @@ const ALPN = "hq-interop"
 const (
 	CodeBadRequest = 400 // the request is not "GET /path"
 	CodeForbidden  = 403 // the path leads out of the root, or may not be read
-	CodeNotFound   = 404 // there is no such file
+	CodeNotFound   = 404 // there is no such file, or its name begins with a dot
 	CodeInternal   = 500 // the file could not be read to its end
 )
 
@@ -38,8 +39,11 @@ type Stream interface {
 	CancelWrite(code uint64)
 }
 
-// Files serves the files below a root; no path and no symbolic link leads out of it.
+// Files serves the files below a root; no path and no symbolic link leads out of it, and names that begin with a dot are not served.
 type Files struct {
+	// Withheld tells which files are as good as not there, though they lie below the root; nil: none. It may be set before Serve is called.
+	Withheld func(fs.FileInfo) bool
+
 	root *os.Root
 }
 
@@ -49,7 +53,7 @@ func Open(dir string) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Files{root}, nil
+	return &Files{root: root}, nil
 }
 
 // Serve reads one request from s and answers it. It returns the path that was asked for, how many bytes of file were
@@ -79,6 +83,9 @@ func (f *Files) open(path string) (*os.File, error) {
 	if name == "" || strings.HasSuffix(name, "/") {
 		name += "index.html"
 	}
+	if dotfile.Hidden(name) {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
 	info, err := f.root.Stat(name) // before it is opened: a named pipe would not open until somebody writes to it
 	if err != nil {
 		return nil, err
@@ -86,7 +93,18 @@ func (f *Files) open(path string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a file: %w", path, fs.ErrPermission)
 	}
-	return f.root.Open(name)
+	file, err := f.root.Open(name)
+	if err != nil || f.Withheld == nil {
+		return file, err
+	}
+	if info, err = file.Stat(); err == nil && f.Withheld(info) {
+		err = &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // readRequest reads "GET /path" up to the line end, or up to the end of the stream, which some clients send in its place.

@@ -52,7 +52,7 @@ func TestServe(t *testing.T) {
 	top := t.TempDir()
 	root := filepath.Join(top, "root")
 	for name, data := range map[string]string{"root/file": "file", "root/index.html": "index", "root/sub/index.html": "sub",
-		"root/a b": "space", "secret": "secret"} {
+		"root/a b": "space", "secret": "secret", "root/.git/config": "secret", "root/sub/.env": "secret", "root/.well-known/x": "known"} {
 		name = filepath.Join(top, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -99,6 +99,11 @@ func TestServe(t *testing.T) {
 		{request: "GET /out\r\n", reset: CodeForbidden},
 		{request: "GET /absolute\r\n", reset: CodeForbidden},
 		{request: "GET /up/secret\r\n", reset: CodeForbidden},
+		{request: "GET /.well-known/x\r\n", answer: "known"},
+		{request: "GET /.git/config\r\n", reset: CodeNotFound},
+		{request: "GET /sub/%2eenv\r\n", reset: CodeNotFound},
+		{request: "GET /.git/\r\n", reset: CodeNotFound},
+		{request: "GET //.git/config\r\n", reset: CodeNotFound},
 		{request: "GET /nothing\r\n", reset: CodeNotFound},
 		{request: "GET /file/below\r\n", reset: CodeNotFound},
 		{request: "GET /zero%00\r\n", reset: CodeNotFound},

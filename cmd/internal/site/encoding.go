@@ -2,10 +2,8 @@ package site
 
 import (
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // twins are the content codings that a file may lie beside itself in, the one that is taken first where a client likes several equally.
@@ -17,29 +15,29 @@ var twins = []struct{ coding, suffix string }{
 
 // twin opens the precompressed form of a file that a client likes best, nil if there is none that it takes. varies says that other
 // clients may get another form.
-func (s *Site) twin(name string, info fs.FileInfo, accept []string) (file *os.File, coding string, varies bool) {
+func (s *Site) twin(name string, info fs.FileInfo, accept []string) (best *form, varies bool) {
 	weights := parseAccept(accept)
 	identity := weights.of("identity", 0.0001) // the last choice, where nothing was said of it
-	best := 0.0
-	var bestName string
+	most := 0.0
+	var bestName, coding string
 	for _, t := range twins {
 		other, err := s.root.Stat(name + t.suffix)
 		if err != nil || !other.Mode().IsRegular() || other.ModTime().Before(info.ModTime()) {
 			continue
 		}
 		varies = true
-		if q := weights.of(t.coding, 0); q > best && q >= identity {
-			best, bestName, coding = q, name+t.suffix, t.coding
+		if q := weights.of(t.coding, 0); q > most && q >= identity {
+			most, bestName, coding = q, name+t.suffix, t.coding
 		}
 	}
 	if bestName == "" {
-		return nil, "", varies
+		return nil, varies
 	}
-	file, err := s.root.OpenFile(bestName, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	best, err := s.open(bestName, coding)
 	if err != nil {
-		return nil, "", varies // it went since, or may not be read: the file itself is there
+		return nil, varies // it went since, or may not be read: the file itself is there
 	}
-	return file, coding, varies
+	return best, varies
 }
 
 // weights are what an Accept-Encoding field says of codings (RFC 9110, section 12.5.3).

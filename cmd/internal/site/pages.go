@@ -68,7 +68,7 @@ type entry struct {
 func (s *Site) serveFolder(w http.ResponseWriter, r *http.Request, name, clean string) {
 	index := path.Join(name, "index.html")
 	if info, err := s.root.Stat(index); err == nil && info.Mode().IsRegular() {
-		s.serveFile(w, r, index, info)
+		s.serveFile(w, r, index)
 		return
 	}
 	f, err := s.list(r, name, clean)
@@ -127,7 +127,7 @@ func (s *Site) list(r *http.Request, name, clean string) (*folder, error) {
 		if strings.HasPrefix(d.Name(), ".") {
 			continue
 		}
-		if info, err := s.root.Stat(path.Join(name, d.Name())); err == nil { // it follows links, which may lead nowhere, or out
+		if info, err := s.root.Stat(path.Join(name, d.Name())); err == nil && !s.withheld(info) { // it follows links, which may lead nowhere, or out
 			f.Entries = append(f.Entries, newEntry(d.Name(), info))
 		}
 	}

@@ -10,8 +10,11 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/boringquic/boringquic/cmd/internal/dotfile"
 )
 
 // Options are what a Site can be told. The zero value is useful.
@@ -20,6 +23,8 @@ type Options struct {
 	Server string
 	// Describe tells what the start page says of the connection that a request came over; nil: what net/http knows of it (Describe).
 	Describe func(*http.Request) []Fact
+	// Withheld tells which files are as good as not there, though they lie below the folder: keys of the program's own; nil: none.
+	Withheld func(fs.FileInfo) bool
 }
 
 // Fact is a line of the start page.
@@ -30,11 +35,15 @@ type Site struct {
 	root     *os.Root
 	server   string
 	describe func(*http.Request) []Fact
+	withheld func(fs.FileInfo) bool
 }
 
 // New makes a Site of the files below root, which stays the caller's to close, after the last request.
 func New(root *os.Root, o Options) *Site {
-	s := &Site{root: root, server: o.Server, describe: o.Describe}
+	s := &Site{root: root, server: o.Server, describe: o.Describe, withheld: o.Withheld}
+	if s.withheld == nil {
+		s.withheld = func(fs.FileInfo) bool { return false }
+	}
 	if s.describe == nil {
 		s.describe = Describe
 	}
@@ -60,7 +69,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	clean := path.Clean("/" + r.URL.Path)
-	if hidden(clean) {
+	if dotfile.Hidden(clean) {
 		s.fail(w, r, http.StatusNotFound, notFound)
 		return
 	}
@@ -84,7 +93,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !info.Mode().IsRegular():
 		s.fail(w, r, http.StatusForbidden, "This is not a file that can be read.")
 	default:
-		s.serveFile(w, r, name, info)
+		s.serveFile(w, r, name)
 	}
 }
 
@@ -93,14 +102,6 @@ const (
 	notFound        = "There is no such file here."
 	connectionQuery = "connection"
 )
-
-// hidden tells whether a part of a path begins with a dot, but for /.well-known.
-func hidden(clean string) bool {
-	if rest, ok := strings.CutPrefix(clean, "/.well-known"); ok && (rest == "" || rest[0] == '/') {
-		clean = rest
-	}
-	return strings.Contains(clean, "/.")
-}
 
 // redirect sends the client to another path of this site, with its query.
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
@@ -116,9 +117,47 @@ func query(raw string) string {
 	return "?" + raw
 }
 
-// serveFile serves a file, or its precompressed twin.
-func (s *Site) serveFile(w http.ResponseWriter, r *http.Request, name string, info fs.FileInfo) {
+// form is a file that is open, with what it was when it was opened: under its name there may be another one by now.
+type form struct {
+	*os.File
+	info   fs.FileInfo
+	coding string // its content coding; empty: none
+}
+
+// open opens what is a file still.
+func (s *Site) open(name, coding string) (*form, error) {
 	file, err := s.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fs.ErrPermission
+	case s.withheld(info):
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &form{file, info, coding}, nil
+}
+
+// tag is an entity tag that changes with the bytes that are sent (RFC 9110, section 8.8.3): it is that of the twin where a twin is, which may be made
+// anew while its file stays.
+func (f *form) tag() string {
+	tag := fmt.Sprintf("%x-%x", f.info.ModTime().UnixNano(), f.info.Size())
+	if f.coding != "" {
+		tag += "-" + f.coding
+	}
+	return `"` + tag + `"`
+}
+
+// serveFile serves a file, or its precompressed twin.
+func (s *Site) serveFile(w http.ResponseWriter, r *http.Request, name string) {
+	file, err := s.open(name, "")
 	if err != nil {
 		s.failOpen(w, r, err)
 		return
@@ -129,23 +168,39 @@ func (s *Site) serveFile(w http.ResponseWriter, r *http.Request, name string, in
 		h.Set("Content-Type", typ)
 	}
 	content := file
-	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
-	twin, encoding, varies := s.twin(name, info, r.Header.Values("Accept-Encoding"))
+	twin, varies := s.twin(name, file.info, r.Header.Values("Accept-Encoding"))
 	if varies {
 		h.Add("Vary", "Accept-Encoding")
 	}
 	if twin != nil {
 		defer twin.Close()
-		if h.Get("Content-Type") == "" && !sniff(h, file) {
+		if h.Get("Content-Type") == "" && !sniff(h, file.File) {
 			s.fail(w, r, http.StatusInternalServerError, "The file could not be read.")
 			return
 		}
-		h.Set("Content-Encoding", encoding)
-		content, tag = twin, tag+"-"+encoding
+		h.Set("Content-Encoding", twin.coding)
+		content = twin
 	}
-	h.Set("ETag", `"`+tag+`"`)
-	http.ServeContent(w, r, path.Base(name), info.ModTime(), content)
+	h.Set("ETag", content.tag())
+	http.ServeContent(sized{w, content.info.Size()}, r, path.Base(name), content.info.ModTime(), content.File)
 }
+
+// sized is a ResponseWriter of a whole file that tells the client its length also where there is a content coding: net/http does not, and a file that shrinks
+// while it is sent would look complete.
+type sized struct {
+	http.ResponseWriter
+	size int64
+}
+
+func (w sized) WriteHeader(status int) {
+	if status == http.StatusOK {
+		w.Header().Set("Content-Length", strconv.FormatInt(w.size, 10))
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// ReadFrom keeps the quick way of a file.
+func (w sized) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.ResponseWriter, r) }
 
 // sniff sets the type of a file from how it begins: of its compressed twin net/http cannot tell it.
 func sniff(h http.Header, file *os.File) bool {

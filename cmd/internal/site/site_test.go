@@ -2,6 +2,7 @@ package site
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -185,6 +186,76 @@ func TestTwins(t *testing.T) {
 	if w := ask(s, "GET", "/a.css", "Accept-Encoding", "br", "If-None-Match", br); w.Code != 304 {
 		t.Errorf("the tag of a twin brings status %d, want 304", w.Code)
 	}
+}
+
+// A twin that is made anew while its file stays is another representation: its tag and its time are others, so that nobody joins parts of the two.
+func TestTwinMadeAnew(t *testing.T) {
+	s := newSite(t, map[string]string{"a": "plain", "a.gz": "first form"})
+	name := filepath.Join(s.root.Name(), "a.gz")
+	before := ask(s, "GET", "/a", "Accept-Encoding", "gzip").Header()
+	plain := ask(s, "GET", "/a").Header()
+	must(t, os.WriteFile(name, []byte("other form"), 0o644))
+	for _, field := range []string{"ETag", "Last-Modified"} {
+		w := ask(s, "GET", "/a", "Accept-Encoding", "gzip", "Range", "bytes=2-", "If-Range", before.Get(field))
+		if w.Code != 200 || w.Body.String() != "other form" || w.Header().Get(field) == before.Get(field) {
+			t.Errorf("%s %s: status %d, %q, then %s", field, before.Get(field), w.Code, w.Body, w.Header().Get(field))
+		}
+		if got := ask(s, "GET", "/a").Header().Get(field); got != plain.Get(field) {
+			t.Errorf("%s of the file was %s and is %s", field, plain.Get(field), got)
+		}
+	}
+}
+
+// A file, or a twin, that shrinks while it is sent is broken off, and does not look complete.
+func TestShrinks(t *testing.T) {
+	const size = 64 << 20
+	s := newSite(t, map[string]string{"a": "plain", "a.gz": "", "b": ""})
+	for _, name := range []string{"a", "b"} {
+		file := map[string]string{"a": "a.gz", "b": "b"}[name]
+		file = filepath.Join(s.root.Name(), file)
+		must(t, os.Truncate(file, size))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.ServeHTTP(&shrinking{ResponseWriter: w, file: file}, r)
+		}))
+		req, err := http.NewRequest("GET", server.URL+"/"+name, nil)
+		must(t, err)
+		req.Header.Set("Accept-Encoding", "gzip")
+		resp, err := http.DefaultClient.Do(req)
+		must(t, err)
+		n, err := io.Copy(io.Discard, resp.Body)
+		if resp.ContentLength != size || err == nil || n >= size {
+			t.Errorf("%s: %d of %d bytes, %v", file, n, resp.ContentLength, err)
+		}
+		resp.Body.Close()
+		server.Close()
+		w := ask(s, "HEAD", "/"+name, "Accept-Encoding", "gzip")
+		if w.Header().Get("Content-Length") != "1000" {
+			t.Errorf("%s: the length is %q, want 1000", file, w.Header().Get("Content-Length"))
+		}
+		w = ask(s, "GET", "/"+name, "Accept-Encoding", "gzip", "Range", "bytes=0-9")
+		if w.Code != 206 || w.Header().Get("Content-Length") != "10" {
+			t.Errorf("%s: status %d, length %q of a range of 10 bytes", file, w.Code, w.Header().Get("Content-Length"))
+		}
+		for _, field := range []string{"If-Match", "If-None-Match"} {
+			w = ask(s, "GET", "/"+name, "Accept-Encoding", "gzip", field, map[string]string{"If-Match": `"x"`, "If-None-Match": "*"}[field])
+			if n := w.Header().Get("Content-Length"); w.Code == 200 || n != "" && n != "0" {
+				t.Errorf("%s, %s: status %d, length %q", file, field, w.Code, n)
+			}
+		}
+	}
+}
+
+// shrinking is a ResponseWriter during whose first Write a file loses most of what it has.
+type shrinking struct {
+	http.ResponseWriter
+	file string
+}
+
+func (w *shrinking) Write(p []byte) (int, error) {
+	if err := os.Truncate(w.file, 1000); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(p)
 }
 
 func TestSorting(t *testing.T) {
