@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/boringquic/boringquic/cmd/internal/progress"
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 	"github.com/boringquic/boringquic/cmd/internal/usage"
 	"github.com/boringquic/boringquic/cmd/quic-perf/internal/perf"
 )
@@ -164,6 +165,9 @@ func (o *compareOptions) run(ctx context.Context, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	if err := o.tryWriting(); err != nil {
+		return fmt.Errorf("the results cannot be written: %w", err)
+	}
 	c, err := o.measure(ctx, ms, stderr)
 	if err != nil {
 		return err
@@ -183,7 +187,7 @@ func (o *compareOptions) measurements(z sizes) ([]measurement, error) {
 	return selected(o.only, all, (*measurement).selector)
 }
 
-// report tells what was measured.
+// report tells what was measured. What fails comes after what can be told all the same.
 func (o *compareOptions) report(c *comparison, z sizes, stdout, stderr io.Writer) error {
 	ms, err := o.measurements(z)
 	if err != nil {
@@ -192,35 +196,75 @@ func (o *compareOptions) report(c *comparison, z sizes, stdout, stderr io.Writer
 	all := slices.DeleteFunc(growths(z), func(s series) bool {
 		return !slices.ContainsFunc(ms, func(m measurement) bool { return m.series == s.name })
 	})
-	if o.json != "" {
-		data, err := json.MarshalIndent(c, "", " ")
-		if err != nil {
-			return err
+	var errs []error
+	if len(c.Samples) > 0 { // else what files hold of earlier is better
+		printText(stdout, c, ms, all)
+		if o.json != "" {
+			errs = append(errs, writeJSON(o.json, c))
 		}
-		if err := os.WriteFile(o.json, append(data, '\n'), 0o644); err != nil {
-			return err
+		if o.results != "" {
+			errs = append(errs, writeResults(o.results, c, ms, all))
 		}
-	}
-	printText(stdout, c, ms, all)
-	if o.results != "" {
-		if err := writeResults(o.results, c, ms, all); err != nil {
-			return err
-		}
+	} else if len(c.Failed) == 0 {
+		return errors.New("nothing was measured: none of the programs that are there has a part in it")
 	}
 	if len(c.Failed) > 0 {
-		return fmt.Errorf("%d measurements failed:\n%s", len(c.Failed), strings.Join(c.Failed, "\n"))
+		errs = append(errs, fmt.Errorf("%d measurements failed:\n%s", len(c.Failed), strings.Join(c.Failed, "\n")))
+	}
+	return errors.Join(errs...)
+}
+
+func writeJSON(file string, c *comparison) error {
+	data, err := json.MarshalIndent(c, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(data, '\n'), 0o644)
+}
+
+// tryWriting finds out whether results can be written, before there are any.
+func (o *compareOptions) tryWriting() error {
+	if o.results != "" {
+		if _, err := readResults(o.results); err != nil { // of which other parts stay
+			return err
+		}
+	}
+	for _, file := range []string{o.json, o.results} {
+		if err := tryWriting(file); file != "" && err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tryWriting opens a file for writing. One that was not there is not there after it; a device or a pipe is left alone.
+func tryWriting(file string) error {
+	before, missing := os.Lstat(file)
+	if missing == nil && !before.IsDir() && !before.Mode().IsRegular() {
+		return nil
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if missing != nil {
+		return os.Remove(file)
 	}
 	return nil
 }
 
 // readFrom reads what was measured before.
 func readFrom(file string) (*comparison, error) {
-	data, err := os.ReadFile(file)
+	data, err := smallfile.Read(file)
 	if err != nil {
 		return nil, err
 	}
 	c := new(comparison)
-	return c, json.Unmarshal(data, c)
+	if err := json.Unmarshal(data, c); err != nil {
+		return nil, fmt.Errorf("%s holds nothing that --json has written: %w", file, err)
+	}
+	return c, nil
 }
 
 // measure measures everything.

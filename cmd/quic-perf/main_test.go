@@ -418,6 +418,59 @@ esac
 	}
 }
 
+// Where results cannot be written that is said before anything is measured, and what was found out is printed though writing fails at last.
+func TestCompareUnwritable(t *testing.T) {
+	usePrograms(t)
+	dir := t.TempDir()
+	for _, flag := range []string{"--json", "--results"} {
+		for _, file := range []string{filepath.Join(dir, "no", "such", "folder"), dir} {
+			code, stdout, stderr := command(t, small("--only", "requests", "--peers", "boringquic", flag, file)...)
+			told := strings.Contains(stderr, "the results cannot be written: ") && strings.Contains(stderr, " "+file+": ")
+			if code != perf.ExitFailed || stdout != "" || !told || strings.Contains(stderr, "round") {
+				t.Errorf("%s %s: exit code %d\n%s\n%s", flag, file, code, stdout, stderr)
+			}
+		}
+	}
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip(err)
+	}
+	code, stdout, stderr := command(t, small("--rounds", "1", "--only", "requests", "--peers", "boringquic", "--json", "/dev/full")...)
+	if code != perf.ExitFailed || !strings.Contains(stdout, "server CPU µs each") || !strings.Contains(stderr, "write /dev/full: ") {
+		t.Errorf("disk full: exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = command(t, small("--only", "requests", "--peers", "boringquic", "--results", "/dev/full")...)
+	if code != perf.ExitFailed || stdout != "" || !strings.Contains(stderr, "the results cannot be written: read /dev/full: it is no file") {
+		t.Errorf("results to a device: exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+// Where there is nothing to measure, for want of a program or of measurements that go together, that is an error, and results of earlier stay.
+func TestCompareNothing(t *testing.T) {
+	usePrograms(t)
+	dir := t.TempDir()
+	results, none := filepath.Join(dir, "results.md"), filepath.Join(dir, "none.json")
+	for file, text := range map[string]string{results: "of earlier", none: "null"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want, args := range map[string][]string{
+		"quinn is skipped": {"--peers", "quinn"}, "nothing was measured": {"--only", "h3-idle", "--peers", "raw"}, "none of": {"--from", none},
+		"holds nothing that --json has written": {"--from", results},
+	} {
+		code, stdout, stderr := command(t, small(append(args, "--results", results, "--json", filepath.Join(dir, "new.json"))...)...)
+		if code != perf.ExitFailed || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit code %d\n%s\n%s", args, code, stdout, stderr)
+		}
+	}
+	if text, err := os.ReadFile(results); string(text) != "of earlier" || err != nil {
+		t.Errorf("the results are %q now, %v", text, err)
+	}
+	if left, err := os.ReadDir(dir); len(left) != 2 || err != nil {
+		t.Errorf("there are %v, %v", left, err)
+	}
+}
+
 // Each command of the client drives each of our servers, and says what it cost.
 func TestCommands(t *testing.T) {
 	for _, test := range []struct {
@@ -578,6 +631,13 @@ func TestUsageErrors(t *testing.T) {
 		{"h3", "requests", "--for", "0s", "127.0.0.1:1"}, {"h3", "core", "bulk", "nowhere"}, {"compare", "--only", "h3-requests,requests"}, {"compare", "--http3", "--peers", "s2n-quic"},
 		{"server", "--listen", "nowhere"}, {"compare", "--only", "nothing"}, {"compare", "--peers", "nobody"},
 		{"compare", "--rounds", "0"}, {"compare", "--certificate", "dsa"}, {"peers", "--source", "nowhere"}, {"peers", "nobody"}, {"bulk", "--unknown", "127.0.0.1:1"},
+		{"bulk", "--bytes", "4EiB", "--streams", "4000000000000000000", "127.0.0.1:1"},
+		{"bulk", "--streams", "2000", "--connections", "2000", "127.0.0.1:1"}, {"requests", "--parallel", "9223372036854775807", "127.0.0.1:1"},
+		{"requests", "--parallel", "2000", "--connections", "2000", "127.0.0.1:1"}, {"requests", "--beside", "9223372036854775807", "127.0.0.1:1"},
+		{"handshakes", "--parallel", "2000000", "127.0.0.1:1"}, {"resumed", "--parallel", "2000000", "127.0.0.1:1"},
+		{"early", "--parallel", "2000000", "127.0.0.1:1"}, {"datagrams", "--size", "65536", "127.0.0.1:1"},
+		{"idle", "--connections", "9223372036854775807", "127.0.0.1:1"}, {"idle", "--beside", "2000000", "127.0.0.1:1"},
+		{"compare", "--peers", ""}, {"compare", "--results", ""}, {"bulk", "--ca", "", "127.0.0.1:1"},
 		{"nothing"}, {"h3", "nothing"}, {"h3", "core", "nothing"}, {"requests"}, {"bulk", "127.0.0.1:1", "127.0.0.1:2"}, {"about", "x"}, {"compare", "x"},
 	} {
 		code, _, stderr := command(t, args...)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/boringquic/boringquic/cmd/internal/smallfile"
 )
 
 // printText writes everything for a terminal.
@@ -54,10 +56,19 @@ func textTable(w io.Writer, t table) {
 	columns.Flush()
 }
 
+// readResults returns what a file of results holds, nothing if it is not there.
+func readResults(file string) (string, error) {
+	text, err := smallfile.Read(file)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return string(text), err
+}
+
 // writeResults writes a file in Markdown, and the chart beside it.
 func writeResults(file string, c *comparison, ms []measurement, all []series) error {
-	before, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	before, err := readResults(file)
+	if err != nil {
 		return err
 	}
 	chart := strings.TrimSuffix(file, filepath.Ext(file)) + ".svg"
@@ -116,7 +127,7 @@ func writeResults(file string, c *comparison, ms []measurement, all []series) er
 			fmt.Fprintf(&b, "- %s\n", strings.Join(strings.Fields(f), " "))
 		}
 	}
-	return os.WriteFile(file, c.joined(string(before), b.String()), 0o644)
+	return os.WriteFile(file, c.joined(before, b.String()), 0o644)
 }
 
 // joined returns a file's text with one of its parts, those of QUIC, HTTP/3 and the C API, replaced.

@@ -11,6 +11,25 @@ import (
 	"github.com/boringquic/boringquic/cmd/internal/usage"
 )
 
+// maxAtOnce bounds what there can be at once of connections, and of streams, requests or handshakes on all of them: each takes memory before
+// anything is measured.
+const maxAtOnce = 1_000_000
+
+// atOnce tells whether there can be so many of each of so many.
+func atOnce(ns ...int) bool {
+	product := 1
+	for _, n := range ns {
+		if n < 1 || n > maxAtOnce/product {
+			return false
+		}
+		product *= n
+	}
+	return true
+}
+
+// maxDatagram is the most that a datagram can have, in bytes: more no UDP datagram carries.
+const maxDatagram = 65535
+
 func bulkCommand(s *Stack) *cobra.Command {
 	var o clientOptions
 	var b Bulk
@@ -28,8 +47,8 @@ the time; it is part of the CPU seconds.`,
 			if err != nil || b.Bytes == 0 || b.Bytes > 1<<62 {
 				return usage.Error(fmt.Errorf("--bytes %q is not a size such as 64MiB or 1GiB", bytes))
 			}
-			if b.Streams < 1 || b.Connections < 1 || uint64(b.Streams) > b.Bytes/uint64(b.Connections) {
-				return usage.Error(errors.New("give --streams and --connections numbers from 1 on, and a byte at least to each stream"))
+			if !atOnce(b.Connections, b.Streams) || uint64(b.Streams) > b.Bytes/uint64(b.Connections) {
+				return usage.Error(fmt.Errorf("give --streams and --connections numbers from 1 on, %d streams at most in all, and a byte at least to each", maxAtOnce))
 			}
 			if b.Repeat < 1 || b.Bytes > 1<<62/uint64(b.Repeat) {
 				return usage.Error(errors.New("give --repeat a number from 1 on"))
@@ -71,8 +90,9 @@ Latency is from the request's beginning to the answer's last byte.`
   quic-perf requests --parallel 1 --up 100 --down 10000 127.0.0.1:4433`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if r.Parallel < 1 || r.Connections < 1 || r.Duration <= 0 || r.Beside < 0 {
-				return usage.Error(errors.New("give --parallel, --connections and --for more than nothing, and --beside no less"))
+			if !atOnce(r.Connections, r.Parallel) || r.Duration <= 0 || r.Beside < 0 || r.Beside > maxAtOnce {
+				return usage.Error(fmt.Errorf("give --parallel, --connections and --for more than nothing, and --beside no less; "+
+					"there can be %d requests at once, and as many connections", maxAtOnce))
 			}
 			l := load{name: LoadRequests, total: -1, run: reporting(r.run)}
 			if s.Loop != nil {
@@ -97,6 +117,14 @@ Latency is from the request's beginning to the answer's last byte.`
 	return cmd
 }
 
+// checkParallel checks the flags of loads that make connections.
+func checkParallel(parallel int, d time.Duration) error {
+	if !atOnce(parallel) || d <= 0 {
+		return usage.Error(fmt.Errorf("give --parallel and --for more than nothing, and --parallel %d at most", maxAtOnce))
+	}
+	return nil
+}
+
 func handshakesCommand(s *Stack) *cobra.Command {
 	var o clientOptions
 	var h Handshakes
@@ -108,8 +136,8 @@ handshake is complete. All are full ones, with X25519.`,
 		Example: "  quic-perf handshakes --for 10s 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if h.Parallel < 1 || h.Duration <= 0 {
-				return usage.Error(errors.New("give --parallel and --for more than nothing"))
+			if err := checkParallel(h.Parallel, h.Duration); err != nil {
+				return err
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadHandshakes, total: -1, run: reporting(h.run)})
 		},
@@ -136,8 +164,8 @@ handshake that is a full one is a failure. What it takes to get the session does
 		Example: "  quic-perf resumed --for 10s 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if h.Parallel < 1 || h.Duration <= 0 {
-				return usage.Error(errors.New("give --parallel and --for more than nothing"))
+			if err := checkParallel(h.Parallel, h.Duration); err != nil {
+				return err
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadResumed, total: -1, run: reporting(h.run), prepares: true})
 		},
@@ -164,8 +192,8 @@ protocol in 0-RTT. Latency is from the beginning of the connection to the answer
 		Example: "  quic-perf early --parallel 1 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if e.Parallel < 1 || e.Duration <= 0 {
-				return usage.Error(errors.New("give --parallel and --for more than nothing"))
+			if err := checkParallel(e.Parallel, e.Duration); err != nil {
+				return err
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadEarly, total: -1, run: reporting(e.run), prepares: true})
 		},
@@ -192,8 +220,8 @@ the programs that compare knows: the public perf protocol has no datagrams.`,
 		Example: "  quic-perf datagrams --size 1200 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if d.Size < 1 || d.Duration <= 0 {
-				return usage.Error(errors.New("give --size and --for more than nothing"))
+			if d.Size < 1 || d.Size > maxDatagram || d.Duration <= 0 {
+				return usage.Error(fmt.Errorf("give --size and --for more than nothing, and --size %d at most", maxDatagram))
 			}
 			return o.runLoad(cmd, s, args[0], load{name: LoadDatagrams, total: -1, run: reporting(d.run)})
 		},
@@ -217,8 +245,8 @@ input ends. What they cost is for others to see: the resident set of the server.
 		Example: "  quic-perf idle --connections 2000 127.0.0.1:4433",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if i.Connections < 1 || i.Beside < 0 {
-				return usage.Error(errors.New("give --connections a number from 1 on, and --beside one from 0 on"))
+			if !atOnce(i.Connections) || i.Beside < 0 || i.Beside > maxAtOnce {
+				return usage.Error(fmt.Errorf("give --connections a number from 1 on, and --beside one from 0 on, %d at most", maxAtOnce))
 			}
 			i.Until = cmd.InOrStdin()
 			return o.runLoad(cmd, s, args[0], load{name: LoadIdle, total: int64(i.Connections), run: i.run})

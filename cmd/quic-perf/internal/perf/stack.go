@@ -94,7 +94,7 @@ func serverTLS(cert, key, listen string, tickets bool) (*tls.Config, error) {
 func clientTLS(ca string, tickets bool) (*tls.Config, error) {
 	conf, err := tlsfiles.Client(ca == "", ca)
 	if err != nil {
-		return nil, usage.Error(err)
+		return nil, err
 	}
 	return onlyX25519(conf, tickets), nil
 }
