@@ -30,12 +30,12 @@ func ListenAndServeAll(addr, certFile, keyFile string, handler http.Handler) err
 // Shutdown does. Shutdown and Close end HTTP/3 alone; TCP is served on, and HTTP/3 not advertised any more. When one of the listeners fails, the other one is closed
 // as well, and the error returned: requests under way over TCP are finished.
 func (s *Server) ListenAndServeAll(certFile, keyFile string) error {
-	handler := s.ownHandler()
+	handler, tc := s.own()
 	addr := s.HTTP.Addr
 	if addr == "" {
 		addr = ":https"
 	}
-	cfg, err := certificate(s.HTTP.TLSConfig, certFile, keyFile)
+	cfg, err := certificate(tc, certFile, keyFile)
 	if err == nil {
 		err = s.Check()
 	}
@@ -64,8 +64,8 @@ func (s *Server) ServeAll(l net.Listener, pc net.PacketConn, certFile, keyFile s
 		s.unopened(pc)
 		return errors.New("http3: ServeAll was given no listener")
 	}
-	handler := s.ownHandler()
-	cfg, err := certificate(s.HTTP.TLSConfig, certFile, keyFile)
+	handler, tc := s.own()
+	cfg, err := certificate(tc, certFile, keyFile)
 	if err != nil {
 		l.Close()
 		s.unopened(pc)
@@ -141,10 +141,16 @@ func udpAddr(addr string, l net.Addr) string {
 	return addr
 }
 
-// ownHandler returns the handler that the program has set. It has HTTP be one that is the server's own.
-func (s *Server) ownHandler() http.Handler {
+// own returns the handler and the configuration of TLS that the program has set. It has HTTP be one that is the server's own.
+func (s *Server) own() (http.Handler, *tls.Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.HTTP == nil {
 		s.HTTP = new(http.Server)
+	}
+	tc := s.tcp.tls
+	if !s.tcp.serves {
+		tc = s.HTTP.TLSConfig.Clone() // before another call has it serve
 	}
 	h := s.HTTP.Handler
 	if a, ok := h.(altSvcHandler); ok && a.s == s {
@@ -153,7 +159,19 @@ func (s *Server) ownHandler() http.Handler {
 	if h == nil {
 		h = http.DefaultServeMux
 	}
-	return h
+	return h, tc
+}
+
+// advertiseBy has the responses of HTTP tell of HTTP/3, which it is about to serve. Where it does so already, on another listener, it is not touched: its
+// goroutines read its fields, and net/http has changed its TLSConfig.
+func (s *Server) advertiseBy(handler http.Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tcp.serves {
+		return
+	}
+	s.HTTP.Handler = altSvcHandler{s, handler}
+	s.tcp.serves, s.tcp.tls = true, s.HTTP.TLSConfig.Clone()
 }
 
 // begin serves HTTP/3 on an endpoint that open opens, and returns when that is open. What serving ends with comes from the channel.
@@ -180,7 +198,7 @@ func (s *Server) begin(cfg *tls.Config, handler http.Handler,
 // serveBoth serves TCP, too, and waits for the end of one of the two.
 func (s *Server) serveBoth(l net.Listener, certFile, keyFile string, handler http.Handler, h3 <-chan error) error {
 	hs := s.HTTP
-	hs.Handler = altSvcHandler{s, handler}
+	s.advertiseBy(handler)
 	tcp := make(chan error, 1)
 	go func() { tcp <- hs.ServeTLS(l, certFile, keyFile) }()
 	for {

@@ -115,6 +115,32 @@ func TestServeAll(t *testing.T) {
 	}
 }
 
+// A server serves on several pairs of sockets, of which each begins while others serve.
+func TestServeAllTwice(t *testing.T) {
+	s := startAll(t, http.HandlerFunc(proto), nil)
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: autoRoots()}, ForceAttemptHTTP2: true, DisableKeepAlives: true}}
+	var all sync.WaitGroup
+	for range 3 {
+		l, pc, err := ListenAll("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			if err := s.ServeAll(l, pc, "", ""); err != http.ErrServerClosed {
+				t.Error(err)
+			}
+		})
+		for _, port := range []int{s.port, l.Addr().(*net.TCPAddr).Port} {
+			wantHow(t, "over TCP", fetchAll(t, c, port), "HTTP/2.0 ")
+		}
+	}
+	if n := len(s.Endpoints()); n != 4 {
+		t.Errorf("there are %d endpoints, want 4", n)
+	}
+	s.CloseAll()
+	all.Wait()
+}
+
 // What Alt-Svc says can be configured.
 func TestServeAllAdvertises(t *testing.T) {
 	for _, tt := range []struct {

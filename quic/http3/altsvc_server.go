@@ -28,8 +28,11 @@ func (s *Server) SetAltSvcHeader(h http.Header) error {
 }
 
 // AltSvcHandler returns a handler that does what next does, with an Alt-Svc field in responses that did not come over HTTP/3
-// while the server listens.
+// while the server listens. A nil next stands for http.DefaultServeMux.
 func (s *Server) AltSvcHandler(next http.Handler) http.Handler {
+	if next == nil {
+		next = http.DefaultServeMux
+	}
 	return altSvcHandler{s, next}
 }
 

@@ -294,7 +294,7 @@ func anew(req *http.Request) *http.Request {
 	if req.GetBody == nil {
 		return nil
 	}
-	body, err := req.GetBody()
+	body, err := bodyAgain(req)
 	if err != nil {
 		return nil
 	}

@@ -18,7 +18,7 @@ import (
 type trackedBody struct {
 	io.ReadCloser
 	read, closed atomic.Bool
-	once         sync.Once
+	once         gate
 	err          error // Close's
 }
 
@@ -39,7 +39,7 @@ var errInvalidRead = errors.New("http3: the Read of the request's Body has retur
 
 func (b *trackedBody) Close() error {
 	b.closed.Store(true)
-	b.once.Do(func() { b.err = b.ReadCloser.Close() }) // who comes second waits, so that RoundTrip returns with the body closed
+	b.once.do(func() { b.err = b.ReadCloser.Close() }) // who comes second waits, so that RoundTrip returns with the body closed
 	return b.err
 }
 

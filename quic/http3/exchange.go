@@ -6,7 +6,6 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
-	"runtime"
 	"strings"
 	"sync/atomic"
 
@@ -168,12 +167,6 @@ func isVisible(s string) bool {
 // Serve calls the handler. It is a quicnet.Task.
 func (x *exchange) Serve() {
 	sc := x.sc
-	sc.begin(x)
-	if x.wait && !x.waitForHandshake() {
-		x.end()
-		return
-	}
-	x.w.state = responseStates.Get().(*responseState)
 	returned := false
 	defer func() {
 		if !returned {
@@ -181,6 +174,12 @@ func (x *exchange) Serve() {
 		}
 		x.end()
 	}()
+	sc.begin(x)
+	if x.wait && !x.waitForHandshake() {
+		returned = true
+		return
+	}
+	x.w.state = responseStates.Get().(*responseState)
 	sc.srv.serveHTTP(&x.w, &x.req)
 	x.cleanUp()
 	x.w.finish()
@@ -209,9 +208,7 @@ func (x *exchange) onPanic(v any) {
 		x.abort(h3.ErrCodeInternal)
 	}
 	if v != nil && v != http.ErrAbortHandler {
-		buf := make([]byte, 64<<10)
-		buf = buf[:runtime.Stack(buf, false)]
-		x.sc.logf("http3: panic serving %v: %v\n%s", x.req.RemoteAddr, v, buf)
+		x.sc.srv.logPanic(x.req.RemoteAddr, v)
 	}
 	x.cleanUp()
 	x.w.drop()

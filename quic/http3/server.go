@@ -20,9 +20,12 @@ type Server struct {
 	// HTTP is the http.Server whose fields say what is served and how: Addr (default ":https"), Handler (default http.DefaultServeMux),
 	// TLSConfig, ReadTimeout, ReadHeaderTimeout, WriteTimeout, IdleTimeout, MaxHeaderBytes, ConnState, ErrorLog, BaseContext, ConnContext and
 	// DisableGeneralOptionsHandler; with Go 1.27 MaxHeaderValueCount. It may serve HTTP/1.1 and HTTP/2 at the same time. Default: an empty one.
+	// When it begins to serve TLS net/http writes to its TLSConfig, which Serve and the like read: ListenAndServeAll and ServeAll see to the
+	// order; a program that has it serve TCP in a goroutine of its own gives ServeHTTP3 a copy of the configuration.
 	//
 	// BaseContext is called with a net.Listener that has nothing but an address and Close. ConnState and ConnContext are called with a net.Conn
-	// that has addresses and Close, and cannot be read or written; its method QUIC returns the *quicnet.Conn.
+	// that has addresses and Close, and cannot be read or written; its method QUIC returns the *quicnet.Conn. One of the two that panics has its
+	// connection closed, and ErrorLog told.
 	//
 	// When HTTP.Shutdown is called this server shuts down as well, by a function that it registers there: HTTP.Shutdown does not wait for
 	// it. HTTP.Close does not know of it. Functions that were registered at HTTP are called by HTTP.Shutdown alone.
@@ -67,7 +70,11 @@ type Server struct {
 	}
 	advert atomic.Pointer[string] // the value of Alt-Svc; nil: there is none
 
-	mu         sync.Mutex // guards what follows; taken after a connection's lock
+	mu  sync.Mutex // guards what follows; taken after a connection's lock
+	tcp struct {
+		serves bool        // ListenAndServeAll or ServeAll has HTTP serve TCP
+		tls    *tls.Config // what HTTP.TLSConfig was before
+	}
 	onShutdown []func()
 	hooked     bool // HTTP.Shutdown tells us
 	ended      bool // Shutdown or Close was called

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -42,7 +41,7 @@ type serverConn struct {
 
 	states *connStates // nil: nobody wants to know
 
-	once  sync.Once
+	once  gate
 	ctx   context.Context // set by once
 	stop  func() bool     // ends what ctx brings along; nil: nothing
 	local net.Addr        // set by once
@@ -59,7 +58,7 @@ func (srv *serving) newServerConn(t *quicnet.Turn) quicnet.Protocol {
 	sc.handlers.most = int32(min(max(t.Core.PeerStreamLimit(false), 1), math.MaxInt32)) // no stream is over yet
 	sc.setIdle(t.Now)
 	if srv.http.ConnState != nil {
-		sc.states = &connStates{conn: sc.netConn(t), hook: srv.http.ConnState}
+		sc.states = newConnStates(sc, t)
 		sc.states.push(t, http.StateNew)
 	}
 	if !srv.s.add(sc) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,6 +92,11 @@ func TestAltSvc(t *testing.T) {
 		}
 		if got := ask(3); got != "" {
 			t.Errorf("over HTTP/3: %s", got)
+		}
+		w := &headerOnly{http.Header{}}
+		ts.AltSvcHandler(nil).ServeHTTP(w, httptest.NewRequest("GET", "/", nil)) // net/http's own multiplexer
+		if w.h.Get("Alt-Svc") == "" {
+			t.Errorf("without a handler the header is %v", w.h)
 		}
 		ts.Close()
 		if got := ask(1); got != "" {

@@ -1,11 +1,13 @@
 package http3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -184,6 +186,69 @@ func TestConnState(t *testing.T) {
 		p.conn.Close()
 		want("new", "active", "idle", "active", "idle", "closed")
 	})
+}
+
+// A hook that panics ends its connection, for all that is under way on it, and the log says so; the next connection is served.
+func TestHooksPanic(t *testing.T) {
+	onState := func(state http.ConnState) func(*http.Server, func() bool) {
+		return func(hs *http.Server, first func() bool) {
+			hs.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == state && first() {
+					panic("oh no")
+				}
+			}
+		}
+	}
+	for name, set := range map[string]func(hs *http.Server, first func() bool){
+		"new": onState(http.StateNew), "active": onState(http.StateActive), "idle": onState(http.StateIdle), "closed": onState(http.StateClosed),
+		"ConnContext": func(hs *http.Server, first func() bool) {
+			hs.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+				if first() {
+					panic("oh no")
+				}
+				return ctx
+			}
+		},
+		"no context": func(hs *http.Server, first func() bool) {
+			hs.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+				if first() {
+					return nil
+				}
+				return ctx
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var panicked atomic.Bool
+				ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {}, func(s *Server) {
+					set(s.HTTP, func() bool { return !panicked.Swap(true) })
+				})
+				tr := ts.transport()
+				var both sync.WaitGroup
+				for range 2 {
+					both.Go(func() {
+						if resp, err := tr.RoundTrip(newRequest(t, "POST", "https://localhost/", nil)); err == nil {
+							resp.Body.Close()
+						}
+					})
+				}
+				both.Wait()
+				tr.CloseIdleConnections()
+				time.Sleep(time.Minute)
+				want := map[string]string{"no context": "ConnContext returned a nil context"}[name]
+				if got := ts.log.String(); strings.Count(got, "panic serving 192.") != 1 || !strings.Contains(got, cmp.Or(want, "oh no")) {
+					t.Errorf("the log says %s", got)
+				}
+				ts.mu.Lock()
+				if n := len(ts.conns); n > 0 {
+					t.Errorf("%d connections are left", n)
+				}
+				ts.mu.Unlock()
+				fetch(t, tr, newRequest(t, "GET", "https://localhost/", nil))
+			})
+		})
+	}
 }
 
 // TestReadHeaderTimeout: S43.
@@ -396,6 +461,28 @@ func TestIdleTimeout(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Timeouts of net/http that are longer than any of QUIC's are as good as the longest of these.
+func TestTimeoutsWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const forever = time.Duration(math.MaxInt64)
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {}, func(s *Server) {
+			s.HTTP.ReadTimeout, s.HTTP.ReadHeaderTimeout, s.HTTP.WriteTimeout, s.HTTP.IdleTimeout = forever, forever, forever, forever
+		})
+		tr := ts.transport()
+		tr.TLSHandshakeTimeout, tr.ResponseHeaderTimeout, tr.IdleConnTimeout, tr.ExpectContinueTimeout = forever, forever, forever, forever
+		tr.QUIC = &quic.Config{MaxIdleTimeout: -1}
+		cc, err := tr.DialClientConn(t.Context(), "localhost:443", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, idle := range []time.Duration{0, time.Minute, 23 * time.Hour} {
+			time.Sleep(idle)
+			fetch(t, cc, newRequest(t, "GET", "https://localhost/", nil))
+		}
+		cc.Close()
+	})
 }
 
 // TestLongRequest: a request that takes longer than QUIC's idle timeout, while nothing is sent, is not cut off, whose client is there.
@@ -707,6 +794,7 @@ func TestWhatIsMissing(t *testing.T) {
 		"no file":        {func() error { return (&Server{}).ListenAndServeTLS("/nonexistent/cert.pem", "/nonexistent/key.pem") }, "certificate cannot be used"},
 		"port in use":    {(&Server{HTTP: &http.Server{Addr: taken.LocalAddr().String(), TLSConfig: cert}}).ListenAndServe, "address already in use"},
 		"no port":        {(&Server{HTTP: &http.Server{Addr: "localhost:nonsense", TLSConfig: cert}}).ListenAndServe, "nonsense"},
+		"no UDP port":    {(&Server{AltSvc: AltSvc{Port: 1 << 16}, HTTP: &http.Server{TLSConfig: cert}}).ListenAndServe, "AltSvc.Port is 65536"},
 		"too large":      {(&Server{HTTP: &http.Server{MaxHeaderBytes: 1 << 30, TLSConfig: cert}}).ListenAndServe, "MaxHeaderBytes"},
 	} {
 		if err := c.serve(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "http3: ") || strings.Contains(err.Error(), "\n") {

@@ -12,13 +12,18 @@ import (
 
 // connStates calls http.Server.ConnState, outside of the connection's lock and in order. A nil one calls nobody.
 type connStates struct {
+	sc   *serverConn
 	conn net.Conn
 	hook func(net.Conn, http.ConnState)
 
 	mu      sync.Mutex // guards waiting; taken after the connection's lock
 	waiting []http.ConnState
 
-	calling sync.Mutex // held while the hook runs; taken before mu
+	calling chan struct{} // has a token while the hook runs: a lock that, unlike a mutex, may be waited for in bubbles of testing/synctest. Taken before mu
+}
+
+func newConnStates(sc *serverConn, t *quicnet.Turn) *connStates {
+	return &connStates{sc: sc, conn: sc.netConn(t), hook: sc.srv.http.ConnState, calling: make(chan struct{}, 1)}
 }
 
 // push notes a change of state, which a goroutine tells, or before it the next handler. The connection's lock is held.
@@ -34,15 +39,23 @@ func (s *connStates) push(t *quicnet.Turn, state http.ConnState) {
 	}
 }
 
-// Serve tells what waits. It is a quicnet.Task.
-func (s *connStates) Serve() { s.tell() }
+// Serve tells what waits. It is a quicnet.Task. A hook that panics ends its connection, as net/http's does.
+func (s *connStates) Serve() {
+	defer func() {
+		if v := recover(); v != nil {
+			s.sc.end()
+			s.sc.srv.logPanic(s.conn.RemoteAddr(), v)
+		}
+	}()
+	s.tell()
+}
 
 func (s *connStates) tell() {
 	if s == nil {
 		return
 	}
-	s.calling.Lock()
-	defer s.calling.Unlock()
+	s.calling <- struct{}{}
+	defer func() { <-s.calling }()
 	for {
 		s.mu.Lock()
 		waiting := s.waiting

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -23,9 +24,10 @@ type serving struct {
 	s           *Server
 	http        *http.Server
 	handler     http.Handler
-	own         bool // contexts come from BaseContext
-	basing      sync.Once
-	base        context.Context // for who has called baseContext
+	own         bool            // contexts come from BaseContext
+	given       context.Context // where they come from if not
+	basing      gate
+	base        context.Context // for who has called baseContext; nil: BaseContext has panicked
 	h3          *h3.Config
 	idleTimeout time.Duration
 	maxValues   int       // of a header's fields; 0: any number
@@ -82,7 +84,7 @@ func certificate(cfg *tls.Config, certFile, keyFile string) (*tls.Config, error)
 // newServing returns what connections work with. With own BaseContext says where contexts come from, and ctx is not looked at.
 func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*serving, error) {
 	hs := s.http()
-	srv := &serving{s: s, http: hs, handler: h, base: ctx, own: own, idleTimeout: hs.IdleTimeout, maxValues: maxHeaderValues(hs)}
+	srv := &serving{s: s, http: hs, handler: h, given: ctx, own: own, idleTimeout: hs.IdleTimeout, maxValues: maxHeaderValues(hs)}
 	if h == nil {
 		srv.handler = hs.Handler
 	}
@@ -95,6 +97,9 @@ func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*ser
 	}
 	if maxBytes > maxHeaderBytes {
 		return nil, fmt.Errorf("http3: http.Server.MaxHeaderBytes is %d; over HTTP/3 it can be %d at most", maxBytes, maxHeaderBytes)
+	}
+	if p := s.AltSvc.Port; p < 0 || p > math.MaxUint16 {
+		return nil, fmt.Errorf("http3: Server.AltSvc.Port is %d, which is no port", p)
 	}
 	headerTimeout := hs.ReadHeaderTimeout
 	if headerTimeout == 0 {
@@ -110,6 +115,9 @@ func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*ser
 	}
 	return srv, nil
 }
+
+// longest is the longest timeout that quic.Config has. Those of net/http may be longer.
+const longest = 24 * time.Hour
 
 // quicConfig returns the transport's configuration.
 func (srv *serving) quicConfig(tc *tls.Config) *quic.Config {
@@ -128,7 +136,7 @@ func (srv *serving) quicConfig(tc *tls.Config) *quic.Config {
 	}
 	if cfg.MaxIdleTimeout == 0 {
 		// HTTP's own timeout comes first, since it tells the client.
-		cfg.MaxIdleTimeout = max(30*time.Second, srv.idleTimeout+5*time.Second)
+		cfg.MaxIdleTimeout = max(30*time.Second, min(srv.idleTimeout, longest)+5*time.Second)
 	}
 	if srv.s.Datagrams && cfg.MaxDatagramFrameSize == 0 {
 		cfg.MaxDatagramFrameSize = 65535
@@ -157,17 +165,21 @@ func (l *listener) port() int { return l.ep.Addr().(*net.UDPAddr).Port }
 
 // baseContext returns what requests' contexts come from.
 func (srv *serving) baseContext(l net.Listener) context.Context {
-	srv.basing.Do(func() {
+	srv.basing.do(func() {
+		base := srv.given
 		if srv.own {
-			srv.base = context.Background()
+			base = context.Background()
 		}
 		if hook := srv.http.BaseContext; srv.own && hook != nil {
-			if srv.base = hook(l); srv.base == nil {
+			if base = hook(l); base == nil {
 				panic("http3: BaseContext returned a nil context")
 			}
 		}
-		srv.base = context.WithValue(srv.base, http.ServerContextKey, srv.http)
+		srv.base = context.WithValue(base, http.ServerContextKey, srv.http)
 	})
+	if srv.base == nil {
+		panic(http.ErrAbortHandler) // BaseContext has panicked, and the log says so
+	}
 	return srv.base
 }
 
@@ -309,9 +321,16 @@ func (srv *serving) logf(format string, args ...any) {
 	log.Printf(format, args...)
 }
 
-// begin sees to it that ConnContext and ConnState were called before a handler is. It runs without locks.
+// begin sees to it that ConnContext and ConnState were called before a handler is. It runs without locks. Where one of them panics, the connection ends:
+// what its handlers rely on is not there.
 func (sc *serverConn) begin(x *exchange) {
-	sc.once.Do(func() {
+	begun := false
+	defer func() {
+		if !begun {
+			sc.end()
+		}
+	}()
+	sc.once.do(func() {
 		if l := sc.srv.listener; l != nil {
 			<-l.opened // a handler finds its own endpoint among Endpoints
 		}
@@ -330,9 +349,30 @@ func (sc *serverConn) begin(x *exchange) {
 		}
 	})
 	sc.states.tell()
+	if sc.ctx == nil {
+		panic(http.ErrAbortHandler) // it was so with another request
+	}
 	if sc.ctx.Err() != nil {
 		x.ctx.cancel(context.Cause(sc.ctx))
 	}
+	begun = true
+}
+
+// end ends the connection, of which a hook has panicked.
+func (sc *serverConn) end() {
+	sc.conn.Do(func(t *quicnet.Turn) {
+		if !sc.closed {
+			sc.h3.Close(t.Now, h3.ErrCodeInternal, "")
+			sc.drain(t)
+		}
+	})
+}
+
+// logPanic says, as net/http does, what has panicked for a client.
+func (srv *serving) logPanic(remote any, v any) {
+	buf := make([]byte, 64<<10)
+	buf = buf[:runtime.Stack(buf, false)]
+	srv.logf("http3: panic serving %v: %v\n%s", remote, v, buf)
 }
 
 // follow has the contexts of all requests end with ctx.

@@ -107,7 +107,7 @@ func (t *Transport) quicConfig(d *dialing) (*quic.Config, error) {
 		cfg.TLS.ServerName = withoutZone(host)
 	}
 	if t.TLSHandshakeTimeout > 0 {
-		cfg.HandshakeTimeout = t.TLSHandshakeTimeout
+		cfg.HandshakeTimeout = min(t.TLSHandshakeTimeout, longest)
 	}
 	if cfg.MaxStreamsBidi == 0 {
 		cfg.MaxStreamsBidi = -1 // servers open none (RFC 9114, section 6.1)

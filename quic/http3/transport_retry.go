@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
@@ -158,12 +159,21 @@ func (r *attempt) rewind(cause error) error {
 	if r.req.GetBody == nil {
 		return fmt.Errorf("http3: cannot send the request again after its body was read (%w); define Request.GetBody to avoid this error", streamFailure(cause))
 	}
-	body, err := r.req.GetBody()
+	body, err := bodyAgain(r.req)
 	if err != nil {
 		return err
 	}
 	r.body = &trackedBody{ReadCloser: body}
 	return nil
+}
+
+// bodyAgain calls a request's GetBody.
+func bodyAgain(req *http.Request) (io.ReadCloser, error) {
+	body, err := req.GetBody()
+	if err == nil && body == nil {
+		err = errors.New("http3: Request.GetBody returned neither a body nor an error")
+	}
+	return body, err
 }
 
 // backOff waits before the second retry for about a second, and twice as long each time.

@@ -3,6 +3,8 @@ package h3test_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -178,6 +180,28 @@ func TestDialOfNothing(t *testing.T) {
 	}
 }
 
+// A GetBody that returns nothing is that request's error.
+func TestGetBodyOfNothing(t *testing.T) {
+	s := h3test.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			io.Copy(io.Discard, r.Body)
+			http3.QUICConn(r).Close() // which has the client send the request again
+		}
+	}))
+	defer s.Close()
+	resp, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	req, _ := http.NewRequest(http.MethodPost, s.URL, io.MultiReader(strings.NewReader("body")))
+	req.Header.Set("Idempotency-Key", "x")
+	req.GetBody = func() (io.ReadCloser, error) { return nil, nil }
+	if _, err := s.Client().Do(req); err == nil || !strings.Contains(err.Error(), "GetBody returned neither a body nor an error") {
+		t.Error(err)
+	}
+}
+
 // closeNoted notes that it was closed.
 type closeNoted struct {
 	net.PacketConn
@@ -284,4 +308,133 @@ func TestCloseWhileHandlerHangs(t *testing.T) {
 		close(goOn)
 		all.Wait()
 	})
+}
+
+// A server whose settings are refused does not start, and says why, where it would have clients wait for nobody. What is not set is the default.
+func TestStartRefused(t *testing.T) {
+	for want, set := range map[string]func(*h3test.Server){
+		"MaxHeaderBytes":              func(s *h3test.Server) { s.Config.MaxHeaderBytes = 1 << 30 },
+		"KeepAlive":                   func(s *h3test.Server) { s.HTTP3.QUIC = &quic.Config{KeepAlive: 48 * time.Hour} },
+		"http: Server closed":         func(s *h3test.Server) { s.HTTP3.Close() },
+		"":                            func(s *h3test.Server) { s.HTTP3, s.Config = nil, nil },
+		`"nonsense" is not an origin`: func(s *h3test.Server) { s.HTTP3.Origins = []string{"nonsense"} },
+	} {
+		for _, udp := range []bool{false, true} {
+			s := h3test.NewUnstartedServer(http.NotFoundHandler())
+			s.UDP = udp
+			set(s)
+			said := func() (said string) {
+				defer func() {
+					if v := recover(); v != nil {
+						said = fmt.Sprint(v)
+					}
+				}()
+				s.Start()
+				return ""
+			}()
+			if (said == "") != (want == "") || !strings.Contains(said, want) {
+				t.Errorf("it panics with %q, want %q", said, want)
+			}
+			s.Close()
+		}
+	}
+}
+
+// Hooks and bodies that take their time do so in a bubble, too, where time passes only while all that wait do so on channels and the like.
+func TestHooksThatSleep(t *testing.T) {
+	for name, set := range map[string]func(*http.Server){
+		"ConnState": func(hs *http.Server) {
+			hs.ConnState = func(net.Conn, http.ConnState) { time.Sleep(time.Second) }
+		},
+		"ConnContext": func(hs *http.Server) {
+			hs.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { time.Sleep(time.Second); return ctx }
+		},
+		"BaseContext": func(hs *http.Server) {
+			hs.BaseContext = func(net.Listener) context.Context { time.Sleep(time.Second); return context.Background() }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := h3test.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				set(s.Config)
+				s.Start()
+				defer func() {
+					s.Close()
+					time.Sleep(time.Minute) // until ConnState was told of that
+				}()
+				began := time.Now()
+				var all sync.WaitGroup
+				for range 3 {
+					all.Go(func() {
+						resp, err := s.Client().Get(s.URL)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						resp.Body.Close()
+					})
+				}
+				all.Wait()
+				if took := time.Since(began); took < time.Second || took > time.Minute {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// slowToClose is a Body that waits in Read for its Close, which takes its time.
+type slowToClose struct{ closed chan struct{} }
+
+func (b *slowToClose) Read([]byte) (int, error) { <-b.closed; return 0, io.EOF }
+func (b *slowToClose) Close() error             { time.Sleep(time.Second); close(b.closed); return nil }
+
+// Who gives a request up waits for its Body's Close, however long that takes.
+func TestBodyThatIsSlowToClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := h3test.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+		defer s.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		body := &slowToClose{make(chan struct{})}
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, body)
+		began := time.Now()
+		if _, err := s.Client().Do(req); err == nil || time.Since(began) != time.Minute+time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// A server that allows no requests is not besieged with connections: requests wait on those that there are.
+func TestServerWithoutStreams(t *testing.T) {
+	for _, each := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := h3test.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			s.HTTP3.QUIC = &quic.Config{MaxStreamsBidi: -1}
+			var conns atomic.Int32
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					conns.Add(1)
+				}
+			}
+			s.Start()
+			defer s.Close()
+			s.Client().Transport.(*http3.Transport).DisableKeepAlives = each
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+					if _, err := s.Client().Do(req); !errors.Is(err, context.DeadlineExceeded) {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if n := conns.Load(); n > 3 {
+				t.Errorf("there were %d connections for three requests", n)
+			}
+		})
+	}
 }

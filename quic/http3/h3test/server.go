@@ -22,8 +22,8 @@ type Server struct {
 	// URL is "https://" with the server's address. It is set by Start.
 	URL string
 
-	// Config is the http.Server whose handler, timeouts and hooks hold. Its ConnState is called as ever; Start puts a function of its own
-	// in front of it.
+	// Config is the http.Server whose handler, timeouts and hooks hold. Its ConnState and BaseContext are called as ever; Start puts functions of
+	// its own in front of them.
 	Config *http.Server
 
 	// HTTP3 is what says beside Config how to serve. Start sets its field HTTP. Default: an empty one.
@@ -63,13 +63,19 @@ func NewUnstartedServer(h http.Handler) *Server {
 	return &Server{Config: &http.Server{Handler: h}, HTTP3: new(http3.Server)}
 }
 
-// Start starts a server of NewUnstartedServer. It panics if that cannot be.
+// Start starts a server of NewUnstartedServer, which listens when it returns. It panics if that cannot be, such as with a setting that is refused.
 func (s *Server) Start() {
 	switch {
 	case s.URL != "":
 		panic("h3test: the server was started already")
 	case s.closed:
 		panic("h3test: the server was closed before it was started")
+	}
+	if s.Config == nil {
+		s.Config = new(http.Server)
+	}
+	if s.HTTP3 == nil {
+		s.HTTP3 = new(http3.Server)
 	}
 	var err error
 	if s.pc, err = s.listen(); err != nil {
@@ -95,10 +101,17 @@ func (s *Server) Start() {
 	s.states, s.changed = make(map[net.Conn]http.ConnState), make(chan struct{}, 1)
 	s.sockets = make(map[*clientSocket]struct{})
 	s.wrapConnState()
+	opened := s.wrapBaseContext()
 	s.HTTP3.HTTP = s.Config
 	s.serving, s.ended = make(chan error, 1), make(chan struct{})
 	s.URL = "https://" + s.pc.LocalAddr().String()
 	go func() { s.serving <- s.HTTP3.ServeHTTP3(nil, s.pc, cfg, nil) }()
+	select {
+	case <-opened:
+	case err := <-s.serving:
+		s.URL = ""
+		panic(fmt.Sprintf("h3test: %v", err))
+	}
 }
 
 func (s *Server) listen() (net.PacketConn, error) {
@@ -109,6 +122,21 @@ func (s *Server) listen() (net.PacketConn, error) {
 		s.Network = quicnettest.NewNetwork(1, quicnettest.Link{})
 	}
 	return s.Network.ListenPacket("127.0.0.1:0")
+}
+
+// wrapBaseContext returns a channel that is closed when the server listens: then BaseContext is called.
+func (s *Server) wrapBaseContext() <-chan struct{} {
+	opened := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(opened) })
+	hook := s.Config.BaseContext
+	s.Config.BaseContext = func(l net.Listener) context.Context {
+		tell()
+		if hook != nil {
+			return hook(l)
+		}
+		return context.Background()
+	}
+	return opened
 }
 
 // wrapConnState has the server's connections noted.
