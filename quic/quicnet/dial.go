@@ -92,6 +92,9 @@ func resolve(ctx context.Context, addr string) (target, error) {
 			err = e
 			continue
 		}
+		if !ip.IsLinkLocalUnicast() {
+			ip = ip.WithZone("") // which says nothing of it: the answer will come from an address without one
+		}
 		if ip.IsUnspecified() { // as package net does: this machine
 			if ip.Is4() {
 				ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})

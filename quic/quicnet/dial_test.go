@@ -247,7 +247,7 @@ func TestDialByName(t *testing.T) {
 	}
 }
 
-// Link-local addresses keep their zone, which certificates do not know; without one nobody could be reached.
+// Link-local addresses keep their zone, which certificates do not know; without one nobody could be reached. Others have none.
 func TestResolveZone(t *testing.T) {
 	got, err := resolve(t.Context(), "[fe80::1%lo]:443")
 	if want := netip.MustParseAddrPort("[fe80::1%lo]:443"); err != nil || got.host != "fe80::1" || len(got.addrs) != 1 || got.addrs[0] != want {
@@ -255,6 +255,10 @@ func TestResolveZone(t *testing.T) {
 	}
 	if _, err := Dial(t.Context(), "[fe80::1]:443", clientConfig()); !errors.Is(err, errNoZone) {
 		t.Errorf("without a zone: %v", err)
+	}
+	got, err = resolve(t.Context(), "[::1%lo]:443") // whose answer comes from ::1
+	if want := netip.MustParseAddrPort("[::1]:443"); err != nil || got.host != "::1" || len(got.addrs) != 1 || got.addrs[0] != want {
+		t.Errorf("resolved to %+v, %v", got, err)
 	}
 }
 
