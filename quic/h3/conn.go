@@ -33,14 +33,10 @@ type Conn struct {
 	sessions   []*quic.Session
 
 	ready, readyTail *stream // that something is to be told of, or read from
-	events           []Event // of the connection as a whole
-	told             int     // how many of events were
 
 	streams   streamList         // all
 	heads     streamList         // those whose header section has not arrived whole, with Config.HeaderTimeout
 	blocked   streamList         // those that wait for entries of the dynamic table
-	starved   []*stream          // those that wait for memory
-	backlog   []*stream          // those that wait for room on the decoder stream
 	held      int                // bytes that are held of header sections
 	requests  int                // open ones
 	ending    streamList         // those that are over but for the application, which has not read to the end
@@ -54,11 +50,8 @@ type Conn struct {
 	datagrams  *earlyDatagrams // nil: none have come or gone of late
 	load       load
 
-	tells  *telling      // nil: nothing was told since the connection rested
-	fields []qpack.Field // of the message that is told
-	list   []qpack.Field // what is being encoded
-	out    []byte        // likewise
-	active int64         // when the core last told of something
+	atWork *work // nil: there was nothing to do since the connection rested
+	active int64 // when the core last told of something
 }
 
 // New begins HTTP/3 on a connection: one whose handshake is complete, or that can send or has received 0-RTT data. It opens the
@@ -285,45 +278,56 @@ func (c *Conn) Close(now time.Time, code ErrorCode, reason string) {
 	c.core.Close(now, true, uint64(code), reason)
 }
 
-// telling is what NextEvent has returned, and the Message that this points to.
-type telling struct {
-	event   Event
-	message Message
+// work is what a connection needs that has streams of requests, or something to tell.
+type work struct {
+	event   Event         // what NextEvent has returned
+	message Message       // that it points to
+	events  []Event       // of the connection as a whole
+	told    int           // how many of events were
+	fields  []qpack.Field // of the message that is told
+	list    []qpack.Field // what is being encoded
+	out     []byte        // likewise
+	starved []*stream     // those that wait for memory
+	backlog []*stream     // those that wait for room on the decoder stream
 }
 
-// telling returns where the next event is to be made.
-func (c *Conn) telling() *telling {
-	if c.tells == nil {
-		c.tells = new(telling)
+// work returns what there is to work with.
+func (c *Conn) work() *work {
+	if c.atWork == nil {
+		c.atWork = new(work)
 	}
-	return c.tells
+	return c.atWork
 }
 
 // push has NextEvent tell something of the connection.
-func (c *Conn) push(ev Event) { c.events = append(c.events, ev) }
+func (c *Conn) push(ev Event) {
+	w := c.work()
+	w.events = append(w.events, ev)
+}
 
 // NextEvent returns what has happened, in memory that is used again by the next call; nil says that there is nothing, and must be seen once at the
 // end of each turn: what is gathered for the peer, such as acknowledgements of QPACK, is written then.
 func (c *Conn) NextEvent() *Event {
 	for {
-		if c.told < len(c.events) {
-			t := c.telling()
-			t.event, c.events[c.told] = c.events[c.told], Event{}
-			c.told++
-			return &t.event
+		if w := c.atWork; w != nil {
+			if w.told < len(w.events) {
+				w.event, w.events[w.told] = w.events[w.told], Event{}
+				w.told++
+				return &w.event
+			}
+			w.events, w.told = w.events[:0], 0
 		}
-		c.events, c.told = c.events[:0], 0
 		s := c.ready
 		if s == nil {
 			if c.flush(); c.ready != nil {
 				continue
 			}
 			c.dropFields()
-			if c.tells != nil {
-				c.tells.event = Event{}
+			if c.atWork != nil {
+				c.atWork.event = Event{}
 			}
 			if !c.ended && c.finished() {
-				ev := &c.telling().event
+				ev := &c.work().event
 				ev.Kind = EventShutdown
 				return ev
 			}
@@ -337,7 +341,7 @@ func (c *Conn) NextEvent() *Event {
 			continue
 		}
 		if c.nextOf(s) {
-			return &c.tells.event
+			return &c.atWork.event
 		}
 	}
 }
@@ -352,7 +356,7 @@ func (c *Conn) nextOf(s *stream) (ok bool) {
 	case !s.known:
 		return false
 	}
-	ev := &c.telling().event
+	ev := &c.work().event
 	*ev = Event{Stream: s.id, Data: s.data}
 	switch n {
 	case newsTooLarge:
@@ -390,14 +394,15 @@ const maxKeptFields = 64
 
 // dropFields lets go of what the last message has brought: its strings are in the application's hands, or in nobody's.
 func (c *Conn) dropFields() {
-	if len(c.fields) == 0 {
+	w := c.atWork
+	if w == nil || len(w.fields) == 0 {
 		return
 	}
-	clear(c.fields)
-	if c.fields = c.fields[:0]; cap(c.fields) > maxKeptFields {
-		c.fields = nil
+	clear(w.fields)
+	if w.fields = w.fields[:0]; cap(w.fields) > maxKeptFields {
+		w.fields = nil
 	}
-	c.telling().message = Message{}
+	w.message = Message{}
 }
 
 // flush writes what was gathered for the peer.
@@ -533,7 +538,7 @@ const restAfter = int64(250 * time.Millisecond)
 
 // rests tells whether it will: not before all that there is to be told has been.
 func (c *Conn) rests() bool {
-	return !c.rested && c.streams.first == nil && !c.ended && c.told == len(c.events)
+	return !c.rested && c.streams.first == nil && !c.ended && (c.atWork == nil || c.atWork.told == len(c.atWork.events))
 }
 
 func (c *Conn) rest() {
@@ -541,8 +546,7 @@ func (c *Conn) rest() {
 	c.enc.Rest()
 	c.dec.Rest()
 	c.free, c.spare = nil, 0
-	c.fields, c.list, c.out, c.events, c.told = nil, nil, nil, nil, 0
-	c.tells = nil
+	c.atWork = nil
 	c.priorities.cache = nil
 	c.datagrams = nil // with those whose stream has not come: RFC 9297, section 2.1, has them kept for the order of a round trip, and most take less than restAfter
 }

@@ -111,9 +111,9 @@ func (g *gPlay) judge() {
 	g.side.read()
 	g.pass(3e9)
 	c := g.side.Conn
-	if c.requests != 0 || c.streams.len != 0 || c.held != 0 || len(c.starved)+len(c.backlog) > 0 || c.blocked.len+c.heads.len+c.ending.len > 0 || c.dec.Blocked() > 0 {
+	if c.requests != 0 || c.streams.len != 0 || c.held != 0 || len(c.work().starved)+len(c.work().backlog) > 0 || c.blocked.len+c.heads.len+c.ending.len > 0 || c.dec.Blocked() > 0 {
 		t.Errorf("at the end: %d requests, %d streams, %d bytes held, %d starved, %d in the backlog, %d blocked (%d with the decoder), %d lingering",
-			c.requests, c.streams.len, c.held, len(c.starved), len(c.backlog), c.blocked.len, c.dec.Blocked(), c.ending.len)
+			c.requests, c.streams.len, c.held, len(c.work().starved), len(c.work().backlog), c.blocked.len, c.dec.Blocked(), c.ending.len)
 	}
 	for _, s := range g.order {
 		if !s.done && (s.told || g.client || s.tooBig) {

@@ -7,9 +7,10 @@ import "slices"
 // hold reserves memory for a HEADERS frame of n bytes before any of it is gathered; ok is false if the stream has to wait for it. Each
 // reservation is for a whole frame, so that what was begun can be completed, and others wait behind.
 func (c *Conn) hold(s *stream, n int) (ok bool) {
-	if len(c.starved) > 0 || c.held > 0 && c.held+n > maxHeldSections {
+	w := c.work()
+	if len(w.starved) > 0 || c.held > 0 && c.held+n > maxHeldSections {
 		s.recv.waiting = true
-		c.starved = append(c.starved, s)
+		w.starved = append(w.starved, s)
 		return false
 	}
 	c.held += n
@@ -33,7 +34,7 @@ const maxKeptSection = 4 << 10
 
 // release lets go of the memory of a section, and has those that wait for it go on.
 func (c *Conn) release(s *stream) {
-	r := &s.recv
+	r, w := &s.recv, c.work()
 	if r.waiting {
 		r.waiting = false
 		remove := func(of *[]*stream) {
@@ -41,8 +42,8 @@ func (c *Conn) release(s *stream) {
 				*of = slices.Delete(*of, i, i+1)
 			}
 		}
-		remove(&c.starved)
-		remove(&c.backlog)
+		remove(&w.starved)
+		remove(&w.backlog)
 	}
 	if r.blocked {
 		r.blocked = false
@@ -57,13 +58,13 @@ func (c *Conn) release(s *stream) {
 	}
 	c.held -= r.held
 	r.held = 0
-	for len(c.starved) > 0 {
-		next := c.starved[0]
+	for len(w.starved) > 0 {
+		next := w.starved[0]
 		need := int(next.recv.left)
 		if c.held > 0 && c.held+need > maxHeldSections {
 			break
 		}
-		c.starved = slices.Delete(c.starved, 0, 1)
+		w.starved = slices.Delete(w.starved, 0, 1)
 		c.held += need
 		next.recv.held, next.recv.waiting = need, false
 		c.tell(next, newsRead)
@@ -72,11 +73,15 @@ func (c *Conn) release(s *stream) {
 
 // retryBacklog has the streams go on that waited for room on the decoder stream.
 func (c *Conn) retryBacklog() {
-	for _, s := range c.backlog {
+	w := c.atWork
+	if w == nil {
+		return
+	}
+	for _, s := range w.backlog {
 		s.recv.waiting = false
 		c.tell(s, newsRead)
 	}
-	c.backlog = c.backlog[:0]
+	w.backlog = w.backlog[:0]
 }
 
 // retryUnblocked has the streams go on whose sections can be decoded now.

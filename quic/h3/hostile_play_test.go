@@ -111,9 +111,9 @@ func playHostile(t *testing.T, client bool, seed uint64) (survived bool) {
 	h.side.read()
 	h.pass(5 * time.Second)
 	c := h.side.Conn
-	if c.requests != 0 || c.streams.len != 0 || c.held != 0 || len(c.starved)+len(c.backlog) > 0 || c.blocked.len+c.heads.len+c.ending.len > 0 || c.dec.Blocked() > 0 {
+	if c.requests != 0 || c.streams.len != 0 || c.held != 0 || len(c.work().starved)+len(c.work().backlog) > 0 || c.blocked.len+c.heads.len+c.ending.len > 0 || c.dec.Blocked() > 0 {
 		t.Errorf("at the end: %d requests, %d streams, %d bytes held, %d starved, %d in the backlog, %d blocked (%d with the decoder), %d heads, %d lingering; %v",
-			c.requests, c.streams.len, c.held, len(c.starved), len(c.backlog), c.blocked.len, c.dec.Blocked(), c.heads.len, c.ending.len, h.alive)
+			c.requests, c.streams.len, c.held, len(c.work().starved), len(c.work().backlog), c.blocked.len, c.dec.Blocked(), c.heads.len, c.ending.len, h.alive)
 	}
 	for id := range h.alive {
 		t.Errorf("the application was never told that stream %d is over", id)

@@ -155,7 +155,7 @@ func TestLargeMessageIsLetGo(t *testing.T) {
 	if grown := used() - before; grown > 500<<10 {
 		t.Errorf("after eight requests with 900 kB of header the connection has %d bytes more", grown)
 	}
-	if len(p.side.fields) > 0 || cap(p.side.fields) > maxKeptFields || p.side.telling().message.Fields != nil {
+	if len(p.side.work().fields) > 0 || cap(p.side.work().fields) > maxKeptFields || p.side.work().message.Fields != nil {
 		t.Error("fields of the last message are kept")
 	}
 	runtime.KeepAlive(p)

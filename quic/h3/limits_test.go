@@ -164,12 +164,12 @@ func TestAttackF8DecoderBacklog(t *testing.T) {
 			seen++
 		}
 	}
-	for ; len(p.side.backlog) < 50 && made < 10_000; made++ {
+	for ; len(p.side.work().backlog) < 50 && made < 10_000; made++ {
 		p.bidi(true, head)
 		p.side.events = p.side.events[:0]
 	}
-	if len(p.side.backlog) != 50 || seen != made-50 {
-		t.Fatalf("%d requests were made and %d seen, %d wait", made, seen, len(p.side.backlog))
+	if len(p.side.work().backlog) != 50 || seen != made-50 {
+		t.Fatalf("%d requests were made and %d seen, %d wait", made, seen, len(p.side.work().backlog))
 	}
 	if n := len(p.side.dec.Instructions()); n > 17<<10 {
 		t.Fatalf("%d bytes of instructions wait", n)
@@ -181,7 +181,7 @@ func TestAttackF8DecoderBacklog(t *testing.T) {
 		p.peer.StreamRecv(decoder, make([]byte, 1000))
 		p.pass(30 * time.Millisecond)
 	}
-	t.Fatalf("%d requests were made and %d seen, %d wait", made, seen, len(p.side.backlog))
+	t.Fatalf("%d requests were made and %d seen, %d wait", made, seen, len(p.side.work().backlog))
 }
 
 // The bucket fills up again with time, and with requests that come to their end.

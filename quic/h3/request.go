@@ -34,7 +34,7 @@ func (c *Conn) read(s *stream) (ok bool) {
 		c.tell(s, newsData)
 		return false
 	}
-	t := c.telling()
+	t := c.work()
 	m, ev := &t.message, &t.event
 	*ev = Event{Stream: s.id, Data: s.data, Message: m}
 	switch {
@@ -291,11 +291,11 @@ func (c *Conn) checkWhole(s *stream, p []byte) (ok bool) {
 	return true
 }
 
-// decode decodes a field section; message tells that it is a header section, in Conn.telling. gathered tells whether section is that of the
+// decode decodes a field section; message tells that it is a header section, in Conn.work. gathered tells whether section is that of the
 // stream, and was consumed, or still with the core.
 func (c *Conn) decode(s *stream, section []byte, gathered bool) (message bool) {
-	r := &s.recv
-	into := c.fields[:0]
+	r, w := &s.recv, c.work()
+	into := w.fields[:0]
 	if r.state == recvBody {
 		into = nil // trailers are kept until the application is told
 	}
@@ -314,7 +314,7 @@ func (c *Conn) decode(s *stream, section []byte, gathered bool) (message bool) {
 	case errors.Is(err, qpack.ErrBacklog):
 		c.keep(s, section, gathered)
 		r.waiting = true
-		c.backlog = append(c.backlog, s)
+		w.backlog = append(w.backlog, s)
 		return false
 	default:
 		c.fail(qpackError(err))
@@ -324,7 +324,7 @@ func (c *Conn) decode(s *stream, section []byte, gathered bool) (message bool) {
 	if r.state == recvBody {
 		return c.onTrailers(s, fields)
 	}
-	c.fields = fields
+	w.fields = fields
 	return c.onHead(s, fields)
 }
 
@@ -338,7 +338,7 @@ func qpackError(err error) *connError {
 
 // onHead acts on a decoded header section.
 func (c *Conn) onHead(s *stream, fields []qpack.Field) (message bool) {
-	m, r := &c.telling().message, &s.recv
+	m, r := &c.work().message, &s.recv
 	var priority, fault string
 	if c.client {
 		fault = m.parseResponse(fields)
@@ -389,7 +389,7 @@ func (c *Conn) headDone(s *stream) stepResult {
 	if c.endOf(s) != stepEnd {
 		return stepNothing
 	}
-	if m := &c.telling().message; m.ContentLength < 0 {
+	if m := &c.work().message; m.ContentLength < 0 {
 		m.ContentLength = 0
 	}
 	return stepMessage

@@ -11,7 +11,7 @@ import (
 // TestWakingCost bounds what both ends of a connection allocate for a request that comes alone after a rest, also where thousands have gone before, so that
 // one that is merely slow does not pay for its being quiet.
 func TestWakingCost(t *testing.T) {
-	const n, mostAllocs, mostBytes = 50, 110, 16 << 10
+	const n, mostAllocs, mostBytes = 50, 110, 17 << 10
 	p := newH3Exchanges(t, nil)
 	p.do(20_000, 100)
 	var allocs, bytes uint64

@@ -30,7 +30,7 @@ func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id
 	case m.Protocol != "" && !c.settings.EnableConnect:
 		return 0, 0, ErrConnectNotEnabled
 	}
-	c.list = c.list[:0]
+	c.newList()
 	c.addPseudo(":method", m.Method)
 	tunnel := m.Method == "CONNECT" && m.Protocol == ""
 	if !tunnel || m.Scheme != "" {
@@ -89,7 +89,7 @@ func (c *Conn) SendResponse(now time.Time, id uint64, m *Message, body []byte, f
 	case interim && (len(body) > 0 || fin), bare && len(body) > 0:
 		return 0, ErrMessageOrder
 	}
-	c.list = c.list[:0]
+	c.newList()
 	c.addPseudo(":status", statusText(m.Status))
 	notes, err := c.addFields(m, true)
 	if err != nil {
@@ -121,18 +121,26 @@ func statusText(status int) string {
 	return strconv.Itoa(status)
 }
 
+// newList begins the list of a section's fields.
+func (c *Conn) newList() {
+	w := c.work()
+	w.list = w.list[:0]
+}
+
 func (c *Conn) addPseudo(name, value string) {
-	c.list = append(c.list, qpack.Field{Name: name, Value: value})
+	w := c.work()
+	w.list = append(w.list, qpack.Field{Name: name, Value: value})
 }
 
 // addFields adds the regular fields of a message, and checks all of it.
 func (c *Conn) addFields(m *Message, response bool) (notes fieldNotes, err error) {
-	pseudo := len(c.list)
-	c.list = append(c.list, m.Fields...)
-	c.enc.Prepare(c.list)
-	fault := notes.read(c.list[pseudo:])
+	w := c.work()
+	pseudo := len(w.list)
+	w.list = append(w.list, m.Fields...)
+	c.enc.Prepare(w.list)
+	fault := notes.read(w.list[pseudo:])
 	if fault == "" && !response {
-		fault = c.requestFault(c.list[:pseudo], m, notes.host)
+		fault = c.requestFault(w.list[:pseudo], m, notes.host)
 	}
 	if fault != "" {
 		return notes, &MessageError{fault}
@@ -158,14 +166,14 @@ func (c *Conn) requestFault(pseudo []qpack.Field, m *Message, host *qpack.Field)
 	return with.requestFault(notes, true)
 }
 
-// fits tells whether the peer accepts the section in Conn.list.
+// fits tells whether the peer accepts the section in work.list.
 func (c *Conn) fits() error {
 	if c.settings.MaxFieldSectionSize == NoLimit {
 		return nil
 	}
-	size := uint64(0)
-	for i := range c.list {
-		size += c.list[i].Size()
+	size, list := uint64(0), c.work().list
+	for i := range list {
+		size += list[i].Size()
 	}
 	if size > c.settings.MaxFieldSectionSize {
 		return ErrFieldSectionTooLarge
@@ -173,25 +181,26 @@ func (c *Conn) fits() error {
 	return nil
 }
 
-// encodeSection makes a HEADERS frame of Conn.list, which was prepared; the frame is valid until the next one is made, and has room for
+// encodeSection makes a HEADERS frame of work.list, which was prepared; the frame is valid until the next one is made, and has room for
 // another header behind it. Instructions for the peer's decoder are sent before it, and none for which the peer gives no credit now (RFC 9204, section 2.1.3); our encoder stream goes before all others.
 func (c *Conn) encodeSection(id uint64) []byte {
 	room := 0
 	if c.enc.MayInstruct() && c.local.opened > localEncoder && len(c.local.out[localEncoder]) == 0 && c.settings.QPACKTableCapacity > 0 {
 		room = c.core.StreamCredit(c.local.ids[localEncoder])
 	}
-	c.out = append(c.out[:0], make([]byte, maxFrameHeader)...)
-	c.out = slices.Grow(c.enc.AppendPrepared(c.out, id, room), maxFrameHeader) // what follows may be the header of a DATA frame
+	w := c.work()
+	w.out = append(w.out[:0], make([]byte, maxFrameHeader)...)
+	w.out = slices.Grow(c.enc.AppendPrepared(w.out, id, room), maxFrameHeader) // what follows may be the header of a DATA frame
 	c.flushEncoder()
 	var header [maxFrameHeader]byte
-	h := appendFrameHeader(header[:0], frameHeaders, uint64(len(c.out)-maxFrameHeader))
+	h := appendFrameHeader(header[:0], frameHeaders, uint64(len(w.out)-maxFrameHeader))
 	at := maxFrameHeader - len(h)
-	copy(c.out[at:], h)
-	clear(c.list)
-	return c.out[at:]
+	copy(w.out[at:], h)
+	clear(w.list)
+	return w.out[at:]
 }
 
-// sendInterim sends the interim response in Conn.list.
+// sendInterim sends the interim response in work.list.
 func (c *Conn) sendInterim(s *stream) error {
 	if len(s.send.pending) >= maxInterimBacklog {
 		return ErrInterimBacklog
@@ -200,7 +209,7 @@ func (c *Conn) sendInterim(s *stream) error {
 	return c.sendFrames(s, frame, nil, false)
 }
 
-// sendHead sends the header section in Conn.list, and what it can of the body.
+// sendHead sends the header section in work.list, and what it can of the body.
 func (c *Conn) sendHead(s *stream, body []byte, fin bool) (n int, err error) {
 	if err := s.checkLength(len(body), fin); err != nil {
 		return 0, c.breakLength(s, err)
@@ -422,9 +431,10 @@ func (c *Conn) SendTrailers(now time.Time, id uint64, fields []qpack.Field) erro
 	case s.send.state != sendBody:
 		return s.sendError()
 	}
-	c.list = append(c.list[:0], fields...)
-	c.enc.Prepare(c.list)
-	if fault := trailerFault(c.list); fault != "" {
+	w := c.work()
+	w.list = append(w.list[:0], fields...)
+	c.enc.Prepare(w.list)
+	if fault := trailerFault(w.list); fault != "" {
 		return &MessageError{fault}
 	}
 	if err := s.checkLength(0, true); err != nil {
