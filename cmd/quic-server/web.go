@@ -61,9 +61,9 @@ func newWebsite(ctx context.Context, o *options, log *logger) (*website, error) 
 	return &website{logged(files, log), old, func() { root.Close(); old.Close() }, o.root}, nil
 }
 
-// withheld tells whether a file is one of the secrets that the server was given: who serves the folder where they lie does not mean them. What is under
-// their names is looked up each time, since keys are replaced.
-func (o *options) withheld(info fs.FileInfo) bool {
+// withheld returns the secrets that the server was given: who serves the folder where they lie does not mean them. What is under their names is looked up
+// each time, since keys are replaced.
+func (o *options) withheld() (secrets []fs.FileInfo) {
 	names := []string{o.key, o.resetKey, o.tokenKey, o.ticketKeys, os.Getenv("SSLKEYLOGFILE")}
 	if o.lb != nil {
 		names = append(names, o.lb.keyFile)
@@ -77,11 +77,11 @@ func (o *options) withheld(info fs.FileInfo) bool {
 		if name == "" {
 			continue
 		}
-		if secret, err := os.Stat(name); err == nil && os.SameFile(secret, info) {
-			return true
+		if secret, err := os.Stat(name); err == nil {
+			secrets = append(secrets, secret)
 		}
 	}
-	return false
+	return secrets
 }
 
 // proxyURL reads --proxy.

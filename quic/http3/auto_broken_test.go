@@ -92,6 +92,27 @@ func newBrokenH3(t *testing.T, socket func(*brokenH3, net.PacketConn) net.Packet
 	return newBrokenH3With(t, quicnettest.ServerConfig(), socket, serve, request)
 }
 
+// open returns the response to a request, of which nothing is read.
+func (b *brokenH3) open() *http.Response {
+	b.t.Helper()
+	resp, err := b.client.Get("https://example.com/")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return resp
+}
+
+// failures makes n requests, with a pause behind each, and returns how many failed.
+func (b *brokenH3) failures(n int, pause time.Duration) (failed int) {
+	for range n {
+		if strings.HasPrefix(b.get("/"), "error: ") {
+			failed++
+		}
+		time.Sleep(pause)
+	}
+	return failed
+}
+
 // newBrokenH3With has a configuration of the server's, of which TLS is ours.
 func newBrokenH3With(t *testing.T, cfg *quic.Config, socket func(*brokenH3, net.PacketConn) net.PacketConn,
 	serve func(c *quicnet.Conn, control *quicnet.Stream), request func(c *quicnet.Conn, s *quicnet.Stream)) *brokenH3 {
@@ -227,14 +248,7 @@ func TestAutoDeadlinesInVain(t *testing.T) {
 		})
 		b.client.Timeout = 5 * time.Second
 		wantHow(t, "the response that tells", b.get("/"), "HTTP/2.0")
-		failed := 0
-		for range 10 {
-			if how := b.get("/"); strings.HasPrefix(how, "error: ") {
-				failed++
-			}
-			time.Sleep(time.Second)
-		}
-		if failed > 2 {
+		if failed := b.failures(10, time.Second); failed > 2 {
 			t.Errorf("%d of ten requests have failed, want two at the most", failed)
 		}
 	})
@@ -356,10 +370,7 @@ func TestAutoGoesDuringResponse(t *testing.T) {
 			}
 		})
 		b.get("/")
-		long, err := b.client.Get("https://example.com/")
-		if err != nil {
-			t.Fatal(err)
-		}
+		long := b.open()
 		defer long.Body.Close()
 		b.get("/")
 		time.Sleep(time.Second)
@@ -444,10 +455,7 @@ func TestResponseBodyReplaced(t *testing.T) {
 			s.Close()
 		})
 		b.get("/")
-		resp, err := b.client.Get("https://example.com/")
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := b.open()
 		body := resp.Body
 		defer body.Close()
 		resp.Body = http.NoBody

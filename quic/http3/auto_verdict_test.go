@@ -42,14 +42,7 @@ func TestAutoShortDeadlinesInVain(t *testing.T) {
 		b := newBrokenH3(t, mute, nil, eight)
 		b.client.Timeout = 300 * time.Millisecond
 		wantHow(t, "the response that tells", b.get("/"), "HTTP/2.0")
-		failed := 0
-		for range 40 {
-			if how := b.get("/"); strings.HasPrefix(how, "error: ") {
-				failed++
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		if failed > 5 {
+		if failed := b.failures(40, 100*time.Millisecond); failed > 5 {
 			t.Errorf("%d of 40 requests have failed, want five at the most", failed)
 		}
 	})
@@ -156,10 +149,7 @@ func TestAutoReadLate(t *testing.T) {
 			c.CloseWithError(0x102, "")
 		})
 		b.get("/")
-		resp, err := b.client.Get("https://example.com/")
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := b.open()
 		defer resp.Body.Close()
 		time.Sleep(2 * time.Second)
 		wantHow(t, "on another connection", b.get("/"), "33333333")

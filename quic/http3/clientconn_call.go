@@ -298,7 +298,7 @@ func (cl *call) onLost(t *quicnet.Turn, err error, kept bool) {
 	waits, reading := cl.resp == nil, cl.readErr == nil
 	cl.mu.Unlock()
 	if waits || !kept {
-		kind := cl.cc.kindOf(err, lost)
+		kind := cl.cc.fateOf(err, lost)
 		if reading && kind != unsent {
 			cl.cc.onCutOff(err)
 		}

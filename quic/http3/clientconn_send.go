@@ -230,7 +230,7 @@ func (cc *ClientConn) until(req *http.Request, ch <-chan struct{}) error {
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
 	if cc.err != nil {
-		return &failure{err: cc.err, kind: cc.kindOf(cc.err, unsent)}
+		return &failure{err: cc.err, kind: cc.fateOf(cc.err, unsent)}
 	}
 	return nil
 }

@@ -54,10 +54,10 @@ func unwrapFailure(err error) error {
 	return err
 }
 
-// kindOf returns what is known of a request that waits when the connection ends with err: kind, unless that is before the handshake is complete. Then it
+// fateOf returns what is known of a request that waits when the connection ends with err: kind, unless that is before the handshake is complete. Then it
 // is what a dial would have failed with if there was no early data, and the request with it; but a server that refuses the token of a session has
 // looked at nothing else, and takes a client that comes without it (quicnet sees to that where a dial waits for the handshake).
-func (cc *ClientConn) kindOf(err error, kind failureKind) failureKind {
+func (cc *ClientConn) fateOf(err error, kind failureKind) failureKind {
 	if cc.tls.Load() != nil {
 		return kind
 	}

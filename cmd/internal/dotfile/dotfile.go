@@ -1,8 +1,12 @@
-// Package dotfile says which names servers keep to themselves: those that begin with a dot are settings, histories and keys.
+// Package dotfile says which files servers keep to themselves: those whose names begin with a dot are settings, histories and keys, and others may be
+// named.
 package dotfile
 
 import (
+	"io/fs"
+	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -14,4 +18,18 @@ func Hidden(name string) bool {
 		clean = rest
 	}
 	return strings.Contains(clean, "/.")
+}
+
+// Withheld returns the files that are as good as not there, though they lie below a server's folder, as they are now; nil: there are none.
+type Withheld func() []fs.FileInfo
+
+// Now returns what tells of a file whether it is one of them.
+func (w Withheld) Now() func(fs.FileInfo) bool {
+	if w == nil {
+		return func(fs.FileInfo) bool { return false }
+	}
+	files := w()
+	return func(info fs.FileInfo) bool {
+		return slices.ContainsFunc(files, func(f fs.FileInfo) bool { return os.SameFile(f, info) })
+	}
 }

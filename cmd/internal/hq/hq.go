@@ -41,8 +41,8 @@ type Stream interface {
 
 // Files serves the files below a root; no path and no symbolic link leads out of it, and names that begin with a dot are not served.
 type Files struct {
-	// Withheld tells which files are as good as not there, though they lie below the root; nil: none. It may be set before Serve is called.
-	Withheld func(fs.FileInfo) bool
+	// Withheld may be set before Serve is called.
+	Withheld dotfile.Withheld
 
 	root *os.Root
 }
@@ -94,10 +94,10 @@ func (f *Files) open(path string) (*os.File, error) {
 		return nil, fmt.Errorf("%s is not a file: %w", path, fs.ErrPermission)
 	}
 	file, err := f.root.Open(name)
-	if err != nil || f.Withheld == nil {
-		return file, err
+	if err != nil {
+		return nil, err
 	}
-	if info, err = file.Stat(); err == nil && f.Withheld(info) {
+	if info, err = file.Stat(); err == nil && f.Withheld.Now()(info) {
 		err = &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	}
 	if err != nil {

@@ -122,12 +122,12 @@ func (s *Site) list(r *http.Request, name, clean string) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{Parent: clean != "/", Crumbs: crumbs(clean)}
+	f, withheld := &folder{Parent: clean != "/", Crumbs: crumbs(clean)}, s.withheld.Now()
 	for _, d := range all {
 		if strings.HasPrefix(d.Name(), ".") {
 			continue
 		}
-		if info, err := s.root.Stat(path.Join(name, d.Name())); err == nil && !s.withheld(info) { // it follows links, which may lead nowhere, or out
+		if info, err := s.root.Stat(path.Join(name, d.Name())); err == nil && !withheld(info) { // it follows links, which may lead nowhere, or out
 			f.Entries = append(f.Entries, newEntry(d.Name(), info))
 		}
 	}

@@ -23,8 +23,8 @@ type Options struct {
 	Server string
 	// Describe tells what the start page says of the connection that a request came over; nil: what net/http knows of it (Describe).
 	Describe func(*http.Request) []Fact
-	// Withheld tells which files are as good as not there, though they lie below the folder: keys of the program's own; nil: none.
-	Withheld func(fs.FileInfo) bool
+	// Withheld is for what lies below the folder and is the program's own, such as keys.
+	Withheld dotfile.Withheld
 }
 
 // Fact is a line of the start page.
@@ -35,15 +35,12 @@ type Site struct {
 	root     *os.Root
 	server   string
 	describe func(*http.Request) []Fact
-	withheld func(fs.FileInfo) bool
+	withheld dotfile.Withheld
 }
 
 // New makes a Site of the files below root, which stays the caller's to close, after the last request.
 func New(root *os.Root, o Options) *Site {
 	s := &Site{root: root, server: o.Server, describe: o.Describe, withheld: o.Withheld}
-	if s.withheld == nil {
-		s.withheld = func(fs.FileInfo) bool { return false }
-	}
 	if s.describe == nil {
 		s.describe = Describe
 	}
@@ -135,7 +132,7 @@ func (s *Site) open(name, coding string) (*form, error) {
 	case err != nil:
 	case !info.Mode().IsRegular():
 		err = fs.ErrPermission
-	case s.withheld(info):
+	case s.withheld.Now()(info):
 		err = fs.ErrNotExist
 	}
 	if err != nil {

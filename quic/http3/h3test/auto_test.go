@@ -105,6 +105,13 @@ func (a *allVersions) get() (proto string, took time.Duration) {
 	return string(text), time.Since(began)
 }
 
+// learn has HTTP/3 become known, and connected.
+func (a *allVersions) learn() {
+	a.t.Helper()
+	a.want("nothing is known", "HTTP/2.0", dialTime)
+	a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond) // the handshake and the request, a round trip each
+}
+
 func (a *allVersions) want(what, proto string, took time.Duration) {
 	a.t.Helper()
 	if p, d := a.get(); p != proto || took >= 0 && d != took {
@@ -117,8 +124,7 @@ func (a *allVersions) want(what, proto string, took time.Duration) {
 func TestAutoTransportBlackHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllVersions(t, false)
-		a.want("nothing is known", "HTTP/2.0", dialTime)
-		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond) // the handshake and the request, a round trip each
+		a.learn()
 		a.want("it is connected", "HTTP/3.0", 40*time.Millisecond)
 
 		a.network.SetLink(quicnettest.Link{Loss: 1})
@@ -142,8 +148,7 @@ func TestAutoTransportBlackHole(t *testing.T) {
 func TestAutoTransportDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllVersions(t, false)
-		a.want("nothing is known", "HTTP/2.0", dialTime)
-		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond)
+		a.learn()
 		a.network.SetLink(quicnettest.Link{Loss: 1})
 		resp, err := (&http.Client{Transport: a.auto}).Post("https://example.com/", "text/plain", io.MultiReader())
 		if err == nil {
@@ -159,8 +164,7 @@ func TestAutoTransportDies(t *testing.T) {
 func TestAutoTransportEarlyIntoBlackHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllVersions(t, true)
-		a.want("nothing is known", "HTTP/2.0", dialTime)
-		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond)
+		a.learn()
 		time.Sleep(time.Second) // for tickets
 		a.auto.CloseIdleConnections()
 		a.want("early data", "HTTP/3.0", 40*time.Millisecond)
@@ -177,8 +181,7 @@ func TestAutoTransportEarlyIntoBlackHole(t *testing.T) {
 func TestAutoTransportEarlyDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllVersions(t, true)
-		a.want("nothing is known", "HTTP/2.0", dialTime)
-		a.want("Alt-Svc is known", "HTTP/3.0", 80*time.Millisecond)
+		a.learn()
 		time.Sleep(time.Second) // for tickets
 		a.network.SetLink(quicnettest.Link{Loss: 1})
 		a.want("the path has died", "HTTP/2.0", -1)
