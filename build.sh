@@ -334,6 +334,7 @@ compile() {
   local build=$cache/build/$key jobs
   jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
   say "building BoringSSL with ${bssl_cc[*]} on $jobs cores; this takes some minutes, once"
+  rm -rf "$build" # what was left half-built may be of another tree of ours, another path of the source, or another generator
   mkdir -p "$build"
   CC="${bssl_cc[*]}" CXX="${bssl_cxx[*]}" cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBORINGQUIC_BSSL_SRC="$src" \
     -DBORINGSSL_PREFIX="$symbol_prefix" >"$build/log" 2>&1 || { cat "$build/log" >&2; die "cmake failed; see above"; }

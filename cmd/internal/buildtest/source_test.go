@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -120,6 +121,21 @@ func newerSource(t *testing.T) string {
 	}
 	t.Fatalf("cargo metadata knows no %s", newerCrate)
 	return ""
+}
+
+// What another tree left half-built, for somebody stopped it, is in nobody's way.
+func TestHalfBuilt(t *testing.T) {
+	cmake, err := exec.LookPath("cmake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := pathWithout(t, "cmake")
+	executable(t, filepath.Join(path, "cmake"), fmt.Sprintf("#!/bin/sh\n[ \"$1\" != --build ] || exit 1\nexec '%s' \"$@\"\n", cmake))
+	s := newScript(t, copyTree(t), "PATH="+path, "BORINGQUIC_BSSL_SRC="+newerSource(t))
+	for range 2 {
+		s.wantFails(t, "BoringSSL did not build", "env")
+		s.tree = copyTree(t)
+	}
 }
 
 // Switching between two BoringSSLs in one tree is never silent and never mixes them; and the library works with both.

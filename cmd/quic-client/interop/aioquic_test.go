@@ -29,7 +29,7 @@ var python = sync.OnceValues(func() (string, error) {
 	sum := sha256.Sum256([]byte(strings.Join(pythonPeers, " ")))
 	venv := filepath.Join(cache, "boringquic", "interop", fmt.Sprintf("python-%x", sum[:6]))
 	bin := filepath.Join(venv, "bin", "python")
-	if exec.Command(bin, "-c", "import aioquic, hypercorn, pycurl, curl_cffi, niquests").Run() == nil {
+	if exec.Command(bin, "-c", "import aioquic, pylsqpack, hypercorn, pycurl, curl_cffi, niquests, qh3").Run() == nil {
 		return bin, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*limit)

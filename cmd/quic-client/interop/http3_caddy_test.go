@@ -31,9 +31,13 @@ var caddy = sync.OnceValues(func() (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "install", "github.com/caddyserver/caddy/v2/cmd/caddy@"+caddyVersion)
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=")
+	part := filepath.Join(dir, "part") // a program that was not copied whole must not look like one that was
+	cmd.Env = append(os.Environ(), "GOBIN="+part, "CGO_ENABLED=0", "GOFLAGS=")
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return bin, cmd.Run()
+	if err := cmd.Run(); err != nil {
+		return "", err
+	}
+	return bin, os.Rename(filepath.Join(part, "caddy"), bin)
 })
 
 // TestHTTP3CaddyServer: our client; Caddy, which serves files itself and hands the rest on to the suite over HTTP/1.1; trailers of requests
