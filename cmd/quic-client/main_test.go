@@ -18,6 +18,7 @@ import (
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -79,12 +80,12 @@ func serveFiles(t *testing.T) (addr string, files map[string][]byte) {
 	if err := os.Symlink(filepath.Join(top, "secret"), filepath.Join(root, "link")); err != nil {
 		t.Fatal(err)
 	}
-	f, err := hq.Open(root)
+	f, err := webroot.Open(root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return serve(t, func(_ *quicnet.Conn, s *quicnet.Stream) { f.Serve(s) }), files
+	return serve(t, func(_ *quicnet.Conn, s *quicnet.Stream) { hq.Serve(s, f) }), files
 }
 
 // client runs the command and returns its exit code and what it printed.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/tlsfiles"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/http3"
 	"github.com/boringquic/boringquic/quic/quicnet"
@@ -28,7 +29,7 @@ func serveEarly(t *testing.T, cfg *quic.Config) (addr string) {
 			t.Fatal(err)
 		}
 	}
-	files, err := hq.Open(root)
+	files, err := webroot.Open(root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func serveEarly(t *testing.T, cfg *quic.Config) (addr string) {
 			if err != nil {
 				return
 			}
-			conn.HandleStreams(func(s *quicnet.Stream) { files.Serve(s) })
+			conn.HandleStreams(func(s *quicnet.Stream) { hq.Serve(s, files) })
 		}
 	}()
 	return ep.Addr().String()

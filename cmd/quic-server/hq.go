@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
 // serveConn answers every stream of one connection until it is closed. Whatever goes wrong here is this connection's alone.
-func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *logger) {
+func serveConn(ctx context.Context, conn *quicnet.Conn, files *webroot.Root, log *logger) {
 	log.printf("%s: connected, HTTP/0.9", conn.RemoteAddr())
 	if files == nil {
 		conn.CloseWithError(0, "with --proxy there is no HTTP/0.9 here: ask for h3")
@@ -30,7 +31,7 @@ func serveConn(ctx context.Context, conn *quicnet.Conn, files *hq.Files, log *lo
 			return
 		}
 		go func() {
-			path, n, err := files.Serve(s)
+			path, n, err := hq.Serve(s, files)
 			if err != nil {
 				log.printf("%s: %q: %d bytes sent, then %v", conn.RemoteAddr(), path, n, err)
 				return

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/http3"
 	"github.com/boringquic/boringquic/quic/quicnet"
@@ -89,7 +89,7 @@ func (s *servers) over() string {
 }
 
 // serve serves until ctx ends, and then until requests are done.
-func (s *servers) serve(ctx context.Context, ep *quicnet.Endpoint, files *hq.Files, log *logger) error {
+func (s *servers) serve(ctx context.Context, ep *quicnet.Endpoint, files *webroot.Root, log *logger) error {
 	failed := make(chan error, 1)
 	var serving sync.WaitGroup
 	defer serving.Wait() // until each connection has said goodbye

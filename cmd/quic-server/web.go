@@ -22,9 +22,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/boringquic/boringquic/cmd/internal/hq"
 	"github.com/boringquic/boringquic/cmd/internal/site"
 	"github.com/boringquic/boringquic/cmd/internal/usage"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/http3"
 )
@@ -32,7 +32,7 @@ import (
 // website is what is served over HTTP: files, or what another server says, with a line in the log for each request.
 type website struct {
 	handler http.Handler
-	files   *hq.Files // for HTTP/0.9; nil: none
+	files   *webroot.Root // for HTTP/0.9; nil: none
 	close   func()
 	what    string // for people
 }
@@ -47,18 +47,12 @@ func newWebsite(ctx context.Context, o *options, log *logger) (*website, error) 
 		warnUnreachable(ctx, to, log)
 		return &website{handler: logged(newProxy(to, log), log), close: func() {}, what: "what " + to.String() + " says"}, nil
 	}
-	root, err := os.OpenRoot(o.root)
+	root, err := webroot.Open(o.root, o.withheld)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve %s: %w", o.root, err)
 	}
-	old, err := hq.Open(o.root)
-	if err != nil {
-		root.Close()
-		return nil, fmt.Errorf("cannot serve %s: %w", o.root, err)
-	}
-	old.Withheld = o.withheld
-	files := site.New(root, site.Options{Server: "quic-server of boringquic", Describe: describe, Withheld: o.withheld})
-	return &website{logged(files, log), old, func() { root.Close(); old.Close() }, o.root}, nil
+	files := site.New(root, site.Options{Server: "quic-server of boringquic", Describe: describe})
+	return &website{logged(files, log), root, func() { root.Close() }, o.root}, nil
 }
 
 // withheld returns the secrets that the server was given: who serves the folder where they lie does not mean them. What is under their names is looked up

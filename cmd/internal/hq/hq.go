@@ -8,11 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"strings"
-	"syscall"
 
-	"github.com/boringquic/boringquic/cmd/internal/dotfile"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 )
 
@@ -39,31 +37,18 @@ type Stream interface {
 	CancelWrite(code uint64)
 }
 
-// Files serves the files below a root; no path and no symbolic link leads out of it, and names that begin with a dot are not served.
-type Files struct {
-	// Withheld may be set before Serve is called.
-	Withheld dotfile.Withheld
-
-	root *os.Root
-}
-
-// Open opens the folder dir as the root.
-func Open(dir string) (*Files, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	return &Files{root: root}, nil
-}
-
-// Serve reads one request from s and answers it. It returns the path that was asked for, how many bytes of file were
+// Serve reads one request from s and answers it with a file below root. It returns the path that was asked for, how many bytes of file were
 // sent, and why not all of them; the stream is finished or reset in either case.
-func (f *Files) Serve(s Stream) (path string, n int64, err error) {
+func Serve(s Stream, root *webroot.Root) (path string, n int64, err error) {
 	path, err = readRequest(s)
 	if err != nil {
 		return "", 0, refuse(s, CodeBadRequest, err)
 	}
-	file, err := f.open(path)
+	name := strings.TrimPrefix(path, "/")
+	if name == "" || strings.HasSuffix(name, "/") {
+		name += "index.html"
+	}
+	file, _, err := root.OpenFile(name)
 	if err != nil {
 		return path, 0, refuse(s, codeOf(err), err)
 	}
@@ -73,38 +58,6 @@ func (f *Files) Serve(s Stream) (path string, n int64, err error) {
 		return path, n, refuse(s, CodeInternal, err)
 	}
 	return path, n, s.Finish() // the client may never end its request, or send more than it should
-}
-
-// Close closes the root.
-func (f *Files) Close() error { return f.root.Close() }
-
-func (f *Files) open(path string) (*os.File, error) {
-	name := strings.TrimPrefix(path, "/")
-	if name == "" || strings.HasSuffix(name, "/") {
-		name += "index.html"
-	}
-	if dotfile.Hidden(name) {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
-	}
-	info, err := f.root.Stat(name) // before it is opened: a named pipe would not open until somebody writes to it
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file: %w", path, fs.ErrPermission)
-	}
-	file, err := f.root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	if info, err = file.Stat(); err == nil && f.Withheld.Now()(info) {
-		err = &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
 }
 
 // readRequest reads "GET /path" up to the line end, or up to the end of the stream, which some clients send in its place.
@@ -136,10 +89,9 @@ func refuse(s Stream, code uint64, err error) error {
 
 func codeOf(err error) uint64 {
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG),
-		errors.Is(err, syscall.EINVAL): // a name that no file can have
+	case webroot.Missing(err):
 		return CodeNotFound
-	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "path escapes from parent"):
+	case errors.Is(err, fs.ErrPermission), webroot.Outside(err):
 		return CodeForbidden
 	}
 	return CodeInternal

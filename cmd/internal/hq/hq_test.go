@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 )
 
@@ -38,9 +39,9 @@ func (s *stream) Finish() error           { s.closed, s.stopped = true, true; re
 func (s *stream) CancelRead(uint64)       { s.stopped = true }
 func (s *stream) CancelWrite(code uint64) { s.reset = code }
 
-func open(t *testing.T, dir string) *Files {
+func open(t *testing.T, dir string) *webroot.Root {
 	t.Helper()
-	f, err := Open(dir)
+	f, err := webroot.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func TestServe(t *testing.T) {
 		{request: "GET /" + filepath.ToSlash(filepath.Join(top, "secret")) + "\r\n", reset: CodeForbidden},
 	} {
 		s := &stream{Reader: strings.NewReader(c.request)}
-		path, n, err := f.Serve(s)
+		path, n, err := Serve(s, f)
 		if !s.stopped {
 			t.Errorf("%.60q: the receiving part is left open", c.request)
 		}

@@ -16,7 +16,7 @@ func TestNamedPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &stream{Reader: strings.NewReader("GET /pipe\r\n")}
-	if _, _, err := open(t, dir).Serve(s); err == nil || s.reset != CodeForbidden {
+	if _, _, err := Serve(s, open(t, dir)); err == nil || s.reset != CodeForbidden {
 		t.Errorf("reset %d, %v", s.reset, err)
 	}
 }

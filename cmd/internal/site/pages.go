@@ -113,23 +113,13 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, p *page)
 
 // list reads a folder.
 func (s *Site) list(r *http.Request, name, clean string) (*folder, error) {
-	dir, err := s.root.Open(name)
+	all, err := s.root.ReadDir(name)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	all, err := dir.ReadDir(-1)
-	if err != nil {
-		return nil, err
-	}
-	f, withheld := &folder{Parent: clean != "/", Crumbs: crumbs(clean)}, s.withheld.Now()
-	for _, d := range all {
-		if strings.HasPrefix(d.Name(), ".") {
-			continue
-		}
-		if info, err := s.root.Stat(path.Join(name, d.Name())); err == nil && !withheld(info) { // it follows links, which may lead nowhere, or out
-			f.Entries = append(f.Entries, newEntry(d.Name(), info))
-		}
+	f := &folder{Parent: clean != "/", Crumbs: crumbs(clean)}
+	for _, e := range all {
+		f.Entries = append(f.Entries, newEntry(e.Name, e.Info))
 	}
 	f.sort(r.URL.Query())
 	if f.More = len(f.Entries) - maxListed; f.More > 0 {

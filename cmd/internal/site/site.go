@@ -12,9 +12,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"github.com/boringquic/boringquic/cmd/internal/dotfile"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 )
 
 // Options are what a Site can be told. The zero value is useful.
@@ -23,8 +22,6 @@ type Options struct {
 	Server string
 	// Describe tells what the start page says of the connection that a request came over; nil: what net/http knows of it (Describe).
 	Describe func(*http.Request) []Fact
-	// Withheld is for what lies below the folder and is the program's own, such as keys.
-	Withheld dotfile.Withheld
 }
 
 // Fact is a line of the start page.
@@ -32,15 +29,14 @@ type Fact struct{ Label, Value string }
 
 // Site serves the files below a folder.
 type Site struct {
-	root     *os.Root
+	root     *webroot.Root
 	server   string
 	describe func(*http.Request) []Fact
-	withheld dotfile.Withheld
 }
 
 // New makes a Site of the files below root, which stays the caller's to close, after the last request.
-func New(root *os.Root, o Options) *Site {
-	s := &Site{root: root, server: o.Server, describe: o.Describe, withheld: o.Withheld}
+func New(root *webroot.Root, o Options) *Site {
+	s := &Site{root: root, server: o.Server, describe: o.Describe}
 	if s.describe == nil {
 		s.describe = Describe
 	}
@@ -66,10 +62,6 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	clean := path.Clean("/" + r.URL.Path)
-	if dotfile.Hidden(clean) {
-		s.fail(w, r, http.StatusNotFound, notFound)
-		return
-	}
 	name := strings.TrimPrefix(clean, "/")
 	if name == "" {
 		name = "."
@@ -114,32 +106,16 @@ func query(raw string) string {
 	return "?" + raw
 }
 
-// form is a file that is open, with what it was when it was opened: under its name there may be another one by now.
+// form is a file that is open, as it is or with a content coding.
 type form struct {
 	*os.File
 	info   fs.FileInfo
-	coding string // its content coding; empty: none
+	coding string // empty: none
 }
 
-// open opens what is a file still.
 func (s *Site) open(name, coding string) (*form, error) {
-	file, err := s.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = fs.ErrPermission
-	case s.withheld.Now()(info):
-		err = fs.ErrNotExist
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return &form{file, info, coding}, nil
+	file, info, err := s.root.OpenFile(name)
+	return &form{file, info, coding}, err
 }
 
 // tag is an entity tag that changes with the bytes that are sent (RFC 9110, section 8.8.3): it is that of the twin where a twin is, which may be made
@@ -215,8 +191,7 @@ func (s *Site) failOpen(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		s.fail(w, r, http.StatusForbidden, "This file may not be read.")
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG),
-		errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ELOOP), strings.Contains(err.Error(), "escapes"):
+	case webroot.Missing(err), webroot.Outside(err):
 		s.fail(w, r, http.StatusNotFound, notFound)
 	default:
 		s.fail(w, r, http.StatusInternalServerError, "The file could not be opened.")

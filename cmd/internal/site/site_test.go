@@ -2,6 +2,7 @@ package site
 
 import (
 	"fmt"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,7 @@ func newSite(t *testing.T, files map[string]string) *Site {
 		must(t, os.WriteFile(full, []byte(content), 0o644))
 		must(t, os.Chtimes(full, old, old))
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := webroot.Open(dir, nil)
 	must(t, err)
 	t.Cleanup(func() { root.Close() })
 	return New(root, Options{Server: "test-server"})

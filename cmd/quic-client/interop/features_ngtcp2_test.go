@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/boringquic/boringquic/cmd/internal/freeport"
-	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -129,7 +129,7 @@ func listenOursH3(t *testing.T, root string, configure func(*quic.Config)) *ours
 	o.cert, _, _ = certificate(t)
 	cfg := &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{o.cert}, NextProtos: []string{"h3"}}}
 	configure(cfg)
-	serve(t, o, cfg, func(c *quicnet.Conn) { openControl(context.Background(), c) }, func(_ *hq.Files, s *quicnet.Stream) {
+	serve(t, o, cfg, func(c *quicnet.Conn) { openControl(context.Background(), c) }, func(_ *webroot.Root, s *quicnet.Stream) {
 		err := serveH3(s, func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(root, filepath.Base(name))) })
 		if err != nil {
 			s.CancelWrite(1)

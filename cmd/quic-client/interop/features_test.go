@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -43,13 +44,13 @@ func listenOurs(t *testing.T, root string, configure func(*quic.Config), begin f
 	if configure != nil {
 		configure(cfg)
 	}
-	serve(t, o, cfg, begin, func(files *hq.Files, s *quicnet.Stream) { files.Serve(s) }, root)
+	serve(t, o, cfg, begin, func(files *webroot.Root, s *quicnet.Stream) { hq.Serve(s, files) }, root)
 	return o
 }
 
-func serve(t *testing.T, o *ours, cfg *quic.Config, begin func(*quicnet.Conn), handle func(*hq.Files, *quicnet.Stream), root string) {
+func serve(t *testing.T, o *ours, cfg *quic.Config, begin func(*quicnet.Conn), handle func(*webroot.Root, *quicnet.Stream), root string) {
 	t.Helper()
-	files, err := hq.Open(root)
+	files, err := webroot.Open(root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

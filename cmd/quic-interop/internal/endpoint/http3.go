@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/boringquic/boringquic/cmd/internal/site"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic/http3"
 )
 
@@ -25,12 +27,12 @@ func (o *Options) serveHTTP3(ctx context.Context, c testCase) error {
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(o.WWW)
+	root, err := webroot.Open(o.WWW, nil)
 	if err != nil {
 		return fmt.Errorf("cannot serve %s: %w", o.WWW, err)
 	}
 	defer root.Close()
-	web := &http3.Server{HTTP: &http.Server{Handler: http.FileServerFS(root.FS())}}
+	web := &http3.Server{HTTP: &http.Server{Handler: site.New(root, site.Options{})}}
 	ep, err := o.network().Listen(o.Listen, cfg, web.Protocol)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", o.Listen, err)

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/boringquic/boringquic/cmd/internal/hq"
+	"github.com/boringquic/boringquic/cmd/internal/webroot"
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -31,7 +32,7 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	files, err := hq.Open(o.WWW)
+	files, err := webroot.Open(o.WWW, nil)
 	if err != nil {
 		return fmt.Errorf("cannot serve %s: %w", o.WWW, err)
 	}
@@ -76,10 +77,10 @@ func (o *Options) serverConfig(c testCase) (*quic.Config, error) {
 }
 
 // serveConn answers all requests of one connection. Whatever goes wrong here is this connection's alone.
-func (o *Options) serveConn(conn *quicnet.Conn, files *hq.Files) {
+func (o *Options) serveConn(conn *quicnet.Conn, files *webroot.Root) {
 	defer conn.Close()
 	conn.HandleStreams(func(s *quicnet.Stream) {
-		if path, n, err := files.Serve(s); err != nil {
+		if path, n, err := hq.Serve(s, files); err != nil {
 			fmt.Fprintf(o.Log, "%s: %q: %d bytes sent, then %v\n", conn.RemoteAddr(), path, n, err)
 		}
 	})
