@@ -52,7 +52,7 @@ func (c *Conn) Recv(now time.Time, t Train) {
 	if t.SegSize <= 0 || t.SegSize > len(t.Buf) {
 		t.SegSize = len(t.Buf)
 	}
-	c.idle.wake(n)
+	c.idle.rest.Wake(n)
 	c.counts.bytesReceived += uint64(len(t.Buf))
 	c.counts.udpReceived += uint64((len(t.Buf) + t.SegSize - 1) / t.SegSize)
 	p, ok := c.receivePath(&t)

@@ -105,7 +105,7 @@ func (c *Conn) send(now time.Time, buf []byte, only *path) Transmit {
 // onTrain takes note of a train that is about to leave.
 func (c *Conn) onTrain(t *outTrain, segSize int) Transmit {
 	size := len(t.buf)
-	c.idle.wake(t.now)
+	c.idle.rest.Wake(t.now)
 	t.path.sent += uint64(size)
 	t.path.packetsSent += uint64(t.n)
 	if t.path.limited() {

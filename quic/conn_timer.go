@@ -144,28 +144,16 @@ func (c *Conn) keepAliveAt() int64 {
 	return c.idle.keepAliveAt(c.boundPTO(c.path.rec.PTO(c.cfg.MaxAckDelay)))
 }
 
-// restAfter is after how much silence a connection lets go of the memory that it keeps for reuse, so that many that have nothing to
-// do take little, and few that have allocate none. What waking costs, some microseconds (h3's BenchmarkWake), a connection so pays four times a second
-// at most, be it slow, or sent what is no packet of its.
-const restAfter = int64(250 * time.Millisecond)
-
 // restAt is when the connection is to let go of memory, 0 if it has or is being made.
 func (c *Conn) restAt() int64 {
-	if c.idle.awake == 0 || !c.tls.complete {
+	if !c.tls.complete {
 		return 0
 	}
-	return max(c.idle.active+restAfter, int64(c.idle.awake)*restAfter)
-}
-
-// wake notes that something came or is sent.
-func (i *idle) wake(now int64) {
-	if i.awake == 0 {
-		i.awake = uint32(now/restAfter) + 1
-	}
+	return c.idle.rest.At(c.idle.active, c.path.rec.InFlight > 0 || c.app.acks.timer() != 0)
 }
 
 func (c *Conn) rest() {
-	c.idle.awake = 0
+	c.idle.rest = 0
 	c.forgetEarly()
 	c.streams.rest()
 	c.datagrams.in.rest()

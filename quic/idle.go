@@ -3,6 +3,8 @@ package quic
 import (
 	"errors"
 	"time"
+
+	"github.com/boringquic/boringquic/quic/internal/rest"
 )
 
 // idle is when silence ends the connection, and when silence is broken (RFC 9000, section 10.1).
@@ -17,13 +19,11 @@ type idle struct {
 	eliciting    bool  // an ack-eliciting packet was sent since the last one was received
 	keptAlive    bool  // a PING for this silence is on its way
 	provisional  bool  // timeout is there until the handshake is confirmed
-
-	// In the how many-th restAfter something came or was sent first since memory was let go; 0: nothing has.
-	awake uint32
+	rest         rest.State
 }
 
 func (i *idle) init(now int64, cfg *Config) {
-	i.since, i.active = now, now
+	i.since, i.active, i.rest = now, now, rest.New
 	i.handshake = now + int64(cfg.HandshakeTimeout)
 	i.keepAlive = int64(cfg.KeepAlive)
 	i.timeout = max(int64(cfg.MaxIdleTimeout), 0)

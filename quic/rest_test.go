@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/crypto/protect"
+	"github.com/boringquic/boringquic/quic/internal/rest"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
 
@@ -37,8 +38,8 @@ func TestRest(t *testing.T) {
 		for p.step() {
 		}
 	}
-	if d := p.now.Sub(p.server.clock.time(p.server.idle.active)); d != time.Duration(restAfter) {
-		t.Errorf("it rests after %v, want %v", d, time.Duration(restAfter))
+	if d := p.now.Sub(p.server.clock.time(p.server.idle.active)); d != time.Duration(rest.First) {
+		t.Errorf("it rests after %v, want %v", d, time.Duration(rest.First))
 	}
 	for _, c := range []*Conn{p.client, p.server} {
 		if s := &c.streams; s.pool.free != nil || s.unused != [3]*stream{} {
@@ -70,7 +71,7 @@ func TestRestIsBounded(t *testing.T) {
 		if due, ok := p.conn.Timeout(); ok && !due.After(p.now) {
 			p.conn.OnTimeout(p.now)
 		}
-		if p.conn.idle.awake == 0 {
+		if p.conn.idle.rest == 0 {
 			rests++
 		}
 	}

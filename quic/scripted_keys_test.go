@@ -226,8 +226,8 @@ func TestKeyUpdateAfterRest(t *testing.T) {
 			p.sendFrames(protect.OneRTT, p.ackReceived(protect.OneRTT))
 			rest()
 			p.recvFrom(p.remote, p.encode(scriptedPacket{slot: protect.OneRTT, flip: true, frames: [][]byte{frame(wire.FramePing)}}))
-			if p.conn.idle.awake == 0 || p.conn.keys.ReadGen() != i {
-				t.Fatalf("client=%v: a forged packet leaves it in generation %d, want %d; resting: %v", client, p.conn.keys.ReadGen(), i, p.conn.idle.awake == 0)
+			if p.conn.idle.rest == 0 || p.conn.keys.ReadGen() != i {
+				t.Fatalf("client=%v: a forged packet leaves it in generation %d, want %d; resting: %v", client, p.conn.keys.ReadGen(), i, p.conn.idle.rest == 0)
 			}
 			rest()
 			p.updateKeys()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/rest"
 	"github.com/boringquic/boringquic/quic/qpack"
 )
 
@@ -18,7 +19,7 @@ type Conn struct {
 	ended   bool // the connection is over
 	settled bool // the peer's settings have come
 	wanted  bool // EventCapacity is wanted
-	rested  bool // nothing is kept that is not needed
+	resting rest.State
 	now     time.Time
 	base    time.Time // of times in nanoseconds
 	nanos   int64     // now, since base: never 0
@@ -62,7 +63,7 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), now: now, nanos: int64(time.Second), base: now.Add(-time.Second), settings: defaultSettings()}
+	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), now: now, nanos: int64(time.Second), base: now.Add(-time.Second), settings: defaultSettings(), resting: rest.New}
 	c.goaway.init()
 	c.load.init(c.nanos)
 	if s := core.OfferedSession(); s != nil && core.EarlyData() == quic.EarlyOffered {
@@ -119,7 +120,8 @@ func (c *Conn) HandleEvent(now time.Time, ev *quic.Event) {
 	if c.ended && ev.Kind != quic.EventReadable && ev.Kind != quic.EventStreamReset {
 		return
 	}
-	c.active, c.rested = c.nanos, false
+	c.active = c.nanos
+	c.resting.Wake(c.nanos)
 	switch ev.Kind {
 	case quic.EventReadable, quic.EventWritable, quic.EventStreamReset, quic.EventStreamStopped, quic.EventStreamFinished:
 		s, ok := ev.Data.(*stream)
@@ -532,21 +534,21 @@ func (c *Conn) TakeOver(id uint64) (buffered []byte, err error) {
 	return buffered, nil
 }
 
-// restAfter is after how much silence, in nanoseconds, a connection without requests lets go of memory that only makes the next ones faster,
-// as the core does.
-const restAfter = int64(250 * time.Millisecond)
-
-// rests tells whether it will: not before all that there is to be told has been.
-func (c *Conn) rests() bool {
-	return !c.rested && c.streams.first == nil && !c.ended && (c.atWork == nil || c.atWork.told == len(c.atWork.events))
+// restAt is when the connection lets go of memory that only makes the next requests faster, as the core does, in nanoseconds; 0: never, as while it has
+// requests, or something to tell.
+func (c *Conn) restAt() int64 {
+	if c.streams.first != nil || c.ended || c.atWork != nil && c.atWork.told != len(c.atWork.events) {
+		return 0
+	}
+	return c.resting.At(c.active, c.datagrams != nil) // streams of datagrams may yet come: RFC 9297, section 2.1, has them kept for the order of a round trip
 }
 
 func (c *Conn) rest() {
-	c.rested = true
+	c.resting = 0
 	c.enc.Rest()
 	c.dec.Rest()
 	c.free, c.spare = nil, 0
 	c.atWork = nil
 	c.priorities.cache = nil
-	c.datagrams = nil // with those whose stream has not come: RFC 9297, section 2.1, has them kept for the order of a round trip, and most take less than restAfter
+	c.datagrams = nil
 }

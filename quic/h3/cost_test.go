@@ -7,6 +7,7 @@ import (
 
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/internal/heaptest"
+	"github.com/boringquic/boringquic/quic/internal/rest"
 )
 
 // TestIdleMemory bounds what a server's connection that has served a request takes of Go's heap, with its quic.Conn and the configuration that
@@ -33,7 +34,7 @@ func TestIdleMemory(t *testing.T) {
 				break
 			}
 		}
-		p.pass(time.Duration(restAfter) / 2)
+		p.pass(time.Duration(rest.First) / 2)
 		if server.OpenRequests() != 0 || server.streams.len != 0 {
 			t.Fatalf("%d requests are open, and %d streams", server.OpenRequests(), server.streams.len)
 		}

@@ -140,8 +140,8 @@ func (c *Conn) Timeout() time.Time {
 	if s := c.blocked.first; s != nil {
 		sooner(s.blocked.at + int64(c.cfg.BlockedTimeout))
 	}
-	if c.rests() {
-		sooner(c.active + restAfter)
+	if rest := c.restAt(); rest != 0 {
+		sooner(rest)
 	}
 	if at == 0 || c.ended {
 		return time.Time{}
@@ -165,7 +165,7 @@ func (c *Conn) OnTimeout(now time.Time) {
 	for s := c.blocked.first; s != nil && s.blocked.at+int64(c.cfg.BlockedTimeout) <= t; s = c.blocked.first {
 		c.expire(s, "the header section waits for table entries that do not arrive")
 	}
-	if c.rests() && c.active+restAfter <= t {
+	if rest := c.restAt(); rest != 0 && rest <= t {
 		c.rest()
 	}
 }

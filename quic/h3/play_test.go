@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/rest"
 	"github.com/boringquic/boringquic/quic/internal/sim"
 	"github.com/boringquic/boringquic/quic/qpack"
 )
@@ -365,8 +366,8 @@ func (s *playSide) onClient(ev *Event) {
 		if !s.p.slow {
 			s.begin()
 		} else if s.h3.OpenRequests() == 0 {
-			s.p.w.After(time.Duration(s.p.rng.Int64N(3*restAfter)), func() {
-				if s.h3.rested {
+			s.p.w.After(time.Duration(s.p.rng.Int64N(3*rest.Every)), func() {
+				if s.h3.resting == 0 {
 					playRests.Add(1)
 				}
 				s.begin()

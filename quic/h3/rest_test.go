@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/rest"
 )
 
 // TestWakingCost bounds what both ends of a connection allocate for a request that comes alone after a rest, also where thousands have gone before, so that
@@ -16,7 +17,7 @@ func TestWakingCost(t *testing.T) {
 	p.do(20_000, 100)
 	var allocs, bytes uint64
 	for range n {
-		p.pass(2 * time.Duration(restAfter))
+		p.pass(2 * time.Duration(rest.Every))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		p.do(1, 1)
@@ -52,7 +53,7 @@ func TestUnreadEventsKeepAwake(t *testing.T) {
 	}
 	server.Shutdown(p.now)
 	p.settle() // GOAWAY is there, and not read
-	now := p.now.Add(2 * time.Duration(restAfter))
+	now := p.now.Add(2 * time.Duration(rest.Every))
 	client.OnTimeout(now)
 	if at := client.Timeout(); !at.IsZero() && !at.After(now) {
 		t.Errorf("a timer is due at %v, and was acted on at %v", at, now)

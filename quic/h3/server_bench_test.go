@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/rest"
 	"github.com/boringquic/boringquic/quic/qpack"
 )
 
@@ -226,7 +227,7 @@ func BenchmarkWake(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		silence time.Duration // before each
-	}{{"warm", time.Duration(restAfter) * 3 / 4}, {"rested", time.Duration(restAfter) * 3 / 2}} {
+	}{{"warm", time.Duration(rest.Every) * 3 / 4}, {"rested", time.Duration(rest.Every) * 3 / 2}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := newH3Turns(b, nil)
 			one := func() {

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/boringquic/boringquic/quic/internal/rest"
 	"github.com/boringquic/boringquic/quic/qpack"
 )
 
@@ -35,7 +36,7 @@ func TestIdleConnection(t *testing.T) {
 		for range n {
 			p := make()
 			p.do(3, 1)
-			p.pass(2 * time.Duration(restAfter))
+			p.pass(2 * time.Duration(rest.Every))
 			p.buf, p.pair.buf = nil, nil
 			all = append(all, p)
 		}
