@@ -98,7 +98,7 @@ func (x *exchange) readFields(r *http.Request, m *h3.Message) {
 	for i := range m.Fields {
 		switch f := &m.Fields[i]; f.Name {
 		case "expect":
-			if httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue") {
+			if httpguts.HeaderValuesContainsToken([]string{f.Value}, "100-continue") {
 				delete(r.Header, "Expect")
 				if !x.bodiless {
 					x.set(markExpected)

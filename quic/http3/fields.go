@@ -80,18 +80,23 @@ func makeHeader(fields []qpack.Field) http.Header {
 		values[i] = fields[i].Value
 		h[fields[i].Canonical] = values[i : i+1 : i+1]
 		if len(h) == n { // there was one of the name before
-			h[fields[i].Canonical] = valuesOf(fields[:i+1], fields[i].Canonical)
+			clear(h)
+			addAll(h, fields, values)
+			return h
 		}
 	}
 	return h
 }
 
-// valuesOf returns the values of all fields of a name.
-func valuesOf(fields []qpack.Field, canonical string) (values []string) {
+// addAll is makeHeader for fields of which some have the same name: however many these are, each costs the same.
+func addAll(h http.Header, fields []qpack.Field, values []string) {
 	for i := range fields {
-		if fields[i].Canonical == canonical {
-			values = append(values, fields[i].Value)
+		name := fields[i].Canonical
+		if before, ok := h[name]; ok {
+			h[name] = append(before, fields[i].Value)
+			continue
 		}
+		values[i] = fields[i].Value
+		h[name] = values[i : i+1 : i+1]
 	}
-	return values
 }

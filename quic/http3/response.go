@@ -36,7 +36,7 @@ type responseState struct {
 
 // responseNotes are what is known of a response.
 type responseNotes struct {
-	trailers []string // names that were declared, in canonical form
+	trailers []string // names that were declared, in canonical form, perhaps more than once
 	status   int      // 0: not known yet
 	declared int64    // what Content-Length says; -1: there is none
 	written  int64    // bytes
@@ -252,12 +252,20 @@ func (w *response) fail(err error) error {
 	return w.state.err
 }
 
-// logUnsendable says that a part of a response was not sent for what it is: nobody else tells that to a handler that has returned.
+// logUnsendable says that a part of a response was not sent for what it is: nobody else tells that to a handler that has returned. That it is larger than
+// the client accepts is said once for each connection: otherwise a client could have us write what it likes, as often as it likes.
 func (w *response) logUnsendable(err error) {
-	if errors.As(err, new(*h3.MessageError)) || errors.Is(err, h3.ErrFieldSectionTooLarge) {
-		r := &w.x.req
-		w.x.sc.logf("http3: the response to %s %s of %s could not be sent: %v", r.Method, r.RequestURI, r.RemoteAddr, err)
+	switch {
+	case errors.As(err, new(*h3.MessageError)):
+	case errors.Is(err, h3.ErrFieldSectionTooLarge):
+		if w.x.sc.limitTold.Swap(true) {
+			return
+		}
+	default:
+		return
 	}
+	r := &w.x.req
+	w.x.sc.logf("http3: the response to %s %.200s of %s could not be sent: %v", r.Method, r.RequestURI, r.RemoteAddr, err)
 }
 
 // CloseNotify is what http.CloseNotifier was before there were contexts.

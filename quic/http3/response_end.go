@@ -3,7 +3,6 @@ package http3
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -129,7 +128,7 @@ func (w *response) concludeSlowly(p []byte, fin bool, trailers []qpack.Field) {
 func (w *response) trailerFields() []qpack.Field {
 	st := w.state
 	start := len(st.fields)
-	var promoted []string
+	done := make(map[string]bool) // names whose fields are there
 	for key, values := range w.header {
 		name, ok := strings.CutPrefix(key, http.TrailerPrefix)
 		if !ok {
@@ -141,10 +140,11 @@ func (w *response) trailerFields() []qpack.Field {
 			continue
 		}
 		st.fields = appendTrailer(st.fields, name, values)
-		promoted = append(promoted, name)
+		done[name] = true
 	}
 	for _, name := range st.trailers {
-		if !slices.Contains(promoted, name) {
+		if !done[name] {
+			done[name] = true
 			st.fields = appendTrailer(st.fields, name, w.header[name])
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -170,9 +169,7 @@ func (w *response) declareTrailer(name string) {
 		w.x.sc.logf("http3: the trailer %q is not allowed, and not sent", name)
 		return
 	}
-	if !slices.Contains(w.state.trailers, name) {
-		w.state.trailers = append(w.state.trailers, name)
-	}
+	w.state.trailers = append(w.state.trailers, name)
 }
 
 // makeHead makes the header section of the final response, but for the value of Date. p is the beginning of the body; whole says that it

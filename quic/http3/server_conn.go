@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
@@ -28,7 +29,8 @@ type serverConn struct {
 	open      int32 // requests whose streams are not over
 	draining  bool
 	closed    bool
-	exchanges *exchange // those of them that something can happen to, the newest first
+	limitTold atomic.Bool // the log says that the client accepts less than a handler has to send
+	exchanges *exchange   // those of them that something can happen to, the newest first
 	handlers  handlers
 	deadlines []*exchange // those that have one for writing: a heap
 	idleAt    int64       // when the connection ends if no request is open by then; 0: never
