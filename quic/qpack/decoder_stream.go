@@ -64,17 +64,17 @@ func (d *Decoder) instruction(p []byte) (n, need int) {
 		} else {
 			return d.failStream("an entry takes its name from relative index %d of a table of %d entries", index, d.table.count)
 		}
-		value, m, need := d.tableString(p[n:], 7)
+		value, m, need := d.tableString(p[n:], 7, uint64(len(name.wire)))
 		if m <= 0 {
 			return d.shortInstruction(m, n+need)
 		}
 		return d.insert(name, value, n+m)
 	case c&0x40 != 0: // section 4.3.3, Insert with Literal Name
-		name, n, need := d.tableString(p, 5)
+		name, n, need := d.tableString(p, 5, 0)
 		if n <= 0 {
 			return d.shortInstruction(n, need)
 		}
-		value, m, need := d.tableString(p[n:], 7)
+		value, m, need := d.tableString(p[n:], 7, name.least())
 		if m <= 0 {
 			return d.shortInstruction(m, n+need)
 		}
@@ -106,9 +106,9 @@ func (d *Decoder) instruction(p []byte) (n, need int) {
 	}
 }
 
-// tableString parses a string literal of an entry: its length, or parseShort and how long b has to be for another try, or parseBad where
-// the string cannot fit into the table, whatever it stands for.
-func (d *Decoder) tableString(b []byte, bits uint) (s rawString, n, need int) {
+// tableString parses a string literal of an entry, of which besides bytes are known already: its length, or parseShort and how long b has to be for
+// another try, or parseBad where the entry cannot fit into the table, whatever the string stands for.
+func (d *Decoder) tableString(b []byte, bits uint, besides uint64) (s rawString, n, need int) {
 	if len(b) == 0 {
 		return s, parseShort, 1
 	}
@@ -117,11 +117,7 @@ func (d *Decoder) tableString(b []byte, bits uint) (s rawString, n, need int) {
 		return s, n, len(b) + 1
 	}
 	huffman := b[0]&(1<<bits) != 0
-	least := length
-	if huffman && length < maxInt/8 {
-		least = length * 8 / huffmanMaxBits // at least so many bytes, but for the padding
-	}
-	if least > d.table.capacity {
+	if leastString(length, huffman)+besides+fieldOverhead > d.table.capacity {
 		return s, parseBad, 0
 	}
 	if length > uint64(len(b)-n) {
@@ -131,10 +127,21 @@ func (d *Decoder) tableString(b []byte, bits uint) (s rawString, n, need int) {
 	return rawString{huffman, b[n:end]}, end, 0
 }
 
+// leastString is how many bytes a string literal stands for at the least.
+func leastString(length uint64, huffman bool) uint64 {
+	if huffman && length < maxInt/8 {
+		return length * 8 / huffmanMaxBits // at least so many bytes, but for the padding
+	}
+	return length
+}
+
+func (s rawString) least() uint64 { return leastString(uint64(len(s.bytes)), s.huffman) }
+
 // shortInstruction is the end of instruction if a part could not be parsed, with what consumeInt or tableString returned.
 func (d *Decoder) shortInstruction(n, need int) (int, int) {
 	if n == parseBad {
-		return d.failStream("an integer is above 2^62-1, or too long, or the length of a string that does not fit into a table of %d bytes", d.table.capacity)
+		const text = "an integer is above 2^62-1, or too long, or the length of a string with which the entry does not fit into a table of %d bytes"
+		return d.failStream(text, d.table.capacity)
 	}
 	return parseShort, need
 }

@@ -88,7 +88,11 @@ func TestAttackF5EncoderStream(t *testing.T) {
 		{"name of an entry that was evicted", "82 00", "relative index 2"},
 		{"name of an entry that never was", "bf c0ffffffffffffff3f 00", "relative index"},
 		{"duplicate of an entry that was evicted", "02", "relative index 2"},
-		{"entry larger than the table", "c0 27 " + strings.Repeat("61", 39), "larger than the table"},
+		{"entry that cannot fit", "c0 27 " + strings.Repeat("61", 39), "does not fit"},
+		{"entry larger than the table", "c0 93 " + strings.Repeat("00", 18) + "03", "larger than the table"},
+		{"value that cannot fit beside its name", "c0 1d", "does not fit"},
+		{"value that cannot fit beside a literal name", "44 61616161 23", "does not fit"},
+		{"value in Huffman that cannot fit beside a name in Huffman", "7f 2f " + strings.Repeat("ff", 78) + " ff 00", "does not fit"},
 		{"value that cannot fit", "c0 47", "does not fit"},
 		{"value in Huffman that cannot fit", "c0 ff 89 02", "does not fit"},
 		{"value that fits encoded, not decoded", "c0 b0 " + strings.Repeat("00", 48), "does not fit"},
@@ -112,7 +116,39 @@ func TestAttackF5EncoderStream(t *testing.T) {
 	if err := d.HandleEncoderStream([]byte{0x20}); err != nil {
 		t.Errorf("capacity 0 where there is no table: %v", err)
 	}
-	wantError(t, "an entry where there is no table", d.HandleEncoderStream([]byte{0xc0, 0}), EncoderStreamError, "larger than the table")
+	wantError(t, "an entry where there is no table", d.HandleEncoderStream([]byte{0xc0, 0}), EncoderStreamError, "does not fit")
+}
+
+// What is kept of an instruction whose end has not come is four times the table's capacity at most, name and value together.
+func TestPartialInstruction(t *testing.T) {
+	const capacity = 4000
+	for _, c := range []struct {
+		name        string
+		first       byte
+		bits        uint
+		name1, most int // bytes of the name, and of the value, in Huffman's code
+	}{
+		{"a name in Huffman, and a value", 0x60, 5, capacity * 15 / 4, capacity * 15 / 4},
+		{"both of half the size", 0x60, 5, capacity * 15 / 8, capacity * 15 / 8},
+		{"a short name", 0x60, 5, 10, capacity * 15 / 4},
+		{"a name of the static table", 0xc0, 6, 0, capacity * 15 / 4},
+	} {
+		d := NewDecoder(capacity, 0)
+		err := d.HandleEncoderStream(appendInt(nil, 0x20, 5, capacity))
+		in := appendInt(nil, c.first, c.bits, uint64(c.name1))
+		in = append(in, bytes.Repeat([]byte{0xff}, c.name1)...)
+		in = appendInt(in, 0x80, 7, uint64(c.most))
+		in = append(in, bytes.Repeat([]byte{0xff}, c.most-1)...)
+		for ; len(in) > 0 && err == nil; in = in[1:] {
+			err = d.HandleEncoderStream(in[:1])
+			if n := len(d.partial); n > 4*capacity {
+				t.Fatalf("%s: %d bytes are kept of an instruction for a table of %d", c.name, n, capacity)
+			}
+		}
+		if err != nil {
+			wantError(t, c.name, err, EncoderStreamError, "")
+		}
+	}
 }
 
 // The stream that is one too many to be blocked is an error, and the others are not (RFC 9204, section 2.1.2; attack F4).
@@ -303,8 +339,9 @@ func TestAttackF6Churn(t *testing.T) {
 		t.Errorf("%d insertions, %d places, %d entries", d.InsertCount(), len(d.table.ring), d.table.count)
 	}
 	// An entry whose value is announced in full size, and comes a byte at a time.
-	in := appendInt([]byte{0xc0}, 0x80, 7, 4096*30/8)
-	in = append(in, bytes.Repeat([]byte{0xff}, 4096*30/8-1)...)
+	const longest = (4096 - fieldOverhead - len(":authority")) * 30 / 8
+	in := appendInt([]byte{0xc0}, 0x80, 7, uint64(longest))
+	in = append(in, bytes.Repeat([]byte{0xff}, longest-1)...)
 	for _, b := range in {
 		if err := d.HandleEncoderStream([]byte{b}); err != nil {
 			t.Fatal(err)
