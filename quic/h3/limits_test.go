@@ -377,6 +377,72 @@ func TestAttackF4BlockedStreams(t *testing.T) {
 }
 
 // What is held of header sections in pieces is bounded: others wait, and all are read in the end.
+// Large sections that wait for the decoder stream, each in one piece, stay with the core, under flow control, and not with HTTP/3 beyond its bound.
+func TestBacklogIsNotHeld(t *testing.T) {
+	p := newScriptWith(t, false, nil, false, func(client, server *quic.Config) {
+		client.StreamReceiveWindow, client.MaxStreamReceiveWindow = 100, 100
+		server.StreamSendBuffer, server.MaxStreamSendBuffer = 200, 200
+		server.MaxStreamsBidi = 20_000
+	})
+	p.uni(false, varint(streamQPACKEncoder), insertX)
+	_, _, used, _ := consumeFrameHeader(getFrame())
+	head := frameOf(frameHeaders, append(append([]byte{2, 0}, getFrame()[used+2:]...), 0x80))
+	long := getFrame("x-long", stringOf(15_000))
+	_, _, used, _ = consumeFrameHeader(long)
+	long = frameOf(frameHeaders, append(append([]byte{2, 0}, long[used+2:]...), 0x80))
+	for made := 0; len(p.side.work().backlog) == 0; made++ {
+		if made == 10_000 {
+			t.Fatal("no section waits for the decoder stream")
+		}
+		p.bidi(true, head)
+		p.side.events = p.side.events[:0]
+	}
+	most := maxHeldSections + 100*(16<<10) // Config.QPACKBlockedStreams
+	seen, waits := 0, 1
+	p.side.handle = func(ev Event) {
+		if ev.Kind == EventRequest {
+			seen++
+		}
+	}
+	tails := map[uint64][]byte{}
+	send := func() {
+		for id, b := range tails {
+			n, err := p.peer.StreamSend(id, b, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tails[id] = b[n:]; n == len(b) {
+				delete(tails, id)
+			}
+		}
+		p.pass(30 * time.Millisecond)
+		p.side.events = p.side.events[:0]
+		if p.side.held > most {
+			t.Fatalf("%d bytes of sections are held, and %d wait", p.side.held, len(p.side.work().backlog))
+		}
+		if err := p.side.Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 300 {
+		head := i % 4 // bytes of the frame that come before the others
+		tails[p.bidi(false, long[:head])] = long[head:]
+		send()
+		waits++
+	}
+	for range 20_000 {
+		if seen == waits {
+			break
+		}
+		p.peer.StreamRecv(p.side.local.ids[localDecoder], make([]byte, 1000))
+		send()
+	}
+	if seen != waits {
+		t.Fatalf("%d of %d requests were read", seen, waits)
+	}
+	p.wantAlive("all were read")
+}
+
 func TestHeldSections(t *testing.T) {
 	p := newScript(t, false, nil, false)
 	frame := getFrame("x", strings.Repeat("v", 60_000))

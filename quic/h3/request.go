@@ -259,6 +259,10 @@ func (c *Conn) beginHeaders(s *stream, length uint64, p []byte, used int) (messa
 	case length <= uint64(len(p)-used): // all of it is at hand, as it is but for long ones: it is read where it lies
 		end := used + int(length)
 		message = c.decode(s, p[used:end], false)
+		if r.waiting { // there is no room on the decoder stream: the frame stays with the core, under flow control
+			r.header.n = r.header.split
+			return false, false
+		}
 		if message && r.last && r.length >= 0 && !c.checkWhole(s, p[end:]) {
 			return false, false
 		}
@@ -312,8 +316,7 @@ func (c *Conn) decode(s *stream, section []byte, gathered bool) (message bool) {
 		c.blocked.push(s, linkBlocked, c.nanos)
 		return false
 	case errors.Is(err, qpack.ErrBacklog):
-		c.keep(s, section, gathered)
-		r.waiting = true
+		r.waiting, r.whole = true, gathered
 		w.backlog = append(w.backlog, s)
 		return false
 	default:
