@@ -7,7 +7,7 @@ func (c *Conn) Check() error {
 	if c.ended {
 		return nil
 	}
-	open, held, n := 0, 0, 0
+	open, held, unread, n := 0, 0, 0, 0
 	for s := c.streams.first; s != nil; s = s.all.next {
 		n++
 		r := &s.recv
@@ -15,6 +15,7 @@ func (c *Conn) Check() error {
 			open++
 		}
 		held += r.held
+		unread += s.datagrams.bytes
 		switch {
 		case n > c.streams.len:
 			return fmt.Errorf("h3: the list of streams does not end")
@@ -41,6 +42,8 @@ func (c *Conn) Check() error {
 		return fmt.Errorf("h3: %d requests are open, and %d are counted", open, c.requests)
 	case held != c.held:
 		return fmt.Errorf("h3: %d bytes of sections are held, and %d are counted", held, c.held)
+	case unread != c.unread:
+		return fmt.Errorf("h3: %d bytes of datagrams wait, and %d are counted", unread, c.unread)
 	case c.ending.len != len(c.lingering):
 		return fmt.Errorf("h3: %d streams linger, of which %d are in the list", len(c.lingering), c.ending.len)
 	}

@@ -332,6 +332,9 @@ func TestAttackF13F14MalformedRequests(t *testing.T) {
 		{"CONNECT without :authority", connect("host", "example.org:443"), false},
 		{"CONNECT without a port", connect(":authority", "example.org"), false},
 		{"CONNECT with a bad port", connect(":authority", "example.org:x"), false},
+		{"CONNECT with port 0", connect(":authority", "example.org:0"), false},
+		{"CONNECT with the last port", connect(":authority", "example.org:65535"), true},
+		{"CONNECT with a port above the last", connect(":authority", "example.org:65536"), false},
 	} {
 		bothSpeeds(t, c.name, func(t *testing.T, slow bool) {
 			p := newScript(t, false, nil, false)

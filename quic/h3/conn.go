@@ -39,6 +39,7 @@ type Conn struct {
 	heads     streamList         // those whose header section has not arrived whole, with Config.HeaderTimeout
 	blocked   streamList         // those that wait for entries of the dynamic table
 	held      int                // bytes that are held of header sections
+	unread    int                // bytes of datagrams that wait to be read, of all streams
 	requests  int                // open ones
 	ending    streamList         // those that are over but for the application, which has not read to the end
 	lingering map[uint64]*stream // they by their IDs

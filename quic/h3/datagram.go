@@ -18,10 +18,13 @@ type datagramQueue struct {
 	bytes int
 }
 
-// push adds a copy of b; the oldest are dropped for it if there are too many.
-func (q *datagramQueue) push(b []byte) {
-	for q.len > 0 && (q.len == maxDatagrams || q.bytes+len(b) > maxDatagramBytes) {
-		q.pop()
+// push adds a copy of b; the oldest are dropped for it if there are too many, or more than most bytes.
+func (q *datagramQueue) push(b []byte, most int) {
+	for q.len > 0 && (q.len == maxDatagrams || q.bytes+len(b) > most) {
+		at, full := q.head, q.len == len(q.ring)
+		if q.pop(); !full { // else b is copied to its place
+			q.ring[at] = nil
+		}
 	}
 	if q.len == len(q.ring) {
 		ring := make([][]byte, max(2*len(q.ring), 4))
@@ -109,25 +112,29 @@ func (e *earlyDatagrams) takeFor(c *Conn, s *stream) {
 }
 
 func (c *Conn) giveDatagram(s *stream, b []byte) {
-	if s.datagrams.push(b); s.datagrams.len == 1 {
+	q := &s.datagrams
+	c.unread -= q.bytes
+	if q.push(b, min(maxDatagramBytes, (maxAllDatagramBytes-c.unread)/2)); q.len == 1 {
 		c.tell(s, newsDatagram)
 	}
+	c.unread += q.bytes
 }
 
-// maxDatagramFrame is the longest DATAGRAM frame that comes, in bytes: whatever fits into a packet.
-const maxDatagramFrame = 1 << 16
+// usualDatagram is for how long a datagram there is room at once, in bytes: as long as most paths carry.
+const usualDatagram = 1500
 
 // readDatagrams takes the DATAGRAM frames that have come.
 func (c *Conn) readDatagrams() {
 	e := c.someDatagrams()
-	if cap(e.buf) < maxDatagramFrame {
-		e.buf = make([]byte, maxDatagramFrame)
-	}
 	for !c.isOver() {
-		n, ok := c.core.DatagramRecv(e.buf[:maxDatagramFrame])
+		b, ok := c.core.DatagramPeek()
 		if !ok {
 			return
 		}
+		if cap(e.buf) < len(b) {
+			e.buf = make([]byte, max(len(b), usualDatagram))
+		}
+		n, _ := c.core.DatagramRecv(e.buf[:len(b)])
 		if err := c.onDatagram(e.buf[:n]); err != nil {
 			c.fail(err)
 			return
@@ -199,7 +206,9 @@ func (c *Conn) RecvDatagram(id uint64, p []byte) (n int, ok bool) {
 	if s == nil || s.datagrams.len == 0 {
 		return 0, false
 	}
-	return copy(p, s.datagrams.pop()), true
+	b := s.datagrams.pop()
+	c.unread -= len(b)
+	return copy(p, b), true
 }
 
 // DatagramsOver tells whether no HTTP datagram of a stream can arrive any more, since its receiving part is over: it was read to its end, reset, or stopped by

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/internal/wire"
 	"github.com/boringquic/boringquic/quic/qpack"
 )
 
@@ -166,10 +167,10 @@ func TestDatagramQueueMemory(t *testing.T) {
 	var q datagramQueue
 	large := make([]byte, 60_000)
 	for range maxDatagrams {
-		q.push(large[:1])
+		q.push(large[:1], maxDatagramBytes)
 	}
 	for range 3 * maxDatagrams {
-		q.push(large)
+		q.push(large, maxDatagramBytes)
 	}
 	kept := 0
 	for _, b := range q.ring {
@@ -177,6 +178,69 @@ func TestDatagramQueueMemory(t *testing.T) {
 	}
 	if most := maxDatagramBytes + maxDatagrams*maxKeptDatagram; kept > most {
 		t.Fatalf("a queue keeps %d bytes, want at most %d", kept, most)
+	}
+}
+
+// Datagrams that nobody reads are bounded over all streams, and leave room for the stream that is read: it gets all of its own.
+func TestDatagramsOfAllStreams(t *testing.T) {
+	p := newScriptWith(t, false, &Config{EnableDatagrams: true}, false, func(client, server *quic.Config) {
+		withDatagrams(client, server)
+		server.MaxStreamsBidi = 1000
+	}, SettingH3Datagram, 1)
+	read := p.bidi(false, getFrame())
+	var idle []uint64
+	for range 300 {
+		idle = append(idle, p.bidi(false, getFrame()))
+	}
+	b := make([]byte, 1000)
+	send := func(id uint64, first byte) {
+		b[0] = first
+		if err := p.peer.DatagramSend(append(wire.AppendVarint(nil, id>>2), b...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most, got := 0, 0
+	var in [2000]byte
+	for i := range maxDatagrams {
+		for _, id := range idle {
+			send(id, byte(i))
+			if id&15 == 0 {
+				send(read, byte(i))
+			}
+			p.pass(time.Millisecond)
+			for {
+				n, ok := p.side.RecvDatagram(read, in[:])
+				if !ok {
+					break
+				}
+				if got++; n != len(b) || in[0] != byte(i) {
+					t.Fatalf("a datagram of %d bytes of round %d, in round %d", n, in[0], i)
+				}
+			}
+			most = max(most, p.side.unread)
+		}
+		p.side.events = p.side.events[:0]
+	}
+	if want := maxDatagrams * len(idle) / 4; got != want {
+		t.Errorf("the stream that is read got %d datagrams of %d", got, want)
+	}
+	if most > maxAllDatagramBytes+len(idle)*len(b) || most < maxAllDatagramBytes/2 {
+		t.Errorf("%d bytes of datagrams waited", most)
+	}
+	for _, id := range idle {
+		last := -1
+		for {
+			if _, ok := p.side.RecvDatagram(id, in[:]); !ok {
+				break
+			}
+			last = int(in[0])
+		}
+		if last != maxDatagrams-1 {
+			t.Fatalf("the newest datagram of stream %d is that of round %d", id, last)
+		}
+	}
+	if err := p.side.Check(); err != nil || p.side.unread != 0 {
+		t.Errorf("%d bytes wait: %v", p.side.unread, err)
 	}
 }
 

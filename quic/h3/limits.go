@@ -32,6 +32,9 @@ const (
 	// maxPriorityUpdate bounds Config.MaxPriorityUpdate, in bytes: a Priority Field Value as long as that behind an ID.
 	maxPriorityUpdate = maxPriorityField + 8
 
+	// maxQuoted is how much of a name or a value that the peer has sent stands in an error, in bytes: an error is kept as long as its stream.
+	maxQuoted = 64
+
 	// maxSessions is how many of a client's sessions wait for the server's SETTINGS: the newest.
 	maxSessions = 4
 
@@ -45,11 +48,14 @@ const (
 	maxInterimBacklog = 64 << 10
 
 	// maxDatagrams and maxDatagramBytes bound the HTTP datagrams that wait for RecvDatagram, of one stream; the oldest are dropped.
+	// maxAllDatagramBytes bounds them over all streams, but for the newest of each: a stream has half of what the others leave of it, so that those that nobody
+	// reads keep nobody else from theirs.
 	// maxEarlyDatagrams and maxEarlyBytes bound those that came before their stream, of the whole connection.
-	maxDatagrams      = 64
-	maxDatagramBytes  = 128 << 10
-	maxEarlyDatagrams = 32
-	maxEarlyBytes     = 64 << 10
+	maxDatagrams        = 64
+	maxDatagramBytes    = 128 << 10
+	maxAllDatagramBytes = 2 << 20
+	maxEarlyDatagrams   = 32
+	maxEarlyBytes       = 64 << 10
 )
 
 // What the peer may do often, but not at any rate: each costs tokens of a bucket, and when that is empty the connection ends with

@@ -208,6 +208,7 @@ func (c *Conn) forget(s *stream) {
 	c.release(s)
 	c.streams.remove(s, linkAll)
 	s.data, s.recv.err, s.recv.trailers, s.send.err = nil, nil, nil, nil
+	c.unread -= s.datagrams.bytes
 	s.datagrams.clear()
 	if c.spare >= maxFreeStreams || s.queued {
 		return

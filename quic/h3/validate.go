@@ -79,6 +79,16 @@ func validValue(s string) bool {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
+// brief is what an error tells of a text of the peer's, and quote is the same as a literal of Go's.
+func brief(s string) string {
+	if len(s) > maxQuoted {
+		return s[:maxQuoted] + "..."
+	}
+	return s
+}
+
+func quote(s string) string { return strconv.Quote(brief(s)) }
+
 // fieldFault returns what is wrong with a field that is no pseudo-header field.
 func fieldFault(f *qpack.Field) string {
 	if f.Name == "" {
@@ -86,12 +96,12 @@ func fieldFault(f *qpack.Field) string {
 	}
 	if !all(f.Name, inName) {
 		if all(f.Name, inToken) {
-			return "the field name " + strconv.Quote(f.Name) + " is not lower-case"
+			return "the field name " + quote(f.Name) + " is not lower-case"
 		}
-		return strconv.Quote(f.Name) + " is no field name"
+		return quote(f.Name) + " is no field name"
 	}
 	if !validValue(f.Value) {
-		return "the value of " + f.Name + " has white space around it or characters that are not allowed"
+		return "the value of " + brief(f.Name) + " has white space around it or characters that are not allowed"
 	}
 	switch len(f.Name) {
 	case 2:
@@ -247,7 +257,7 @@ func (notes *fieldNotes) read(fields []qpack.Field) string {
 				return "two content-length fields"
 			}
 			if notes.length = parseContentLength(f.Value); notes.length < 0 {
-				return "content-length is " + strconv.Quote(f.Value) + ", which is no number of bytes"
+				return "content-length is " + quote(f.Value) + ", which is no number of bytes"
 			}
 		case classHost:
 			if notes.host != nil {
@@ -262,7 +272,7 @@ func (notes *fieldNotes) read(fields []qpack.Field) string {
 			}
 		default:
 			if strings.HasPrefix(f.Name, ":") {
-				return "the pseudo-header field " + strconv.Quote(f.Name) + " stands behind other fields"
+				return "the pseudo-header field " + quote(f.Name) + " stands behind other fields"
 			}
 			return fieldFault(f)
 		}
@@ -323,7 +333,7 @@ func (m *Message) takePseudo(fields []qpack.Field, response bool) (n int, notes 
 		}
 		switch {
 		case class == classUnknown:
-			return n, notes, "the pseudo-header field " + strconv.Quote(f.Name) + " is not known"
+			return n, notes, "the pseudo-header field " + quote(f.Name) + " is not known"
 		case response != (class == classStatus):
 			return n, notes, "the pseudo-header field " + f.Name + " is not for this kind of message"
 		case notes.seen&class.pseudo() != 0:
@@ -343,7 +353,7 @@ func (m *Message) takePseudo(fields []qpack.Field, response bool) (n int, notes 
 			m.Protocol = f.Value
 		case classStatus:
 			if m.Status = parseStatus(f.Value); m.Status == 0 {
-				return n, notes, ":status is " + strconv.Quote(f.Value)
+				return n, notes, ":status is " + quote(f.Value)
 			}
 		}
 	}
@@ -459,18 +469,20 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
-// isHostPort tells whether s is a host, a colon and a port.
+// isHostPort tells whether s is a host, a colon and a port, of those that there are (RFC 9110, section 9.3.6).
 func isHostPort(s string) bool {
 	i := strings.LastIndexByte(s, ':')
 	if i <= 0 || i == len(s)-1 || len(s)-i > 6 || !all(s[:i], inHost) {
 		return false
 	}
+	port := 0
 	for _, c := range []byte(s[i+1:]) {
 		if c < '0' || c > '9' {
 			return false
 		}
+		port = port*10 + int(c-'0')
 	}
-	return true
+	return port > 0 && port <= 65535
 }
 
 // parseResponse makes m the response that fields are, whose regular fields it points to.
@@ -497,7 +509,7 @@ func trailerFault(fields []qpack.Field) string {
 	for i := range fields {
 		f := &fields[i]
 		if strings.HasPrefix(f.Name, ":") {
-			return "the pseudo-header field " + strconv.Quote(f.Name) + " in a trailer section"
+			return "the pseudo-header field " + quote(f.Name) + " in a trailer section"
 		}
 		if fieldClass(f.Class) == classUnknown {
 			if fault := fieldFault(f); fault != "" {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/boringquic/boringquic/quic/qpack"
@@ -67,5 +68,36 @@ func TestClassesMakeNoDifference(t *testing.T) {
 	}
 	if requests < 5000 || responses < 5000 || refused < 50_000 {
 		t.Errorf("seed %#x: only %d requests and %d responses were valid, and %d lists refused", seed, requests, responses, refused)
+	}
+}
+
+// What is told of a malformed message is short, whatever stands in it: it stays as long as the peer does not end the stream.
+func TestReasonsAreShort(t *testing.T) {
+	long := strings.Repeat("\xff", 100_000)
+	token := strings.Repeat("a", 100_000)
+	for _, list := range [][]qpack.Field{
+		{{Name: long, Value: "1"}},
+		{{Name: token + "A", Value: "1"}},
+		{{Name: token, Value: " 1"}},
+		{{Name: "content-length", Value: long}},
+		{{Name: ":" + long, Value: "1"}},
+		{{Name: "x", Value: "1"}, {Name: ":" + long, Value: "1"}},
+		{{Name: ":status", Value: long}},
+		{{Name: "te", Value: long}},
+		{{Name: "transfer-encoding", Value: long}},
+	} {
+		var m Message
+		request := []qpack.Field{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "a"}, {Name: ":path", Value: "/"}}
+		_, asked := m.parseRequest(append(request, list...), true)
+		response := []qpack.Field{{Name: ":status", Value: "200"}}
+		answered := m.parseResponse(append(response, list...))
+		if list[0].Name == ":status" {
+			answered = m.parseResponse(list)
+		}
+		for i, fault := range []string{asked, answered, trailerFault(list)} {
+			if fault == "" && !(i == 2 && list[0].Name == "content-length") || len(fault) > 500 {
+				t.Errorf("%.20q, %d: a reason of %d bytes", list[0].Name, i, len(fault))
+			}
+		}
 	}
 }
