@@ -44,8 +44,8 @@
 // # Limitations
 //
 //   - The capacity of the Encoder's table is set once, to the lower of the peer's setting and EncoderConfig.TableCapacity.
-//   - The Encoder inserts only fields of the section at hand, and never cancels what it has written: instructions wait in Instructions
-//     until they are sent.
+//   - The Encoder inserts only fields of the section at hand, of a section with at most 256, and never cancels what it has written:
+//     instructions wait in Instructions until they are sent.
 //   - The Decoder takes a section as a whole, not in pieces.
 //   - All faults end the connection. RFC 9204, section 7.4, would let some of a request stream's be errors of that stream alone.
 package qpack

@@ -132,7 +132,9 @@ func (e *Encoder) AppendPrepared(dst []byte, streamID uint64, room int) []byte {
 	}
 	if e.dynamic {
 		e.count(streamID)
-		e.admit()
+		if len(e.plan) <= maxAdmitted {
+			e.admit()
+		}
 	}
 	return e.appendPlan(dst, streamID)
 }

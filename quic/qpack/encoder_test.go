@@ -473,3 +473,37 @@ func TestFlightOrder(t *testing.T) {
 		}
 	}
 }
+
+// A section with very many fields refers to what the table has, and inserts nothing: to find which entries can make way takes a look at all of its fields.
+func TestManyFields(t *testing.T) {
+	l := newLink(t, EncoderConfig{}, 4096, 100)
+	few := make([]Field, maxAdmitted)
+	for i := range few {
+		few[i] = Field{Name: "x-name", Value: fmt.Sprint("a value of some length ", i%40)}
+	}
+	many := slices.Repeat(few, 10)
+	for i := range many {
+		if i%2 == 1 {
+			many[i] = Field{Name: "x-other", Value: fmt.Sprint("another value of some length ", i%300)}
+		}
+	}
+	for round := range uint64(3) {
+		l.send(8*round, few, 1<<16)
+		inserted := l.e.table.inserted
+		if inserted == 0 {
+			t.Fatalf("nothing of a section of %d fields was inserted", len(few))
+		}
+		l.send(8*round+4, many, 1<<16)
+		if n := l.e.table.inserted - inserted; n > 0 {
+			t.Errorf("%d entries were inserted for a section of %d fields", n, len(many))
+		}
+		if s := l.sections[len(l.sections)-1]; s.data[0] == 0 {
+			t.Errorf("a section of %d fields refers to no entry", len(many))
+		}
+		l.deliverInstructions(len(l.toDecoder))
+		for len(l.sections) > 0 {
+			l.deliverSection(0)
+		}
+		l.deliverAcks(len(l.toEncoder))
+	}
+}

@@ -12,6 +12,10 @@ const (
 	// without it.
 	maxFlight = 1024
 
+	// maxAdmitted is how many fields a section may have of which some are inserted: the search for entries that can make way for one looks at all fields. What
+	// has more is passed on for somebody, who could choose them.
+	maxAdmitted = 256
+
 	// maxGivenUp is of how many streams the encoder remembers that the peer has cancelled them: the last ones, more than most peers have open, since it is
 	// soon known otherwise that nothing is to be sent on them.
 	maxGivenUp = 128
