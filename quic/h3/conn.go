@@ -267,9 +267,14 @@ func (c *Conn) leave(s *stream) {
 	}
 }
 
-// onClosed notes the end of the connection. What had arrived can still be read (quic.Conn.KeepsReceived).
+// onClosed notes the end of the connection. What had arrived can still be read (quic.Conn.KeepsReceived), and waits for nothing: for no entries of the
+// dynamic table, since none come any more, and not for memory, of which it takes no more than flow control had let in.
 func (c *Conn) onClosed() {
 	c.ended = true
+	for s := c.blocked.first; s != nil; s = c.blocked.first {
+		c.endBlocked(s)
+	}
+	c.feedStarved()
 }
 
 // fail closes the connection for an error of the peer's.
@@ -408,13 +413,13 @@ func (c *Conn) dropFields() {
 	w.message = Message{}
 }
 
-// flush writes what was gathered for the peer.
+// flush writes what was gathered for the peer, if it is still there.
 func (c *Conn) flush() {
-	if c.ended {
-		return
-	}
 	if b := c.dec.Instructions(); len(b) > 0 {
-		n := c.local.write(c, localDecoder, b)
+		n := len(b)
+		if !c.ended {
+			n = c.local.write(c, localDecoder, b)
+		}
 		c.dec.Sent(n)
 		if n > 0 {
 			c.retryBacklog()

@@ -1,6 +1,8 @@
 package h3
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -97,4 +99,84 @@ func TestPrioritiesOfRejectedRequests(t *testing.T) {
 		t.Errorf("%d priorities of requests are kept that will not be taken", n)
 	}
 	p.wantAlive("with a request that is open")
+}
+
+// A trailer section that waits, for the dynamic table, for memory or for the decoder stream, when the peer closes the connection: what is there is read, and
+// what is not has an error. Nobody waits for what cannot come.
+func TestWaitingTrailersAfterClose(t *testing.T) {
+	long := section("x", "y", "x-long", stringOf(40_000))
+	for _, client := range []bool{false, true} {
+		for _, c := range []struct {
+			name     string
+			trailers []byte
+			whole    bool
+		}{
+			{"for the dynamic table", frameOf(frameHeaders, []byte{2, 0, 0x80}), false},
+			{"for memory", long, true},
+			{"for memory, and are cut off", long[:25_000], false},
+			{"for the decoder stream", frameOf(frameHeaders, []byte{2, 0, 0x80}), true},
+		} {
+			for _, read := range []bool{false, true} { // the body, before the end
+				t.Run(fmt.Sprintf("client %v, %s, read %v", client, c.name, read), func(t *testing.T) {
+					p := newScriptWith(t, client, nil, false, func(client, server *quic.Config) {
+						client.StreamReceiveWindow, client.MaxStreamReceiveWindow = 1<<20, 1<<20
+						server.StreamReceiveWindow, server.MaxStreamReceiveWindow = 1<<20, 1<<20
+						for _, cfg := range []*quic.Config{client, server} {
+							cfg.StreamSendBuffer, cfg.MaxStreamSendBuffer = 1<<20, 1<<20
+						}
+					})
+					head := postFrame()
+					open := func() uint64 { return p.bidi(false) }
+					if client {
+						head = section(":status", "200")
+						open = func() uint64 { return p.request(get("/")) }
+					}
+					switch c.name {
+					case "for memory", "for memory, and are cut off":
+						for range maxHeldSections/60_000 + 1 {
+							p.send(open(), false, appendFrameHeader(nil, frameHeaders, 60_000), make([]byte, 100))
+						}
+					case "for the decoder stream":
+						p.uni(false, varint(streamQPACKEncoder), insertX)
+						p.side.local.out[localDecoder] = []byte{0} // what is written there waits behind it
+						for id := uint64(1 << 20); len(p.side.dec.Instructions()) < 9<<10; id += 4 {
+							p.side.dec.CancelStream(id)
+						}
+					}
+					id := open()
+					p.send(id, false, head, frameOf(frameData, []byte("body")))
+					p.send(id, c.whole || len(c.trailers) < 10, c.trailers)
+					var body []byte
+					if read {
+						var fin bool
+						var err error
+						if body, fin, err = p.side.readAll(id); fin || err != nil {
+							t.Fatalf("%q, %v, %v, and the trailers wait", body, fin, err)
+						}
+					}
+					p.peer.Close(p.now, true, uint64(ErrCodeNoError), "")
+					p.pass(time.Second)
+					more, fin, err := p.side.readAll(id)
+					if body = append(body, more...); err == nil && !fin { // the trailers were told in between
+						_, fin, err = p.side.readAll(id)
+					}
+					if string(body) != "body" || fin != c.whole || (err == nil) != c.whole {
+						t.Fatalf("%q, %v, %v", body, fin, err)
+					}
+					if e := (*quic.ApplicationError)(nil); !c.whole && !errors.As(err, &e) {
+						t.Errorf("the error is %v", err)
+					}
+					trailers := 0
+					for _, ev := range p.side.events {
+						if ev.Kind == EventTrailers {
+							trailers++
+						}
+					}
+					if trailers == 1 != c.whole {
+						t.Errorf("trailers were told %d times", trailers)
+					}
+				})
+			}
+		}
+	}
 }

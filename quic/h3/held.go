@@ -8,7 +8,7 @@ import "slices"
 // reservation is for a whole frame, so that what was begun can be completed, and others wait behind.
 func (c *Conn) hold(s *stream, n int) (ok bool) {
 	w := c.work()
-	if len(w.starved) > 0 || c.held > 0 && c.held+n > maxHeldSections {
+	if !c.ended && (len(w.starved) > 0 || c.held > 0 && c.held+n > maxHeldSections) {
 		s.recv.waiting = true
 		w.starved = append(w.starved, s)
 		return false
@@ -58,10 +58,16 @@ func (c *Conn) release(s *stream) {
 	}
 	c.held -= r.held
 	r.held = 0
-	for len(w.starved) > 0 {
+	c.feedStarved()
+}
+
+// feedStarved has those go on that wait for memory, as far as there is some.
+func (c *Conn) feedStarved() {
+	w := c.atWork
+	for w != nil && len(w.starved) > 0 {
 		next := w.starved[0]
 		need := int(next.recv.left)
-		if c.held > 0 && c.held+need > maxHeldSections {
+		if !c.ended && c.held > 0 && c.held+need > maxHeldSections {
 			break
 		}
 		w.starved = slices.Delete(w.starved, 0, 1)
@@ -69,6 +75,12 @@ func (c *Conn) release(s *stream) {
 		next.recv.held, next.recv.waiting = need, false
 		c.tell(next, newsRead)
 	}
+}
+
+// endBlocked is the end of a stream whose section waits for entries that do not come any more, since the connection is over.
+func (c *Conn) endBlocked(s *stream) {
+	s.recv.state, s.recv.err = recvOver, c.core.Err()
+	c.release(s)
 }
 
 // retryBacklog has the streams go on that waited for room on the decoder stream.

@@ -310,6 +310,9 @@ func (c *Conn) decode(s *stream, section []byte, gathered bool) (message bool) {
 		c.release(s)
 		c.tooLarge(s)
 		return false
+	case errors.Is(err, qpack.ErrBlocked) && c.ended:
+		c.endBlocked(s)
+		return false
 	case errors.Is(err, qpack.ErrBlocked):
 		c.keep(s, section, gathered)
 		r.blocked = true
