@@ -5,7 +5,8 @@
 //   Status     A function returns 0 (BQUIC_OK), or a number of what it did, above 0; or a BQUIC_ERR_*, below 0: then bquic_error says in one
 //              sentence what was wrong. BQUIC_ERR_ARGUMENT, BQUIC_ERR_HANDLE, BQUIC_ERR_BUSY, BQUIC_ERR_STATE, BQUIC_ERR_FORKED, BQUIC_ERR_BORINGSSL
 //              and BQUIC_ERR_INTERNAL may come from any; what else may come is said of each. Nothing that is passed in can crash the library but memory
-//              that is not the caller's, or an SSL that is not BoringSSL's. Where there is no memory, the process ends.
+//              that is not the caller's, or an SSL that is not BoringSSL's. Where there is no memory, or the system makes no more threads, the process
+//              ends; so it does below 2 GiB of address space (RLIMIT_AS), of which the library takes most in advance and does not use it.
 //   Handles    A bquic_* whose type is incomplete is a handle: a number in the guise of a pointer, which nothing follows. One that was
 //              freed, or that is of another kind, is BQUIC_ERR_HANDLE. NULL is none.
 //   Threads    An object is used by one thread at a time, whichever; an endpoint and its connections are one. A call while another is within the
@@ -21,6 +22,10 @@
 //   Stack      A thread that calls the library should have 256 KiB of it.
 //   Fork       A child that has not called exec gets BQUIC_ERR_FORKED from each function that has a status, if its parent had loaded the library. daemon(3)
 //              forks: a program that calls it is not linked with the library, but loads it afterwards (dlopen).
+//   Signals    No function may be called by a signal handler; see bquic_fix_signals for handlers that the library is interrupted by. Its own threads leave to the
+//              program's what is sent to the process, but for SIGURG, SIGPIPE and SIGPROF: so signals can be blocked, and taken by sigwait or signalfd. With
+//              the archive they leave only what is blocked before the library's threads begin: by a constructor of the program's that has a priority.
+//              SIGURG is the library's; a call of the program's that blocks can end with EINTR for it.
 //   Files      The library opens descriptors of its own, which nobody else may close. It begins with two, when a function is called for the first time: where
 //              there are none, that is BQUIC_ERR_STATE. Who closes all that it has inherited does so before.
 //   Loading    Linux with glibc; with musl no library written in Go loads. dlclose does nothing. A program can be linked with one archive written in

@@ -1,8 +1,11 @@
 // What the library does to a process, and what a process may do: fork, signals.
+#define _GNU_SOURCE // RTLD_DEFAULT
 #include "check.h"
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t handled;
@@ -64,6 +67,32 @@ static void signals(void) {
   CHECK(handled > 0);
 }
 
+static void block(sigset_t *set, int number) {
+  sigaddset(set, number);
+  CHECK(pthread_sigmask(SIG_BLOCK, set, NULL) == 0);
+}
+
+// What a program with the library in it takes itself it blocks before the library has threads.
+static sigset_t own;
+__attribute__((constructor(200))) static void before_main(void) { block(&own, SIGHUP); }
+
+// Signals that the program has blocked wait for it to take them, by whichever threads the library has.
+static void taken(void) {
+  int hangups = 0, ends = 0;
+  if (dlsym(RTLD_DEFAULT, "bquic_init") != NULL) { // it is a shared library
+    block(&own, SIGTERM);
+  }
+  for (int i = 0; i < 200; i++) {
+    int number = i & 1 && sigismember(&own, SIGTERM) ? SIGTERM : SIGHUP;
+    CHECK(kill(getpid(), number) == 0);
+    int got = sigtimedwait(&own, NULL, &(struct timespec){60, 0});
+    CHECK(got == number);
+    hangups += got == SIGHUP;
+    ends += got == SIGTERM;
+  }
+  CHECK(hangups == 100 + 100 * !sigismember(&own, SIGTERM) && hangups + ends == 200);
+}
+
 // An error belongs to the thread that made it.
 static void *fails(void *unused) {
   FAILS(bquic_memory_stats(NULL), BQUIC_ERR_ARGUMENT, "NULL");
@@ -82,6 +111,7 @@ static void threads(void) {
 int main(void) {
   forks();
   signals();
+  taken();
   threads();
   return 0;
 }
