@@ -169,7 +169,7 @@ func (n *netConn) HandleEvent(t *quicnet.Turn, ev *quic.Event) (woke bool) {
 			n.lost, n.unacked = len(n.unacked) > 0, nil
 			n.ringAll()
 		}
-		if n.queue != nil {
+		if n.queue != nil || n.conn.settings.http != nil {
 			n.keep(ev)
 		}
 		woke = n.ring(bell) || woke
@@ -231,15 +231,21 @@ func (n *netConn) next(ev *quic.Event) (ok bool) {
 	return true
 }
 
-// pump finds out what there is to be told, and has the queue know. Without a queue nobody ever hears of a connection that was not told of.
+// pump finds out what there is to be told, and has the queue know. Where that was freed there is none any more, and nobody ever hears of a connection that
+// was not told of.
 func (n *netConn) pump() {
 	n.gather()
-	if len(n.told) > 0 && (n.live || n.quic == nil) && !n.queue.push(n) && n.untold {
+	if len(n.told) == 0 || !n.live && n.quic != nil || n.queue.push(n) {
+		return
+	}
+	n.queue, n.told = nil, nil
+	if n.untold {
 		n.known()
 		unregister(&n.conn.object)
-		n.freed, n.events, n.told = true, nil, nil
+		n.freed, n.events = true, nil
 		n.conn.core.Close(n.turn.Now, true, n.CloseCode(), "")
 	}
+	n.gather()
 }
 
 // known takes note that the program knows of the connection, or never will.
@@ -248,16 +254,18 @@ func (n *netConn) known() {
 	n.from.waiting.Add(-1)
 }
 
-// gather finds out what there is to be told.
+// gather finds out what there is to be told. Without a queue nobody is told, and HTTP/3 goes on.
 func (n *netConn) gather() {
-	if n.queue == nil || n.freed || n.quic == nil {
+	if n.freed || n.quic == nil {
 		return
 	}
 	n.teller.now = n.turn.Now
 	for len(n.told) < maxUntold && n.conn.next(&n.teller) {
-		f := n.teller.found.owned()
-		n.conn.bind(&f)
-		n.told = append(n.told, f)
+		if n.queue != nil {
+			f := n.teller.found.owned()
+			n.conn.bind(&f)
+			n.told = append(n.told, f)
+		}
 		if n.teller.found.kind == toldHTTP {
 			n.ring(n.teller.found.http.Stream)
 			n.ring(anyBell)

@@ -131,6 +131,23 @@ func TestLoopConn(t *testing.T) {
 	wantFault(t, c)
 }
 
+// A connection whose queue was freed keeps no events, whatever is done on it.
+func TestLoopQueueFreed(t *testing.T) {
+	n, _ := dialLoop(t, nil)
+	n.queue.mu.Lock()
+	n.queue.freed = true
+	n.queue.mu.Unlock()
+	_ = n.within(func(*conn) error {
+		for i := range uint64(1000) {
+			n.HandleEvent(n.turn, &quic.Event{Kind: quic.EventReadable, Stream: i << 2})
+		}
+		if len(n.events)+len(n.told) != 0 {
+			t.Errorf("%d events wait for nobody, and %d to be read", len(n.told), len(n.events))
+		}
+		return nil
+	})
+}
+
 // dialLoop makes a connection of the event loop, to a server that does nothing.
 func dialLoop(t *testing.T, qlog func(bool, quic.ConnID) io.WriteCloser) (*netConn, *quicnet.Conn) {
 	t.Helper()
