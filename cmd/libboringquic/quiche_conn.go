@@ -396,6 +396,9 @@ func (q *quicheConn) readEvents(now time.Time) {
 			q.onStreamEvent(&ev)
 		}
 		if q.h3 != nil {
+			if ev.Kind == quic.EventStreamReset {
+				q.h3.meetReset(ev.Stream)
+			}
 			q.h3.conn.HandleEvent(now, &ev)
 			q.c.h3_news = true
 		}

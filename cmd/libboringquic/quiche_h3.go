@@ -6,6 +6,8 @@ import "C"
 import (
 	"bytes"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 	"unicode"
 	"unsafe"
@@ -19,6 +21,7 @@ import (
 type quicheH3 struct {
 	conn     *h3.Conn
 	finished []uint64                 // streams whose message was read to its end, which quiche_h3_conn_poll has not told
+	unmet    []uint64                 // requests that were reset before it told of them, of which it has not told that either: maxUnmet at most
 	ended    map[uint64]struct{}      // streams that were ended before the program said so: by trailers, or since there can be no body
 	priority map[uint64]quic.Priority // that clients have sent and quiche_h3_take_last_priority_update has not returned
 	fatal    bool                     // it was told that the connection has failed
@@ -84,8 +87,25 @@ func bq_go_quiche_h3_new(h, config C.uint64_t) C.int64_t {
 	})
 }
 
+// maxUnmet is how many requests that were reset before the program knew of them wait for quiche_h3_conn_poll, the newest.
+const maxUnmet = 128
+
+// meetReset notes that a request was reset of which the program does not know. Package h3 does not tell of it: nothing is to be done for it.
+func (x *quicheH3) meetReset(id uint64) {
+	if id&(quic.StreamTypeUni|1) != 0 || x.conn.Core().IsClient() || x.conn.StreamData(id) != nil {
+		return
+	}
+	if len(x.unmet) == maxUnmet {
+		x.unmet = append(x.unmet[:0], x.unmet[1:]...)
+	}
+	x.unmet = append(x.unmet, id)
+}
+
 // introduce tells HTTP/3 of the streams that the peer has opened before it was there.
 func (q *quicheConn) introduce(now time.Time) {
+	for _, id := range slices.Sorted(maps.Keys(q.resets)) {
+		q.h3.meetReset(id)
+	}
 	own := uint64(0)
 	if q.core.IsClient() {
 		own = 1
@@ -122,6 +142,12 @@ func bq_go_quiche_h3_poll(h C.uint64_t, out **C.quiche_h3_event) C.int64_t {
 				return id, nil
 			}
 		}
+		if len(x.unmet) > 0 {
+			id := x.unmet[0]
+			x.unmet = append(x.unmet[:0], x.unmet[1:]...)
+			h3Event(out, C.QUICHE_H3_EVENT_RESET, nil, false)
+			return int64(id), nil
+		}
 		if len(x.finished) > 0 {
 			id := x.finished[0]
 			x.finished = append(x.finished[:0], x.finished[1:]...)
@@ -142,6 +168,9 @@ func bq_go_quiche_h3_poll(h C.uint64_t, out **C.quiche_h3_event) C.int64_t {
 
 // tell makes of an event of HTTP/3 one of quiche.h, if there is such.
 func (x *quicheH3) tell(q *quicheConn, now time.Time, ev *h3.Event, out **C.quiche_h3_event) (id int64, told bool) {
+	if ev.Kind == h3.EventRequest || ev.Kind == h3.EventTooLarge {
+		x.conn.SetStreamData(ev.Stream, met)
+	}
 	switch ev.Kind {
 	case h3.EventRequest, h3.EventResponse, h3.EventInterim:
 		h3Event(out, C.QUICHE_H3_EVENT_HEADERS, x.section(ev.Message), !ev.Fin)
@@ -184,8 +213,8 @@ func (x *quicheH3) tell(q *quicheConn, now time.Time, ev *h3.Event, out **C.quic
 	return int64(ev.Stream), true
 }
 
-// read is what HTTP/3 keeps with a stream whose message was read to its end.
-var read = new(struct{ byte })
+// met and read are what HTTP/3 keeps with a request that the program knows of, and with a stream whose message was read to its end.
+var met, read = new(struct{ byte }), new(struct{ byte })
 
 // finish has quiche_h3_conn_poll tell that a message was read to its end, once.
 func (x *quicheH3) finish(id uint64) {

@@ -314,6 +314,48 @@ static void cancelled(void) {
   free_pair(&p);
 }
 
+// A request that its client resets before the server was told of it is told of as reset, once; of those that wait, the newest 128.
+static void resets(void) {
+  begin();
+  for (int64_t id = 0; id < 4 * 131; id += 4) {
+    IS(quiche_h3_send_request(client, p.client, request, COUNT(request), false), id);
+    exchange(&p);
+    IS(quiche_conn_stream_shutdown(p.client, (uint64_t)id, QUICHE_SHUTDOWN_WRITE, 0x10c), 0);
+    exchange(&p);
+  }
+  for (int64_t id = 4 * 3; id < 4 * 131; id += 4) {
+    WANTS(server, RESET, id);
+  }
+  NOTHING(server);
+  CHECK(quiche_h3_send_response(server, p.server, 4 * 130, response, COUNT(response), true) < 0);
+  quiche_h3_conn_free(client);
+  quiche_h3_conn_free(server);
+  free_pair(&p);
+
+  // Before the server has HTTP/3, too.
+  quiche_config *config = config_with(QUICHE_H3_APPLICATION_PROTOCOL);
+  quiche_h3_config *h3 = quiche_h3_config_new();
+  p = pair_of(config, config, "localhost");
+  establish(&p);
+  client = quiche_h3_conn_new_with_transport(p.client, h3);
+  for (int64_t id = 0; id <= 4; id += 4) {
+    IS(quiche_h3_send_request(client, p.client, request, COUNT(request), id > 0), id);
+  }
+  exchange(&p);
+  IS(quiche_conn_stream_shutdown(p.client, 0, QUICHE_SHUTDOWN_WRITE, 0x10c), 0);
+  exchange(&p);
+  server = quiche_h3_conn_new_with_transport(p.server, h3);
+  WANTS(server, HEADERS, 4);
+  WANTS(server, FINISHED, 4);
+  WANTS(server, RESET, 0);
+  NOTHING(server);
+  quiche_h3_conn_free(client);
+  quiche_h3_conn_free(server);
+  free_pair(&p);
+  quiche_config_free(config);
+  quiche_h3_config_free(h3);
+}
+
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
   begin();
@@ -328,6 +370,7 @@ int main(int argc, char *argv[]) {
   free_pair(&p);
   quiche_h3_conn_free(server); // in either order
   cancelled();
+  resets();
   IS(bquic_live_objects(), 0);
   return 0;
 }
