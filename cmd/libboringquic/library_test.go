@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
 func TestLibrary(t *testing.T) { each(t, "library") }
@@ -262,11 +266,24 @@ func TestExamples(t *testing.T) {
 			}
 		}
 	}
+	// Its clients are told that it ends.
+	client, err := quicnet.Dial(t.Context(), "127.0.0.1:"+strings.TrimSpace(line), &quic.Config{TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.AcceptUniStream(t.Context()); err != nil { // for whose sake the server has completed the handshake
+		t.Fatal(err)
+	}
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Wait(); err != nil {
 		t.Errorf("serve: %v", err)
+	}
+	var end *quic.ApplicationError
+	if _, err := client.AcceptStream(t.Context()); !errors.As(err, &end) || !end.Remote || end.Code != 0x100 {
+		t.Errorf("a client of serve, which has ended: %v", err)
 	}
 }
 

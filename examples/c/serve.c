@@ -14,6 +14,30 @@ static void on_signal(int number) {
   ended = 1;
 }
 
+// The connections that there are, so that their clients can be told when the server ends.
+static bquic_conn **conns;
+static size_t conns_len, conns_room;
+
+static void add(bquic_conn *conn) {
+  if (conns_len == conns_room) {
+    conns_room = conns_room ? 2 * conns_room : 64;
+    conns = realloc(conns, conns_room * sizeof *conns);
+    if (conns == NULL) {
+      die("realloc");
+    }
+  }
+  conns[conns_len++] = conn;
+}
+
+static void forget(const bquic_conn *conn) {
+  for (size_t i = 0; i < conns_len; i++) {
+    if (conns[i] == conn) {
+      conns[i] = conns[--conns_len];
+      return;
+    }
+  }
+}
+
 #define FIELD(n, v) {.name = (n), .value = (v), .name_len = sizeof(n) - 1, .value_len = sizeof(v) - 1}
 
 // asked returns how many bytes a request wants, -1 if it is not one that we answer.
@@ -54,6 +78,12 @@ static void handle(const bquic_event *ev) {
   static const bquic_h3_field found[] = {FIELD(":status", "200"), FIELD("content-type", "application/octet-stream")};
   static const bquic_h3_field missing[] = {FIELD(":status", "404")};
   switch (ev->kind) {
+    case BQUIC_EVENT_ACCEPTED:
+      add(ev->conn);
+      break;
+    case BQUIC_EVENT_DRAINED:
+      forget(ev->conn);
+      break;
     case BQUIC_EVENT_REQUEST: {
       int64_t n = asked(ev->data);
       if (n < 0) {
@@ -105,6 +135,11 @@ int main(int argc, char **argv) {
       die("epoll_wait");
     }
   }
+  for (size_t i = 0; i < conns_len; i++) {
+    bquic_conn_close(conns[i], 0, 0x100, NULL, 0);
+  }
+  turn(&l, handle); // which sends that
   good(bquic_endpoint_free(l.endpoint), "endpoint");
+  free(conns);
   return 0;
 }
