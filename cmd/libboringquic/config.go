@@ -365,6 +365,9 @@ func (c *config) settings() (*settings, error) {
 	if len(protos) == 0 && isSet(C.BQUIC_H3) {
 		protos = []string{"h3"}
 	}
+	if c.roots == nil {
+		readRootsEnv()
+	}
 	t := &tls.Config{
 		Certificates: c.certs, RootCAs: c.roots, ClientCAs: c.roots, NextProtos: protos, MinVersion: tls.VersionTLS13,
 		InsecureSkipVerify: n[C.BQUIC_VERIFY] == C.BQUIC_VERIFY_NONE, SessionTicketsDisabled: isSet(C.BQUIC_NO_TICKETS),

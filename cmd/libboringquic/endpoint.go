@@ -120,8 +120,11 @@ func (e *endpoint) connect(s *settings, p *C.bquic_connect, taken *C.int32_t) (*
 	if err != nil {
 		return nil, err
 	}
-	if !remote.IsValid() {
+	switch {
+	case !remote.IsValid():
 		return nil, faultf(errArgument, "bquic_connect.remote names no address")
+	case p.flags&^(C.BQUIC_CONNECT_EARLY|C.BQUIC_CONNECT_RESEND) != 0:
+		return nil, faultf(errArgument, "flags of bquic_connect is %d, and has bits that are not known", p.flags)
 	}
 	local, err := goAddr(&p.local)
 	if err != nil {

@@ -1,5 +1,6 @@
 package main
 
+// #include <stdlib.h>
 // #include "internal.h"
 import "C"
 
@@ -11,6 +12,7 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 //export bq_go_init
@@ -76,6 +78,20 @@ func bq_go_memory_stats(m *C.bquic_memory) C.int32_t {
 		}
 		return nil
 	}))
+}
+
+// readRootsEnv has Go know what names roots in place of the system's. Its environment is a copy, of about when main begins, and a program may have set these
+// since. They stay what they are for the program: what is written to its environment is what was read there.
+func readRootsEnv() {
+	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		switch value := text(C.getenv((*C.char)(unsafe.Pointer(unsafe.StringData(name + "\x00"))))); value {
+		case os.Getenv(name):
+		case "":
+			os.Unsetenv(name)
+		default:
+			os.Setenv(name, value)
+		}
+	}
 }
 
 // A process of one core has two of Go's processors. With one the runtime takes it away from each call that is out in C for 20 us, as a program is between

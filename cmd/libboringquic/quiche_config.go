@@ -350,6 +350,9 @@ func checkKey(b []byte) error {
 
 func (c *quicheConfig) tls() (*tls.Config, error) {
 	verify := c.values[C.BQ_VERIFY_PEER] != 0
+	if verify && c.roots == nil {
+		readRootsEnv()
+	}
 	t := &tls.Config{
 		NextProtos: c.protos, CurvePreferences: c.curves, RootCAs: c.roots, ClientCAs: c.roots, InsecureSkipVerify: !verify, MinVersion: tls.VersionTLS13,
 	}

@@ -252,7 +252,8 @@ BQUIC_API int32_t bquic_config_add_cert_files(bquic_config *config, const char *
 // bquic_config_add_cert_pem is the same from memory: chain of chain_len bytes, and key of key_len.
 BQUIC_API int32_t bquic_config_add_cert_pem(bquic_config *config, const void *chain, size_t chain_len, const void *key, size_t key_len);
 
-// bquic_config_add_roots_file adds those who may have signed the peer's certificate, from a file in PEM form. Without any, they are the system's.
+// bquic_config_add_roots_file adds those who may have signed the peer's certificate, from a file in PEM form. Without any, they are the system's, or those that the
+// environment variables SSL_CERT_FILE and SSL_CERT_DIR name, which are read once in a process: when the first certificate is verified so.
 // BQUIC_ERR_FILE; BQUIC_ERR_PEM: there is no certificate, or one that cannot be read.
 BQUIC_API int32_t bquic_config_add_roots_file(bquic_config *config, const char *file);
 

@@ -294,6 +294,9 @@ int main(int argc, char **argv) {
   connect.session = (bquic_bytes){"no session", 10};
   CHECK(bquic_endpoint_connect(endpoint, config, &connect, &status) == NULL && status == BQUIC_ERR_ARGUMENT);
   connect.session = (bquic_bytes){NULL, 0};
+  connect.flags = 4;
+  CHECK(bquic_endpoint_connect(endpoint, config, &connect, &status) == NULL && status == BQUIC_ERR_ARGUMENT && strstr(bquic_error(), "bits that are not known") != NULL);
+  connect.flags = 0;
   bquic_conn *conn = bquic_endpoint_connect(endpoint, config, &connect, NULL);
   CHECK(conn != NULL);
   bquic_conn_state state = {.size = sizeof state};

@@ -19,6 +19,22 @@ static quiche_transport_params told(uint64_t idle, quiche_path_stats *path) {
   return params;
 }
 
+// The environment names those who are trusted, also if the program has set it; it is read when the first certificate is verified by the system's roots.
+static void environment(void) {
+  IS(bquic_init(NULL), 0); // Go has its copy
+  CHECK(setenv("SSL_CERT_FILE", cert_file, 1) == 0);
+  begin();
+  quiche_config *client = quiche_config_new(QUICHE_PROTOCOL_VERSION); // without roots of its own
+  IS(quiche_config_set_application_protos(client, (const uint8_t *)"\4test", 5), 0);
+  quiche_config_verify_peer(client, true);
+  pair p = pair_of(client, config, "localhost");
+  establish(&p);
+  free_pair(&p);
+  quiche_config_free(client);
+  quiche_config_free(config);
+  CHECK(strcmp(getenv("SSL_CERT_FILE"), cert_file) == 0);
+}
+
 static void declared(void) {
   begin();
   quiche_path_stats path;
@@ -170,6 +186,7 @@ static void qlog(void) {
 
 int main(int argc, char *argv[]) {
   arguments(argc, argv);
+  environment();
   declared();
   pacing();
   reuse(false);
