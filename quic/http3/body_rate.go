@@ -49,17 +49,17 @@ func (b *ratedBody) Read(p []byte) (int, error) {
 func (b *ratedBody) Close() error { return b.body.Close() }
 
 // limitRead has a Read that waits end at a time, or sooner if the request has an earlier deadline; false: the handler has set its own.
-func (x *exchange) limitRead(s *quicnet.Stream, by time.Time) bool {
-	x.ctx.mu.Lock()
-	defer x.ctx.mu.Unlock()
-	if x.has(markDeadline) {
-		return false
-	}
-	if x.readBy != 0 {
-		if at := x.sc.time(x.readBy); at.Before(by) {
-			by = at
+func (x *exchange) limitRead(s *quicnet.Stream, by time.Time) (limited bool) {
+	x.sc.conn.Do(func(t *quicnet.Turn) {
+		if limited = !x.has(markDeadline); !limited {
+			return
 		}
-	}
-	s.SetReadDeadline(by)
-	return true
+		if x.readBy != 0 {
+			if at := x.sc.time(x.readBy); at.Before(by) {
+				by = at
+			}
+		}
+		t.SetReadDeadline(s, by)
+	})
+	return limited
 }

@@ -33,6 +33,7 @@ type exchange struct {
 	prev, next *exchange // of the connection's exchanges
 	tunnel     *tunnel   // nil: it is an ordinary request
 	writeBy    int64     // nanoseconds since the connection began; 0: no deadline for writing
+	readBy     int64     // likewise, for reading; the Stream has it, too
 	writeIndex int32     // in the connection's list of deadlines, -1: not there
 	over       bool      // the handler has returned
 	waits      bool      // it stands in the connection's queue of requests
@@ -42,7 +43,6 @@ type exchange struct {
 	early    bool          // it came in early data
 	wait     bool          // it is to be served when the handshake is complete
 	marks    atomic.Uint32 // markLate and so on
-	readBy   int64         // nanoseconds since the connection began; 0: no deadline for reading. Guarded by ctx.mu
 }
 
 // The marks of an exchange.
@@ -273,15 +273,12 @@ func (x *exchange) openStream() *quicnet.Stream {
 		if x.over {
 			t.End(s, errHandlerReturned)
 		}
+		if x.readBy != 0 {
+			t.SetReadDeadline(s, x.sc.time(x.readBy))
+		}
 		x.stream.Store(s)
 	})
-	s := x.stream.Load()
-	x.ctx.mu.Lock()
-	defer x.ctx.mu.Unlock()
-	if x.readBy != 0 {
-		s.SetReadDeadline(x.sc.time(x.readBy))
-	}
-	return s
+	return x.stream.Load()
 }
 
 // gone returns why there is nobody any more who wants the response, nil if there is.

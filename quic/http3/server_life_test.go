@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -571,5 +572,39 @@ func TestWhatIsMissing(t *testing.T) {
 		if err := c.serve(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "http3: ") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// To set a deadline for reading holds nothing that a turn of the connection wants: with a client that gives its request up in that moment, the connection, and
+// all others of its socket, would stand still for ever.
+func TestReadDeadlinesLeaveTurnsAlone(t *testing.T) {
+	for name, set := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"by http.ResponseController": func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Hour))
+		},
+		"by MinBodyRate": func(w http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+				r.Body.Read(make([]byte, 1))
+				x, done := exchangeOf(r), make(chan struct{})
+				x.sc.conn.Do(func(*quicnet.Turn) {
+					go func() {
+						defer close(done)
+						set(w, r)
+					}()
+					for range 1000 { // which waits for this turn meanwhile
+						runtime.Gosched()
+						if !x.ctx.mu.TryLock() {
+							t.Error("the lock of the request's context is held")
+							return
+						}
+						x.ctx.mu.Unlock()
+					}
+				})
+				<-done
+			}, func(s *Server) { s.MinBodyRate = 1 })
+			wantFields(":status", "200")(t, ts.dial().open().headers(head("POST", "/")...).data("ab").end().reply())
+		})
 	}
 }

@@ -143,20 +143,23 @@ func (sc *serverConn) deadlineDown(i int) {
 // SetReadDeadline is what http.ResponseController calls. A deadline that has passed cannot be moved.
 func (w *response) SetReadDeadline(deadline time.Time) error {
 	x := w.x
-	x.ctx.mu.Lock()
-	defer x.ctx.mu.Unlock()
-	if x.readBy != 0 && !time.Now().Before(x.sc.time(x.readBy)) {
-		return nil
-	}
-	x.readBy = 0
+	x.sc.conn.Do(func(t *quicnet.Turn) {
+		if x.readBy == 0 || t.Now.Before(x.sc.time(x.readBy)) {
+			x.setReadDeadline(t, deadline)
+		}
+	})
+	return nil
+}
+
+// setReadDeadline sets the deadline of the program's choice, which the server's own give way to.
+func (x *exchange) setReadDeadline(t *quicnet.Turn, deadline time.Time) {
 	x.set(markDeadline)
-	if !deadline.IsZero() {
+	if x.readBy = 0; !deadline.IsZero() {
 		x.readBy = x.sc.since(deadline)
 	}
 	if s := x.stream.Load(); s != nil {
-		return s.SetReadDeadline(deadline)
+		t.SetReadDeadline(s, deadline)
 	}
-	return nil
 }
 
 // SetWriteDeadline is what http.ResponseController calls. When the deadline has passed the stream is reset, and it cannot be moved.

@@ -73,26 +73,17 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	}
 	x := r.x
 	s := x.openStream()
-	x.sc.conn.Do(func(*quicnet.Turn) {
+	x.sc.conn.Do(func(t *quicnet.Turn) {
 		x.sc.clearWriteDeadline(x)
+		x.setReadDeadline(t, time.Time{}) // also where one has passed
 		if x.tunnel == nil {
 			x.tunnel = new(tunnel)
 		}
 		x.tunnel.datagrams = make(chan struct{}, 1)
 	})
-	x.clearReadDeadline(s)
 	r.state.tookOver, r.state.err = true, errTakenOver
 	x.set(markClosed)
 	return &Stream{s, x}, nil
-}
-
-// clearReadDeadline takes away whatever deadline for reading there is, also one that has passed.
-func (x *exchange) clearReadDeadline(s *quicnet.Stream) {
-	x.ctx.mu.Lock()
-	defer x.ctx.mu.Unlock()
-	x.readBy = 0
-	x.set(markDeadline)
-	s.SetReadDeadline(time.Time{})
 }
 
 // errTakenOver is what the ResponseWriter of a stream that was taken over returns.

@@ -30,10 +30,15 @@ func (s *Stream) SetWriteDeadline(t time.Time) error {
 func (s *Stream) setDeadline(h *half, t time.Time) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
+	s.setDeadlineLocked(h, t)
+}
+
+// setDeadlineLocked is setDeadline with c.mu held. It tells whether that woke anybody.
+func (s *Stream) setDeadlineLocked(h *half, t time.Time) (woke bool) {
 	d := h.deadline
 	if d == nil {
 		if t.IsZero() {
-			return
+			return false
 		}
 		d = new(deadline)
 		h.deadline = d
@@ -41,17 +46,17 @@ func (s *Stream) setDeadline(h *half, t time.Time) {
 	h.disarm()
 	d.expired = false
 	if t.IsZero() {
-		return
+		return false
 	}
 	left := time.Until(t)
 	if left <= 0 {
 		d.expired = true
-		h.wake()
-		return
+		return h.wake()
 	}
 	if h.err == nil && s.c.streams[s.id] == s && !s.c.closed { // else no call waits any more
 		d.alarm = s.newAlarm(h, left)
 	}
+	return false
 }
 
 // deadline is when calls that wait give up.

@@ -104,6 +104,11 @@ func (t *Turn) WakeWrite(s *Stream) bool {
 	return woke
 }
 
+// SetReadDeadline is Stream.SetReadDeadline for who has the connection's lock.
+func (t *Turn) SetReadDeadline(s *Stream, deadline time.Time) {
+	t.woke = s.setDeadlineLocked(&s.recv, deadline) || t.woke
+}
+
 // End ends both parts of s for the program, though not for the peer: what waits in its calls, and later calls, return err, where
 // the part has not ended otherwise. With io.EOF reads are at the end of what was sent, and writes return quic.ErrStreamEnded. It is for a Stream whose
 // user has gone, such as the handler of a request, and for one of which the Protocol will be told nothing more.
