@@ -176,6 +176,7 @@ func (x *exchange) Serve() {
 	}()
 	sc.begin(x)
 	if x.wait && !x.waitForHandshake() {
+		x.abort(h3.ErrCodeRequestRejected) // RFC 9114, section 4.1.1: nothing was done for it
 		returned = true
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/boringquic/boringquic/quic"
+	"github.com/boringquic/boringquic/quic/h3"
 	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
@@ -35,30 +36,11 @@ func TestAttackB8EarlyRequests(t *testing.T) {
 					s.Early = c.policy
 					s.QUIC = &quic.Config{EarlyData: true}
 				})
-				cfg := quicnettest.ClientConfig()
-				cfg.TLS.NextProtos = []string{"h3"}
-				ep := n.Listen(t, "", nil)
-				sessions := make(chan *quic.Session, 8)
-				d := quicnet.Dialer{Endpoint: ep, OnSession: func(s *quic.Session) { sessions <- s }}
-				first, err := d.Dial(t.Context(), ts.addr, cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				p := &rawPeer{t: t, conn: first, settings: make(map[uint64]uint64)}
-				p.begin()
-				if rep := p.open().headers(head("POST", "/")...).end().reply(); string(rep.body) != "false true" {
-					t.Errorf("a request that was not early: %v", rep)
-				}
-				session := <-sessions
-				first.Close()
-				d = quicnet.Dialer{Endpoint: ep, Session: session}
-				conn, err := d.DialEarly(context.Background(), ts.addr, cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { conn.Close() })
-				p = &rawPeer{t: t, conn: conn, settings: make(map[uint64]uint64)}
-				p.begin()
+				p := ts.dialEarly(func(first *rawPeer) {
+					if rep := first.open().headers(head("POST", "/")...).end().reply(); string(rep.body) != "false true" {
+						t.Errorf("a request that was not early: %v", rep)
+					}
+				})
 				get, post := p.get("/"), p.open().headers(head("POST", "/")...).end()
 				if rep := get.reply(); string(rep.body) != c.get {
 					t.Errorf("GET: %v", rep)
@@ -73,6 +55,30 @@ func TestAttackB8EarlyRequests(t *testing.T) {
 			})
 		})
 	}
+}
+
+// dialEarly returns a client that resumes the session of a first one, with which talk may do something, and that can send early data now.
+func (ts *testServer) dialEarly(talk func(first *rawPeer)) *rawPeer {
+	ts.t.Helper()
+	cfg := quicnettest.ClientConfig()
+	cfg.TLS.NextProtos = []string{"h3"}
+	sessions := make(chan *quic.Session, 8)
+	d := quicnet.Dialer{Endpoint: ts.net.Listen(ts.t, "", nil), OnSession: func(s *quic.Session) { sessions <- s }}
+	peer := func(dial func(context.Context, string, *quic.Config) (*quicnet.Conn, error)) *rawPeer {
+		conn, err := dial(context.Background(), ts.addr, cfg)
+		if err != nil {
+			ts.t.Fatal(err)
+		}
+		ts.t.Cleanup(func() { conn.Close() })
+		p := &rawPeer{t: ts.t, conn: conn, settings: make(map[uint64]uint64)}
+		p.begin()
+		return p
+	}
+	first := peer(d.Dial)
+	talk(first)
+	d = quicnet.Dialer{Endpoint: d.Endpoint, Session: <-sessions}
+	first.conn.Close()
+	return peer(d.DialEarly)
 }
 
 // TestAltSvc: S61, what responses over HTTP/1.1 and HTTP/2 tell while the server listens, and that they tell nothing while it does not.
@@ -152,5 +158,25 @@ func TestKeepOpen(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	})
+}
+
+// An early request that waits for the handshake, and that its client gives up, is answered all the same: its stream would stay, and with it the connection.
+func TestEarlyRequestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := quicnettest.NewNetwork(1, quicnettest.Link{Delay: 50 * time.Millisecond})
+		ts := serveOver(t, n, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "POST" {
+				t.Error("the request was served")
+			}
+		}, func(s *Server) {
+			s.Early, s.QUIC = EarlyWait, &quic.Config{EarlyData: true}
+		})
+		p := ts.dialEarly(func(first *rawPeer) { first.get("/").reply() })
+		q := p.open().headers(head("POST", "/")...)
+		time.Sleep(10 * time.Millisecond) // until that has left
+		q.s.CancelWrite(uint64(h3.ErrCodeRequestCancelled))
+		q.s.SetReadDeadline(time.Now().Add(time.Minute))
+		wantReset(h3.ErrCodeRequestRejected)(t, q.reply())
 	})
 }
