@@ -16,7 +16,8 @@ type requestContext struct {
 	mu    sync.Mutex
 	done  chan struct{} // nil: nobody has asked
 	over  bool
-	cause error // why, where that was not the handler's return
+	late  bool  // the deadline of the context that it comes from has passed
+	cause error // why it is over, where that was not the handler's return
 	after map[*func()]struct{}
 }
 
@@ -39,14 +40,17 @@ func (c *requestContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// Err returns context.Canceled when the request is over.
+// Err returns context.Canceled when the request is over, and context.DeadlineExceeded if that was for Deadline.
 func (c *requestContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
-		return context.Canceled
+	switch {
+	case !c.over:
+		return nil
+	case c.late:
+		return context.DeadlineExceeded
 	}
-	return nil
+	return context.Canceled
 }
 
 // Value knows http.LocalAddrContextKey, and what the contexts of the server know.
@@ -82,13 +86,20 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 }
 
 // cancel ends the context, if that has not happened yet. cause is what was against it, nil if the handler has returned.
-func (c *requestContext) cancel(cause error) {
+func (c *requestContext) cancel(cause error) { c.end(cause, false) }
+
+// endWith ends the context since the one that it comes from has.
+func (c *requestContext) endWith(parent context.Context) {
+	c.end(context.Cause(parent), parent.Err() == context.DeadlineExceeded)
+}
+
+func (c *requestContext) end(cause error, late bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
 		return
 	}
-	c.over, c.cause = true, cause
+	c.over, c.late, c.cause = true, late, cause
 	if c.done != nil {
 		close(c.done)
 	}

@@ -244,3 +244,51 @@ func TestHooksPanic(t *testing.T) {
 		})
 	}
 }
+
+// A context whose deadline has passed says so, as contexts made of it would: it is the deadline that the request's own context tells.
+func TestContextDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base, cancel := context.WithTimeoutCause(context.Background(), time.Second, errors.New("the cause"))
+		defer cancel()
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			_, ok := r.Context().Deadline()
+			fmt.Fprint(w, ok, " ", r.Context().Err(), ", ", context.Cause(r.Context()))
+		}, func(s *Server) { s.HTTP.BaseContext = func(net.Listener) context.Context { return base } })
+		p := ts.dial()
+		for range 2 { // the second one's context is over from the beginning
+			wantFields("body", "true context deadline exceeded, the cause")(t, p.get("/").reply())
+		}
+	})
+}
+
+// ConnContext and ConnState are given the same net.Conn, by which programs find what they have noted of a connection.
+func TestHooksHaveOneConn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		seen := make(map[net.Conn]string)
+		note := func(c net.Conn, what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen[c] += what + " "
+		}
+		ts := serveTest(t, func(http.ResponseWriter, *http.Request) {}, func(s *Server) {
+			s.HTTP.ConnState = func(c net.Conn, state http.ConnState) { note(c, state.String()) }
+			s.HTTP.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+				note(c, "context")
+				return ctx
+			}
+		})
+		for range 2 {
+			ts.dial().get("/").reply()
+		}
+		time.Sleep(time.Second) // until the connections are idle
+		mu.Lock()
+		defer mu.Unlock()
+		for _, states := range seen {
+			if len(seen) != 2 || len(strings.Fields(states)) != 4 {
+				t.Errorf("the hooks were told of %v", seen)
+			}
+		}
+	})
+}

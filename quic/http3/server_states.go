@@ -1,11 +1,9 @@
 package http3
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/boringquic/boringquic/quic/quicnet"
 )
@@ -69,29 +67,3 @@ func (s *connStates) tell() {
 		}
 	}
 }
-
-// handle is the net.Conn that ConnState and ConnContext are called with.
-type handle struct {
-	conn          *quicnet.Conn
-	local, remote net.Addr
-}
-
-// netConn returns the connection's handle.
-func (sc *serverConn) netConn(t *quicnet.Turn) *handle {
-	return &handle{sc.conn, net.UDPAddrFromAddrPort(t.LocalAddr()), net.UDPAddrFromAddrPort(t.Core.RemoteAddr())}
-}
-
-// errHandle is what a handle's methods for data return.
-var errHandle = errors.New("http3: a connection of HTTP/3 cannot be read or written as a whole")
-
-func (h *handle) Read([]byte) (int, error)         { return 0, errHandle }
-func (h *handle) Write([]byte) (int, error)        { return 0, errHandle }
-func (h *handle) Close() error                     { return h.conn.Close() }
-func (h *handle) LocalAddr() net.Addr              { return h.local }
-func (h *handle) RemoteAddr() net.Addr             { return h.remote }
-func (h *handle) SetDeadline(time.Time) error      { return errHandle }
-func (h *handle) SetReadDeadline(time.Time) error  { return errHandle }
-func (h *handle) SetWriteDeadline(time.Time) error { return errHandle }
-
-// QUIC returns the QUIC connection.
-func (h *handle) QUIC() *quicnet.Conn { return h.conn }

@@ -191,7 +191,7 @@ type addrListener struct {
 
 func (l addrListener) Addr() net.Addr          { return l.addr }
 func (l addrListener) Close() error            { return l.close() }
-func (addrListener) Accept() (net.Conn, error) { return nil, errHandle }
+func (addrListener) Accept() (net.Conn, error) { return nil, errNoData }
 
 // serve serves an endpoint that open opens, until the server or the endpoint ends.
 func (s *Server) serve(ctx context.Context, own bool, tc *tls.Config, h http.Handler,
@@ -337,9 +337,9 @@ func (sc *serverConn) begin(x *exchange) {
 		sc.local = sc.conn.LocalAddr()
 		ctx := sc.srv.baseContext(addrListener{sc.local, sc.conn.Close})
 		if hook := sc.srv.http.ConnContext; hook != nil {
-			var h *handle
-			sc.conn.Do(func(t *quicnet.Turn) { h = sc.netConn(t) })
-			if ctx = hook(ctx, h); ctx == nil {
+			var c net.Conn
+			sc.conn.Do(func(t *quicnet.Turn) { c = sc.netConn(t) })
+			if ctx = hook(ctx, c); ctx == nil {
 				panic("http3: ConnContext returned a nil context")
 			}
 		}
@@ -353,7 +353,7 @@ func (sc *serverConn) begin(x *exchange) {
 		panic(http.ErrAbortHandler) // it was so with another request
 	}
 	if sc.ctx.Err() != nil {
-		x.ctx.cancel(context.Cause(sc.ctx))
+		x.ctx.endWith(sc.ctx)
 	}
 	begun = true
 }
@@ -389,7 +389,7 @@ func (sc *serverConn) follow(ctx context.Context) {
 func (sc *serverConn) cancelAll() {
 	sc.conn.Do(func(t *quicnet.Turn) {
 		for x := sc.exchanges; x != nil; x = x.next {
-			x.ctx.cancel(context.Cause(sc.ctx))
+			x.ctx.endWith(sc.ctx)
 		}
 	})
 }

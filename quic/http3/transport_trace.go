@@ -1,14 +1,10 @@
 package http3
 
 import (
-	"errors"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"time"
-
-	"github.com/boringquic/boringquic/quic/quicnet"
 )
 
 // What httptrace.ClientTrace is told. Its functions are the program's: they are called by RoundTrip's goroutine, by that of an upload
@@ -19,28 +15,11 @@ func (r *attempt) got(cc *ClientConn, idle time.Duration) (*ClientConn, error) {
 	reused := cc.used.Swap(true)
 	if r.trace != nil && r.trace.GotConn != nil {
 		r.trace.GotConn(httptrace.GotConnInfo{
-			Conn: tracedConn{cc.qc}, Reused: reused, WasIdle: idle > 0, IdleTime: idle,
+			Conn: tracedConn{qc: cc.qc}, Reused: reused, WasIdle: idle > 0, IdleTime: idle,
 		})
 	}
 	return cc, nil
 }
-
-// tracedConn is a connection as GotConnInfo shows it: it has addresses, and cannot be read, written or closed.
-type tracedConn struct{ qc *quicnet.Conn }
-
-// QUIC returns the connection, as ClientConn.QUIC does.
-func (c tracedConn) QUIC() *quicnet.Conn { return c.qc }
-
-var errTracedConn = errors.New("http3: a connection of HTTP/3 is not for reading or writing")
-
-func (c tracedConn) Read([]byte) (int, error)         { return 0, errTracedConn }
-func (c tracedConn) Write([]byte) (int, error)        { return 0, errTracedConn }
-func (c tracedConn) Close() error                     { return errTracedConn }
-func (c tracedConn) LocalAddr() net.Addr              { return c.qc.LocalAddr() }
-func (c tracedConn) RemoteAddr() net.Addr             { return c.qc.RemoteAddr() }
-func (c tracedConn) SetDeadline(time.Time) error      { return errTracedConn }
-func (c tracedConn) SetReadDeadline(time.Time) error  { return errTracedConn }
-func (c tracedConn) SetWriteDeadline(time.Time) error { return errTracedConn }
 
 // wantsInterim tells whether interim responses are to be kept for somebody.
 func wantsInterim(trace *httptrace.ClientTrace) bool {
