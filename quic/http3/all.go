@@ -94,14 +94,21 @@ func ListenAll(addr string) (l net.Listener, pc *net.UDPConn, err error) {
 
 // ShutdownAll is Shutdown of HTTP/3 and HTTP.Shutdown at the same time. It returns when both are done, or with an error of ctx.
 func (s *Server) ShutdownAll(ctx context.Context) error {
-	tcp := make(chan error, 1)
-	go func() { tcp <- s.http().Shutdown(ctx) }()
+	hs, tcp := s.overTCP(), make(chan error, 1)
+	go func() { tcp <- hs.Shutdown(ctx) }()
 	return errors.Join(s.Shutdown(ctx), <-tcp)
 }
 
 // CloseAll is Close of HTTP/3 and HTTP.Close.
 func (s *Server) CloseAll() error {
-	return errors.Join(s.Close(), s.http().Close())
+	return errors.Join(s.Close(), s.overTCP().Close())
+}
+
+// overTCP returns the http.Server that serves TCP, or will.
+func (s *Server) overTCP() *http.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ownHTTP()
 }
 
 // portTries is how many ports are tried that are free for TCP, until one is free for UDP as well.
@@ -145,14 +152,11 @@ func udpAddr(addr string, l net.Addr) string {
 func (s *Server) own() (http.Handler, *tls.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.HTTP == nil {
-		s.HTTP = new(http.Server)
-	}
-	tc := s.tcp.tls
+	hs, tc := s.ownHTTP(), s.tcp.tls
 	if !s.tcp.serves {
-		tc = s.HTTP.TLSConfig.Clone() // before another call has it serve
+		tc = hs.TLSConfig.Clone() // before another call has it serve
 	}
-	h := s.HTTP.Handler
+	h := hs.Handler
 	if a, ok := h.(altSvcHandler); ok && a.s == s {
 		h = a.next
 	}

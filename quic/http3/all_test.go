@@ -564,3 +564,23 @@ func relisten(t *testing.T, addr string) (net.Listener, net.PacketConn) {
 		}
 	}
 }
+
+// A Server whose HTTP is not set is ended by ShutdownAll and CloseAll, whenever they are called.
+func TestEndAllWithoutHTTP(t *testing.T) {
+	cert, key := certFiles(t)
+	for _, end := range []func(*Server) error{func(s *Server) error { return s.ShutdownAll(t.Context()) }, (*Server).CloseAll} {
+		var s Server
+		l, pc, err := ListenAll("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.ServeAll(l, pc, cert, key) }()
+		if err := end(&s); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err != http.ErrServerClosed {
+			t.Errorf("serving ended with %v", err)
+		}
+	}
+}

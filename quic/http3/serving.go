@@ -36,6 +36,8 @@ type serving struct {
 
 // http returns the http.Server that says how to serve.
 func (s *Server) http() *http.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.HTTP == nil {
 		return &emptyServer
 	}
@@ -43,6 +45,14 @@ func (s *Server) http() *http.Server {
 }
 
 var emptyServer http.Server
+
+// ownHTTP has HTTP be an http.Server of this server's own, if it is not set, and returns it. s.mu is held.
+func (s *Server) ownHTTP() *http.Server {
+	if s.HTTP == nil {
+		s.HTTP = new(http.Server)
+	}
+	return s.HTTP
+}
 
 // alpn is the protocol's name in TLS (RFC 9114, section 3.1).
 const alpn = "h3"
@@ -86,7 +96,9 @@ func (s *Server) newServing(ctx context.Context, own bool, h http.Handler) (*ser
 	hs := s.http()
 	srv := &serving{s: s, http: hs, handler: h, given: ctx, own: own, idleTimeout: hs.IdleTimeout, maxValues: maxHeaderValues(hs)}
 	if h == nil {
+		s.mu.Lock() // advertiseBy may be about to change it
 		srv.handler = hs.Handler
+		s.mu.Unlock()
 	}
 	if srv.idleTimeout == 0 {
 		srv.idleTimeout = hs.ReadTimeout
