@@ -1,6 +1,8 @@
 package h3
 
 import (
+	"slices"
+
 	"github.com/boringquic/boringquic/quic"
 	"github.com/boringquic/boringquic/quic/internal/wire"
 )
@@ -211,8 +213,21 @@ func (c *Conn) RecvDatagram(id uint64, p []byte) (n int, ok bool) {
 	return copy(p, b), true
 }
 
+// TakeDatagrams returns the HTTP datagrams of a stream that wait for RecvDatagram, the oldest first, and forgets them; they are the caller's. It is for
+// EventDone, with which those are lost that nobody has read: until the next call of NextEvent it still finds them.
+func (c *Conn) TakeDatagrams(id uint64) (all [][]byte) {
+	s := c.find(id)
+	if s == nil && c.ready != nil && c.ready.id == id {
+		s = c.ready // which the core has forgotten, and of which EventDone has just been told
+	}
+	for s != nil && s.datagrams.len > 0 {
+		all = append(all, slices.Clone(s.datagrams.pop()))
+	}
+	return all
+}
+
 // DatagramsOver tells whether no HTTP datagram of a stream can arrive any more, since its receiving part is over: it was read to its end, reset, or stopped by
-// us (RFC 9297, section 2.1). Those that have arrived can still be read.
+// us (RFC 9297, section 2.1). Those that have arrived can still be read, until EventDone.
 func (c *Conn) DatagramsOver(id uint64) bool {
 	s := c.find(id)
 	return s == nil || c.recvOver(s)

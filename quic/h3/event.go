@@ -42,7 +42,8 @@ const (
 	// EventDatagram: there are HTTP datagrams of the stream for RecvDatagram, where there were none.
 	EventDatagram
 	// EventDone: the stream is over in both directions, and acknowledged, or was given up, and is forgotten. Of a request that EventRequest told of, or
-	// that SendRequest made, it is the last event, unless EventRejected was; Event.Data has what SetStreamData stored.
+	// that SendRequest made, it is the last event, unless EventRejected was; Event.Data has what SetStreamData stored. Of requests that the end of the connection
+	// finds open it is not told: the core's EventClosed stands for it.
 	EventDone
 	// EventRawStream: the peer has opened a stream that Config.StreamType wanted, of type Event.Type. It is the application's. Of this
 	// and of streams that were taken over EventData, EventWritable, EventReset, EventStopped and EventDone are told as the core tells them.

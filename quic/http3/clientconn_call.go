@@ -35,8 +35,8 @@ type call struct {
 	stream     *quicnet.Stream // of an upload; nil: none
 	prev, next *call
 	linked     bool
-	over       bool          // EventDone or EventRejected was told: there is no stream any more
-	datagrams  chan struct{} // holds a token when one is to be looked for; nil: nobody wants any
+	over       bool   // EventDone or EventRejected was told: there is no stream any more
+	datagrams  *inbox // nil: nobody reads them
 
 	mu           sync.Mutex // guards what follows; of other locks only ClientConn.mu is taken while it is held
 	interim      []interim  // that came and were not looked at
@@ -119,7 +119,7 @@ func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
 		ContentLength: m.ContentLength, TLS: cc.tls.Load(),
 	}
 	resp.Header, resp.Trailer = responseHeader(m.Fields)
-	noBody := cl.head || m.Status == http.StatusNoContent || m.Status == http.StatusNotModified
+	noBody := cl.head || m.Status == http.StatusNoContent && !cl.connect || m.Status == http.StatusNotModified // RFC 9110, section 9.3.6
 	if _, told := resp.Header["Content-Length"]; cl.head && !told {
 		resp.ContentLength = -1
 	}
@@ -253,7 +253,7 @@ func (cl *call) onReset(t *quicnet.Turn, err error) {
 // refuseDatagram ends a request of which an HTTP datagram has come, and that is none that has such (RFC 9297, section 2).
 func (cl *call) refuseDatagram(t *quicnet.Turn) {
 	cl.cc.h3.StreamShutdown(cl.id, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeDatagram)
-	cl.onReset(t, &StreamError{Stream: cl.id, Code: h3.ErrCodeDatagram, Reason: "an HTTP datagram of a request that has none"})
+	cl.onReset(t, errUnwantedDatagram(cl.id))
 }
 
 // giveUp ends what we send where there will be no response. The server has not necessarily asked for that: its stream, and whoever reads the
@@ -266,7 +266,7 @@ func (cl *call) giveUp(t *quicnet.Turn) {
 	cl.mu.Unlock()
 	cl.stopUpload(t, false)
 	cl.settle(t)
-	tell(cl.datagrams)
+	cl.datagrams.tell()
 }
 
 // onRejected is told that the server has not processed the request, and will not.
@@ -307,13 +307,14 @@ func (cl *call) onLost(t *quicnet.Turn, err error, kept bool) {
 	cl.stopUpload(t, true)
 	cl.settle(t)
 	cl.signal()
-	tell(cl.datagrams)
+	cl.datagrams.tell()
 }
 
 // onDone is told that the stream is over.
 func (cl *call) onDone(t *quicnet.Turn) {
 	cl.over = true
-	tell(cl.datagrams)
+	cl.datagrams.keep(cl.cc.h3, cl.id)
+	cl.datagrams.tell()
 	cl.cc.unlink(t, cl)
 	// All was received, and what the program has not read yet is no more than the end.
 	cl.onReadOver(t, nil)

@@ -157,7 +157,7 @@ func (cc *ClientConn) handleEvent(t *quicnet.Turn, ev *h3.Event) {
 			cl.refuseDatagram(t)
 			return
 		}
-		tell(cl.datagrams)
+		cl.datagrams.tell()
 	case h3.EventDone:
 		cl.onDone(t)
 	}

@@ -40,6 +40,7 @@ type exchange struct {
 	done       bool      // the stream is over
 
 	bodiless bool          // nothing follows the header section
+	connect  bool          // the method is CONNECT
 	early    bool          // it came in early data
 	wait     bool          // it is to be served when the handshake is complete
 	marks    atomic.Uint32 // markLate and so on
@@ -63,13 +64,13 @@ func (x *exchange) unset(mark uint32) bool { return x.has(mark) && x.marks.And(^
 // tunnel is what an extended CONNECT has, or a stream that was taken over.
 type tunnel struct {
 	protocol  string
-	datagrams chan struct{} // holds a token when one that waits for a datagram is to look; nil: nobody does
+	datagrams *inbox // nil: nobody reads them
 }
 
 // newExchange makes a request of a header section. The error says what in it is no HTTP.
 func newExchange(sc *serverConn, t *quicnet.Turn, ev *h3.Event) (*exchange, error) {
 	m := ev.Message
-	x := &exchange{sc: sc, id: ev.Stream, bodiless: ev.Fin, early: m.Early, writeIndex: -1}
+	x := &exchange{sc: sc, id: ev.Stream, bodiless: ev.Fin, connect: m.Method == http.MethodConnect, early: m.Early, writeIndex: -1}
 	if m.Protocol != "" {
 		x.tunnel = &tunnel{protocol: m.Protocol}
 	}

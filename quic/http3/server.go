@@ -40,7 +40,8 @@ type Server struct {
 	// ListenAndServeTLS.
 	ListenConfig quicnet.ListenConfig
 
-	// Datagrams has clients send HTTP datagrams (RFC 9297), for protocols that are taken over with TakeOver.
+	// Datagrams has clients send HTTP datagrams (RFC 9297), for CONNECT requests, extended ones too, that are taken over with TakeOver. A request of another method
+	// of which one comes is ended with H3_DATAGRAM_ERROR (section 2). Default false: none may be sent.
 	Datagrams bool
 
 	// ExtendedConnect allows extended CONNECT (RFC 9220), by which WebSockets and other protocols run over a stream. Protocol tells of a

@@ -140,13 +140,20 @@ func (sc *serverConn) onExchange(t *quicnet.Turn, x *exchange, ev *h3.Event) (wo
 	case h3.EventStopped:
 		x.lose(t, &StreamError{Stream: x.id, Code: ev.Code, Remote: true})
 	case h3.EventDatagram:
-		// Deviation: a request that has no datagrams MUST be ended (RFC 9297, section 2). Which has is for the handler to say, by TakeOver, and may be so
-		// after they have come; of others they are never read.
+		if !x.connect { // RFC 9297, section 2: a request that has no datagrams MUST be ended, which those of other methods are
+			sc.h3.StreamShutdown(x.id, quic.ReadDirection|quic.WriteDirection, h3.ErrCodeDatagram)
+			x.lose(t, errUnwantedDatagram(x.id))
+			return true
+		}
+		// Deviation: of CONNECT it is for the handler to say, by TakeOver, and may be so after they have come; where it does not they are never read.
 		x.tellDatagram()
 	case h3.EventDone:
 		x.done = true
 		x.ctx.cancel(errStreamOver)
 		sc.forget(x)
+		if x.tunnel != nil {
+			x.tunnel.datagrams.keep(sc.h3, x.id)
+		}
 		x.tellDatagram()
 		sc.onDone(t)
 	}
@@ -167,7 +174,11 @@ func (x *exchange) lose(t *quicnet.Turn, cause error) {
 func (sc *serverConn) onRequest(t *quicnet.Turn, ev *h3.Event) {
 	m := ev.Message
 	if n := sc.srv.maxValues; n > 0 && len(m.Fields) > n {
-		sc.refuse(t, ev.Stream, http.StatusRequestHeaderFieldsTooLarge, tooLargeText)
+		text := tooLargeText
+		if m.Method == http.MethodHead {
+			text = ""
+		}
+		sc.refuse(t, ev.Stream, http.StatusRequestHeaderFieldsTooLarge, text)
 		return
 	}
 	wait := m.Early && !isSafe(m.Method)

@@ -1,7 +1,6 @@
 package http3
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -25,7 +24,7 @@ type Stream struct {
 type streamOwner interface {
 	do(f func(t *quicnet.Turn, c *h3.Conn)) // also deals with what comes of it
 	isOver() bool                           // nothing arrives any more
-	arrived() chan struct{}                 // holds a token when a goroutine is to look for a datagram
+	inbox() *inbox
 }
 
 func (x *exchange) do(f func(t *quicnet.Turn, c *h3.Conn)) {
@@ -35,8 +34,8 @@ func (x *exchange) do(f func(t *quicnet.Turn, c *h3.Conn)) {
 	})
 }
 
-func (x *exchange) isOver() bool           { return x.done || x.sc.closed }
-func (x *exchange) arrived() chan struct{} { return x.tunnel.datagrams }
+func (x *exchange) isOver() bool  { return x.done || x.sc.closed }
+func (x *exchange) inbox() *inbox { return x.tunnel.datagrams }
 
 // errNotTakeable is what TakeOver returns for a ResponseWriter that is none of ours.
 var errNotTakeable = errors.New("http3: the ResponseWriter is not that of a request over HTTP/3")
@@ -46,7 +45,8 @@ var errNotTakeable = errors.New("http3: the ResponseWriter is not that of a requ
 // lives on when the handler returns. The request's context ends with the handler; Stream.Context tells when the client gives the stream up. Deadlines that
 // the server has set are taken away. w may be wrapped, if the wrapper has a method Unwrap as http.ResponseController wants it.
 //
-// The error says that w is not of HTTP/3, that the response has no body, that the stream was taken over before, or that the client has gone.
+// The error says that w is not of HTTP/3, that the response has no body, that the stream was taken over before, or, where something of the response is still to be
+// sent, that the client has gone.
 func TakeOver(w http.ResponseWriter) (*Stream, error) {
 	r, err := responseOf(w)
 	if err != nil {
@@ -79,7 +79,7 @@ func TakeOver(w http.ResponseWriter) (*Stream, error) {
 		if x.tunnel == nil {
 			x.tunnel = new(tunnel)
 		}
-		x.tunnel.datagrams = make(chan struct{}, 1)
+		x.tunnel.datagrams = newInbox()
 	})
 	r.state.tookOver, r.state.err = true, errTakenOver
 	x.set(markClosed)
@@ -101,62 +101,6 @@ func responseOf(w http.ResponseWriter) (*response, error) {
 			return nil, errNotTakeable
 		}
 	}
-}
-
-// SendDatagram sends an HTTP datagram of the stream (RFC 9297, section 2), which p is copied for. It may be lost. The error says that
-// one of the sides has not enabled datagrams (Server.Datagrams, Transport.EnableDatagrams), that what is sent on the stream was ended, by Close for
-// example, or that p is larger than MaxDatagramSize.
-func (s *Stream) SendDatagram(p []byte) (err error) {
-	s.of.do(func(_ *quicnet.Turn, c *h3.Conn) { err = c.SendDatagram(s.ID(), p) })
-	return nameError(err)
-}
-
-// ReceiveDatagram waits for an HTTP datagram of the stream and copies it into p; what does not fit into p is lost. The error is that
-// of ctx, or says that none can come any more: the connection is over, or what the peer sends on the stream is, which is known when somebody has read that to its
-// end (RFC 9297, section 2.1).
-func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
-	for {
-		ok, over := false, false
-		s.of.do(func(_ *quicnet.Turn, c *h3.Conn) {
-			if n, ok = c.RecvDatagram(s.ID(), p); !ok {
-				over = s.of.isOver() || c.DatagramsOver(s.ID())
-			}
-		})
-		arrived := s.of.arrived()
-		if ok || over {
-			tell(arrived) // there may be more, or it is over, for another goroutine
-			if ok {
-				return n, nil
-			}
-			return 0, errStreamOver
-		}
-		select {
-		case <-arrived:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	}
-}
-
-// tellDatagram has a goroutine look whether there is a datagram.
-func (x *exchange) tellDatagram() {
-	if x.tunnel != nil {
-		tell(x.tunnel.datagrams)
-	}
-}
-
-// tell puts a token into a channel that has none; a nil channel is one that nobody waits on.
-func tell(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
-// MaxDatagramSize returns how many bytes a datagram can have now, 0 if none can be sent.
-func (s *Stream) MaxDatagramSize() (n int) {
-	s.of.do(func(_ *quicnet.Turn, c *h3.Conn) { n = c.MaxDatagramSize(s.ID()) })
-	return n
 }
 
 // Settings returns what the peer has told of itself; ok is false before it has.

@@ -32,7 +32,7 @@ func StreamOf(resp *http.Response) (*Stream, error) {
 	}
 	cl.cc.qc.Do(func(*quicnet.Turn) {
 		if cl.datagrams == nil {
-			cl.datagrams = make(chan struct{}, 1)
+			cl.datagrams = newInbox()
 		}
 	})
 	return &Stream{cl.stream, cl}, nil
@@ -45,8 +45,8 @@ func (cl *call) do(f func(t *quicnet.Turn, c *h3.Conn)) {
 	})
 }
 
-func (cl *call) isOver() bool           { return cl.over || cl.cc.live.dead }
-func (cl *call) arrived() chan struct{} { return cl.datagrams }
+func (cl *call) isOver() bool  { return cl.over || cl.cc.live.dead }
+func (cl *call) inbox() *inbox { return cl.datagrams }
 
 // StreamRecv implements quicnet.Protocol, for tunnels: other responses are read by their Body.
 func (p *clientProtocol) StreamRecv(t *quicnet.Turn, id uint64, b []byte) (n int, fin bool, err error) {
@@ -105,7 +105,7 @@ func (cl *call) onReadOver(t *quicnet.Turn, err error) {
 		}
 	}
 	cl.mu.Unlock()
-	tell(cl.datagrams)
+	cl.datagrams.tell()
 	cl.settle(t)
 }
 
