@@ -53,6 +53,9 @@ func (w *response) writeHeader(status int) {
 		// status code".
 		panic("http3: WriteHeader with status 101, which HTTP/3 does not have (RFC 9114, section 4.5)")
 	case status < 200:
+		if status == http.StatusContinue {
+			w.x.unset(markExpected) // the client has been asked
+		}
 		w.sendInterim(status)
 	default:
 		w.state.status = status

@@ -707,3 +707,33 @@ func TestLargeUpload(t *testing.T) {
 		})
 	}
 }
+
+// A handler that has asked for the body itself has the client asked once.
+func TestExpectContinueOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusContinue)
+			io.Copy(w, r.Body)
+		})
+		q := ts.dial().open().headers(head("POST", "/", "expect: 100-continue")...)
+		synctest.Wait()
+		rep := q.data("body").end().reply()
+		if wantFields("body", "body")(t, rep); len(rep.interim) != 1 {
+			t.Errorf("the client was asked %d times", len(rep.interim))
+		}
+	})
+}
+
+// HEAD with too many fields is refused as any other request is, but without contents.
+func TestTooManyFieldsOfHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, nil)
+		ts.shared.Do(func() { ts.shared.srv, ts.shared.err = ts.newServing(nil, true, nil) })
+		ts.shared.srv.maxValues = 2 // http.Server.MaxHeaderValueCount, which Go has from 1.27 on
+		ts.ownEndpoint()
+		p := ts.dial()
+		for method, body := range map[string]string{"GET": tooLargeText, "HEAD": ""} {
+			wantFields(":status", "431", "body", body)(t, p.open().headers(head(method, "/", "a: 1", "b: 2", "c: 3")...).end().reply())
+		}
+	})
+}
