@@ -178,7 +178,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer web.close()
-	servers := newServers(&o, cfg, web.handler, log)
+	servers := newServers(cfg, web.handler, log)
 	ep, err := servers.listen(&o, cfg, log)
 	if err != nil {
 		return explainListen(o.listen, cfg.PreferredAddress, err)

@@ -34,7 +34,7 @@ const (
 	leaveTime  = 10 * time.Second // that requests may take when the server is told to end
 )
 
-func newServers(o *options, cfg *quic.Config, handler http.Handler, log *logger) *servers {
+func newServers(cfg *quic.Config, handler http.Handler, log *logger) *servers {
 	s := &servers{}
 	s.tcp = &http.Server{
 		ReadHeaderTimeout: headerTime,

@@ -38,11 +38,17 @@ func (r *Root) Close() error { return r.dir.Close() }
 func (r *Root) Name() string { return r.dir.Name() }
 
 // Stat tells what is under a name; it follows links.
-func (r *Root) Stat(name string) (fs.FileInfo, error) {
+func (r *Root) Stat(name string) (fs.FileInfo, error) { return r.stat(name, r.withheld()) }
+
+func (r *Root) stat(name string, withheld []fs.FileInfo) (fs.FileInfo, error) {
 	if Hidden(name) {
 		return nil, notExist(name)
 	}
-	return r.dir.Stat(name)
+	info, err := r.dir.Stat(name)
+	if err == nil && isOneOf(info, withheld) {
+		return nil, notExist(name)
+	}
+	return info, err
 }
 
 // OpenFile opens a file, which the caller closes, and tells what it was when it was opened: under its name there may be another one by now. A thing that is
@@ -92,8 +98,8 @@ func (r *Root) ReadDir(name string) (entries []Entry, err error) {
 	}
 	withheld := r.withheld()
 	for _, d := range all {
-		info, err := r.Stat(path.Join(name, d.Name()))
-		if err == nil && !isOneOf(info, withheld) {
+		info, err := r.stat(path.Join(name, d.Name()), withheld)
+		if err == nil {
 			entries = append(entries, Entry{d.Name(), info})
 		}
 	}

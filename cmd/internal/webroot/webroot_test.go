@@ -74,8 +74,10 @@ func TestRoot(t *testing.T) {
 	if slices.Sort(names); err != nil || !slices.Equal(names, []string{"file", "in", "sub"}) {
 		t.Errorf("listed are %q, %v", names, err)
 	}
-	if _, err := root.Stat(".hidden"); !Missing(err) {
-		t.Error(err)
+	for _, name := range []string{".hidden", "key", "alias"} {
+		if _, err := root.Stat(name); !Missing(err) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if _, err := root.ReadDir(".hidden"); !Missing(err) {
 		t.Error(err)
