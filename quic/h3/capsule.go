@@ -31,7 +31,8 @@ var ErrCapsuleTooLarge = errors.New("h3: a capsule is larger than the limit")
 // CapsuleReader takes capsules out of the bytes of a stream, in whichever pieces they come. Its zero value skips all, and can be used. Those that nobody wants are
 // skipped, however long they are, without being kept (RFC 9297, section 3.2).
 type CapsuleReader struct {
-	// Max is how many bytes the value of a capsule may have that is wanted. Default 64 KiB.
+	// Max is how many bytes the value of a capsule may have that is wanted, all of which are held if they come in pieces. Default 0: 64 KiB; negative: any
+	// number.
 	Max int
 	// Wants tells whether capsules of a type are wanted. Default nil: those of type CapsuleDatagram are.
 	Wants func(typ uint64) bool
@@ -45,7 +46,7 @@ type CapsuleReader struct {
 }
 
 // Next reads from p up to the end of a capsule that is wanted. It took n bytes of p: all of them if ok is false. c.Value is valid until
-// p is changed and until the next call.
+// p is changed and until the next call. The error is ErrCapsuleTooLarge, after which the CapsuleReader cannot go on.
 func (r *CapsuleReader) Next(p []byte) (c Capsule, n int, ok bool, err error) {
 	for {
 		if !r.begun {

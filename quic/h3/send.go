@@ -17,7 +17,8 @@ import (
 // SendRequest makes a request at a client: it opens a stream and sends m, the first n bytes of body, and the end if fin and n is all of
 // body. n < len(body) says that there is no room for more now: EventWritable comes when there is. The header section is always taken, or
 // else there is an error, and nothing was sent: ErrStreamLimit, ErrGoingAway, ErrFieldSectionTooLarge, ErrConnectNotEnabled, a
-// *MessageError, or that of the connection. Nothing of body is kept, and of m nothing but strings.
+// *MessageError, or that of the connection. A body that is not of the content-length in m has the stream reset, whose ID is returned: a *StreamError that
+// matches ErrContentLength. Nothing of body is kept, and of m nothing but strings.
 func (c *Conn) SendRequest(now time.Time, m *Message, body []byte, fin bool) (id uint64, n int, err error) {
 	c.setNow(now)
 	switch {

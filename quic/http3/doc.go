@@ -64,7 +64,7 @@
 //
 //   - http.Server.Shutdown begins Server.Shutdown but does not wait for it, and http.Server.Close knows nothing of it: a program that
 //     uses both servers calls both, or Server.ServeAll. Functions registered with http.Server.RegisterOnShutdown are called by
-//     http.Server.Shutdown alone.
+//     http.Server.Shutdown alone. http.Server.SetKeepAlivesEnabled has no effect here, since nothing tells of it.
 //   - http.Server.MaxHeaderBytes can be 16 MiB at most. It counts what is decoded, 32 bytes a field on top (RFC 9114, section 4.2.2).
 //   - The net.Conn that ConnState and ConnContext get has addresses and Close; it cannot be read or written. There is no http.Hijacker (TakeOver
 //     takes its place) and no server push, which no browser takes any more.

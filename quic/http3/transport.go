@@ -109,7 +109,7 @@ type Transport struct {
 // sent, which ends when the response's Body is closed or read to its end and the request's is not wanted any more.
 //
 // If the context of the request ends, before or after RoundTrip has returned, the request is cancelled: the error matches that of the context, and the connection
-// serves other requests on.
+// serves other requests on. Request.Cancel counts until RoundTrip has returned.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := checkRequest(req); err != nil {
 		closeBody(req)
