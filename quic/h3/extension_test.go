@@ -176,6 +176,48 @@ func TestDatagramsOfEndedStreams(t *testing.T) {
 	}
 }
 
+// What has arrived can be read until EventDone, and with that be taken.
+func TestTakeDatagrams(t *testing.T) {
+	cfg := func() *Config { return &Config{EnableDatagrams: true, EnableConnect: true} }
+	p, c, s := newBoth(t, cfg(), cfg(), withDatagrams)
+	connect := &Message{Method: "CONNECT", Scheme: "https", Authority: "example.org", Path: "/", Protocol: "connect-udp"}
+	id, _, err := c.SendRequest(p.now, connect, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := c.SendDatagram(id, fmt.Appendf(nil, "datagram %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.settle()
+	c.StreamSend(id, nil, true)
+	p.settle()
+	b := make([]byte, 100)
+	if n, ok := s.RecvDatagram(id, b); !ok || string(b[:n]) != "datagram 0" {
+		t.Fatalf("%q, %v", b[:n], ok)
+	}
+	var got [][]byte
+	s.handle = func(ev Event) {
+		if ev.Kind == EventDone {
+			got = s.TakeDatagrams(id)
+		}
+	}
+	s.SendResponse(p.now, id, ok200(), nil, true)
+	s.readAll(id)
+	p.settle()
+	if c.readAll(id); len(got) > 0 {
+		t.Errorf("%q was taken before the end", got)
+	}
+	p.pass(time.Second)
+	if want := [][]byte{[]byte("datagram 1"), []byte("datagram 2")}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q was taken, want %q", got, want)
+	}
+	if got := s.TakeDatagrams(id); got != nil {
+		t.Errorf("of a stream that is forgotten %q was taken", got)
+	}
+}
+
 // No datagram leaves before our own SETTINGS have (RFC 9297, section 2.1.1), for which the client allows no stream here.
 func TestDatagramsBeforeSettings(t *testing.T) {
 	p := newScriptWith(t, false, &Config{EnableDatagrams: true}, false, func(client, server *quic.Config) {
