@@ -19,18 +19,19 @@ func ExampleServer() {
 	log.Fatal(srv.ListenAndServeTLS("cert.pem", "key.pem"))
 }
 
-// HTTP/1.1 and HTTP/2 by net/http, and HTTP/3 beside it, which responses of the former tell of.
+// HTTP/1.1 and HTTP/2 by net/http, and HTTP/3 beside it, which responses of the former tell of. Each has an http.Server of its own: net/http writes to that which it
+// serves TLS by.
 func ExampleServer_AltSvcHandler() {
-	hs := &http.Server{Addr: ":8443", Handler: http.FileServer(http.Dir("public"))}
-	srv := &http3.Server{HTTP: hs}
-	hs.Handler = srv.AltSvcHandler(hs.Handler)
-	go func() { log.Print(srv.ListenAndServeTLS("cert.pem", "key.pem")) }()
-	go func() { log.Print(hs.ListenAndServeTLS("cert.pem", "key.pem")) }()
+	files := http.FileServer(http.Dir("public"))
+	over3 := &http3.Server{HTTP: &http.Server{Addr: ":8443", Handler: files}}
+	over2 := &http.Server{Addr: ":8443", Handler: over3.AltSvcHandler(files)}
+	go func() { log.Print(over3.ListenAndServeTLS("cert.pem", "key.pem")) }()
+	go func() { log.Print(over2.ListenAndServeTLS("cert.pem", "key.pem")) }()
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	srv.Shutdown(ctx)
-	hs.Shutdown(ctx)
+	over3.Shutdown(ctx)
+	over2.Shutdown(ctx)
 }
 
 // An echo over extended CONNECT (RFC 9220), for a protocol of one's own.

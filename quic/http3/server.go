@@ -21,7 +21,8 @@ type Server struct {
 	// TLSConfig, ReadTimeout, ReadHeaderTimeout, WriteTimeout, IdleTimeout, MaxHeaderBytes, ConnState, ErrorLog, BaseContext, ConnContext and
 	// DisableGeneralOptionsHandler; with Go 1.27 MaxHeaderValueCount. It may serve HTTP/1.1 and HTTP/2 at the same time. Default: an empty one.
 	// When it begins to serve TLS net/http writes to its TLSConfig, which Serve and the like read: ListenAndServeAll and ServeAll see to the
-	// order; a program that has it serve TCP in a goroutine of its own gives ServeHTTP3 a copy of the configuration.
+	// order; a program that serves TCP in a goroutine of its own has another http.Server do that, as in the example of AltSvcHandler, or gives ServeHTTP3 a copy of
+	// the configuration.
 	//
 	// BaseContext is called with a net.Listener that has nothing but an address and Close. ConnState and ConnContext are called with a net.Conn
 	// that has addresses and Close, and cannot be read or written; its method QUIC returns the *quicnet.Conn. One of the two that panics has its
