@@ -162,7 +162,8 @@ func (s *Server) openSocket(pc net.PacketConn) func(quicnet.ListenConfig, *quic.
 
 // Protocol serves a connection of an endpoint that the program has made itself, as quicnet.ListenConfig.Protocol wants it: so HTTP/3 shares a
 // socket with other protocols, and the endpoint is the program's to configure and to close. quic.Config.TLS must have "h3" among NextProtos;
-// connections with another protocol are left to the program (nil). Shutdown and Close end the connections, and leave the endpoint alone.
+// connections with another protocol are left to the program (nil). Shutdown and Close end the connections, those that come later too, and leave the endpoint
+// alone.
 //
 // Where several such endpoints, or one that is made anew, accept each other's 0-RTT data (quic.Config.EarlyReplay), quic.Config.EarlyContext must be
 // what EarlyContext returns.
@@ -329,15 +330,15 @@ func (s *Server) whenEmpty() <-chan struct{} {
 	return s.empty
 }
 
-// add notes a connection; false says that the server has come to its end. The connection's lock is held.
-func (s *Server) add(sc *serverConn) bool {
+// add notes a connection, and tells whether Shutdown or Close was called, and whether Close was. The connection's lock is held.
+func (s *Server) add(sc *serverConn) (ended, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conns == nil {
 		s.conns = make(map[*serverConn]struct{})
 	}
 	s.conns[sc] = struct{}{}
-	return !s.ended
+	return s.ended, s.closed
 }
 
 // remove notes that a connection is closed. The connection's lock is held.

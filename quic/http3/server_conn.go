@@ -63,7 +63,10 @@ func (srv *serving) newServerConn(t *quicnet.Turn) quicnet.Protocol {
 		sc.states = newConnStates(sc, t)
 		sc.states.push(t, http.StateNew)
 	}
-	if !srv.s.add(sc) {
+	switch ended, closed := srv.s.add(sc); {
+	case closed:
+		sc.h3.Close(t.Now, h3.ErrCodeNoError, "")
+	case ended:
 		sc.shutdown(t)
 	}
 	sc.drain(t)

@@ -549,6 +549,21 @@ func TestProtocolOnOwnEndpoint(t *testing.T) {
 	})
 }
 
+// A server that was closed serves nobody who comes to an endpoint of the program's afterwards.
+func TestProtocolAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { t.Error("a request was served") })
+		ts.ownEndpoint()
+		ts.Close()
+		p := ts.dial()
+		q := p.get("/")
+		<-p.conn.Context().Done()
+		if rep := q.reply(); !isClean(rep.err) {
+			t.Errorf("the client has %v", rep)
+		}
+	})
+}
+
 // TestWhatIsMissing: the sentences of servers that cannot serve.
 func TestWhatIsMissing(t *testing.T) {
 	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
