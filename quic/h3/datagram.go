@@ -208,9 +208,14 @@ func (c *Conn) RecvDatagram(id uint64, p []byte) (n int, ok bool) {
 	if s == nil || s.datagrams.len == 0 {
 		return 0, false
 	}
+	return copy(p, c.popDatagram(s)), true
+}
+
+// popDatagram removes the oldest datagram of a stream, of which there is one; it is valid until the next one comes.
+func (c *Conn) popDatagram(s *stream) []byte {
 	b := s.datagrams.pop()
 	c.unread -= len(b)
-	return copy(p, b), true
+	return b
 }
 
 // TakeDatagrams returns the HTTP datagrams of a stream that wait for RecvDatagram, the oldest first, and forgets them; they are the caller's. It is for
@@ -221,7 +226,7 @@ func (c *Conn) TakeDatagrams(id uint64) (all [][]byte) {
 		s = c.ready // which the core has forgotten, and of which EventDone has just been told
 	}
 	for s != nil && s.datagrams.len > 0 {
-		all = append(all, slices.Clone(s.datagrams.pop()))
+		all = append(all, slices.Clone(c.popDatagram(s)))
 	}
 	return all
 }

@@ -216,6 +216,9 @@ func TestTakeDatagrams(t *testing.T) {
 	if got := s.TakeDatagrams(id); got != nil {
 		t.Errorf("of a stream that is forgotten %q was taken", got)
 	}
+	if err := s.Check(); err != nil {
+		t.Error(err)
+	}
 }
 
 // No datagram leaves before our own SETTINGS have (RFC 9297, section 2.1.1), for which the client allows no stream here.
