@@ -12,7 +12,9 @@ import (
 // lender lends what events refer to, until all of it is taken back.
 type lender struct {
 	arena
-	before []lentField // the fields of the header section that was lent last, maxBefore of them at most
+	before []lentField       // the fields of the header section that was lent last, maxBefore of them at most
+	list   *C.bquic_h3_field // where those lie of which alike says how many are those of before
+	alike  int
 }
 
 // maxBefore is how many fields of a header section a lender knows for the next one.
@@ -33,14 +35,29 @@ type cField struct {
 
 var _ = [1]struct{}{}[unsafe.Sizeof(cField{})-unsafe.Sizeof(C.bquic_h3_field{})]
 
-// fields lends the fields of a header section: two parts, one behind the other.
+// fields lends the fields of a header section: two parts, one behind the other. Of one that begins as the one before it did, C has the whole list already.
 func (l *lender) fields(head, rest []qpack.Field) (list *C.bquic_h3_field, n int) {
 	n = len(head) + len(rest)
+	if n > 0 && n <= l.alike && l.has(0, head) && l.has(len(head), rest) {
+		return l.list, n
+	}
 	p := l.take(max(n, 1) * C.sizeof_bquic_h3_field)
 	to := unsafe.Slice((*cField)(p), n)
 	l.part(to[:len(head)], head, 0)
 	l.part(to[len(head):], rest, len(head))
-	return (*C.bquic_h3_field)(p), n
+	l.list, l.alike = (*C.bquic_h3_field)(p), min(n, len(l.before))
+	return l.list, n
+}
+
+// has tells whether fields are those that were lent last from place at on.
+func (l *lender) has(at int, fields []qpack.Field) bool {
+	before := l.before[at:]
+	for i := range fields {
+		if !same(before[i].name, fields[i].Name) || !same(before[i].value, fields[i].Value) {
+			return false
+		}
+	}
+	return true
 }
 
 // part lends fields of a header section, the first of which has place at in it.
@@ -91,4 +108,5 @@ func (l *lender) free() {
 func (l *lender) forget() {
 	clear(l.before)
 	l.before = l.before[:0]
+	l.list, l.alike = nil, 0
 }

@@ -37,6 +37,12 @@ func TestLendFields(t *testing.T) {
 	rest := []qpack.Field{{Name: "accept", Value: "*/*"}, {Name: "empty", Value: ""}, {Name: "cookie", Value: "a=b"}}
 	for range 3 { // in each step
 		first := lend(head, rest)
+		for n := range len(rest) + 1 {
+			begin := lend(head, rest[:n])
+			if check("begin", begin, slices.Concat(head, rest[:n])...); &begin[0] != &first[0] {
+				t.Errorf("the first %d fields of a section were lent anew", len(begin))
+			}
+		}
 		other := []qpack.Field{head[0], {Name: ":path", Value: "/2"}}
 		second := lend(other, rest)
 		alike := lend(head[:1], []qpack.Field{{Name: ":path", Value: copied("/2")}, {Name: copied("accept"), Value: "*/*"}, rest[1]})

@@ -87,10 +87,15 @@ func pseudoFields(to []qpack.Field, m *h3.Message) []qpack.Field {
 	if m.Status != 0 {
 		return append(to, qpack.Field{Name: ":status", Value: strconv.Itoa(m.Status)})
 	}
-	to = appendGiven(to, ":method", m.Method)
-	to = appendGiven(to, ":scheme", m.Scheme)
-	to = appendGiven(to, ":authority", m.Authority)
-	to = appendGiven(to, ":path", m.Path)
+	if m.Scheme != "" && m.Authority != "" && m.Path != "" { // as a rule
+		to = append(to, qpack.Field{Name: ":method", Value: m.Method}, qpack.Field{Name: ":scheme", Value: m.Scheme},
+			qpack.Field{Name: ":authority", Value: m.Authority}, qpack.Field{Name: ":path", Value: m.Path})
+	} else {
+		to = appendGiven(to, ":method", m.Method)
+		to = appendGiven(to, ":scheme", m.Scheme)
+		to = appendGiven(to, ":authority", m.Authority)
+		to = appendGiven(to, ":path", m.Path)
+	}
 	return appendGiven(to, ":protocol", m.Protocol)
 }
 
