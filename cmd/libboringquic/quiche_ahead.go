@@ -27,12 +27,20 @@ func (q *quicheConn) show(ids []uint64) {
 	}
 	a := q.c.ahead
 	if a == nil {
-		a = (*C.bq_ahead)(C.malloc(C.sizeof_bq_ahead))
+		a = (*C.bq_ahead)(spare(C.BQ_SPARE_AHEAD))
 		point(&q.c.ahead, a)
 		a.shown, a.written, a.out_len = 0, 0, 0
 	}
 	q.showOpens()
 	q.showStreams(ids)
+}
+
+// spare is bq_spare. Where there is no memory, the process ends.
+func spare(kind C.int) unsafe.Pointer {
+	if p := C.bq_spare(kind); p != nil {
+		return p
+	}
+	return C.malloc(C.sizeof_bq_ahead)
 }
 
 // showStreams shows as many streams of ids, in place of those before, as there is room for; the others are shown once the program has come to them.

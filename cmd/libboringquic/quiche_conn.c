@@ -12,6 +12,38 @@ static int busy(void) {
   return QUICHE_ERR_INVALID_STATE;
 }
 
+// Memory that a connection works with only while it has something to do. In between it is its thread's, for the next one: of many connections on a thread few
+// are at work at a time.
+
+static _Thread_local void *spares[BQ_SPARES];
+static pthread_key_t spares_key;
+static bool spares_end; // with their thread
+
+static void free_spares(void *of) {
+  for (int kind = 0; kind < BQ_SPARES; kind++) {
+    free(((void **)of)[kind]);
+    ((void **)of)[kind] = NULL;
+  }
+}
+
+static void make_spares(void) { spares_end = pthread_key_create(&spares_key, free_spares) == 0; }
+
+void *bq_spare(int kind) {
+  void *spare = spares[kind];
+  spares[kind] = NULL;
+  return spare != NULL ? spare : malloc(kind == BQ_SPARE_AHEAD ? sizeof(bq_ahead) : BQ_TRAIN);
+}
+
+static void give_back(int kind, void *memory) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_spares);
+  if (memory == NULL || spares[kind] != NULL || !spares_end || pthread_setspecific(spares_key, spares) != 0) {
+    free(memory);
+  } else {
+    spares[kind] = memory;
+  }
+}
+
 // Making and freeing.
 
 void bq_quiche_free_conn(quiche_conn *conn) {
@@ -140,7 +172,7 @@ static bool gather(quiche_conn *conn, const uint8_t *buf, size_t n, const quiche
       return false;
     }
   }
-  if (conn->in == NULL && (conn->in = malloc(BQ_TRAIN)) == NULL) {
+  if (conn->in == NULL && (conn->in = bq_spare(BQ_SPARE_IN)) == NULL) {
     return false;
   }
   if (conn->in_len == 0) {
@@ -155,15 +187,15 @@ static bool gather(quiche_conn *conn, const uint8_t *buf, size_t n, const quiche
 // rests gives memory back that a connection does not need while it waits.
 static void rests(quiche_conn *conn) {
   if (!conn->owed) {
-    free(conn->ahead);
+    give_back(BQ_SPARE_AHEAD, conn->ahead);
     conn->ahead = NULL;
   }
   if (conn->in_len == 0) {
-    free(conn->in);
+    give_back(BQ_SPARE_IN, conn->in);
     conn->in = NULL;
   }
   if (conn->train_at == conn->train_end) {
-    free(conn->train);
+    give_back(BQ_SPARE_TRAIN, conn->train);
     conn->train = NULL;
   }
 }
@@ -296,9 +328,13 @@ static ssize_t send_on(quiche_conn *conn, uint8_t *out, size_t out_len, const st
     return QUICHE_ERR_DONE;
   }
   conn->begun = true;
-  bool staged = out_len >= conn->cap && (conn->train != NULL || (conn->train = malloc(BQ_TRAIN)) != NULL);
+  bool staged = out_len >= conn->cap && (conn->train != NULL || (conn->train = bq_spare(BQ_SPARE_TRAIN)) != NULL);
   ssize_t n = bq_go_quiche_send(conn->handle, out, out_len, out_info, (struct sockaddr *)from, from_len, (struct sockaddr *)to, to_len);
-  return n > 0 && staged ? next_of_train(conn, out, out_len, out_info) : n;
+  if (n <= 0) {
+    rests(conn); // as a rule its turn is over
+    return n;
+  }
+  return staged ? next_of_train(conn, out, out_len, out_info) : n;
 }
 
 ssize_t quiche_conn_send(quiche_conn *conn, uint8_t *out, size_t out_len, quiche_send_info *out_info) {

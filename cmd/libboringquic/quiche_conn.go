@@ -517,7 +517,7 @@ func bq_go_quiche_send(h C.uint64_t, out *C.uint8_t, n C.size_t, info *C.quiche_
 		first := min(t.SegSize, t.N)
 		if rest := buf[first:t.N]; !staged && len(rest) > 0 {
 			if c.train == nil {
-				point(&c.train, (*C.uint8_t)(C.malloc(C.BQ_TRAIN)))
+				point(&c.train, (*C.uint8_t)(spare(C.BQ_SPARE_TRAIN)))
 			}
 			c.train_at, c.train_end, c.train_seg, c.train_info = 0, C.uint32_t(copy(unsafe.Slice((*byte)(c.train), C.BQ_TRAIN), rest)), C.uint32_t(t.SegSize), *info
 		}

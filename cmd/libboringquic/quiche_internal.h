@@ -138,6 +138,10 @@ struct quiche_conn {
 
 enum { BQ_TRAIN = 1 << 16 };
 
+// bq_spare returns memory that a connection works with: BQ_TRAIN bytes, or a bq_ahead; NULL if there is none.
+enum { BQ_SPARE_TRAIN, BQ_SPARE_IN, BQ_SPARE_AHEAD, BQ_SPARES };
+void *bq_spare(int kind);
+
 // bq_quiche_fresh brings what C knows of a connection up to date, and returns it.
 const quiche_conn *bq_quiche_fresh(const quiche_conn *conn);
 
