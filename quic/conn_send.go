@@ -157,13 +157,11 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 	t.ect = t.path.rec.ECN.Mark()
 	limit := t.path.maxDatagram()
 	for segments := 0; segments < maxTrainSegments && t.n+numSpaces <= maxTrainPackets; segments++ {
+		// A probe leaves alone. Where the kernel of a router has trains whole, all of one is lost that begins with a datagram which is too large
+		// for the next link; and there are servers, such as Envoy, that lose a train which their own kernel hands on whole.
+		alone := c.sending.probes != [numSpaces]uint8{}
 		if c.sending.probes[recovery.AppSpace] == 1 {
-			// The last probe: if larger ones get lost, this one tells (RFC 8899, section 4.3), in a train of its own. Where the kernel of a
-			// router has trains whole, all of one is lost that begins with a datagram which is too large for the next link.
-			if segSize > minDatagramSize {
-				break
-			}
-			limit = min(limit, minDatagramSize)
+			limit = min(limit, minDatagramSize) // the last one: if larger ones get lost, this one tells (RFC 8899, section 4.3)
 		}
 		size := c.packDatagram(t, limit)
 		if size == 0 {
@@ -172,9 +170,9 @@ func (c *Conn) packTrain(t *outTrain) (segSize int) {
 		if segSize == 0 {
 			segSize, limit = size, size
 		}
-		// A short datagram ends the train; one that is nearly full sets the size of the others, and so does one that is
+		// A short datagram ends the train, too; one that is nearly full sets the size of the others, and so does one that is
 		// short for the DATAGRAM frame in it, if another such is to follow.
-		if size < segSize || size < t.path.maxDatagram()-shortBy && !c.datagrams.waits(t.pkt.datagram) {
+		if alone || size < segSize || size < t.path.maxDatagram()-shortBy && !c.datagrams.waits(t.pkt.datagram) {
 			break
 		}
 	}

@@ -22,6 +22,7 @@ type pair struct {
 	client, server *Conn
 	buf            []byte
 	trains         int
+	loses          bool // trains of more than one datagram, whole
 }
 
 func newPair(t testing.TB, configure func(client, server *Config)) *pair {
@@ -82,6 +83,9 @@ func startPair(t testing.TB, buffer int, configure func(client, server *Config))
 
 func (p *pair) deliver(to *Conn, t Transmit) {
 	p.trains++
+	if p.loses && t.SegSize < t.N {
+		return
+	}
 	to.Recv(p.now, Train{Buf: p.buf[:t.N], SegSize: t.SegSize, Local: t.Remote, Remote: t.Local, ECN: t.ECN})
 }
 
@@ -428,4 +432,47 @@ func TestTrainsOfSmallMessages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A peer that is given trains whole by its kernel, and has no room for them, loses each: what a probe timeout sends reaches it, since each probe
+// leaves alone.
+func TestTrainsAreLostWhole(t *testing.T) {
+	t.Run("handshake, and 100 kB each way", func(t *testing.T) {
+		p := startPair(t, 1<<16, nil)
+		p.loses = true
+		p.run(func() bool { return p.client.IsEstablished() && p.server.IsEstablished() })
+		for _, ends := range [][2]*Conn{{p.client, p.server}, {p.server, p.client}} {
+			id, err := ends[0].OpenUniStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			const size = 100_000
+			if n, err := ends[0].StreamSend(id, make([]byte, size), true); n != size || err != nil {
+				t.Fatal(n, err)
+			}
+			got, buf := 0, make([]byte, size)
+			p.run(func() bool {
+				n, _, _ := ends[1].StreamRecv(id, buf)
+				got += n
+				return got == size
+			})
+		}
+	})
+	t.Run("a client's first flight", func(t *testing.T) {
+		p := startPair(t, 1<<16, nil)
+		at, ok := p.client.Timeout()
+		if !ok {
+			t.Fatal("no timer is set")
+		}
+		p.client.OnTimeout(at)
+		n := 0
+		for out := p.client.Send(at, p.buf); out.N > 0; out = p.client.Send(at, p.buf) {
+			if n++; out.SegSize != out.N {
+				t.Errorf("train %d has %d bytes, in datagrams of %d", n, out.N, out.SegSize)
+			}
+		}
+		if n != 2 { // ClientHello with X25519MLKEM768 takes as many
+			t.Errorf("%d trains are sent, want 2", n)
+		}
+	})
 }
