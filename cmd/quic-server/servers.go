@@ -133,7 +133,7 @@ func (s *servers) leave(ep *quicnet.Endpoint, log *logger) {
 	both.Go(func() {
 		ep.Refuse()
 		if ep.WaitHandshakes(ctx) != nil || s.http3.Shutdown(ctx) != nil {
-			log.say("quic-server: requests over HTTP/3 were broken off")
+			log.say("quic-server: connections over HTTP/3 were broken off, since they had not come to their end in time")
 			s.http3.Close()
 		}
 	})
