@@ -139,7 +139,7 @@ func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
 		cl.sent, cl.cut = true, true
 	}
 	cl.mu.Unlock()
-	if noBody && !fin {
+	if noBody && !fin && !tunnel {
 		cl.skip(t)
 	}
 	if m.Status > 299 || cl.waitsToSend() {
@@ -199,16 +199,16 @@ func (cl *call) readSmall(n int) {
 	}
 }
 
-// skip reads to the end where there is no body: what comes yet is the end itself.
+// skip ends the response where there is no body: nothing of it is to come. The end itself, which the server may take its time for, or leave out, is read
+// when it is there.
 func (cl *call) skip(t *quicnet.Turn) {
 	var buf [1]byte
-	_, fin, err := cl.cc.h3.StreamRecv(cl.id, buf[:])
-	if !fin && err == nil {
-		return
-	}
+	_, _, err := cl.cc.h3.StreamRecv(cl.id, buf[:])
 	cl.mu.Lock()
-	if cl.readErr = io.EOF; err != nil {
-		cl.readErr = bodyFailure(err)
+	if cl.readErr == nil {
+		if cl.readErr = io.EOF; err != nil {
+			cl.readErr = bodyFailure(err)
+		}
 	}
 	cl.mu.Unlock()
 	cl.settle(t)
@@ -217,7 +217,7 @@ func (cl *call) skip(t *quicnet.Turn) {
 // onData is told that there is something to be read.
 func (cl *call) onData(t *quicnet.Turn) {
 	cl.mu.Lock()
-	skip := cl.bare && cl.readErr == nil
+	skip := cl.bare
 	cl.mu.Unlock()
 	if skip {
 		cl.skip(t)

@@ -53,3 +53,63 @@ func TestBlockedTrailersAndClose(t *testing.T) {
 		})
 	}
 }
+
+// A response without a body is over with its header, whenever its stream ends: a server that leaves that out does not keep the connection from being idle, nor a
+// place from being used again. The tunnel of a CONNECT that is answered with 204 begins behind the header.
+func TestBareResponsesWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := quicnettest.NewNetwork(1, quicnettest.Link{})
+		cfg := quicnettest.ServerConfig()
+		cfg.TLS.NextProtos = []string{"h3"}
+		ep := n.Listen(t, "", cfg)
+		ctx := context.Background()
+		go func() {
+			c, err := ep.Accept(ctx)
+			if err != nil {
+				return
+			}
+			control, _ := c.OpenUniStream(ctx)
+			control.Write([]byte{0, 4, 0})
+			for i := 0; ; i++ {
+				s, err := c.AcceptStream(ctx)
+				if err != nil {
+					return
+				}
+				b := rawFrame(1, rawSection(":status: "+[]string{"200", "304", "204"}[min(i, 2)]))
+				if i == 3 {
+					b = append(b, rawFrame(0, []byte("tunnel"))...)
+				}
+				s.Write(b)
+				if i == 2 {
+					time.AfterFunc(time.Minute, func() { s.Close() })
+				}
+			}
+		}()
+		tr := transportOn(t, n, ep.Addr().String())
+		for _, method := range []string{"HEAD", "GET", "GET"} {
+			resp, err := tr.RoundTrip(newRequest(t, method, "https://localhost/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(resp.Body); len(b) > 0 || err != nil {
+				t.Errorf("%s: %q, %v", method, b, err)
+			}
+		}
+		tr.waitIdle(t)
+		resp, err := tr.RoundTrip(newRequest(t, "CONNECT", "https://localhost:443/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 6)
+		if _, err := io.ReadFull(resp.Body, b); string(b) != "tunnel" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+		resp.Body.Close()
+		time.Sleep(2 * time.Minute)
+		tr.CloseIdleConnections()
+		time.Sleep(time.Second)
+		if n := tr.count(); n > 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+}
