@@ -180,3 +180,50 @@ func TestWaitingTrailersAfterClose(t *testing.T) {
 		}
 	}
 }
+
+// Trailers that wait for room on the decoder stream, and stay with the core meanwhile, are told of when there is some.
+func TestTrailersWaitForDecoderStream(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		for cut := range 3 {
+			p := newScript(t, client, nil, false)
+			p.uni(false, varint(streamQPACKEncoder), insertX)
+			p.side.local.out[localDecoder] = []byte{0} // what is written there waits behind it
+			for id := uint64(1 << 20); len(p.side.dec.Instructions()) < 9<<10; id += 4 {
+				p.side.dec.CancelStream(id)
+			}
+			var id uint64
+			head := postFrame()
+			if client {
+				id, head = p.request(get("/")), section(":status", "200")
+			} else {
+				id = p.bidi(false)
+			}
+			trailers := frameOf(frameHeaders, []byte{2, 0, 0x80})
+			p.send(id, false, head, frameOf(frameData, []byte("body")), trailers[:cut])
+			p.send(id, true, trailers[cut:])
+			for range 2 {
+				if _, fin, err := p.side.readAll(id); fin || err != nil {
+					t.Fatalf("client %v: %v, %v, and the trailers wait", client, fin, err)
+				}
+			}
+			p.side.events = nil
+			p.side.local.out[localDecoder] = nil
+			p.side.local.onWritable(p.side.Conn, localDecoder)
+			p.side.read()
+			_, fin, err := p.side.readAll(id)
+			if !fin && err == nil { // the trailers were told in between
+				_, fin, err = p.side.readAll(id)
+			}
+			if !fin || err != nil {
+				t.Fatalf("client %v, cut at %d: %v, %v", client, cut, fin, err)
+			}
+			told := map[EventKind]int{}
+			for _, ev := range p.side.events {
+				told[ev.Kind]++
+			}
+			if told[EventData] == 0 || told[EventTrailers] != 1 {
+				t.Errorf("client %v, cut at %d: told were %v", client, cut, told)
+			}
+		}
+	}
+}
