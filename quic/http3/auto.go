@@ -43,10 +43,10 @@ import (
 //
 // # Alternatives
 //
-// Alt-Svc counts in responses over TLS alone. What it names may be another host and port, and must have a certificate for the origin's name. Requests that go there
-// have an Alt-Used field. If the answer is 421 (Misdirected Request), the alternative is forgotten, for a minute at least, and the request goes to the origin
-// itself, if its body can be had once more. HTTPS records are looked up for origins of which no alternative is known, and
-// delay a request to a new origin by 50 ms at most. Encrypted ClientHello is not done.
+// Alt-Svc counts in responses over TLS alone. What it names may be another host and port, and must have a certificate for the origin's name. Requests that
+// go there have an Alt-Used field. If the answer is 421 (Misdirected Request), the alternative is forgotten, for a minute at least, and the request goes to
+// the origin itself, if its body can be had once more. HTTPS records are looked up for origins of which no alternative is known, and delay a request to a
+// new origin by 50 ms at most. Encrypted ClientHello is not done.
 type AutoTransport struct {
 	// TCP is for HTTP/1.1 and HTTP/2. Default nil: a clone of http.DefaultTransport, or, where that is no *http.Transport, of what it was at first.
 	TCP *http.Transport
@@ -79,9 +79,10 @@ type AutoTransport struct {
 	tcp  *http.Transport
 	h3   h3Side
 
+	network networkWatch
+
 	mu      sync.Mutex // guards what follows
 	origins originTable
-	network networkWatch
 }
 
 // AltSvcCache keeps alternatives by origin, "host:port". It is asked once for each origin that comes into use, and told of each change. Its
@@ -193,8 +194,9 @@ func (t *AutoTransport) CloseIdleConnections() {
 // out by itself, while something is broken, from the address that the system would send from.
 func (t *AutoTransport) NetworkChanged() {
 	t.once.Do(t.init)
-	for key, alts := range t.forgetNetwork() {
-		t.Alternatives.Put(key, alts)
+	t.network.changed()
+	for _, o := range t.forgetNetwork() {
+		t.keep(o)
 	}
 }
 

@@ -176,8 +176,8 @@ func eight(_ *quicnet.Conn, s *quicnet.Stream) {
 	s.Close()
 }
 
-// HTTP/3 that connects, and then does not work, is left alone after the first request, whether it was lost with its connection before the response or within it, and
-// whatever the server's word was: requests would go there again and again, and fail, as long as connections come about.
+// HTTP/3 that connects, and then does not work, is left alone after the first request, whether it was lost with its connection before the response or
+// within it, and whatever the server's word was: requests would go there again and again, and fail, as long as connections come about.
 func TestAutoConnectsInVain(t *testing.T) {
 	answer := func(c *quicnet.Conn, s *quicnet.Stream) {
 		s.Write(rawResponse("100000", 100_000))

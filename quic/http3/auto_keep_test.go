@@ -375,3 +375,33 @@ func TestAutoMisdirectedMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// slowCache is a cache that something happens to while it is told of the first change.
+type slowCache struct {
+	mapCache
+	meanwhile func()
+}
+
+func (c *slowCache) Put(origin string, alts []Alternative) {
+	if f := c.meanwhile; f != nil {
+		c.meanwhile = nil
+		f()
+	}
+	c.mapCache.Put(origin, alts)
+}
+
+// Of changes at once the last one stays in a cache, in whatever order it is told.
+func TestAutoCacheKeepsLast(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, _ string) {
+		w.auto.once.Do(w.auto.init)
+		o := w.auto.origin("example.com:443")
+		for field, want := range map[string]string{`h3=":2"`: ":2", "clear": ""} {
+			cache := &slowCache{meanwhile: func() { w.auto.advertise(o, http.Header{"Alt-Svc": {field}}) }}
+			w.auto.Alternatives = cache
+			w.auto.advertise(o, http.Header{"Alt-Svc": {`h3=":1"`}})
+			if got := cache.text("example.com:443"); got != want {
+				t.Errorf("%s: the cache has %q, want %q", field, got, want)
+			}
+		}
+	})
+}

@@ -32,14 +32,15 @@ type httpsLookup struct {
 func (t *AutoTransport) choose(ctx context.Context, o *autoOrigin) *route {
 	now := time.Now()
 	t.mu.Lock()
-	left := o.cooldown.active(now)
-	if left && t.network.now(now) != o.cooldown.network {
+	if on := o.cooldown.network; o.cooldown.active(now) {
 		t.mu.Unlock()
+		if t.network.now(now) == on {
+			return nil
+		}
 		t.NetworkChanged()
 		t.mu.Lock()
-		left = o.cooldown.active(now)
 	}
-	if left {
+	if o.cooldown.active(now) {
 		t.mu.Unlock()
 		return nil
 	}

@@ -29,12 +29,13 @@ type autoAttempt struct {
 // connectH3 returns the attempt to connect to an origin that is under way, or begins one.
 func (t *AutoTransport) connectH3(ctx context.Context, o *autoOrigin) *autoAttempt {
 	now := time.Now()
+	on := t.network.now(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if o.attempt != nil {
 		return o.attempt
 	}
-	a := &autoAttempt{began: now, before: o.cooldown, on: t.network.now(now), done: make(chan struct{})}
+	a := &autoAttempt{began: now, before: o.cooldown, on: on, done: make(chan struct{})}
 	o.attempt = a
 	var routes []*route
 	if r := t.route(o, now); r != nil && !r.stale {
@@ -56,7 +57,7 @@ func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, 
 			break
 		}
 	}
-	if a.err != nil && len(routes) > 0 && t.onNetwork(a.on) {
+	if a.err != nil && len(routes) > 0 && t.network.now(time.Now()) == a.on {
 		t.failed(o, time.Time{})
 	}
 	t.mu.Lock()

@@ -26,6 +26,7 @@ type autoOrigin struct {
 	altSvc   uint64    // hash of the field that alts are from; 0: of none
 	altAgain time.Time // when the same field is read again, since it has alts hold longer
 	alts     []Alternative
+	altsAre  int // how many alts there were before
 
 	refused      []string // alternatives that answered 421 (Misdirected Request), "host:port"
 	refusedUntil time.Time
@@ -179,6 +180,7 @@ func (t *AutoTransport) advertise(o *autoOrigin, h map[string][]string) {
 	hash := maphash.String(altSvcSeed, strings.Join(h["Alt-Svc"], ","))
 	now := time.Now()
 	t.mu.Lock()
+	o = t.origins.known(o)
 	if hash == o.altSvc && now.Before(o.altAgain) {
 		t.mu.Unlock()
 		return
@@ -197,12 +199,18 @@ func (t *AutoTransport) advertise(o *autoOrigin, h map[string][]string) {
 		o.works = ""
 	}
 	nothing := len(alts) == 0 && len(o.alts) == 0
-	o.altSvc, o.alts, o.altAgain = hash, alts, again
-	o.routes = nil
+	o.setAlternatives(alts, hash)
+	o.altAgain = again
 	t.mu.Unlock()
 	if !nothing {
-		t.keep(o.key, alts)
+		t.keep(o)
 	}
+}
+
+// setAlternatives replaces what is known of alternatives. hash is that of the Alt-Svc field that says so; 0: it is no field.
+func (o *autoOrigin) setAlternatives(alts []Alternative, hash uint64) {
+	o.alts, o.altSvc, o.routes = alts, hash, nil
+	o.altsAre++
 }
 
 // halfway is when half of the time has passed for which all alternatives hold.
@@ -214,9 +222,20 @@ func halfway(alts []Alternative, now time.Time) time.Time {
 	return now.Add(until.Sub(now) / 2)
 }
 
-func (t *AutoTransport) keep(key string, alts []Alternative) {
-	if t.Alternatives != nil {
-		t.Alternatives.Put(key, alts)
+// keep tells the cache which alternatives an origin has. It is told again where they have changed meanwhile: of changes at once, the last one stays.
+func (t *AutoTransport) keep(o *autoOrigin) {
+	if t.Alternatives == nil {
+		return
+	}
+	for told := -1; ; {
+		t.mu.Lock()
+		alts, are := o.alts, o.altsAre
+		t.mu.Unlock()
+		if told == are {
+			return
+		}
+		t.Alternatives.Put(o.key, alts)
+		told = are
 	}
 }
 
@@ -224,8 +243,9 @@ func (t *AutoTransport) keep(key string, alts []Alternative) {
 // the origin may well repeat them in its next response.
 func (t *AutoTransport) forget(o *autoOrigin, r *route) {
 	until := time.Now().Add(failedTTL)
+	t.mu.Lock()
+	o = t.origins.known(o)
 	if r.altUsed == "" {
-		t.mu.Lock()
 		defer t.mu.Unlock()
 		if slices.Equal(o.records, r.addrs) {
 			o.records, o.routes = nil, nil
@@ -235,7 +255,6 @@ func (t *AutoTransport) forget(o *autoOrigin, r *route) {
 		}
 		return
 	}
-	t.mu.Lock()
 	var left []Alternative
 	for _, a := range o.alts {
 		if a.addr(o.host) != r.addrs[0] {
@@ -243,11 +262,11 @@ func (t *AutoTransport) forget(o *autoOrigin, r *route) {
 		}
 	}
 	known := len(left) < len(o.alts)
-	o.alts, o.altSvc, o.routes = left, 0, nil
+	o.setAlternatives(left, 0)
 	o.refuse(r.addrs[0], until)
 	t.mu.Unlock()
 	if known {
-		t.keep(o.key, left)
+		t.keep(o)
 	}
 }
 

@@ -92,8 +92,8 @@ func TestAutoNetworkOfEach(t *testing.T) {
 func TestAutoNetworkOfAttempt(t *testing.T) {
 	for what, change := range map[string]func(w *autoWorld, name *string){
 		"found out": func(w *autoWorld, name *string) {
-			w.auto.mu.Lock()
-			defer w.auto.mu.Unlock()
+			w.auto.network.mu.Lock()
+			defer w.auto.network.mu.Unlock()
 			*name = "cable"
 		},
 		"told": func(w *autoWorld, _ *string) { w.auto.NetworkChanged() },
@@ -158,5 +158,25 @@ func TestAutoReadLate(t *testing.T) {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 		wantHow(t, "the next", b.get("/"), "33333333")
+	})
+}
+
+// To look which network there is takes time: nothing is locked meanwhile that a request needs which does not ask.
+func TestAutoLooksWithoutLock(t *testing.T) {
+	eachTCP(t, func(t *testing.T, w *autoWorld, tcp string) {
+		looked := 0
+		w.auto.network.look = func() string {
+			looked++
+			w.auto.origin("localhost:443") // which locks
+			return "net"
+		}
+		w.auto.Always, w.h3.err = true, errBlackHole
+		for range 3 {
+			wantHow(t, "broken", w.get("/"), tcp)
+			time.Sleep(2 * time.Second)
+		}
+		if looked != 3 {
+			t.Errorf("looked %d times, want 3", looked)
+		}
 	})
 }

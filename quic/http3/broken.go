@@ -3,6 +3,8 @@ package http3
 import (
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,6 +60,7 @@ func (t *AutoTransport) hasFailed(o *autoOrigin) bool {
 func (t *AutoTransport) tcpFailed(o *autoOrigin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	o = t.origins.known(o)
 	o.cooldown = cooldown{}
 }
 
@@ -77,12 +80,10 @@ func (t *AutoTransport) worked(o *autoOrigin, ended time.Time) {
 	}
 }
 
-// forgetNetwork forgets what a change of the network makes void. It returns what is left of alternatives by origin, where that is to be kept.
-func (t *AutoTransport) forgetNetwork() map[string][]Alternative {
+// forgetNetwork forgets what a change of the network makes void. It returns the origins that have lost alternatives.
+func (t *AutoTransport) forgetNetwork() (changed []*autoOrigin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.network.is.told++
-	changed := make(map[string][]Alternative)
 	for e := t.origins.used.Front(); e != nil; e = e.Next() {
 		o := e.Value.(*autoOrigin)
 		o.cooldown, o.works, o.routes = cooldown{}, "", nil
@@ -95,19 +96,10 @@ func (t *AutoTransport) forgetNetwork() map[string][]Alternative {
 		if len(left) == len(o.alts) {
 			continue
 		}
-		o.alts, o.altSvc = left, 0
-		if t.Alternatives != nil {
-			changed[o.key] = left
-		}
+		o.setAlternatives(left, 0)
+		changed = append(changed, o)
 	}
 	return changed
-}
-
-// onNetwork tells whether the machine has the same network as before.
-func (t *AutoTransport) onNetwork(before networkID) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.network.now(time.Now()) == before
 }
 
 // networkID tells networks of the machine apart.
@@ -116,25 +108,50 @@ type networkID struct {
 	told  int // how often the program has told of another one, or it was found out
 }
 
-// networkWatch finds out which network the machine has.
+// networkWatch finds out which network the machine has. To look takes system calls: who holds a lock asks for what was found last.
 type networkWatch struct {
 	look func() string // nil: localAddrs
-	is   networkID
-	at   time.Time // when it was looked at; zero: never
+	is   atomic.Pointer[networkID]
+
+	mu sync.Mutex // of who looks, or changes is
+	at time.Time  // when it was looked at; zero: never
 }
 
 // networkEvery is how often the network is looked at, at most.
 const networkEvery = time.Second
 
-func (w *networkWatch) now(now time.Time) networkID {
-	switch {
-	case !w.at.IsZero() && now.Sub(w.at) < networkEvery:
-	case w.look != nil:
-		w.is.addrs, w.at = w.look(), now
-	default:
-		w.is.addrs, w.at = localAddrs(), now
+// last returns what was found last.
+func (w *networkWatch) last() networkID {
+	if is := w.is.Load(); is != nil {
+		return *is
 	}
-	return w.is
+	return networkID{}
+}
+
+// now looks, if that was not done within networkEvery.
+func (w *networkWatch) now(now time.Time) networkID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	is := w.last()
+	if !w.at.IsZero() && now.Sub(w.at) < networkEvery {
+		return is
+	}
+	if w.at = now; w.look != nil {
+		is.addrs = w.look()
+	} else {
+		is.addrs = localAddrs()
+	}
+	w.is.Store(&is)
+	return is
+}
+
+// changed notes that the network is another one.
+func (w *networkWatch) changed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	is := w.last()
+	is.told++
+	w.is.Store(&is)
 }
 
 // localAddrs returns the addresses that the system would send from to somewhere far away. The addresses asked about are for documentation

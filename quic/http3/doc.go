@@ -16,8 +16,8 @@
 // has left of the stream.
 //
 // Server.MinBodyRate bounds how slowly a request's body may come, beside http.Server's timeouts. A connection that is idle, and any at Shutdown, is ended in
-// two steps: clients are told to make no more requests, and when what was under way has come, which requests were taken; the connection stays until they know, so
-// that no request is in doubt (RFC 9114, section 5.2).
+// two steps: clients are told to make no more requests, and when what was under way has come, which requests were taken; the connection stays until they
+// know, so that no request is in doubt (RFC 9114, section 5.2).
 //
 // # Fetching
 //
