@@ -34,9 +34,11 @@ import (
 // Where HTTP/3 fails, because UDP does not get through, for instance, requests go over TCP at once for Cooldown, and for twice as long each
 // time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come; where the server
 // closes it so, for whatever reason, has forgotten it, or is silent while it answers another, and no response has come whole on it; and where, before
-// it has brought any response, it takes no more requests, rejects the only one that there is, or comes to an end within 5 s, even without a request.
-// When that time is over HTTP/3 is tried beside TCP, which does not wait for it. A response that has come whole over HTTP/3 has all that forgotten;
-// so has a change of the network (NetworkChanged), and with it the alternatives that their origin did not declare persistent.
+// it has brought any response, it takes no more requests, rejects the only one that there is, or comes to an end within 5 s, even without a request. So it has
+// where the server has broken off the responses to three requests, each sent after the one before had failed, and none has come whole between them (RFC
+// 7838, section 2.4, leaves it to clients which alternatives they use). Those requests fail: they may have been processed. When that time is over HTTP/3 is
+// tried beside TCP, which does not wait for it. A response that has come whole over HTTP/3 has all that forgotten; so has a change of the network
+// (NetworkChanged), and with it the alternatives that their origin did not declare persistent.
 //
 // Plain http goes over TCP, and so do requests for which TCP.Proxy names a proxy, with CONNECT as their method, or with an Upgrade field. A
 // function that dials for TCP (http.Transport.DialContext and others) is not asked about HTTP/3: who must not connect directly sets HTTP3.Dial as well.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -462,6 +464,108 @@ func TestResponseBodyReplaced(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if got, err := io.ReadAll(body); len(got) != 10_000 || err != nil {
 			t.Errorf("%d bytes, %v; want 10000", len(got), err)
+		}
+	})
+}
+
+// A server that breaks off each response over HTTP/3, and goes on with the connection, is left alone after the third request, and when it is tried again
+// after one.
+func TestAutoBreaksOff(t *testing.T) {
+	long := append(rawResponse("8", 8), rawFrame(0, []byte("x"))...)
+	for name, request := range map[string]func(c *quicnet.Conn, s *quicnet.Stream){
+		"without a response":       func(_ *quicnet.Conn, s *quicnet.Stream) { s.Abort(0x102) },
+		"as if it were at its end": func(_ *quicnet.Conn, s *quicnet.Stream) { s.Abort(0x100) },
+		"within one": func(_ *quicnet.Conn, s *quicnet.Stream) {
+			s.Write(rawResponse("1000", 10))
+			time.Sleep(time.Second)
+			s.Abort(0x102)
+		},
+		"longer than it says": func(_ *quicnet.Conn, s *quicnet.Stream) {
+			s.Write(long)
+			s.Close()
+		},
+		"no response": func(_ *quicnet.Conn, s *quicnet.Stream) { s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBrokenH3(t, nil, nil, request)
+				wantHow(t, "the response that tells", b.get("/"), "HTTP/2.0")
+				if failed := b.failures(10, time.Second); failed != maxBrokenOff {
+					t.Errorf("%d of ten requests have failed, want %d", failed, maxBrokenOff)
+				}
+				time.Sleep(defaultCooldown)
+				wantHow(t, "when it may be tried again", b.get("/"), "HTTP/2.0")
+				time.Sleep(time.Second)
+				if failed := b.failures(10, time.Second); failed != 1 {
+					t.Errorf("when it is tried again %d of ten requests have failed, want 1", failed)
+				}
+				time.Sleep(defaultCooldown)
+				if failed := b.failures(10, time.Second); failed != 0 {
+					t.Errorf("in the second cool-down, which is longer, %d of ten requests have failed", failed)
+				}
+			})
+		})
+	}
+}
+
+// A server that breaks off some responses is used on: those that it has sent whole, and those that were under way at once, are signs of no more.
+func TestAutoBreaksOffSome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		b := newBrokenH3(t, nil, nil, func(c *quicnet.Conn, s *quicnet.Stream) {
+			time.Sleep(100 * time.Millisecond)
+			if n := requests.Add(1); n == 10 || n == 20 || n > 20 && n%3 != 0 {
+				eight(c, s)
+				return
+			}
+			s.Abort(0x102)
+		})
+		b.get("/")
+		for round := range 2 {
+			var wg sync.WaitGroup
+			for range 9 {
+				wg.Go(func() { b.get("/") })
+			}
+			wg.Wait()
+			wantHow(t, fmt.Sprint("one that is answered, ", round), b.get("/"), "33333333")
+		}
+		if failed := b.failures(30, 0); failed != 10 {
+			t.Errorf("%d of 30 requests have failed, want 10", failed)
+		}
+	})
+}
+
+// A connection that outlives the cool-down in which it was left alone is left alone anew when nothing has become better.
+func TestAutoRejectsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		b := newBrokenH3(t, nil, nil, func(_ *quicnet.Conn, s *quicnet.Stream) {
+			requests.Add(1)
+			s.Abort(0x10b)
+		})
+		b.auto.Cooldown = 5 * time.Second
+		for range 60 {
+			wantHow(t, "a request", b.get("/"), "HTTP/2.0")
+			time.Sleep(time.Second)
+		}
+		if n, conns := requests.Load(), b.accepted.Load(); n != 4 || conns > 2 { // with cool-downs of 5, 10, 20 and 40 s
+			t.Errorf("%d requests over HTTP/3 on %d connections, want 4", n, conns)
+		}
+	})
+}
+
+// That a server sends more than it may behind a response without a body harms nobody, and does not count.
+func TestAutoMalformedWithoutBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBrokenH3(t, nil, nil, func(_ *quicnet.Conn, s *quicnet.Stream) {
+			s.Write(rawFrame(1, rawSection(":status: 204")))
+			time.Sleep(10 * time.Millisecond)
+			s.Abort(0x102)
+		})
+		b.get("/")
+		for range 2 * maxBrokenOff {
+			wantHow(t, "a response", b.get("/"), "204 No Content")
+			time.Sleep(time.Second)
 		}
 	})
 }

@@ -272,7 +272,7 @@ func (f *fakeH3) roundTripOn(req *http.Request, r *route) (*http.Response, bool,
 	f.w.ServeHTTP(rec, in)
 	in.Body.Close()
 	if r.verdict != nil {
-		r.verdict(true, time.Time{}) // it is there whole
+		r.verdict(works, time.Time{}) // it is there whole
 	}
 	if status == 0 {
 		status = 200

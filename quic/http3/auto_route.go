@@ -39,9 +39,10 @@ type autoOrigin struct {
 	routeUntil time.Time
 	works      string // the key of the route that worked last; empty: none, or the origin names other alternatives since, or the network is another one
 
-	cooldown cooldown
-	worked   time.Time    // when a response was seen to have come whole over HTTP/3, or the connection ended that it came on
-	attempt  *autoAttempt // under way; nil: none
+	cooldown  cooldown
+	worked    time.Time    // when a response was seen to have come whole over HTTP/3, or the connection ended that it came on
+	brokenOff int          // requests over HTTP/3 since, one after the other, whose responses were broken off
+	attempt   *autoAttempt // under way; nil: none
 }
 
 // originTable is the origins by key, the one used last at the front.
@@ -115,11 +116,14 @@ func (t *AutoTransport) route(o *autoOrigin, now time.Time) *route {
 // of date still lead to the connection that was made by them.
 func (t *AutoTransport) findRoutes(o *autoOrigin, now time.Time) {
 	o.routes, o.routeUntil = []*route{}, now.Add(maxHTTPSTTL)
-	verdict := func(works bool, ended time.Time) {
-		if works {
+	verdict := func(how finding, ended time.Time) {
+		switch how {
+		case works:
 			t.worked(o, ended)
-		} else {
+		case fails:
 			t.failed(o, ended)
+		case breaksOff:
+			t.brokeOff(o)
 		}
 	}
 	byRecords := &route{origin: o.key, addrs: o.records, verdict: verdict}

@@ -44,7 +44,23 @@ func (t *AutoTransport) failed(o *autoOrigin, ended time.Time) {
 		return
 	}
 	if !o.cooldown.active(now) { // what fails while one is on is of the same cause, and does not count
-		o.cooldown.fail(now, least, max(least, most), t.network.now(now))
+		o.cooldown.fail(now, least, max(least, most), t.network.last())
+	}
+}
+
+// maxBrokenOff is after how many responses in a row that were broken off HTTP/3 counts as broken. One may be that of a handler in trouble, for which a
+// server has no other words.
+const maxBrokenOff = 3
+
+// brokeOff notes that a response was broken off, though its connection goes on. Where HTTP/3 has failed before, it has failed again.
+func (t *AutoTransport) brokeOff(o *autoOrigin) {
+	t.mu.Lock()
+	o = t.origins.known(o)
+	o.brokenOff++
+	enough := o.brokenOff >= maxBrokenOff || o.cooldown.recent()
+	t.mu.Unlock()
+	if enough {
+		t.failed(o, time.Time{})
 	}
 }
 
@@ -70,6 +86,7 @@ func (t *AutoTransport) worked(o *autoOrigin, ended time.Time) {
 	defer t.mu.Unlock()
 	o = t.origins.known(o)
 	now := time.Now()
+	o.brokenOff = 0
 	if ended.IsZero() {
 		o.worked = now
 	} else if o.worked.Before(ended) {
@@ -86,7 +103,7 @@ func (t *AutoTransport) forgetNetwork() (changed []*autoOrigin) {
 	defer t.mu.Unlock()
 	for e := t.origins.used.Front(); e != nil; e = e.Next() {
 		o := e.Value.(*autoOrigin)
-		o.cooldown, o.works, o.routes = cooldown{}, "", nil
+		o.cooldown, o.brokenOff, o.works, o.routes = cooldown{}, 0, "", nil
 		var left []Alternative
 		for _, a := range o.alts {
 			if a.Persist {

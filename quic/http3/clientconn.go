@@ -44,10 +44,13 @@ type ClientConn struct {
 	began   time.Time        // when the handshake was complete
 	ended   time.Time        // when the connection was over
 	proved  bool             // a response came whole
-	breaks  bool             // it was told that HTTP/3 does not work
+	breaks  bool             // it was told that the end shows that HTTP/3 does not work
 	first   *call            // of the list of those that HTTP/3 tells of
 	fresh   []*call          // whose response came in this turn
 	tunnels map[uint64]*call // those that are CONNECT without a Body, by their streams; nil: there were none
+
+	requests  uint64 // that were sent
+	brokenOff uint64 // of those, how many there were when it was told that a response was broken off
 
 	mu                  sync.Mutex // guards what follows; nothing is locked while it is held
 	places              places

@@ -32,6 +32,7 @@ type call struct {
 	first   bool          // the first byte of a response was told of; RoundTrip's
 
 	// Guarded by the connection's lock.
+	number     uint64          // of the request on its connection, from 1
 	stream     *quicnet.Stream // of an upload; nil: none
 	prev, next *call
 	linked     bool
@@ -185,6 +186,9 @@ func (cl *call) readSmall(n int) {
 		m, fin, err := cl.cc.h3.StreamRecv(cl.id, buf[got:])
 		got += m
 		if fin || err != nil || m == 0 || got == len(buf) {
+			if err != nil {
+				cl.cc.tellBrokenOff(cl)
+			}
 			cl.mu.Lock()
 			cl.pre = buf[:got]
 			switch {
@@ -243,8 +247,13 @@ func (cl *call) onTrailers(fields []qpack.Field) {
 // onReset is told that the server has reset the stream, or that its response was malformed.
 func (cl *call) onReset(t *quicnet.Turn, err error) {
 	kind := final
+	cl.mu.Lock()
+	waited := cl.readErr == nil && !cl.bare
+	cl.mu.Unlock()
 	if e, ok := err.(*StreamError); ok && e.Remote && e.Code == h3.ErrCodeVersionFallback {
 		kind = elsewhere
+	} else if waited {
+		cl.cc.tellBrokenOff(cl)
 	}
 	cl.fail(err, kind)
 	cl.giveUp(t)

@@ -282,6 +282,8 @@ func (cl *call) send(o *outgoing, body []byte, fin bool, r *attempt) (err error)
 		cl.id, n, err = cc.h3.SendRequest(t.Now, &o.m, body, fin)
 		if err == nil {
 			cc.h3.SetStreamData(cl.id, cl)
+			cc.requests++
+			cl.number = cc.requests
 			cc.link(t, cl)
 			cl.early = !t.Core.IsEstablished()
 			switch cl.sent = fin && n == len(body); {

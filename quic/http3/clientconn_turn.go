@@ -286,15 +286,25 @@ func (cc *ClientConn) tellBroken() {
 	if cc.verdict == nil || cc.breaks {
 		return
 	}
-	cc.breaks = true
-	cc.verdict(false, cc.ended)
+	cc.breaks = !cc.ended.IsZero()
+	cc.verdict(fails, cc.ended)
+}
+
+// tellBrokenOff tells the same of a response that will not come whole. Requests that were under way beside one that was told of may have met with the same
+// trouble, and do not count.
+func (cc *ClientConn) tellBrokenOff(cl *call) {
+	if cc.verdict == nil || cl.number <= cc.brokenOff {
+		return
+	}
+	cc.brokenOff = cc.requests
+	cc.verdict(breaksOff, cc.ended)
 }
 
 // tellWhole notes that a response has come whole, and tells the same.
 func (cc *ClientConn) tellWhole() {
 	cc.proved = true
 	if cc.verdict != nil {
-		cc.verdict(true, cc.ended)
+		cc.verdict(works, cc.ended)
 	}
 }
 

@@ -99,9 +99,18 @@ type route struct {
 	stale   bool     // addrs are of HTTPS records that are out of date: it leads to the connection that there is, and is not dialled
 }
 
-// verdict is called when a response has come whole over a route, and when HTTP/3 turns out not to work there after all, with locks held. ended is when the
-// connection did, whose end may be found out later by who reads a response; zero: it goes on.
-type verdict func(works bool, ended time.Time)
+// verdict is called when it turns out how HTTP/3 works over a route, with locks held. ended is when the connection did, whose end may be found out later by who
+// reads a response; zero: it goes on.
+type verdict func(how finding, ended time.Time)
+
+// finding is what a verdict says.
+type finding uint8
+
+const (
+	works     finding = iota // a response has come whole
+	fails                    // HTTP/3 does not work there after all
+	breaksOff                // a response will not come whole, though the connection goes on
+)
 
 // errNoConn is what sending over a route fails with if there is no connection. Nothing was sent then.
 var errNoConn = errors.New("http3: no connection")
