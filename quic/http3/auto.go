@@ -27,7 +27,8 @@ import (
 // A request whose origin is known to have HTTP/3, and is connected, goes over that connection. If there is no connection yet, HTTP/3 has
 // RaceDelay to make one; then TCP starts as well, and the request goes over whichever connection is there first, as RFC 8305 has it
 // for addresses. Connections compete, requests do not: a request is given to one of them, once, and after that it is not sent
-// over the other, but where the server has not processed it for certain, or where it was early data without an answer (Transport.EarlyData).
+// over the other, but where the server has not processed it for certain, or where it was early data (Transport.EarlyData): it leaves at once, and goes over TCP
+// if that is connected before the handshake is complete.
 // A connection on which the server has no place for a request yet is not there. If TCP wins, HTTP/3 goes on with its connection for the requests
 // to come. If HTTP/3 wins, TCP is cancelled.
 //
@@ -105,7 +106,7 @@ const (
 
 // h3Side is what AutoTransport needs of a Transport.
 type h3Side interface {
-	connect(ctx context.Context, r *route) error
+	connect(ctx context.Context, r *route, early func()) error
 	connected(r *route) bool
 	roundTripOn(req *http.Request, r *route) (resp *http.Response, sent bool, err error)
 	CloseIdleConnections()

@@ -87,7 +87,7 @@ func newAutoWorld(t *testing.T, http2 bool) *autoWorld {
 	tcp := &http.Transport{
 		DialContext: w.dial, Protocols: protocols, TLSClientConfig: &tls.Config{RootCAs: autoRoots()},
 	}
-	w.h3 = &fakeH3{w: w, live: make(map[string]bool)}
+	w.h3 = &fakeH3{w: w, live: make(map[string]bool), begun: make(map[string]chan struct{})}
 	w.auto = &AutoTransport{TCP: tcp, h3: w.h3, DisableHTTPSRecords: true, network: networkWatch{look: func() string { return "net" }}}
 	w.client = &http.Client{Transport: w.auto}
 	t.Cleanup(func() {
@@ -122,12 +122,8 @@ func (w *autoWorld) dial(ctx context.Context, network, addr string) (net.Conn, e
 	w.tcpDials++
 	delay, err := w.dialDelay, w.dialErr
 	w.mu.Unlock()
-	if delay > 0 {
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if !pause(ctx, nil, delay) {
+		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, err
@@ -176,6 +172,11 @@ func (w *autoWorld) do(method, path string, body io.Reader, header http.Header) 
 	for k, v := range header {
 		req.Header[k] = v
 	}
+	return w.send(req)
+}
+
+// send sends a request, as get does.
+func (w *autoWorld) send(req *http.Request) string {
 	resp, err := w.client.Do(req)
 	if err != nil {
 		return "error: " + err.Error()
@@ -204,11 +205,13 @@ type fakeH3 struct {
 
 	// Guarded by w.mu.
 	delay    time.Duration
-	err      error // of connecting
-	send     error // of requests: nothing was sent if it is errNoConn
+	early    time.Duration // that early data is taken before the connection is there; 0: none is
+	err      error         // of connecting
+	send     error         // of requests: nothing was sent if it is errNoConn
 	live     map[string]bool
-	dialled  []string // addresses of dials
-	used     []string // Alt-Used of requests
+	begun    map[string]chan struct{} // connections that take early data, closed when that is over
+	dialled  []string                 // addresses of dials
+	used     []string                 // Alt-Used of requests
 	requests int
 }
 
@@ -219,15 +222,21 @@ func (f *fakeH3) where(r *route) string {
 	return strings.Join(r.addrs, ",")
 }
 
-func (f *fakeH3) connect(ctx context.Context, r *route) error {
+func (f *fakeH3) connect(ctx context.Context, r *route, early func()) error {
 	f.w.mu.Lock()
 	f.dialled = append(f.dialled, f.where(r))
-	delay, err := f.delay, f.err
+	delay, earlyFor, err := f.delay, f.early, f.err
 	f.w.mu.Unlock()
-	if delay > 0 {
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
+	if !pause(ctx, nil, delay) {
+		return ctx.Err()
+	}
+	if earlyFor > 0 {
+		over := make(chan struct{})
+		defer close(over)
+		defer f.w.set(func() { delete(f.begun, f.where(r)) })
+		f.w.set(func() { f.begun[f.where(r)] = over })
+		early()
+		if !pause(ctx, nil, earlyFor) {
 			return ctx.Err()
 		}
 	}
@@ -235,6 +244,20 @@ func (f *fakeH3) connect(ctx context.Context, r *route) error {
 		f.w.set(func() { f.live[f.where(r)] = true })
 	}
 	return err
+}
+
+// pause waits, and tells whether it was for all of the time.
+func pause(ctx context.Context, cancel <-chan struct{}, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+	case <-cancel:
+	}
+	return false
 }
 
 func (f *fakeH3) connected(r *route) bool {
@@ -245,16 +268,25 @@ func (f *fakeH3) connected(r *route) bool {
 
 func (f *fakeH3) roundTripOn(req *http.Request, r *route) (*http.Response, bool, error) {
 	f.w.mu.Lock()
-	live, send, status := f.live[f.where(r)], f.send, f.w.status
+	live, send, status, begun, failed := f.live[f.where(r)], f.send, f.w.status, f.begun[f.where(r)], f.err
 	f.used = append(f.used, r.altUsed)
 	f.w.mu.Unlock()
+	if live || !mayBeEarly(req) {
+		begun = nil
+	}
 	if err := requestEnded(req.Context(), req); err != nil {
 		return nil, false, err
 	}
-	if !live || send == errNoConn {
+	if !live && begun == nil || send == errNoConn {
 		return nil, false, errNoConn
 	}
 	f.w.set(func() { f.requests++ })
+	if begun != nil && failed != nil { // what was sent goes nowhere
+		if err := f.await(begun, req); err != nil {
+			return nil, true, err
+		}
+		return nil, true, &noOtherConnError{failed}
+	}
 	if send != nil {
 		f.w.set(func() { f.live[f.where(r)] = false })
 		if req.Body != nil {
@@ -271,6 +303,11 @@ func (f *fakeH3) roundTripOn(req *http.Request, r *route) (*http.Response, bool,
 	rec := &recorded{header: http.Header{}}
 	f.w.ServeHTTP(rec, in)
 	in.Body.Close()
+	if begun != nil { // the server answers as soon as it can
+		if err := f.await(begun, req); err != nil {
+			return nil, true, err
+		}
+	}
 	if r.verdict != nil {
 		r.verdict(works, time.Time{}) // it is there whole
 	}
@@ -281,6 +318,18 @@ func (f *fakeH3) roundTripOn(req *http.Request, r *route) (*http.Response, bool,
 		Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/3.0", ProtoMajor: 3, Header: rec.header, Request: req,
 		Body: io.NopCloser(strings.NewReader(rec.body.String())), TLS: &tls.ConnectionState{HandshakeComplete: true},
 	}, true, nil
+}
+
+// await waits until a connection takes no early data any more, unless the request ends before.
+func (f *fakeH3) await(begun chan struct{}, req *http.Request) error {
+	select {
+	case <-begun:
+		return nil
+	case <-req.Context().Done():
+		return req.Context().Err()
+	case <-req.Cancel:
+		return errRequestCanceled
+	}
 }
 
 func (f *fakeH3) CloseIdleConnections() {}

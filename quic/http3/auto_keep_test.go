@@ -17,9 +17,9 @@ type deadEnds struct {
 	dead string
 }
 
-func (d *deadEnds) connect(ctx context.Context, r *route) error {
+func (d *deadEnds) connect(ctx context.Context, r *route, early func()) error {
 	if d.where(r) != d.dead {
-		return d.fakeH3.connect(ctx, r)
+		return d.fakeH3.connect(ctx, r, early)
 	}
 	time.Sleep(10 * time.Second)
 	d.w.set(func() { d.dialled = append(d.dialled, d.dead) })
@@ -188,9 +188,9 @@ type moving struct {
 	after time.Duration // how long it takes until that turns out
 }
 
-func (m *moving) connect(ctx context.Context, r *route) error {
+func (m *moving) connect(ctx context.Context, r *route, early func()) error {
 	if m.where(r) != m.left {
-		return m.fakeH3.connect(ctx, r)
+		return m.fakeH3.connect(ctx, r, early)
 	}
 	m.w.set(func() { m.dialled = append(m.dialled, m.left+" in vain") })
 	return errBlackHole

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,8 @@ type autoAttempt struct {
 	began  time.Time
 	before cooldown      // what it was when the attempt began
 	on     networkID     // what there was then
+	early  chan struct{} // closed when offer is set
+	offer  *route        // on which early data can be sent until the handshake is complete
 	done   chan struct{} // closed when what follows is set
 	route  *route        // that there is a connection for
 	err    error
@@ -35,7 +38,7 @@ func (t *AutoTransport) connectH3(ctx context.Context, o *autoOrigin) *autoAttem
 	if o.attempt != nil {
 		return o.attempt
 	}
-	a := &autoAttempt{began: now, before: o.cooldown, on: on, done: make(chan struct{})}
+	a := &autoAttempt{began: now, before: o.cooldown, on: on, early: make(chan struct{}), done: make(chan struct{})}
 	o.attempt = a
 	var routes []*route
 	if r := t.route(o, now); r != nil && !r.stale {
@@ -52,7 +55,7 @@ func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, 
 	defer cancel()
 	a.err = errNoConn // what led to HTTP/3 is gone
 	for _, r := range routes {
-		if a.err = t.h3.connect(ctx, r); a.err == nil {
+		if a.err = t.h3.connect(ctx, r, func() { a.takesEarly(r) }); a.err == nil {
 			a.route = r
 			break
 		}
@@ -70,6 +73,14 @@ func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, 
 	close(a.done)
 }
 
+// takesEarly notes that there is a connection for a route that takes early data. The first one counts: with the next, the head start is over as a rule.
+func (a *autoAttempt) takesEarly(r *route) {
+	if a.offer == nil {
+		a.offer = r
+		close(a.early)
+	}
+}
+
 // headStart is how long TCP still waits for an attempt over HTTP/3. That began with the first request that wanted it, and where it has
 // failed before, nothing waits for it.
 func (t *AutoTransport) headStart(a *autoAttempt) time.Duration {
@@ -83,37 +94,71 @@ func (t *AutoTransport) headStart(a *autoAttempt) time.Duration {
 	return d - time.Since(a.began)
 }
 
-// race sends a request over HTTP/3 or TCP, whichever is connected first.
+// race sends a request over HTTP/3 or TCP, whichever is connected first. HTTP/3 counts as connected when the handshake is complete; what may be early data is
+// sent before that, within the head start.
 func (t *AutoTransport) race(req *http.Request, o *autoOrigin) (*http.Response, error) {
-	ctx := req.Context()
-	a := t.connectH3(ctx, o)
+	a := t.connectH3(req.Context(), o)
+	var e *earlyRequest
 	if d := t.headStart(a); d > 0 {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
-		select {
-		case <-a.done:
-		case <-timer.C:
-		case <-ctx.Done():
-			closeBody(req)
-			return nil, ctxerr.Of(ctx)
-		case <-req.Cancel:
-			closeBody(req)
-			return nil, errRequestCanceled
+		var out outcome
+		var over bool
+		if e, out, over = t.waitForH3(req, o, a, timer.C); over {
+			return out.resp, out.err
 		}
 	}
 	select {
 	case <-a.done:
-		if a.err == nil {
-			return t.winH3(req, o, a)
+		if a.err == nil || e != nil {
+			return t.winH3(req, o, a, e)
 		}
 		return t.overTCP(req, o)
 	default:
-		return t.bothWays(req, o, a)
+		return t.bothWays(req, o, a, e)
 	}
 }
 
-// winH3 sends a request over the connection that an attempt has made, or over TCP if it turns out that it has gone already.
-func (t *AutoTransport) winH3(req *http.Request, o *autoOrigin, a *autoAttempt) (*http.Response, error) {
+// waitForH3 waits until an attempt to connect is done, or the head start is over. If the request may be early data and can be sent so, it is: e is what has
+// become of it. If over is set the request has ended, with out.
+func (t *AutoTransport) waitForH3(req *http.Request, o *autoOrigin, a *autoAttempt, end <-chan time.Time) (e *earlyRequest, out outcome, over bool) {
+	ctx, early := req.Context(), a.early
+	if !mayBeEarly(req) || ctx.Value(withoutEarlyData{}) != nil || req.Cancel != nil {
+		early = nil
+	}
+	for {
+		select {
+		case <-early:
+			early, e = nil, t.sendEarly(req, o, a.offer)
+		case out := <-e.outcome():
+			if e = nil; !out.again {
+				return nil, out, true
+			}
+		case <-a.done:
+			return e, outcome{}, false
+		case <-end:
+			return e, outcome{}, false
+		case <-ctx.Done():
+			e.giveUp()
+			closeBody(req)
+			return nil, outcome{err: ctxerr.Of(ctx)}, true
+		case <-req.Cancel:
+			closeBody(req)
+			return nil, outcome{err: errRequestCanceled}, true
+		}
+	}
+}
+
+// winH3 sends a request over the connection that an attempt has made, if it was not sent as early data, or over TCP if it turns out that it has gone already.
+func (t *AutoTransport) winH3(req *http.Request, o *autoOrigin, a *autoAttempt, e *earlyRequest) (*http.Response, error) {
+	if e != nil {
+		if out := <-e.out; !out.again {
+			return out.resp, out.err
+		}
+		if a.err != nil {
+			return t.overTCP(req, o)
+		}
+	}
 	resp, again, err := t.overHTTP3(req, o, a.route)
 	if again != nil {
 		return t.overTCP(again, o)
@@ -121,58 +166,132 @@ func (t *AutoTransport) winH3(req *http.Request, o *autoOrigin, a *autoAttempt) 
 	return resp, err
 }
 
-// bothWays has TCP connect as well, and sends the request over what is connected first.
-func (t *AutoTransport) bothWays(req *http.Request, o *autoOrigin, a *autoAttempt) (*http.Response, error) {
-	c := newContest(req)
+// bothWays has TCP connect as well, and sends the request over what is connected first. If it is under way as early data, TCP takes it over only where it is
+// connected before the handshake of HTTP/3 is complete.
+func (t *AutoTransport) bothWays(req *http.Request, o *autoOrigin, a *autoAttempt, e *earlyRequest) (*http.Response, error) {
+	c := newContest(req, e)
 	go func() {
 		resp, err := t.tcp.RoundTrip(c.req)
-		c.tcp <- tcpOutcome{resp, err} // nobody waits for it if HTTP/3 has won
+		c.tcp <- outcome{resp: resp, err: err} // nobody waits for it if HTTP/3 has won
 	}()
-	var tcp tcpOutcome
-	select {
-	case <-a.done:
-		if a.err == nil && c.claim(wonByH3) {
-			c.cancel()
-			return t.winH3(req, o, a)
-		}
-		tcp = <-c.tcp
-	case tcp = <-c.tcp:
-	}
-	if tcp.err == nil {
-		tcp.resp.Body = c.until(tcp.resp.Body)
-		t.learn(req, o, tcp.resp, nil)
-		return tcp.resp, nil
-	}
-	defer c.cancel()
-	if c.winner.Load() == wonByTCP {
-		return nil, tcp.err // it has closed the body
-	}
-	if ctx := req.Context(); c.sought.Load() && requestEnded(ctx, req) == nil {
-		// TCP found no connection. HTTP/3 may.
+	ctx, done := req.Context(), a.done
+	var failed error                  // TCP's, which has found no connection
+	var ended, cancel <-chan struct{} // once TCP does not look after them
+	for failed == nil || done != nil || e != nil {
 		select {
-		case <-a.done:
-		case <-ctx.Done():
+		case out := <-e.outcome():
+			e = nil
+			switch {
+			case out.again:
+			case c.claim(wonByH3):
+				c.cancel()
+				return out.resp, out.err
+			default:
+				out.drop()
+			}
+		case <-done:
+			if done = nil; a.err == nil && c.claim(wonByH3) {
+				c.cancel()
+				return t.winH3(req, o, a, e)
+			}
+		case tcp := <-c.tcp:
+			if tcp.err == nil {
+				e.giveUp()
+				tcp.resp.Body = c.until(tcp.resp.Body)
+				t.learn(req, o, tcp.resp, nil)
+				return tcp.resp, nil
+			}
+			c.cancel()
+			if c.winner.Load() == wonByTCP {
+				e.giveUp()
+				return nil, tcp.err // it has closed the body
+			}
+			if !c.sought.Load() || requestEnded(ctx, req) != nil {
+				e.giveUp()
+				closeBody(req)
+				return nil, tcp.err
+			}
+			failed, ended, cancel = tcp.err, ctx.Done(), req.Cancel // HTTP/3 may find one
+		case <-ended:
+			e.giveUp()
 			closeBody(req)
 			return nil, ctxerr.Of(ctx)
-		case <-req.Cancel:
+		case <-cancel:
 			closeBody(req)
 			return nil, errRequestCanceled
 		}
-		if a.err == nil && c.claim(wonByH3) {
-			return t.winH3(req, o, a)
-		}
-		t.tcpFailed(o)
-		tcp.err = &bothFailedError{tcp.err, a.err}
 	}
+	t.tcpFailed(o)
 	closeBody(req)
-	return nil, tcp.err
+	return nil, &bothFailedError{failed, a.err}
+}
+
+// earlyRequest is a request under way as early data. It is one that may be repeated, and has no body.
+type earlyRequest struct {
+	out     chan outcome
+	dropped chan struct{} // closed when TCP has taken over
+	once    sync.Once
+}
+
+// outcome is what has become of a request.
+type outcome struct {
+	resp  *http.Response
+	err   error
+	again bool // it is to be sent another way
+}
+
+// drop lets go of a response that nobody wants.
+func (o *outcome) drop() {
+	if o.resp != nil {
+		o.resp.Body.Close()
+	}
+}
+
+// sendEarly sends a request that has no Cancel channel as early data.
+func (t *AutoTransport) sendEarly(req *http.Request, o *autoOrigin, r *route) *earlyRequest {
+	e := &earlyRequest{out: make(chan outcome, 1), dropped: make(chan struct{})}
+	early := *req
+	early.Cancel = e.dropped // as a context that ends would, without being tied to the response
+	go func() {
+		resp, again, err := t.overHTTP3(&early, o, r)
+		e.out <- outcome{resp, err, again != nil}
+	}()
+	return e
+}
+
+// outcome returns the channel that tells, nil if e is nil.
+func (e *earlyRequest) outcome() <-chan outcome {
+	if e == nil {
+		return nil
+	}
+	return e.out
+}
+
+// drop cancels the request.
+func (e *earlyRequest) drop() {
+	if e != nil {
+		e.once.Do(func() { close(e.dropped) })
+	}
+}
+
+// giveUp is drop for the last who might have waited for the outcome.
+func (e *earlyRequest) giveUp() {
+	if e == nil {
+		return
+	}
+	e.drop()
+	go func() {
+		out := <-e.out
+		out.drop()
+	}()
 }
 
 // A contest decides which connection a request goes over: the first one that is there claims it.
 type contest struct {
 	req    *http.Request // what TCP is given
+	early  *earlyRequest // that TCP takes over; nil: there is none
 	cancel context.CancelFunc
-	tcp    chan tcpOutcome
+	tcp    chan outcome
 	winner atomic.Int32
 	sought atomic.Bool // TCP has begun to look for a connection: there is nothing wrong with the request
 }
@@ -182,13 +301,8 @@ const (
 	wonByTCP
 )
 
-type tcpOutcome struct {
-	resp *http.Response
-	err  error
-}
-
-func newContest(req *http.Request) *contest {
-	c := &contest{tcp: make(chan tcpOutcome, 1)}
+func newContest(req *http.Request, early *earlyRequest) *contest {
+	c := &contest{early: early, tcp: make(chan outcome, 1)}
 	ctx, cancel := context.WithCancel(req.Context())
 	c.cancel = cancel
 	c.req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -211,6 +325,7 @@ func (c *contest) claim(side int32) bool {
 // is for this request alone, and nothing can be written to it any more once it is closed.
 func (c *contest) gotConn(info httptrace.GotConnInfo) {
 	if c.claim(wonByTCP) {
+		c.early.drop()
 		return
 	}
 	c.cancel()

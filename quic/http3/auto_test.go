@@ -520,7 +520,7 @@ func TestAutoLateConnIsClosed(t *testing.T) {
 	client, server := net.Pipe()
 	defer server.Close()
 	req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://example.com/", nil)
-	c := newContest(req)
+	c := newContest(req, nil)
 	c.claim(wonByH3)
 	c.gotConn(httptrace.GotConnInfo{Conn: client})
 	if _, err := client.Write([]byte("GET")); err == nil || c.req.Context().Err() == nil {
@@ -536,13 +536,13 @@ func TestAutoTCPComesTooLate(t *testing.T) {
 		for _, when := range []string{"a new connection", "one that was idle"} {
 			body := &onceBody{Reader: strings.NewReader(strings.Repeat("x", 10000))}
 			req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://example.com/late", body)
-			c := newContest(req)
+			c := newContest(req, nil)
 			c.claim(wonByH3) // and TCP was not cancelled yet
 			if resp, err := w.auto.tcp.RoundTrip(c.req); err == nil {
 				t.Errorf("%s: a response: %v", when, resp.Status)
 			}
 			get, _ := http.NewRequestWithContext(t.Context(), "GET", "https://example.com/late", nil)
-			c = newContest(get)
+			c = newContest(get, nil)
 			c.claim(wonByH3)
 			if resp, err := w.auto.tcp.RoundTrip(c.req); err == nil {
 				t.Errorf("%s: a response: %v", when, resp.Status)

@@ -308,7 +308,7 @@ func (cl *call) onLost(t *quicnet.Turn, err error, kept bool) {
 	cl.mu.Unlock()
 	if waits || !kept {
 		kind := cl.cc.fateOf(err, lost)
-		if reading && kind != unsent {
+		if reading && kind != unsent && kind != unproved {
 			cl.cc.onCutOff(err)
 		}
 		cl.fail(err, kind)

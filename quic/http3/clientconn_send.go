@@ -200,7 +200,7 @@ var errTooEarly = errors.New("http3: the server does not take the request as ear
 // mayBegin waits until the request can be sent: where it must not be early data, for the end of the handshake; where it is extended
 // CONNECT, for the server's settings.
 func (cc *ClientConn) mayBegin(req *http.Request, extended bool, r *attempt) error {
-	if cc.tls.Load() == nil && (r.late || r.length != 0 || !(req.Method == "" || isSafe(req.Method))) {
+	if cc.tls.Load() == nil && (r.late || !mayBeEarly(req)) {
 		if err := cc.until(req, cc.established); err != nil {
 			return err
 		}

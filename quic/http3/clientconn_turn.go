@@ -257,10 +257,10 @@ func (cc *ClientConn) onCutOff(err error) {
 func (cc *ClientConn) endShows(t *quicnet.Turn, err error) bool {
 	var idle *quic.IdleTimeoutError
 	switch {
+	case cc.tls.Load() == nil, errors.As(err, &idle): // of a handshake that fails whoever dials learns
+		return false
 	case errors.Is(err, errDead): // there was a request, and nothing came
 		return !cc.proved
-	case errors.As(err, &idle):
-		return cc.tls.Load() == nil && cc.used.Load() // early data went nowhere. Of other handshakes whoever dials learns
 	}
 	return cc.isNew(t) && (isEndedByPeer(err) || isConnFailure(err))
 }

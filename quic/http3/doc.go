@@ -39,6 +39,13 @@
 // Server.Early has them wait for the handshake, or be served at once. A handler that forwards an early request to another server adds
 // "Early-Data: 1" and hands a 425 back.
 //
+// A Transport sends nothing as early data but requests that are safe and have no body (Transport.EarlyData). AutoTransport sends them at once, too, and
+// tries TCP as well where the handshake is not complete when AutoTransport.RaceDelay is over. If TCP is connected first, the request is cancelled over
+// HTTP/3 and goes over TCP, so that a path that carries no UDP costs no more than without early data. The server may have processed it by then, if what it
+// has sent was only late: it does so twice, which to do is harmless for such requests (RFC 9110, section 9.2.2), and which whoever sets EarlyData has taken
+// upon himself, since anybody could bring it about. What else could be done is worse: to send no early data until the network has carried UDP once takes it
+// from programs that run for one request; to hold TCP back until the handshake has failed takes as long as that.
+//
 // # All versions at once
 //
 // ListenAndServeAll, and methods of Server, serve HTTP/1.1, HTTP/2 and HTTP/3 at one address, and tell clients of HTTP/3 by Alt-Svc:
@@ -78,6 +85,9 @@
 //     that asks for it is refused.
 //   - Alt-Svc fields and HTTPS records name addresses that AutoTransport sends QUIC's first packets to, whichever they are (RFC 9000, section 21.5).
 //     Who must not let servers choose them checks them in Transport.Dial.
+//   - HTTPS records of the places that Alt-Svc fields name are not asked for, as RFC 9460, section 9.3, recommends: that would hold up each connection to
+//     one by 50 ms where name servers do not answer, and take early data from it where the answer has several addresses. Without Encrypted ClientHello the
+//     same section allows connections by Alt-Svc alone.
 //   - ALTSVC frames of HTTP/2 are neither seen nor sent, since net/http does not tell of them. A server tells of HTTP/3 by the field or by the
 //     frame (RFC 9114, section 3.1.1); the frame is an extension, which who does not know it ignores (RFC 7838, section 4).
 //   - Two Content-Length fields in one request are refused though they be equal, as RFC 9110, section 8.6, allows: net/http takes the first, and

@@ -46,7 +46,7 @@ func TestClientDialsEachPlace(t *testing.T) {
 		}
 		addrs := []string{"silent:443", "hangs:443", "fails:443", "serves:443", "serves:444"}
 		begin := time.Now()
-		if err := tr.connect(t.Context(), &route{origin: "localhost:443", addrs: addrs}); err != nil {
+		if err := tr.connect(t.Context(), &route{origin: "localhost:443", addrs: addrs}, func() {}); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took >= 3*eyeballs.Delay {
@@ -86,7 +86,7 @@ func TestClientSessionOfLaterPlace(t *testing.T) {
 func connectAndFetch(t *testing.T, tr *Transport, addrs ...string) *http.Response {
 	t.Helper()
 	rt := &route{origin: "localhost:443", addrs: addrs}
-	if err := tr.connect(t.Context(), rt); err != nil {
+	if err := tr.connect(t.Context(), rt, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	resp, _, err := tr.roundTripOn(newRequest(t, "GET", "https://localhost/", nil), rt)

@@ -182,6 +182,11 @@ func isReplayable(req *http.Request) bool {
 	return key || xKey
 }
 
+// mayBeEarly tells whether a request may be sent as early data, which can be recorded and arrive a second time (RFC 8470): it is safe, and has no body.
+func mayBeEarly(req *http.Request) bool {
+	return (req.Method == "" || isSafe(req.Method)) && outgoingLength(req) == 0
+}
+
 func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= 0x80 {

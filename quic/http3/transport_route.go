@@ -3,37 +3,65 @@ package http3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"github.com/boringquic/boringquic/quic/internal/ctxerr"
 )
 
-// connect has a connection for a route be in the pool: at once if there is one, else it is dialled, or a dial that is under way is waited for. If ctx
-// ends meanwhile the dial goes on.
-func (t *Transport) connect(ctx context.Context, rt *route) error {
+// connect has a connection for a route be in the pool whose handshake is complete: at once if there is one, else it is dialled, or a dial that is under way is
+// waited for. early is called when there is one that takes early data until then. If ctx ends meanwhile the dial goes on.
+func (t *Transport) connect(ctx context.Context, rt *route, early func()) error {
+	for !t.connected(rt) {
+		cc, err := t.anyConn(ctx, rt)
+		if err != nil {
+			return err
+		}
+		if cc.tls.Load() == nil {
+			early()
+		}
+		select {
+		case <-cc.established:
+		case <-ctx.Done():
+			return ctxerr.Of(ctx)
+		}
+		if cc.tls.Load() != nil {
+			return nil
+		}
+		if err = cc.Err(); cc.fateOf(err, lost) != unsent && err != errIdleClosed && !t.connected(rt) {
+			return fmt.Errorf("http3: dial %s: %w", rt.origin, err)
+		}
+	}
+	return ctxerr.Of(ctx)
+}
+
+// anyConn returns a connection for a route that is in the pool, where early data may be all that it takes yet.
+func (t *Transport) anyConn(ctx context.Context, rt *route) (*ClientConn, error) {
 	if err := ctxerr.Of(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	t.mu.Lock()
 	h := t.host(rt)
-	if h.serving() != nil {
+	if cc := h.serving(); cc != nil {
 		t.mu.Unlock()
-		return nil
+		return cc, nil
 	}
 	w := &want{ready: make(chan struct{}, 1), ctx: ctx, conn: true}
 	t.await(h, w)
 	t.mu.Unlock()
-	return t.wait(h, w, nil)
+	err := t.wait(h, w, nil)
+	return w.cc, err
 }
 
-// connected tells whether there is a connection for a route that takes requests.
+// connected tells whether there is a connection for a route that takes requests, and whose handshake is complete.
 func (t *Transport) connected(rt *route) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.hosts[rt.key()]
-	return h != nil && h.serving() != nil
+	return h != nil && slices.ContainsFunc(h.conns, func(cc *ClientConn) bool { return cc.tls.Load() != nil && cc.takes() })
 }
 
 // roundTripOn is RoundTrip over a connection of a route. The error is errNoConn if there is none, and if the request is better sent another way. sent

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -48,8 +49,12 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, ctx.Err()
 	}
 	client, server := net.Pipe()
-	p.conns <- server
-	return client, nil
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
 }
 
 // allVersions is an origin in memory with all versions of HTTP, and an AutoTransport for it.
@@ -57,10 +62,22 @@ type allVersions struct {
 	t       *testing.T
 	network *quicnettest.Network
 	auto    *http3.AutoTransport
+
+	mu     sync.Mutex
+	served map[string]int // requests by "METHOD PATH"
+}
+
+func (a *allVersions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.served[r.Method+" "+r.URL.Path]++
+	io.WriteString(w, r.Proto)
 }
 
 func newAllVersions(t *testing.T, early bool) *allVersions {
-	s := h3test.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+	a := &allVersions{t: t, served: make(map[string]int)}
+	s := h3test.NewUnstartedServer(a)
 	s.Network = quicnettest.NewNetwork(1, quicnettest.Link{Delay: 20 * time.Millisecond})
 	s.HTTP3.QUIC = &quic.Config{EarlyData: early}
 	s.Start()
@@ -73,21 +90,21 @@ func newAllVersions(t *testing.T, early bool) *allVersions {
 
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	auto := &http3.AutoTransport{
+	a.network, a.auto = s.Network, &http3.AutoTransport{
 		TCP:                 &http.Transport{DialContext: l.dial, TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true},
 		HTTP3:               &http3.Transport{Dial: s.Dial, TLSClientConfig: &tls.Config{RootCAs: roots}, QUIC: &quic.Config{MaxIdleTimeout: 5 * time.Second}},
 		DisableHTTPSRecords: true,
 	}
 	if early {
-		auto.HTTP3.EarlyData, auto.HTTP3.TLSClientConfig.ClientSessionCache = true, tls.NewLRUClientSessionCache(10)
+		a.auto.HTTP3.EarlyData, a.auto.HTTP3.TLSClientConfig.ClientSessionCache = true, tls.NewLRUClientSessionCache(10)
 	}
 	t.Cleanup(func() {
-		auto.CloseIdleConnections()
+		a.auto.CloseIdleConnections()
 		over2.Close()
 		s.Close()
 		time.Sleep(time.Hour) // until all that was begun has ended
 	})
-	return &allVersions{t, s.Network, auto}
+	return a
 }
 
 // get sends a request, and tells the protocol that it went over and what it took.
@@ -160,7 +177,7 @@ func TestAutoTransportDies(t *testing.T) {
 	})
 }
 
-// A request that has left as early data, and of which nobody has seen anything, goes over TCP in the end.
+// A request that has left as early data, and of which nobody has seen anything, goes over TCP when another one would.
 func TestAutoTransportEarlyIntoBlackHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllVersions(t, true)
@@ -172,8 +189,32 @@ func TestAutoTransportEarlyIntoBlackHole(t *testing.T) {
 		a.auto.CloseIdleConnections()
 
 		a.network.SetLink(quicnettest.Link{Loss: 1})
-		a.want("no UDP gets through", "HTTP/2.0", -1)
+		a.want("no UDP gets through", "HTTP/2.0", 250*time.Millisecond+dialTime)
+		a.want("nor for the next", "HTTP/2.0", 0)
+		time.Sleep(time.Minute) // the handshake has failed
+		a.network.SetLink(quicnettest.Link{Delay: 20 * time.Millisecond})
 		a.want("HTTP/3 is left alone", "HTTP/2.0", 0)
+	})
+}
+
+// A request that must not be early data does not wait for a handshake in which that was sent any longer than for another.
+func TestAutoTransportPostBesideEarlyData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAllVersions(t, true)
+		a.learn()
+		time.Sleep(time.Second) // for tickets
+		a.auto.CloseIdleConnections()
+		a.network.SetLink(quicnettest.Link{Loss: 1})
+		a.want("early data", "HTTP/2.0", 250*time.Millisecond+dialTime)
+		began := time.Now()
+		resp, err := (&http.Client{Transport: a.auto}).Post("https://example.com/", "text/plain", io.MultiReader(strings.NewReader("x")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if took := time.Since(began); resp.Proto != "HTTP/2.0" || took != 0 {
+			t.Errorf("a POST went over %s after %v, want HTTP/2.0 at once", resp.Proto, took)
+		}
 	})
 }
 
