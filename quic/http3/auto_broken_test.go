@@ -539,6 +539,36 @@ func TestAutoBreaksOffSome(t *testing.T) {
 	})
 }
 
+// Where MaxConnsPerHost allows no connection beside one that comes to its end, requests go over TCP until it has; nothing counts as broken.
+func TestAutoNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var control *quicnet.Stream
+		end := make(chan struct{})
+		b := newBrokenH3(t, nil, func(_ *quicnet.Conn, s *quicnet.Stream) { control = s }, func(c *quicnet.Conn, s *quicnet.Stream) {
+			s.Write(rawResponse("8", 4))
+			<-end
+			s.Write(rawFrame(0, []byte("3333")))
+			s.Close()
+		})
+		b.auto.h3.(*Transport).MaxConnsPerHost = 1
+		b.get("/")
+		long := b.open()
+		control.Write(rawFrame(7, []byte{4}))
+		time.Sleep(time.Second)
+		for range 3 {
+			if took, how := b.timed("/"); how != "HTTP/2.0" || took != 0 {
+				t.Errorf("beside it: %s after %v, want HTTP/2.0 at once", how, took)
+			}
+			time.Sleep(attemptTimeout)
+		}
+		close(end)
+		io.Copy(io.Discard, long.Body)
+		long.Body.Close()
+		time.Sleep(time.Second)
+		wantHow(t, "after it", b.get("/"), "33333333")
+	})
+}
+
 // A connection that outlives the cool-down in which it was left alone is left alone anew when nothing has become better.
 func TestAutoRejectsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -53,14 +53,14 @@ func (t *AutoTransport) connectH3(ctx context.Context, o *autoOrigin) *autoAttem
 func (t *AutoTransport) try(ctx context.Context, o *autoOrigin, a *autoAttempt, routes []*route) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	a.err = errNoConn // what led to HTTP/3 is gone
+	a.err = errNoConn // where what led to HTTP/3 is gone
 	for _, r := range routes {
 		if a.err = t.h3.connect(ctx, r, func() { a.takesEarly(r) }); a.err == nil {
 			a.route = r
 			break
 		}
 	}
-	if a.err != nil && len(routes) > 0 && t.network.now(time.Now()) == a.on {
+	if a.err != nil && a.err != errNoConn && t.network.now(time.Now()) == a.on {
 		t.failed(o, time.Time{})
 	}
 	t.mu.Lock()

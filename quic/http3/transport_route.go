@@ -38,7 +38,8 @@ func (t *Transport) connect(ctx context.Context, rt *route, early func()) error 
 	return ctxerr.Of(ctx)
 }
 
-// anyConn returns a connection for a route that is in the pool, where early data may be all that it takes yet.
+// anyConn returns a connection for a route that is in the pool, where early data may be all that it takes yet. The error is errNoConn where MaxConnsPerHost
+// has those come to their end first that there are.
 func (t *Transport) anyConn(ctx context.Context, rt *route) (*ClientConn, error) {
 	if err := ctxerr.Of(ctx); err != nil {
 		return nil, err
@@ -48,6 +49,10 @@ func (t *Transport) anyConn(ctx context.Context, rt *route) (*ClientConn, error)
 	if cc := h.serving(); cc != nil {
 		t.mu.Unlock()
 		return cc, nil
+	}
+	if len(h.conns) == 0 && h.dials == 0 && !t.mayOpen(h) {
+		t.mu.Unlock()
+		return nil, errNoConn
 	}
 	w := &want{ready: make(chan struct{}, 1), ctx: ctx, conn: true}
 	t.await(h, w)
