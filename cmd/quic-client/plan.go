@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -64,11 +65,16 @@ func (o *options) plan(urls []string) ([]*server, error) {
 // parse takes a URL apart.
 func (o *options) parse(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(raw, "://"):
 		return nil, fmt.Errorf("%q is not a URL: %w", raw, err)
-	}
-	if !slices.Contains(o.schemes(), u.Scheme) || u.Hostname() == "" {
+	case err != nil, !slices.Contains(o.schemes(), u.Scheme), u.Hostname() == "":
 		return nil, fmt.Errorf("%q is not of the form %s://HOST:PORT/PATH", raw, o.schemes()[0])
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("%q has the port %s; ports are 1 to 65535", raw, port)
+		}
 	}
 	if u.User != nil && o.protocol == protocolHQ {
 		return nil, fmt.Errorf("%q has a user name, which HTTP/0.9 cannot carry", raw)
