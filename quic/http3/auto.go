@@ -27,10 +27,10 @@ import (
 // A request whose origin is known to have HTTP/3, and is connected, goes over that connection. If there is no connection yet, HTTP/3 has
 // RaceDelay to make one; then TCP starts as well, and the request goes over whichever connection is there first, as RFC 8305 has it
 // for addresses. Connections compete, requests do not: a request is given to one of them, once, and after that it is not sent
-// over the other, but where the server has not processed it for certain, or where it may be repeated, as by the rules of Transport, and the connection over
-// HTTP/3 was lost without a response. Early data (Transport.EarlyData) may be, too: it leaves at once, and goes over TCP if that is connected before the
-// handshake is complete. A connection on which the server has no place for a request yet is not there. If TCP wins, HTTP/3 goes on with its connection for
-// the requests to come. If HTTP/3 wins, TCP is cancelled.
+// over the other, but where the server has not processed it for certain, or where it was early data (Transport.EarlyData): it leaves at once, and goes over TCP
+// if that is connected before the handshake is complete.
+// A connection on which the server has no place for a request yet is not there. If TCP wins, HTTP/3 goes on with its connection for the requests
+// to come. If HTTP/3 wins, TCP is cancelled.
 //
 // Where HTTP/3 fails, because UDP does not get through, for instance, requests go over TCP at once for Cooldown, and for twice as long each
 // time that it fails again, up to MaxCooldown. It has failed, too, where a connection is lost before all of a response has come; where the server

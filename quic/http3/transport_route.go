@@ -100,7 +100,7 @@ func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, err
 			return resp, nil
 		}
 		last = unwrapFailure(err)
-		if !dials && r.goesElsewhere(kindOf(err), fresh) {
+		if !dials && r.goesElsewhere(kindOf(err)) {
 			r.closeBody()
 			return nil, &noOtherConnError{last}
 		}
@@ -111,9 +111,9 @@ func (t *Transport) send(r *attempt, rt *route, dials bool) (*http.Response, err
 }
 
 // goesElsewhere tells whether a request that has failed on a connection is better sent another way, where there is one, than on this connection again or not at
-// all: the server does not want it, or it may be repeated, and has had no answer on a connection on which none has come.
-func (r *attempt) goesElsewhere(kind failureKind, fresh bool) bool {
-	return kind == rejected || kind == elsewhere || (kind == unproved || kind == lost && fresh) && isReplayable(r.req)
+// all: the server does not want it, or it was early data, which may be repeated, and has had no answer.
+func (r *attempt) goesElsewhere(kind failureKind) bool {
+	return kind == rejected || kind == elsewhere || kind == unproved && isReplayable(r.req)
 }
 
 // noOtherConnError is an errNoConn for a request that is to be sent again, after the cause.
