@@ -555,11 +555,18 @@ func TestProtocolAfterClose(t *testing.T) {
 		ts := serveTest(t, func(w http.ResponseWriter, r *http.Request) { t.Error("a request was served") })
 		ts.ownEndpoint()
 		ts.Close()
-		p := ts.dial()
-		q := p.get("/")
-		<-p.conn.Context().Done()
-		if rep := q.reply(); !isClean(rep.err) {
-			t.Errorf("the client has %v", rep)
+		cfg := quicnettest.ClientConfig()
+		cfg.TLS.NextProtos = []string{"h3"}
+		c, err := ts.net.Listen(t, "", nil).Dial(t.Context(), ts.addr, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.OpenStream(t.Context()); err == nil { // else it has ended already
+			s.WriteFinal(rawFrame(1, rawSection(head("GET", "/")...)))
+		}
+		<-c.Context().Done()
+		if !isClean(c.Err()) {
+			t.Errorf("the client's connection ended with %v", c.Err())
 		}
 	})
 }
