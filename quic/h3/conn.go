@@ -64,7 +64,10 @@ func New(now time.Time, core *quic.Conn, cfg *Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{core: core, cfg: cfg, client: core.IsClient(), now: now, nanos: int64(time.Second), base: now.Add(-time.Second), settings: defaultSettings(), resting: rest.New}
+	c := &Conn{
+		core: core, cfg: cfg, client: core.IsClient(), resting: rest.New, settings: defaultSettings(),
+		now: now, nanos: int64(time.Second), base: now.Add(-time.Second),
+	}
 	c.goaway.init()
 	c.load.init(c.nanos)
 	if s := core.OfferedSession(); s != nil && core.EarlyData() == quic.EarlyOffered {

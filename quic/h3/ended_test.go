@@ -26,13 +26,7 @@ func TestFaultyTrailersAreNoEnd(t *testing.T) {
 				}
 				whole = whole || ev.Fin
 			}
-			var id uint64
-			head := postFrame()
-			if client {
-				id, head = p.request(get("/")), section(":status", "200")
-			} else {
-				id = p.bidi(false)
-			}
+			id, head := p.exchange()
 			p.slow = slow
 			p.send(id, false, head)
 			p.send(id, true, frameOf(frameData, []byte("body")), bad)
@@ -125,25 +119,17 @@ func TestWaitingTrailersAfterClose(t *testing.T) {
 							cfg.StreamSendBuffer, cfg.MaxStreamSendBuffer = 1<<20, 1<<20
 						}
 					})
-					head := postFrame()
-					open := func() uint64 { return p.bidi(false) }
-					if client {
-						head = section(":status", "200")
-						open = func() uint64 { return p.request(get("/")) }
-					}
 					switch c.name {
 					case "for memory", "for memory, and are cut off":
 						for range maxHeldSections/60_000 + 1 {
-							p.send(open(), false, appendFrameHeader(nil, frameHeaders, 60_000), make([]byte, 100))
+							id, _ := p.exchange()
+							p.send(id, false, appendFrameHeader(nil, frameHeaders, 60_000), make([]byte, 100))
 						}
 					case "for the decoder stream":
 						p.uni(false, varint(streamQPACKEncoder), insertX)
-						p.side.local.out[localDecoder] = []byte{0} // what is written there waits behind it
-						for id := uint64(1 << 20); len(p.side.dec.Instructions()) < 9<<10; id += 4 {
-							p.side.dec.CancelStream(id)
-						}
+						p.fillDecoderStream()
 					}
-					id := open()
+					id, head := p.exchange()
 					p.send(id, false, head, frameOf(frameData, []byte("body")))
 					p.send(id, c.whole || len(c.trailers) < 10, c.trailers)
 					var body []byte
@@ -187,17 +173,8 @@ func TestTrailersWaitForDecoderStream(t *testing.T) {
 		for cut := range 3 {
 			p := newScript(t, client, nil, false)
 			p.uni(false, varint(streamQPACKEncoder), insertX)
-			p.side.local.out[localDecoder] = []byte{0} // what is written there waits behind it
-			for id := uint64(1 << 20); len(p.side.dec.Instructions()) < 9<<10; id += 4 {
-				p.side.dec.CancelStream(id)
-			}
-			var id uint64
-			head := postFrame()
-			if client {
-				id, head = p.request(get("/")), section(":status", "200")
-			} else {
-				id = p.bidi(false)
-			}
+			p.fillDecoderStream()
+			id, head := p.exchange()
 			trailers := frameOf(frameHeaders, []byte{2, 0, 0x80})
 			p.send(id, false, head, frameOf(frameData, []byte("body")), trailers[:cut])
 			p.send(id, true, trailers[cut:])

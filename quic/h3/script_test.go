@@ -179,6 +179,23 @@ func (p *script) wantServes(why string) {
 	}
 }
 
+// exchange opens one of which the peer can send the message that begins with head: a request, or the response to one of ours.
+func (p *script) exchange() (id uint64, head []byte) {
+	p.t.Helper()
+	if p.side.client {
+		return p.request(get("/")), section(":status", "200")
+	}
+	return p.bidi(false), postFrame()
+}
+
+// fillDecoderStream has what is written to our decoder stream wait, so much that sections wait for it, too.
+func (p *script) fillDecoderStream() {
+	p.side.local.out[localDecoder] = []byte{0} // all else waits behind it
+	for id := uint64(1 << 20); len(p.side.dec.Instructions()) < 9<<10; id += 4 {
+		p.side.dec.CancelStream(id)
+	}
+}
+
 // bothSpeeds runs a test with whole writes and byte by byte (P14).
 func bothSpeeds(t *testing.T, name string, f func(t *testing.T, slow bool)) {
 	t.Run(name, func(t *testing.T) { f(t, false) })

@@ -146,11 +146,10 @@ func (b *brokenH3) serve(ep *quicnet.Endpoint, serve func(c *quicnet.Conn, contr
 			}
 			b.accepted.Add(1)
 			go func() {
-				control, err := c.OpenUniStream(context.Background())
+				control, err := sendSettings(c)
 				if err != nil {
 					return
 				}
-				control.Write([]byte{0, 4, 0})
 				if serve != nil {
 					serve(c, control)
 				}

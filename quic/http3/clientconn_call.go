@@ -140,7 +140,7 @@ func (cl *call) onResponse(t *quicnet.Turn, m *h3.Message, fin bool) {
 		cl.sent, cl.cut = true, true
 	}
 	cl.mu.Unlock()
-	if noBody && !fin && !tunnel {
+	if noBody && !fin {
 		cl.skip(t)
 	}
 	if m.Status > 299 || cl.waitsToSend() {

@@ -34,11 +34,10 @@ func hookedPeer(t *testing.T, serve func(control, s *quicnet.Stream, k int)) (po
 	conns = new(atomic.Int32)
 	ctx := context.Background()
 	serveConn := func(c *quicnet.Conn) {
-		control, err := c.OpenUniStream(ctx)
+		control, err := sendSettings(c)
 		if err != nil {
 			return
 		}
-		control.Write([]byte{0, 4, 0})
 		for k := 0; ; k++ {
 			s, err := c.AcceptStream(ctx)
 			if err != nil {

@@ -65,11 +65,9 @@ func cutResponse(t *testing.T, b []byte, ending string) {
 	var served atomic.Int32
 	serve := func(c *quicnet.Conn) {
 		ctx := context.Background()
-		control, err := c.OpenUniStream(ctx)
-		if err != nil {
+		if _, err := sendSettings(c); err != nil {
 			return
 		}
-		control.Write([]byte{0, 4, 0})
 		s, err := c.AcceptStream(ctx)
 		if err != nil {
 			return

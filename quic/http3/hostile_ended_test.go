@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
@@ -17,24 +18,17 @@ func TestBlockedTrailersAndClose(t *testing.T) {
 	for _, late := range []bool{false, true} { // the body is read when the connection is over
 		synctest.Test(t, func(t *testing.T) {
 			n := quicnettest.NewNetwork(1, quicnettest.Link{})
-			cfg := quicnettest.ServerConfig()
-			cfg.TLS.NextProtos = []string{"h3"}
-			ep := n.Listen(t, "", cfg)
-			go func() {
-				ctx := context.Background()
-				c, err := ep.Accept(ctx)
+			addr := rawServer(t, n, func(c *quicnet.Conn) {
+				s, err := c.AcceptStream(context.Background())
 				if err != nil {
 					return
 				}
-				control, _ := c.OpenUniStream(ctx)
-				control.Write([]byte{0, 4, 0})
-				s, _ := c.AcceptStream(ctx)
 				head := append(rawFrame(1, rawSection(":status: 200")), rawFrame(0, []byte("hello"))...)
 				s.WriteFinal(append(head, rawFrame(1, []byte{2, 0, 0x80})...))
 				time.Sleep(time.Second)
 				c.CloseWithError(0x100, "")
-			}()
-			tr := transportOn(t, n, ep.Addr().String())
+			})
+			tr := transportOn(t, n, addr)
 			resp, err := tr.RoundTrip(newRequest(t, "GET", "https://localhost/", nil))
 			if err != nil {
 				t.Fatal(err)
@@ -59,19 +53,9 @@ func TestBlockedTrailersAndClose(t *testing.T) {
 func TestBareResponsesWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := quicnettest.NewNetwork(1, quicnettest.Link{})
-		cfg := quicnettest.ServerConfig()
-		cfg.TLS.NextProtos = []string{"h3"}
-		ep := n.Listen(t, "", cfg)
-		ctx := context.Background()
-		go func() {
-			c, err := ep.Accept(ctx)
-			if err != nil {
-				return
-			}
-			control, _ := c.OpenUniStream(ctx)
-			control.Write([]byte{0, 4, 0})
+		addr := rawServer(t, n, func(c *quicnet.Conn) {
 			for i := 0; ; i++ {
-				s, err := c.AcceptStream(ctx)
+				s, err := c.AcceptStream(context.Background())
 				if err != nil {
 					return
 				}
@@ -84,8 +68,8 @@ func TestBareResponsesWithoutEnd(t *testing.T) {
 					time.AfterFunc(time.Minute, func() { s.Close() })
 				}
 			}
-		}()
-		tr := transportOn(t, n, ep.Addr().String())
+		})
+		tr := transportOn(t, n, addr)
 		for _, method := range []string{"HEAD", "GET", "GET"} {
 			resp, err := tr.RoundTrip(newRequest(t, method, "https://localhost/", nil))
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/boringquic/boringquic/quic/quicnet"
 	"github.com/boringquic/boringquic/quic/quicnettest"
 )
 
@@ -17,26 +18,16 @@ import (
 func TestBareInterimsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := quicnettest.NewNetwork(1, quicnettest.Link{})
-		cfg := quicnettest.ServerConfig()
-		cfg.TLS.NextProtos = []string{"h3"}
-		ep := n.Listen(t, "", cfg)
 		var sent atomic.Int64
-		go func() {
-			ctx := context.Background()
-			c, err := ep.Accept(ctx)
-			if err != nil {
-				return
-			}
-			control, _ := c.OpenUniStream(ctx)
-			control.Write([]byte{0, 4, 0})
-			s, err := c.AcceptStream(ctx)
+		addr := rawServer(t, n, func(c *quicnet.Conn) {
+			s, err := c.AcceptStream(context.Background())
 			for ; err == nil && sent.Load() < 50_000; sent.Add(1) {
 				time.Sleep(2 * time.Millisecond)
 				_, err = s.Write(rawFrame(1, []byte{0, 0, 0xd8})) // :status 103
 			}
 			s.WriteFinal(rawFrame(1, []byte{0, 0, 0xd9}))
-		}()
-		tr := transportOn(t, n, ep.Addr().String())
+		})
+		tr := transportOn(t, n, addr)
 		tr.MaxResponseHeaderBytes = 10_000
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			Got1xxResponse: func(int, textproto.MIMEHeader) error {

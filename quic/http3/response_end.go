@@ -128,7 +128,14 @@ func (w *response) concludeSlowly(p []byte, fin bool, trailers []qpack.Field) {
 func (w *response) trailerFields() []qpack.Field {
 	st := w.state
 	start := len(st.fields)
-	done := make(map[string]bool) // names whose fields are there
+	var done map[string]bool // names whose fields are there; nil: none, as mostly
+	add := func(name string, values []string) {
+		if done == nil {
+			done = make(map[string]bool)
+		}
+		done[name] = true
+		st.fields = appendTrailer(st.fields, name, values)
+	}
 	for key, values := range w.header {
 		name, ok := strings.CutPrefix(key, http.TrailerPrefix)
 		if !ok {
@@ -139,13 +146,11 @@ func (w *response) trailerFields() []qpack.Field {
 			w.x.sc.logf("http3: the trailer %q is not allowed, and not sent", name)
 			continue
 		}
-		st.fields = appendTrailer(st.fields, name, values)
-		done[name] = true
+		add(name, values)
 	}
 	for _, name := range st.trailers {
 		if !done[name] {
-			done[name] = true
-			st.fields = appendTrailer(st.fields, name, w.header[name])
+			add(name, w.header[name])
 		}
 	}
 	return st.fields[start:]

@@ -125,12 +125,35 @@ func (p *rawPeer) begin() {
 	p.t.Helper()
 	go p.readUni()
 	var err error
-	if p.control, err = p.conn.OpenUniStream(context.Background()); err == nil {
-		_, err = p.control.Write([]byte{0x00, 0x04, 0x00}) // SETTINGS without any
-	}
-	if err != nil {
+	if p.control, err = sendSettings(p.conn); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// sendSettings opens a control stream, with SETTINGS without any.
+func sendSettings(c *quicnet.Conn) (control *quicnet.Stream, err error) {
+	if control, err = c.OpenUniStream(context.Background()); err == nil {
+		_, err = control.Write([]byte{0x00, 0x04, 0x00})
+	}
+	return control, err
+}
+
+// rawServer has serve be the server of the first connection, on which SETTINGS were sent, and returns its address.
+func rawServer(t *testing.T, n *quicnettest.Network, serve func(c *quicnet.Conn)) (addr string) {
+	t.Helper()
+	cfg := quicnettest.ServerConfig()
+	cfg.TLS.NextProtos = []string{"h3"}
+	ep := n.Listen(t, "", cfg)
+	go func() {
+		c, err := ep.Accept(context.Background())
+		if err == nil {
+			_, err = sendSettings(c)
+		}
+		if err == nil {
+			serve(c)
+		}
+	}()
+	return ep.Addr().String()
 }
 
 // readUni reads the server's unidirectional streams.

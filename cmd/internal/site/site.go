@@ -45,6 +45,12 @@ func New(root *webroot.Root, o Options) *Site {
 
 // ServeHTTP answers GET and HEAD, and OPTIONS with what else there is.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := *s
+	now.root = s.root.Now()
+	now.serve(w, r)
+}
+
+func (s *Site) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:

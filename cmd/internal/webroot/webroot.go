@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -31,6 +32,9 @@ func Open(dir string, withheld func() []fs.FileInfo) (*Root, error) {
 	return &Root{root, withheld}, nil
 }
 
+// Now returns the folder as it is for one request: the files that are not shown are looked up once, when one is needed. It is not to be closed.
+func (r *Root) Now() *Root { return &Root{r.dir, sync.OnceValue(r.withheld)} }
+
 // Close closes the folder; files that are open stay so.
 func (r *Root) Close() error { return r.dir.Close() }
 
@@ -38,14 +42,12 @@ func (r *Root) Close() error { return r.dir.Close() }
 func (r *Root) Name() string { return r.dir.Name() }
 
 // Stat tells what is under a name; it follows links.
-func (r *Root) Stat(name string) (fs.FileInfo, error) { return r.stat(name, r.withheld()) }
-
-func (r *Root) stat(name string, withheld []fs.FileInfo) (fs.FileInfo, error) {
+func (r *Root) Stat(name string) (fs.FileInfo, error) {
 	if Hidden(name) {
 		return nil, notExist(name)
 	}
 	info, err := r.dir.Stat(name)
-	if err == nil && isOneOf(info, withheld) {
+	if err == nil && r.withholds(info) {
 		return nil, notExist(name)
 	}
 	return info, err
@@ -66,7 +68,7 @@ func (r *Root) OpenFile(name string) (*os.File, fs.FileInfo, error) {
 	case err != nil:
 	case !info.Mode().IsRegular():
 		err = fmt.Errorf("%s is not a file: %w", name, fs.ErrPermission)
-	case isOneOf(info, r.withheld()):
+	case r.withholds(info):
 		err = notExist(name)
 	}
 	if err != nil {
@@ -96,10 +98,9 @@ func (r *Root) ReadDir(name string) (entries []Entry, err error) {
 	if err != nil {
 		return nil, err
 	}
-	withheld := r.withheld()
+	now := r.Now()
 	for _, d := range all {
-		info, err := r.stat(path.Join(name, d.Name()), withheld)
-		if err == nil {
+		if info, err := now.Stat(path.Join(name, d.Name())); err == nil {
 			entries = append(entries, Entry{d.Name(), info})
 		}
 	}
@@ -129,6 +130,6 @@ func Outside(err error) bool {
 
 func notExist(name string) error { return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist} }
 
-func isOneOf(info fs.FileInfo, files []fs.FileInfo) bool {
-	return slices.ContainsFunc(files, func(f fs.FileInfo) bool { return os.SameFile(f, info) })
+func (r *Root) withholds(info fs.FileInfo) bool {
+	return slices.ContainsFunc(r.withheld(), func(f fs.FileInfo) bool { return os.SameFile(f, info) })
 }

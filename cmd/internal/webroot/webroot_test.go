@@ -39,7 +39,9 @@ func TestRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	looked := 0
 	root, err := Open(dir, func() []fs.FileInfo {
+		looked++
 		key, err := os.Stat(filepath.Join(dir, "key"))
 		if err != nil {
 			t.Fatal(err)
@@ -81,5 +83,19 @@ func TestRoot(t *testing.T) {
 	}
 	if _, err := root.ReadDir(".hidden"); !Missing(err) {
 		t.Error(err)
+	}
+
+	looked = 0
+	now := root.Now()
+	now.Stat("nothing")
+	now.Stat("key")
+	now.Stat("file")
+	if file, _, err := now.OpenFile("file"); err != nil {
+		t.Error(err)
+	} else {
+		file.Close()
+	}
+	if looked != 1 {
+		t.Errorf("what is withheld was looked up %d times for one request", looked)
 	}
 }
